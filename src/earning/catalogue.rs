@@ -1,0 +1,108 @@
+//! What the catalogue says of an organization and its promotions, as far as earning reads it.
+
+use std::collections::HashMap;
+
+use chrono_tz::Tz;
+
+use super::{ObjectId, OrgId};
+
+/// An organization.
+#[derive(Debug, Clone)]
+pub struct Org {
+    /// Identifier.
+    pub id: OrgId,
+    /// Zone in which its days begin and end.
+    pub time_zone: Tz,
+    /// How many promotions may be active before earning answers 705.
+    pub max_active_promotions: u32,
+    /// True: any positive customer id is taken. False: only recorded customers are.
+    pub accept_unknown_customers: bool,
+}
+
+/// Kind of a promotion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PromotionType {
+    /// Applied at the point of sale; nobody holds it.
+    Pos,
+    /// Applied with a code; nobody holds it.
+    Code,
+    /// Held by issuing, not by earning.
+    Customer,
+    /// Held by earning.
+    Earning,
+    /// Held by earning, as a reward.
+    Reward,
+}
+
+impl PromotionType {
+    /// Every kind there is.
+    pub const ALL: [Self; 5] = [Self::Pos, Self::Code, Self::Customer, Self::Earning, Self::Reward];
+
+    /// The documented name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pos => "POS",
+            Self::Code => "CODE",
+            Self::Customer => "CUSTOMER",
+            Self::Earning => "EARNING",
+            Self::Reward => "REWARD",
+        }
+    }
+
+    /// The kind of that documented name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}
+
+/// Until when an earned promotion is valid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EarnExpiry {
+    /// To the promotion's end date.
+    WithPromotion,
+    /// To the last millisecond of the Nth day after the event's day, in the organization's zone.
+    DaysFromEarning(u32),
+}
+
+/// A cart promotion definition.
+#[derive(Debug, Clone)]
+pub struct Promotion {
+    /// Identifier within the organization.
+    pub id: ObjectId,
+    /// Kind.
+    pub kind: PromotionType,
+    /// Whether it runs.
+    pub active: bool,
+    /// First millisecond at which it runs, since 1970-01-01T00:00:00Z.
+    pub start_ms: i64,
+    /// Last millisecond at which it runs, since 1970-01-01T00:00:00Z.
+    pub end_ms: i64,
+    /// How many of it one customer can earn; `None`: no cap.
+    pub max_earning_per_customer: Option<u32>,
+    /// Until when an earned one is valid.
+    pub earn_expiry: EarnExpiry,
+    /// Whether only the customers of its audience can earn it.
+    pub limited_to_audience: bool,
+}
+
+/// One organization and all its promotions at one version.
+#[derive(Debug, Clone)]
+pub struct Catalogue {
+    /// Grows with every change.
+    pub version: i64,
+    /// The organization.
+    pub org: Org,
+    /// Its promotions.
+    pub promotions: HashMap<ObjectId, Promotion>,
+    /// How many of them are active.
+    pub active_promotions: u32,
+}
+
+impl Catalogue {
+    /// The catalogue of `org` with these promotions.
+    pub fn new(version: i64, org: Org, promotions: Vec<Promotion>) -> Self {
+        let active_promotions = promotions.iter().map(|promotion| u32::from(promotion.active)).sum();
+        let promotions = promotions.into_iter().map(|promotion| (promotion.id, promotion)).collect();
+        Self { version, org, promotions, active_promotions }
+    }
+}

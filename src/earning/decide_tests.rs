@@ -1,0 +1,269 @@
+//! The decision by a table with a row per documented outcome, in its order of precedence, and by properties.
+
+use chrono_tz::Tz;
+use proptest::prelude::*;
+
+use super::super::{CustomerId, EarnExpiry, EarnedFromType, Org, OrgId};
+use super::*;
+
+const NOW_MS: i64 = 1_762_840_000_000;
+const DAY_MS: i64 = 86_400_000;
+
+fn id(number: u8) -> ObjectId {
+    let mut bytes = [0; 12];
+    bytes[11] = number;
+    ObjectId(bytes)
+}
+
+fn promotion(number: u8) -> Promotion {
+    Promotion {
+        id: id(number),
+        kind: PromotionType::Earning,
+        active: true,
+        start_ms: NOW_MS - 100 * DAY_MS,
+        end_ms: NOW_MS + 100 * DAY_MS,
+        max_earning_per_customer: None,
+        earn_expiry: EarnExpiry::WithPromotion,
+        limited_to_audience: false,
+    }
+}
+
+fn catalogue(promotions: Vec<Promotion>, max_active_promotions: u32) -> Catalogue {
+    let org = Org { id: OrgId(1), time_zone: Tz::UTC, max_active_promotions, accept_unknown_customers: false };
+    Catalogue::new(1, org, promotions)
+}
+
+fn command(entries: &[(u8, u32, &str)]) -> BulkEarn {
+    let entries = entries.iter().map(|(promotion, earn_count, earned_from_id)| Entry {
+        promotion_id_given: id(*promotion).to_string(),
+        promotion_id: Some(id(*promotion)),
+        earn_count: *earn_count,
+        earned_from_id: (*earned_from_id).into(),
+    });
+    BulkEarn {
+        org_id: OrgId(1),
+        customer_id: CustomerId(7),
+        event_time_ms: NOW_MS - DAY_MS,
+        earned_from_type: EarnedFromType::BulkIssue,
+        event_id: "event".into(),
+        event_payload: None,
+        entries: entries.collect(),
+    }
+}
+
+fn run(command: &BulkEarn, catalogue: &Catalogue, facts: &mut Facts) -> Decision {
+    let mut next =
+        u64::try_from(facts.earnings.values().map(|earning| earning.instances.len()).sum::<usize>()).unwrap();
+    decide(command, &mut Scene { catalogue, facts, now_ms: NOW_MS }, || {
+        next += 1;
+        let mut bytes = [0xee; 12];
+        bytes[4..].copy_from_slice(&next.to_be_bytes());
+        ObjectId(bytes)
+    })
+}
+
+/// (succeeded, code of the failure or 0) of each entry.
+fn summary(decision: &Decision) -> Vec<(usize, i32)> {
+    let code = |outcome: &EntryOutcome| outcome.failure.as_ref().map_or(0, EarnFailure::code);
+    decision.outcomes.iter().map(|outcome| (outcome.instances.len(), code(outcome))).collect()
+}
+
+/// One reason to refuse, laid over a world in which the entry would be granted.
+type Spoil = fn(&mut Promotion, &mut BulkEarn, &mut u32);
+
+/// Every refusal of the contract's table, in its order. Each row names the code and what brings it about.
+const PRECEDENCE: [(i32, &str, Spoil); 11] = [
+    (404, "not found", |_, command, _| command.entries[0].promotion_id = Some(id(99))),
+    (404, "not found", |_, command, _| command.entries[0].promotion_id = None),
+    (707, "type POS", |promotion, _, _| promotion.kind = PromotionType::Pos),
+    (714, "type CUSTOMER", |promotion, _, _| promotion.kind = PromotionType::Customer),
+    (713, "cannot change to MILESTONE", |_, command, _| command.earned_from_type = EarnedFromType::Milestone),
+    (705, "2 active promotions, more than its maximum of 1", |_, _, max_active| *max_active = 1),
+    (709, "had not started", |promotion, _, _| promotion.start_ms = NOW_MS),
+    (706, "had expired", |promotion, _, _| promotion.end_ms = NOW_MS - 2 * DAY_MS),
+    (706, "would have expired", |promotion, _, _| promotion.end_ms = NOW_MS - 1),
+    (715, "not in", |promotion, _, _| promotion.limited_to_audience = true),
+    (708, "cap 2, used 1, left 1; 1 not granted", |promotion, _, _| promotion.max_earning_per_customer = Some(2)),
+];
+
+#[test]
+fn every_refusal_has_its_code_and_those_before_it_win() {
+    for (first, (code, text, spoil)) in PRECEDENCE.iter().enumerate() {
+        // Each alone, and each together with every one that comes after it: the earlier one is the answer.
+        for also in std::iter::once(None).chain((first + 1..PRECEDENCE.len()).map(Some)) {
+            let (mut spoilt, mut max_active) = (promotion(1), 250);
+            let mut facts = Facts::default();
+            run(&command(&[(1, 1, "earning")]), &catalogue(vec![promotion(1)], 250), &mut facts);
+            let mut again = command(&[(1, 3, "earning")]);
+            if let Some(also) = also {
+                PRECEDENCE[also].2(&mut spoilt, &mut again, &mut max_active);
+            }
+            spoil(&mut spoilt, &mut again, &mut max_active);
+            let decision = run(&again, &catalogue(vec![spoilt, promotion(2)], max_active), &mut facts);
+            let failure = decision.outcomes[0].failure.clone().expect("a failure");
+            assert_eq!(failure.code(), *code, "{code} with {:?}: {failure}", also.map(|also| PRECEDENCE[also].0));
+            if also.is_none() {
+                assert!(failure.to_string().contains(text), "{failure}");
+                // What comes after the replay leaves what is recorded in place.
+                let replayed = usize::from(![404, 707, 714, 713].contains(code)) + usize::from(*code == 708);
+                assert_eq!(decision.outcomes[0].instances.len(), replayed, "{code}: {failure}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_remaining_kinds_and_reasons_have_their_codes() {
+    let spoils: [(i32, &str, fn(&mut Promotion)); 2] = [
+        (707, "type CODE", |promotion| promotion.kind = PromotionType::Code),
+        (709, "is not active", |promotion| promotion.active = false),
+    ];
+    for (code, text, spoil) in spoils {
+        let mut spoilt = promotion(1);
+        spoil(&mut spoilt);
+        let decision = run(&command(&[(1, 1, "a")]), &catalogue(vec![spoilt], 250), &mut Facts::default());
+        let failure = decision.outcomes[0].failure.clone().expect("a failure");
+        assert_eq!(failure.code(), code);
+        assert!(failure.to_string().contains(text), "{failure}");
+    }
+    let mut reward = promotion(1);
+    reward.kind = PromotionType::Reward;
+    let decision = run(&command(&[(1, 1, "a")]), &catalogue(vec![reward], 250), &mut Facts::default());
+    assert_eq!(summary(&decision), [(1, 0)]);
+}
+
+#[test]
+fn the_first_and_the_last_millisecond_of_a_promotion_count() {
+    let event = NOW_MS - DAY_MS;
+    for (start_ms, end_ms, code) in [
+        (event, NOW_MS, 0),
+        (event + 1, NOW_MS, 709),
+        (event - 1, NOW_MS, 0),
+        (event - 1, NOW_MS - 1, 706),
+        (event - 2, event - 1, 706),
+    ] {
+        let promotion = Promotion { start_ms, end_ms, ..promotion(1) };
+        let decision = run(&command(&[(1, 1, "a")]), &catalogue(vec![promotion], 250), &mut Facts::default());
+        assert_eq!(summary(&decision)[0].1, code, "{start_ms}..{end_ms}");
+    }
+    // The end of validity may be after the promotion's own end, which is then the only thing that counts.
+    let promotion = Promotion { end_ms: event, earn_expiry: EarnExpiry::DaysFromEarning(3), ..promotion(1) };
+    let decision = run(&command(&[(1, 1, "a")]), &catalogue(vec![promotion], 250), &mut Facts::default());
+    assert_eq!(summary(&decision), [(1, 0)]);
+}
+
+#[test]
+fn a_larger_count_grants_the_difference_and_a_smaller_one_returns_the_first() {
+    let catalogue = catalogue(vec![promotion(1)], 250);
+    let mut facts = Facts::default();
+    let two = run(&command(&[(1, 2, "a")]), &catalogue, &mut facts).outcomes[0].instances.clone();
+    let mut later = command(&[(1, 5, "a")]);
+    later.event_time_ms += 5;
+    later.event_payload = Some("{}".into());
+    let decision = run(&later, &catalogue, &mut facts);
+    assert_eq!(decision.outcomes[0].instances[..2], two);
+    assert_eq!(decision.grants[0].instances, decision.outcomes[0].instances[2..]);
+    assert_eq!(decision.grants[0].first_ordinal, 3);
+    assert_eq!(decision.outcomes[0].event_time_ms, NOW_MS - DAY_MS, "the first event time stays");
+    assert_eq!(decision.outcomes[0].event_payload, None, "the first payload stays");
+    let one = run(&command(&[(1, 1, "a")]), &catalogue, &mut facts);
+    assert_eq!(one.outcomes[0].instances, two[..1]);
+    assert!(one.grants.is_empty());
+}
+
+#[test]
+fn a_cap_is_shared_by_the_entries_of_one_request_and_a_raised_one_grants_what_is_missing() {
+    let capped = |cap| catalogue(vec![Promotion { max_earning_per_customer: Some(cap), ..promotion(1) }], 250);
+    let mut facts = Facts::default();
+    let entries = command(&[(1, 2, "a"), (1, 3, "b"), (1, 1, "c")]);
+    assert_eq!(summary(&run(&entries, &capped(3), &mut facts)), [(2, 0), (1, 708), (0, 708)]);
+    assert_eq!(summary(&run(&entries, &capped(5), &mut facts)), [(2, 0), (3, 0), (0, 708)]);
+    // Lowered below what is held: what is held stays.
+    assert_eq!(summary(&run(&entries, &capped(1), &mut facts)), [(2, 0), (3, 0), (0, 708)]);
+    assert_eq!(summary(&run(&entries, &capped(6), &mut facts)), [(2, 0), (3, 0), (1, 0)]);
+}
+
+/// A few promotions, some capped, one switched off, one unknown.
+fn worlds() -> impl Strategy<Value = Catalogue> {
+    prop::collection::vec(prop::option::of(0u32..6), 1..4).prop_map(|caps| {
+        let promotions = caps.iter().zip(1..).map(|(cap, number)| Promotion {
+            max_earning_per_customer: *cap,
+            active: *cap != Some(0),
+            ..promotion(number)
+        });
+        catalogue(promotions.collect(), 250)
+    })
+}
+
+/// Requests over few promotions and few earnings, so that they meet; no pair repeats within one.
+fn requests() -> impl Strategy<Value = Vec<BulkEarn>> {
+    let entry = (1u8..6, 1u32..5, 0u8..3);
+    let request = prop::collection::vec(entry, 1..6).prop_map(|entries| {
+        let mut seen = std::collections::HashSet::new();
+        let mut request = command(&[]);
+        for (promotion, count, earning) in entries {
+            if seen.insert((promotion, earning)) {
+                request.entries.extend(command(&[(promotion, count, &earning.to_string())]).entries);
+            }
+        }
+        request
+    });
+    prop::collection::vec(request, 1..6)
+}
+
+proptest! {
+    #[test]
+    fn counts_add_up_caps_hold_and_a_repeat_grants_nothing(world in worlds(), requests in requests()) {
+        let mut facts = Facts::default();
+        for request in &requests {
+            let decision = run(request, &world, &mut facts);
+            prop_assert_eq!(decision.outcomes.len(), request.entries.len());
+            for (entry, outcome) in request.entries.iter().zip(&decision.outcomes) {
+                prop_assert!(outcome.instances.len() <= entry.earn_count as usize);
+                prop_assert_eq!(outcome.failure.is_none(), outcome.instances.len() == entry.earn_count as usize);
+            }
+            let again = run(request, &world, &mut facts);
+            prop_assert!(again.grants.is_empty());
+            prop_assert_eq!(summary(&again), summary(&decision));
+            for (first, second) in decision.outcomes.iter().zip(&again.outcomes) {
+                prop_assert_eq!(&first.instances, &second.instances);
+            }
+        }
+        let mut held = std::collections::HashMap::<ObjectId, u32>::new();
+        let mut ids = std::collections::HashSet::new();
+        for (key, earning) in &facts.earnings {
+            *held.entry(key.promotion_id).or_default() += u32::try_from(earning.instances.len()).unwrap();
+            prop_assert!(earning.instances.iter().all(|instance| ids.insert(instance.earn_id)), "an id given twice");
+        }
+        for (promotion, count) in held {
+            let cap = world.promotions[&promotion].max_earning_per_customer;
+            prop_assert!(cap.is_none_or(|cap| count <= cap), "{} of {:?}", count, cap);
+        }
+    }
+
+    #[test]
+    fn the_order_of_entries_does_not_change_totals(world in worlds(), requests in requests(), seed in any::<u64>()) {
+        let totals = |requests: &[BulkEarn]| {
+            let mut facts = Facts::default();
+            for request in requests {
+                run(request, &world, &mut facts);
+            }
+            let mut used: Vec<_> = facts.used.into_iter().collect();
+            used.sort();
+            used
+        };
+        let mut shuffled = requests.clone();
+        for (turn, request) in shuffled.iter_mut().enumerate() {
+            let by = usize::try_from(seed % 7).unwrap() + turn;
+            let length = request.entries.len();
+            request.entries.rotate_left(by % length);
+            if seed % 2 == 0 {
+                request.entries.reverse();
+            }
+        }
+        // Within one request; over several, an earlier partial grant may leave another earning the rest.
+        for (request, shuffled) in requests.iter().zip(&shuffled) {
+            prop_assert_eq!(totals(std::slice::from_ref(request)), totals(std::slice::from_ref(shuffled)));
+        }
+    }
+}

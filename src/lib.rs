@@ -1,0 +1,2 @@
+//! cart-promotions: grants cart promotions in bulk.
+pub mod earning;
