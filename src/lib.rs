@@ -1,2 +1,15 @@
-//! cart-promotions: grants cart promotions in bulk.
+//! cart-promotions: grants cart promotions in bulk, over gRPC and JSON.
+//!
+//! The rooms, in the way of a request: `transport` → `wire` → `app` → `earning` (pure) → `app` → `storage`.
+//! `docs/architecture.md` maps them.
+
+pub mod app;
+pub mod config;
+pub mod demo;
 pub mod earning;
+pub mod proto;
+pub mod server;
+pub mod storage;
+pub mod telemetry;
+pub mod transport;
+pub mod wire;

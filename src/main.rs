@@ -1,1 +1,83 @@
-fn main() {}
+//! The program: reads the command line, starts logging, and does what it was asked to.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use cart_promotions::app::Clock;
+use cart_promotions::config::{Cli, Command, ImportFile, Serve, one_line};
+use cart_promotions::proto::DESCRIPTOR_SET;
+use cart_promotions::{demo, server, telemetry};
+use clap::Parser;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => match one_line(&error) {
+            Some(line) => return fail(&line, 2),
+            None => {
+                // `--help` or `--version`: what was asked for, and nothing else to do when nobody reads it.
+                let _ = error.print();
+                return ExitCode::SUCCESS;
+            }
+        },
+    };
+    match run(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&format!("{error:#}"), 1),
+    }
+}
+
+/// One clear line, and the exit code.
+fn fail(line: &str, code: u8) -> ExitCode {
+    let _ = writeln!(std::io::stderr(), "cart-promotions: {}", line.replace('\n', " "));
+    ExitCode::from(code)
+}
+
+#[tokio::main]
+async fn run(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Serve(options) => serve(&options).await,
+        Command::Import(options) => import(&options).await,
+        Command::DescriptorSet => {
+            std::io::stdout().write_all(DESCRIPTOR_SET).context("cannot write to standard output")
+        }
+    }
+}
+
+async fn serve(options: &Serve) -> anyhow::Result<()> {
+    telemetry::start(&options.common);
+    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let stop = async move {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+        }
+    };
+    let listener =
+        TcpListener::bind(options.listen).await.with_context(|| format!("cannot listen on {}", options.listen))?;
+    let address = listener.local_addr()?;
+    let started = || {
+        tracing::info!(%address, database = options.common.database_url, "serving gRPC and JSON");
+        if options.demo {
+            let _ = writeln!(std::io::stdout(), "{}", demo::curl(address));
+        }
+    };
+    Ok(server::run(listener, options, Clock::system(), (started, stop)).await?)
+}
+
+async fn import(options: &ImportFile) -> anyhow::Result<()> {
+    telemetry::start(&options.common);
+    let file = options.file.display();
+    let json = tokio::fs::read(&options.file).await.with_context(|| format!("cannot read {file}"))?;
+    let store = server::open(&options.common.database_url, options.common.database_timeout()).await?;
+    let warnings = server::import(&store, &json).await.with_context(|| file.to_string())?;
+    store.close().await;
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+    let _ = writeln!(std::io::stdout(), "imported {file}");
+    Ok(())
+}

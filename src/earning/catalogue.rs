@@ -11,6 +11,8 @@ use super::{ObjectId, OrgId};
 pub struct Org {
     /// Identifier.
     pub id: OrgId,
+    /// Display name.
+    pub name: String,
     /// Zone in which its days begin and end.
     pub time_zone: Tz,
     /// How many promotions may be active before earning answers 705.
@@ -69,6 +71,8 @@ pub enum EarnExpiry {
 pub struct Promotion {
     /// Identifier within the organization.
     pub id: ObjectId,
+    /// Name, unique among the organization's active ones.
+    pub name: String,
     /// Kind.
     pub kind: PromotionType,
     /// Whether it runs.

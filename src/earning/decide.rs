@@ -8,6 +8,9 @@ use super::{
     PromotionType, RecordedEarning,
 };
 
+/// How much of a promotion id that is none a text repeats.
+const MAX_ECHOED_CHARACTERS: usize = 100;
+
 /// What became of one entry: `instances` succeed, and the rest of its `earn_count` fails for `failure`.
 #[derive(Debug, Clone)]
 pub struct EntryOutcome {
@@ -72,7 +75,9 @@ fn decide_entry(
     let Some((key, promotion)) = EarningKey::of(command, entry)
         .and_then(|key| scene.catalogue.promotions.get(&key.promotion_id).map(|promotion| (key, promotion)))
     else {
-        outcome.failure = Some(EarnFailure::PromotionNotFound { given: entry.promotion_id_given.clone() });
+        // Whatever was given is echoed; what is no id may be long.
+        let given = entry.promotion_id_given.chars().take(MAX_ECHOED_CHARACTERS).collect();
+        outcome.failure = Some(EarnFailure::PromotionNotFound { given });
         return (outcome, None);
     };
     let recorded = scene.facts.earnings.get(&key);

@@ -18,6 +18,7 @@ fn id(number: u8) -> ObjectId {
 fn promotion(number: u8) -> Promotion {
     Promotion {
         id: id(number),
+        name: format!("Promotion {number}"),
         kind: PromotionType::Earning,
         active: true,
         start_ms: NOW_MS - 100 * DAY_MS,
@@ -29,7 +30,13 @@ fn promotion(number: u8) -> Promotion {
 }
 
 fn catalogue(promotions: Vec<Promotion>, max_active_promotions: u32) -> Catalogue {
-    let org = Org { id: OrgId(1), time_zone: Tz::UTC, max_active_promotions, accept_unknown_customers: false };
+    let org = Org {
+        id: OrgId(1),
+        name: "Shop".to_owned(),
+        time_zone: Tz::UTC,
+        max_active_promotions,
+        accept_unknown_customers: false,
+    };
     Catalogue::new(1, org, promotions)
 }
 

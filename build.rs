@@ -1,0 +1,279 @@
+//! Turns `proto/` into Rust: messages and gRPC stubs (prost, tonic), the descriptor set that reflection and gateways
+//! read, the JSON form of each message, and the JSON door's routes from the `google.api.http` rules.
+//!
+//! A message kind or HTTP rule that the JSON door cannot serve stops the build here, with its name.
+
+use std::env;
+use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use heck::{ToSnakeCase, ToUpperCamelCase};
+use prost_reflect::{
+    DynamicMessage, EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor, MethodDescriptor, Value,
+};
+
+/// The package whose messages and services become code. The others are read for their options and types only.
+const PACKAGE: &str = "cartpromotions.v1";
+/// An object kept as its own JSON text; see `wire/payload.rs`.
+const STRUCT: &str = "google.protobuf.Struct";
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    println!("cargo:rerun-if-changed=proto");
+    let out = PathBuf::from(env::var("OUT_DIR")?);
+
+    let mut compiler = protox::Compiler::new(["proto"])?;
+    // The source info carries the comments into the descriptor set, for those who read it through reflection.
+    compiler.include_imports(true).include_source_info(true).open_files(proto_files(Path::new("proto"))?)?;
+    // Not through prost's own type: it knows no extensions, and drops the HTTP rules.
+    fs::write(out.join("descriptor_set.bin"), compiler.encode_file_descriptor_set())?;
+    let pool = compiler.descriptor_pool();
+
+    let mut set = compiler.file_descriptor_set();
+    set.file.retain(|file| [PACKAGE, "google.protobuf"].contains(&file.package()));
+    let mut config = prost_build::Config::new();
+    config
+        .extern_path(format!(".{STRUCT}"), "crate::wire::payload::Payload")
+        .skip_debug([format!(".{PACKAGE}.ApiClient")])
+        .service_generator(
+            tonic_prost_build::configure().codec_path("crate::transport::codec::Codec").service_generator(),
+        )
+        .compile_fds(set)?;
+
+    let ours = |package: &str| package == PACKAGE;
+    let mut json = String::new();
+    for message in pool.all_messages().filter(|message| ours(message.package_name())) {
+        message_json(&mut json, &message)?;
+    }
+    for kind in pool.all_enums().filter(|kind| ours(kind.package_name())) {
+        enum_json(&mut json, &kind)?;
+    }
+    fs::write(out.join("json.rs"), json)?;
+
+    let mut routes = String::new();
+    for service in pool.services().filter(|service| ours(service.package_name())) {
+        let name = service.name();
+        writeln!(routes, "/// The HTTP forms of `{}`.", service.full_name())?;
+        writeln!(routes, "pub fn {}<S>(service: std::sync::Arc<S>) -> axum::Router", name.to_snake_case())?;
+        writeln!(routes, "where S: crate::proto::{}_server::{name} {{", name.to_snake_case())?;
+        writeln!(routes, "    let mut router = axum::Router::new();")?;
+        for method in service.methods() {
+            method_routes(&mut routes, &method)?;
+        }
+        writeln!(routes, "    router\n}}")?;
+    }
+    fs::write(out.join("json_routes.rs"), routes)?;
+    Ok(())
+}
+
+/// Every `.proto` below `folder`, named as imports name them.
+fn proto_files(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            files.extend(proto_files(&path)?);
+        } else if path.extension().is_some_and(|extension| extension == "proto") {
+            files.push(path.strip_prefix("proto").unwrap_or(&path).to_owned());
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// `Outer.Inner` of this package as prost names it: `crate::proto::outer::Inner`.
+fn rust_path(full_name: &str) -> String {
+    let local = full_name.strip_prefix(PACKAGE).unwrap_or(full_name).trim_start_matches('.');
+    let mut parts: Vec<&str> = local.split('.').collect();
+    let name = parts.pop().unwrap_or_default().to_upper_camel_case();
+    let modules: String = parts.iter().map(|part| part.to_snake_case() + "::").collect();
+    format!("crate::proto::{modules}{name}")
+}
+
+/// The Rust field that prost makes of `field`.
+fn rust_field(field: &FieldDescriptor) -> String {
+    let name = field.name().to_snake_case();
+    if name == "type" { format!("r#{name}") } else { name }
+}
+
+/// Reading and writing one message as JSON.
+fn message_json(out: &mut String, message: &MessageDescriptor) -> std::fmt::Result {
+    if message.is_map_entry() {
+        panic!("{}: the JSON door has no maps", message.full_name());
+    }
+    let path = rust_path(message.full_name());
+    let mut fields: Vec<_> = message.fields().collect();
+    // In the order of their numbers, which is the order of the documented JSON.
+    fields.sort_by_key(FieldDescriptor::number);
+    assert!(fields.len() <= 64, "{}: more fields than the reader can tell apart", message.full_name());
+
+    writeln!(out, "impl JsonMessage for {path} {{")?;
+    let names: Vec<_> = fields.iter().map(|field| format!("{:?}", field.json_name())).collect();
+    writeln!(out, "    const FIELDS: &'static [&'static str] = &[{}];", names.join(", "))?;
+    writeln!(out, "    fn field(name: &str) -> Option<usize> {{\n        match name {{")?;
+    for (index, field) in fields.iter().enumerate() {
+        let (json, proto) = (field.json_name(), field.name());
+        let also = if json == proto { String::new() } else { format!(" | {proto:?}") };
+        writeln!(out, "            {json:?}{also} => Some({index}),")?;
+    }
+    writeln!(out, "            _ => None,\n        }}\n    }}")?;
+    writeln!(
+        out,
+        "    fn read_field<'de, D: serde::Deserializer<'de>>(&mut self, field: usize, value: D, context: &mut Context) -> Result<bool, D::Error> {{"
+    )?;
+    writeln!(out, "        match field {{")?;
+    for (index, field) in fields.iter().enumerate() {
+        let name = rust_field(field);
+        match field.kind() {
+            Kind::Enum(kind) => {
+                let value = rust_path(kind.full_name());
+                let holder = wrapped(field, &format!("EnumValue<{value}>"));
+                writeln!(out, "            {index} => {{")?;
+                writeln!(out, "                let mut read = <{holder}>::default();")?;
+                writeln!(out, "                let given = read.read(value, context)?;")?;
+                let unwrapped = if field.is_list() {
+                    "read.into_iter().map(i32::from).collect()"
+                } else if field.supports_presence() {
+                    "read.map(i32::from)"
+                } else {
+                    "read.into()"
+                };
+                writeln!(out, "                if given {{ self.{name} = {unwrapped}; }}")?;
+                writeln!(out, "                Ok(given)\n            }}")?;
+            }
+            _ => writeln!(out, "            {index} => self.{name}.read(value, context),")?,
+        }
+    }
+    writeln!(out, "            _ => skip(value),\n        }}\n    }}\n}}")?;
+
+    writeln!(out, "impl ReadJson for {path} {{")?;
+    writeln!(
+        out,
+        "    fn read<'de, D: serde::Deserializer<'de>>(&mut self, value: D, context: &mut Context) -> Result<bool, D::Error> {{"
+    )?;
+    writeln!(out, "        read_message(self, value, context)\n    }}\n}}")?;
+
+    writeln!(out, "impl serde::Serialize for {path} {{")?;
+    writeln!(out, "    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {{")?;
+    writeln!(out, "        use serde::ser::SerializeStruct;")?;
+    writeln!(out, "        let mut object = serializer.serialize_struct({:?}, {})?;", message.name(), fields.len())?;
+    for field in &fields {
+        let (name, json) = (rust_field(field), field.json_name());
+        let written = match json_kind(field) {
+            Some(kind) => format!("EnumName::<{kind}>::new"),
+            None => String::new(),
+        };
+        if field.is_list() {
+            let value = if written.is_empty() {
+                format!("&self.{name}")
+            } else {
+                format!("&self.{name}.iter().copied().map({written}).collect::<Vec<_>>()")
+            };
+            writeln!(out, "        object.serialize_field({json:?}, {value})?;")?;
+        } else if field.supports_presence() {
+            let value = if written.is_empty() { "value".to_owned() } else { format!("&{written}(*value)") };
+            writeln!(
+                out,
+                "        if let Some(value) = &self.{name} {{ object.serialize_field({json:?}, {value})?; }}"
+            )?;
+        } else if written.is_empty() {
+            writeln!(out, "        object.serialize_field({json:?}, &self.{name})?;")?;
+        } else {
+            writeln!(out, "        object.serialize_field({json:?}, &{written}(self.{name}))?;")?;
+        }
+    }
+    writeln!(out, "        object.end()\n    }}\n}}")
+}
+
+/// The Rust enum of an enum field; `None` for what is read and written as its own type.
+fn json_kind(field: &FieldDescriptor) -> Option<String> {
+    match field.kind() {
+        Kind::Enum(kind) => Some(rust_path(kind.full_name())),
+        Kind::Bool | Kind::Int32 | Kind::Int64 | Kind::Double | Kind::String => None,
+        Kind::Message(message) if message.full_name() == STRUCT || message.package_name() == PACKAGE => None,
+        other => panic!("{}: the JSON door has no {other:?}", field.full_name()),
+    }
+}
+
+fn wrapped(field: &FieldDescriptor, inner: &str) -> String {
+    if field.is_list() {
+        format!("Vec<{inner}>")
+    } else if field.supports_presence() {
+        format!("Option<{inner}>")
+    } else {
+        inner.to_owned()
+    }
+}
+
+/// The names of one enum.
+fn enum_json(out: &mut String, kind: &EnumDescriptor) -> std::fmt::Result {
+    let path = rust_path(kind.full_name());
+    let names: Vec<_> =
+        kind.values().filter(|value| value.number() != 0).map(|value| format!("{:?}", value.name())).collect();
+    writeln!(out, "impl JsonEnum for {path} {{")?;
+    writeln!(out, "    const NAMES: &'static [&'static str] = &[{}];", names.join(", "))?;
+    writeln!(
+        out,
+        "    fn number(name: &str) -> Option<i32> {{ Self::from_str_name(name).map(|value| value as i32) }}"
+    )?;
+    writeln!(
+        out,
+        "    fn name(number: i32) -> Option<&'static str> {{ Self::try_from(number).ok().map(|value| value.as_str_name()) }}"
+    )?;
+    writeln!(out, "}}")
+}
+
+/// The routes of one method: its HTTP rule and the additional ones.
+fn method_routes(out: &mut String, method: &MethodDescriptor) -> Result<(), Box<dyn std::error::Error>> {
+    let pool = method.parent_pool();
+    let extension = pool.get_extension_by_name("google.api.http").ok_or("google.api.http is not in proto/")?;
+    let options = method.options();
+    if !options.has_extension(&extension) {
+        return Ok(());
+    }
+    assert!(
+        !method.is_client_streaming() && !method.is_server_streaming(),
+        "{}: a streaming method has no HTTP form",
+        method.full_name()
+    );
+    let rule = options.get_extension(&extension);
+    let rule = rule.as_message().ok_or("google.api.http is a message")?;
+    let also = rule.get_field_by_name("additional_bindings");
+    let also = also.as_deref().and_then(Value::as_list).unwrap_or_default();
+    for rule in std::iter::once(rule).chain(also.iter().filter_map(Value::as_message)) {
+        route(out, method, rule)?;
+    }
+    Ok(())
+}
+
+fn route(out: &mut String, method: &MethodDescriptor, rule: &DynamicMessage) -> std::fmt::Result {
+    let text = |field: &str| {
+        rule.get_field_by_name(field).and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
+    };
+    let full_name = method.full_name();
+    let verbs: Vec<_> =
+        ["get", "put", "post", "delete", "patch"].into_iter().filter(|verb| rule.has_field_by_name(verb)).collect();
+    let [verb] = verbs[..] else { panic!("{full_name}: a rule needs one of get, put, post, delete and patch") };
+    let path = text(verb);
+    let plain = path.starts_with('/') && !path.contains(['*', ':', '=']);
+    assert!(plain, "{full_name}: {path}: path variables are whole segments, and there are no custom verbs");
+    assert!(text("response_body").is_empty(), "{full_name}: response_body is not served");
+    let body = match text("body").as_str() {
+        "*" => "BodyRule::Whole".to_owned(),
+        "" => "BodyRule::None".to_owned(),
+        field => {
+            let field =
+                method.input().get_field_by_name(field).unwrap_or_else(|| panic!("{full_name}: no field {field}"));
+            format!("BodyRule::Field({:?})", field.json_name())
+        }
+    };
+    let call = method.name().to_snake_case();
+    writeln!(out, "    let called = std::sync::Arc::clone(&service);")?;
+    writeln!(
+        out,
+        "    router = router.route({path:?}, axum::routing::{verb}(move |request: axum::extract::Request| {{"
+    )?;
+    writeln!(out, "        let service = std::sync::Arc::clone(&called);")?;
+    writeln!(out, "        answer({body}, request, move |request| async move {{ service.{call}(request).await }})")?;
+    writeln!(out, "    }}));")
+}

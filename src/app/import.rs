@@ -1,0 +1,171 @@
+//! Importing a catalogue: an upsert of everything in one transaction.
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::credentials::Access;
+use super::secret::{HashError, Secret};
+use crate::earning::{CustomerId, ObjectId, Org, OrgId, Promotion};
+use crate::storage::clients::ApiClient;
+use crate::storage::{StorageError, Store, Transaction};
+
+/// What a file holds, each record already right in itself.
+#[derive(Debug)]
+pub struct Import {
+    /// Organizations.
+    pub orgs: Vec<Org>,
+    /// Promotions.
+    pub promotions: Vec<ImportedPromotion>,
+    /// Customers.
+    pub customers: Vec<(OrgId, CustomerId)>,
+    /// API clients.
+    pub api_clients: Vec<ImportedClient>,
+}
+
+/// A promotion of a file.
+#[derive(Debug)]
+pub struct ImportedPromotion {
+    /// Organization it belongs to.
+    pub org_id: OrgId,
+    /// The promotion.
+    pub promotion: Promotion,
+    /// Its audience, which replaces the recorded one.
+    pub audience: Vec<CustomerId>,
+}
+
+/// An API client of a file.
+#[derive(Debug)]
+pub struct ImportedClient {
+    /// Name.
+    pub username: String,
+    /// Secret.
+    pub secret: Secret,
+    /// Organization it calls for.
+    pub org_id: OrgId,
+    /// What it may do.
+    pub access: Access,
+}
+
+/// What an import did.
+#[derive(Debug)]
+pub struct Imported {
+    /// What the operator should know, though it is no reason to refuse.
+    pub warnings: Vec<String>,
+}
+
+/// Why nothing was imported.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    /// A record does not fit the others, or what is recorded.
+    #[error("{at}: {problem}")]
+    Refused {
+        /// Path in the file.
+        at: String,
+        /// What is wrong, in words that follow the path.
+        problem: String,
+    },
+    /// The database failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// A secret could not be hashed.
+    #[error(transparent)]
+    Hash(#[from] HashError),
+}
+
+impl Import {
+    /// Upserts everything into `store`, whose schema is up to date, or nothing.
+    ///
+    /// # Errors
+    /// The first record that does not fit, or the database's failure.
+    pub async fn run(self, store: &Store) -> Result<Imported, ImportError> {
+        let clients = self.hash_secrets(store).await?;
+        let transaction = store.begin().await?;
+        for org in &self.orgs {
+            transaction.upsert_org(org).await?;
+        }
+        self.check_references(&transaction.org_ids().await?)?;
+        self.upsert_promotions(&transaction).await?;
+        transaction.upsert_customers(&self.customers).await?;
+        for client in clients {
+            transaction.upsert_api_client(client).await?;
+        }
+        let touched: BTreeSet<OrgId> =
+            self.orgs.iter().map(|org| org.id).chain(self.promotions.iter().map(|each| each.org_id)).collect();
+        transaction.bump_catalogue_versions(&touched).await?;
+        let warnings = warn_of_caps(&transaction, &touched).await?;
+        transaction.commit().await?;
+        Ok(Imported { warnings })
+    }
+
+    /// Keeps the hash of a secret that is recorded already, so that a repeated import changes nothing. Hashing is slow,
+    /// so it is done before the transaction.
+    async fn hash_secrets(&self, store: &Store) -> Result<Vec<ApiClient>, ImportError> {
+        let mut clients = Vec::with_capacity(self.api_clients.len());
+        for client in &self.api_clients {
+            let recorded = store.api_client(&client.username).await?.map(|recorded| recorded.secret_hash);
+            let secret_hash = match recorded.filter(|hash| client.secret.matches(hash)) {
+                Some(hash) => hash,
+                None => client.secret.hash()?,
+            };
+            clients.push(ApiClient {
+                username: client.username.clone(),
+                secret_hash,
+                org_id: client.org_id,
+                access: client.access.to_string(),
+            });
+        }
+        Ok(clients)
+    }
+
+    fn check_references(&self, orgs: &BTreeSet<OrgId>) -> Result<(), ImportError> {
+        let lists: [(&str, Vec<OrgId>); 3] = [
+            ("promotions", self.promotions.iter().map(|each| each.org_id).collect()),
+            ("customers", self.customers.iter().map(|(org_id, _)| *org_id).collect()),
+            ("apiClients", self.api_clients.iter().map(|client| client.org_id).collect()),
+        ];
+        for (list, org_ids) in lists {
+            if let Some(index) = org_ids.iter().position(|org_id| !orgs.contains(org_id)) {
+                let problem = format!("there is no organization {}", org_ids[index].0);
+                return Err(ImportError::Refused { at: format!("{list}[{index}].orgId"), problem });
+            }
+        }
+        Ok(())
+    }
+
+    async fn upsert_promotions(&self, transaction: &Transaction) -> Result<(), ImportError> {
+        let keys: Vec<_> = self.promotions.iter().map(|each| (each.org_id, each.promotion.id)).collect();
+        transaction.deactivate(&keys).await?;
+        let mut named = HashMap::<(OrgId, &str), ObjectId>::new();
+        for (index, ImportedPromotion { org_id, promotion, .. }) in self.promotions.iter().enumerate() {
+            if promotion.active {
+                let recorded = transaction.active_promotion_named(*org_id, &promotion.name).await?;
+                let other =
+                    named.insert((*org_id, &promotion.name), promotion.id).map(|id| id.to_string()).or(recorded);
+                if let Some(other) = other {
+                    let problem = format!("{:?} is the name of active promotion {other} (716)", promotion.name);
+                    return Err(ImportError::Refused { at: format!("promotions[{index}].name"), problem });
+                }
+            }
+            transaction.upsert_promotion(*org_id, promotion).await?;
+        }
+        let audiences: Vec<_> =
+            self.promotions.iter().map(|each| (each.org_id, each.promotion.id, each.audience.as_slice())).collect();
+        Ok(transaction.replace_audiences(&audiences).await?)
+    }
+}
+
+/// An organization past its cap is accepted: earning then answers 705, and the operator should hear of it now.
+async fn warn_of_caps(transaction: &Transaction, orgs: &BTreeSet<OrgId>) -> Result<Vec<String>, StorageError> {
+    let mut warnings = Vec::new();
+    for org_id in orgs {
+        let Some(catalogue) = transaction.catalogue(*org_id).await? else { continue };
+        let (active, cap) = (catalogue.active_promotions, catalogue.org.max_active_promotions);
+        if active > cap {
+            warnings.push(format!(
+                "organization {} has {active} active promotions, more than its maximum of {cap}: \
+                 earning answers 705 until some are deactivated",
+                org_id.0
+            ));
+        }
+    }
+    Ok(warnings)
+}

@@ -1,0 +1,169 @@
+//! The command line and the environment, read once. Each option says its default and its limits in `--help`.
+
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use chrono_tz::Tz;
+use clap::builder::styling::Styles;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::app::writer::WriterLimits;
+use crate::transport::Settings;
+use crate::wire::bulk_earn::RequestLimits;
+
+/// Grants cart promotions in bulk, over gRPC and JSON on one port.
+#[derive(Debug, Parser)]
+#[command(name = "cart-promotions", version, styles = Styles::plain(), max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What the program can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve gRPC and JSON until SIGTERM or SIGINT.
+    Serve(Box<Serve>),
+    /// Import organizations, promotions, customers and API clients from a JSON file, all or nothing.
+    ///
+    /// What is recorded under the same ids is replaced; importing the same file twice changes nothing. Servers that run
+    /// on the database see the change with their next request.
+    Import(ImportFile),
+    /// Write the descriptor set of the API to standard output: what a gateway in front of the service needs.
+    DescriptorSet,
+}
+
+/// Options of every command.
+#[derive(Debug, Clone, Args)]
+pub struct Common {
+    /// The database; an SQLite file is made when it is not there.
+    #[arg(
+        long,
+        env = "CART_PROMOTIONS_DATABASE_URL",
+        value_name = "URL",
+        default_value = "sqlite://cart-promotions.db",
+        value_parser = database_url
+    )]
+    pub database_url: String,
+    /// How long to wait for the database: for a connection, and for others to finish writing.
+    #[arg(long, env = "CART_PROMOTIONS_DATABASE_TIMEOUT_MS", value_name = "MS", default_value_t = 5_000)]
+    pub database_timeout_ms: u64,
+    /// Least important log lines to write: a level, or a filter such as info,cart_promotions=debug.
+    #[arg(long, env = "CART_PROMOTIONS_LOG", value_name = "LEVEL", default_value = "info", value_parser = log_filter)]
+    pub log: String,
+    /// Form of the log lines, on standard error. By default text on a terminal, JSON elsewhere.
+    #[arg(long, env = "CART_PROMOTIONS_LOG_FORMAT", value_name = "FORMAT")]
+    pub log_format: Option<LogFormat>,
+}
+
+impl Common {
+    /// How long to wait for the database.
+    pub fn database_timeout(&self) -> Duration {
+        Duration::from_millis(self.database_timeout_ms)
+    }
+}
+
+/// Form of the log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For programs: one object a line.
+    Json,
+}
+
+/// Options of `serve`.
+#[derive(Debug, Clone, Args)]
+pub struct Serve {
+    /// Address and port of both doors. Port 0 takes a free one.
+    #[arg(long, env = "CART_PROMOTIONS_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    pub listen: SocketAddr,
+    /// IANA time zone in which times are written in answers.
+    #[arg(long, env = "CART_PROMOTIONS_TIME_ZONE", value_name = "ZONE", default_value = "UTC", value_parser = time_zone)]
+    pub time_zone: Tz,
+    /// Load a small catalogue with credentials demo/demo, and print a request that earns from it. Not for production.
+    #[arg(long, env = "CART_PROMOTIONS_DEMO")]
+    pub demo: bool,
+    /// Entries of one request.
+    #[arg(long, env = "CART_PROMOTIONS_MAX_ENTRIES", value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub max_entries: u32,
+    /// Earn counts of one request, summed.
+    #[arg(long, env = "CART_PROMOTIONS_MAX_EARN_COUNT", value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub max_earn_count: u32,
+    /// Requests a minute of one API client. By default there is no limit.
+    #[arg(long, env = "CART_PROMOTIONS_REQUESTS_PER_MINUTE", value_name = "N")]
+    pub requests_per_minute: Option<NonZeroU32>,
+    /// Requests that may wait to be written. One more is refused at once with 503.
+    #[arg(long, env = "CART_PROMOTIONS_MAX_WAITING", value_name = "N", default_value_t = 4_096, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub max_waiting: u32,
+    /// How long a stopping service may take to finish what it accepted.
+    #[arg(long, env = "CART_PROMOTIONS_DRAIN_TIMEOUT_MS", value_name = "MS", default_value_t = 30_000)]
+    pub drain_timeout_ms: u64,
+    /// Options of every command.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+impl Serve {
+    /// What the doors are told.
+    pub fn settings(&self) -> Settings {
+        Settings {
+            time_zone: self.time_zone,
+            limits: RequestLimits { max_entries: self.max_entries as usize, max_earn_count: self.max_earn_count },
+            requests_per_minute: self.requests_per_minute,
+        }
+    }
+
+    /// What the writer is told.
+    pub fn writer_limits(&self) -> WriterLimits {
+        WriterLimits { max_waiting: self.max_waiting as usize, ..WriterLimits::default() }
+    }
+}
+
+/// Options of `import`.
+#[derive(Debug, Args)]
+pub struct ImportFile {
+    /// The file; docs/import.md describes it.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Options of every command.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+fn time_zone(name: &str) -> Result<Tz, String> {
+    name.parse().map_err(|_| "not an IANA time zone, as Asia/Kolkata".to_owned())
+}
+
+fn log_filter(filter: &str) -> Result<String, String> {
+    match filter.parse::<tracing_subscriber::filter::Targets>() {
+        Ok(_) => Ok(filter.to_owned()),
+        Err(_) => Err("not a level (error, warn, info, debug, trace) or a filter of them".to_owned()),
+    }
+}
+
+fn database_url(url: &str) -> Result<String, String> {
+    match url.strip_prefix("sqlite:") {
+        Some(path) if path.contains(":memory:") || path.contains("mode=memory") => {
+            Err("a database in memory would keep nothing; name a file".to_owned())
+        }
+        Some(_) => Ok(url.to_owned()),
+        None => Err("not sqlite://FILE, the one kind of database there is".to_owned()),
+    }
+}
+
+/// The one line that says what is wrong with the command line; `None` when `error` is not a fault but `--help`.
+pub fn one_line(error: &clap::Error) -> Option<String> {
+    if !error.use_stderr() {
+        return None;
+    }
+    let text = error.to_string();
+    let fault = text.split("\n\n").next().unwrap_or_default();
+    let fault = fault.strip_prefix("error: ").unwrap_or(fault);
+    let line = fault.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
+    let asked_for_nothing = error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
+    Some(if asked_for_nothing { "say what to do: serve or import; see --help".to_owned() } else { line })
+}

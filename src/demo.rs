@@ -1,0 +1,26 @@
+//! `serve --demo`: a catalogue in which the documented request earns, and that request, ready to paste.
+
+use std::net::SocketAddr;
+
+/// The catalogue, as a file to import.
+pub const CATALOGUE: &str = include_str!("demo.json");
+
+/// The documented request, to this server.
+pub fn curl(address: SocketAddr) -> String {
+    format!(
+        r#"curl 'http://{address}/api_gateway/v1/promotions/earn/bulk' \
+  --user demo:demo \
+  --header 'Content-Type: application/json' \
+  --data '{{
+    "orgId": 100737,
+    "customerId": 566881933,
+    "eventTime": 1761750000000,
+    "earnedFromType": "BULK_ISSUE",
+    "eventDetails": {{ "id": "6911e951f57b486147effa6c", "type": "BULK_ISSUE" }},
+    "earnedPromotions": [
+      {{ "promotionId": "6912ced9d39e256f754a83f8", "earnCount": 1, "earnedFromId": "68fb1c9731d91c625a8d9e80" }},
+      {{ "promotionId": "6912cfff6629ee07040e15ef", "earnCount": 1, "earnedFromId": "68fb1c9731d91c625a8d9e80" }}
+    ]
+  }}'"#
+    )
+}

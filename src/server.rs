@@ -1,0 +1,166 @@
+//! Puts the rooms together: starts, serves, drains and stops.
+//!
+//! The port answers from the first moment, health truthfully with it: calls are taken once the schema is up to date
+//! and refused again when the service is told to stop, while those already taken are finished.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tonic::transport::server::TcpIncoming;
+
+use crate::app::import::ImportError;
+use crate::app::{App, Clock};
+use crate::config::Serve;
+use crate::demo;
+use crate::storage::{StorageError, Store};
+use crate::transport::{self, Health, Lifecycle, Phase};
+use crate::wire::{Violations, catalogue_file};
+
+/// How often the database is asked whether it is there.
+const PING_EVERY: Duration = Duration::from_secs(1);
+/// How long connections get to end by themselves once every call is answered: those that only watch would stay.
+const HANG_UP_AFTER: Duration = Duration::from_millis(500);
+
+/// Why the service did not start, or ended by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The database could not be opened or migrated.
+    #[error("cannot use the database {url}")]
+    Database {
+        /// As it was given.
+        url: String,
+        /// What the database says.
+        source: StorageError,
+    },
+    /// The built-in catalogue does not fit what is in the database.
+    #[error("cannot import the demo catalogue")]
+    Demo(#[from] ImportFileError),
+    /// The connections could not be served.
+    #[error("cannot serve")]
+    Serve(#[from] tonic::transport::Error),
+    /// The reflection service has no schema to show.
+    #[error("cannot serve reflection")]
+    Reflection(#[from] tonic_reflection::server::Error),
+    /// What was accepted took longer to finish than it may.
+    #[error("stopped with requests unanswered: they took longer than {0:?}")]
+    DrainTimeout(Duration),
+}
+
+/// Why a file was not imported.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportFileError {
+    /// It is wrong in itself.
+    #[error("{}", .0.as_slice().iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Faults(Violations),
+    /// It could not be recorded.
+    #[error(transparent)]
+    Import(#[from] ImportError),
+}
+
+/// Opens the database and brings its schema up to date.
+///
+/// # Errors
+/// When that fails, with the database's name.
+pub async fn open(url: &str, timeout: Duration) -> Result<Store, ServeError> {
+    let named = |source| ServeError::Database { url: url.to_owned(), source };
+    let store = Store::open(url, timeout).await.map_err(named)?;
+    store.migrate().await.map_err(named)?;
+    Ok(store)
+}
+
+/// Imports a catalogue file into a database whose schema is up to date. Gives what the operator should know.
+///
+/// # Errors
+/// Every fault of the file, or the first that shows against the database. Then nothing is imported.
+pub async fn import(store: &Store, json: &[u8]) -> Result<Vec<String>, ImportFileError> {
+    let import = catalogue_file::parse(json).map_err(ImportFileError::Faults)?;
+    Ok(import.run(store).await?.warnings)
+}
+
+/// Serves on `listener` until `stop` resolves, then finishes what was accepted. `started` is called once calls are
+/// taken.
+///
+/// # Errors
+/// When it cannot start, serve, or finish in time.
+pub async fn run(
+    listener: TcpListener,
+    options: &Serve,
+    clock: Clock,
+    (started, stop): (impl FnOnce() + Send, impl Future<Output = ()> + Send),
+) -> Result<(), ServeError> {
+    let common = &options.common;
+    let named = |source| ServeError::Database { url: common.database_url.clone(), source };
+    let store = Store::open(&common.database_url, common.database_timeout()).await.map_err(named)?;
+    let (app, writer) = App::new(store.clone(), clock, options.writer_limits());
+    let writer = tokio::spawn(writer.run());
+    let lifecycle = Lifecycle::new();
+    let mut health = Health::new().await;
+
+    let router = transport::router(app.clone(), options.settings(), &lifecycle, &health)?;
+    let (hang_up, hung_up) = tokio::sync::oneshot::channel::<()>();
+    let mut server: JoinHandle<Result<(), tonic::transport::Error>> = tokio::spawn(
+        tonic::transport::Server::builder().accept_http1(true).add_routes(router.into()).serve_with_incoming_shutdown(
+            TcpIncoming::from(listener).with_nodelay(Some(true)),
+            async {
+                let _ = hung_up.await;
+            },
+        ),
+    );
+
+    store.migrate().await.map_err(named)?;
+    if options.demo {
+        import(&store, demo::CATALOGUE.as_bytes()).await?;
+    }
+    lifecycle.enter(Phase::Serving);
+    let watch = tokio::spawn(watch_database(app.clone(), health.clone(), Arc::clone(&lifecycle)));
+    health.set_ready(true).await;
+    started();
+
+    tokio::select! {
+        () = stop => {}
+        ended = &mut server => return Ok(ended.unwrap_or(Ok(()))?),
+    }
+
+    tracing::info!("stopping: finishing what was accepted");
+    lifecycle.enter(Phase::Draining);
+    watch.abort();
+    health.set_ready(false).await;
+    let drain_timeout = Duration::from_millis(options.drain_timeout_ms);
+    let drained = tokio::time::timeout(drain_timeout, lifecycle.drained()).await;
+    health.end_watches().await;
+    let _ = hang_up.send(());
+    if tokio::time::timeout(HANG_UP_AFTER, &mut server).await.is_err() {
+        server.abort();
+        // The connections hold the writer's queue; they end with their tasks.
+        let _ = server.await;
+    }
+    drop(app);
+    // Nothing waits in the queue any more: everybody who waited was answered, or gave up.
+    let _ = tokio::time::timeout(HANG_UP_AFTER, writer).await;
+    store.close().await;
+    drained.map_err(|_| ServeError::DrainTimeout(drain_timeout))?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Keeps health true to whether the database answers.
+async fn watch_database(app: App, health: Health, lifecycle: Arc<Lifecycle>) {
+    let mut every = tokio::time::interval(PING_EVERY);
+    loop {
+        every.tick().await;
+        let answers = app.ping().await;
+        if lifecycle.phase() != Phase::Serving {
+            return;
+        }
+        if health.set_ready(answers.is_ok()).await {
+            match answers {
+                Ok(()) => tracing::info!("the database answers: ready"),
+                Err(error) => {
+                    tracing::error!(error = &error as &dyn std::error::Error, "the database does not answer: not ready")
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! Credentials of the programs that call.
+
+use sea_orm::entity::prelude::*;
+
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "api_clients")]
+pub struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub username: String,
+    /// argon2id, as a PHC string.
+    pub secret_hash: String,
+    pub org_id: i64,
+    /// Access groups with a space between them, as `earn:write`.
+    pub access: String,
+}
+
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}

@@ -1,0 +1,8 @@
+//! The tables as SeaORM entities. The migrations make them; nothing outside `storage` sees them.
+
+pub mod api_client;
+pub mod audience;
+pub mod customer;
+pub mod earned_promotion;
+pub mod org;
+pub mod promotion;

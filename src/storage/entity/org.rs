@@ -1,0 +1,22 @@
+//! Organizations.
+
+use sea_orm::entity::prelude::*;
+
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "orgs")]
+pub struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub id: i64,
+    pub name: String,
+    /// IANA name.
+    pub time_zone: String,
+    pub max_active_promotions: i64,
+    pub accept_unknown_customers: bool,
+    /// Grows with every change of the organization or one of its promotions: whoever holds them in memory compares it.
+    pub catalogue_version: i64,
+}
+
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}

@@ -1,0 +1,189 @@
+//! Upserts of the catalogue.
+
+use std::collections::BTreeSet;
+
+use sea_orm::ActiveValue::Set;
+use sea_orm::sea_query::OnConflict;
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QuerySelect};
+
+use super::clients::ApiClient;
+use super::entity::{api_client, org, promotion};
+use super::{StorageError, Transaction, statement};
+use crate::earning::{CustomerId, EarnExpiry, ObjectId, Org, OrgId, Promotion};
+
+const BUMP_CATALOGUE_VERSIONS: &str =
+    "UPDATE orgs SET catalogue_version = catalogue_version + 1 WHERE id IN (SELECT value FROM json_each(?1))";
+
+const DEACTIVATE: &str = "
+    UPDATE promotions SET active = false
+    WHERE (org_id, id) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?1))";
+
+const CLEAR_AUDIENCES: &str = "
+    DELETE FROM audiences
+    WHERE (org_id, promotion_id) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?1))";
+
+const INSERT_AUDIENCES: &str = "
+    INSERT INTO audiences (org_id, promotion_id, customer_id)
+    SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?1) WHERE true
+    ON CONFLICT DO NOTHING";
+
+const INSERT_CUSTOMERS: &str = "
+    INSERT INTO customers (org_id, customer_id)
+    SELECT value ->> 0, value ->> 1 FROM json_each(?1) WHERE true
+    ON CONFLICT DO NOTHING";
+
+/// Rows that one statement of an import takes, so that a large file does not become one large parameter.
+const ROWS_PER_STATEMENT: usize = 10_000;
+
+impl Transaction {
+    /// Every recorded organization.
+    ///
+    /// # Errors
+    /// Of the database.
+    pub async fn org_ids(&self) -> Result<BTreeSet<OrgId>, StorageError> {
+        let ids = org::Entity::find().select_only().column(org::Column::Id).into_tuple::<i64>().all(&self.0).await?;
+        Ok(ids.into_iter().map(OrgId).collect())
+    }
+
+    /// Adds or replaces an organization.
+    ///
+    /// # Errors
+    /// Of the database.
+    pub async fn upsert_org(&self, record: &Org) -> Result<(), StorageError> {
+        use org::Column;
+        let row = org::ActiveModel {
+            id: Set(record.id.0),
+            name: Set(record.name.clone()),
+            time_zone: Set(record.time_zone.name().to_owned()),
+            max_active_promotions: Set(record.max_active_promotions.into()),
+            accept_unknown_customers: Set(record.accept_unknown_customers),
+            catalogue_version: Set(0),
+        };
+        let replace = OnConflict::column(Column::Id)
+            .update_columns([
+                Column::Name,
+                Column::TimeZone,
+                Column::MaxActivePromotions,
+                Column::AcceptUnknownCustomers,
+            ])
+            .to_owned();
+        Ok(org::Entity::insert(row).on_conflict(replace).exec_without_returning(&self.0).await.map(drop)?)
+    }
+
+    /// Switches promotions off, for as long as it takes to replace them: so that their names may change places.
+    ///
+    /// # Errors
+    /// Of the database.
+    pub async fn deactivate(&self, promotions: &[(OrgId, ObjectId)]) -> Result<(), StorageError> {
+        let rows: Vec<_> = promotions.iter().map(|(org_id, id)| (org_id.0, id.to_string())).collect();
+        statement::execute(&self.0, DEACTIVATE, &rows).await.map(drop)
+    }
+
+    /// Which active promotion of the organization has this name.
+    ///
+    /// # Errors
+    /// Of the database.
+    pub async fn active_promotion_named(&self, org_id: OrgId, name: &str) -> Result<Option<String>, StorageError> {
+        use promotion::Column;
+        let found = promotion::Entity::find()
+            .filter(Column::OrgId.eq(org_id.0))
+            .filter(Column::Name.eq(name))
+            .filter(Column::Active.eq(true))
+            .one(&self.0)
+            .await?;
+        Ok(found.map(|row| row.id))
+    }
+
+    /// Adds or replaces a promotion.
+    ///
+    /// # Errors
+    /// Of the database.
+    pub async fn upsert_promotion(&self, org_id: OrgId, record: &Promotion) -> Result<(), StorageError> {
+        use promotion::Column;
+        let days = match record.earn_expiry {
+            EarnExpiry::WithPromotion => None,
+            EarnExpiry::DaysFromEarning(days) => Some(days.into()),
+        };
+        let row = promotion::ActiveModel {
+            org_id: Set(org_id.0),
+            id: Set(record.id.to_string()),
+            name: Set(record.name.clone()),
+            kind: Set(record.kind.name().to_owned()),
+            active: Set(record.active),
+            start_ms: Set(record.start_ms),
+            end_ms: Set(record.end_ms),
+            max_earning_per_customer: Set(record.max_earning_per_customer.map(Into::into)),
+            earn_expiry_days: Set(days),
+            earn_limited_to_specific_audience: Set(record.limited_to_audience),
+        };
+        let replace = OnConflict::columns([Column::OrgId, Column::Id])
+            .update_columns([
+                Column::Name,
+                Column::Kind,
+                Column::Active,
+                Column::StartMs,
+                Column::EndMs,
+                Column::MaxEarningPerCustomer,
+                Column::EarnExpiryDays,
+                Column::EarnLimitedToSpecificAudience,
+            ])
+            .to_owned();
+        Ok(promotion::Entity::insert(row).on_conflict(replace).exec_without_returning(&self.0).await.map(drop)?)
+    }
+
+    /// Replaces the audiences of promotions by these.
+    ///
+    /// # Errors
+    /// Of the database.
+    pub async fn replace_audiences(&self, audiences: &[(OrgId, ObjectId, &[CustomerId])]) -> Result<(), StorageError> {
+        let promotions: Vec<_> = audiences.iter().map(|(org_id, id, _)| (org_id.0, id.to_string())).collect();
+        statement::execute(&self.0, CLEAR_AUDIENCES, &promotions).await?;
+        for (org_id, id, customers) in audiences {
+            for customers in customers.chunks(ROWS_PER_STATEMENT) {
+                let id = id.to_string();
+                let rows: Vec<_> = customers.iter().map(|customer| (org_id.0, &id, customer.0)).collect();
+                statement::execute(&self.0, INSERT_AUDIENCES, &rows).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds customers that are not recorded yet.
+    ///
+    /// # Errors
+    /// Of the database.
+    pub async fn upsert_customers(&self, customers: &[(OrgId, CustomerId)]) -> Result<(), StorageError> {
+        for customers in customers.chunks(ROWS_PER_STATEMENT) {
+            let rows: Vec<_> = customers.iter().map(|(org_id, customer_id)| (org_id.0, customer_id.0)).collect();
+            statement::execute(&self.0, INSERT_CUSTOMERS, &rows).await?;
+        }
+        Ok(())
+    }
+
+    /// Adds or replaces an API client.
+    ///
+    /// # Errors
+    /// Of the database.
+    pub async fn upsert_api_client(&self, client: ApiClient) -> Result<(), StorageError> {
+        use api_client::Column;
+        let row = api_client::ActiveModel {
+            username: Set(client.username),
+            secret_hash: Set(client.secret_hash),
+            org_id: Set(client.org_id.0),
+            access: Set(client.access),
+        };
+        let replace = OnConflict::column(Column::Username)
+            .update_columns([Column::SecretHash, Column::OrgId, Column::Access])
+            .to_owned();
+        Ok(api_client::Entity::insert(row).on_conflict(replace).exec_without_returning(&self.0).await.map(drop)?)
+    }
+
+    /// Tells whoever holds the catalogue of these organizations in memory that it changed.
+    ///
+    /// # Errors
+    /// Of the database.
+    pub async fn bump_catalogue_versions(&self, org_ids: &BTreeSet<OrgId>) -> Result<(), StorageError> {
+        let ids: Vec<_> = org_ids.iter().map(|id| id.0).collect();
+        statement::execute(&self.0, BUMP_CATALOGUE_VERSIONS, &ids).await.map(drop)
+    }
+}

@@ -1,0 +1,206 @@
+//! The first tables: organizations, promotions, audiences, customers, API clients, and the wallet.
+//!
+//! What must never be untrue is held here, not only in code: the kinds, positive ids and counts, the uniqueness of an
+//! earning's instances and of earn ids. Every table about a customer has the organization and the customer in its
+//! primary key and in each unique constraint, so that the wallet can be distributed by customer.
+//!
+//! The wallet has no foreign keys: a key check per granted row costs as much as the row, and rows of the catalogue are
+//! never deleted.
+
+use sea_orm_migration::prelude::*;
+
+use crate::storage::entity::{api_client, audience, customer, earned_promotion, org, promotion};
+
+#[derive(DeriveMigrationName)]
+pub struct Migration;
+
+#[async_trait::async_trait]
+impl MigrationTrait for Migration {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        let without_rowid = match manager.get_database_backend() {
+            // The primary key is the table: one tree less to write for every row.
+            sea_orm::DbBackend::Sqlite => "WITHOUT ROWID",
+            _ => "",
+        };
+        for mut table in [orgs(), promotions(), audiences(), customers(), api_clients(), earned_promotions()] {
+            manager.create_table(table.extra(without_rowid).to_owned()).await?;
+        }
+        manager.create_index(active_promotion_name()).await?;
+        manager.create_index(earning_key()).await
+    }
+
+    async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        manager.drop_table(Table::drop().table(earned_promotion::Entity).to_owned()).await?;
+        manager.drop_table(Table::drop().table(api_client::Entity).to_owned()).await?;
+        manager.drop_table(Table::drop().table(customer::Entity).to_owned()).await?;
+        manager.drop_table(Table::drop().table(audience::Entity).to_owned()).await?;
+        manager.drop_table(Table::drop().table(promotion::Entity).to_owned()).await?;
+        manager.drop_table(Table::drop().table(org::Entity).to_owned()).await
+    }
+}
+
+fn integer(column: impl IntoIden) -> ColumnDef {
+    ColumnDef::new(column).big_integer().not_null().take()
+}
+
+fn text(column: impl IntoIden) -> ColumnDef {
+    ColumnDef::new(column).text().not_null().take()
+}
+
+fn boolean(column: impl IntoIden) -> ColumnDef {
+    ColumnDef::new(column).boolean().not_null().take()
+}
+
+fn orgs() -> TableCreateStatement {
+    use org::Column;
+    Table::create()
+        .table(org::Entity)
+        .col(integer(Column::Id).check(Expr::cust("id > 0")))
+        .col(text(Column::Name))
+        .col(text(Column::TimeZone))
+        .col(integer(Column::MaxActivePromotions).check(Expr::cust("max_active_promotions > 0")))
+        .col(boolean(Column::AcceptUnknownCustomers))
+        .col(integer(Column::CatalogueVersion))
+        .primary_key(Index::create().name("orgs_pkey").col(Column::Id))
+        .to_owned()
+}
+
+fn promotions() -> TableCreateStatement {
+    use promotion::Column;
+    Table::create()
+        .table(promotion::Entity)
+        .col(integer(Column::OrgId))
+        .col(text(Column::Id).check(Expr::cust("length(id) = 24")))
+        .col(text(Column::Name))
+        .col(text(Column::Kind).check(Expr::cust("type IN ('POS', 'CODE', 'CUSTOMER', 'EARNING', 'REWARD')")))
+        .col(boolean(Column::Active))
+        .col(integer(Column::StartMs))
+        .col(integer(Column::EndMs))
+        .col(
+            ColumnDef::new(Column::MaxEarningPerCustomer)
+                .big_integer()
+                .check(Expr::cust("max_earning_per_customer > 0")),
+        )
+        .col(ColumnDef::new(Column::EarnExpiryDays).big_integer().check(Expr::cust("earn_expiry_days > 0")))
+        .col(boolean(Column::EarnLimitedToSpecificAudience))
+        .check(Expr::cust("start_ms <= end_ms"))
+        .primary_key(Index::create().name("promotions_pkey").col(Column::OrgId).col(Column::Id))
+        .foreign_key(
+            ForeignKey::create()
+                .name("promotions_org")
+                .from(promotion::Entity, Column::OrgId)
+                .to(org::Entity, org::Column::Id),
+        )
+        .to_owned()
+}
+
+fn active_promotion_name() -> IndexCreateStatement {
+    use promotion::Column;
+    Index::create()
+        .name("promotions_active_name")
+        .table(promotion::Entity)
+        .col(Column::OrgId)
+        .col(Column::Name)
+        .unique()
+        .and_where(Expr::col(Column::Active).eq(true))
+        .to_owned()
+}
+
+fn audiences() -> TableCreateStatement {
+    use audience::Column;
+    Table::create()
+        .table(audience::Entity)
+        .col(integer(Column::OrgId))
+        .col(integer(Column::CustomerId).check(Expr::cust("customer_id > 0")))
+        .col(text(Column::PromotionId))
+        .primary_key(
+            Index::create().name("audiences_pkey").col(Column::OrgId).col(Column::CustomerId).col(Column::PromotionId),
+        )
+        .foreign_key(
+            ForeignKey::create()
+                .name("audiences_promotion")
+                .from(audience::Entity, (Column::OrgId, Column::PromotionId))
+                .to(promotion::Entity, (promotion::Column::OrgId, promotion::Column::Id)),
+        )
+        .to_owned()
+}
+
+fn customers() -> TableCreateStatement {
+    use customer::Column;
+    Table::create()
+        .table(customer::Entity)
+        .col(integer(Column::OrgId))
+        .col(integer(Column::CustomerId).check(Expr::cust("customer_id > 0")))
+        .primary_key(Index::create().name("customers_pkey").col(Column::OrgId).col(Column::CustomerId))
+        .foreign_key(
+            ForeignKey::create()
+                .name("customers_org")
+                .from(customer::Entity, Column::OrgId)
+                .to(org::Entity, org::Column::Id),
+        )
+        .to_owned()
+}
+
+fn api_clients() -> TableCreateStatement {
+    use api_client::Column;
+    Table::create()
+        .table(api_client::Entity)
+        .col(text(Column::Username).check(Expr::cust("username <> ''")))
+        .col(text(Column::SecretHash))
+        .col(integer(Column::OrgId))
+        .col(text(Column::Access))
+        .primary_key(Index::create().name("api_clients_pkey").col(Column::Username))
+        .foreign_key(
+            ForeignKey::create()
+                .name("api_clients_org")
+                .from(api_client::Entity, Column::OrgId)
+                .to(org::Entity, org::Column::Id),
+        )
+        .to_owned()
+}
+
+fn earned_promotions() -> TableCreateStatement {
+    use earned_promotion::Column;
+    Table::create()
+        .table(earned_promotion::Entity)
+        .col(integer(Column::OrgId))
+        .col(integer(Column::CustomerId).check(Expr::cust("customer_id > 0")))
+        .col(text(Column::EarnId).check(Expr::cust("length(earn_id) = 24")))
+        .col(text(Column::PromotionId).check(Expr::cust("length(promotion_id) = 24")))
+        .col(text(Column::EventId).check(Expr::cust("event_id <> ''")))
+        .col(text(Column::EarnedFromId).check(Expr::cust("earned_from_id <> ''")))
+        .col(integer(Column::Ordinal).check(Expr::cust("ordinal > 0")))
+        .col(
+            text(Column::EarnedFromType)
+                .check(Expr::cust("earned_from_type IN ('BULK_ISSUE', 'ACTIVITY', 'MILESTONE', 'REWARD')")),
+        )
+        .col(integer(Column::EventTimeMs))
+        .col(integer(Column::ValidTillMs))
+        .col(integer(Column::GrantedAtMs))
+        .col(ColumnDef::new(Column::EventPayload).text().check(Expr::cust("event_payload IS NULL OR ordinal = 1")))
+        .primary_key(
+            Index::create()
+                .name("earned_promotions_pkey")
+                .col(Column::OrgId)
+                .col(Column::CustomerId)
+                .col(Column::EarnId),
+        )
+        .to_owned()
+}
+
+/// The name of an earning and the number of the instance. Its first three columns also answer how many of a promotion a
+/// customer holds.
+fn earning_key() -> IndexCreateStatement {
+    use earned_promotion::Column;
+    Index::create()
+        .name("earned_promotions_earning_key")
+        .table(earned_promotion::Entity)
+        .col(Column::OrgId)
+        .col(Column::CustomerId)
+        .col(Column::PromotionId)
+        .col(Column::EventId)
+        .col(Column::EarnedFromId)
+        .col(Column::Ordinal)
+        .unique()
+        .to_owned()
+}

@@ -1,0 +1,16 @@
+//! The schema's history. A migration that has been released is never edited: the next one changes what it made.
+
+use sea_orm_migration::prelude::*;
+
+mod m0001_catalogue_and_wallet;
+
+/// Every migration, in order.
+#[derive(Debug)]
+pub struct Migrator;
+
+#[async_trait::async_trait]
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![Box::new(m0001_catalogue_and_wallet::Migration)]
+    }
+}

@@ -1,0 +1,77 @@
+//! Whether the service is alive, and whether it can answer calls: for probes, on both doors.
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::routing::get;
+use serde::Serialize;
+use tokio::sync::watch;
+use tonic::server::NamedService;
+use tonic_health::ServingStatus;
+use tonic_health::server::{HealthReporter, HealthService};
+
+use super::earn_service::EarnApi;
+use super::json_door::json_response;
+use crate::proto::earn_service_server::EarnServiceServer;
+
+/// Names that gRPC probes ask for: the whole server, and each service.
+const SERVICES: [&str; 2] = ["", <EarnServiceServer<EarnApi> as NamedService>::NAME];
+
+/// What probes are told.
+#[derive(Debug, Clone)]
+pub struct Health {
+    reporter: HealthReporter,
+    ready: watch::Sender<bool>,
+}
+
+impl Health {
+    /// Of a service that is not ready yet.
+    pub async fn new() -> Self {
+        let health = Self { reporter: HealthReporter::new(), ready: watch::Sender::new(false) };
+        health.set_ready(false).await;
+        health
+    }
+
+    /// Tells probes whether calls are answered. True when that is news.
+    pub async fn set_ready(&self, ready: bool) -> bool {
+        let status = if ready { ServingStatus::Serving } else { ServingStatus::NotServing };
+        for service in SERVICES {
+            self.reporter.set_service_status(service, status).await;
+        }
+        self.ready.send_replace(ready) != ready
+    }
+
+    /// Ends the streams of those who watch: the service stops.
+    pub async fn end_watches(&mut self) {
+        for service in SERVICES {
+            self.reporter.clear_service_status(service).await;
+        }
+    }
+
+    /// The gRPC service.
+    pub fn service(&self) -> HealthService {
+        HealthService::from_health_reporter(self.reporter.clone())
+    }
+
+    /// `GET /healthz`: the process answers. `GET /readyz`: it answers calls.
+    pub fn routes(&self) -> Router {
+        #[derive(Serialize)]
+        struct Answer {
+            status: &'static str,
+        }
+
+        let ready = self.ready.subscribe();
+        let readyz = move || {
+            let serving = *ready.borrow();
+            async move {
+                if serving {
+                    json_response(StatusCode::OK, &Answer { status: "SERVING" })
+                } else {
+                    json_response(StatusCode::SERVICE_UNAVAILABLE, &Answer { status: "NOT_SERVING" })
+                }
+            }
+        };
+        Router::new()
+            .route("/healthz", get(|| async { json_response(StatusCode::OK, &Answer { status: "ALIVE" }) }))
+            .route("/readyz", get(readyz))
+    }
+}

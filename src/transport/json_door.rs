@@ -1,0 +1,138 @@
+//! The JSON door: each HTTP form of a method reads its message from JSON, calls the same service as gRPC, and writes
+//! the answer as JSON.
+//!
+//! `build.rs` writes the routes from the `google.api.http` rules of `proto/`; a new method costs nothing here.
+
+use axum::RequestExt;
+use axum::body::{Body, Bytes};
+use axum::extract::{RawPathParams, Request};
+use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::Serialize;
+use tonic::Status;
+
+use super::MAX_BODY_BYTES;
+use super::refusal::{Refusal, status_to_json};
+use crate::wire::Violations;
+use crate::wire::json::{JsonMessage, ReadJson, UnknownFields, from_slice, read_parameters};
+
+include!(concat!(env!("OUT_DIR"), "/json_routes.rs"));
+
+/// What of the request message is in the body.
+#[derive(Debug, Clone, Copy)]
+enum BodyRule {
+    /// All that the path does not hold (`body: "*"`).
+    Whole,
+    /// One field, of this JSON name.
+    #[allow(dead_code, reason = "no method has such a rule yet")]
+    Field(&'static str),
+    /// Nothing: the rest is in the query.
+    #[allow(dead_code, reason = "no method has such a rule yet")]
+    None,
+}
+
+/// What the JSON reader found wrong, for the service to report with what it finds itself.
+#[derive(Debug, Clone)]
+struct Found(Violations);
+
+/// The faults that reading the request as JSON found; none for a request that came through gRPC.
+pub fn found_violations<T>(request: &tonic::Request<T>) -> Violations {
+    request.extensions().get::<Found>().map(|found| found.0.clone()).unwrap_or_default()
+}
+
+/// Answers one request through `call`.
+async fn answer<M, R, F, A>(rule: BodyRule, request: Request, call: F) -> Response<Body>
+where
+    M: JsonMessage + ReadJson,
+    R: Serialize,
+    F: FnOnce(tonic::Request<M>) -> A,
+    A: Future<Output = Result<tonic::Response<R>, Status>>,
+{
+    let request = match read(rule, request).await {
+        Ok(request) => request,
+        Err(refusal) => return refusal.into_json(),
+    };
+    match call(request).await {
+        Ok(response) => {
+            let (metadata, message, _) = response.into_parts();
+            let mut response = json_response(StatusCode::OK, &message);
+            response.headers_mut().extend(metadata.into_headers());
+            response
+        }
+        Err(status) => status_to_json(&status),
+    }
+}
+
+async fn read<M: JsonMessage + ReadJson>(rule: BodyRule, mut request: Request) -> Result<tonic::Request<M>, Refusal> {
+    let path = request.extract_parts::<RawPathParams>().await.ok();
+    let (parts, body) = request.into_parts();
+    let (mut message, mut violations) = match rule {
+        BodyRule::None => (M::default(), Violations::default()),
+        BodyRule::Whole => read_body(&parts.headers, body, None).await?,
+        BodyRule::Field(name) => read_body(&parts.headers, body, Some(name)).await?,
+    };
+    let path = path.iter().flatten();
+    let mut found = read_parameters(&mut message, path);
+    if !matches!(rule, BodyRule::Whole) {
+        let query: Vec<_> = form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()).collect();
+        let query = query.iter().map(|(name, value)| (&**name, &**value));
+        found.extend(read_parameters(&mut message, query));
+    }
+    violations.extend(found);
+    let mut request = tonic::Request::from_parts(
+        tonic::metadata::MetadataMap::from_headers(parts.headers),
+        parts.extensions,
+        message,
+    );
+    if !violations.is_empty() {
+        request.extensions_mut().insert(Found(violations));
+    }
+    Ok(request)
+}
+
+async fn read_body<M: JsonMessage + ReadJson>(
+    headers: &HeaderMap,
+    body: Body,
+    field: Option<&str>,
+) -> Result<(M, Violations), Refusal> {
+    if !is_json(headers) {
+        return Err(Refusal::NotJson);
+    }
+    let mut body = collect(headers, body).await?;
+    if let Some(name) = field {
+        // As if the body stood in a message with nothing else.
+        body = Bytes::from([b"{\"", name.as_bytes(), b"\":", body.as_ref(), b"}"].concat());
+    }
+    from_slice(&body, UnknownFields::Ignore)
+        .map_err(|error| Refusal::Invalid(Violations::of("", format!("the body is no JSON: {error}"))))
+}
+
+async fn collect(headers: &HeaderMap, body: Body) -> Result<Bytes, Refusal> {
+    let declared = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    if declared.is_some_and(|length| length > MAX_BODY_BYTES) {
+        return Err(Refusal::TooLarge);
+    }
+    match Limited::new(body, MAX_BODY_BYTES).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(Refusal::TooLarge),
+        // Nobody reads this: the connection broke.
+        Err(_) => Err(Refusal::Invalid(Violations::of("", "the body ended early"))),
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let media_type = content_type.split(';').next().unwrap_or_default().trim();
+    let plain = headers.get(header::CONTENT_ENCODING).is_none_or(|encoding| encoding == "identity");
+    plain && media_type.eq_ignore_ascii_case("application/json")
+}
+
+/// A response with `body` as JSON.
+pub fn json_response(status: StatusCode, body: &impl Serialize) -> Response<Body> {
+    // Serializing fails for no message there is; an empty body says so more honestly than a panic.
+    let body = serde_json::to_vec(body).unwrap_or_default();
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}

@@ -1,0 +1,94 @@
+//! The doors: gRPC and JSON on one port, through the same service traits, and what stands around them.
+//!
+//! From the outside in: `request_log` (request id, one log line), `lifecycle` (only while serving), `auth` (who, and
+//! how often), then the gRPC service or the JSON door, then `wire`. Knows neither the rules nor the database.
+
+mod auth;
+pub mod codec;
+mod earn_service;
+mod health;
+mod json_door;
+mod lifecycle;
+mod rate_limit;
+pub mod refusal;
+mod request_log;
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::middleware::{from_fn, from_fn_with_state};
+use chrono_tz::Tz;
+use tonic_health::pb::health_server::HealthServer;
+
+pub use health::Health;
+pub use lifecycle::{Lifecycle, Phase};
+
+use crate::app::App;
+use crate::proto::DESCRIPTOR_SET;
+use crate::proto::earn_service_server::EarnServiceServer;
+use crate::wire::bulk_earn::RequestLimits;
+use auth::Gatekeeper;
+use earn_service::EarnApi;
+use rate_limit::RateLimit;
+use refusal::Refusal;
+
+/// Longest request body: bytes.
+pub const MAX_BODY_BYTES: usize = 1024 * 1024;
+
+/// What the doors are told.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// Zone in which times are written.
+    pub time_zone: Tz,
+    /// How much one request may ask for.
+    pub limits: RequestLimits,
+    /// Requests a minute of one client; `None`: as many as it likes.
+    pub requests_per_minute: Option<NonZeroU32>,
+}
+
+/// Everything that is served.
+///
+/// # Errors
+/// When the descriptor set cannot be read by the reflection service.
+pub fn router(
+    app: App,
+    settings: Settings,
+    lifecycle: &Arc<Lifecycle>,
+    health: &Health,
+) -> Result<Router, tonic_reflection::server::Error> {
+    let gatekeeper = Gatekeeper::new(app.clone(), settings.requests_per_minute.map(RateLimit::per_minute));
+    let earn = Arc::new(EarnApi::new(app, settings));
+    let earn_server = EarnServiceServer::from_arc(Arc::clone(&earn)).max_decoding_message_size(MAX_BODY_BYTES);
+
+    let calls = tonic::service::Routes::new(earn_server)
+        .into_axum_router()
+        .reset_fallback()
+        .merge(json_door::earn_service(earn))
+        .route_layer(from_fn_with_state(gatekeeper, auth::admit))
+        .route_layer(from_fn_with_state(Arc::clone(lifecycle), lifecycle::while_serving));
+
+    let open = tonic::service::Routes::new(HealthServer::new(health.service()))
+        .add_service(reflection().build_v1()?)
+        .add_service(reflection().build_v1alpha()?)
+        .into_axum_router()
+        .reset_fallback()
+        .merge(health.routes());
+
+    Ok(calls
+        .merge(open)
+        .fallback(|request: Request| async move {
+            // Echoed: nobody needs a long one back.
+            let path = request.uri().path().chars().take(200).collect();
+            Refusal::UnknownPath(path).into_response(request_log::is_grpc(request.headers()))
+        })
+        .method_not_allowed_fallback(|| async { Refusal::MethodNotAllowed.into_json() })
+        .layer(from_fn(request_log::observe)))
+}
+
+fn reflection() -> tonic_reflection::server::Builder<'static> {
+    tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+}

@@ -1,0 +1,290 @@
+//! The one table of errors: why a call as a whole is refused, and how each door says so.
+//!
+//! Every refusal of either door is made here, and a cause on our side is logged here, once. `docs/errors.md` prints the
+//! table; a test compares them.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{HeaderValue, Response, StatusCode, header};
+use serde::Serialize;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+use crate::app::EarnError;
+use crate::app::credentials::AccessGroup;
+use crate::proto::CallError;
+use crate::storage::StorageError;
+use crate::wire::{Violations, bulk_earn};
+
+/// Who defines the reasons: the `domain` of every `ErrorInfo`.
+pub const DOMAIN: &str = "cartpromotions";
+/// What a caller is asked to wait when the service is busy, starts or stops.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// Violations travel in a header on gRPC, and stock clients refuse headers above 8 KiB, a third of which goes to their
+/// encoding. Those that do not fit are counted.
+const MAX_GRPC_VIOLATION_BYTES: usize = 4_000;
+
+/// Why a call is refused.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Refusal {
+    /// No credentials, or wrong ones.
+    #[error("credentials are missing or wrong: send HTTP Basic with the username and secret of an API client")]
+    Unauthenticated,
+    /// More requests than the client may send.
+    #[error("over the rate limit of {per_minute} requests a minute; try again in {} s", retry_after.as_secs())]
+    RateLimited {
+        /// The limit.
+        per_minute: u32,
+        /// When the next one is welcome.
+        retry_after: Duration,
+    },
+    /// The request is for another organization than the credentials.
+    #[error("orgId {given} is not the organization of the credentials")]
+    OrgMismatch {
+        /// `orgId` of the request.
+        given: i64,
+    },
+    /// The credentials lack an access group.
+    #[error("the credentials lack the access group {}", .0.name())]
+    AccessDenied(AccessGroup),
+    /// The request breaks rules of its form.
+    #[error("{}", summary(.0))]
+    Invalid(Violations),
+    /// The customer id cannot be one.
+    #[error("customerId: must be a positive integer, not {0}")]
+    InvalidCustomerId(i64),
+    /// The organization has no such customer.
+    #[error("customer {0} not found")]
+    CustomerNotFound(i64),
+    /// The database could not be asked for the customer.
+    #[error("customer {0} could not be looked up; try again")]
+    CustomerLookupFailed(i64, #[source] Arc<StorageError>),
+    /// As many requests wait as may.
+    #[error("too many requests are waiting; try again")]
+    Overloaded,
+    /// Not yet, or no longer.
+    #[error("the service is starting or stopping; try again")]
+    NotServing,
+    /// The database could not be reached. Whether the grants were saved is not known.
+    #[error("the service cannot save grants at the moment; try again")]
+    Unavailable(#[source] Arc<StorageError>),
+    /// Anything else on our side.
+    #[error("internal error; the request id names it in the log")]
+    Internal(#[source] Arc<StorageError>),
+    /// There is no such call.
+    #[error("{0} is unknown")]
+    UnknownPath(String),
+    /// The path takes other HTTP methods.
+    #[error("the path takes other methods: see Allow")]
+    MethodNotAllowed,
+    /// The body is larger than a request may be.
+    #[error("the body is larger than {} bytes", super::MAX_BODY_BYTES)]
+    TooLarge,
+    /// The body is not declared to be plain JSON.
+    #[error("the body must be JSON: send Content-Type: application/json, and no Content-Encoding")]
+    NotJson,
+}
+
+/// How the doors say a refusal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Row {
+    /// Documented number.
+    pub code: i32,
+    /// On the JSON door.
+    pub http: StatusCode,
+    /// On gRPC.
+    pub grpc: Code,
+    /// Name of the reason, in `ErrorInfo`.
+    pub reason: &'static str,
+}
+
+impl Refusal {
+    /// How the doors say it.
+    pub fn row(&self) -> Row {
+        let row = |code, http, grpc, reason| Row { code, http, grpc, reason };
+        match self {
+            Self::UnknownPath(_) => row(404, StatusCode::NOT_FOUND, Code::Unimplemented, "UNKNOWN_PATH"),
+            Self::MethodNotAllowed => {
+                row(405, StatusCode::METHOD_NOT_ALLOWED, Code::Unimplemented, "METHOD_NOT_ALLOWED")
+            }
+            Self::NotServing => row(500, StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, "NOT_SERVING"),
+            Self::Unauthenticated => row(401, StatusCode::UNAUTHORIZED, Code::Unauthenticated, "UNAUTHENTICATED"),
+            Self::RateLimited { .. } => {
+                row(429, StatusCode::TOO_MANY_REQUESTS, Code::ResourceExhausted, "RATE_LIMITED")
+            }
+            Self::NotJson => row(415, StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::InvalidArgument, "NOT_JSON"),
+            Self::TooLarge => row(413, StatusCode::PAYLOAD_TOO_LARGE, Code::ResourceExhausted, "TOO_LARGE"),
+            Self::AccessDenied(_) => row(403, StatusCode::FORBIDDEN, Code::PermissionDenied, "ACCESS_DENIED"),
+            Self::OrgMismatch { .. } => row(403, StatusCode::FORBIDDEN, Code::PermissionDenied, "ORG_MISMATCH"),
+            Self::Invalid(_) => row(400, StatusCode::BAD_REQUEST, Code::InvalidArgument, "INVALID_REQUEST"),
+            Self::InvalidCustomerId(_) => {
+                row(1006, StatusCode::BAD_REQUEST, Code::InvalidArgument, "INVALID_CUSTOMER_ID")
+            }
+            Self::Overloaded => row(500, StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, "OVERLOADED"),
+            Self::CustomerNotFound(_) => row(404, StatusCode::NOT_FOUND, Code::NotFound, "CUSTOMER_NOT_FOUND"),
+            Self::CustomerLookupFailed(..) => {
+                row(1007, StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, "CUSTOMER_LOOKUP_FAILED")
+            }
+            Self::Unavailable(_) => row(500, StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, "UNAVAILABLE"),
+            Self::Internal(_) => row(500, StatusCode::INTERNAL_SERVER_ERROR, Code::Internal, "INTERNAL"),
+        }
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::RateLimited { retry_after, .. } => Some(*retry_after),
+            _ => (self.row().http == StatusCode::SERVICE_UNAVAILABLE).then_some(RETRY_AFTER),
+        }
+    }
+
+    /// The values in the message, by name.
+    fn values(&self) -> Vec<(&'static str, String)> {
+        match self {
+            Self::RateLimited { per_minute, .. } => vec![("requestsPerMinute", per_minute.to_string())],
+            Self::OrgMismatch { given } => vec![("orgId", given.to_string())],
+            Self::AccessDenied(group) => vec![("accessGroup", group.name().to_owned())],
+            Self::InvalidCustomerId(id) | Self::CustomerNotFound(id) | Self::CustomerLookupFailed(id, _) => {
+                vec![("customerId", id.to_string())]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn details(&self) -> ErrorDetails {
+        let code = ("code".to_owned(), self.row().code.to_string());
+        let values = self.values().into_iter().map(|(name, value)| (name.to_owned(), value));
+        let metadata = std::iter::once(code).chain(values).collect::<std::collections::HashMap<_, _>>();
+        let mut details = ErrorDetails::new();
+        details.set_error_info(self.row().reason, DOMAIN, metadata);
+        if let Some(delay) = self.retry_after() {
+            details.set_retry_info(Some(delay));
+        }
+        if let Self::Invalid(violations) = self {
+            let mut room = MAX_GRPC_VIOLATION_BYTES;
+            for (listed, violation) in violations.as_slice().iter().enumerate() {
+                let size = violation.field.len() + violation.description.len() + 8;
+                if size > room {
+                    let more = violations.as_slice().len() - listed;
+                    details.add_bad_request_violation("", format!("and {more} more"));
+                    break;
+                }
+                room -= size;
+                details.add_bad_request_violation(&violation.field, &violation.description);
+            }
+        }
+        details
+    }
+
+    /// The answer of the JSON door.
+    pub fn into_json(self) -> Response<Body> {
+        self.log();
+        self.to_json()
+    }
+
+    fn to_json(&self) -> Response<Body> {
+        #[derive(Serialize)]
+        struct Errors {
+            errors: Vec<CallError>,
+        }
+
+        let Row { code, http, .. } = self.row();
+        let error = |message| CallError { code, message };
+        let errors = match self {
+            Self::Invalid(violations) => violations.as_slice().iter().map(|each| error(each.to_string())).collect(),
+            _ => vec![error(self.to_string())],
+        };
+        let mut response = super::json_door::json_response(http, &Errors { errors });
+        let headers = response.headers_mut();
+        if let Some(delay) = self.retry_after() {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(delay.as_secs().max(1)));
+        }
+        if matches!(self, Self::Unauthenticated) {
+            let basic = HeaderValue::from_static(r#"Basic realm="cart-promotions", charset="UTF-8""#);
+            headers.insert(header::WWW_AUTHENTICATE, basic);
+        }
+        response
+    }
+
+    /// The answer of whichever door `grpc` says.
+    pub fn into_response(self, grpc: bool) -> Response<Body> {
+        if grpc { Status::from(self).into_http() } else { self.into_json() }
+    }
+
+    /// Notes the refusal for the request's log line, and logs its cause.
+    fn log(&self) {
+        tracing::Span::current()
+            .record("refusal", tracing::field::display(format_args!("{}: {self}", self.row().reason)));
+        if let Some(cause) = self.source() {
+            let reason = self.row().reason;
+            tracing::error!(reason, cause = %chain(cause), "call failed on our side");
+        }
+    }
+}
+
+/// The first fault, and how many more there are.
+fn summary(violations: &Violations) -> String {
+    match violations.as_slice() {
+        [] => "invalid request".to_owned(),
+        [only] => only.to_string(),
+        [first, more @ ..] => format!("{first} (and {} more)", more.len()),
+    }
+}
+
+/// An error and its causes, in one line.
+fn chain(error: &dyn Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        line.push_str(": ");
+        line.push_str(&error.to_string());
+        cause = error.source();
+    }
+    line
+}
+
+/// The answer of gRPC. It carries the refusal itself, for the JSON door to find.
+impl From<Refusal> for Status {
+    fn from(refusal: Refusal) -> Self {
+        refusal.log();
+        let mut status = Self::with_error_details(refusal.row().grpc, refusal.to_string(), refusal.details());
+        status.set_source(Arc::new(refusal));
+        status
+    }
+}
+
+/// The answer of the JSON door to a status that a service gave.
+pub(super) fn status_to_json(status: &Status) -> Response<Body> {
+    match status.source().and_then(|source| source.downcast_ref::<Refusal>()) {
+        Some(refusal) => refusal.to_json(),
+        None => {
+            // No service of ours makes one by itself.
+            tracing::error!(code = ?status.code(), message = status.message(), "a status without a refusal");
+            Refusal::Internal(Arc::new(StorageError::Corrupt("no refusal".to_owned()))).to_json()
+        }
+    }
+}
+
+impl From<bulk_earn::Fault> for Refusal {
+    fn from(fault: bulk_earn::Fault) -> Self {
+        match fault {
+            bulk_earn::Fault::Invalid(violations) => Self::Invalid(violations),
+            bulk_earn::Fault::InvalidCustomerId(id) => Self::InvalidCustomerId(id),
+        }
+    }
+}
+
+impl From<EarnError> for Refusal {
+    fn from(error: EarnError) -> Self {
+        match error {
+            EarnError::CustomerNotFound(id) => Self::CustomerNotFound(id.0),
+            EarnError::CustomerLookupFailed(id, source) => Self::CustomerLookupFailed(id.0, source),
+            EarnError::Overloaded => Self::Overloaded,
+            EarnError::ShuttingDown => Self::NotServing,
+            EarnError::Unavailable(source) => Self::Unavailable(source),
+            EarnError::Internal(source) => Self::Internal(source),
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! `EarnService.BulkEarn`: the request as a command, with every fault of its form, and the outcome as a response.
+
+use std::collections::HashMap;
+
+use chrono_tz::Tz;
+
+use super::payload::Payload;
+use super::text::{check_id, check_text};
+use super::time::{TimePair, to_iso};
+use super::violation::Violations;
+use crate::earning::{BulkEarn, CustomerId, EarnedFromType, Entry, EntryOutcome, ObjectId, OrgId};
+use crate::proto;
+
+/// Longest event id and earned-from id: characters.
+const MAX_ID_CHARACTERS: usize = 250;
+/// How far ahead of the server's clock an event may be: milliseconds.
+const MAX_AHEAD_MS: i64 = 24 * 60 * 60 * 1000;
+
+/// How much one request may ask for.
+#[derive(Debug, Clone, Copy)]
+pub struct RequestLimits {
+    /// Entries.
+    pub max_entries: usize,
+    /// Sum of the earn counts.
+    pub max_earn_count: u32,
+}
+
+impl Default for RequestLimits {
+    fn default() -> Self {
+        Self { max_entries: 100, max_earn_count: 1_000 }
+    }
+}
+
+/// Why a request is no command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fault {
+    /// Its form is wrong, in these places.
+    Invalid(Violations),
+    /// Nothing but the customer id is wrong.
+    InvalidCustomerId(i64),
+}
+
+/// The command that `request` of a caller of `org_id` stands for.
+///
+/// `found` are the faults that the JSON reader found already; what it could not read is not reported again.
+///
+/// # Errors
+/// Every fault there is.
+pub fn parse(
+    request: proto::BulkEarnRequest,
+    org_id: OrgId,
+    limits: RequestLimits,
+    (now_ms, found): (i64, Violations),
+) -> Result<BulkEarn, Fault> {
+    let mut violations = found;
+
+    let event_time_ms = read_event_time(&request, now_ms, &mut violations);
+    let earned_from_type = read_type(&mut violations, "earnedFromType", request.earned_from_type);
+    let event = request.event_details.unwrap_or_else(|| {
+        violations.add("eventDetails", "is required");
+        proto::EventDetails::default()
+    });
+    check_text(&mut violations, "eventDetails.id", &event.id, MAX_ID_CHARACTERS);
+    let event_type = read_type(&mut violations, "eventDetails.type", event.r#type);
+    if let (Some(one), Some(other)) = (earned_from_type, event_type)
+        && one != other
+    {
+        violations.add("eventDetails.type", format!("must equal earnedFromType, {}", one.name()));
+    }
+    let event_payload = event.event_payload.and_then(|payload| match payload.to_text() {
+        Ok(text) => Some(text.into()),
+        Err(fault) => {
+            violations.add("eventDetails.eventPayload", fault);
+            None
+        }
+    });
+    let entries = read_entries(request.earned_promotions, limits, &mut violations);
+
+    let customer_id = request.customer_id;
+    match (event_time_ms, earned_from_type) {
+        (Some(event_time_ms), Some(earned_from_type)) if violations.is_empty() => {
+            if customer_id <= 0 {
+                return Err(Fault::InvalidCustomerId(customer_id));
+            }
+            Ok(BulkEarn {
+                org_id,
+                customer_id: CustomerId(customer_id),
+                event_time_ms,
+                earned_from_type,
+                event_id: event.id.into(),
+                event_payload,
+                entries,
+            })
+        }
+        _ => {
+            check_id(&mut violations, "customerId", customer_id);
+            Err(Fault::Invalid(violations))
+        }
+    }
+}
+
+fn read_event_time(request: &proto::BulkEarnRequest, now_ms: i64, violations: &mut Violations) -> Option<i64> {
+    let pair = TimePair { field: "eventTime", ms: request.event_time, iso: request.event_time_iso.as_deref() };
+    let event_time_ms = pair.read(violations)?;
+    if event_time_ms > now_ms.saturating_add(MAX_AHEAD_MS) {
+        let field = if request.event_time.is_some() { "eventTime" } else { "eventTimeISO" };
+        violations.add(field, "must be at most 24 hours ahead of now");
+    }
+    Some(event_time_ms)
+}
+
+fn read_type(violations: &mut Violations, field: &str, number: i32) -> Option<EarnedFromType> {
+    let given = proto::EarnedFromType::try_from(number).ok();
+    let earned_from_type = given.and_then(|given| EarnedFromType::from_name(given.as_str_name()));
+    if earned_from_type.is_none() {
+        let names = EarnedFromType::ALL.map(EarnedFromType::name).join(", ");
+        let problem = if number == 0 { "is required: one of" } else { "must be one of" };
+        violations.add(field, format!("{problem} {names}"));
+    }
+    earned_from_type
+}
+
+fn read_entries(given: Vec<proto::PromotionToEarn>, limits: RequestLimits, violations: &mut Violations) -> Vec<Entry> {
+    if given.is_empty() {
+        violations.add("earnedPromotions", "must have at least 1 entry");
+    } else if given.len() > limits.max_entries {
+        let description = format!("must have at most {} entries, not {}", limits.max_entries, given.len());
+        violations.add("earnedPromotions", description);
+        return Vec::new();
+    }
+    let mut seen = HashMap::new();
+    let mut sum = 0_i64;
+    let mut entries = Vec::with_capacity(given.len());
+    for (index, entry) in given.into_iter().enumerate() {
+        let field = |name| format!("earnedPromotions[{index}].{name}");
+        check_promotion_id(violations, || field("promotionId"), &entry.promotion_id);
+        check_text(violations, field("earnedFromId"), &entry.earned_from_id, MAX_ID_CHARACTERS);
+        if entry.earn_count < 1 {
+            violations.add(field("earnCount"), format!("must be 1 or more, not {}", entry.earn_count));
+        }
+        sum += i64::from(entry.earn_count.max(0));
+        let entry = Entry {
+            promotion_id: ObjectId::parse(&entry.promotion_id),
+            promotion_id_given: entry.promotion_id,
+            earn_count: u32::try_from(entry.earn_count).unwrap_or(0),
+            earned_from_id: entry.earned_from_id.into(),
+        };
+        // By id where it is one: the two ways to write its digits name the same promotion.
+        let name = entry.promotion_id.map_or_else(|| entry.promotion_id_given.clone(), |id| id.to_string());
+        if let Some(first) = seen.insert((name, entry.earned_from_id.clone()), index)
+            && !entry.earned_from_id.is_empty()
+        {
+            let description = format!("repeats that of earnedPromotions[{first}] for the same promotionId");
+            violations.add(field("earnedFromId"), description);
+        }
+        entries.push(entry);
+    }
+    if sum > i64::from(limits.max_earn_count) {
+        let description = format!("must have earn counts summing to at most {}, not {sum}", limits.max_earn_count);
+        violations.add("earnedPromotions", description);
+    }
+    entries
+}
+
+/// Any text may be given for a promotion, but not none, and not U+0000.
+fn check_promotion_id(violations: &mut Violations, field: impl Fn() -> String, id: &str) {
+    if id.is_empty() {
+        violations.add(field(), "is required");
+    } else if id.contains('\0') {
+        violations.add(field(), "must not contain U+0000");
+    }
+}
+
+/// The response to `command`, whose outcomes these are; times are also written in the `zone` of the server.
+pub fn encode(command: &BulkEarn, outcomes: &[EntryOutcome], zone: Tz) -> proto::BulkEarnResponse {
+    let data = command.entries.iter().zip(outcomes).map(|(entry, outcome)| encode_entry(command, entry, outcome, zone));
+    proto::BulkEarnResponse { data: data.collect(), errors: Vec::new() }
+}
+
+fn encode_entry(command: &BulkEarn, entry: &Entry, outcome: &EntryOutcome, zone: Tz) -> proto::EarnResult {
+    let earned_from_type = encode_type(command.earned_from_type);
+    let event_time_iso = to_iso(outcome.event_time_ms, zone);
+    let event_details = proto::EventDetails {
+        id: command.event_id.as_ref().to_owned(),
+        r#type: earned_from_type,
+        event_payload: outcome.event_payload.as_deref().and_then(Payload::from_text),
+    };
+    let promotion_id = entry.promotion_id.map(|id| id.to_string()).unwrap_or_default();
+    let earned = outcome.instances.iter().map(|instance| proto::EarnedPromotion {
+        id: instance.earn_id.to_string(),
+        customer_id: command.customer_id.0,
+        promotion_id: promotion_id.clone(),
+        earned_from_type,
+        earned_from_id: entry.earned_from_id.as_ref().to_owned(),
+        event_time: outcome.event_time_ms,
+        event_time_iso: event_time_iso.clone(),
+        event_details: Some(event_details.clone()),
+        valid_till: instance.valid_till_ms,
+        valid_till_iso: to_iso(instance.valid_till_ms, zone),
+    });
+    let customer_earned_promotions: Vec<_> = earned.collect();
+    let successful = u32::try_from(customer_earned_promotions.len()).unwrap_or(entry.earn_count);
+    proto::EarnResult {
+        earned_from_id: entry.earned_from_id.as_ref().to_owned(),
+        promotion_id: entry.promotion_id_given.clone(),
+        successful_earn_count: count(successful),
+        failed_earn_count: count(entry.earn_count - successful),
+        error_details: outcome
+            .failure
+            .as_ref()
+            .map(|failure| proto::EarnErrorDetails { error_code: failure.code(), error_messages: failure.to_string() }),
+        customer_earned_promotions,
+    }
+}
+
+/// Counts came in as `int32`, and go out as such.
+fn count(count: u32) -> i32 {
+    i32::try_from(count).unwrap_or(i32::MAX)
+}
+
+fn encode_type(earned_from_type: EarnedFromType) -> i32 {
+    proto::EarnedFromType::from_str_name(earned_from_type.name()).unwrap_or_default() as i32
+}

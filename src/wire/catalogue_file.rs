@@ -1,0 +1,229 @@
+//! The import file: JSON as records of the catalogue, with every fault under its path in the file.
+
+use std::collections::HashSet;
+
+use chrono_tz::Tz;
+
+use super::json::{UnknownFields, from_slice};
+use super::text::{check_id, check_text};
+use super::time::TimePair;
+use super::violation::Violations;
+use crate::app::credentials::{Access, AccessGroup};
+use crate::app::import::{Import, ImportedClient, ImportedPromotion};
+use crate::app::secret::Secret;
+use crate::earning::{CustomerId, EarnExpiry, ObjectId, Org, OrgId, Promotion, PromotionType};
+use crate::proto;
+
+const MAX_NAME_CHARACTERS: usize = 250;
+const MAX_PROMOTION_NAME_CHARACTERS: usize = 50;
+/// Highest N of "until the Nth day after": a hundred years.
+const MAX_EXPIRY_DAYS: i32 = 36_500;
+/// Promotions an organization may have active at once, where the file does not say.
+const DEFAULT_MAX_ACTIVE_PROMOTIONS: i32 = 250;
+
+/// The records of an import file.
+///
+/// # Errors
+/// Every fault, under its path in the file.
+pub fn parse(json: &[u8]) -> Result<Import, Violations> {
+    let (file, mut violations): (proto::CatalogueFile, _) =
+        from_slice(json, UnknownFields::Refuse).map_err(|fault| Violations::of("", format!("is no JSON: {fault}")))?;
+    let import = Import {
+        orgs: each("orgs", file.orgs, &mut violations, read_org),
+        promotions: each("promotions", file.promotions, &mut violations, read_promotion),
+        customers: each("customers", file.customers, &mut violations, read_customer),
+        api_clients: each("apiClients", file.api_clients, &mut violations, read_api_client),
+    };
+    refuse_repeats("orgs", import.orgs.iter().map(|org| org.id), &mut violations);
+    refuse_repeats(
+        "promotions",
+        import.promotions.iter().map(|each| (each.org_id, each.promotion.id)),
+        &mut violations,
+    );
+    refuse_repeats("apiClients", import.api_clients.iter().map(|client| &client.username), &mut violations);
+    violations.or_ok(import)
+}
+
+/// Reads every record of a list; `read` gets its path.
+fn each<M, R>(
+    list: &str,
+    records: Vec<M>,
+    violations: &mut Violations,
+    read: impl Fn(&str, M, &mut Violations) -> R,
+) -> Vec<R> {
+    let records = records.into_iter().enumerate();
+    records.map(|(index, record)| read(&format!("{list}[{index}]"), record, violations)).collect()
+}
+
+/// A record that comes twice would hide the first.
+fn refuse_repeats<K: Eq + std::hash::Hash>(list: &str, keys: impl Iterator<Item = K>, violations: &mut Violations) {
+    let mut seen = HashSet::new();
+    for (index, key) in keys.enumerate() {
+        if !seen.insert(key) {
+            violations.add(format_args!("{list}[{index}]"), "repeats an earlier record");
+        }
+    }
+}
+
+fn read_org(at: &str, org: proto::Org, violations: &mut Violations) -> Org {
+    check_id(violations, format_args!("{at}.id"), org.id);
+    check_text(violations, format_args!("{at}.name"), &org.name, MAX_NAME_CHARACTERS);
+    let time_zone = org.time_zone.as_deref().unwrap_or("UTC").parse().unwrap_or_else(|_| {
+        violations.add(format_args!("{at}.timeZone"), "must be an IANA time zone, as Asia/Kolkata");
+        Tz::UTC
+    });
+    let max_active = org.max_active_promotions.unwrap_or(DEFAULT_MAX_ACTIVE_PROMOTIONS);
+    Org {
+        id: OrgId(org.id),
+        name: org.name,
+        time_zone,
+        max_active_promotions: at_least_one(format!("{at}.maxActivePromotions"), max_active, violations),
+        accept_unknown_customers: org.accept_unknown_customers,
+    }
+}
+
+fn read_promotion(at: &str, promotion: proto::Promotion, violations: &mut Violations) -> ImportedPromotion {
+    let field = |name: &str| format!("{at}.{name}");
+    let id = ObjectId::parse(&promotion.id).unwrap_or_else(|| {
+        violations.add(field("id"), "must be 24 hexadecimal digits");
+        ObjectId([0; 12])
+    });
+    check_id(violations, field("orgId"), promotion.org_id);
+    check_text(violations, field("name"), &promotion.name, MAX_PROMOTION_NAME_CHARACTERS);
+    let kind = proto::promotion::Type::try_from(promotion.r#type).ok();
+    let kind = kind.and_then(|kind| PromotionType::from_name(kind.as_str_name())).unwrap_or_else(|| {
+        let names = PromotionType::ALL.map(PromotionType::name).join(", ");
+        violations.add(field("type"), format!("is required: one of {names}"));
+        PromotionType::Earning
+    });
+    let (start, end) = (field("startDate"), field("endDate"));
+    let start_ms = TimePair { field: &start, ms: promotion.start_date, iso: promotion.start_date_iso.as_deref() };
+    let end_ms = TimePair { field: &end, ms: promotion.end_date, iso: promotion.end_date_iso.as_deref() };
+    let (start_ms, end_ms) = (start_ms.read(violations), end_ms.read(violations));
+    if let (Some(start_ms), Some(end_ms)) = (start_ms, end_ms)
+        && end_ms < start_ms
+    {
+        violations.add(&end, "must not be before startDate");
+    }
+    for (index, customer_id) in promotion.audience.iter().enumerate() {
+        check_id(violations, format_args!("{at}.audience[{index}]"), *customer_id);
+    }
+    let cap = promotion.max_earning_per_customer;
+    let promotion_ = Promotion {
+        id,
+        name: promotion.name,
+        kind,
+        active: promotion.active.unwrap_or(true),
+        start_ms: start_ms.unwrap_or_default(),
+        end_ms: end_ms.unwrap_or_default(),
+        max_earning_per_customer: cap.map(|cap| at_least_one(field("maxEarningPerCustomer"), cap, violations)),
+        earn_expiry: read_earn_expiry(&field("earnExpiry"), promotion.earn_expiry, violations),
+        limited_to_audience: promotion.earn_limited_to_specific_audience,
+    };
+    let audience = promotion.audience.into_iter().map(CustomerId).collect();
+    ImportedPromotion { org_id: OrgId(promotion.org_id), promotion: promotion_, audience }
+}
+
+fn read_earn_expiry(at: &str, expiry: Option<proto::EarnExpiry>, violations: &mut Violations) -> EarnExpiry {
+    use proto::earn_expiry::Type;
+    let Some(expiry) = expiry else { return EarnExpiry::WithPromotion };
+    match (expiry.r#type(), expiry.days) {
+        (Type::WithPromotion, None) => {}
+        (Type::WithPromotion, Some(_)) => {
+            violations.add(format_args!("{at}.days"), "goes with type DAYS_FROM_EARNING only");
+        }
+        (Type::DaysFromEarning, Some(days @ 1..=MAX_EXPIRY_DAYS)) => {
+            return EarnExpiry::DaysFromEarning(days.unsigned_abs());
+        }
+        (Type::DaysFromEarning, _) => {
+            violations.add(format_args!("{at}.days"), format!("must be from 1 to {MAX_EXPIRY_DAYS}"));
+        }
+        (Type::Unspecified, _) => {
+            violations.add(format_args!("{at}.type"), "is required: one of WITH_PROMOTION, DAYS_FROM_EARNING");
+        }
+    }
+    EarnExpiry::WithPromotion
+}
+
+fn read_customer(at: &str, customer: proto::Customer, violations: &mut Violations) -> (OrgId, CustomerId) {
+    check_id(violations, format_args!("{at}.orgId"), customer.org_id);
+    check_id(violations, format_args!("{at}.customerId"), customer.customer_id);
+    (OrgId(customer.org_id), CustomerId(customer.customer_id))
+}
+
+fn read_api_client(at: &str, client: proto::ApiClient, violations: &mut Violations) -> ImportedClient {
+    check_text(violations, format_args!("{at}.username"), &client.username, MAX_NAME_CHARACTERS);
+    if client.username.contains(':') {
+        violations.add(format_args!("{at}.username"), "must not contain a colon: HTTP Basic ends the username with it");
+    }
+    check_text(violations, format_args!("{at}.password"), &client.password, MAX_NAME_CHARACTERS);
+    check_id(violations, format_args!("{at}.orgId"), client.org_id);
+    ImportedClient {
+        username: client.username,
+        secret: Secret::new(client.password),
+        org_id: OrgId(client.org_id),
+        access: read_access(at, &client.access, violations),
+    }
+}
+
+fn read_access(at: &str, names: &[String], violations: &mut Violations) -> Access {
+    if names.is_empty() {
+        return Access::all();
+    }
+    let groups = names.iter().enumerate().filter_map(|(index, name)| {
+        let group = AccessGroup::from_name(name);
+        if group.is_none() {
+            let known = AccessGroup::ALL.map(AccessGroup::name).join(", ");
+            violations.add(format_args!("{at}.access[{index}]"), format!("must be one of {known}"));
+        }
+        group
+    });
+    Access::of(groups.collect())
+}
+
+fn at_least_one(field: String, value: i32, violations: &mut Violations) -> u32 {
+    if value < 1 {
+        violations.add(field, format!("must be 1 or more, not {value}"));
+    }
+    value.unsigned_abs()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_required_names_are_needed() {
+        let import = parse(
+            br#"{"orgs":[{"id":1,"name":"Shop"}],
+                "promotions":[{"id":"6912ced9d39e256f754a83f8","orgId":"1","name":"Ten off","type":"EARNING",
+                               "startDate":0,"endDateISO":"2030-12-31T23:59:59.999+05:30"}],
+                "customers":[{"orgId":1,"customerId":7}],
+                "apiClients":[{"username":"till","password":"secret","orgId":1}]}"#,
+        );
+        let import = import.expect("a file without faults");
+        let (org, promotion) = (&import.orgs[0], &import.promotions[0].promotion);
+        assert_eq!((org.max_active_promotions, org.time_zone, org.accept_unknown_customers), (250, Tz::UTC, false));
+        assert_eq!((promotion.active, promotion.max_earning_per_customer), (true, None));
+        assert_eq!((promotion.start_ms, promotion.end_ms), (0, 1_924_972_199_999));
+        assert_eq!(promotion.earn_expiry, EarnExpiry::WithPromotion);
+        assert!(!format!("{:?}", import.api_clients).contains("secret\""), "a secret in debug output");
+    }
+
+    #[test]
+    fn every_fault_is_listed_under_its_path() {
+        let faults = parse(
+            br#"{"orgs":[{"id":0,"timeZone":"Mars/Olympus","maxActivePromotions":0},{"id":2,"name":"a"},{"id":2,"name":"b"}],
+                "promotions":[{"id":"x","orgId":-1,"name":"123456789012345678901234567890123456789012345678901","type":"GIFT",
+                               "startDateISO":"2025-01-01T00:00:00","endDate":5,"maxEarningPerCustomer":0,
+                               "earnExpiry":{"type":"DAYS_FROM_EARNING"},"audience":[1,0,"x"],"colour":"red"},
+                              {"id":"6912ced9d39e256f754a83f8","orgId":1,"name":"n","type":"POS","startDate":5,"endDate":4,
+                               "earnExpiry":{"type":"WITH_PROMOTION","days":1}}],
+                "customers":[{"customerId":1.5}],
+                "apiClients":[{"username":"a:b","orgId":1}]}"#,
+        );
+        let faults = faults.expect_err("faults");
+        let fields: Vec<_> = faults.as_slice().iter().map(|fault| fault.field.as_str()).collect();
+        insta::assert_snapshot!(fields.join("\n"));
+    }
+}

@@ -1,0 +1,24 @@
+//! The JSON form of the proto messages, for the JSON door and the import file.
+//!
+//! The rules are those of proto JSON with two differences that the documented API asks for: 64-bit integers are written
+//! as numbers, and fields without presence are written even when they are zero or empty. Reading goes on after a value
+//! of the wrong kind, so that every fault is found. `build.rs` writes the implementations, a few lines per message,
+//! from what is here.
+
+mod read;
+mod write;
+
+#[cfg(test)]
+mod tests;
+
+pub use read::{Context, JsonEnum, JsonMessage, ReadJson, UnknownFields, from_slice, read_parameters};
+
+use read::{EnumValue, read_message, skip};
+use write::EnumName;
+
+#[allow(clippy::all, clippy::pedantic)]
+mod generated {
+    use super::*;
+
+    include!(concat!(env!("OUT_DIR"), "/json.rs"));
+}

@@ -1,0 +1,14 @@
+//! Between proto messages and the typed commands and outcomes of the rules: one file per RPC, and the JSON form of the
+//! messages.
+//!
+//! Called by `transport` and, for the import file, by the command line. Knows neither the database nor HTTP and gRPC.
+
+pub mod bulk_earn;
+pub mod catalogue_file;
+pub mod json;
+pub mod payload;
+pub mod text;
+pub mod time;
+pub mod violation;
+
+pub use violation::{Violation, Violations};

@@ -1,0 +1,118 @@
+//! Times on the wire: a pair of fields, epoch milliseconds and ISO 8601 with an offset, for one instant.
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use chrono_tz::Tz;
+
+use super::Violations;
+
+/// 0001-01-01T00:00:00Z and 9999-12-31T23:59:59.999Z in epoch milliseconds: what ISO 8601 writes with four digits.
+const CALENDAR_MS: std::ops::RangeInclusive<i64> = -62_135_596_800_000..=253_402_300_799_999;
+
+/// A pair of time fields as a message has it: names and values.
+#[derive(Debug, Clone, Copy)]
+pub struct TimePair<'a> {
+    /// Path of the milliseconds field; that of the other is this with `ISO` behind it.
+    pub field: &'a str,
+    /// Epoch milliseconds.
+    pub ms: Option<i64>,
+    /// ISO 8601 with an offset.
+    pub iso: Option<&'a str>,
+}
+
+impl TimePair<'_> {
+    /// The instant, in epoch milliseconds. `None` when it is missing or wrong, with every fault in `violations`.
+    pub fn read(self, violations: &mut Violations) -> Option<i64> {
+        let Self { field, ms, iso } = self;
+        let ms = ms.map(|ms| self.within_calendar(ms, violations));
+        let iso = iso.map(|text| match DateTime::parse_from_rfc3339(text) {
+            Ok(time) => self.within_calendar(time.timestamp_millis(), violations),
+            Err(_) => {
+                let description = "must be ISO 8601 with seconds and an offset, as 2025-12-16T14:30:45+05:30";
+                violations.add(format_args!("{field}ISO"), description);
+                None
+            }
+        });
+        match (ms, iso) {
+            (None, None) => {
+                violations.add(field, format!("is required, or {field}ISO"));
+                None
+            }
+            (Some(Some(ms)), Some(Some(iso))) => {
+                // To the second: what is printed in ISO has no fraction, and may be sent back.
+                if ms.div_euclid(1000) != iso.div_euclid(1000) {
+                    violations.add(format_args!("{field}ISO"), format!("must name the same second as {field}"));
+                }
+                Some(ms)
+            }
+            (Some(ms), None) => ms,
+            (None, Some(iso)) => iso,
+            (Some(_), Some(_)) => None,
+        }
+    }
+
+    fn within_calendar(self, ms: i64, violations: &mut Violations) -> Option<i64> {
+        if !CALENDAR_MS.contains(&ms) {
+            violations
+                .add(self.field, "must be a time in the years 1 to 9999, in milliseconds since 1970-01-01T00:00:00Z");
+            return None;
+        }
+        Some(ms)
+    }
+}
+
+/// The instant in ISO 8601, in whole seconds (truncated), in `zone`: `Z` where that is at UTC.
+pub fn to_iso(ms: i64, zone: Tz) -> String {
+    // What is stored was read by the rules above, or is computed from it; what no calendar has is shown as its edge.
+    let time = DateTime::<Utc>::from_timestamp(ms.div_euclid(1000), 0).unwrap_or(DateTime::<Utc>::MAX_UTC);
+    time.with_timezone(&zone).to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(ms: Option<i64>, iso: Option<&str>) -> Result<i64, String> {
+        let mut violations = Violations::default();
+        let time = TimePair { field: "eventTime", ms, iso }.read(&mut violations);
+        let fault = violations.as_slice().iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+        if fault.is_empty() { Ok(time.expect("a time where there is no fault")) } else { Err(fault) }
+    }
+
+    #[test]
+    fn either_field_or_both_give_the_instant() {
+        let ms = 1_761_750_000_000;
+        assert_eq!(read(Some(ms), None), Ok(ms));
+        assert_eq!(read(Some(0), None), Ok(0));
+        for iso in ["2025-10-29T15:00:00Z", "2025-10-29T20:30:00+05:30", "2025-10-29T15:00:00.0009Z"] {
+            assert_eq!(read(None, Some(iso)), Ok(ms), "{iso}");
+        }
+        assert_eq!(read(None, Some("2025-10-29T15:00:00.123456Z")), Ok(ms + 123));
+        assert_eq!(read(Some(ms + 999), Some("2025-10-29T20:30:00+05:30")), Ok(ms + 999));
+        assert_eq!(read(Some(-1), Some("1969-12-31T23:59:59Z")), Ok(-1));
+    }
+
+    #[test]
+    fn a_fault_names_its_field() {
+        for (ms, iso, field) in [
+            (None, None, "eventTime: is required"),
+            (Some(i64::MAX), None, "eventTime: must be a time"),
+            (Some(i64::MIN), None, "eventTime: must be a time"),
+            (Some(1_761_750_000_000), Some("2025-10-29T15:00:01Z"), "eventTimeISO: must name the same second"),
+            (None, Some(""), "eventTimeISO: must be ISO 8601"),
+            (None, Some("2025-10-29T15:00:00"), "eventTimeISO: must be ISO 8601"),
+            (None, Some("2025-02-29T15:00:00Z"), "eventTimeISO: must be ISO 8601"),
+            (Some(1), Some("soon"), "eventTimeISO: must be ISO 8601"),
+        ] {
+            let fault = read(ms, iso).expect_err("a fault");
+            assert!(fault.starts_with(field), "{ms:?} {iso:?}: {fault}");
+        }
+    }
+
+    #[test]
+    fn iso_is_in_the_zone_of_the_server_and_truncated() {
+        assert_eq!(to_iso(1_767_205_799_999, Tz::UTC), "2025-12-31T18:29:59Z");
+        assert_eq!(to_iso(1_767_205_799_999, Tz::Asia__Kolkata), "2025-12-31T23:59:59+05:30");
+        assert_eq!(to_iso(-1, Tz::UTC), "1969-12-31T23:59:59Z");
+        assert_eq!(to_iso(1_767_205_799_999, Tz::Europe__London), "2025-12-31T18:29:59Z");
+    }
+}
