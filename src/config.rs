@@ -8,6 +8,7 @@ use std::time::Duration;
 use chrono_tz::Tz;
 use clap::builder::styling::Styles;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use tracing::level_filters::LevelFilter;
 
 use crate::app::writer::WriterLimits;
 use crate::transport::Settings;
@@ -51,9 +52,9 @@ pub struct Common {
     /// How long to wait for the database: for a connection, and for others to finish writing.
     #[arg(long, env = "CART_PROMOTIONS_DATABASE_TIMEOUT_MS", value_name = "MS", default_value_t = 5_000)]
     pub database_timeout_ms: u64,
-    /// Least important log lines to write: a level, or a filter such as info,cart_promotions=debug.
-    #[arg(long, env = "CART_PROMOTIONS_LOG", value_name = "LEVEL", default_value = "info", value_parser = log_filter)]
-    pub log: String,
+    /// Least important log lines to write: off, error, warn, info, debug or trace.
+    #[arg(long, env = "CART_PROMOTIONS_LOG", value_name = "LEVEL", default_value = "info", value_parser = log_level)]
+    pub log: LevelFilter,
     /// Form of the log lines, on standard error. By default text on a terminal, JSON elsewhere.
     #[arg(long, env = "CART_PROMOTIONS_LOG_FORMAT", value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
@@ -138,11 +139,8 @@ fn time_zone(name: &str) -> Result<Tz, String> {
     name.parse().map_err(|_| "not an IANA time zone, as Asia/Kolkata".to_owned())
 }
 
-fn log_filter(filter: &str) -> Result<String, String> {
-    match filter.parse::<tracing_subscriber::filter::Targets>() {
-        Ok(_) => Ok(filter.to_owned()),
-        Err(_) => Err("not a level (error, warn, info, debug, trace) or a filter of them".to_owned()),
-    }
+fn log_level(level: &str) -> Result<LevelFilter, String> {
+    level.parse().map_err(|_| "not one of off, error, warn, info, debug, trace".to_owned())
 }
 
 fn database_url(url: &str) -> Result<String, String> {

@@ -136,11 +136,11 @@ pub async fn run(
         // The connections hold the writer's queue; they end with their tasks.
         let _ = server.await;
     }
+    drained.map_err(|_| ServeError::DrainTimeout(drain_timeout))?;
     drop(app);
     // Nothing waits in the queue any more: everybody who waited was answered, or gave up.
     let _ = tokio::time::timeout(HANG_UP_AFTER, writer).await;
     store.close().await;
-    drained.map_err(|_| ServeError::DrainTimeout(drain_timeout))?;
     tracing::info!("stopped");
     Ok(())
 }

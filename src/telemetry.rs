@@ -2,7 +2,6 @@
 
 use std::io::IsTerminal;
 
-use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
@@ -23,7 +22,5 @@ pub fn start(options: &Common) {
             .with_writer(std::io::stderr)
             .boxed(),
     };
-    // The option was checked when it was read.
-    let filter: Targets = options.log.parse().unwrap_or_default();
-    tracing_subscriber::registry().with(lines.with_filter(filter)).init();
+    tracing_subscriber::registry().with(lines.with_filter(options.log)).init();
 }

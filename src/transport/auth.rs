@@ -10,6 +10,7 @@ use base64::Engine;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
+use super::body::discard;
 use super::rate_limit::RateLimit;
 use super::refusal::Refusal;
 use super::request_log::is_grpc;
@@ -55,7 +56,11 @@ pub async fn admit(State(gatekeeper): State<Gatekeeper>, mut request: Request<Bo
             request.extensions_mut().insert(caller);
             next.run(request).await
         }
-        Err(refusal) => refusal.into_response(is_grpc(request.headers())),
+        Err(refusal) => {
+            let (parts, body) = request.into_parts();
+            discard(parts.version, body).await;
+            refusal.into_response(is_grpc(&parts.headers))
+        }
     }
 }
 

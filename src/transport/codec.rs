@@ -51,7 +51,9 @@ impl<D: Message + Default> Decoder for RequestDecoder<D> {
 
     fn decode(&mut self, bytes: &mut DecodeBuf<'_>) -> Result<Option<D>, Status> {
         D::decode(bytes).map(Some).map_err(|error| {
-            Refusal::Invalid(Violations::of("", format!("the message cannot be read: {error}"))).into()
+            // The library names every message on the way to the fault: enough of it to find the place.
+            let fault: String = error.to_string().chars().take(200).collect();
+            Refusal::Invalid(Violations::of("", format!("the message cannot be read: {fault}"))).into()
         })
     }
 }

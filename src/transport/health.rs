@@ -20,24 +20,28 @@ const SERVICES: [&str; 2] = ["", <EarnServiceServer<EarnApi> as NamedService>::N
 #[derive(Debug, Clone)]
 pub struct Health {
     reporter: HealthReporter,
-    ready: watch::Sender<bool>,
+    ready: watch::Sender<Option<bool>>,
 }
 
 impl Health {
     /// Of a service that is not ready yet.
     pub async fn new() -> Self {
-        let health = Self { reporter: HealthReporter::new(), ready: watch::Sender::new(false) };
+        let health = Self { reporter: HealthReporter::new(), ready: watch::Sender::new(None) };
         health.set_ready(false).await;
         health
     }
 
     /// Tells probes whether calls are answered. True when that is news.
     pub async fn set_ready(&self, ready: bool) -> bool {
+        // Said again, it would be sent again to everybody who watches.
+        if self.ready.send_replace(Some(ready)) == Some(ready) {
+            return false;
+        }
         let status = if ready { ServingStatus::Serving } else { ServingStatus::NotServing };
         for service in SERVICES {
             self.reporter.set_service_status(service, status).await;
         }
-        self.ready.send_replace(ready) != ready
+        true
     }
 
     /// Ends the streams of those who watch: the service stops.
@@ -61,7 +65,7 @@ impl Health {
 
         let ready = self.ready.subscribe();
         let readyz = move || {
-            let serving = *ready.borrow();
+            let serving = *ready.borrow() == Some(true);
             async move {
                 if serving {
                     json_response(StatusCode::OK, &Answer { status: "SERVING" })

@@ -7,11 +7,10 @@ use axum::RequestExt;
 use axum::body::{Body, Bytes};
 use axum::extract::{RawPathParams, Request};
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::{BodyExt, Collected};
 use serde::Serialize;
 use tonic::Status;
 
-use super::MAX_BODY_BYTES;
 use super::refusal::{Refusal, status_to_json};
 use crate::wire::Violations;
 use crate::wire::json::{JsonMessage, ReadJson, UnknownFields, from_slice, read_parameters};
@@ -98,7 +97,8 @@ async fn read_body<M: JsonMessage + ReadJson>(
     if !is_json(headers) {
         return Err(Refusal::NotJson);
     }
-    let mut body = collect(headers, body).await?;
+    // In memory already: see `body`.
+    let mut body = body.collect().await.map(Collected::to_bytes).unwrap_or_default();
     if let Some(name) = field {
         // As if the body stood in a message with nothing else.
         body = Bytes::from([b"{\"", name.as_bytes(), b"\":", body.as_ref(), b"}"].concat());
@@ -107,24 +107,15 @@ async fn read_body<M: JsonMessage + ReadJson>(
         .map_err(|error| Refusal::Invalid(Violations::of("", format!("the body is no JSON: {error}"))))
 }
 
-async fn collect(headers: &HeaderMap, body: Body) -> Result<Bytes, Refusal> {
-    let declared = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-    if declared.is_some_and(|length| length > MAX_BODY_BYTES) {
-        return Err(Refusal::TooLarge);
-    }
-    match Limited::new(body, MAX_BODY_BYTES).collect().await {
-        Ok(body) => Ok(body.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(Refusal::TooLarge),
-        // Nobody reads this: the connection broke.
-        Err(_) => Err(Refusal::Invalid(Violations::of("", "the body ended early"))),
-    }
-}
-
 fn is_json(headers: &HeaderMap) -> bool {
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let media_type = content_type.split(';').next().unwrap_or_default().trim();
+    let mut parts = content_type.split(';').map(str::trim);
+    let media_type = parts.next().unwrap_or_default();
+    let unicode = parts.filter_map(|part| part.split_once('=')).all(|(name, value)| {
+        !name.eq_ignore_ascii_case("charset") || value.trim_matches('"').eq_ignore_ascii_case("utf-8")
+    });
     let plain = headers.get(header::CONTENT_ENCODING).is_none_or(|encoding| encoding == "identity");
-    plain && media_type.eq_ignore_ascii_case("application/json")
+    plain && unicode && media_type.eq_ignore_ascii_case("application/json")
 }
 
 /// A response with `body` as JSON.

@@ -1,9 +1,11 @@
 //! The doors: gRPC and JSON on one port, through the same service traits, and what stands around them.
 //!
 //! From the outside in: `request_log` (request id, one log line), `lifecycle` (only while serving), `auth` (who, and
-//! how often), then the gRPC service or the JSON door, then `wire`. Knows neither the rules nor the database.
+//! how often), `body` (all of it, in time), then the gRPC service or the JSON door, then `wire`. Knows neither the rules
+//! nor the database.
 
 mod auth;
+mod body;
 pub mod codec;
 mod earn_service;
 mod health;
@@ -22,6 +24,7 @@ use axum::middleware::{from_fn, from_fn_with_state};
 use chrono_tz::Tz;
 use tonic_health::pb::health_server::HealthServer;
 
+pub use body::MAX_BODY_BYTES;
 pub use health::Health;
 pub use lifecycle::{Lifecycle, Phase};
 
@@ -33,9 +36,6 @@ use auth::Gatekeeper;
 use earn_service::EarnApi;
 use rate_limit::RateLimit;
 use refusal::Refusal;
-
-/// Longest request body: bytes.
-pub const MAX_BODY_BYTES: usize = 1024 * 1024;
 
 /// What the doors are told.
 #[derive(Debug, Clone, Copy)]
@@ -65,7 +65,9 @@ pub fn router(
     let calls = tonic::service::Routes::new(earn_server)
         .into_axum_router()
         .reset_fallback()
+        .route_layer(from_fn(request_log::only_grpc))
         .merge(json_door::earn_service(earn))
+        .route_layer(from_fn_with_state(Arc::clone(lifecycle), body::take_body))
         .route_layer(from_fn_with_state(gatekeeper, auth::admit))
         .route_layer(from_fn_with_state(Arc::clone(lifecycle), lifecycle::while_serving));
 

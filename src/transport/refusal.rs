@@ -16,16 +16,18 @@ use tonic_types::{ErrorDetails, StatusExt};
 use crate::app::EarnError;
 use crate::app::credentials::AccessGroup;
 use crate::proto::CallError;
-use crate::storage::StorageError;
 use crate::wire::{Violations, bulk_earn};
 
 /// Who defines the reasons: the `domain` of every `ErrorInfo`.
 pub const DOMAIN: &str = "cartpromotions";
 /// What a caller is asked to wait when the service is busy, starts or stops.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
-/// Violations travel in a header on gRPC, and stock clients refuse headers above 8 KiB, a third of which goes to their
-/// encoding. Those that do not fit are counted.
-const MAX_GRPC_VIOLATION_BYTES: usize = 4_000;
+/// Violations travel in a header on gRPC, a third longer for its encoding, and stock clients refuse headers above 8 KiB
+/// in all. `violations` in the metadata says how many there are; those that do not fit are left out.
+const MAX_GRPC_VIOLATION_BYTES: usize = 5_000;
+
+/// What went wrong on our side: for the log, never for a caller.
+pub type Cause = Arc<dyn Error + Send + Sync>;
 
 /// Why a call is refused.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -61,7 +63,7 @@ pub enum Refusal {
     CustomerNotFound(i64),
     /// The database could not be asked for the customer.
     #[error("customer {0} could not be looked up; try again")]
-    CustomerLookupFailed(i64, #[source] Arc<StorageError>),
+    CustomerLookupFailed(i64, #[source] Cause),
     /// As many requests wait as may.
     #[error("too many requests are waiting; try again")]
     Overloaded,
@@ -70,10 +72,10 @@ pub enum Refusal {
     NotServing,
     /// The database could not be reached. Whether the grants were saved is not known.
     #[error("the service cannot save grants at the moment; try again")]
-    Unavailable(#[source] Arc<StorageError>),
+    Unavailable(#[source] Cause),
     /// Anything else on our side.
     #[error("internal error; the request id names it in the log")]
-    Internal(#[source] Arc<StorageError>),
+    Internal(#[source] Cause),
     /// There is no such call.
     #[error("{0} is unknown")]
     UnknownPath(String),
@@ -83,6 +85,12 @@ pub enum Refusal {
     /// The body is larger than a request may be.
     #[error("the body is larger than {} bytes", super::MAX_BODY_BYTES)]
     TooLarge,
+    /// The body takes too long to arrive.
+    #[error("the body did not arrive in time")]
+    TooSlow,
+    /// A path of gRPC is called by something else.
+    #[error("this path speaks gRPC: send Content-Type: application/grpc, or see the documentation for the JSON paths")]
+    NotGrpc,
     /// The body is not declared to be plain JSON.
     #[error("the body must be JSON: send Content-Type: application/json, and no Content-Encoding")]
     NotJson,
@@ -116,7 +124,10 @@ impl Refusal {
                 row(429, StatusCode::TOO_MANY_REQUESTS, Code::ResourceExhausted, "RATE_LIMITED")
             }
             Self::NotJson => row(415, StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::InvalidArgument, "NOT_JSON"),
-            Self::TooLarge => row(413, StatusCode::PAYLOAD_TOO_LARGE, Code::ResourceExhausted, "TOO_LARGE"),
+            Self::NotGrpc => row(415, StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::InvalidArgument, "NOT_GRPC"),
+            // Not RESOURCE_EXHAUSTED, which gateways turn into 429: another try would not help.
+            Self::TooLarge => row(413, StatusCode::PAYLOAD_TOO_LARGE, Code::InvalidArgument, "TOO_LARGE"),
+            Self::TooSlow => row(408, StatusCode::REQUEST_TIMEOUT, Code::DeadlineExceeded, "TOO_SLOW"),
             Self::AccessDenied(_) => row(403, StatusCode::FORBIDDEN, Code::PermissionDenied, "ACCESS_DENIED"),
             Self::OrgMismatch { .. } => row(403, StatusCode::FORBIDDEN, Code::PermissionDenied, "ORG_MISMATCH"),
             Self::Invalid(_) => row(400, StatusCode::BAD_REQUEST, Code::InvalidArgument, "INVALID_REQUEST"),
@@ -143,7 +154,12 @@ impl Refusal {
     /// The values in the message, by name.
     fn values(&self) -> Vec<(&'static str, String)> {
         match self {
-            Self::RateLimited { per_minute, .. } => vec![("requestsPerMinute", per_minute.to_string())],
+            Self::RateLimited { per_minute, retry_after } => vec![
+                ("requestsPerMinute", per_minute.to_string()),
+                ("retryAfterSeconds", retry_after.as_secs().to_string()),
+            ],
+            Self::TooLarge => vec![("maxBytes", super::MAX_BODY_BYTES.to_string())],
+            Self::Invalid(violations) => vec![("violations", violations.as_slice().len().to_string())],
             Self::OrgMismatch { given } => vec![("orgId", given.to_string())],
             Self::AccessDenied(group) => vec![("accessGroup", group.name().to_owned())],
             Self::InvalidCustomerId(id) | Self::CustomerNotFound(id) | Self::CustomerLookupFailed(id, _) => {
@@ -164,14 +180,11 @@ impl Refusal {
         }
         if let Self::Invalid(violations) = self {
             let mut room = MAX_GRPC_VIOLATION_BYTES;
-            for (listed, violation) in violations.as_slice().iter().enumerate() {
+            for violation in violations.as_slice() {
+                // Names and lengths of a violation take up to 8 bytes.
                 let size = violation.field.len() + violation.description.len() + 8;
-                if size > room {
-                    let more = violations.as_slice().len() - listed;
-                    details.add_bad_request_violation("", format!("and {more} more"));
-                    break;
-                }
-                room -= size;
+                let Some(left) = room.checked_sub(size) else { break };
+                room = left;
                 details.add_bad_request_violation(&violation.field, &violation.description);
             }
         }
@@ -262,7 +275,7 @@ pub(super) fn status_to_json(status: &Status) -> Response<Body> {
         None => {
             // No service of ours makes one by itself.
             tracing::error!(code = ?status.code(), message = status.message(), "a status without a refusal");
-            Refusal::Internal(Arc::new(StorageError::Corrupt("no refusal".to_owned()))).to_json()
+            Refusal::Internal(Arc::new(status.clone())).to_json()
         }
     }
 }

@@ -11,6 +11,7 @@ use tonic_types::{ErrorDetails, StatusExt};
 use tracing::Instrument;
 
 use super::refusal::{DOMAIN, Refusal};
+use crate::wire::Violations;
 
 /// Names one request in answers and logs: the caller's, else ours.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -35,11 +36,12 @@ pub async fn observe(request: Request<Body>, next: Next) -> Response<Body> {
         refusal = tracing::field::Empty,
     );
     let begun = Instant::now();
-    let probe = is_probe(request.uri().path());
+    let path = request.uri().path().to_owned();
+    let probe = is_probe(&path);
     async move {
         let mut response = next.run(request).await;
         if grpc {
-            response = explain(response);
+            response = explain(response, &path);
         }
         response.headers_mut().insert(REQUEST_ID, request_id);
         log(&response, grpc, probe, begun);
@@ -81,35 +83,33 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
     })
 }
 
-/// Gives an error of the transport library itself (a message above the limit, an unknown method) the details that all
-/// of ours have.
-fn explain(response: Response<Body>) -> Response<Body> {
+/// Layer: for the paths of gRPC, which answers anything else with an empty 200.
+pub async fn only_grpc(request: Request<Body>, next: Next) -> Response<Body> {
+    if is_grpc(request.headers()) { next.run(request).await } else { Refusal::NotGrpc.into_json() }
+}
+
+/// Gives an error that the transport library makes by itself the details that all of ours have.
+fn explain(response: Response<Body>, path: &str) -> Response<Body> {
     let headers = response.headers();
     if headers.contains_key("grpc-status-details-bin") {
         return response;
     }
     let Some(status) = Status::from_header_map(headers) else { return response };
-    match status.code() {
-        Code::Ok => response,
-        Code::OutOfRange => Status::from(Refusal::TooLarge).into_http(),
-        code => {
-            let metadata = [("code".to_owned(), "500".to_owned())];
-            let reason = format!("{code:?}");
-            let mut details = ErrorDetails::new();
-            details.set_error_info(screaming(&reason), DOMAIN, metadata);
-            Status::with_error_details(code, status.message(), details).into_http()
+    let documented = match status.code() {
+        Code::Ok => return response,
+        // The library's word for bytes that are no gRPC frame, or for none at all.
+        Code::Internal => {
+            return Status::from(Refusal::Invalid(Violations::of("", status.message()))).into_http();
         }
-    }
-}
-
-/// `NotFound` as `NOT_FOUND`.
-fn screaming(name: &str) -> String {
-    let mut out = String::new();
-    for character in name.chars() {
-        if character.is_ascii_uppercase() && !out.is_empty() {
-            out.push('_');
+        Code::Unimplemented if status.message().is_empty() => {
+            return Status::from(Refusal::UnknownPath(path.to_owned())).into_http();
         }
-        out.push(character.to_ascii_uppercase());
-    }
-    out
+        Code::NotFound => 404,
+        Code::Unimplemented | Code::InvalidArgument => 400,
+        _ => 500,
+    };
+    let metadata = [("code".to_owned(), documented.to_string())];
+    let mut details = ErrorDetails::new();
+    details.set_error_info(format!("GRPC_{}", i32::from(status.code())), DOMAIN, metadata);
+    Status::with_error_details(status.code(), status.message(), details).into_http()
 }

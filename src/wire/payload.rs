@@ -192,7 +192,8 @@ fn to_json(value: &Value) -> Result<serde_json::Value, String> {
         Some(Kind::NumberValue(value)) => {
             // Integers are written as such: a caller that sent 7 reads 7.
             #[expect(clippy::cast_possible_truncation, reason = "an integer below 2^53")]
-            let number = if value.fract() == 0.0 && value.abs() <= 9_007_199_254_740_991.0 {
+            let negative_zero = *value == 0.0 && value.is_sign_negative();
+            let number = if value.fract() == 0.0 && value.abs() <= 9_007_199_254_740_991.0 && !negative_zero {
                 Some(serde_json::Number::from(*value as i64))
             } else {
                 serde_json::Number::from_f64(*value)

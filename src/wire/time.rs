@@ -1,6 +1,6 @@
 //! Times on the wire: a pair of fields, epoch milliseconds and ISO 8601 with an offset, for one instant.
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, FixedOffset, SecondsFormat, Utc};
 use chrono_tz::Tz;
 
 use super::Violations;
@@ -24,10 +24,10 @@ impl TimePair<'_> {
     pub fn read(self, violations: &mut Violations) -> Option<i64> {
         let Self { field, ms, iso } = self;
         let ms = ms.map(|ms| self.within_calendar(ms, violations));
-        let iso = iso.map(|text| match DateTime::parse_from_rfc3339(text) {
-            Ok(time) => self.within_calendar(time.timestamp_millis(), violations),
-            Err(_) => {
-                let description = "must be ISO 8601 with seconds and an offset, as 2025-12-16T14:30:45+05:30";
+        let iso = iso.map(|text| match parse_iso(text) {
+            Some(time) => self.within_calendar(time.timestamp_millis(), violations),
+            None => {
+                let description = "must be ISO 8601 with an offset, as 2025-12-16T14:30:45+05:30";
                 violations.add(format_args!("{field}ISO"), description);
                 None
             }
@@ -60,6 +60,13 @@ impl TimePair<'_> {
     }
 }
 
+/// ISO 8601 with an offset: as documented, and with what callers leave out of it (the offset's colon, the seconds).
+fn parse_iso(text: &str) -> Option<DateTime<FixedOffset>> {
+    let without_colon = || DateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f%#z");
+    let without_seconds = || DateTime::parse_from_str(text, "%Y-%m-%dT%H:%M%#z");
+    DateTime::parse_from_rfc3339(text).or_else(|_| without_colon()).or_else(|_| without_seconds()).ok()
+}
+
 /// The instant in ISO 8601, in whole seconds (truncated), in `zone`: `Z` where that is at UTC.
 pub fn to_iso(ms: i64, zone: Tz) -> String {
     // What is stored was read by the rules above, or is computed from it; what no calendar has is shown as its edge.
@@ -83,7 +90,13 @@ mod tests {
         let ms = 1_761_750_000_000;
         assert_eq!(read(Some(ms), None), Ok(ms));
         assert_eq!(read(Some(0), None), Ok(0));
-        for iso in ["2025-10-29T15:00:00Z", "2025-10-29T20:30:00+05:30", "2025-10-29T15:00:00.0009Z"] {
+        for iso in [
+            "2025-10-29T15:00:00Z",
+            "2025-10-29T20:30:00+05:30",
+            "2025-10-29T20:30:00+0530",
+            "2025-10-29T15:00Z",
+            "2025-10-29T15:00:00.0009Z",
+        ] {
             assert_eq!(read(None, Some(iso)), Ok(ms), "{iso}");
         }
         assert_eq!(read(None, Some("2025-10-29T15:00:00.123456Z")), Ok(ms + 123));

@@ -39,16 +39,21 @@ impl Context {
         Self { path: Vec::new(), violations: Violations::default(), unknown_fields, parameters }
     }
 
-    fn violation(&mut self, description: impl Into<String>) {
-        let mut field = String::new();
+    /// Path of where the reader stands.
+    fn path(&self) -> String {
+        let mut path = String::new();
         for step in &self.path {
             match step {
-                Step::Field(name) if field.is_empty() => field.push_str(name),
-                Step::Field(name) => field.extend([".", name]),
-                Step::Index(index) => field.extend(["[", &index.to_string(), "]"]),
+                Step::Field(name) if path.is_empty() => path.push_str(name),
+                Step::Field(name) => path.extend([".", name]),
+                Step::Index(index) => path.extend(["[", &index.to_string(), "]"]),
             }
         }
-        self.violations.add(field, description);
+        path
+    }
+
+    fn violation(&mut self, description: impl Into<String>) {
+        self.violations.add(self.path(), description);
     }
 
     fn within<T>(&mut self, step: Step, read: impl FnOnce(&mut Self) -> T) -> T {
@@ -67,7 +72,7 @@ pub trait JsonMessage: Default {
     /// Index in [`Self::FIELDS`] of the field with this JSON or proto name.
     fn field(name: &str) -> Option<usize>;
 
-    /// Reads the field of this index. `false`: it was `null`.
+    /// Reads the field of this index; what it gives is that of [`ReadJson::read`].
     ///
     /// # Errors
     /// What the deserializer says: the input is no JSON.
@@ -81,7 +86,8 @@ pub trait JsonMessage: Default {
 
 /// A value that can be read from JSON.
 pub trait ReadJson {
-    /// Reads it. `false`: it was `null`, and `self` is as before. A value of the wrong kind is a fault in `context`.
+    /// Reads it. `false`: it was `null`, or a scalar of the wrong kind, which is a fault in `context`; `self` is as
+    /// before.
     ///
     /// # Errors
     /// What the deserializer says: the input is no JSON.
@@ -214,7 +220,9 @@ impl<'de, M: JsonMessage> Visitor<'de> for MessageVisitor<'_, M> {
                 }
                 Key::Unknown(name) => {
                     if self.context.unknown_fields == UnknownFields::Refuse {
-                        self.context.violation(format!("has no field {name:?}"));
+                        let path = self.context.path();
+                        let dot = if path.is_empty() { "" } else { "." };
+                        self.context.violations.add(format_args!("{path}{dot}{name}"), "is unknown");
                     }
                     map.next_value::<IgnoredAny>()?;
                 }
@@ -419,14 +427,17 @@ struct ScalarVisitor<'a, T> {
 impl<T: Scalar> ScalarVisitor<'_, T> {
     fn take(self, given: &Given<'_>) -> bool {
         match T::from_given(given, self.context.parameters) {
-            Some(value) => *self.target = value,
+            Some(value) => {
+                *self.target = value;
+                true
+            }
             None => self.refuse(),
         }
-        true
     }
 
-    fn refuse(self) {
+    fn refuse(self) -> bool {
         self.context.violation(format!("must be {}", T::expected()));
+        false
     }
 }
 
@@ -462,15 +473,13 @@ impl<'de, T: Scalar> Visitor<'de> for ScalarVisitor<'_, T> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<bool, A::Error> {
-        self.refuse();
         while list.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(true)
+        Ok(self.refuse())
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<bool, A::Error> {
-        self.refuse();
         while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(true)
+        Ok(self.refuse())
     }
 }
 

@@ -1,0 +1,191 @@
+//! Whatever bytes arrive: a clear error, nothing recorded, and a service that goes on.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::support::*;
+
+const AUTH: Option<&str> = Some("demo:demo");
+
+#[tokio::test]
+async fn json_that_is_none_is_400_with_its_place_and_nothing_is_recorded() {
+    let service = Service::start().await;
+    let documented = documented_request().to_string();
+    let nested = |open: &str, close: &str, times: usize| format!("{}{}", open.repeat(times), close.repeat(times));
+    for body in [
+        String::new(),
+        "{".to_owned(),
+        "null".to_owned(),
+        "[]".to_owned(),
+        "\"text\"".to_owned(),
+        "{\"customerId\":}".to_owned(),
+        format!("{documented} {documented}"),
+        documented.replace("1761750000000", "1e999"),
+        documented.replace("1761750000000", "0x10"),
+        documented.replace("1761750000000", "NaN"),
+        documented.replace("566881933", "99999999999999999999999999"),
+        documented.replace("566881933", "-0.5"),
+        documented.replace('"', "'"),
+        documented[..documented.len() / 2].to_owned(),
+        nested("[", "]", 100_000),
+        nested("{\"a\":", "}", 100_000),
+        documented.replace("\"orgId\":100737", &format!("\"orgId\":{}", nested("[", "]", 100_000))),
+        documented.replace("\"orgId\":100737", &format!("\"x\":{}", nested("[", "}", 1_000))),
+        documented.replace(
+            "\"type\":\"BULK_ISSUE\"",
+            &format!("\"type\":\"BULK_ISSUE\",\"eventPayload\":{{\"a\":{}}}", nested("[", "]", 4_000)),
+        ),
+        documented.replace("68fb1c9731d91c625a8d9e80", "\\ud800"),
+        documented.replace("68fb1c9731d91c625a8d9e80", "a\u{1}b"),
+        documented.replace("68fb1c9731d91c625a8d9e80", "\\u0000"),
+        documented.replace("customerId", "customerId\":1,\"customerId"),
+    ] {
+        let answer = service.post(AUTH, body.clone()).await;
+        assert_eq!((answer.status, answer.code), (400, 400), "{}: {answer:?}", &body[..body.len().min(200)]);
+        assert!(answer.messages.iter().all(|message| !message.is_empty() && message.len() < 500), "{answer:?}");
+    }
+    let answer = service.post(AUTH, b"{\"customerId\":\"\xff\xfe\"}".to_vec()).await;
+    assert_eq!((answer.status, answer.code), (400, 400), "{answer:?}");
+    assert_eq!(service.granted(), 0);
+    assert_eq!(service.earn(Door::Json, &documented_request()).await.status, 200);
+}
+
+#[tokio::test]
+async fn every_fault_of_a_body_is_listed_whether_the_reader_finds_it_or_the_rules() {
+    let service = Service::start().await;
+    let body = json!({"customerId": "seven", "eventTimeISO": "2025-10-29T15:00:00", "earnedFromType": "BULK_ISSUE",
+        "eventDetails": {"id": "", "type": 7}, "earnedPromotions": [{"promotionId": TEN_OFF, "earnCount": 1.5, "earnedFromId": "a"}, 7]});
+    let answer = service.post(AUTH, body.to_string()).await;
+    let fields: Vec<_> = answer.messages.iter().map(|message| message.split(':').next().unwrap()).collect();
+    let expected = [
+        "customerId",
+        "earnedPromotions[0].earnCount",
+        "earnedPromotions[1]",
+        "eventTimeISO",
+        "eventDetails.id",
+        "eventDetails.type",
+    ];
+    assert_eq!(fields, expected, "{answer:?}");
+}
+
+#[tokio::test]
+async fn hostile_texts_are_texts() {
+    let service = Service::start().await;
+    let hostile = [
+        "'; DROP TABLE earned_promotions; --",
+        "\u{202e}\u{feff}\u{1F600}",
+        "${jndi:ldap://x}",
+        "../../etc/passwd",
+        "\\\"\n\r\t",
+        "%s%n",
+        "<script>",
+        "$1",
+        "?1",
+        "{\"a\":1}",
+        "[1]",
+        "null",
+    ];
+    for (index, text) in hostile.iter().enumerate() {
+        for door in DOORS {
+            let mut request = documented_request();
+            request["eventDetails"]["id"] = (*text).into();
+            request["earnedPromotions"][0]["earnedFromId"] = (*text).into();
+            request["earnedPromotions"][1]["promotionId"] = (*text).into();
+            let answer = service.earn(door, &request).await;
+            let earned = &answer.body["data"][0]["customerEarnedPromotions"][0];
+            assert_eq!(
+                (&earned["earnedFromId"], &earned["eventDetails"]["id"]),
+                (&json!(text), &json!(text)),
+                "{answer:?}"
+            );
+            assert_eq!(answer.body["data"][1]["errorDetails"]["errorCode"], 404, "{answer:?}");
+        }
+        assert_eq!(service.granted(), i64::try_from(index + 1).unwrap());
+    }
+}
+
+#[tokio::test]
+async fn many_violations_fit_the_headers_of_a_grpc_client() {
+    let service = Service::start().await;
+    let mut request = documented_request();
+    request["earnedPromotions"] = vec![json!({}); 100].into();
+    let json = service.earn(Door::Json, &request).await;
+    assert_eq!(json.messages.len(), 300);
+    let grpc = service.earn(Door::Grpc, &request).await;
+    assert!((50..300).contains(&grpc.messages.len()), "{}", grpc.messages.len());
+    assert_eq!(grpc.messages, json.messages[..grpc.messages.len()]);
+    assert_eq!(grpc.metadata["violations"], "300");
+    let size: usize = grpc.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum();
+    assert!(size < 8_000, "{size} bytes of headers");
+}
+
+#[tokio::test]
+async fn half_sent_requests_record_nothing_and_hold_nobody_up() {
+    let mut service = Service::start().await;
+    let body = documented_request().to_string();
+    let head = format!(
+        "POST {PATH} HTTP/1.1\r\nhost: x\r\nauthorization: {}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        basic("demo:demo"),
+        body.len()
+    );
+    let whole = format!("{head}{body}");
+    for cut in [1, 20, head.len() - 1, head.len(), head.len() + 1, whole.len() - 1] {
+        let mut stream = TcpStream::connect(service.address).await.unwrap();
+        stream.write_all(&whole.as_bytes()[..cut]).await.unwrap();
+    }
+    for bytes in [
+        &b"\0\0\0\0\0\0"[..],
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nrubbish",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"\x16\x03\x01\x02\x00",
+    ] {
+        let mut stream = TcpStream::connect(service.address).await.unwrap();
+        stream.write_all(bytes).await.unwrap();
+        let mut answer = Vec::new();
+        let _ = tokio::time::timeout(Duration::from_millis(200), stream.read_to_end(&mut answer)).await;
+    }
+    assert_eq!(service.granted(), 0);
+
+    // A body that is larger than it may be is refused before it is sent.
+    let mut stream = TcpStream::connect(service.address).await.unwrap();
+    let huge = head.replace(&format!("length: {}", body.len()), "length: 99999999999");
+    stream.write_all(huge.as_bytes()).await.unwrap();
+    let mut answer = vec![0; 12];
+    stream.read_exact(&mut answer).await.unwrap();
+    assert_eq!(answer, b"HTTP/1.1 413");
+
+    assert_eq!(service.earn(Door::Json, &documented_request()).await.status, 200);
+    service.tell_to_stop();
+    service.stopped().await.expect("it stops though connections are open");
+}
+
+#[test]
+fn no_bytes_to_either_door_break_the_service() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let service = runtime.block_on(Service::start());
+    let documented = documented_request().to_string();
+    let strategy = (prop::collection::vec(any::<u8>(), 0..200), any::<prop::sample::Index>(), any::<bool>());
+    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig {
+        failure_persistence: None,
+        ..ProptestConfig::with_cases(300)
+    });
+    runner
+        .run(&strategy, |(noise, at, whole)| {
+            // Either noise alone, or the documented request with noise in it.
+            let at = at.index(documented.len());
+            let body = if whole {
+                noise
+            } else {
+                [&documented.as_bytes()[..at], &noise[..noise.len().min(3)], &documented.as_bytes()[at..]].concat()
+            };
+            let answer = runtime.block_on(service.post(AUTH, body));
+            prop_assert!([200, 400, 403, 404].contains(&answer.status), "{:?}", answer);
+            Ok(())
+        })
+        .unwrap();
+    assert_eq!(runtime.block_on(service.earn(Door::Grpc, &documented_request())).code, 0);
+}

@@ -1,0 +1,73 @@
+//! The command line: what is wrong with it is said in one line.
+
+use std::process::{Command, Output};
+
+fn run(directory: &std::path::Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_cart-promotions")).args(arguments).current_dir(directory).output().unwrap()
+}
+
+#[test]
+fn a_bad_option_or_file_is_one_clear_line_and_a_failure() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).unwrap();
+    file("broken.json", "{");
+    file("wrong.json", r#"{"orgs":[{"id":0,"name":"x"}],"promotions":[{"id":"y"}]}"#);
+    file("orphan.json", r#"{"customers":[{"orgId":1,"customerId":1}]}"#);
+    file("not-a-database.db", &"x".repeat(5_000));
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    for (arguments, expected) in [
+        (&[][..], "say what to do"),
+        (&["sing"], "sing"),
+        (&["serve", "--frob"], "--frob"),
+        (&["serve", "--listen", "here"], "--listen"),
+        (&["serve", "--listen", "127.0.0.1:0", "--database-url", "mysql://x"], "--database-url"),
+        (&["serve", "--listen", "127.0.0.1:0", "--database-url", "sqlite::memory:"], "memory"),
+        (&["serve", "--time-zone", "Mars"], "--time-zone"),
+        (&["serve", "--max-entries", "0"], "--max-entries"),
+        (&["serve", "--requests-per-minute", "0"], "--requests-per-minute"),
+        (&["serve", "--log", "loud"], "--log"),
+        (
+            &["serve", "--listen", "127.0.0.1:0", "--database-url", "sqlite:///no/such/folder/x.db"],
+            "/no/such/folder/x.db",
+        ),
+        (&["serve", "--listen", "127.0.0.1:0", "--database-url", "sqlite://not-a-database.db"], "not a database"),
+        (&["serve", "--listen", &taken], &taken),
+        (&["import"], "FILE"),
+        (&["import", "missing.json"], "missing.json"),
+        (&["import", "broken.json"], "broken.json"),
+        (&["import", "wrong.json"], "promotions[0].id: must be 24 hexadecimal digits"),
+        (&["import", "wrong.json"], "orgs[0].id: must be a positive integer, not 0"),
+        (&["import", "orphan.json"], "customers[0].orgId: there is no organization 1"),
+    ] {
+        let output = run(directory.path(), arguments);
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success(), "{arguments:?}");
+        let lines: Vec<_> = text.lines().filter(|line| !line.contains("igration")).collect();
+        assert_eq!(lines.len(), 1, "{arguments:?}: {text}");
+        assert!(lines[0].starts_with("cart-promotions: ") && lines[0].contains(expected), "{arguments:?}: {text}");
+    }
+}
+
+#[test]
+fn help_and_version_are_no_faults() {
+    let directory = tempfile::tempdir().unwrap();
+    for arguments in [&["--help"][..], &["serve", "--help"], &["import", "--help"], &["--version"]] {
+        let output = run(directory.path(), arguments);
+        assert!(output.status.success() && output.stderr.is_empty(), "{arguments:?}");
+        assert!(String::from_utf8(output.stdout).unwrap().contains("cart-promotions"), "{arguments:?}");
+    }
+}
+
+#[test]
+fn the_descriptor_set_has_the_service_and_its_http_rules() {
+    let directory = tempfile::tempdir().unwrap();
+    let output = run(directory.path(), &["descriptor-set"]);
+    let pool = prost_reflect::DescriptorPool::decode(output.stdout.as_slice()).unwrap();
+    let service = pool.get_service_by_name("cartpromotions.v1.EarnService").unwrap();
+    let http = pool.get_extension_by_name("google.api.http").unwrap();
+    assert!(service.methods().all(|method| method.options().has_extension(&http)));
+    for needed_by_gateways in ["google.rpc.ErrorInfo", "google.rpc.BadRequest", "google.rpc.RetryInfo"] {
+        assert!(pool.get_message_by_name(needed_by_gateways).is_some(), "{needed_by_gateways}");
+    }
+}

@@ -1,0 +1,96 @@
+//! Requests that race: nothing is granted twice, no cap is passed.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use crate::support::*;
+
+const CAPPED: &str = "0000000000000000000000a9";
+
+/// Sends all at once, over both doors in turn.
+async fn race(service: &Arc<Service>, requests: impl IntoIterator<Item = Value>) -> Vec<Answer> {
+    let mut calls = JoinSet::new();
+    for (index, request) in requests.into_iter().enumerate() {
+        let service = Arc::clone(service);
+        calls.spawn(async move { service.earn(DOORS[index % 2], &request).await });
+    }
+    calls.join_all().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_sent_16_times_at_once_grants_once() {
+    let service = Arc::new(Service::start().await);
+    for round in 0..5 {
+        let mut request = documented_request();
+        request["eventDetails"]["id"] = format!("round {round}").into();
+        let answers = race(&service, vec![request; 16]).await;
+        assert!(answers.iter().all(|answer| answer.body == answers[0].body), "{answers:?}");
+        assert_eq!(service.granted(), 2 * (round + 1));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cap_of_3_under_24_racing_requests_grants_exactly_3() {
+    let service = Arc::new(Service::start().await);
+    let answers = race(&service, (0..24).map(|index| one_entry(&format!("event {index}"), CAPPED, 1))).await;
+    let granted: HashSet<_> = answers.iter().flat_map(|answer| earn_ids(&answer.body)).collect();
+    assert_eq!((granted.len(), service.granted()), (3, 3));
+    for answer in &answers {
+        let entry = &answer.body["data"][0];
+        let failed = entry["failedEarnCount"] == 1;
+        assert_eq!(failed, entry["errorDetails"]["errorCode"] == 708, "{entry}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn racing_counts_of_one_earning_grant_the_largest() {
+    let service = Arc::new(Service::start().await);
+    let answers = race(&service, (1..=20).map(|count| one_entry("event", TEN_OFF, count))).await;
+    let longest = answers.iter().map(|answer| earn_ids(&answer.body)).max_by_key(Vec::len).unwrap();
+    assert_eq!((longest.len(), service.granted()), (20, 20));
+    for answer in &answers {
+        let ids = earn_ids(&answer.body);
+        assert_eq!(ids, longest[..ids.len()], "each is told the first of them");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_bad_request_never_fails_its_neighbours() {
+    let service = Arc::new(Service::start().await);
+    // The database itself refuses one promotion's rows, as no rule of ours would.
+    service
+        .database()
+        .execute_batch(&format!(
+            "CREATE TRIGGER refuse BEFORE INSERT ON earned_promotions WHEN NEW.event_id = 'bad'
+             BEGIN SELECT RAISE(ABORT, 'no'); END"
+        ))
+        .unwrap();
+    let events = |round: usize| {
+        (0..32).map(move |index| if index == 13 { "bad".to_owned() } else { format!("{round} {index}") })
+    };
+    for round in 0..5 {
+        let answers = race(&service, events(round).map(|event| one_entry(&event, TEN_OFF, 1))).await;
+        let codes: Vec<_> = answers.iter().map(|answer| answer.code).filter(|code| *code != 0).collect();
+        assert_eq!(codes, [500], "{answers:?}");
+        assert_eq!(service.granted(), 31 * i64::try_from(round + 1).unwrap());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn customers_and_organizations_do_not_see_each_other() {
+    let service = Arc::new(Service::start().await);
+    let mine = service.earn(Door::Json, &one_entry("event", CAPPED, 3)).await;
+    let mut theirs = one_entry("event", CAPPED, 3);
+    theirs["customerId"] = 7.into();
+    let theirs = service.earn(Door::Json, &theirs).await;
+    let ids: HashSet<_> = [mine, theirs].iter().flat_map(|answer| earn_ids(&answer.body)).collect();
+    assert_eq!((ids.len(), service.granted()), (6, 6));
+    // The other organization has a promotion of the same id, and its own customers.
+    let other = json!({"customerId": CUSTOMER, "eventTime": NOW_MS, "earnedFromType": "BULK_ISSUE", "eventDetails": {"id": "event", "type": "BULK_ISSUE"},
+        "earnedPromotions": [{"promotionId": CAPPED, "earnCount": 1, "earnedFromId": "earning"}]});
+    let answer = service.earn_as(Door::Grpc, Some("crowded:crowded"), &other).await;
+    assert_eq!(answer.body["data"][0]["errorDetails"]["errorCode"], 404, "{answer:?}");
+}

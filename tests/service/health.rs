@@ -1,0 +1,112 @@
+//! Health: truthful while starting, serving and draining, on both doors; and what reflection shows.
+
+use std::time::Duration;
+
+use tokio_stream::StreamExt;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+
+use crate::support::*;
+
+fn ask(service: &str) -> HealthCheckRequest {
+    HealthCheckRequest { service: service.to_owned() }
+}
+
+#[tokio::test]
+async fn probes_need_no_credentials_and_unknown_services_are_unknown() {
+    let service = Service::start().await;
+    let mut health = HealthClient::new(service.channel());
+    for name in ["", "cartpromotions.v1.EarnService"] {
+        assert_eq!(health.check(ask(name)).await.unwrap().into_inner().status(), ServingStatus::Serving, "{name:?}");
+    }
+    assert_eq!(health.check(ask("other")).await.unwrap_err().code(), tonic::Code::NotFound);
+    for path in ["/healthz", "/readyz"] {
+        assert_eq!(service.http().get(service.url(path)).send().await.unwrap().status(), 200, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn draining_finishes_what_was_accepted_refuses_the_rest_and_tells_probes() {
+    for door in DOORS {
+        let mut service = Service::start().await;
+        let mut health = HealthClient::new(service.channel());
+        let mut watch = health.watch(ask("")).await.unwrap().into_inner();
+        assert_eq!(watch.next().await.unwrap().unwrap().status(), ServingStatus::Serving);
+        assert_eq!(service.earn(door, &one_entry("warm", TEN_OFF, 1)).await.code, 0);
+
+        // A call is accepted that cannot be finished yet; then the service is told to stop.
+        let blocker = service.database();
+        blocker.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let caller = service.caller();
+        let accepted = tokio::spawn(async move { caller.earn(door, &documented_request()).await });
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        service.tell_to_stop();
+        assert_eq!(watch.next().await.unwrap().unwrap().status(), ServingStatus::NotServing);
+        assert_eq!(health.check(ask("")).await.unwrap().into_inner().status(), ServingStatus::NotServing);
+        let ready = service.http().get(service.url("/readyz")).send().await.unwrap();
+        assert_eq!(
+            (ready.status().as_u16(), ready.text().await.unwrap()),
+            (503, r#"{"status":"NOT_SERVING"}"#.to_owned())
+        );
+        let refused = service.earn(door, &one_entry("late", TEN_OFF, 1)).await;
+        let status = if door == Door::Json { 503 } else { 14 };
+        assert_eq!((refused.status, refused.code), (status, 500), "{refused:?}");
+
+        blocker.execute_batch("ROLLBACK").unwrap();
+        assert_eq!(accepted.await.unwrap().code, 0, "what was accepted is finished");
+        service.stopped().await.expect("a clean stop");
+        assert_eq!(service.granted(), 3);
+        assert!(watch.next().await.is_none_or(|end| end.is_err()), "watches end");
+    }
+}
+
+#[tokio::test]
+async fn a_drain_that_takes_too_long_ends_with_an_error() {
+    let mut service = Service::start_with(&catalogue(), &["--drain-timeout-ms", "100"]).await;
+    let blocker = service.database();
+    blocker.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let caller = service.caller();
+    let accepted = tokio::spawn(async move { caller.earn(Door::Json, &documented_request()).await });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    service.tell_to_stop();
+    let error = tokio::time::timeout(Duration::from_secs(4), service.stopped()).await.expect("in time").unwrap_err();
+    assert_eq!(error.to_string(), "stopped with requests unanswered: they took longer than 100ms");
+    accepted.abort();
+}
+
+#[tokio::test]
+async fn reflection_describes_the_service_in_both_versions() {
+    use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
+    use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
+    use tonic_reflection::pb::v1::{ServerReflectionRequest, server_reflection_response::MessageResponse};
+    use tonic_reflection::pb::v1alpha;
+
+    let service = Service::start().await;
+    let request = ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(MessageRequest::ListServices(String::new())),
+    };
+    let stream =
+        ServerReflectionClient::new(service.channel()).server_reflection_info(tokio_stream::iter([request])).await;
+    let answer = stream.unwrap().into_inner().next().await.unwrap().unwrap();
+    let Some(MessageResponse::ListServicesResponse(list)) = answer.message_response else { panic!("{answer:?}") };
+    let names: Vec<_> = list.service.into_iter().map(|service| service.name).collect();
+    assert!(names.contains(&"cartpromotions.v1.EarnService".to_owned()), "{names:?}");
+    assert!(names.contains(&"grpc.health.v1.Health".to_owned()), "{names:?}");
+
+    let symbol = v1alpha::server_reflection_request::MessageRequest::FileContainingSymbol(
+        "cartpromotions.v1.EarnService".to_owned(),
+    );
+    let request = v1alpha::ServerReflectionRequest { host: String::new(), message_request: Some(symbol) };
+    let stream = v1alpha::server_reflection_client::ServerReflectionClient::new(service.channel());
+    let answer = stream.clone().server_reflection_info(tokio_stream::iter([request])).await;
+    let answer = answer.unwrap().into_inner().next().await.unwrap().unwrap();
+    assert!(
+        matches!(
+            answer.message_response,
+            Some(v1alpha::server_reflection_response::MessageResponse::FileDescriptorResponse(_))
+        ),
+        "{answer:?}"
+    );
+}

@@ -1,0 +1,137 @@
+//! Importing: an upsert, all or nothing, that may be repeated and is seen by a running server.
+
+use std::time::Duration;
+
+use cart_promotions::server;
+use serde_json::{Value, json};
+
+use crate::support::*;
+
+async fn import(directory: &tempfile::TempDir, file: &Value) -> Result<Vec<String>, String> {
+    let url = format!("sqlite://{}", directory.path().join("x.db").display());
+    let store = server::open(&url, Duration::from_secs(5)).await.unwrap();
+    let result = server::import(&store, file.to_string().as_bytes()).await;
+    store.close().await;
+    result.map_err(|error| error.to_string())
+}
+
+fn dump(directory: &tempfile::TempDir) -> Vec<String> {
+    let database = rusqlite::Connection::open(directory.path().join("x.db")).unwrap();
+    let mut rows = Vec::new();
+    // All but the version, which is there to change.
+    for sql in [
+        "SELECT id, name, time_zone, max_active_promotions, accept_unknown_customers FROM orgs",
+        "SELECT * FROM promotions",
+        "SELECT * FROM audiences",
+        "SELECT * FROM customers",
+        "SELECT * FROM api_clients",
+    ] {
+        let mut statement = database.prepare(sql).unwrap();
+        let columns = statement.column_count();
+        let found = statement.query_map([], |row| {
+            (0..columns).map(|column| row.get::<_, rusqlite::types::Value>(column)).collect::<Result<Vec<_>, _>>()
+        });
+        rows.extend(found.unwrap().map(|row| format!("{sql}: {:?}", row.unwrap())));
+    }
+    rows
+}
+
+#[tokio::test]
+async fn a_repeated_import_changes_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let warnings = import(&directory, &catalogue()).await.unwrap();
+    // Past its cap: accepted, and said.
+    assert_eq!(warnings.len(), 1);
+    assert!(warnings[0].contains("organization 2 has 2 active promotions, more than its maximum of 1"), "{warnings:?}");
+    let first = dump(&directory);
+    assert_eq!(first.len(), 2 + 13 + 1 + 2 + 2);
+    import(&directory, &catalogue()).await.unwrap();
+    assert_eq!(dump(&directory), first);
+    assert!(first.iter().all(|row| !row.contains("\"demo\"), Text(\"demo\")")), "a secret as it is");
+    assert!(first.iter().any(|row| row.contains("$argon2id$")), "{first:?}");
+}
+
+#[tokio::test]
+async fn a_refused_import_changes_nothing_and_names_the_record() {
+    let directory = tempfile::tempdir().unwrap();
+    import(&directory, &catalogue()).await.unwrap();
+    let first = dump(&directory);
+    let promotion = |id: &str, name: &str| json!({"id": id, "orgId": ORG, "name": name, "type": "EARNING", "startDate": 0, "endDate": 1});
+    let new = "0000000000000000000000c1";
+    for (file, problem) in [
+        (
+            json!({"orgs": [{"id": 9, "name": "New"}], "customers": [{"orgId": 9, "customerId": 1}, {"orgId": 10, "customerId": 1}]}),
+            "customers[1].orgId: there is no organization 10",
+        ),
+        (
+            json!({"promotions": [promotion(new, "Ten off")]}),
+            "promotions[0].name: \"Ten off\" is the name of active promotion 6912ced9d39e256f754a83f8 (716)",
+        ),
+        (
+            json!({"promotions": [promotion(new, "A"), promotion("0000000000000000000000c2", "A")]}),
+            "promotions[1].name: \"A\" is the name of active promotion 0000000000000000000000c1 (716)",
+        ),
+        (json!({"promotions": [promotion(new, "A"), promotion(new, "B")]}), "promotions[1]: repeats an earlier record"),
+        (
+            json!({"promotions": [{"id": new, "orgId": ORG, "name": "A", "type": "EARNING", "startDate": 2, "endDateISO": "1970-01-01T00:00:00Z"}]}),
+            "promotions[0].endDate: must not be before startDate",
+        ),
+        (json!({"orgz": []}), "orgz: is unknown"),
+    ] {
+        assert_eq!(import(&directory, &file).await.unwrap_err(), problem);
+        assert_eq!(dump(&directory), first, "{problem}");
+    }
+}
+
+#[tokio::test]
+async fn names_may_change_places_and_audiences_are_replaced() {
+    let directory = tempfile::tempdir().unwrap();
+    import(&directory, &catalogue()).await.unwrap();
+    let mut swapped = catalogue();
+    swapped["promotions"][0]["name"] = "Free delivery".into();
+    swapped["promotions"][1]["name"] = "Ten off".into();
+    swapped["promotions"][9]["audience"] = json!([1, 2]);
+    import(&directory, &swapped).await.unwrap();
+    let rows = dump(&directory);
+    assert!(rows.iter().any(|row| row.contains(TEN_OFF) && row.contains("Free delivery")), "{rows:#?}");
+    assert_eq!(rows.iter().filter(|row| row.contains("audiences")).count(), 2, "{rows:#?}");
+}
+
+#[tokio::test]
+async fn a_running_server_obeys_an_import_with_its_next_request() {
+    let service = Service::start().await;
+    let capped = "0000000000000000000000a9";
+    let request = one_entry("event", capped, 5);
+    assert_eq!(earn_ids(&service.earn(Door::Json, &request).await.body).len(), 3);
+    let mut raised = catalogue();
+    raised["promotions"][10]["maxEarningPerCustomer"] = 4.into();
+    raised["customers"].as_array_mut().unwrap().push(json!({"orgId": ORG, "customerId": 8}));
+    raised["apiClients"].as_array_mut().unwrap().push(json!({"username": "new", "password": "new", "orgId": ORG}));
+    service.import(&raised).await;
+    assert_eq!(earn_ids(&service.earn(Door::Json, &request).await.body).len(), 4);
+    let mut newcomer = one_entry("event", capped, 1);
+    newcomer["customerId"] = 8.into();
+    assert_eq!(service.earn_as(Door::Grpc, Some("new:new"), &newcomer).await.code, 0);
+}
+
+#[tokio::test]
+async fn a_changed_secret_and_a_removed_client_are_refused_within_two_seconds() {
+    let service = Service::start().await;
+    assert_eq!(service.earn(Door::Json, &documented_request()).await.status, 200);
+    let mut changed = catalogue();
+    changed["apiClients"][0]["password"] = "other".into();
+    service.import(&changed).await;
+    let refused = async |credentials| {
+        for _ in 0..40 {
+            if service.earn_as(Door::Grpc, Some(credentials), &documented_request()).await.code == 401 {
+                return true;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        false
+    };
+    assert!(refused("demo:demo").await);
+    assert_eq!(service.earn_as(Door::Json, Some("demo:other"), &documented_request()).await.status, 200);
+    service.database().execute("DELETE FROM api_clients WHERE username = 'demo'", []).unwrap();
+    assert!(refused("demo:other").await);
+}

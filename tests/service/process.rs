@@ -1,0 +1,182 @@
+//! The program as a process: killed, stopped, started again.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::support::*;
+
+/// `cart-promotions serve --demo` as a process of its own.
+struct Process {
+    child: Child,
+    caller: Caller,
+    /// Read all the while: a full pipe would hold the service up.
+    log: Option<std::thread::JoinHandle<String>>,
+}
+
+impl Process {
+    /// Starts it in `directory` with the default database there, and waits until it prints its curl.
+    fn start(directory: &TempDir) -> (Self, String) {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_cart-promotions"))
+            .args(["serve", "--demo", "--listen", "127.0.0.1:0", "--log-format", "json"])
+            .current_dir(directory)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut curl = String::new();
+        for line in BufReader::new(child.stdout.as_mut().unwrap()).lines() {
+            let line = line.unwrap();
+            curl.push_str(&line);
+            curl.push('\n');
+            if line.ends_with("}'") {
+                break;
+            }
+        }
+        let address: SocketAddr =
+            curl.split("http://").nth(1).and_then(|rest| rest.split('/').next()).unwrap().parse().unwrap();
+        let mut stderr = child.stderr.take().unwrap();
+        let log = std::thread::spawn(move || {
+            let mut log = String::new();
+            stderr.read_to_string(&mut log).unwrap();
+            log
+        });
+        (Self { child, caller: Caller::of(address), log: Some(log) }, curl)
+    }
+
+    fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// Waits for the end; gives whether it was a success, and the log.
+    fn end(mut self) -> (bool, Vec<Value>) {
+        let log = self.log.take().unwrap().join().unwrap();
+        let lines = log.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}")));
+        (self.child.wait().unwrap().success(), lines.collect())
+    }
+}
+
+/// Nothing a test starts outlives it.
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[tokio::test]
+async fn kill_9_right_after_a_reply_loses_nothing_and_the_repeat_returns_the_same_ids() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut first: Vec<(String, Vec<String>)> = Vec::new();
+    for round in 0..5 {
+        let (process, _) = Process::start(&directory);
+        for (event, ids) in &first {
+            let again = process.caller.earn(Door::Grpc, &one_entry(event, TEN_OFF, 7)).await;
+            assert_eq!(&earn_ids(&again.body), ids, "{event}");
+        }
+        let event = format!("event {round}");
+        let answer = process.caller.earn(DOORS[round % 2], &one_entry(&event, TEN_OFF, 7)).await;
+        process.signal("KILL");
+        first.push((event, earn_ids(&answer.body)));
+        assert_eq!(first[round].1.len(), 7, "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_printed_request_is_the_documented_one_and_earns_both() {
+    let directory = tempfile::tempdir().unwrap();
+    let (process, curl) = Process::start(&directory);
+    let body = curl.split("--data '").nth(1).unwrap().trim_end().trim_end_matches('\'');
+    assert_eq!(serde_json::from_str::<Value>(body).unwrap(), documented_request());
+    assert!(curl.contains("--user demo:demo"), "{curl}");
+    let answer = process.caller.post(Some("demo:demo"), body.to_owned()).await;
+    assert_eq!(earn_ids(&answer.body).len(), 2, "{answer:?}");
+    // Earned and still earned the next time, from the same database.
+    process.signal("INT");
+    assert!(process.end().0);
+    let (process, _) = Process::start(&directory);
+    let again = process.caller.post(Some("demo:demo"), body.to_owned()).await;
+    assert_eq!(again.body, answer.body);
+    process.signal("TERM");
+    assert!(process.end().0);
+}
+
+#[tokio::test]
+async fn the_log_names_requests_by_their_id_and_never_shows_a_secret() {
+    let directory = tempfile::tempdir().unwrap();
+    let (process, _) = Process::start(&directory);
+    let caller = process.caller.clone();
+    for (id, credentials) in [("good-1", "demo:demo"), ("bad-2", "demo:s3cr3t-typo")] {
+        let request =
+            caller.http().post(caller.url(PATH)).header("x-request-id", id).header("authorization", basic(credentials));
+        let answer = request
+            .header("content-type", "application/json")
+            .body(json!({"customerId": 1}).to_string())
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(answer.headers()["x-request-id"], id);
+    }
+    process.signal("TERM");
+    let (success, log) = process.end();
+    assert!(success);
+    let line =
+        |id: &str| log.iter().find(|line| line["span"]["request_id"] == id).unwrap_or_else(|| panic!("{id}: {log:#?}"));
+    let (good, bad) = (line("good-1"), line("bad-2"));
+    assert_eq!(
+        (&good["status"], &good["span"]["client"], &good["span"]["path"]),
+        (&json!("400"), &json!("demo"), &json!(PATH))
+    );
+    assert!(good["span"]["refusal"].as_str().unwrap().starts_with("INVALID_REQUEST: eventTime"), "{good}");
+    assert!(good["elapsed_us"].is_u64(), "{good}");
+    assert_eq!((&bad["status"], &bad["level"]), (&json!("401"), &json!("INFO")));
+    let text = serde_json::to_string(&log).unwrap();
+    for secret in ["s3cr3t", "demo:demo", &basic("demo:demo")] {
+        assert!(!text.contains(secret), "{secret} in {text}");
+    }
+}
+
+#[tokio::test]
+async fn a_stop_under_load_answers_everything_it_accepted() {
+    let directory = tempfile::tempdir().unwrap();
+    let (process, _) = Process::start(&directory);
+    let mut calls = tokio::task::JoinSet::new();
+    for worker in 0..8 {
+        let caller = process.caller.clone();
+        calls.spawn(async move {
+            let mut acknowledged = Vec::new();
+            for index in 0..1_000 {
+                let request = one_entry(&format!("{worker} {index}"), TEN_OFF, 1);
+                let sent = caller.http().post(caller.url(PATH)).header("authorization", basic("demo:demo"));
+                match sent.header("content-type", "application/json").body(request.to_string()).send().await {
+                    Ok(answer) => match json_answer(answer).await {
+                        answer if answer.status == 200 => acknowledged.push(earn_ids(&answer.body)),
+                        answer => assert_eq!(answer.status, 503, "{answer:?}"),
+                    },
+                    Err(_) => break,
+                }
+            }
+            acknowledged
+        });
+    }
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    process.signal("TERM");
+    let acknowledged: Vec<_> = calls.join_all().await.into_iter().flatten().flatten().collect();
+    assert!(process.end().0, "a clean stop");
+    assert!(!acknowledged.is_empty());
+    let database = rusqlite::Connection::open(directory.path().join("cart-promotions.db")).unwrap();
+    for id in &acknowledged {
+        let found: i64 = database
+            .query_row("SELECT count(*) FROM earned_promotions WHERE earn_id = ?", [id], |row| row.get(0))
+            .unwrap();
+        assert_eq!(found, 1, "{id}");
+    }
+    // And nothing that nobody was told of: every call was answered, or refused.
+    let all: i64 = database.query_row("SELECT count(*) FROM earned_promotions", [], |row| row.get(0)).unwrap();
+    assert_eq!(usize::try_from(all).unwrap(), acknowledged.len());
+}

@@ -1,0 +1,352 @@
+//! Starts servers and calls them: in this process with a clock that stands still, and through either door with the
+//! documented JSON.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use base64::Engine;
+use cart_promotions::app::Clock;
+use cart_promotions::config::{Cli, Command, Serve};
+use cart_promotions::proto::earn_service_client::EarnServiceClient;
+use cart_promotions::wire::json::{UnknownFields, from_slice};
+use cart_promotions::{proto, server};
+use clap::Parser;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tonic::transport::Channel;
+use tonic_types::StatusExt;
+
+/// 2025-11-11T06:00:00Z: the clock of every server here.
+pub const NOW_MS: i64 = 1_762_840_800_000;
+pub const PATH: &str = "/api_gateway/v1/promotions/earn/bulk";
+pub const ORG: i64 = 100_737;
+pub const CUSTOMER: i64 = 566_881_933;
+/// Of the documented request.
+pub const TEN_OFF: &str = "6912ced9d39e256f754a83f8";
+pub const FREE_DELIVERY: &str = "6912cfff6629ee07040e15ef";
+
+/// The documented catalogue, and a promotion for each way to fail. `demo` may do everything, `reader` may not earn.
+pub fn catalogue() -> Value {
+    let promotion = |id: &str, name: &str, more: Value| {
+        let mut promotion = json!({"id": id, "orgId": ORG, "name": name, "type": "EARNING",
+            "startDateISO": "2025-01-01T00:00:00+05:30", "endDateISO": "2025-12-31T23:59:59.999+05:30"});
+        promotion.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        promotion
+    };
+    json!({
+        "orgs": [
+            {"id": ORG, "name": "Demo", "timeZone": "Asia/Kolkata"},
+            {"id": 2, "name": "Crowded", "maxActivePromotions": 1, "acceptUnknownCustomers": true}
+        ],
+        "promotions": [
+            promotion(TEN_OFF, "Ten off", json!({})),
+            promotion(FREE_DELIVERY, "Free delivery", json!({"type": "REWARD"})),
+            promotion("0000000000000000000000a1", "At the till", json!({"type": "POS"})),
+            promotion("0000000000000000000000a2", "With a code", json!({"type": "CODE"})),
+            promotion("0000000000000000000000a3", "Issued", json!({"type": "CUSTOMER"})),
+            promotion("0000000000000000000000a4", "Off", json!({"active": false})),
+            promotion("0000000000000000000000a5", "Later", json!({"startDateISO": "2025-12-01T00:00:00+05:30"})),
+            promotion("0000000000000000000000a6", "Over", json!({"endDateISO": "2025-06-30T23:59:59.999+05:30"})),
+            promotion("0000000000000000000000a7", "Short", json!({"earnExpiry": {"type": "DAYS_FROM_EARNING", "days": 7}})),
+            promotion("0000000000000000000000a8", "Friends", json!({"earnLimitedToSpecificAudience": true, "audience": [7]})),
+            promotion("0000000000000000000000a9", "Three", json!({"maxEarningPerCustomer": 3})),
+            {"id": TEN_OFF, "orgId": 2, "name": "One", "type": "EARNING", "startDate": 0, "endDate": 4_000_000_000_000_i64},
+            {"id": FREE_DELIVERY, "orgId": 2, "name": "Two", "type": "EARNING", "startDate": 0, "endDate": 4_000_000_000_000_i64}
+        ],
+        "customers": [{"orgId": ORG, "customerId": CUSTOMER}, {"orgId": ORG, "customerId": 7}],
+        "apiClients": [
+            {"username": "demo", "password": "demo", "orgId": ORG},
+            {"username": "crowded", "password": "crowded", "orgId": 2}
+        ]
+    })
+}
+
+/// The documented request.
+pub fn documented_request() -> Value {
+    json!({
+        "orgId": ORG,
+        "customerId": CUSTOMER,
+        "eventTime": 1_761_750_000_000_i64,
+        "earnedFromType": "BULK_ISSUE",
+        "eventDetails": {"id": "6911e951f57b486147effa6c", "type": "BULK_ISSUE"},
+        "earnedPromotions": [
+            {"promotionId": TEN_OFF, "earnCount": 1, "earnedFromId": "68fb1c9731d91c625a8d9e80"},
+            {"promotionId": FREE_DELIVERY, "earnCount": 1, "earnedFromId": "68fb1c9731d91c625a8d9e80"}
+        ]
+    })
+}
+
+/// A request for one entry, of an event of this name.
+pub fn one_entry(event: &str, promotion: &str, count: i64) -> Value {
+    let mut request = documented_request();
+    request["eventDetails"]["id"] = event.into();
+    request["earnedPromotions"] = json!([{"promotionId": promotion, "earnCount": count, "earnedFromId": "earning"}]);
+    request
+}
+
+/// The options of a server on `url`, and more of them.
+pub fn options(url: &str, more: &[&str]) -> Serve {
+    let fixed = ["cart-promotions", "serve", "--listen", "127.0.0.1:0", "--database-url", url];
+    match Cli::try_parse_from(fixed.iter().chain(more)).expect("options").command {
+        Command::Serve(options) => *options,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A running server, with what it takes to call it.
+pub struct Service {
+    directory: TempDir,
+    stop: Option<oneshot::Sender<()>>,
+    task: Option<JoinHandle<Result<(), server::ServeError>>>,
+    caller: Caller,
+}
+
+/// Calls a server through either door.
+#[derive(Clone)]
+pub struct Caller {
+    pub address: std::net::SocketAddr,
+    channel: Channel,
+    http: reqwest::Client,
+}
+
+impl std::ops::Deref for Service {
+    type Target = Caller;
+
+    fn deref(&self) -> &Caller {
+        &self.caller
+    }
+}
+
+/// What a door answered, in the words of the error table.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer {
+    /// HTTP status, or the gRPC code's number.
+    pub status: i64,
+    /// The response as documented JSON; null where the call was refused.
+    pub body: Value,
+    /// The documented number of a refusal; 0 for an answer.
+    pub code: i64,
+    /// The reason of a refusal on gRPC.
+    pub reason: String,
+    /// Every message of a refusal.
+    pub messages: Vec<String>,
+    pub headers: http::HeaderMap,
+    /// Of the `ErrorInfo` of a refusal on gRPC.
+    pub metadata: HashMap<String, String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Door {
+    Json,
+    Grpc,
+}
+
+pub const DOORS: [Door; 2] = [Door::Json, Door::Grpc];
+
+/// `username:secret` as a header.
+pub fn basic(credentials: &str) -> String {
+    format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(credentials))
+}
+
+impl Service {
+    /// With the catalogue above.
+    pub async fn start() -> Self {
+        Self::start_with(&catalogue(), &[]).await
+    }
+
+    /// With this catalogue and these options.
+    pub async fn start_with(catalogue: &Value, more: &[&str]) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}", directory.path().join("test.db").display());
+        let options = options(&url, more);
+        let store = server::open(&url, Duration::from_secs(5)).await.unwrap();
+        server::import(&store, catalogue.to_string().as_bytes()).await.unwrap();
+        store.close().await;
+        let listener = TcpListener::bind(options.listen).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let (started, ready) = oneshot::channel();
+        let task = tokio::spawn(async move {
+            let started = move || {
+                let _ = started.send(());
+            };
+            let stop = async { drop(stopped.await) };
+            server::run(listener, &options, Clock::fixed(NOW_MS), (started, stop)).await
+        });
+        ready.await.expect("the server starts");
+        Self { directory, stop: Some(stop), task: Some(task), caller: Caller::of(address) }
+    }
+
+    pub fn caller(&self) -> Caller {
+        self.caller.clone()
+    }
+
+    pub fn database_file(&self) -> PathBuf {
+        self.directory.path().join("test.db")
+    }
+
+    pub fn database(&self) -> rusqlite::Connection {
+        rusqlite::Connection::open(self.database_file()).unwrap()
+    }
+
+    /// How many rows the wallets of all customers have.
+    pub fn granted(&self) -> i64 {
+        self.database().query_row("SELECT count(*) FROM earned_promotions", [], |row| row.get(0)).unwrap()
+    }
+
+    /// Imports a changed catalogue while the server runs.
+    pub async fn import(&self, catalogue: &Value) {
+        let url = format!("sqlite://{}", self.database_file().display());
+        let store = server::open(&url, Duration::from_secs(5)).await.unwrap();
+        server::import(&store, catalogue.to_string().as_bytes()).await.unwrap();
+    }
+
+    pub fn tell_to_stop(&mut self) {
+        let _ = self.stop.take().expect("told once").send(());
+    }
+
+    /// Waits until a server that was told to stop did.
+    pub async fn stopped(&mut self) -> Result<(), server::ServeError> {
+        self.task.take().expect("stopped once").await.unwrap()
+    }
+}
+
+impl Caller {
+    pub fn of(address: std::net::SocketAddr) -> Self {
+        let channel = Channel::from_shared(format!("http://{address}")).unwrap().connect_lazy();
+        Self { address, channel, http: reqwest::Client::new() }
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    pub fn channel(&self) -> Channel {
+        self.channel.clone()
+    }
+
+    pub fn http(&self) -> reqwest::Client {
+        self.http.clone()
+    }
+
+    pub async fn earn(&self, door: Door, request: &Value) -> Answer {
+        self.earn_as(door, Some("demo:demo"), request).await
+    }
+
+    pub async fn earn_as(&self, door: Door, credentials: Option<&str>, request: &Value) -> Answer {
+        match door {
+            Door::Json => self.post(credentials, request.to_string()).await,
+            Door::Grpc => self.call(credentials, request).await,
+        }
+    }
+
+    /// The body as it is, to the JSON door.
+    pub async fn post(&self, credentials: Option<&str>, body: impl Into<reqwest::Body>) -> Answer {
+        let mut request = self.http.post(self.url(PATH)).header("content-type", "application/json").body(body);
+        if let Some(credentials) = credentials {
+            request = request.header("authorization", basic(credentials));
+        }
+        json_answer(request.send().await.expect("an answer")).await
+    }
+
+    async fn call(&self, credentials: Option<&str>, request: &Value) -> Answer {
+        let (message, faults) =
+            from_slice::<proto::BulkEarnRequest>(request.to_string().as_bytes(), UnknownFields::Refuse).unwrap();
+        assert!(faults.is_empty(), "gRPC cannot say {faults:?}");
+        let mut request = tonic::Request::new(message);
+        if let Some(credentials) = credentials {
+            request.metadata_mut().insert("authorization", basic(credentials).parse().unwrap());
+        }
+        grpc_answer(EarnServiceClient::new(self.channel()).bulk_earn(request).await)
+    }
+}
+
+pub async fn json_answer(response: reqwest::Response) -> Answer {
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    let text = response.text().await.unwrap();
+    let body: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{status}: {error}: {text}"));
+    assert_eq!(headers["content-type"], "application/json", "{text}");
+    assert!(headers.contains_key("x-request-id"), "{headers:?}");
+    if status == 200 {
+        return Answer {
+            status: 200,
+            body,
+            code: 0,
+            reason: String::new(),
+            messages: vec![],
+            headers,
+            metadata: HashMap::new(),
+        };
+    }
+    assert_eq!(body.as_object().unwrap().keys().collect::<Vec<_>>(), ["errors"], "no data key: {text}");
+    let errors = body["errors"].as_array().unwrap();
+    let code = errors[0]["code"].as_i64().unwrap();
+    assert!(errors.iter().all(|error| error["code"] == code), "{text}");
+    let messages = errors.iter().map(|error| error["message"].as_str().unwrap().to_owned()).collect();
+    Answer {
+        status: status.into(),
+        body: Value::Null,
+        code,
+        reason: String::new(),
+        messages,
+        headers,
+        metadata: HashMap::new(),
+    }
+}
+
+pub fn grpc_answer(answer: Result<tonic::Response<proto::BulkEarnResponse>, tonic::Status>) -> Answer {
+    match answer {
+        Ok(response) => {
+            let headers = response.metadata().clone().into_headers();
+            let body = serde_json::to_value(response.into_inner()).unwrap();
+            Answer {
+                status: 0,
+                body,
+                code: 0,
+                reason: String::new(),
+                messages: vec![],
+                headers,
+                metadata: HashMap::new(),
+            }
+        }
+        Err(status) => {
+            let details = status.get_error_details();
+            let info = details.error_info().unwrap_or_else(|| panic!("no ErrorInfo: {status:?}"));
+            assert_eq!(info.domain, "cartpromotions", "{status:?}");
+            if status.code() == tonic::Code::Unavailable {
+                assert!(details.retry_info().is_some_and(|info| info.retry_delay.is_some()), "{status:?}");
+            }
+            let violations = details.bad_request().map(|bad| bad.field_violations.clone()).unwrap_or_default();
+            let mut messages: Vec<_> = violations
+                .iter()
+                .map(|each| match each.field.as_str() {
+                    "" => each.description.clone(),
+                    field => format!("{field}: {}", each.description),
+                })
+                .collect();
+            if messages.is_empty() {
+                messages.push(status.message().to_owned());
+            }
+            Answer {
+                status: i64::from(status.code() as i32),
+                body: Value::Null,
+                code: info.metadata["code"].parse().unwrap(),
+                reason: info.reason.clone(),
+                messages,
+                headers: status.metadata().clone().into_headers(),
+                metadata: info.metadata.clone(),
+            }
+        }
+    }
+}
+
+/// Every earn id in a response, in order.
+pub fn earn_ids(body: &Value) -> Vec<String> {
+    let entries = body["data"].as_array().unwrap_or_else(|| panic!("{body}"));
+    let earned = entries.iter().flat_map(|entry| entry["customerEarnedPromotions"].as_array().unwrap());
+    earned.map(|earned| earned["id"].as_str().unwrap().to_owned()).collect()
+}
