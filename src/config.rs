@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use chrono_tz::Tz;
+use clap::builder::BoolishValueParser;
 use clap::builder::styling::Styles;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tracing::level_filters::LevelFilter;
@@ -13,6 +14,9 @@ use tracing::level_filters::LevelFilter;
 use crate::app::writer::WriterLimits;
 use crate::transport::Settings;
 use crate::wire::bulk_earn::RequestLimits;
+
+/// Longest time-out that may be asked for: an hour.
+const MAX_TIMEOUT_MS: u64 = 3_600_000;
 
 /// Grants cart promotions in bulk, over gRPC and JSON on one port.
 #[derive(Debug, Parser)]
@@ -50,7 +54,7 @@ pub struct Common {
     )]
     pub database_url: String,
     /// How long to wait for the database: for a connection, and for others to finish writing.
-    #[arg(long, env = "CART_PROMOTIONS_DATABASE_TIMEOUT_MS", value_name = "MS", default_value_t = 5_000)]
+    #[arg(long, env = "CART_PROMOTIONS_DATABASE_TIMEOUT_MS", value_name = "MS", default_value_t = 5_000, value_parser = clap::value_parser!(u64).range(1..=MAX_TIMEOUT_MS))]
     pub database_timeout_ms: u64,
     /// Least important log lines to write: off, error, warn, info, debug or trace.
     #[arg(long, env = "CART_PROMOTIONS_LOG", value_name = "LEVEL", default_value = "info", value_parser = log_level)]
@@ -86,7 +90,7 @@ pub struct Serve {
     #[arg(long, env = "CART_PROMOTIONS_TIME_ZONE", value_name = "ZONE", default_value = "UTC", value_parser = time_zone)]
     pub time_zone: Tz,
     /// Load a small catalogue with credentials demo/demo, and print a request that earns from it. Not for production.
-    #[arg(long, env = "CART_PROMOTIONS_DEMO")]
+    #[arg(long, env = "CART_PROMOTIONS_DEMO", value_parser = BoolishValueParser::new())]
     pub demo: bool,
     /// Entries of one request.
     #[arg(long, env = "CART_PROMOTIONS_MAX_ENTRIES", value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
@@ -101,7 +105,7 @@ pub struct Serve {
     #[arg(long, env = "CART_PROMOTIONS_MAX_WAITING", value_name = "N", default_value_t = 4_096, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub max_waiting: u32,
     /// How long a stopping service may take to finish what it accepted.
-    #[arg(long, env = "CART_PROMOTIONS_DRAIN_TIMEOUT_MS", value_name = "MS", default_value_t = 30_000)]
+    #[arg(long, env = "CART_PROMOTIONS_DRAIN_TIMEOUT_MS", value_name = "MS", default_value_t = 30_000, value_parser = clap::value_parser!(u64).range(..=MAX_TIMEOUT_MS))]
     pub drain_timeout_ms: u64,
     /// Options of every command.
     #[command(flatten)]
@@ -147,6 +151,10 @@ fn database_url(url: &str) -> Result<String, String> {
     match url.strip_prefix("sqlite:") {
         Some(path) if path.contains(":memory:") || path.contains("mode=memory") => {
             Err("a database in memory would keep nothing; name a file".to_owned())
+        }
+        // SQLite takes it for a file that is gone with the connection.
+        Some(path) if path.trim_start_matches("//").split('?').next().is_none_or(str::is_empty) => {
+            Err("no file is named".to_owned())
         }
         Some(_) => Ok(url.to_owned()),
         None => Err("not sqlite://FILE, the one kind of database there is".to_owned()),

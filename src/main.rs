@@ -15,14 +15,14 @@ use tokio::signal::unix::{SignalKind, signal};
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => match one_line(&error) {
-            Some(line) => return fail(&line, 2),
-            None => {
-                // `--help` or `--version`: what was asked for, and nothing else to do when nobody reads it.
-                let _ = error.print();
-                return ExitCode::SUCCESS;
+        Err(error) => {
+            if let Some(line) = one_line(&error) {
+                return fail(&line, 2);
             }
-        },
+            // `--help` or `--version`: what was asked for, and nothing else to do when nobody reads it.
+            let _ = error.print();
+            return ExitCode::SUCCESS;
+        }
     };
     match run(cli.command) {
         Ok(()) => ExitCode::SUCCESS,
@@ -72,11 +72,13 @@ async fn import(options: &ImportFile) -> anyhow::Result<()> {
     telemetry::start(&options.common);
     let file = options.file.display();
     let json = tokio::fs::read(&options.file).await.with_context(|| format!("cannot read {file}"))?;
+    // Before the database is touched: a wrong file leaves nothing behind.
+    let import = server::read_import(&json).with_context(|| file.to_string())?;
     let store = server::open(&options.common.database_url, options.common.database_timeout()).await?;
-    let warnings = server::import(&store, &json).await.with_context(|| file.to_string())?;
+    let imported = import.run(&store).await.with_context(|| file.to_string())?;
     store.close().await;
-    for warning in warnings {
-        tracing::warn!("{warning}");
+    for warning in imported.warnings {
+        let _ = writeln!(std::io::stderr(), "cart-promotions: warning: {warning}");
     }
     let _ = writeln!(std::io::stdout(), "imported {file}");
     Ok(())

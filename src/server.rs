@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tonic::transport::server::TcpIncoming;
 
-use crate::app::import::ImportError;
+use crate::app::import::{Import, ImportError};
 use crate::app::{App, Clock};
 use crate::config::Serve;
 use crate::demo;
@@ -43,6 +43,9 @@ pub enum ServeError {
     /// The reflection service has no schema to show.
     #[error("cannot serve reflection")]
     Reflection(#[from] tonic_reflection::server::Error),
+    /// A task that runs for as long as the service ended by itself.
+    #[error("the {0} ended unexpectedly")]
+    Died(&'static str),
     /// What was accepted took longer to finish than it may.
     #[error("stopped with requests unanswered: they took longer than {0:?}")]
     DrainTimeout(Duration),
@@ -75,8 +78,15 @@ pub async fn open(url: &str, timeout: Duration) -> Result<Store, ServeError> {
 /// # Errors
 /// Every fault of the file, or the first that shows against the database. Then nothing is imported.
 pub async fn import(store: &Store, json: &[u8]) -> Result<Vec<String>, ImportFileError> {
-    let import = catalogue_file::parse(json).map_err(ImportFileError::Faults)?;
-    Ok(import.run(store).await?.warnings)
+    Ok(read_import(json)?.run(store).await?.warnings)
+}
+
+/// Reads a catalogue file.
+///
+/// # Errors
+/// Every fault of the file.
+pub fn read_import(json: &[u8]) -> Result<Import, ImportFileError> {
+    catalogue_file::parse(json).map_err(ImportFileError::Faults)
 }
 
 /// Serves on `listener` until `stop` resolves, then finishes what was accepted. `started` is called once calls are
@@ -94,17 +104,17 @@ pub async fn run(
     let named = |source| ServeError::Database { url: common.database_url.clone(), source };
     let store = Store::open(&common.database_url, common.database_timeout()).await.map_err(named)?;
     let (app, writer) = App::new(store.clone(), clock, options.writer_limits());
-    let writer = tokio::spawn(writer.run());
+    let mut writer = tokio::spawn(writer.run());
     let lifecycle = Lifecycle::new();
     let mut health = Health::new().await;
 
     let router = transport::router(app.clone(), options.settings(), &lifecycle, &health)?;
-    let (hang_up, hung_up) = tokio::sync::oneshot::channel::<()>();
+    let (hang_up, told_to_hang_up) = tokio::sync::oneshot::channel::<()>();
     let mut server: JoinHandle<Result<(), tonic::transport::Error>> = tokio::spawn(
         tonic::transport::Server::builder().accept_http1(true).add_routes(router.into()).serve_with_incoming_shutdown(
             TcpIncoming::from(listener).with_nodelay(Some(true)),
             async {
-                let _ = hung_up.await;
+                let _ = told_to_hang_up.await;
             },
         ),
     );
@@ -120,12 +130,18 @@ pub async fn run(
 
     tokio::select! {
         () = stop => {}
-        ended = &mut server => return Ok(ended.unwrap_or(Ok(()))?),
+        ended = &mut server => return Err(match ended {
+            Ok(Err(error)) => error.into(),
+            _ => ServeError::Died("server"),
+        }),
+        _ = &mut writer => return Err(ServeError::Died("writer")),
     }
 
     tracing::info!("stopping: finishing what was accepted");
     lifecycle.enter(Phase::Draining);
     watch.abort();
+    // Only when it is gone can it no longer say otherwise.
+    let _ = watch.await;
     health.set_ready(false).await;
     let drain_timeout = Duration::from_millis(options.drain_timeout_ms);
     let drained = tokio::time::timeout(drain_timeout, lifecycle.drained()).await;
@@ -158,7 +174,10 @@ async fn watch_database(app: App, health: Health, lifecycle: Arc<Lifecycle>) {
             match answers {
                 Ok(()) => tracing::info!("the database answers: ready"),
                 Err(error) => {
-                    tracing::error!(error = &error as &dyn std::error::Error, "the database does not answer: not ready")
+                    tracing::error!(
+                        error = &error as &dyn std::error::Error,
+                        "the database does not answer: not ready"
+                    );
                 }
             }
         }

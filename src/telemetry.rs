@@ -2,6 +2,8 @@
 
 use std::io::IsTerminal;
 
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
@@ -22,5 +24,8 @@ pub fn start(options: &Common) {
             .with_writer(std::io::stderr)
             .boxed(),
     };
-    tracing_subscriber::registry().with(lines.with_filter(options.log)).init();
+    // Which migrations run is news to those who ask for more than the default.
+    let migrations = if options.log > LevelFilter::INFO { options.log } else { options.log.min(LevelFilter::WARN) };
+    let filter = Targets::new().with_default(options.log).with_target("sea_orm_migration", migrations);
+    tracing_subscriber::registry().with(lines.with_filter(filter)).init();
 }

@@ -35,7 +35,8 @@ pub enum BatchError {
 impl BatchError {
     /// Whether the database could not be reached: then the parts of the batch would fare no better.
     pub fn is_unavailable(&self) -> bool {
-        matches!(self, Self::Load(StorageError::Unavailable(_)) | Self::Save(StorageError::Unavailable(_)))
+        let (Self::Load(source) | Self::Save(source)) = self;
+        source.is_unavailable()
     }
 
     /// The error of every command of a batch that failed so.
@@ -64,8 +65,9 @@ pub struct BatchEarner {
 }
 
 impl BatchEarner {
+    /// Nothing in memory yet.
     pub fn new(store: Store, clock: Clock) -> Self {
-        Self { store, clock, ids: EarnIds::new(), catalogues: HashMap::new() }
+        Self { store, clock, ids: EarnIds::of_this_process(), catalogues: HashMap::new() }
     }
 
     /// Decides every command of the batch, in order, and saves what they grant in one transaction.

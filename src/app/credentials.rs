@@ -1,17 +1,20 @@
-//! Who calls: credentials against the recorded API clients, and what each may do.
+//! Who calls: credentials against the recorded API clients.
 //!
-//! Checking a secret is slow by design (argon2id), so a pair that was found right is remembered for a short while, in
-//! memory, under a keyed hash; a wrong one too, so that a misconfigured program in a loop costs nothing.
+//! Checking a secret is slow and large by design (argon2id), so checks go one at a time, in one piece of memory, once
+//! for all requests that wait for the same pair. A pair that was found right is remembered for as long as its record
+//! stays as it was, in memory, under a keyed hash; a wrong one too, so that a misconfigured program in a loop costs
+//! nothing.
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
-use tokio::sync::Semaphore;
+use tokio::sync::watch;
 
-use super::secret::Secret;
+use super::access::Access;
+use super::secret::{Checker, Secret};
 use crate::earning::OrgId;
 use crate::storage::clients::ApiClient;
 use crate::storage::{StorageError, Store};
@@ -19,69 +22,13 @@ use crate::storage::{StorageError, Store};
 /// How long a recorded client is used without asking the database again: a changed or removed one works this much
 /// longer.
 const FRESH_FOR: Duration = Duration::from_secs(1);
-/// Secrets being checked at once: each takes a core and 19 MiB.
-const MAX_CHECKS: usize = 2;
-/// Pairs remembered. Beyond it they are forgotten all at once and checked anew.
-const MAX_REMEMBERED: usize = 10_000;
+/// Pairs that may wait for their check, which takes tens of milliseconds each. One more is refused at once.
+const MAX_UNDER_CHECK: usize = 64;
+/// Pairs remembered as right, and as wrong. Beyond it they are forgotten all at once and checked anew.
+const MAX_REMEMBERED_RIGHT: usize = 10_000;
+const MAX_REMEMBERED_WRONG: usize = 1_000;
 /// Longest username and secret that are looked at: bytes.
 const MAX_BYTES: usize = 1_000;
-
-/// Something that a client may be allowed to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum AccessGroup {
-    /// Granting promotions.
-    EarnWrite,
-}
-
-impl AccessGroup {
-    /// Every group there is.
-    pub const ALL: [Self; 1] = [Self::EarnWrite];
-
-    /// The name in records and messages.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::EarnWrite => "earn:write",
-        }
-    }
-
-    /// The group of that name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|group| group.name() == name)
-    }
-}
-
-/// What a client may do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Access(Vec<AccessGroup>);
-
-impl Access {
-    /// These groups.
-    pub fn of(groups: Vec<AccessGroup>) -> Self {
-        Self(groups)
-    }
-
-    /// Everything.
-    pub fn all() -> Self {
-        Self(AccessGroup::ALL.to_vec())
-    }
-
-    /// The groups named in `text`, which [`Access`] wrote; a name from a later version is nothing here.
-    fn parse(text: &str) -> Self {
-        Self(text.split(' ').filter_map(AccessGroup::from_name).collect())
-    }
-
-    /// Whether `group` is among them.
-    pub fn includes(&self, group: AccessGroup) -> bool {
-        self.0.contains(&group)
-    }
-}
-
-impl fmt::Display for Access {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names: Vec<_> = self.0.iter().map(|group| group.name()).collect();
-        f.write_str(&names.join(" "))
-    }
-}
 
 /// A program whose credentials were right.
 #[derive(Debug, Clone)]
@@ -94,71 +41,138 @@ pub struct Caller {
     pub access: Access,
 }
 
+/// Why credentials could not be checked.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum CheckError {
+    /// As many pairs are being checked as may.
+    #[error("too many credentials are being checked")]
+    Overloaded,
+    /// The database could not be asked.
+    #[error("the API client could not be read")]
+    Storage(#[source] Arc<StorageError>),
+}
+
+/// What a check says: the caller, or `None` for a wrong pair.
+type Checked = Result<Option<Arc<Caller>>, CheckError>;
+
+/// Names a username and secret without showing them.
+type Pair = [u8; 32];
+
 /// Checks credentials.
 pub struct Credentials {
     store: Store,
     /// A new one for each process: what is remembered under it says nothing to anybody else.
     key: [u8; 32],
-    remembered: Mutex<HashMap<[u8; 32], Remembered>>,
-    checks: Semaphore,
+    remembered: Mutex<Remembered>,
+    under_check: Mutex<HashMap<Pair, watch::Receiver<Option<Checked>>>>,
+    checker: Arc<tokio::sync::Mutex<Checker>>,
+}
+
+#[derive(Default)]
+struct Remembered {
+    right: HashMap<Pair, Memory>,
+    wrong: HashMap<Pair, Memory>,
 }
 
 #[derive(Clone)]
-struct Remembered {
+struct Memory {
     /// As it was recorded when the pair was checked.
-    client: Option<ApiClient>,
+    client: Option<Arc<ApiClient>>,
     /// `None`: the pair is wrong.
-    caller: Option<Caller>,
+    caller: Option<Arc<Caller>>,
     at: Instant,
 }
 
 impl Credentials {
     pub(super) fn new(store: Store) -> Self {
-        Self { store, key: rand::random(), remembered: Mutex::default(), checks: Semaphore::new(MAX_CHECKS) }
+        Self {
+            store,
+            key: rand::random(),
+            remembered: Mutex::default(),
+            under_check: Mutex::default(),
+            checker: Arc::default(),
+        }
     }
 
     /// The caller with this name and secret; `None` when they are wrong.
     ///
     /// # Errors
-    /// When the database could not be asked.
-    pub async fn check(&self, username: &str, secret: Secret) -> Result<Option<Caller>, StorageError> {
+    /// When they could not be checked.
+    pub async fn check(self: &Arc<Self>, username: &str, secret: Secret) -> Checked {
         if username.len() > MAX_BYTES || secret.expose().len() > MAX_BYTES {
             return Ok(None);
         }
         let pair = self.pair(username, &secret);
         let remembered = self.recall(&pair);
-        if let Some(remembered) = &remembered
-            && remembered.at.elapsed() < FRESH_FOR
+        if let Some(memory) = &remembered
+            && memory.at.elapsed() < FRESH_FOR
         {
-            return Ok(remembered.caller.clone());
+            return Ok(memory.caller.clone());
         }
-        let client = self.store.api_client(username).await?;
-        let caller = match remembered {
-            // Its record is the same, so the answer is.
-            Some(remembered) if remembered.client == client => remembered.caller,
-            _ => self.verify(client.clone(), secret).await,
-        };
-        self.remember(pair, Remembered { client, caller: caller.clone(), at: Instant::now() });
-        Ok(caller)
+        let mut checked = self.join_check(pair, username, secret, remembered)?;
+        // The sender is dropped only with the runtime.
+        let checked = checked.wait_for(Option::is_some).await.map_err(|_| CheckError::Overloaded)?;
+        checked.clone().unwrap_or(Ok(None))
     }
 
-    async fn verify(&self, client: Option<ApiClient>, secret: Secret) -> Option<Caller> {
-        let _turn = self.checks.acquire().await.ok()?;
-        let checked = tokio::task::spawn_blocking(move || {
-            match client {
-                Some(client) => secret.matches(&client.secret_hash).then_some(client),
-                None => {
-                    // As much work as for a known name: the time taken tells nobody which names exist.
-                    let _ = secret.hash();
-                    None
-                }
+    /// Joins the check of this pair that is under way, or begins one. It goes on though its callers hang up.
+    fn join_check(
+        self: &Arc<Self>,
+        pair: Pair,
+        username: &str,
+        secret: Secret,
+        remembered: Option<Memory>,
+    ) -> Result<watch::Receiver<Option<Checked>>, CheckError> {
+        let mut under_check = lock(&self.under_check);
+        if let Some(checked) = under_check.get(&pair) {
+            return Ok(checked.clone());
+        }
+        if under_check.len() >= MAX_UNDER_CHECK {
+            return Err(CheckError::Overloaded);
+        }
+        let (tell, checked) = watch::channel(None);
+        under_check.insert(pair, checked.clone());
+        let (this, username) = (Arc::clone(self), username.to_owned());
+        tokio::spawn(async move {
+            let memory = this.check_anew(&username, secret, remembered).await;
+            if let Ok(memory) = &memory {
+                this.remember(pair, memory.clone());
             }
+            lock(&this.under_check).remove(&pair);
+            tell.send_replace(Some(memory.map(|memory| memory.caller)));
         });
-        let client = checked.await.ok()??;
-        Some(Caller { username: client.username.into(), org_id: client.org_id, access: Access::parse(&client.access) })
+        Ok(checked)
     }
 
-    fn pair(&self, username: &str, secret: &Secret) -> [u8; 32] {
+    async fn check_anew(
+        &self,
+        username: &str,
+        secret: Secret,
+        remembered: Option<Memory>,
+    ) -> Result<Memory, CheckError> {
+        let client = self.store.api_client(username).await.map_err(|error| CheckError::Storage(Arc::new(error)))?;
+        let at = Instant::now();
+        if let Some(memory) = remembered
+            && memory.client.as_deref() == client.as_ref()
+        {
+            // The record is the same, so the answer is.
+            return Ok(Memory { at, ..memory });
+        }
+        let client = client.map(Arc::new);
+        let mut checker = Arc::clone(&self.checker).lock_owned().await;
+        let hash = client.as_ref().map(|client| client.secret_hash.clone());
+        let right = tokio::task::spawn_blocking(move || checker.matches(&secret, hash.as_deref())).await;
+        let caller = client.as_ref().filter(|_| right.unwrap_or(false)).map(|client| {
+            Arc::new(Caller {
+                username: client.username.as_str().into(),
+                org_id: client.org_id,
+                access: Access::parse(&client.access),
+            })
+        });
+        Ok(Memory { client, caller, at })
+    }
+
+    fn pair(&self, username: &str, secret: &Secret) -> Pair {
         // The key makes the hash useless outside; the length keeps ("ab", "c") apart from ("a", "bc").
         Sha256::new()
             .chain_update(self.key)
@@ -169,17 +183,28 @@ impl Credentials {
             .into()
     }
 
-    fn recall(&self, pair: &[u8; 32]) -> Option<Remembered> {
-        self.remembered.lock().unwrap_or_else(PoisonError::into_inner).get(pair).cloned()
+    fn recall(&self, pair: &Pair) -> Option<Memory> {
+        let remembered = lock(&self.remembered);
+        remembered.right.get(pair).or_else(|| remembered.wrong.get(pair)).cloned()
     }
 
-    fn remember(&self, pair: [u8; 32], what: Remembered) {
-        let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
-        if remembered.len() >= MAX_REMEMBERED {
-            remembered.clear();
+    fn remember(&self, pair: Pair, memory: Memory) {
+        let mut remembered = lock(&self.remembered);
+        remembered.right.remove(&pair);
+        remembered.wrong.remove(&pair);
+        let right = memory.caller.is_some();
+        let most = if right { MAX_REMEMBERED_RIGHT } else { MAX_REMEMBERED_WRONG };
+        let pairs = if right { &mut remembered.right } else { &mut remembered.wrong };
+        if pairs.len() >= most {
+            pairs.clear();
         }
-        remembered.insert(pair, what);
+        pairs.insert(pair, memory);
     }
+}
+
+/// What is behind these locks is whole at any time, so a panic elsewhere does not spoil it.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl fmt::Debug for Credentials {

@@ -13,7 +13,7 @@ pub struct EarnIds {
 
 impl EarnIds {
     /// With random bytes of its own.
-    pub fn new() -> Self {
+    pub fn of_this_process() -> Self {
         Self { process: rand::random(), counter: AtomicU32::new(rand::random()) }
     }
 
@@ -36,7 +36,7 @@ mod tests {
 
     #[test]
     fn an_id_begins_with_the_seconds_and_none_comes_twice() {
-        let (one, other) = (EarnIds::new(), EarnIds::new());
+        let (one, other) = (EarnIds::of_this_process(), EarnIds::of_this_process());
         let ids: std::collections::HashSet<_> =
             (0..100_000).flat_map(|_| [one.next(1_762_840_613_000), other.next(1_762_840_613_000)]).collect();
         assert_eq!(ids.len(), 200_000);

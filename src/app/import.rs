@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::credentials::Access;
-use super::secret::{HashError, Secret};
+use super::access::Access;
+use super::secret::{Checker, HashError, Secret};
 use crate::earning::{CustomerId, ObjectId, Org, OrgId, Promotion};
 use crate::storage::clients::ApiClient;
 use crate::storage::{StorageError, Store, Transaction};
@@ -100,9 +100,18 @@ impl Import {
     /// so it is done before the transaction.
     async fn hash_secrets(&self, store: &Store) -> Result<Vec<ApiClient>, ImportError> {
         let mut clients = Vec::with_capacity(self.api_clients.len());
-        for client in &self.api_clients {
-            let recorded = store.api_client(&client.username).await?.map(|recorded| recorded.secret_hash);
-            let secret_hash = match recorded.filter(|hash| client.secret.matches(hash)) {
+        let mut checker = Checker::default();
+        for (index, client) in self.api_clients.iter().enumerate() {
+            let recorded = store.api_client(&client.username).await?;
+            if let Some(recorded) = &recorded
+                && recorded.org_id != client.org_id
+            {
+                // Whoever uses these credentials would act for another organization from now on.
+                let problem = format!("{:?} is a client of organization {}", client.username, recorded.org_id.0);
+                return Err(ImportError::Refused { at: format!("apiClients[{index}].orgId"), problem });
+            }
+            let recorded = recorded.map(|recorded| recorded.secret_hash);
+            let secret_hash = match recorded.filter(|hash| checker.matches(&client.secret, Some(hash))) {
                 Some(hash) => hash,
                 None => client.secret.hash()?,
             };

@@ -2,6 +2,7 @@
 //!
 //! Called by `transport` and the command line. Knows neither proto nor HTTP and gRPC, nor the database's library.
 
+pub mod access;
 pub mod bulk_earn;
 pub mod clock;
 pub mod credentials;
@@ -43,7 +44,7 @@ impl App {
     }
 
     /// Who calls.
-    pub fn credentials(&self) -> &Credentials {
+    pub fn credentials(&self) -> &Arc<Credentials> {
         &self.credentials
     }
 

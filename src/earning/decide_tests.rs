@@ -121,14 +121,10 @@ fn every_refusal_has_its_code_and_those_before_it_win() {
 
 #[test]
 fn the_remaining_kinds_and_reasons_have_their_codes() {
-    let spoils: [(i32, &str, fn(&mut Promotion)); 2] = [
-        (707, "type CODE", |promotion| promotion.kind = PromotionType::Code),
-        (709, "is not active", |promotion| promotion.active = false),
-    ];
-    for (code, text, spoil) in spoils {
-        let mut spoilt = promotion(1);
-        spoil(&mut spoilt);
-        let decision = run(&command(&[(1, 1, "a")]), &catalogue(vec![spoilt], 250), &mut Facts::default());
+    let code = Promotion { kind: PromotionType::Code, ..promotion(1) };
+    let inactive = Promotion { active: false, ..promotion(1) };
+    for (code, text, promotion) in [(707, "type CODE", code), (709, "is not active", inactive)] {
+        let decision = run(&command(&[(1, 1, "a")]), &catalogue(vec![promotion], 250), &mut Facts::default());
         let failure = decision.outcomes[0].failure.clone().expect("a failure");
         assert_eq!(failure.code(), code);
         assert!(failure.to_string().contains(text), "{failure}");

@@ -30,7 +30,7 @@ fn last_ms_of_day(day: NaiveDate, zone: Tz) -> Option<i64> {
             // Clocks show this midnight twice. Where they went back into `day` in between (St. John's once changed at
             // one minute past midnight), the second is its end; where they went back to midnight itself (Havana),
             // the next day has begun with the first.
-            let before_second = second.clone() - chrono::Duration::milliseconds(1);
+            let before_second = second - chrono::Duration::milliseconds(1);
             if before_second.date_naive() == day { second } else { first }
         }
         (Some(only), _) => only,

@@ -11,6 +11,9 @@ use crate::earning::{
     OrgId, Promotion, PromotionType, RecordedEarning,
 };
 
+// The wanted rows come first (CROSS JOIN), each with one search in an index. The index is named where SQLite would take
+// the primary key instead, and walk through all that a customer holds.
+
 const CATALOGUE_VERSIONS: &str = "
     SELECT orgs.id, orgs.catalogue_version
     FROM json_each(?1) AS wanted CROSS JOIN orgs ON orgs.id = wanted.value";
@@ -29,14 +32,14 @@ const AUDIENCES: &str = "
 const USED: &str = "
     SELECT wanted.key, count(*)
     FROM json_each(?1) AS wanted
-    CROSS JOIN earned_promotions AS e
+    CROSS JOIN earned_promotions AS e INDEXED BY earned_promotions_earning_key
       ON e.org_id = wanted.value ->> 0 AND e.customer_id = wanted.value ->> 1 AND e.promotion_id = wanted.value ->> 2
     GROUP BY wanted.key";
 
 const EARNINGS: &str = "
     SELECT wanted.key, e.ordinal, e.earn_id, e.valid_till_ms, e.earned_from_type, e.event_time_ms, e.event_payload
     FROM json_each(?1) AS wanted
-    CROSS JOIN earned_promotions AS e
+    CROSS JOIN earned_promotions AS e INDEXED BY earned_promotions_earning_key
       ON e.org_id = wanted.value ->> 0 AND e.customer_id = wanted.value ->> 1 AND e.promotion_id = wanted.value ->> 2
      AND e.event_id = wanted.value ->> 3 AND e.earned_from_id = wanted.value ->> 4";
 
@@ -124,8 +127,10 @@ impl Transaction {
         // By key and ordinal now: the first instance of an earning comes first, and has its payload.
         for row in found.values() {
             let key = *of_row(&keys, row)?;
-            let instance =
-                Instance { earn_id: object_id(row.try_get_by_index(2)?)?, valid_till_ms: row.try_get_by_index(3)? };
+            let instance = Instance {
+                earn_id: object_id(&row.try_get_by_index::<String>(2)?)?,
+                valid_till_ms: row.try_get_by_index(3)?,
+            };
             if let Some(earning) = facts.earnings.get_mut(key) {
                 earning.instances.push(instance);
                 continue;
@@ -191,8 +196,8 @@ fn of_row<'a, K>(keys: &'a [K], row: &QueryResult) -> Result<&'a K, StorageError
         .ok_or_else(|| StorageError::Corrupt(format!("place {place} in a list of {}", keys.len())))
 }
 
-fn object_id(text: String) -> Result<ObjectId, StorageError> {
-    ObjectId::parse(&text).ok_or_else(|| StorageError::Corrupt(format!("id {text:?}")))
+fn object_id(text: &str) -> Result<ObjectId, StorageError> {
+    ObjectId::parse(text).ok_or_else(|| StorageError::Corrupt(format!("id {text:?}")))
 }
 
 async fn load_catalogue(database: &impl ConnectionTrait, org_id: OrgId) -> Result<Option<Catalogue>, StorageError> {
@@ -215,7 +220,7 @@ async fn load_catalogue(database: &impl ConnectionTrait, org_id: OrgId) -> Resul
 fn to_promotion(row: promotion::Model) -> Result<Promotion, StorageError> {
     let count = |count: i64| u32::try_from(count).unwrap_or(u32::MAX);
     Ok(Promotion {
-        id: object_id(row.id)?,
+        id: object_id(&row.id)?,
         name: row.name,
         kind: PromotionType::from_name(&row.kind)
             .ok_or_else(|| StorageError::Corrupt(format!("promotion type {:?}", row.kind)))?,
@@ -228,4 +233,44 @@ fn to_promotion(row: promotion::Model) -> Result<Promotion, StorageError> {
             .map_or(EarnExpiry::WithPromotion, |days| EarnExpiry::DaysFromEarning(count(days))),
         limited_to_audience: row.earn_limited_to_specific_audience,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::Store;
+
+    /// How SQLite goes about a statement.
+    async fn plan(sql: &str) -> String {
+        let directory = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}", directory.path().join("x.db").display());
+        let store = Store::open(&url, std::time::Duration::from_secs(5)).await.unwrap();
+        store.migrate().await.unwrap();
+        let transaction = store.begin().await.unwrap();
+        let explain: &'static str = format!("EXPLAIN QUERY PLAN {sql}").leak();
+        let rows = statement::query(&transaction.0, explain, &[0]).await.unwrap();
+        let lines = rows.iter().map(|row| row.try_get_by_index::<String>(3).unwrap());
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
+    #[tokio::test]
+    async fn what_a_batch_reads_is_searched_by_its_whole_key_and_never_scanned() {
+        let key = "org_id=? AND customer_id=? AND promotion_id=?";
+        for (sql, search) in [
+            (CATALOGUE_VERSIONS, "SEARCH orgs USING PRIMARY KEY (id=?)".to_owned()),
+            (CUSTOMERS, "SEARCH c USING PRIMARY KEY (org_id=? AND customer_id=?)".to_owned()),
+            (AUDIENCES, format!("SEARCH a USING PRIMARY KEY ({key})")),
+            (USED, format!("SEARCH e USING COVERING INDEX earned_promotions_earning_key ({key})")),
+            (
+                EARNINGS,
+                format!(
+                    "SEARCH e USING INDEX earned_promotions_earning_key ({key} AND event_id=? AND earned_from_id=?)"
+                ),
+            ),
+        ] {
+            let plan = plan(sql).await;
+            assert!(plan.contains(&search), "{sql}\n{plan}");
+            assert_eq!(plan.matches("SCAN").count(), 1, "the list alone is scanned: {plan}");
+        }
+    }
 }

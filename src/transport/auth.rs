@@ -15,7 +15,8 @@ use super::rate_limit::RateLimit;
 use super::refusal::Refusal;
 use super::request_log::is_grpc;
 use crate::app::App;
-use crate::app::credentials::{AccessGroup, Caller};
+use crate::app::access::AccessGroup;
+use crate::app::credentials::{Caller, CheckError};
 use crate::app::secret::Secret;
 use crate::earning::OrgId;
 
@@ -37,10 +38,10 @@ impl Gatekeeper {
         Self { app, rate_limit: rate_limit.map(Arc::new) }
     }
 
-    async fn check(&self, headers: &HeaderMap) -> Result<Caller, Refusal> {
+    async fn check(&self, headers: &HeaderMap) -> Result<Arc<Caller>, Refusal> {
         let (username, secret) = basic(headers).ok_or(Refusal::Unauthenticated)?;
         let caller = self.app.credentials().check(&username, secret).await;
-        let caller = caller.map_err(|error| Refusal::Unavailable(Arc::new(error)))?.ok_or(Refusal::Unauthenticated)?;
+        let caller = caller.map_err(refuse)?.ok_or(Refusal::Unauthenticated)?;
         if let Some(rate_limit) = &self.rate_limit {
             rate_limit.admit(&caller.username)?;
         }
@@ -64,9 +65,17 @@ pub async fn admit(State(gatekeeper): State<Gatekeeper>, mut request: Request<Bo
     }
 }
 
+fn refuse(error: CheckError) -> Refusal {
+    match error {
+        CheckError::Overloaded => Refusal::Overloaded,
+        CheckError::Storage(error) if error.is_unavailable() => Refusal::Unavailable(error),
+        CheckError::Storage(error) => Refusal::Internal(error),
+    }
+}
+
 /// The organization of who calls, who has this access and asks for no other organization.
 pub fn caller<T>(request: &tonic::Request<T>, needed: AccessGroup, given: Option<i64>) -> Result<OrgId, Refusal> {
-    let caller = request.extensions().get::<Caller>().ok_or(Refusal::Unauthenticated)?;
+    let caller = request.extensions().get::<Arc<Caller>>().ok_or(Refusal::Unauthenticated)?;
     if !caller.access.includes(needed) {
         return Err(Refusal::AccessDenied(needed));
     }

@@ -9,7 +9,7 @@ use super::auth::caller;
 use super::json_door::found_violations;
 use super::refusal::Refusal;
 use crate::app::App;
-use crate::app::credentials::AccessGroup;
+use crate::app::access::AccessGroup;
 use crate::proto;
 use crate::proto::earn_service_server::EarnService;
 use crate::wire::bulk_earn;

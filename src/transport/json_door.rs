@@ -78,6 +78,7 @@ async fn read<M: JsonMessage + ReadJson>(rule: BodyRule, mut request: Request) -
         found.extend(read_parameters(&mut message, query));
     }
     violations.extend(found);
+    // A body that cannot be read is reported by the service too: who may not call is told that first.
     let mut request = tonic::Request::from_parts(
         tonic::metadata::MetadataMap::from_headers(parts.headers),
         parts.extensions,
@@ -103,8 +104,8 @@ async fn read_body<M: JsonMessage + ReadJson>(
         // As if the body stood in a message with nothing else.
         body = Bytes::from([b"{\"", name.as_bytes(), b"\":", body.as_ref(), b"}"].concat());
     }
-    from_slice(&body, UnknownFields::Ignore)
-        .map_err(|error| Refusal::Invalid(Violations::of("", format!("the body is no JSON: {error}"))))
+    Ok(from_slice(&body, UnknownFields::Ignore)
+        .unwrap_or_else(|error| (M::default(), Violations::of("", format!("the body is no JSON: {error}")))))
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

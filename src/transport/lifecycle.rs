@@ -1,12 +1,15 @@
 //! Starting, serving, draining: which calls are taken, and when the last one taken is answered.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 
-use axum::body::Body;
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::State;
 use axum::http::{Request, Response};
 use axum::middleware::Next;
+use http_body::{Frame, SizeHint};
 use tokio::sync::{Notify, watch};
 
 use super::refusal::Refusal;
@@ -99,5 +102,31 @@ pub async fn while_serving(
     if under_way.0.phase() != Phase::Serving {
         return Refusal::NotServing.into_response(is_grpc(request.headers()));
     }
-    next.run(request).await
+    next.run(request).await.map(|body| Body::new(Answer { body, _under_way: under_way }))
+}
+
+/// The body of an answer: its call is under way until the last of it is sent.
+struct Answer {
+    body: Body,
+    _under_way: UnderWay,
+}
+
+impl HttpBody for Answer {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }

@@ -66,7 +66,7 @@ pub fn router(
         .into_axum_router()
         .reset_fallback()
         .route_layer(from_fn(request_log::only_grpc))
-        .merge(json_door::earn_service(earn))
+        .merge(json_door::earn_service(&earn))
         .route_layer(from_fn_with_state(Arc::clone(lifecycle), body::take_body))
         .route_layer(from_fn_with_state(gatekeeper, auth::admit))
         .route_layer(from_fn_with_state(Arc::clone(lifecycle), lifecycle::while_serving));

@@ -14,7 +14,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use crate::app::EarnError;
-use crate::app::credentials::AccessGroup;
+use crate::app::access::AccessGroup;
 use crate::proto::CallError;
 use crate::wire::{Violations, bulk_earn};
 
@@ -70,8 +70,8 @@ pub enum Refusal {
     /// Not yet, or no longer.
     #[error("the service is starting or stopping; try again")]
     NotServing,
-    /// The database could not be reached. Whether the grants were saved is not known.
-    #[error("the service cannot save grants at the moment; try again")]
+    /// The database could not be reached. Whether something was saved is not known.
+    #[error("the database cannot be reached at the moment; try again")]
     Unavailable(#[source] Cause),
     /// Anything else on our side.
     #[error("internal error; the request id names it in the log")]
@@ -270,13 +270,12 @@ impl From<Refusal> for Status {
 
 /// The answer of the JSON door to a status that a service gave.
 pub(super) fn status_to_json(status: &Status) -> Response<Body> {
-    match status.source().and_then(|source| source.downcast_ref::<Refusal>()) {
-        Some(refusal) => refusal.to_json(),
-        None => {
-            // No service of ours makes one by itself.
-            tracing::error!(code = ?status.code(), message = status.message(), "a status without a refusal");
-            Refusal::Internal(Arc::new(status.clone())).to_json()
-        }
+    if let Some(refusal) = status.source().and_then(|source| source.downcast_ref::<Refusal>()) {
+        refusal.to_json()
+    } else {
+        // No service of ours makes one by itself.
+        tracing::error!(code = ?status.code(), message = status.message(), "a status without a refusal");
+        Refusal::Internal(Arc::new(status.clone())).to_json()
     }
 }
 

@@ -126,7 +126,6 @@ fn read_entries(given: Vec<proto::PromotionToEarn>, limits: RequestLimits, viola
     } else if given.len() > limits.max_entries {
         let description = format!("must have at most {} entries, not {}", limits.max_entries, given.len());
         violations.add("earnedPromotions", description);
-        return Vec::new();
     }
     let mut seen = HashMap::new();
     let mut sum = 0_i64;

@@ -8,7 +8,7 @@ use super::json::{UnknownFields, from_slice};
 use super::text::{check_id, check_text};
 use super::time::TimePair;
 use super::violation::Violations;
-use crate::app::credentials::{Access, AccessGroup};
+use crate::app::access::{Access, AccessGroup};
 use crate::app::import::{Import, ImportedClient, ImportedPromotion};
 use crate::app::secret::Secret;
 use crate::earning::{CustomerId, EarnExpiry, ObjectId, Org, OrgId, Promotion, PromotionType};
@@ -34,6 +34,10 @@ pub fn parse(json: &[u8]) -> Result<Import, Violations> {
         customers: each("customers", file.customers, &mut violations, read_customer),
         api_clients: each("apiClients", file.api_clients, &mut violations, read_api_client),
     };
+    if !violations.is_empty() {
+        // What stands for an unreadable id must not be taken for a repeat.
+        return Err(violations);
+    }
     refuse_repeats("orgs", import.orgs.iter().map(|org| org.id), &mut violations);
     refuse_repeats(
         "promotions",
@@ -247,7 +251,6 @@ mod tests {
                 "customers[0].orgId",
                 "apiClients[0].username",
                 "apiClients[0].password",
-                "orgs[2]",
             ]
         );
     }

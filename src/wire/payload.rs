@@ -191,10 +191,11 @@ fn to_json(value: &Value) -> Result<serde_json::Value, String> {
         Some(Kind::StringValue(value)) => value.as_str().into(),
         Some(Kind::NumberValue(value)) => {
             // Integers are written as such: a caller that sent 7 reads 7.
-            #[expect(clippy::cast_possible_truncation, reason = "an integer below 2^53")]
             let negative_zero = *value == 0.0 && value.is_sign_negative();
             let number = if value.fract() == 0.0 && value.abs() <= 9_007_199_254_740_991.0 && !negative_zero {
-                Some(serde_json::Number::from(*value as i64))
+                #[expect(clippy::cast_possible_truncation, reason = "an integer below 2^53")]
+                let integer = *value as i64;
+                Some(serde_json::Number::from(integer))
             } else {
                 serde_json::Number::from_f64(*value)
             };

@@ -23,10 +23,11 @@ impl TimePair<'_> {
     /// The instant, in epoch milliseconds. `None` when it is missing or wrong, with every fault in `violations`.
     pub fn read(self, violations: &mut Violations) -> Option<i64> {
         let Self { field, ms, iso } = self;
-        let ms = ms.map(|ms| self.within_calendar(ms, violations));
-        let iso = iso.map(|text| match parse_iso(text) {
-            Some(time) => self.within_calendar(time.timestamp_millis(), violations),
-            None => {
+        let ms = ms.map(|ms| within_calendar(ms, field, violations));
+        let iso = iso.map(|text| {
+            if let Some(time) = parse_iso(text) {
+                within_calendar(time.timestamp_millis(), &format!("{field}ISO"), violations)
+            } else {
                 let description = "must be ISO 8601 with an offset, as 2025-12-16T14:30:45+05:30";
                 violations.add(format_args!("{field}ISO"), description);
                 None
@@ -34,7 +35,10 @@ impl TimePair<'_> {
         });
         match (ms, iso) {
             (None, None) => {
-                violations.add(field, format!("is required, or {field}ISO"));
+                // What was given but could not be read is not missing.
+                if !violations.has(&format!("{field}ISO")) {
+                    violations.add(field, format!("is required, or {field}ISO"));
+                }
                 None
             }
             (Some(Some(ms)), Some(Some(iso))) => {
@@ -49,21 +53,24 @@ impl TimePair<'_> {
             (Some(_), Some(_)) => None,
         }
     }
+}
 
-    fn within_calendar(self, ms: i64, violations: &mut Violations) -> Option<i64> {
-        if !CALENDAR_MS.contains(&ms) {
-            violations
-                .add(self.field, "must be a time in the years 1 to 9999, in milliseconds since 1970-01-01T00:00:00Z");
-            return None;
-        }
-        Some(ms)
+fn within_calendar(ms: i64, field: &str, violations: &mut Violations) -> Option<i64> {
+    if !CALENDAR_MS.contains(&ms) {
+        violations.add(field, "must be a time in the years 1 to 9999");
+        return None;
     }
+    Some(ms)
 }
 
 /// ISO 8601 with an offset: as documented, and with what callers leave out of it (the offset's colon, the seconds).
 fn parse_iso(text: &str) -> Option<DateTime<FixedOffset>> {
     let without_colon = || DateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f%#z");
     let without_seconds = || DateTime::parse_from_str(text, "%Y-%m-%dT%H:%M%#z");
+    // The library also takes a space for the T, and before the offset.
+    if text.contains(char::is_whitespace) {
+        return None;
+    }
     DateTime::parse_from_rfc3339(text).or_else(|_| without_colon()).or_else(|_| without_seconds()).ok()
 }
 
@@ -114,6 +121,9 @@ mod tests {
             (None, Some(""), "eventTimeISO: must be ISO 8601"),
             (None, Some("2025-10-29T15:00:00"), "eventTimeISO: must be ISO 8601"),
             (None, Some("2025-02-29T15:00:00Z"), "eventTimeISO: must be ISO 8601"),
+            (None, Some("2025-10-29 15:00:00Z"), "eventTimeISO: must be ISO 8601"),
+            (None, Some("2025-10-29T15:00:00 +0530"), "eventTimeISO: must be ISO 8601"),
+            (None, Some("0000-06-01T00:00:00Z"), "eventTimeISO: must be a time in the years"),
             (Some(1), Some("soon"), "eventTimeISO: must be ISO 8601"),
         ] {
             let fault = read(ms, iso).expect_err("a fault");

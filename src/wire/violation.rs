@@ -43,10 +43,9 @@ impl Violations {
         }
         let field = field.to_string();
         let covered = |violation: &Violation| {
-            field
-                .strip_prefix(violation.field.as_str())
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
-                && !violation.field.is_empty()
+            // A fault of the input as a whole covers everything in it.
+            let rest = field.strip_prefix(violation.field.as_str());
+            rest.is_some_and(|rest| violation.field.is_empty() || rest.is_empty() || rest.starts_with(['.', '[']))
         };
         if !self.0.iter().any(covered) {
             self.0.push(Violation { field, description: description.into() });
@@ -58,6 +57,11 @@ impl Violations {
         for violation in more.0 {
             self.add(violation.field, violation.description);
         }
+    }
+
+    /// Whether `field` itself has one.
+    pub fn has(&self, field: &str) -> bool {
+        self.0.iter().any(|violation| violation.field == field)
     }
 
     /// Whether there is none.

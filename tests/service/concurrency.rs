@@ -63,10 +63,10 @@ async fn one_bad_request_never_fails_its_neighbours() {
     // The database itself refuses one promotion's rows, as no rule of ours would.
     service
         .database()
-        .execute_batch(&format!(
+        .execute_batch(
             "CREATE TRIGGER refuse BEFORE INSERT ON earned_promotions WHEN NEW.event_id = 'bad'
-             BEGIN SELECT RAISE(ABORT, 'no'); END"
-        ))
+             BEGIN SELECT RAISE(ABORT, 'no'); END",
+        )
         .unwrap();
     let events = |round: usize| {
         (0..32).map(move |index| if index == 13 { "bad".to_owned() } else { format!("{round} {index}") })

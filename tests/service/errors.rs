@@ -162,7 +162,7 @@ const ROWS: [Row; 30] = [
         |request| {
             request["earnedPromotions"] = (0..101)
                 .map(|index| json!({"promotionId": TEN_OFF, "earnCount": 1, "earnedFromId": index.to_string()}))
-                .collect()
+                .collect();
         },
         &["earnedPromotions: must have at most 100 entries, not 101"],
     ),

@@ -17,7 +17,7 @@ pub struct Model {
     pub earned_from_id: String,
     /// Which instance of its earning this is: 1, 2, …
     pub ordinal: i64,
-    /// BULK_ISSUE, ACTIVITY, MILESTONE or REWARD.
+    /// `BULK_ISSUE`, ACTIVITY, MILESTONE or REWARD.
     pub earned_from_type: String,
     pub event_time_ms: i64,
     pub valid_till_ms: i64,

@@ -1,5 +1,7 @@
 //! The tables as SeaORM entities. The migrations make them; nothing outside `storage` sees them.
 
+#![allow(clippy::struct_field_names, reason = "columns are named in full")]
+
 pub mod api_client;
 pub mod audience;
 pub mod customer;

@@ -5,7 +5,10 @@
 //! of the wrong kind, so that every fault is found. `build.rs` writes the implementations, a few lines per message,
 //! from what is here.
 
+mod composite;
 mod read;
+mod scalar;
+mod slot;
 mod write;
 
 #[cfg(test)]
@@ -13,7 +16,9 @@ mod tests;
 
 pub use read::{Context, JsonEnum, JsonMessage, ReadJson, UnknownFields, from_slice, read_parameters};
 
-use read::{EnumValue, read_message, skip};
+use composite::read_message;
+use read::skip;
+use scalar::EnumValue;
 use write::EnumName;
 
 #[allow(clippy::all, clippy::pedantic)]

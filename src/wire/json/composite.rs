@@ -1,0 +1,189 @@
+//! Messages, lists and optional values: what is made of other values.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::value::{Error as ParameterError, StrDeserializer};
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use super::read::{Context, JsonMessage, ReadJson, Step, UnknownFields};
+use super::slot::{Given, Slot, SlotVisitor};
+
+/// Reads the fields of a JSON object into `message`.
+pub(super) fn read_message<'de, M: JsonMessage, D: Deserializer<'de>>(
+    message: &mut M,
+    value: D,
+    context: &mut Context,
+) -> Result<bool, D::Error> {
+    value.deserialize_any(SlotVisitor(MessageSlot { message, context }))
+}
+
+struct MessageSlot<'a, M> {
+    message: &'a mut M,
+    context: &'a mut Context,
+}
+
+impl<M> MessageSlot<'_, M> {
+    fn refuse(self, given: &str) -> bool {
+        self.context.violation(format!("must be an object, not {given}"));
+        true
+    }
+}
+
+impl<'de, M: JsonMessage> Slot<'de> for MessageSlot<'_, M> {
+    fn scalar(self, given: &Given<'_>) -> bool {
+        self.refuse(given.kind())
+    }
+
+    fn list<A: SeqAccess<'de>>(self, mut list: A) -> Result<bool, A::Error> {
+        while list.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(self.refuse("a list"))
+    }
+
+    fn object<A: MapAccess<'de>>(self, mut object: A) -> Result<bool, A::Error> {
+        let (mut seen, mut twice) = (0_u64, 0_u64);
+        while let Some(key) = object.next_key_seed(KeySeed::<M>(PhantomData))? {
+            match key {
+                Key::Field(field) => {
+                    if seen & !twice & (1 << field) != 0 {
+                        twice |= 1 << field;
+                        let name = Step::Field(M::FIELDS[field]);
+                        self.context.within(name, |context| context.violation("is given twice"));
+                    }
+                    seen |= 1 << field;
+                    let value = FieldSeed { message: &mut *self.message, field, context: &mut *self.context };
+                    object.next_value_seed(value)?;
+                }
+                Key::Unknown(name) => {
+                    if self.context.unknown_fields == UnknownFields::Refuse {
+                        let path = self.context.path();
+                        let dot = if path.is_empty() { "" } else { "." };
+                        self.context.violations.add(format_args!("{path}{dot}{name}"), "is unknown");
+                    }
+                    object.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        Ok(true)
+    }
+}
+
+enum Key {
+    Field(usize),
+    Unknown(String),
+}
+
+struct KeySeed<M>(PhantomData<M>);
+
+impl<'de, M: JsonMessage> DeserializeSeed<'de> for KeySeed<M> {
+    type Value = Key;
+
+    fn deserialize<D: Deserializer<'de>>(self, key: D) -> Result<Key, D::Error> {
+        key.deserialize_str(self)
+    }
+}
+
+impl<M: JsonMessage> Visitor<'_> for KeySeed<M> {
+    type Value = Key;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a name")
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<Key, E> {
+        // An unknown name is cut: it is echoed in a fault, and nobody needs a megabyte of it.
+        Ok(M::field(name).map_or_else(|| Key::Unknown(name.chars().take(100).collect()), Key::Field))
+    }
+}
+
+struct FieldSeed<'a, M> {
+    message: &'a mut M,
+    field: usize,
+    context: &'a mut Context,
+}
+
+impl<'de, M: JsonMessage> DeserializeSeed<'de> for FieldSeed<'_, M> {
+    type Value = bool;
+
+    fn deserialize<D: Deserializer<'de>>(self, value: D) -> Result<bool, D::Error> {
+        let Self { message, field, context } = self;
+        context.within(Step::Field(M::FIELDS[field]), |context| message.read_field(field, value, context))
+    }
+}
+
+impl<T: ReadJson + Default> ReadJson for Option<T> {
+    fn read<'de, D: Deserializer<'de>>(&mut self, value: D, context: &mut Context) -> Result<bool, D::Error> {
+        let mut inner = self.take().unwrap_or_default();
+        let given = inner.read(value, context)?;
+        *self = given.then_some(inner);
+        Ok(given)
+    }
+}
+
+impl<T: ReadJson + Default> ReadJson for Vec<T> {
+    fn read<'de, D: Deserializer<'de>>(&mut self, value: D, context: &mut Context) -> Result<bool, D::Error> {
+        value.deserialize_any(SlotVisitor(ListSlot { list: self, context }))
+    }
+}
+
+struct ListSlot<'a, T> {
+    list: &'a mut Vec<T>,
+    context: &'a mut Context,
+}
+
+impl<T> ListSlot<'_, T> {
+    fn refuse(self, given: &str) -> bool {
+        self.context.violation(format!("must be a list, not {given}"));
+        true
+    }
+}
+
+impl<'de, T: ReadJson + Default> Slot<'de> for ListSlot<'_, T> {
+    fn scalar(self, given: &Given<'_>) -> bool {
+        let Given::Text(text) = given else { return self.refuse(given.kind()) };
+        if !self.context.parameters {
+            return self.refuse(given.kind());
+        }
+        let mut element = T::default();
+        match element.read(StrDeserializer::<ParameterError>::new(text), self.context) {
+            Ok(_) => self.list.push(element),
+            Err(fault) => self.context.violation(fault.to_string()),
+        }
+        true
+    }
+
+    fn list<A: SeqAccess<'de>>(self, mut elements: A) -> Result<bool, A::Error> {
+        loop {
+            let mut element = T::default();
+            self.context.path.push(Step::Index(self.list.len()));
+            let seed = ElementSeed { element: &mut element, context: &mut *self.context };
+            let read = elements.next_element_seed(seed)?;
+            if read == Some(false) {
+                self.context.violation("must not be null");
+            }
+            self.context.path.pop();
+            if read.is_none() {
+                return Ok(true);
+            }
+            self.list.push(element);
+        }
+    }
+
+    fn object<A: MapAccess<'de>>(self, mut object: A) -> Result<bool, A::Error> {
+        while object.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(self.refuse("an object"))
+    }
+}
+
+struct ElementSeed<'a, T> {
+    element: &'a mut T,
+    context: &'a mut Context,
+}
+
+impl<'de, T: ReadJson> DeserializeSeed<'de> for ElementSeed<'_, T> {
+    type Value = bool;
+
+    fn deserialize<D: Deserializer<'de>>(self, value: D) -> Result<bool, D::Error> {
+        self.element.read(value, self.context)
+    }
+}
