@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use cart_promotions::proto::BulkEarnRequest;
+use cart_promotions::wire::json::{UnknownFields, from_slice};
 use proptest::prelude::*;
+use prost::Message;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -16,6 +19,7 @@ async fn json_that_is_none_is_400_with_its_place_and_nothing_is_recorded() {
     let service = Service::start().await;
     let documented = documented_request().to_string();
     let nested = |open: &str, close: &str, times: usize| format!("{}{}", open.repeat(times), close.repeat(times));
+    let deep_object = nested("{\"a\":", "}", 10_000).replace(":}", ":1}");
     for body in [
         String::new(),
         "{".to_owned(),
@@ -32,7 +36,8 @@ async fn json_that_is_none_is_400_with_its_place_and_nothing_is_recorded() {
         documented.replace('"', "'"),
         documented[..documented.len() / 2].to_owned(),
         nested("[", "]", 100_000),
-        nested("{\"a\":", "}", 100_000),
+        deep_object.clone(),
+        documented.replace("\"id\":\"6911e951f57b486147effa6c\"", &format!("\"id\":{deep_object}")),
         documented.replace("\"orgId\":100737", &format!("\"orgId\":{}", nested("[", "]", 100_000))),
         documented.replace("\"orgId\":100737", &format!("\"x\":{}", nested("[", "}", 1_000))),
         documented.replace(
@@ -48,6 +53,9 @@ async fn json_that_is_none_is_400_with_its_place_and_nothing_is_recorded() {
         assert_eq!((answer.status, answer.code), (400, 400), "{}: {answer:?}", &body[..body.len().min(200)]);
         assert!(answer.messages.iter().all(|message| !message.is_empty() && message.len() < 500), "{answer:?}");
     }
+    // What nobody asked for is passed over, however deep.
+    let passed_over = documented.replace("\"orgId\":100737", &format!("\"orgId\":2,\"x\":{deep_object}"));
+    assert_eq!(service.post(AUTH, passed_over).await.code, 403);
     let answer = service.post(AUTH, b"{\"customerId\":\"\xff\xfe\"}".to_vec()).await;
     assert_eq!((answer.status, answer.code), (400, 400), "{answer:?}");
     assert_eq!(service.granted(), 0);
@@ -167,23 +175,26 @@ async fn half_sent_requests_record_nothing_and_hold_nobody_up() {
 fn no_bytes_to_either_door_break_the_service() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let service = runtime.block_on(Service::start());
-    let documented = documented_request().to_string();
+    let json = documented_request().to_string();
+    let (message, _) = from_slice::<BulkEarnRequest>(json.as_bytes(), UnknownFields::Refuse).unwrap();
+    let proto = message.encode_to_vec();
     let strategy = (prop::collection::vec(any::<u8>(), 0..200), any::<prop::sample::Index>(), any::<bool>());
-    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig {
-        failure_persistence: None,
-        ..ProptestConfig::with_cases(300)
-    });
-    runner
+    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(300) };
+    proptest::test_runner::TestRunner::new(config)
         .run(&strategy, |(noise, at, whole)| {
-            // Either noise alone, or the documented request with noise in it.
-            let at = at.index(documented.len());
-            let body = if whole {
-                noise
-            } else {
-                [&documented.as_bytes()[..at], &noise[..noise.len().min(3)], &documented.as_bytes()[at..]].concat()
+            // Either noise alone, or the documented request with some in it.
+            let spoil = |request: &[u8]| {
+                let at = at.index(request.len());
+                let some = &noise[..noise.len().min(3)];
+                if whole { noise.clone() } else { [&request[..at], some, &request[at..]].concat() }
             };
-            let answer = runtime.block_on(service.post(AUTH, body));
+            let answer = runtime.block_on(service.post(AUTH, spoil(json.as_bytes())));
             prop_assert!([200, 400, 403, 404].contains(&answer.status), "{:?}", answer);
+            let called = service.try_raw("/cartpromotions.v1.EarnService/BulkEarn", spoil(&proto));
+            if let Err(status) = runtime.block_on(called) {
+                let answer = grpc_answer(Err(status));
+                prop_assert!([3, 5, 7].contains(&answer.status), "{:?}", answer);
+            }
             Ok(())
         })
         .unwrap();

@@ -3,12 +3,10 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::task::JoinSet;
 
 use crate::support::*;
-
-const CAPPED: &str = "0000000000000000000000a9";
 
 /// Sends all at once, over both doors in turn.
 async fn race(service: &Arc<Service>, requests: impl IntoIterator<Item = Value>) -> Vec<Answer> {
@@ -88,9 +86,48 @@ async fn customers_and_organizations_do_not_see_each_other() {
     let theirs = service.earn(Door::Json, &theirs).await;
     let ids: HashSet<_> = [mine, theirs].iter().flat_map(|answer| earn_ids(&answer.body)).collect();
     assert_eq!((ids.len(), service.granted()), (6, 6));
-    // The other organization has a promotion of the same id, and its own customers.
-    let other = json!({"customerId": CUSTOMER, "eventTime": NOW_MS, "earnedFromType": "BULK_ISSUE", "eventDetails": {"id": "event", "type": "BULK_ISSUE"},
-        "earnedPromotions": [{"promotionId": CAPPED, "earnCount": 1, "earnedFromId": "earning"}]});
-    let answer = service.earn_as(Door::Grpc, Some("crowded:crowded"), &other).await;
-    assert_eq!(answer.body["data"][0]["errorDetails"]["errorCode"], 404, "{answer:?}");
+    // Another organization has a promotion of the same id: the same earning there is another one.
+    let mut other = one_entry("event", CAPPED, 3);
+    other.as_object_mut().unwrap().remove("orgId");
+    let answer = service.earn_as(Door::Grpc, Some("other:other"), &other).await;
+    let others: HashSet<_> = earn_ids(&answer.body).into_iter().collect();
+    assert_eq!((others.len(), service.granted()), (3, 9));
+    assert!(ids.is_disjoint(&others));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_servers_on_one_database_grant_once_and_keep_caps() {
+    let one = Arc::new(Service::start().await);
+    let other = Arc::new(one.beside().await);
+    let mut calls = JoinSet::new();
+    for index in 0..48 {
+        let service = Arc::clone(if index % 2 == 0 { &one } else { &other });
+        // Each request goes to both servers.
+        let request = one_entry(&format!("event {}", index / 2), CAPPED, 1);
+        calls.spawn(async move { service.earn(DOORS[index / 2 % 2], &request).await });
+    }
+    let answers = calls.join_all().await;
+    assert!(answers.iter().all(|answer| answer.code == 0), "{answers:?}");
+    let granted: HashSet<_> = answers.iter().flat_map(|answer| earn_ids(&answer.body)).collect();
+    assert_eq!((granted.len(), one.granted()), (3, 3));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_that_hangs_up_leaves_everything_whole() {
+    let service = Arc::new(Service::start().await);
+    for round in 0..30 {
+        let caller = service.caller();
+        let call = tokio::spawn(async move {
+            let request = one_entry(&format!("event {round}"), TEN_OFF, 3);
+            caller.earn(DOORS[round % 2], &request).await
+        });
+        tokio::time::sleep(std::time::Duration::from_micros(300 * u64::try_from(round).unwrap())).await;
+        call.abort();
+    }
+    // Granted or not, the repeat has all three, and the wallet no more than them.
+    for round in 0..30 {
+        let answer = service.earn(DOORS[round % 2], &one_entry(&format!("event {round}"), TEN_OFF, 3)).await;
+        assert_eq!(earn_ids(&answer.body).len(), 3, "{answer:?}");
+    }
+    assert_eq!(service.granted(), 90);
 }

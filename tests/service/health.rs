@@ -62,6 +62,30 @@ async fn draining_finishes_what_was_accepted_refuses_the_rest_and_tells_probes()
 }
 
 #[tokio::test]
+async fn a_database_that_lost_a_table_is_not_ready_and_recovers() {
+    let service = Service::start().await;
+    let mut health = HealthClient::new(service.channel());
+    for (sql, http, grpc) in [
+        ("ALTER TABLE earned_promotions RENAME TO gone", 503, ServingStatus::NotServing),
+        ("ALTER TABLE gone RENAME TO earned_promotions", 200, ServingStatus::Serving),
+    ] {
+        service.database().execute_batch(sql).unwrap();
+        let told = async {
+            while service.http().get(service.url("/readyz")).send().await.unwrap().status() != http {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(5), told).await.expect(sql);
+        assert_eq!(health.check(ask("")).await.unwrap().into_inner().status(), grpc, "{sql}");
+        assert_eq!(
+            service.http().get(service.url("/healthz")).send().await.unwrap().status(),
+            200,
+            "alive all the same"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_drain_that_takes_too_long_ends_with_an_error() {
     let mut service = Service::start_with(&catalogue(), &["--drain-timeout-ms", "100"]).await;
     let blocker = service.database();

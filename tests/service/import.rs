@@ -44,7 +44,7 @@ async fn a_repeated_import_changes_nothing() {
     assert_eq!(warnings.len(), 1);
     assert!(warnings[0].contains("organization 2 has 2 active promotions, more than its maximum of 1"), "{warnings:?}");
     let first = dump(&directory);
-    assert_eq!(first.len(), 2 + 13 + 1 + 2 + 2);
+    assert_eq!(first.len(), 3 + 15 + 1 + 2 + 3);
     import(&directory, &catalogue()).await.unwrap();
     assert_eq!(dump(&directory), first);
     assert!(first.iter().all(|row| !row.contains("\"demo\"), Text(\"demo\")")), "a secret as it is");
@@ -77,6 +77,10 @@ async fn a_refused_import_changes_nothing_and_names_the_record() {
             "promotions[0].endDate: must not be before startDate",
         ),
         (json!({"orgz": []}), "orgz: is unknown"),
+        (
+            json!({"apiClients": [{"username": "demo", "password": "demo", "orgId": 2}]}),
+            "apiClients[0].orgId: \"demo\" is a client of organization 100737",
+        ),
     ] {
         assert_eq!(import(&directory, &file).await.unwrap_err(), problem);
         assert_eq!(dump(&directory), first, "{problem}");
@@ -100,8 +104,7 @@ async fn names_may_change_places_and_audiences_are_replaced() {
 #[tokio::test]
 async fn a_running_server_obeys_an_import_with_its_next_request() {
     let service = Service::start().await;
-    let capped = "0000000000000000000000a9";
-    let request = one_entry("event", capped, 5);
+    let request = one_entry("event", CAPPED, 5);
     assert_eq!(earn_ids(&service.earn(Door::Json, &request).await.body).len(), 3);
     let mut raised = catalogue();
     raised["promotions"][10]["maxEarningPerCustomer"] = 4.into();
@@ -109,7 +112,7 @@ async fn a_running_server_obeys_an_import_with_its_next_request() {
     raised["apiClients"].as_array_mut().unwrap().push(json!({"username": "new", "password": "new", "orgId": ORG}));
     service.import(&raised).await;
     assert_eq!(earn_ids(&service.earn(Door::Json, &request).await.body).len(), 4);
-    let mut newcomer = one_entry("event", capped, 1);
+    let mut newcomer = one_entry("event", CAPPED, 1);
     newcomer["customerId"] = 8.into();
     assert_eq!(service.earn_as(Door::Grpc, Some("new:new"), &newcomer).await.code, 0);
 }

@@ -21,7 +21,14 @@ struct Process {
 impl Process {
     /// Starts it in `directory` with the default database there, and waits until it prints its curl.
     fn start(directory: &TempDir) -> (Self, String) {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_cart-promotions"))
+        Self::start_with_disk(directory, "unlimited")
+    }
+
+    /// The same, but no file can grow beyond so many KiB.
+    fn start_with_disk(directory: &TempDir, limit: &str) -> (Self, String) {
+        let mut child = Command::new("bash")
+            .args(["-c", r#"trap "" XFSZ; ulimit -f "$1"; shift; exec "$@""#, "bash", limit])
+            .arg(env!("CARGO_BIN_EXE_cart-promotions"))
             .args(["serve", "--demo", "--listen", "127.0.0.1:0", "--log-format", "json"])
             .current_dir(directory)
             .stdout(Stdio::piped())
@@ -179,4 +186,43 @@ async fn a_stop_under_load_answers_everything_it_accepted() {
     // And nothing that nobody was told of: every call was answered, or refused.
     let all: i64 = database.query_row("SELECT count(*) FROM earned_promotions", [], |row| row.get(0)).unwrap();
     assert_eq!(usize::try_from(all).unwrap(), acknowledged.len());
+}
+
+#[tokio::test]
+async fn a_full_disk_is_503_through_both_doors_and_loses_nothing() {
+    let request = |event: &str| {
+        let mut request = one_entry(event, TEN_OFF, 1);
+        let entry =
+            |index: usize| json!({"promotionId": TEN_OFF, "earnCount": 10, "earnedFromId": format!("{index:0250}")});
+        request["earnedPromotions"] = (0..100).map(entry).collect();
+        request
+    };
+    for door in DOORS {
+        let directory = tempfile::tempdir().unwrap();
+        let (process, _) = Process::start_with_disk(&directory, "4096");
+        let mut acknowledged = Vec::new();
+        let refused = loop {
+            let event = format!("event {}", acknowledged.len());
+            let answer = process.caller.earn(door, &request(&event)).await;
+            if answer.code != 0 {
+                break answer;
+            }
+            acknowledged.push((event, earn_ids(&answer.body)));
+            assert!(acknowledged.len() < 100, "the disk does not fill up");
+        };
+        let status = if door == Door::Json { 503 } else { 14 };
+        assert_eq!((refused.status, refused.code), (status, 500), "{refused:?}");
+        assert!(door == Door::Json || refused.reason == "UNAVAILABLE", "{refused:?}");
+        // What is recorded is still given back, though nothing can be added.
+        let (event, ids) = &acknowledged[0];
+        assert_eq!(&earn_ids(&process.caller.earn(door, &request(event)).await.body), ids);
+        process.signal("KILL");
+        drop(process);
+        let (process, _) = Process::start(&directory);
+        for (event, ids) in &acknowledged {
+            assert_eq!(&earn_ids(&process.caller.earn(door, &request(event)).await.body), ids, "{event}");
+        }
+        let missing = process.caller.earn(door, &request(&format!("event {}", acknowledged.len()))).await;
+        assert_eq!(earn_ids(&missing.body).len(), 1_000, "with room again, it is granted");
+    }
 }

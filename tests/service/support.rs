@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine;
@@ -27,6 +28,10 @@ pub const ORG: i64 = 100_737;
 pub const CUSTOMER: i64 = 566_881_933;
 /// Of the documented request.
 pub const TEN_OFF: &str = "6912ced9d39e256f754a83f8";
+/// Three for each customer; the organization 3 has a promotion of the same id.
+pub const CAPPED: &str = "0000000000000000000000a9";
+/// Of organization 3 only.
+pub const OTHERS: &str = "0000000000000000000000b1";
 pub const FREE_DELIVERY: &str = "6912cfff6629ee07040e15ef";
 
 /// The documented catalogue, and a promotion for each way to fail. `demo` may do everything, `reader` may not earn.
@@ -40,7 +45,8 @@ pub fn catalogue() -> Value {
     json!({
         "orgs": [
             {"id": ORG, "name": "Demo", "timeZone": "Asia/Kolkata"},
-            {"id": 2, "name": "Crowded", "maxActivePromotions": 1, "acceptUnknownCustomers": true}
+            {"id": 2, "name": "Crowded", "maxActivePromotions": 1, "acceptUnknownCustomers": true},
+            {"id": 3, "name": "Other", "acceptUnknownCustomers": true}
         ],
         "promotions": [
             promotion(TEN_OFF, "Ten off", json!({})),
@@ -53,14 +59,17 @@ pub fn catalogue() -> Value {
             promotion("0000000000000000000000a6", "Over", json!({"endDateISO": "2025-06-30T23:59:59.999+05:30"})),
             promotion("0000000000000000000000a7", "Short", json!({"earnExpiry": {"type": "DAYS_FROM_EARNING", "days": 7}})),
             promotion("0000000000000000000000a8", "Friends", json!({"earnLimitedToSpecificAudience": true, "audience": [7]})),
-            promotion("0000000000000000000000a9", "Three", json!({"maxEarningPerCustomer": 3})),
+            promotion(CAPPED, "Three", json!({"maxEarningPerCustomer": 3})),
             {"id": TEN_OFF, "orgId": 2, "name": "One", "type": "EARNING", "startDate": 0, "endDate": 4_000_000_000_000_i64},
-            {"id": FREE_DELIVERY, "orgId": 2, "name": "Two", "type": "EARNING", "startDate": 0, "endDate": 4_000_000_000_000_i64}
+            {"id": FREE_DELIVERY, "orgId": 2, "name": "Two", "type": "EARNING", "startDate": 0, "endDate": 4_000_000_000_000_i64},
+            {"id": CAPPED, "orgId": 3, "name": "Three", "type": "EARNING", "startDate": 0, "endDate": 4_000_000_000_000_i64, "maxEarningPerCustomer": 3},
+            {"id": OTHERS, "orgId": 3, "name": "Ours", "type": "EARNING", "startDate": 0, "endDate": 4_000_000_000_000_i64}
         ],
         "customers": [{"orgId": ORG, "customerId": CUSTOMER}, {"orgId": ORG, "customerId": 7}],
         "apiClients": [
             {"username": "demo", "password": "demo", "orgId": ORG},
-            {"username": "crowded", "password": "crowded", "orgId": 2}
+            {"username": "crowded", "password": "crowded", "orgId": 2},
+            {"username": "other", "password": "other", "orgId": 3}
         ]
     })
 }
@@ -99,7 +108,7 @@ pub fn options(url: &str, more: &[&str]) -> Serve {
 
 /// A running server, with what it takes to call it.
 pub struct Service {
-    directory: TempDir,
+    directory: Arc<TempDir>,
     stop: Option<oneshot::Sender<()>>,
     task: Option<JoinHandle<Result<(), server::ServeError>>>,
     caller: Caller,
@@ -160,12 +169,22 @@ impl Service {
 
     /// With this catalogue and these options.
     pub async fn start_with(catalogue: &Value, more: &[&str]) -> Self {
-        let directory = tempfile::tempdir().unwrap();
+        let directory = Arc::new(tempfile::tempdir().unwrap());
         let url = format!("sqlite://{}", directory.path().join("test.db").display());
         let options = options(&url, more);
         let store = server::open(&url, Duration::from_secs(5)).await.unwrap();
         server::import(&store, catalogue.to_string().as_bytes()).await.unwrap();
         store.close().await;
+        Self::start_on(directory, options).await
+    }
+
+    /// Another server on the same database.
+    pub async fn beside(&self) -> Self {
+        let url = format!("sqlite://{}", self.database_file().display());
+        Self::start_on(Arc::clone(&self.directory), options(&url, &[])).await
+    }
+
+    async fn start_on(directory: Arc<TempDir>, options: Serve) -> Self {
         let listener = TcpListener::bind(options.listen).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
@@ -265,6 +284,24 @@ impl Caller {
     }
 }
 
+impl Caller {
+    /// These bytes as the message of the gRPC method at `path`. It must be refused.
+    pub async fn call_raw(&self, path: &str, message: Vec<u8>) -> Answer {
+        match self.try_raw(path, message).await {
+            Err(status) => grpc_answer(Err(status)),
+            Ok(_) => panic!("{path} answers"),
+        }
+    }
+
+    pub async fn try_raw(&self, path: &str, message: Vec<u8>) -> Result<tonic::Response<Raw>, tonic::Status> {
+        let mut grpc = tonic::client::Grpc::new(self.channel());
+        grpc.ready().await.unwrap();
+        let mut request = tonic::Request::new(Raw(message));
+        request.metadata_mut().insert("authorization", basic("demo:demo").parse().unwrap());
+        grpc.unary(request, path.parse().unwrap(), RawCodec).await
+    }
+}
+
 pub async fn json_answer(response: reqwest::Response) -> Answer {
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
     let text = response.text().await.unwrap();
@@ -349,4 +386,43 @@ pub fn earn_ids(body: &Value) -> Vec<String> {
     let entries = body["data"].as_array().unwrap_or_else(|| panic!("{body}"));
     let earned = entries.iter().flat_map(|entry| entry["customerEarnedPromotions"].as_array().unwrap());
     earned.map(|earned| earned["id"].as_str().unwrap().to_owned()).collect()
+}
+
+/// Bytes as they are, for what no message says.
+#[derive(Debug)]
+pub struct Raw(pub Vec<u8>);
+pub struct RawCodec;
+
+impl tonic::codec::Codec for RawCodec {
+    type Encode = Raw;
+    type Decode = Raw;
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        Self
+    }
+
+    fn decoder(&mut self) -> Self {
+        Self
+    }
+}
+
+impl tonic::codec::Encoder for RawCodec {
+    type Item = Raw;
+    type Error = tonic::Status;
+
+    fn encode(&mut self, item: Raw, out: &mut tonic::codec::EncodeBuf<'_>) -> Result<(), tonic::Status> {
+        bytes::BufMut::put_slice(out, &item.0);
+        Ok(())
+    }
+}
+
+impl tonic::codec::Decoder for RawCodec {
+    type Item = Raw;
+    type Error = tonic::Status;
+
+    fn decode(&mut self, bytes: &mut tonic::codec::DecodeBuf<'_>) -> Result<Option<Raw>, tonic::Status> {
+        Ok(Some(Raw(bytes::Buf::copy_to_bytes(bytes, bytes::Buf::remaining(bytes)).to_vec())))
+    }
 }
