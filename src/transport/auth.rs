@@ -53,9 +53,11 @@ impl Gatekeeper {
 pub async fn admit(State(gatekeeper): State<Gatekeeper>, mut request: Request<Body>, next: Next) -> Response<Body> {
     match gatekeeper.check(request.headers()).await {
         Ok(caller) => {
-            tracing::Span::current().record("client", &*caller.username);
-            request.extensions_mut().insert(caller);
-            next.run(request).await
+            request.extensions_mut().insert(Arc::clone(&caller));
+            let mut response = next.run(request).await;
+            // For the log line.
+            response.extensions_mut().insert(caller);
+            response
         }
         Err(refusal) => {
             let (parts, body) = request.into_parts();

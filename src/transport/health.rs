@@ -10,7 +10,7 @@ use tonic_health::ServingStatus;
 use tonic_health::server::{HealthReporter, HealthService};
 
 use super::earn_service::EarnApi;
-use super::json_door::json_response;
+use super::json_response::json_response;
 use crate::proto::earn_service_server::EarnServiceServer;
 
 /// Names that gRPC probes ask for: the whole server, and each service.

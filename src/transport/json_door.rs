@@ -6,11 +6,12 @@
 use axum::RequestExt;
 use axum::body::{Body, Bytes};
 use axum::extract::{RawPathParams, Request};
-use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use axum::http::{HeaderMap, Response, StatusCode, header};
 use http_body_util::{BodyExt, Collected};
 use serde::Serialize;
 use tonic::Status;
 
+use super::json_response::json_response;
 use super::refusal::{Refusal, status_to_json};
 use crate::wire::Violations;
 use crate::wire::json::{JsonMessage, ReadJson, UnknownFields, from_slice, read_parameters};
@@ -117,14 +118,4 @@ fn is_json(headers: &HeaderMap) -> bool {
     });
     let plain = headers.get(header::CONTENT_ENCODING).is_none_or(|encoding| encoding == "identity");
     plain && unicode && media_type.eq_ignore_ascii_case("application/json")
-}
-
-/// A response with `body` as JSON.
-pub fn json_response(status: StatusCode, body: &impl Serialize) -> Response<Body> {
-    // Serializing fails for no message there is; an empty body says so more honestly than a panic.
-    let body = serde_json::to_vec(body).unwrap_or_default();
-    let mut response = Response::new(Body::from(body));
-    *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
 }

@@ -10,6 +10,7 @@ pub mod codec;
 mod earn_service;
 mod health;
 mod json_door;
+mod json_response;
 mod lifecycle;
 mod rate_limit;
 pub mod refusal;

@@ -13,6 +13,7 @@ use serde::Serialize;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
+use super::json_response::json_response;
 use crate::app::EarnError;
 use crate::app::access::AccessGroup;
 use crate::proto::CallError;
@@ -209,7 +210,7 @@ impl Refusal {
             Self::Invalid(violations) => violations.as_slice().iter().map(|each| error(each.to_string())).collect(),
             _ => vec![error(self.to_string())],
         };
-        let mut response = super::json_door::json_response(http, &Errors { errors });
+        let mut response = json_response(http, &Errors { errors });
         let headers = response.headers_mut();
         if let Some(delay) = self.retry_after() {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(delay.as_secs().max(1)));

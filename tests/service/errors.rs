@@ -8,6 +8,7 @@ use cart_promotions::earning::{EarnFailure, EarnedFromType, ObjectId, PromotionT
 use cart_promotions::transport::refusal::Refusal;
 use cart_promotions::wire::Violations;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::*;
 
@@ -271,7 +272,9 @@ async fn provoke(reason: &str, door: Door) -> Option<Vec<Answer>> {
     )
     .await;
     let answer = match (reason, door) {
-        ("METHOD_NOT_ALLOWED" | "NOT_JSON" | "NOT_GRPC", Door::Grpc) => return None,
+        ("METHOD_NOT_ALLOWED" | "NOT_JSON" | "NOT_GRPC", Door::Grpc)
+        // It takes a process of its own: `process::a_full_disk_is_503_through_both_doors_and_loses_nothing`.
+        | ("UNAVAILABLE", _) => return None,
         ("UNKNOWN_PATH", Door::Json) => {
             json_answer(service.http().get(service.url("/api_gateway/v2/promotions")).send().await.unwrap()).await
         }
@@ -328,8 +331,6 @@ async fn provoke(reason: &str, door: Door) -> Option<Vec<Answer>> {
             assert_eq!(service.earn(door, &documented_request()).await.code, 0, "it recovers by itself");
             answer
         }
-        // It takes a process of its own: `process::a_full_disk_is_503_through_both_doors_and_loses_nothing`.
-        ("UNAVAILABLE", _) => return None,
         ("INTERNAL", _) => {
             service.database().execute_batch("ALTER TABLE earned_promotions RENAME TO gone").unwrap();
             let answer = service.earn(door, &documented_request()).await;
@@ -399,7 +400,6 @@ async fn half_a_body(service: &Service, door: Door) -> Answer {
         let answer = grpc.client_streaming(request, path, RawCodec).await;
         return grpc_answer(answer.map(|_: tonic::Response<Raw>| panic!("an answer to nothing")));
     }
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let mut stream = tokio::net::TcpStream::connect(service.address).await.unwrap();
     let basic = basic("demo:demo");
     let head = format!(
