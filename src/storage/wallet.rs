@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryResult};
+use sea_orm::{ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, QueryFilter, QueryResult, Statement, Value};
 
 use super::entity::{org, promotion};
 use super::{StorageError, Transaction, statement};
@@ -43,12 +43,11 @@ const EARNINGS: &str = "
       ON e.org_id = wanted.value ->> 0 AND e.customer_id = wanted.value ->> 1 AND e.promotion_id = wanted.value ->> 2
      AND e.event_id = wanted.value ->> 3 AND e.earned_from_id = wanted.value ->> 4";
 
-const INSERT: &str = "
-    INSERT INTO earned_promotions (org_id, customer_id, earn_id, promotion_id, event_id, earned_from_id, ordinal,
-                                   earned_from_type, event_time_ms, valid_till_ms, granted_at_ms, event_payload)
-    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6,
-           value ->> 7, value ->> 8, value ->> 9, value ->> 10, value ->> 11
-    FROM json_each(?1)";
+const INSERT: &str = "INSERT INTO earned_promotions (org_id, customer_id, earn_id, promotion_id, event_id, \
+     earned_from_id, ordinal, earned_from_type, event_time_ms, valid_till_ms, granted_at_ms, event_payload) VALUES ";
+const INSERT_ROW: &str = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+/// Most rows of one `INSERT`: SQLite takes 32,766 values in a statement.
+const MAX_INSERT_ROWS: usize = 1_024;
 
 /// What a batch needs to know, without repeats. The order is the global one, in which a batch takes its locks.
 #[derive(Debug, Default)]
@@ -151,33 +150,46 @@ impl Transaction {
 
     /// Writes what was granted at `now_ms` (milliseconds since 1970-01-01T00:00:00Z).
     ///
+    /// Values are bound one by one: taking them out of a list in JSON costs SQLite more than the insertion itself. The
+    /// rows go in powers of two, so that there are few statements, and few to prepare.
+    ///
     /// # Errors
     /// Of the database; then nothing of the transaction may be used any more.
     pub async fn insert_grants(&self, grants: &[Grant], now_ms: i64) -> Result<(), StorageError> {
-        let rows: Vec<_> = grants
-            .iter()
-            .flat_map(|grant| {
-                let promotion_id = grant.key.promotion_id.to_string();
-                (grant.first_ordinal..).zip(&grant.instances).map(move |(ordinal, instance)| {
-                    (
-                        grant.key.org_id.0,
-                        grant.key.customer_id.0,
-                        instance.earn_id.to_string(),
-                        promotion_id.clone(),
-                        &*grant.key.event_id,
-                        &*grant.key.earned_from_id,
-                        ordinal,
-                        grant.earned_from_type.name(),
-                        grant.event_time_ms,
-                        instance.valid_till_ms,
-                        now_ms,
-                        grant.event_payload.as_deref().filter(|_| ordinal == 1),
-                    )
-                })
-            })
-            .collect();
-        statement::execute(&self.0, INSERT, &rows).await.map(drop)
+        let mut rows = Vec::new();
+        for grant in grants {
+            rows.extend((grant.first_ordinal..).zip(&grant.instances).map(|(ordinal, each)| (grant, ordinal, each)));
+        }
+        let mut rows = rows.as_slice();
+        while !rows.is_empty() {
+            let (now, later) = rows.split_at(MAX_INSERT_ROWS.min(1 << rows.len().ilog2()));
+            rows = later;
+            self.0.execute_raw(insert(self.0.get_database_backend(), now, now_ms)).await?;
+        }
+        Ok(())
     }
+}
+
+/// The insertion of these rows: each an instance of a grant, and its ordinal.
+fn insert(backend: DbBackend, rows: &[(&Grant, u32, &Instance)], now_ms: i64) -> Statement {
+    let values = rows.iter().flat_map(|(grant, ordinal, instance)| -> [Value; 12] {
+        [
+            grant.key.org_id.0.into(),
+            grant.key.customer_id.0.into(),
+            instance.earn_id.to_string().into(),
+            grant.key.promotion_id.to_string().into(),
+            grant.key.event_id.as_ref().into(),
+            grant.key.earned_from_id.as_ref().into(),
+            i64::from(*ordinal).into(),
+            grant.earned_from_type.name().into(),
+            grant.event_time_ms.into(),
+            instance.valid_till_ms.into(),
+            now_ms.into(),
+            grant.event_payload.as_deref().filter(|_| *ordinal == 1).map(str::to_owned).into(),
+        ]
+    });
+    let sql = format!("{INSERT}{}", vec![INSERT_ROW; rows.len()].join(", "));
+    Statement::from_sql_and_values(backend, sql, values)
 }
 
 /// The holders as keys and as rows of a statement.
