@@ -351,7 +351,7 @@ async fn refused_while_draining(mut service: Service, door: Door) -> Answer {
     blocker.execute_batch("BEGIN IMMEDIATE").unwrap();
     let caller = service.caller();
     let accepted = tokio::spawn(async move { caller.earn(door, &documented_request()).await });
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    tokio::time::sleep(ACCEPTED_WITHIN).await;
     service.tell_to_stop();
     tokio::time::sleep(Duration::from_millis(100)).await;
     let refused = service.earn(door, &one_entry("late", TEN_OFF, 1)).await;
@@ -372,7 +372,7 @@ async fn refused_by_a_full_queue(service: Service, door: Door) -> Vec<Answer> {
         let caller = service.caller();
         calls.spawn(async move { caller.earn(door, &one_entry(&format!("busy {index}"), TEN_OFF, 1)).await });
         if index < 2 {
-            tokio::time::sleep(Duration::from_millis(200)).await;
+            tokio::time::sleep(ACCEPTED_WITHIN).await;
         }
     }
     let mut refused = Vec::new();

@@ -40,7 +40,7 @@ async fn draining_finishes_what_was_accepted_refuses_the_rest_and_tells_probes()
         blocker.execute_batch("BEGIN IMMEDIATE").unwrap();
         let caller = service.caller();
         let accepted = tokio::spawn(async move { caller.earn(door, &documented_request()).await });
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        tokio::time::sleep(ACCEPTED_WITHIN).await;
         service.tell_to_stop();
         assert_eq!(watch.next().await.unwrap().unwrap().status(), ServingStatus::NotServing);
         assert_eq!(health.check(ask("")).await.unwrap().into_inner().status(), ServingStatus::NotServing);
@@ -92,7 +92,7 @@ async fn a_drain_that_takes_too_long_ends_with_an_error() {
     blocker.execute_batch("BEGIN IMMEDIATE").unwrap();
     let caller = service.caller();
     let accepted = tokio::spawn(async move { caller.earn(Door::Json, &documented_request()).await });
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    tokio::time::sleep(ACCEPTED_WITHIN).await;
     service.tell_to_stop();
     let error = tokio::time::timeout(Duration::from_secs(4), service.stopped()).await.expect("in time").unwrap_err();
     assert_eq!(error.to_string(), "stopped with requests unanswered: they took longer than 100ms");
