@@ -40,7 +40,10 @@ pub async fn observe(request: Request<Body>, next: Next) -> Response<Body> {
     let path = request.uri().path().to_owned();
     let probe = is_probe(&path);
     async move {
+        let unanswered = Unanswered(begun);
         let mut response = next.run(request).await;
+        // Answered: there is nothing to log of it, and nothing in it to free.
+        std::mem::forget(unanswered);
         if grpc {
             response = explain(response, &path);
         }
@@ -52,8 +55,21 @@ pub async fn observe(request: Request<Body>, next: Next) -> Response<Body> {
     .await
 }
 
+/// Logs a call whose caller hung up, or whose deadline passed: what it asked for may still be done.
+struct Unanswered(Instant);
+
+impl Drop for Unanswered {
+    fn drop(&mut self) {
+        tracing::info!(elapsed_us = elapsed_us(self.0), "the caller hung up");
+    }
+}
+
+fn elapsed_us(begun: Instant) -> u64 {
+    u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX)
+}
+
 fn log(response: &Response<Body>, grpc: bool, probe: bool, begun: Instant) {
-    let elapsed_us = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+    let elapsed_us = elapsed_us(begun);
     let http = response.status();
     let status = if grpc {
         // Absent on success: then it is in the trailers, behind the message.

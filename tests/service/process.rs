@@ -149,6 +149,31 @@ async fn the_log_names_requests_by_their_id_and_never_shows_a_secret() {
 }
 
 #[tokio::test]
+async fn a_caller_that_hangs_up_is_logged_and_may_have_been_granted() {
+    let directory = tempfile::tempdir().unwrap();
+    let (process, _) = Process::start(&directory);
+    let caller = process.caller.clone();
+    assert_eq!(caller.earn(Door::Json, &one_entry("warm", TEN_OFF, 1)).await.code, 0);
+    let blocker = rusqlite::Connection::open(directory.path().join("cart-promotions.db")).unwrap();
+    blocker.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let call =
+        caller.http().post(caller.url(PATH)).header("x-request-id", "gone").header("authorization", basic("demo:demo"));
+    let call = call.header("content-type", "application/json").body(one_entry("gone", TEN_OFF, 1).to_string());
+    let hung_up = tokio::time::timeout(ACCEPTED_WITHIN, call.send()).await;
+    assert!(hung_up.is_err(), "{hung_up:?}");
+    blocker.execute_batch("ROLLBACK").unwrap();
+    // Granted or not by then: now it is, once.
+    assert_eq!(caller.earn(Door::Grpc, &one_entry("gone", TEN_OFF, 1)).await.code, 0);
+    process.signal("TERM");
+    let (success, log) = process.end();
+    assert!(success);
+    let line = log.iter().find(|line| line["span"]["request_id"] == "gone").expect("a line");
+    assert_eq!(line["message"], "the caller hung up");
+    let granted: i64 = blocker.query_row("SELECT count(*) FROM earned_promotions", [], |row| row.get(0)).unwrap();
+    assert_eq!(granted, 2);
+}
+
+#[tokio::test]
 async fn a_stop_under_load_answers_everything_it_accepted() {
     let directory = tempfile::tempdir().unwrap();
     let (process, _) = Process::start(&directory);
