@@ -100,13 +100,23 @@ fn rust_field(field: &FieldDescriptor) -> String {
 
 /// Reading and writing one message as JSON.
 fn message_json(out: &mut String, message: &MessageDescriptor) -> std::fmt::Result {
-    assert!(!message.is_map_entry(), "{}: the JSON door has no maps", message.full_name());
-    let path = rust_path(message.full_name());
+    let full_name = message.full_name();
+    assert!(!message.is_map_entry(), "{full_name}: the JSON door has no maps");
     let mut fields: Vec<_> = message.fields().collect();
     // In the order of their numbers, which is the order of the documented JSON.
     fields.sort_by_key(FieldDescriptor::number);
-    assert!(fields.len() <= 64, "{}: more fields than the reader can tell apart", message.full_name());
+    assert!(fields.len() <= 64, "{full_name}: more fields than the reader can tell apart");
+    let plain = |field: &FieldDescriptor| field.containing_oneof().is_none_or(|oneof| oneof.is_synthetic());
+    assert!(fields.iter().all(plain), "{full_name}: the JSON door has no oneof");
+    let path = rust_path(full_name);
+    read_json(out, &path, &fields)?;
+    write_json(out, &path, &fields)
+}
 
+/// The signature that all reading has after its name and first parameters.
+const READS: &str = "value: D, context: &mut Context) -> Result<bool, D::Error>";
+
+fn read_json(out: &mut String, path: &str, fields: &[FieldDescriptor]) -> std::fmt::Result {
     writeln!(out, "impl JsonMessage for {path} {{")?;
     let names: Vec<_> = fields.iter().map(|field| format!("{:?}", field.json_name())).collect();
     writeln!(out, "    const FIELDS: &'static [&'static str] = &[{}];", names.join(", "))?;
@@ -117,70 +127,52 @@ fn message_json(out: &mut String, message: &MessageDescriptor) -> std::fmt::Resu
         writeln!(out, "            {json:?}{also} => Some({index}),")?;
     }
     writeln!(out, "            _ => None,\n        }}\n    }}")?;
-    writeln!(
-        out,
-        "    fn read_field<'de, D: serde::Deserializer<'de>>(&mut self, field: usize, value: D, context: &mut Context) -> Result<bool, D::Error> {{"
-    )?;
+    writeln!(out, "    fn read_field<'de, D: serde::Deserializer<'de>>(&mut self, field: usize, {READS} {{")?;
     writeln!(out, "        match field {{")?;
     for (index, field) in fields.iter().enumerate() {
         let name = rust_field(field);
-        match field.kind() {
-            Kind::Enum(kind) => {
-                let value = rust_path(kind.full_name());
-                let holder = wrapped(field, &format!("EnumValue<{value}>"));
-                writeln!(out, "            {index} => {{")?;
-                writeln!(out, "                let mut read = <{holder}>::default();")?;
-                writeln!(out, "                let given = read.read(value, context)?;")?;
-                let unwrapped = if field.is_list() {
-                    "read.into_iter().map(i32::from).collect()"
-                } else if field.supports_presence() {
-                    "read.map(i32::from)"
-                } else {
-                    "read.into()"
-                };
-                writeln!(out, "                if given {{ self.{name} = {unwrapped}; }}")?;
-                writeln!(out, "                Ok(given)\n            }}")?;
-            }
-            _ => writeln!(out, "            {index} => self.{name}.read(value, context),")?,
-        }
+        let Some(kind) = json_kind(field) else {
+            writeln!(out, "            {index} => self.{name}.read(value, context),")?;
+            continue;
+        };
+        let (holder, unwrapped) = if field.is_list() {
+            (format!("Vec<EnumValue<{kind}>>"), "read.into_iter().map(i32::from).collect()")
+        } else if field.supports_presence() {
+            (format!("Option<EnumValue<{kind}>>"), "read.map(i32::from)")
+        } else {
+            (format!("EnumValue<{kind}>"), "read.into()")
+        };
+        writeln!(out, "            {index} => {{")?;
+        writeln!(out, "                let mut read = <{holder}>::default();")?;
+        writeln!(out, "                let given = read.read(value, context)?;")?;
+        writeln!(out, "                if given {{ self.{name} = {unwrapped}; }}")?;
+        writeln!(out, "                Ok(given)\n            }}")?;
     }
     writeln!(out, "            _ => skip(value),\n        }}\n    }}\n}}")?;
-
     writeln!(out, "impl ReadJson for {path} {{")?;
-    writeln!(
-        out,
-        "    fn read<'de, D: serde::Deserializer<'de>>(&mut self, value: D, context: &mut Context) -> Result<bool, D::Error> {{"
-    )?;
-    writeln!(out, "        read_message(self, value, context)\n    }}\n}}")?;
+    writeln!(out, "    fn read<'de, D: serde::Deserializer<'de>>(&mut self, {READS} {{")?;
+    writeln!(out, "        read_message(self, value, context)\n    }}\n}}")
+}
 
+fn write_json(out: &mut String, path: &str, fields: &[FieldDescriptor]) -> std::fmt::Result {
     writeln!(out, "impl serde::Serialize for {path} {{")?;
     writeln!(out, "    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {{")?;
     writeln!(out, "        use serde::ser::SerializeStruct;")?;
-    writeln!(out, "        let mut object = serializer.serialize_struct({:?}, {})?;", message.name(), fields.len())?;
-    for field in &fields {
+    writeln!(out, "        let mut object = serializer.serialize_struct({path:?}, {})?;", fields.len())?;
+    for field in fields {
         let (name, json) = (rust_field(field), field.json_name());
-        let written = match json_kind(field) {
-            Some(kind) => format!("EnumName::<{kind}>::new"),
-            None => String::new(),
+        let kind = json_kind(field).map(|kind| format!("EnumName::<{kind}>::new"));
+        let write = |value: String| format!("object.serialize_field({json:?}, {value})?;");
+        let line = match (kind, field.is_list(), field.supports_presence()) {
+            (None, _, false) => write(format!("&self.{name}")),
+            (None, _, true) => format!("if let Some(value) = &self.{name} {{ {} }}", write("value".to_owned())),
+            (Some(kind), true, _) => write(format!("&self.{name}.iter().copied().map({kind}).collect::<Vec<_>>()")),
+            (Some(kind), false, false) => write(format!("&{kind}(self.{name})")),
+            (Some(kind), false, true) => {
+                format!("if let Some(value) = self.{name} {{ {} }}", write(format!("&{kind}(value)")))
+            }
         };
-        if field.is_list() {
-            let value = if written.is_empty() {
-                format!("&self.{name}")
-            } else {
-                format!("&self.{name}.iter().copied().map({written}).collect::<Vec<_>>()")
-            };
-            writeln!(out, "        object.serialize_field({json:?}, {value})?;")?;
-        } else if field.supports_presence() {
-            let value = if written.is_empty() { "value".to_owned() } else { format!("&{written}(*value)") };
-            writeln!(
-                out,
-                "        if let Some(value) = &self.{name} {{ object.serialize_field({json:?}, {value})?; }}"
-            )?;
-        } else if written.is_empty() {
-            writeln!(out, "        object.serialize_field({json:?}, &self.{name})?;")?;
-        } else {
-            writeln!(out, "        object.serialize_field({json:?}, &{written}(self.{name}))?;")?;
-        }
+        writeln!(out, "        {line}")?;
     }
     writeln!(out, "        object.end()\n    }}\n}}")
 }
@@ -192,16 +184,6 @@ fn json_kind(field: &FieldDescriptor) -> Option<String> {
         Kind::Bool | Kind::Int32 | Kind::Int64 | Kind::Double | Kind::String => None,
         Kind::Message(message) if message.full_name() == STRUCT || message.package_name() == PACKAGE => None,
         other => panic!("{}: the JSON door has no {other:?}", field.full_name()),
-    }
-}
-
-fn wrapped(field: &FieldDescriptor, inner: &str) -> String {
-    if field.is_list() {
-        format!("Vec<{inner}>")
-    } else if field.supports_presence() {
-        format!("Option<{inner}>")
-    } else {
-        inner.to_owned()
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tonic::transport::server::TcpIncoming;
 
@@ -22,6 +23,9 @@ use crate::wire::{Violations, catalogue_file};
 const PING_EVERY: Duration = Duration::from_secs(1);
 /// How long connections get to end by themselves once every call is answered: those that only watch would stay.
 const HANG_UP_AFTER: Duration = Duration::from_millis(500);
+
+/// The task that accepts connections.
+type ServerTask = JoinHandle<Result<(), tonic::transport::Error>>;
 
 /// Why the service did not start, or ended by itself.
 #[derive(Debug, thiserror::Error)]
@@ -109,8 +113,8 @@ pub async fn run(
     let mut health = Health::new().await;
 
     let router = transport::router(app.clone(), options.settings(), &lifecycle, &health)?;
-    let (hang_up, told_to_hang_up) = tokio::sync::oneshot::channel::<()>();
-    let mut server: JoinHandle<Result<(), tonic::transport::Error>> = tokio::spawn(
+    let (hang_up, told_to_hang_up) = oneshot::channel::<()>();
+    let mut server: ServerTask = tokio::spawn(
         tonic::transport::Server::builder().accept_http1(true).add_routes(router.into()).serve_with_incoming_shutdown(
             TcpIncoming::from(listener).with_nodelay(Some(true)),
             async {
@@ -137,14 +141,29 @@ pub async fn run(
         _ = &mut writer => return Err(ServeError::Died("writer")),
     }
 
-    tracing::info!("stopping: finishing what was accepted");
-    lifecycle.enter(Phase::Draining);
     watch.abort();
     // Only when it is gone can it no longer say otherwise.
     let _ = watch.await;
+    drain(&lifecycle, &mut health, (hang_up, server), Duration::from_millis(options.drain_timeout_ms)).await?;
+    drop(app);
+    // Nothing waits in the queue any more: everybody who waited was answered, or gave up.
+    let _ = tokio::time::timeout(HANG_UP_AFTER, writer).await;
+    store.close().await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Finishes what was accepted, refusing the rest, and ends the connections.
+async fn drain(
+    lifecycle: &Lifecycle,
+    health: &mut Health,
+    (hang_up, mut server): (oneshot::Sender<()>, ServerTask),
+    timeout: Duration,
+) -> Result<(), ServeError> {
+    tracing::info!("stopping: finishing what was accepted");
+    lifecycle.enter(Phase::Draining);
     health.set_ready(false).await;
-    let drain_timeout = Duration::from_millis(options.drain_timeout_ms);
-    let drained = tokio::time::timeout(drain_timeout, lifecycle.drained()).await;
+    let drained = tokio::time::timeout(timeout, lifecycle.drained()).await;
     health.end_watches().await;
     let _ = hang_up.send(());
     if tokio::time::timeout(HANG_UP_AFTER, &mut server).await.is_err() {
@@ -152,13 +171,7 @@ pub async fn run(
         // The connections hold the writer's queue; they end with their tasks.
         let _ = server.await;
     }
-    drained.map_err(|_| ServeError::DrainTimeout(drain_timeout))?;
-    drop(app);
-    // Nothing waits in the queue any more: everybody who waited was answered, or gave up.
-    let _ = tokio::time::timeout(HANG_UP_AFTER, writer).await;
-    store.close().await;
-    tracing::info!("stopped");
-    Ok(())
+    drained.map_err(|_| ServeError::DrainTimeout(timeout))
 }
 
 /// Keeps health true to whether the database answers.
