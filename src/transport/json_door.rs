@@ -71,15 +71,12 @@ async fn read<M: JsonMessage + ReadJson>(rule: BodyRule, mut request: Request) -
         BodyRule::Whole => read_body(&parts.headers, body, None).await?,
         BodyRule::Field(name) => read_body(&parts.headers, body, Some(name)).await?,
     };
-    let path = path.iter().flatten();
-    let mut found = read_parameters(&mut message, path);
+    violations.extend(read_parameters(&mut message, path.iter().flatten()));
     if !matches!(rule, BodyRule::Whole) {
         let query: Vec<_> = form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()).collect();
         let query = query.iter().map(|(name, value)| (&**name, &**value));
-        found.extend(read_parameters(&mut message, query));
+        violations.extend(read_parameters(&mut message, query));
     }
-    violations.extend(found);
-    // A body that cannot be read is reported by the service too: who may not call is told that first.
     let mut request = tonic::Request::from_parts(
         tonic::metadata::MetadataMap::from_headers(parts.headers),
         parts.extensions,
@@ -105,6 +102,7 @@ async fn read_body<M: JsonMessage + ReadJson>(
         // As if the body stood in a message with nothing else.
         body = Bytes::from([b"{\"", name.as_bytes(), b"\":", body.as_ref(), b"}"].concat());
     }
+    // A body that cannot be read is a fault for the service to report: who may not call is told that first.
     Ok(from_slice(&body, UnknownFields::Ignore)
         .unwrap_or_else(|error| (M::default(), Violations::of("", format!("the body is no JSON: {error}")))))
 }

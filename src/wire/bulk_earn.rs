@@ -1,6 +1,7 @@
 //! `EarnService.BulkEarn`: the request as a command, with every fault of its form, and the outcome as a response.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use chrono_tz::Tz;
 
@@ -23,12 +24,6 @@ pub struct RequestLimits {
     pub max_entries: usize,
     /// Sum of the earn counts.
     pub max_earn_count: u32,
-}
-
-impl Default for RequestLimits {
-    fn default() -> Self {
-        Self { max_entries: 100, max_earn_count: 1_000 }
-    }
 }
 
 /// Why a request is no command.
@@ -121,21 +116,17 @@ fn read_type(violations: &mut Violations, field: &str, number: i32) -> Option<Ea
 }
 
 fn read_entries(given: Vec<proto::PromotionToEarn>, limits: RequestLimits, violations: &mut Violations) -> Vec<Entry> {
-    if given.is_empty() {
-        violations.add("earnedPromotions", "must have at least 1 entry");
-    } else if given.len() > limits.max_entries {
-        let description = format!("must have at most {} entries, not {}", limits.max_entries, given.len());
-        violations.add("earnedPromotions", description);
-    }
     let mut seen = HashMap::new();
     let mut sum = 0_i64;
     let mut entries = Vec::with_capacity(given.len());
     for (index, entry) in given.into_iter().enumerate() {
-        let field = |name| format!("earnedPromotions[{index}].{name}");
-        check_promotion_id(violations, || field("promotionId"), &entry.promotion_id);
-        check_text(violations, field("earnedFromId"), &entry.earned_from_id, MAX_ID_CHARACTERS);
+        let at = format_args!("earnedPromotions[{index}]");
+        // Any text may be given for a promotion, of any length.
+        check_text(violations, format_args!("{at}.promotionId"), &entry.promotion_id, usize::MAX);
+        check_text(violations, format_args!("{at}.earnedFromId"), &entry.earned_from_id, MAX_ID_CHARACTERS);
         if entry.earn_count < 1 {
-            violations.add(field("earnCount"), format!("must be 1 or more, not {}", entry.earn_count));
+            let description = format!("must be 1 or more, not {}", entry.earn_count);
+            violations.add(format_args!("{at}.earnCount"), description);
         }
         sum += i64::from(entry.earn_count.max(0));
         let entry = Entry {
@@ -145,28 +136,33 @@ fn read_entries(given: Vec<proto::PromotionToEarn>, limits: RequestLimits, viola
             earned_from_id: entry.earned_from_id.into(),
         };
         // By id where it is one: the two ways to write its digits name the same promotion.
-        let name = entry.promotion_id.map_or_else(|| entry.promotion_id_given.clone(), |id| id.to_string());
-        if let Some(first) = seen.insert((name, entry.earned_from_id.clone()), index)
+        let promotion = entry.promotion_id.ok_or_else(|| entry.promotion_id_given.clone());
+        if let Some(first) = seen.insert((promotion, Arc::clone(&entry.earned_from_id)), index)
             && !entry.earned_from_id.is_empty()
         {
             let description = format!("repeats that of earnedPromotions[{first}] for the same promotionId");
-            violations.add(field("earnedFromId"), description);
+            violations.add(format_args!("{at}.earnedFromId"), description);
         }
         entries.push(entry);
     }
-    if sum > i64::from(limits.max_earn_count) {
-        let description = format!("must have earn counts summing to at most {}, not {sum}", limits.max_earn_count);
-        violations.add("earnedPromotions", description);
-    }
+    check_limits(violations, entries.len(), sum, limits);
     entries
 }
 
-/// Any text may be given for a promotion, but not none, and not U+0000.
-fn check_promotion_id(violations: &mut Violations, field: impl Fn() -> String, id: &str) {
-    if id.is_empty() {
-        violations.add(field(), "is required");
-    } else if id.contains('\0') {
-        violations.add(field(), "must not contain U+0000");
+/// After the entries: a fault of the list as a whole would cover theirs. For the same reason there is one at most.
+fn check_limits(violations: &mut Violations, entries: usize, sum: i64, limits: RequestLimits) {
+    let mut problems = Vec::new();
+    if entries == 0 {
+        problems.push("must have at least 1 entry".to_owned());
+    }
+    if entries > limits.max_entries {
+        problems.push(format!("must have at most {} entries, not {entries}", limits.max_entries));
+    }
+    if sum > i64::from(limits.max_earn_count) {
+        problems.push(format!("must have earn counts summing to at most {}, not {sum}", limits.max_earn_count));
+    }
+    if !problems.is_empty() {
+        violations.add("earnedPromotions", problems.join("; "));
     }
 }
 

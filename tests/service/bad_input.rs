@@ -63,6 +63,21 @@ async fn json_that_is_none_is_400_with_its_place_and_nothing_is_recorded() {
 }
 
 #[tokio::test]
+async fn faults_of_the_list_do_not_hide_those_of_its_entries_or_one_another() {
+    let service = Service::start().await;
+    let mut request = documented_request();
+    request["earnedPromotions"] = vec![json!({"promotionId": TEN_OFF, "earnCount": 10}); 101].into();
+    let answer = service.earn(Door::Json, &request).await;
+    let (list, entries) = answer.messages.split_last().unwrap();
+    assert_eq!(
+        list,
+        "earnedPromotions: must have at most 100 entries, not 101; must have earn counts summing to at most 1000, not 1010"
+    );
+    assert_eq!(entries.len(), 101);
+    assert_eq!(entries[100], "earnedPromotions[100].earnedFromId: is required");
+}
+
+#[tokio::test]
 async fn every_fault_of_a_body_is_listed_whether_the_reader_finds_it_or_the_rules() {
     let service = Service::start().await;
     let body = json!({"customerId": "seven", "eventTimeISO": "2025-10-29T15:00:00", "earnedFromType": "BULK_ISSUE",
