@@ -1,8 +1,10 @@
 //! The command line and the environment, read once. Each option says its default and its limits in `--help`.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use chrono_tz::Tz;
@@ -10,13 +12,19 @@ use clap::builder::BoolishValueParser;
 use clap::builder::styling::Styles;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tracing::level_filters::LevelFilter;
+use url::Url;
 
 use crate::app::writer::WriterLimits;
+use crate::storage::StoreOptions;
 use crate::transport::Settings;
 use crate::wire::bulk_earn::RequestLimits;
 
 /// Longest time-out that may be asked for: an hour.
 const MAX_TIMEOUT_MS: u64 = 3_600_000;
+/// Requests of one transaction.
+const MAX_BATCH_REQUESTS: usize = 1_024;
+/// Earn counts of one transaction, summed.
+const MAX_BATCH_EARN_COUNT: usize = 10_000;
 
 /// Grants cart promotions in bulk, over gRPC and JSON on one port.
 #[derive(Debug, Parser)]
@@ -37,6 +45,11 @@ pub enum Command {
     /// What is recorded under the same ids is replaced; importing the same file twice changes nothing. Servers that run
     /// on the database see the change with their next request.
     Import(ImportFile),
+    /// Bring the schema of a database up to date; `serve` and `import` do so by themselves.
+    Migrate(Migrate),
+    /// Recount the wallet against every rule that must never be broken, beside a running service. Exits with 1 when one
+    /// is.
+    Verify(Verify),
     /// Write the descriptor set of the API to standard output: what a gateway in front of the service needs.
     DescriptorSet,
 }
@@ -44,16 +57,17 @@ pub enum Command {
 /// Options of every command.
 #[derive(Debug, Clone, Args)]
 pub struct Common {
-    /// The database; an SQLite file is made when it is not there.
+    /// The database: sqlite://FILE, made when it is not there, or postgres://USER:PASSWORD@HOST/NAME (15 and later). A
+    /// password is better off in the environment variable, which other users cannot see.
     #[arg(
         long,
         env = "CART_PROMOTIONS_DATABASE_URL",
+        hide_env_values = true,
         value_name = "URL",
-        default_value = "sqlite://cart-promotions.db",
-        value_parser = database_url
+        default_value = "sqlite://cart-promotions.db"
     )]
-    pub database_url: String,
-    /// How long to wait for the database: for a connection, and for others to finish writing.
+    pub database_url: DatabaseUrl,
+    /// How long to wait for a connection to the database, and on SQLite for others to finish writing.
     #[arg(long, env = "CART_PROMOTIONS_DATABASE_TIMEOUT_MS", value_name = "MS", default_value_t = 5_000, value_parser = clap::value_parser!(u64).range(1..=MAX_TIMEOUT_MS))]
     pub database_timeout_ms: u64,
     /// Least important log lines to write: off, error, warn, info, debug or trace.
@@ -65,8 +79,12 @@ pub struct Common {
 }
 
 impl Common {
-    /// How long to wait for the database.
-    pub fn database_timeout(&self) -> Duration {
+    /// How the database is used by a command that runs by itself.
+    pub fn store_options(&self) -> StoreOptions {
+        StoreOptions { max_connections: 2, timeout: self.database_timeout(), statement_timeout: None }
+    }
+
+    fn database_timeout(&self) -> Duration {
         Duration::from_millis(self.database_timeout_ms)
     }
 }
@@ -104,6 +122,18 @@ pub struct Serve {
     /// Requests that may wait to be written. One more is refused at once with 503.
     #[arg(long, env = "CART_PROMOTIONS_MAX_WAITING", value_name = "N", default_value_t = 4_096, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub max_waiting: u32,
+    /// How long a request may wait for its answer. One that has waited longer is refused with 503.
+    #[arg(long, env = "CART_PROMOTIONS_REQUEST_TIMEOUT_MS", value_name = "MS", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..=MAX_TIMEOUT_MS))]
+    pub request_timeout_ms: u64,
+    /// Transactions that may write at the same time (PostgreSQL; SQLite has one writer).
+    #[arg(long, env = "CART_PROMOTIONS_WRITERS", value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub writers: u32,
+    /// Connections to the database, beside those of the writers.
+    #[arg(long, env = "CART_PROMOTIONS_DATABASE_CONNECTIONS", value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub database_connections: u32,
+    /// How long one statement may take, and one wait for a lock, before PostgreSQL gives it up.
+    #[arg(long, env = "CART_PROMOTIONS_STATEMENT_TIMEOUT_MS", value_name = "MS", default_value_t = 5_000, value_parser = clap::value_parser!(u64).range(1..=MAX_TIMEOUT_MS))]
+    pub statement_timeout_ms: u64,
     /// How long a stopping service may take to finish what it accepted.
     #[arg(long, env = "CART_PROMOTIONS_DRAIN_TIMEOUT_MS", value_name = "MS", default_value_t = 30_000, value_parser = clap::value_parser!(u64).range(..=MAX_TIMEOUT_MS))]
     pub drain_timeout_ms: u64,
@@ -124,7 +154,29 @@ impl Serve {
 
     /// What the writer is told.
     pub fn writer_limits(&self) -> WriterLimits {
-        WriterLimits { max_waiting: self.max_waiting as usize, ..WriterLimits::default() }
+        let statement_timeout = Duration::from_millis(self.statement_timeout_ms);
+        WriterLimits {
+            lanes: self.lanes() as usize,
+            max_waiting: self.max_waiting as usize,
+            max_batch_requests: MAX_BATCH_REQUESTS,
+            max_batch_earn_count: MAX_BATCH_EARN_COUNT,
+            request_timeout: Duration::from_millis(self.request_timeout_ms),
+            // A wait for the connection, one for a lock, and the work.
+            transaction_timeout: self.common.database_timeout() + 2 * statement_timeout,
+        }
+    }
+
+    /// How the database is used.
+    pub fn store_options(&self) -> StoreOptions {
+        StoreOptions {
+            max_connections: self.lanes() + self.database_connections,
+            timeout: self.common.database_timeout(),
+            statement_timeout: Some(Duration::from_millis(self.statement_timeout_ms)),
+        }
+    }
+
+    fn lanes(&self) -> u32 {
+        if self.common.database_url.is_sqlite() { 1 } else { self.writers }
     }
 }
 
@@ -139,26 +191,90 @@ pub struct ImportFile {
     pub common: Common,
 }
 
+/// Options of `migrate`.
+#[derive(Debug, Args)]
+pub struct Migrate {
+    /// Distribute the tables over the workers of a Citus cluster: those about customers by customer, the catalogue as
+    /// reference tables.
+    #[arg(long)]
+    pub citus: bool,
+    /// Options of every command.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// Options of `verify`.
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// Options of every command.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// Where the database is. Shown without its password.
+#[derive(Clone)]
+pub struct DatabaseUrl(String);
+
+impl DatabaseUrl {
+    /// As it was given, password included.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    fn is_sqlite(&self) -> bool {
+        self.0.starts_with("sqlite:")
+    }
+}
+
+impl FromStr for DatabaseUrl {
+    type Err = &'static str;
+
+    fn from_str(url: &str) -> Result<Self, &'static str> {
+        if let Some(path) = url.strip_prefix("sqlite:") {
+            if path.contains(":memory:") || path.contains("mode=memory") {
+                return Err("a database in memory would keep nothing; name a file");
+            }
+            // SQLite takes it for a file that is gone with the connection.
+            if path.trim_start_matches("//").split('?').next().is_none_or(str::is_empty) {
+                return Err("no file is named");
+            }
+            return Ok(Self(url.to_owned()));
+        }
+        let rest = url.strip_prefix("postgres://").or_else(|| url.strip_prefix("postgresql://"));
+        let url = format!("postgres://{}", rest.ok_or("neither sqlite://FILE nor postgres://USER:PASSWORD@HOST/NAME")?);
+        Url::parse(&url).map_err(|_| "not a URL of PostgreSQL: postgres://USER:PASSWORD@HOST/NAME")?;
+        Ok(Self(url))
+    }
+}
+
+impl fmt::Display for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = match Url::parse(&self.0) {
+            Ok(url) if !self.is_sqlite() => url,
+            _ => return f.write_str(&self.0),
+        };
+        if shown.password().is_some() {
+            // Fails only for a URL that has no host to have a password for.
+            let _ = shown.set_password(Some("…"));
+        }
+        // They may hold a password too, or the name of a file that does.
+        shown.set_query(None);
+        f.write_str(shown.as_str())
+    }
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
 fn time_zone(name: &str) -> Result<Tz, String> {
     name.parse().map_err(|_| "not an IANA time zone, as Asia/Kolkata".to_owned())
 }
 
 fn log_level(level: &str) -> Result<LevelFilter, String> {
     level.parse().map_err(|_| "not one of off, error, warn, info, debug, trace".to_owned())
-}
-
-fn database_url(url: &str) -> Result<String, String> {
-    match url.strip_prefix("sqlite:") {
-        Some(path) if path.contains(":memory:") || path.contains("mode=memory") => {
-            Err("a database in memory would keep nothing; name a file".to_owned())
-        }
-        // SQLite takes it for a file that is gone with the connection.
-        Some(path) if path.trim_start_matches("//").split('?').next().is_none_or(str::is_empty) => {
-            Err("no file is named".to_owned())
-        }
-        Some(_) => Ok(url.to_owned()),
-        None => Err("not sqlite://FILE, the one kind of database there is".to_owned()),
-    }
 }
 
 /// The one line that says what is wrong with the command line; `None` when `error` is not a fault but `--help`.
@@ -171,5 +287,5 @@ pub fn one_line(error: &clap::Error) -> Option<String> {
     let fault = fault.strip_prefix("error: ").unwrap_or(fault);
     let line = fault.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
     let asked_for_nothing = error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
-    Some(if asked_for_nothing { "say what to do: serve or import; see --help".to_owned() } else { line })
+    Some(if asked_for_nothing { "say what to do: serve, import, migrate or verify; see --help".to_owned() } else { line })
 }

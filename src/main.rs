@@ -5,9 +5,10 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use cart_promotions::app::Clock;
-use cart_promotions::config::{Cli, Command, ImportFile, Serve, one_line};
+use cart_promotions::config::{Cli, Command, ImportFile, Migrate, Serve, Verify, one_line};
 use cart_promotions::proto::DESCRIPTOR_SET;
-use cart_promotions::{demo, server, telemetry};
+use cart_promotions::storage::Store;
+use cart_promotions::{app, demo, server, telemetry};
 use clap::Parser;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -41,6 +42,8 @@ async fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Serve(options) => serve(&options).await,
         Command::Import(options) => import(&options).await,
+        Command::Migrate(options) => migrate(&options).await,
+        Command::Verify(options) => verify(&options).await,
         Command::DescriptorSet => {
             std::io::stdout().write_all(DESCRIPTOR_SET).context("cannot write to standard output")
         }
@@ -60,12 +63,44 @@ async fn serve(options: &Serve) -> anyhow::Result<()> {
         TcpListener::bind(options.listen).await.with_context(|| format!("cannot listen on {}", options.listen))?;
     let address = listener.local_addr()?;
     let started = || {
-        tracing::info!(%address, database = options.common.database_url, "serving gRPC and JSON");
+        tracing::info!(%address, database = %options.common.database_url, "serving gRPC and JSON");
         if options.demo {
             let _ = writeln!(std::io::stdout(), "{}", demo::curl(address));
         }
     };
     Ok(server::run(listener, options, Clock::system(), (started, stop)).await?)
+}
+
+async fn migrate(options: &Migrate) -> anyhow::Result<()> {
+    telemetry::start(&options.common);
+    let store = server::open(&options.common).await?;
+    if options.citus {
+        store.distribute().await.context("cannot distribute the tables")?;
+    }
+    store.close().await;
+    let _ = writeln!(std::io::stdout(), "{} is up to date", options.common.database_url);
+    Ok(())
+}
+
+async fn verify(options: &Verify) -> anyhow::Result<()> {
+    telemetry::start(&options.common);
+    let common = &options.common;
+    let store = Store::open(common.database_url.expose(), common.store_options())
+        .await
+        .with_context(|| format!("cannot use the database {}", common.database_url))?;
+    let checks = app::verify::verify(&store).await.context("cannot verify")?;
+    store.close().await;
+    let mut out = std::io::stdout();
+    for check in &checks {
+        let verdict = if check.breaches.is_empty() { "ok    " } else { "BREACH" };
+        let _ = writeln!(out, "{verdict} {}", check.what);
+        for breach in &check.breaches {
+            let _ = writeln!(out, "       {breach}");
+        }
+    }
+    let broken = checks.iter().filter(|check| !check.breaches.is_empty()).count();
+    anyhow::ensure!(broken == 0, "{broken} of {} rules are broken", checks.len());
+    Ok(())
 }
 
 async fn import(options: &ImportFile) -> anyhow::Result<()> {
@@ -74,8 +109,8 @@ async fn import(options: &ImportFile) -> anyhow::Result<()> {
     let json = tokio::fs::read(&options.file).await.with_context(|| format!("cannot read {file}"))?;
     // Before the database is touched: a wrong file leaves nothing behind.
     let import = server::read_import(&json).with_context(|| file.to_string())?;
-    let store = server::open(&options.common.database_url, options.common.database_timeout()).await?;
-    let imported = import.run(&store).await.with_context(|| file.to_string())?;
+    let store = server::open(&options.common).await?;
+    let imported = import.run(&store, Clock::system().now_ms()).await.with_context(|| file.to_string())?;
     store.close().await;
     for warning in imported.warnings {
         let _ = writeln!(std::io::stderr(), "cart-promotions: warning: {warning}");

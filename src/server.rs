@@ -9,23 +9,35 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use tokio::time::MissedTickBehavior;
 use tonic::transport::server::TcpIncoming;
 
 use crate::app::import::{Import, ImportError};
 use crate::app::{App, Clock};
-use crate::config::Serve;
+use crate::config::{Common, DatabaseUrl, Serve};
 use crate::demo;
 use crate::storage::{StorageError, Store};
 use crate::transport::{self, Health, Lifecycle, Phase};
 use crate::wire::{Violations, catalogue_file};
 
 /// How often the database is asked whether it is there.
-const PING_EVERY: Duration = Duration::from_secs(1);
+const PROBE_EVERY: Duration = Duration::from_secs(1);
+/// How often what is kept in memory is compared with the database: twice within the time for which it is used.
+const REFRESH_EVERY: Duration = Duration::from_millis(400);
 /// How long connections get to end by themselves once every call is answered: those that only watch would stay.
 const HANG_UP_AFTER: Duration = Duration::from_millis(500);
 
 /// The task that accepts connections.
 type ServerTask = JoinHandle<Result<(), tonic::transport::Error>>;
+
+/// A task that ends with whoever holds it.
+struct AbortOnDrop(JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
 
 /// Why the service did not start, or ended by itself.
 #[derive(Debug, thiserror::Error)]
@@ -33,8 +45,8 @@ pub enum ServeError {
     /// The database could not be opened or migrated.
     #[error("cannot use the database {url}")]
     Database {
-        /// As it was given.
-        url: String,
+        /// Where it is.
+        url: DatabaseUrl,
         /// What the database says.
         source: StorageError,
     },
@@ -70,9 +82,9 @@ pub enum ImportFileError {
 ///
 /// # Errors
 /// When that fails, with the database's name.
-pub async fn open(url: &str, timeout: Duration) -> Result<Store, ServeError> {
-    let named = |source| ServeError::Database { url: url.to_owned(), source };
-    let store = Store::open(url, timeout).await.map_err(named)?;
+pub async fn open(common: &Common) -> Result<Store, ServeError> {
+    let named = |source| ServeError::Database { url: common.database_url.clone(), source };
+    let store = Store::open(common.database_url.expose(), common.store_options()).await.map_err(named)?;
     store.migrate().await.map_err(named)?;
     Ok(store)
 }
@@ -81,8 +93,8 @@ pub async fn open(url: &str, timeout: Duration) -> Result<Store, ServeError> {
 ///
 /// # Errors
 /// Every fault of the file, or the first that shows against the database. Then nothing is imported.
-pub async fn import(store: &Store, json: &[u8]) -> Result<Vec<String>, ImportFileError> {
-    Ok(read_import(json)?.run(store).await?.warnings)
+pub async fn import(store: &Store, json: &[u8], clock: &Clock) -> Result<Vec<String>, ImportFileError> {
+    Ok(read_import(json)?.run(store, clock.now_ms()).await?.warnings)
 }
 
 /// Reads a catalogue file.
@@ -106,8 +118,8 @@ pub async fn run(
 ) -> Result<(), ServeError> {
     let common = &options.common;
     let named = |source| ServeError::Database { url: common.database_url.clone(), source };
-    let store = Store::open(&common.database_url, common.database_timeout()).await.map_err(named)?;
-    let (app, writer) = App::new(store.clone(), clock, options.writer_limits());
+    let store = Store::open(common.database_url.expose(), options.store_options()).await.map_err(named)?;
+    let (app, writer) = App::new(store.clone(), clock.clone(), options.writer_limits());
     let mut writer = tokio::spawn(writer.run());
     let lifecycle = Lifecycle::new();
     let mut health = Health::new().await;
@@ -125,10 +137,11 @@ pub async fn run(
 
     store.migrate().await.map_err(named)?;
     if options.demo {
-        import(&store, demo::CATALOGUE.as_bytes()).await?;
+        import(&store, demo::CATALOGUE.as_bytes(), &clock).await?;
     }
     lifecycle.enter(Phase::Serving);
     let watch = tokio::spawn(watch_database(app.clone(), health.clone(), Arc::clone(&lifecycle)));
+    let refresh = tokio::spawn(keep_fresh(app.clone()));
     health.set_ready(true).await;
     started();
 
@@ -144,8 +157,10 @@ pub async fn run(
     watch.abort();
     // Only when it is gone can it no longer say otherwise.
     let _ = watch.await;
+    // It goes on while draining: calls that were accepted still need what it keeps.
+    let refresh = AbortOnDrop(refresh);
     drain(&lifecycle, &mut health, (hang_up, server), Duration::from_millis(options.drain_timeout_ms)).await?;
-    drop(app);
+    drop((app, refresh));
     // Nothing waits in the queue any more: everybody who waited was answered, or gave up.
     let _ = tokio::time::timeout(HANG_UP_AFTER, writer).await;
     store.close().await;
@@ -176,10 +191,14 @@ async fn drain(
 
 /// Keeps health true to whether the database answers.
 async fn watch_database(app: App, health: Health, lifecycle: Arc<Lifecycle>) {
-    let mut every = tokio::time::interval(PING_EVERY);
+    let mut every = tokio::time::interval(PROBE_EVERY);
+    every.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        every.tick().await;
-        let answers = app.ping().await;
+        tokio::select! {
+            _ = every.tick() => {}
+            () = app.suspected() => {}
+        }
+        let answers = app.probe().await;
         if lifecycle.phase() != Phase::Serving {
             return;
         }
@@ -193,6 +212,18 @@ async fn watch_database(app: App, health: Health, lifecycle: Arc<Lifecycle>) {
                     );
                 }
             }
+        }
+    }
+}
+
+/// Keeps what is in memory true to the database. That it cannot is told by health.
+async fn keep_fresh(app: App) {
+    let mut every = tokio::time::interval(REFRESH_EVERY);
+    every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        every.tick().await;
+        if let Err(error) = app.refresh().await {
+            tracing::debug!(error = &error as &dyn std::error::Error, "nothing could be compared with the database");
         }
     }
 }

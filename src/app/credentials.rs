@@ -3,9 +3,9 @@
 //! Checking a secret is slow and large by design (argon2id), so checks go one at a time, in one piece of memory, once
 //! for all requests that wait for the same pair. A pair that was found right is remembered for as long as its record
 //! stays as it was, in memory, under a keyed hash; a wrong one too, so that a misconfigured program in a loop costs
-//! nothing.
+//! nothing. The records of pairs in use are compared with the database beside the calls, so that a call reads none.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -14,12 +14,13 @@ use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
 use super::access::Access;
+use super::reachability::Reachability;
 use super::secret::{Checker, Secret};
 use crate::earning::OrgId;
 use crate::storage::clients::ApiClient;
 use crate::storage::{StorageError, Store};
 
-/// How long a recorded client is used without asking the database again: a changed or removed one works this much
+/// How long a recorded client is used after it was compared with the database: a changed or removed one works this much
 /// longer.
 const FRESH_FOR: Duration = Duration::from_secs(1);
 /// Pairs that may wait for their check, which takes tens of milliseconds each. One more is refused at once.
@@ -61,6 +62,7 @@ type Pair = [u8; 32];
 /// Checks credentials.
 pub struct Credentials {
     store: Store,
+    reachability: Reachability,
     /// A new one for each process: what is remembered under it says nothing to anybody else.
     key: [u8; 32],
     remembered: Mutex<Remembered>,
@@ -74,19 +76,38 @@ struct Remembered {
     wrong: HashMap<Pair, Memory>,
 }
 
+impl Remembered {
+    fn pairs(&mut self) -> impl Iterator<Item = (&Pair, &mut Memory)> {
+        self.right.iter_mut().chain(&mut self.wrong)
+    }
+
+    fn get(&mut self, pair: &Pair) -> Option<&mut Memory> {
+        self.right.get_mut(pair).or_else(|| self.wrong.get_mut(pair))
+    }
+
+    fn forget(&mut self, pair: &Pair) {
+        self.right.remove(pair);
+        self.wrong.remove(pair);
+    }
+}
+
 #[derive(Clone)]
 struct Memory {
+    username: Arc<str>,
     /// As it was recorded when the pair was checked.
     client: Option<Arc<ApiClient>>,
     /// `None`: the pair is wrong.
     caller: Option<Arc<Caller>>,
     at: Instant,
+    /// Whether it was asked for since it was last compared.
+    used: bool,
 }
 
 impl Credentials {
-    pub(super) fn new(store: Store) -> Self {
+    pub(super) fn new(store: Store, reachability: Reachability) -> Self {
         Self {
             store,
+            reachability,
             key: rand::random(),
             remembered: Mutex::default(),
             under_check: Mutex::default(),
@@ -108,6 +129,9 @@ impl Credentials {
             && memory.at.elapsed() < FRESH_FOR
         {
             return Ok(memory.caller.clone());
+        }
+        if self.reachability.is_lost() {
+            return Err(CheckError::Storage(Arc::new(StorageError::Lost)));
         }
         let mut checked = self.join_check(pair, username, secret, remembered)?;
         // The sender is dropped only with the runtime.
@@ -156,7 +180,7 @@ impl Credentials {
             && memory.client.as_deref() == client.as_ref()
         {
             // The record is the same, so the answer is.
-            return Ok(Memory { at, ..memory });
+            return Ok(Memory { at, used: true, ..memory });
         }
         let client = client.map(Arc::new);
         let mut checker = Arc::clone(&self.checker).lock_owned().await;
@@ -169,7 +193,38 @@ impl Credentials {
                 access: Access::parse(&client.access),
             })
         });
-        Ok(Memory { client, caller, at })
+        Ok(Memory { username: username.into(), client, caller, at, used: true })
+    }
+
+    /// Compares the records of the pairs that were used since the last time with the database.
+    ///
+    /// # Errors
+    /// Of the database.
+    pub async fn refresh(&self) -> Result<(), StorageError> {
+        let used: Vec<_> = lock(&self.remembered)
+            .pairs()
+            .filter_map(|(pair, memory)| std::mem::take(&mut memory.used).then(|| (*pair, Arc::clone(&memory.username))))
+            .collect();
+        if used.is_empty() {
+            return Ok(());
+        }
+        // Before the question: what is changed after it may be missing from the answer.
+        let at = Instant::now();
+        let names: BTreeSet<_> = used.iter().map(|(_, username)| username.as_ref().to_owned()).collect();
+        let clients = self.store.api_clients(names.into_iter().collect()).await?;
+        let clients: HashMap<_, _> = clients.iter().map(|client| (client.username.as_str(), client)).collect();
+        let mut remembered = lock(&self.remembered);
+        for (pair, username) in used {
+            let recorded = clients.get(&*username).copied();
+            if let Some(memory) = remembered.get(&pair)
+                && memory.client.as_deref() == recorded
+            {
+                memory.at = at;
+            } else {
+                remembered.forget(&pair);
+            }
+        }
+        Ok(())
     }
 
     fn pair(&self, username: &str, secret: &Secret) -> Pair {
@@ -184,14 +239,15 @@ impl Credentials {
     }
 
     fn recall(&self, pair: &Pair) -> Option<Memory> {
-        let remembered = lock(&self.remembered);
-        remembered.right.get(pair).or_else(|| remembered.wrong.get(pair)).cloned()
+        let mut remembered = lock(&self.remembered);
+        let memory = remembered.get(pair)?;
+        memory.used = true;
+        Some(memory.clone())
     }
 
     fn remember(&self, pair: Pair, memory: Memory) {
         let mut remembered = lock(&self.remembered);
-        remembered.right.remove(&pair);
-        remembered.wrong.remove(&pair);
+        remembered.forget(&pair);
         let right = memory.caller.is_some();
         let most = if right { MAX_REMEMBERED_RIGHT } else { MAX_REMEMBERED_WRONG };
         let pairs = if right { &mut remembered.right } else { &mut remembered.wrong };

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::access::Access;
 use super::secret::{Checker, HashError, Secret};
-use crate::earning::{CustomerId, ObjectId, Org, OrgId, Promotion};
+use crate::earning::{Catalogue, CustomerId, ObjectId, Org, OrgId, Promotion};
 use crate::storage::clients::ApiClient;
 use crate::storage::{StorageError, Store, Transaction};
 
@@ -72,25 +72,34 @@ pub enum ImportError {
 }
 
 impl Import {
-    /// Upserts everything into `store`, whose schema is up to date, or nothing.
+    /// Upserts everything into `store`, whose schema is up to date, or nothing. `now_ms` is milliseconds since
+    /// 1970-01-01T00:00:00Z.
     ///
     /// # Errors
     /// The first record that does not fit, or the database's failure.
-    pub async fn run(self, store: &Store) -> Result<Imported, ImportError> {
+    pub async fn run(self, store: &Store, now_ms: i64) -> Result<Imported, ImportError> {
         let clients = self.hash_secrets(store).await?;
         let transaction = store.begin().await?;
+        let touched: BTreeSet<OrgId> =
+            self.orgs.iter().map(|org| org.id).chain(self.promotions.iter().map(|each| each.org_id)).collect();
+        // First of all: from here on another import of the same organizations waits.
+        transaction.bump_catalogue_versions(&touched).await?;
+        let mut before = HashMap::new();
+        for org_id in &touched {
+            before.extend(transaction.catalogue(*org_id).await?.map(|catalogue| (*org_id, catalogue)));
+        }
         for org in &self.orgs {
             transaction.upsert_org(org).await?;
+            if before.get_mut(&org.id).is_some_and(|before| before.move_to_zone(org.time_zone, now_ms)) {
+                transaction.note_changed_rules(org.id, now_ms).await?;
+            }
         }
         self.check_references(&transaction.org_ids().await?)?;
-        self.upsert_promotions(&transaction).await?;
+        self.upsert_promotions(&transaction, &before, now_ms).await?;
         transaction.upsert_customers(&self.customers).await?;
         for client in clients {
             transaction.upsert_api_client(client).await?;
         }
-        let touched: BTreeSet<OrgId> =
-            self.orgs.iter().map(|org| org.id).chain(self.promotions.iter().map(|each| each.org_id)).collect();
-        transaction.bump_catalogue_versions(&touched).await?;
         let warnings = warn_of_caps(&transaction, &touched).await?;
         transaction.commit().await?;
         Ok(Imported { warnings })
@@ -140,7 +149,12 @@ impl Import {
         Ok(())
     }
 
-    async fn upsert_promotions(&self, transaction: &Transaction) -> Result<(), ImportError> {
+    async fn upsert_promotions(
+        &self,
+        transaction: &Transaction,
+        before: &HashMap<OrgId, Catalogue>,
+        now_ms: i64,
+    ) -> Result<(), ImportError> {
         let keys: Vec<_> = self.promotions.iter().map(|each| (each.org_id, each.promotion.id)).collect();
         transaction.deactivate(&keys).await?;
         let mut named = HashMap::<(OrgId, &str), ObjectId>::new();
@@ -154,7 +168,12 @@ impl Import {
                     return Err(ImportError::Refused { at: format!("promotions[{index}].name"), problem });
                 }
             }
-            transaction.upsert_promotion(*org_id, promotion).await?;
+            let recorded = before.get(org_id).and_then(|catalogue| catalogue.promotions.get(&promotion.id));
+            let promotion = match recorded {
+                Some(recorded) => promotion.clone().replacing(recorded, now_ms),
+                None => promotion.clone(),
+            };
+            transaction.upsert_promotion(*org_id, &promotion).await?;
         }
         let audiences: Vec<_> =
             self.promotions.iter().map(|each| (each.org_id, each.promotion.id, each.audience.as_slice())).collect();

@@ -4,28 +4,40 @@
 
 pub mod access;
 pub mod bulk_earn;
+pub mod catalogues;
 pub mod clock;
 pub mod credentials;
 pub mod earn_ids;
 pub mod error;
 pub mod import;
+pub mod reachability;
 pub mod secret;
+pub mod verify;
 pub mod writer;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use clock::Clock;
 pub use error::EarnError;
 
-use crate::storage::Store;
+use crate::storage::{StorageError, Store};
+use bulk_earn::BatchEarner;
+use catalogues::Catalogues;
 use credentials::Credentials;
+use reachability::Reachability;
 use writer::{Writer, WriterLimits, WriterTask};
+
+/// How long the database may take to answer a probe before it counts as lost.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Everything the doors call.
 #[derive(Debug, Clone)]
 pub struct App {
     clock: Clock,
     credentials: Arc<Credentials>,
+    catalogues: Arc<Catalogues>,
+    reachability: Reachability,
     store: Store,
     writer: Writer,
 }
@@ -33,9 +45,13 @@ pub struct App {
 impl App {
     /// The use cases on `store`, and the task that writes: it runs until every [`App`] is dropped.
     pub fn new(store: Store, clock: Clock, limits: WriterLimits) -> (Self, WriterTask) {
-        let (writer, task) = Writer::new(store.clone(), clock.clone(), limits);
-        let credentials = Arc::new(Credentials::new(store.clone()));
-        (Self { clock, credentials, store, writer }, task)
+        let reachability = Reachability::new();
+        let catalogues = Arc::new(Catalogues::new(store.clone()));
+        let (writer, task) = Writer::new(limits, reachability.clone(), || {
+            BatchEarner::new(store.clone(), clock.clone(), Arc::clone(&catalogues))
+        });
+        let credentials = Arc::new(Credentials::new(store.clone(), reachability.clone()));
+        (Self { clock, credentials, catalogues, reachability, store, writer }, task)
     }
 
     /// Now, milliseconds since 1970-01-01T00:00:00Z.
@@ -48,11 +64,31 @@ impl App {
         &self.credentials
     }
 
-    /// Whether the database answers.
+    /// Compares what is kept in memory with the database, as far as it was used since the last time.
+    ///
+    /// # Errors
+    /// Of the database.
+    pub async fn refresh(&self) -> Result<(), StorageError> {
+        let refreshed = tokio::try_join!(self.catalogues.refresh(), self.credentials.refresh());
+        if refreshed.is_err() {
+            self.reachability.suspect();
+        }
+        refreshed.map(drop)
+    }
+
+    /// Whether the database answers. When it does not, calls are refused at once until it does.
     ///
     /// # Errors
     /// When it does not.
-    pub async fn ping(&self) -> Result<(), crate::storage::StorageError> {
-        self.store.ping().await
+    pub async fn probe(&self) -> Result<(), StorageError> {
+        let answer = tokio::time::timeout(PROBE_TIMEOUT, self.store.ping()).await;
+        let answer = answer.unwrap_or(Err(StorageError::TimedOut));
+        self.reachability.found(answer.as_ref().is_err_and(StorageError::is_unavailable));
+        answer
+    }
+
+    /// Waits until somebody finds reason for a probe.
+    pub async fn suspected(&self) {
+        self.reachability.suspected().await;
     }
 }

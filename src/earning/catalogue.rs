@@ -83,10 +83,32 @@ pub struct Promotion {
     pub end_ms: i64,
     /// How many of it one customer can earn; `None`: no cap.
     pub max_earning_per_customer: Option<u32>,
+    /// When it was given a cap that it had not from its beginning, milliseconds since 1970-01-01T00:00:00Z. What was
+    /// granted before was not counted.
+    pub capped_since_ms: Option<i64>,
     /// Until when an earned one is valid.
     pub earn_expiry: EarnExpiry,
     /// Whether only the customers of its audience can earn it.
     pub limited_to_audience: bool,
+    /// When its type, end, cap or expiry last changed, or its organization's zone, milliseconds since
+    /// 1970-01-01T00:00:00Z.
+    /// What was granted before went by other rules.
+    pub rules_changed_at_ms: Option<i64>,
+}
+
+impl Promotion {
+    /// It in the place of `before`, at `now_ms` (milliseconds since 1970-01-01T00:00:00Z): remembers since when its
+    /// cap and its rules are what they are.
+    #[must_use]
+    pub fn replacing(mut self, before: &Self, now_ms: i64) -> Self {
+        let (cap, cap_before) = (self.max_earning_per_customer, before.max_earning_per_customer);
+        self.capped_since_ms =
+            if cap.is_some() && cap_before.is_none() { Some(now_ms) } else { before.capped_since_ms };
+        let rules = |of: &Self| (of.kind, of.end_ms, of.max_earning_per_customer, of.earn_expiry);
+        let same = rules(&self) == rules(before);
+        self.rules_changed_at_ms = if same { before.rules_changed_at_ms } else { Some(now_ms) };
+        self
+    }
 }
 
 /// One organization and all its promotions at one version.
@@ -108,5 +130,16 @@ impl Catalogue {
         let active_promotions = promotions.iter().map(|promotion| u32::from(promotion.active)).sum();
         let promotions = promotions.into_iter().map(|promotion| (promotion.id, promotion)).collect();
         Self { version, org, promotions, active_promotions }
+    }
+
+    /// Notes another zone, in which its days begin and end from `now_ms` on (milliseconds since 1970-01-01T00:00:00Z).
+    /// True when it is another.
+    pub fn move_to_zone(&mut self, time_zone: Tz, now_ms: i64) -> bool {
+        let moves = self.org.time_zone != time_zone;
+        if moves {
+            self.org.time_zone = time_zone;
+            self.promotions.values_mut().for_each(|promotion| promotion.rules_changed_at_ms = Some(now_ms));
+        }
+        moves
     }
 }

@@ -25,7 +25,9 @@ fn promotion(number: u8) -> Promotion {
         end_ms: NOW_MS + 100 * DAY_MS,
         max_earning_per_customer: None,
         earn_expiry: EarnExpiry::WithPromotion,
+        capped_since_ms: None,
         limited_to_audience: false,
+        rules_changed_at_ms: None,
     }
 }
 

@@ -3,33 +3,32 @@
 use std::collections::BTreeSet;
 
 use sea_orm::ActiveValue::Set;
-use sea_orm::sea_query::OnConflict;
+use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QuerySelect};
 
 use super::clients::ApiClient;
 use super::entity::{api_client, org, promotion};
+use super::statement::Rows;
 use super::{StorageError, Transaction, statement};
 use crate::earning::{CustomerId, EarnExpiry, ObjectId, Org, OrgId, Promotion};
 
 const BUMP_CATALOGUE_VERSIONS: &str =
-    "UPDATE orgs SET catalogue_version = catalogue_version + 1 WHERE id IN (SELECT value FROM json_each(?1))";
+    "UPDATE orgs SET catalogue_version = catalogue_version + 1 WHERE id IN (SELECT org_id FROM wanted)";
 
 const DEACTIVATE: &str = "
-    UPDATE promotions SET active = false
-    WHERE (org_id, id) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?1))";
+    UPDATE promotions SET active = false WHERE (org_id, id) IN (SELECT org_id, promotion_id FROM wanted)";
 
 const CLEAR_AUDIENCES: &str = "
-    DELETE FROM audiences
-    WHERE (org_id, promotion_id) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?1))";
+    DELETE FROM audiences WHERE (org_id, promotion_id) IN (SELECT org_id, promotion_id FROM wanted)";
 
 const INSERT_AUDIENCES: &str = "
     INSERT INTO audiences (org_id, promotion_id, customer_id)
-    SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?1) WHERE true
+    SELECT org_id, promotion_id, customer_id FROM wanted WHERE true
     ON CONFLICT DO NOTHING";
 
 const INSERT_CUSTOMERS: &str = "
     INSERT INTO customers (org_id, customer_id)
-    SELECT value ->> 0, value ->> 1 FROM json_each(?1) WHERE true
+    SELECT org_id, customer_id FROM wanted WHERE true
     ON CONFLICT DO NOTHING";
 
 /// Rows that one statement of an import takes, so that a large file does not become one large parameter.
@@ -70,13 +69,23 @@ impl Transaction {
         Ok(org::Entity::insert(row).on_conflict(replace).exec_without_returning(&self.0).await.map(drop)?)
     }
 
+    /// Notes that every promotion of the organization goes by other rules from `now_ms` on (milliseconds since
+    /// 1970-01-01T00:00:00Z).
+    ///
+    /// # Errors
+    /// Of the database.
+    pub async fn note_changed_rules(&self, org_id: OrgId, now_ms: i64) -> Result<(), StorageError> {
+        use promotion::Column;
+        let change = promotion::Entity::update_many().col_expr(Column::RulesChangedAtMs, Expr::value(now_ms));
+        Ok(change.filter(Column::OrgId.eq(org_id.0)).exec(&self.0).await.map(drop)?)
+    }
+
     /// Switches promotions off, for as long as it takes to replace them: so that their names may change places.
     ///
     /// # Errors
     /// Of the database.
     pub async fn deactivate(&self, promotions: &[(OrgId, ObjectId)]) -> Result<(), StorageError> {
-        let rows: Vec<_> = promotions.iter().map(|(org_id, id)| (org_id.0, id.to_string())).collect();
-        statement::execute(&self.0, DEACTIVATE, &rows).await.map(drop)
+        statement::execute(&self.0, DEACTIVATE, promotion_rows(promotions.iter().copied())).await
     }
 
     /// Which active promotion of the organization has this name.
@@ -113,8 +122,10 @@ impl Transaction {
             start_ms: Set(record.start_ms),
             end_ms: Set(record.end_ms),
             max_earning_per_customer: Set(record.max_earning_per_customer.map(Into::into)),
+            capped_since_ms: Set(record.capped_since_ms),
             earn_expiry_days: Set(days),
             earn_limited_to_specific_audience: Set(record.limited_to_audience),
+            rules_changed_at_ms: Set(record.rules_changed_at_ms),
         };
         let replace = OnConflict::columns([Column::OrgId, Column::Id])
             .update_columns([
@@ -124,8 +135,10 @@ impl Transaction {
                 Column::StartMs,
                 Column::EndMs,
                 Column::MaxEarningPerCustomer,
+                Column::CappedSinceMs,
                 Column::EarnExpiryDays,
                 Column::EarnLimitedToSpecificAudience,
+                Column::RulesChangedAtMs,
             ])
             .to_owned();
         Ok(promotion::Entity::insert(row).on_conflict(replace).exec_without_returning(&self.0).await.map(drop)?)
@@ -136,13 +149,13 @@ impl Transaction {
     /// # Errors
     /// Of the database.
     pub async fn replace_audiences(&self, audiences: &[(OrgId, ObjectId, &[CustomerId])]) -> Result<(), StorageError> {
-        let promotions: Vec<_> = audiences.iter().map(|(org_id, id, _)| (org_id.0, id.to_string())).collect();
-        statement::execute(&self.0, CLEAR_AUDIENCES, &promotions).await?;
+        let promotions = promotion_rows(audiences.iter().map(|(org_id, id, _)| (*org_id, *id)));
+        statement::execute(&self.0, CLEAR_AUDIENCES, promotions).await?;
         for (org_id, id, customers) in audiences {
             for customers in customers.chunks(ROWS_PER_STATEMENT) {
-                let id = id.to_string();
-                let rows: Vec<_> = customers.iter().map(|customer| (org_id.0, &id, customer.0)).collect();
-                statement::execute(&self.0, INSERT_AUDIENCES, &rows).await?;
+                let rows = promotion_rows(customers.iter().map(|_| (*org_id, *id)))
+                    .integers("customer_id", customers.iter().map(|customer| customer.0));
+                statement::execute(&self.0, INSERT_AUDIENCES, rows).await?;
             }
         }
         Ok(())
@@ -154,8 +167,10 @@ impl Transaction {
     /// Of the database.
     pub async fn upsert_customers(&self, customers: &[(OrgId, CustomerId)]) -> Result<(), StorageError> {
         for customers in customers.chunks(ROWS_PER_STATEMENT) {
-            let rows: Vec<_> = customers.iter().map(|(org_id, customer_id)| (org_id.0, customer_id.0)).collect();
-            statement::execute(&self.0, INSERT_CUSTOMERS, &rows).await?;
+            let rows = Rows::default()
+                .integers("org_id", customers.iter().map(|(org_id, _)| org_id.0))
+                .integers("customer_id", customers.iter().map(|(_, customer_id)| customer_id.0));
+            statement::execute(&self.0, INSERT_CUSTOMERS, rows).await?;
         }
         Ok(())
     }
@@ -183,7 +198,13 @@ impl Transaction {
     /// # Errors
     /// Of the database.
     pub async fn bump_catalogue_versions(&self, org_ids: &BTreeSet<OrgId>) -> Result<(), StorageError> {
-        let ids: Vec<_> = org_ids.iter().map(|id| id.0).collect();
-        statement::execute(&self.0, BUMP_CATALOGUE_VERSIONS, &ids).await.map(drop)
+        let ids = Rows::default().integers("org_id", org_ids.iter().map(|id| id.0));
+        statement::execute(&self.0, BUMP_CATALOGUE_VERSIONS, ids).await
     }
+}
+
+fn promotion_rows(promotions: impl Iterator<Item = (OrgId, ObjectId)> + Clone) -> Rows {
+    Rows::default()
+        .integers("org_id", promotions.clone().map(|(org_id, _)| org_id.0))
+        .texts("promotion_id", promotions.map(|(_, id)| id.to_string()))
 }

@@ -3,27 +3,45 @@
 //! Called by `app`. Batches in, batches out: what a batch of requests needs is read and written in a constant number of
 //! statements. Knows the types of the rules, but neither proto nor HTTP and gRPC.
 
+mod catalogue;
+mod citus;
 pub mod clients;
 mod entity;
 pub mod error;
 pub mod import;
 mod migration;
 mod statement;
+pub mod verify;
 pub mod wallet;
 
 use std::time::Duration;
 
+use sea_orm::sqlx::Executor;
 use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, SqliteTransactionMode,
-    Statement, TransactionOptions, TransactionTrait,
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend,
+    SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
 };
 use sea_orm_migration::MigratorTrait;
 
 pub use error::StorageError;
 
-/// Connections kept to SQLite: one writes at a time, the others read beside it.
-const MAX_CONNECTIONS: u32 = 4;
+/// How long a connection may have been idle before it is tried: shorter than anything that drops idle ones.
+const TRIED_AFTER_IDLE: Duration = Duration::from_secs(5);
+/// Names the lock under which one process at a time migrates a PostgreSQL database: "cartprom" in ASCII.
+const MIGRATION_LOCK: i64 = 0x6361_7274_7072_6f6d;
+
+/// How the database is used.
+#[derive(Debug, Clone, Copy)]
+pub struct StoreOptions {
+    /// Connections that are kept, at most.
+    pub max_connections: u32,
+    /// How long to wait for a connection, and on SQLite for others to finish writing.
+    pub timeout: Duration,
+    /// How long one statement may take, and one wait for a lock (PostgreSQL). `None`: as long as it likes, for
+    /// maintenance.
+    pub statement_timeout: Option<Duration>,
+}
 
 /// The database.
 #[derive(Debug, Clone)]
@@ -32,33 +50,52 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the database at `url`, making the file of an SQLite database that is not there. `timeout` is how long a
-    /// statement waits for a connection, and for others to finish writing.
+    /// Opens the database at `url`, making the file of an SQLite database that is not there.
     ///
     /// # Errors
     /// When it cannot be opened.
-    pub async fn open(url: &str, timeout: Duration) -> Result<Self, StorageError> {
-        let mut options = ConnectOptions::new(url);
-        options.max_connections(MAX_CONNECTIONS).acquire_timeout(timeout).sqlx_logging(false).map_sqlx_sqlite_opts(
-            move |options| {
-                options
+    pub async fn open(url: &str, options: StoreOptions) -> Result<Self, StorageError> {
+        let timeout = options.timeout;
+        let mut connect = ConnectOptions::new(url);
+        connect
+            .max_connections(options.max_connections)
+            .acquire_timeout(timeout)
+            .test_before_acquire_if_idle_for(TRIED_AFTER_IDLE)
+            .set_application_name("cart-promotions")
+            .sqlx_logging(false)
+            .map_sqlx_sqlite_opts(move |sqlite| {
+                sqlite
                     .create_if_missing(true)
                     .journal_mode(SqliteJournalMode::Wal)
                     // A commit is on the disk before it is answered; anything less may lose it with the power.
                     .synchronous(SqliteSynchronous::Full)
                     .foreign_keys(true)
                     .busy_timeout(timeout)
-            },
-        );
-        Ok(Self { database: Database::connect(options).await? })
+            });
+        if let Some(statement_timeout) = options.statement_timeout {
+            let settings = settings_for_calls(statement_timeout);
+            connect.map_sqlx_postgres_pool_opts(move |pool| {
+                let settings = settings.clone();
+                pool.after_connect(move |connection, _| {
+                    let settings = sea_orm::sqlx::AssertSqlSafe(settings.clone());
+                    Box::pin(async move { connection.execute(settings).await.map(drop) })
+                })
+            });
+        }
+        Ok(Self { database: Database::connect(connect).await? })
     }
 
-    /// Brings the schema up to date.
+    /// Brings the schema up to date. Several processes may do so at once.
     ///
     /// # Errors
     /// When a migration fails. Then none of them is applied.
     pub async fn migrate(&self) -> Result<(), StorageError> {
         let transaction = self.begin().await?;
+        if transaction.backend() == DbBackend::Postgres {
+            // Whoever comes second waits here, for as long as the first one takes, and finds nothing left to do.
+            let wait = format!("SET LOCAL statement_timeout = 0; SELECT pg_advisory_xact_lock({MIGRATION_LOCK})");
+            transaction.0.execute_unprepared(&wait).await?;
+        }
         migration::Migrator::up(&transaction.0, None).await?;
         transaction.commit().await
     }
@@ -69,12 +106,13 @@ impl Store {
     /// When it does not.
     pub async fn ping(&self) -> Result<(), StorageError> {
         // One row of each table that a call needs, all in one statement.
-        let sql = "SELECT (SELECT count(*) FROM (SELECT 1 FROM orgs LIMIT 1))
-                        + (SELECT count(*) FROM (SELECT 1 FROM promotions LIMIT 1))
-                        + (SELECT count(*) FROM (SELECT 1 FROM customers LIMIT 1))
-                        + (SELECT count(*) FROM (SELECT 1 FROM audiences LIMIT 1))
-                        + (SELECT count(*) FROM (SELECT 1 FROM api_clients LIMIT 1))
-                        + (SELECT count(*) FROM (SELECT 1 FROM earned_promotions LIMIT 1))";
+        let sql = "SELECT (SELECT count(*) FROM (SELECT 1 FROM orgs LIMIT 1) AS a)
+                        + (SELECT count(*) FROM (SELECT 1 FROM promotions LIMIT 1) AS a)
+                        + (SELECT count(*) FROM (SELECT 1 FROM customers LIMIT 1) AS a)
+                        + (SELECT count(*) FROM (SELECT 1 FROM audiences LIMIT 1) AS a)
+                        + (SELECT count(*) FROM (SELECT 1 FROM api_clients LIMIT 1) AS a)
+                        + (SELECT count(*) FROM (SELECT 1 FROM cap_usage LIMIT 1) AS a)
+                        + (SELECT count(*) FROM (SELECT 1 FROM earned_promotions LIMIT 1) AS a)";
         self.database.query_one_raw(Statement::from_string(self.database.get_database_backend(), sql)).await?;
         Ok(())
     }
@@ -104,7 +142,25 @@ impl Store {
 #[derive(Debug)]
 pub struct Transaction(DatabaseTransaction);
 
+/// What a connection to PostgreSQL that serves calls is told first.
+///
+/// Every statement of a call looks rows up by their whole key, and its text is constant: one plan, made once, that uses
+/// the indexes, whatever the tables held when it was made. Left to itself PostgreSQL plans anew, or keeps a plan that
+/// read the whole of a table while that was small.
+fn settings_for_calls(statement_timeout: Duration) -> String {
+    let timeout_ms = statement_timeout.as_millis();
+    format!(
+        "SET statement_timeout = {timeout_ms}; SET lock_timeout = {timeout_ms}; \
+         SET idle_in_transaction_session_timeout = {timeout_ms}; SET plan_cache_mode = force_generic_plan; \
+         SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off"
+    )
+}
+
 impl Transaction {
+    fn backend(&self) -> DbBackend {
+        self.0.get_database_backend()
+    }
+
     /// Makes what was written durable.
     ///
     /// # Errors

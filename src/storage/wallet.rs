@@ -1,53 +1,75 @@
 //! What a batch of earnings reads and writes.
+//!
+//! Nothing that is read here is locked. That what was read still holds is settled by the writes: a row that somebody
+//! else wrote in the meantime meets the unique earning key, a count that somebody else raised meets the check of the
+//! cap. Then the transaction is undone with [`StorageError::Conflict`], and its batch is read and decided again.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use sea_orm::{ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, QueryFilter, QueryResult, Statement, Value};
+use sea_orm::{ConnectionTrait, DbBackend, QueryResult, Statement, Value};
 
-use super::entity::{org, promotion};
+use super::statement::Rows;
 use super::{StorageError, Transaction, statement};
 use crate::earning::{
-    Catalogue, CustomerId, EarnExpiry, EarnedFromType, EarningKey, Facts, Grant, Holder, Instance, ObjectId, Org,
-    OrgId, Promotion, PromotionType, RecordedEarning,
+    CustomerId, EarnedFromType, EarningKey, Facts, Grant, Holder, Instance, ObjectId, OrgId, RecordedEarning,
 };
 
-// The wanted rows come first (CROSS JOIN), each with one search in an index. The index is named where SQLite would take
-// the primary key instead, and walk through all that a customer holds.
-
-const CATALOGUE_VERSIONS: &str = "
-    SELECT orgs.id, orgs.catalogue_version
-    FROM json_each(?1) AS wanted CROSS JOIN orgs ON orgs.id = wanted.value";
+// The wanted rows come first (SQLite keeps to the order of a CROSS JOIN), each with one search in an index.
 
 const CUSTOMERS: &str = "
-    SELECT wanted.key
-    FROM json_each(?1) AS wanted
-    CROSS JOIN customers AS c ON c.org_id = wanted.value ->> 0 AND c.customer_id = wanted.value ->> 1";
+    SELECT wanted.place
+    FROM wanted CROSS JOIN customers AS c
+    WHERE c.org_id = wanted.org_id AND c.customer_id = wanted.customer_id";
 
 const AUDIENCES: &str = "
-    SELECT wanted.key
-    FROM json_each(?1) AS wanted
-    CROSS JOIN audiences AS a
-      ON a.org_id = wanted.value ->> 0 AND a.customer_id = wanted.value ->> 1 AND a.promotion_id = wanted.value ->> 2";
+    SELECT wanted.place
+    FROM wanted CROSS JOIN audiences AS a
+    WHERE a.org_id = wanted.org_id AND a.customer_id = wanted.customer_id AND a.promotion_id = wanted.promotion_id";
 
-const USED: &str = "
-    SELECT wanted.key, count(*)
-    FROM json_each(?1) AS wanted
-    CROSS JOIN earned_promotions AS e INDEXED BY earned_promotions_earning_key
-      ON e.org_id = wanted.value ->> 0 AND e.customer_id = wanted.value ->> 1 AND e.promotion_id = wanted.value ->> 2
-    GROUP BY wanted.key";
+const USAGE: &str = "
+    SELECT wanted.place, u.used, u.counted_at_ms
+    FROM wanted CROSS JOIN cap_usage AS u
+    WHERE u.org_id = wanted.org_id AND u.customer_id = wanted.customer_id AND u.promotion_id = wanted.promotion_id";
+
+/// Locks the rows, making those that are not there: until the transaction ends nobody else can add to them.
+const LOCK_USAGE: &str = "
+    INSERT INTO cap_usage (org_id, customer_id, promotion_id, used, cap, counted_at_ms)
+    SELECT org_id, customer_id, promotion_id, 0, 0, 0 FROM wanted WHERE true
+    ON CONFLICT (org_id, customer_id, promotion_id) DO UPDATE SET cap = cap_usage.cap";
+
+const COUNT: &str = "
+    SELECT wanted.place, count(*)
+    FROM wanted CROSS JOIN earned_promotions AS e
+    WHERE e.org_id = wanted.org_id AND e.customer_id = wanted.customer_id AND e.promotion_id = wanted.promotion_id
+    GROUP BY wanted.place";
+
+const SET_USAGE: &str = "
+    INSERT INTO cap_usage (org_id, customer_id, promotion_id, used, cap, counted_at_ms)
+    SELECT org_id, customer_id, promotion_id, used, used, counted_at_ms FROM wanted WHERE true
+    ON CONFLICT (org_id, customer_id, promotion_id)
+    DO UPDATE SET used = excluded.used, cap = excluded.cap, counted_at_ms = excluded.counted_at_ms";
+
+/// The check `cap_usage_used_within_cap` refuses what would pass the cap.
+const ADD_USAGE: &str = "
+    INSERT INTO cap_usage (org_id, customer_id, promotion_id, used, cap, counted_at_ms)
+    SELECT org_id, customer_id, promotion_id, granted, cap, counted_at_ms FROM wanted WHERE true
+    ON CONFLICT (org_id, customer_id, promotion_id)
+    DO UPDATE SET used = cap_usage.used + excluded.used, cap = excluded.cap";
 
 const EARNINGS: &str = "
-    SELECT wanted.key, e.ordinal, e.earn_id, e.valid_till_ms, e.earned_from_type, e.event_time_ms, e.event_payload
-    FROM json_each(?1) AS wanted
-    CROSS JOIN earned_promotions AS e INDEXED BY earned_promotions_earning_key
-      ON e.org_id = wanted.value ->> 0 AND e.customer_id = wanted.value ->> 1 AND e.promotion_id = wanted.value ->> 2
-     AND e.event_id = wanted.value ->> 3 AND e.earned_from_id = wanted.value ->> 4";
+    SELECT wanted.place, e.ordinal, e.earn_id, e.valid_till_ms, e.earned_from_type, e.event_time_ms, e.event_payload
+    FROM wanted CROSS JOIN earned_promotions AS e
+    WHERE e.org_id = wanted.org_id AND e.customer_id = wanted.customer_id AND e.promotion_id = wanted.promotion_id
+      AND e.event_id = wanted.event_id AND e.earned_from_id = wanted.earned_from_id";
 
-const INSERT: &str = "INSERT INTO earned_promotions (org_id, customer_id, earn_id, promotion_id, event_id, \
-     earned_from_id, ordinal, earned_from_type, event_time_ms, valid_till_ms, granted_at_ms, event_payload) VALUES ";
-const INSERT_ROW: &str = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
-/// Most rows of one `INSERT`: SQLite takes 32,766 values in a statement.
+const COLUMNS: &str = "org_id, customer_id, earn_id, promotion_id, event_id, earned_from_id, ordinal, \
+     earned_from_type, event_time_ms, valid_till_ms, granted_at_ms";
+/// Most rows of one `INSERT` on SQLite, which takes 32,766 values in a statement.
 const MAX_INSERT_ROWS: usize = 1_024;
+
+/// How long after a promotion was given a cap a process may still grant without counting, because it has not heard of
+/// it: a second, and the time of a transaction; with room for clocks that differ. Milliseconds.
+pub const UNCOUNTED_FOR_MS: i64 = 60_000;
 
 /// What a batch needs to know, without repeats. The order is the global one, in which a batch takes its locks.
 #[derive(Debug, Default)]
@@ -56,71 +78,105 @@ pub struct Wanted {
     pub customers: BTreeSet<(OrgId, CustomerId)>,
     /// Earnings that may be recorded.
     pub earnings: BTreeSet<EarningKey>,
-    /// Customers and the capped promotions they want.
-    pub capped: BTreeSet<Holder>,
+    /// Customers and the capped promotions they want, and when the promotion was given its cap, if not from its
+    /// beginning (milliseconds since 1970-01-01T00:00:00Z).
+    pub capped: BTreeMap<Holder, Option<i64>>,
     /// Customers and the promotions they want that are limited to an audience.
     pub limited: BTreeSet<Holder>,
 }
 
+/// What a batch writes.
+#[derive(Debug, Default)]
+pub struct Grants {
+    /// New instances.
+    pub grants: Vec<Grant>,
+    /// How many of a capped promotion each customer is granted, and the cap.
+    pub under_cap: BTreeMap<Holder, (u32, u32)>,
+}
+
 impl Transaction {
-    /// The current catalogue version of each of `org_ids` that exists.
+    /// What is recorded of `wanted`, at `now_ms` (milliseconds since 1970-01-01T00:00:00Z).
+    ///
+    /// Counts are read before earnings: a count that another process raised in between belongs to an earning that is
+    /// then seen, and never makes a repeat look like one too many.
     ///
     /// # Errors
     /// Of the database.
-    pub async fn catalogue_versions(&self, org_ids: &BTreeSet<OrgId>) -> Result<BTreeMap<OrgId, i64>, StorageError> {
-        let ids: Vec<_> = org_ids.iter().map(|id| id.0).collect();
-        let rows = statement::query(&self.0, CATALOGUE_VERSIONS, &ids).await?;
-        rows.iter().map(|row| Ok((OrgId(row.try_get_by_index(0)?), row.try_get_by_index(1)?))).collect()
-    }
-
-    /// The organization and all its promotions; `None` when there is no such organization.
-    ///
-    /// # Errors
-    /// Of the database.
-    pub async fn catalogue(&self, org_id: OrgId) -> Result<Option<Catalogue>, StorageError> {
-        load_catalogue(&self.0, org_id).await
-    }
-
-    /// What is recorded of `wanted`.
-    ///
-    /// # Errors
-    /// Of the database.
-    pub async fn facts(&self, wanted: &Wanted) -> Result<Facts, StorageError> {
+    pub async fn facts(&self, wanted: &Wanted, now_ms: i64) -> Result<Facts, StorageError> {
         let mut facts = Facts::default();
         if !wanted.customers.is_empty() {
             let keys: Vec<_> = wanted.customers.iter().copied().collect();
-            let rows: Vec<_> = keys.iter().map(|(org_id, customer_id)| (org_id.0, customer_id.0)).collect();
-            for row in statement::query(&self.0, CUSTOMERS, &rows).await? {
+            let rows = Rows::default()
+                .integers("org_id", keys.iter().map(|key| key.0.0))
+                .integers("customer_id", keys.iter().map(|key| key.1.0));
+            for row in statement::query(&self.0, CUSTOMERS, rows).await? {
                 facts.customers.insert(*of_row(&keys, &row)?);
             }
         }
         if !wanted.limited.is_empty() {
-            let (keys, rows) = holders(&wanted.limited);
-            for row in statement::query(&self.0, AUDIENCES, &rows).await? {
+            let keys: Vec<_> = wanted.limited.iter().copied().collect();
+            for row in statement::query(&self.0, AUDIENCES, holders(&keys)).await? {
                 facts.audiences.insert(*of_row(&keys, &row)?);
             }
         }
         if !wanted.capped.is_empty() {
-            let (keys, rows) = holders(&wanted.capped);
-            for row in statement::query(&self.0, USED, &rows).await? {
-                let used: i64 = row.try_get_by_index(1)?;
-                facts.used.insert(*of_row(&keys, &row)?, u32::try_from(used).unwrap_or(u32::MAX));
-            }
+            facts.used = self.usage(&wanted.capped, now_ms).await?;
         }
         self.load_earnings(&wanted.earnings, &mut facts).await?;
         Ok(facts)
     }
 
+    /// How many of each capped promotion its customer holds; absent: none.
+    async fn usage(
+        &self,
+        capped: &BTreeMap<Holder, Option<i64>>,
+        now_ms: i64,
+    ) -> Result<HashMap<Holder, u32>, StorageError> {
+        let keys: Vec<_> = capped.keys().copied().collect();
+        let mut used = HashMap::new();
+        let mut counted_at = HashMap::new();
+        for row in statement::query(&self.0, USAGE, holders(&keys)).await? {
+            let key = *of_row(&keys, &row)?;
+            used.insert(key, count(row.try_get_by_index(1)?));
+            counted_at.insert(key, row.try_get_by_index::<i64>(2)?);
+        }
+        let uncounted: Vec<_> = capped
+            .iter()
+            .filter_map(|(key, since_ms)| Some((*key, (*since_ms)?)))
+            .filter(|(key, since_ms)| counted_at.get(key).is_none_or(|at| *at < since_ms + UNCOUNTED_FOR_MS))
+            .map(|(key, _)| key)
+            .collect();
+        if !uncounted.is_empty() {
+            used.extend(self.count_anew(&uncounted, now_ms).await?);
+        }
+        Ok(used)
+    }
+
+    /// Counts what these customers hold of promotions that were capped later than they were first earned.
+    async fn count_anew(&self, keys: &[Holder], now_ms: i64) -> Result<BTreeMap<Holder, u32>, StorageError> {
+        statement::execute(&self.0, LOCK_USAGE, holders(keys)).await?;
+        // A statement of its own, so that it sees what was committed before the locks were had.
+        let mut used: BTreeMap<_, _> = keys.iter().map(|key| (*key, 0)).collect();
+        for row in statement::query(&self.0, COUNT, holders(keys)).await? {
+            used.insert(*of_row(keys, &row)?, count(row.try_get_by_index(1)?));
+        }
+        let rows = holders(keys)
+            .integers("used", used.values().map(|used| i64::from(*used)))
+            .integers("counted_at_ms", keys.iter().map(|_| now_ms));
+        statement::execute(&self.0, SET_USAGE, rows).await?;
+        Ok(used)
+    }
+
     async fn load_earnings(&self, wanted: &BTreeSet<EarningKey>, facts: &mut Facts) -> Result<(), StorageError> {
         let keys: Vec<_> = wanted.iter().collect();
-        let rows: Vec<_> = keys
-            .iter()
-            .map(|key| {
-                (key.org_id.0, key.customer_id.0, key.promotion_id.to_string(), &*key.event_id, &*key.earned_from_id)
-            })
-            .collect();
+        let rows = Rows::default()
+            .integers("org_id", keys.iter().map(|key| key.org_id.0))
+            .integers("customer_id", keys.iter().map(|key| key.customer_id.0))
+            .texts("promotion_id", keys.iter().map(|key| key.promotion_id.to_string()))
+            .texts("event_id", keys.iter().map(|key| key.event_id.as_ref().to_owned()))
+            .texts("earned_from_id", keys.iter().map(|key| key.earned_from_id.as_ref().to_owned()));
         let mut found: BTreeMap<(i64, i64), QueryResult> = BTreeMap::new();
-        for row in statement::query(&self.0, EARNINGS, &rows).await? {
+        for row in statement::query(&self.0, EARNINGS, rows).await? {
             found.insert((row.try_get_by_index(0)?, row.try_get_by_index(1)?), row);
         }
         // By key and ordinal now: the first instance of an earning comes first, and has its payload.
@@ -150,28 +206,69 @@ impl Transaction {
 
     /// Writes what was granted at `now_ms` (milliseconds since 1970-01-01T00:00:00Z).
     ///
-    /// Values are bound one by one: taking them out of a list in JSON costs SQLite more than the insertion itself. The
-    /// rows go in powers of two, so that there are few statements, and few to prepare.
+    /// Every process writes the counts first and the instances then, each in the order of their keys: two batches that
+    /// write about the same customers wait for one another, and never in a circle.
     ///
     /// # Errors
-    /// Of the database; then nothing of the transaction may be used any more.
-    pub async fn insert_grants(&self, grants: &[Grant], now_ms: i64) -> Result<(), StorageError> {
+    /// Of the database; then nothing of the transaction may be used any more. [`StorageError::Conflict`] when what it
+    /// was decided from is no longer so.
+    pub async fn save(&self, grants: &Grants, now_ms: i64) -> Result<(), StorageError> {
+        if !grants.under_cap.is_empty() {
+            let keys: Vec<_> = grants.under_cap.keys().copied().collect();
+            let rows = holders(&keys)
+                .integers("granted", grants.under_cap.values().map(|(granted, _)| i64::from(*granted)))
+                .integers("cap", grants.under_cap.values().map(|(_, cap)| i64::from(*cap)))
+                .integers("counted_at_ms", keys.iter().map(|_| now_ms));
+            statement::execute(&self.0, ADD_USAGE, rows).await?;
+        }
+        let mut sorted: Vec<_> = grants.grants.iter().collect();
+        sorted.sort_by(|one, other| (&one.key, one.first_ordinal).cmp(&(&other.key, other.first_ordinal)));
         let mut rows = Vec::new();
-        for grant in grants {
+        for grant in sorted {
             rows.extend((grant.first_ordinal..).zip(&grant.instances).map(|(ordinal, each)| (grant, ordinal, each)));
         }
-        let mut rows = rows.as_slice();
+        match self.backend() {
+            DbBackend::Postgres => self.insert_list(&rows, now_ms).await,
+            _ => self.insert_values(&rows, now_ms).await,
+        }
+    }
+
+    async fn insert_list(&self, rows: &[(&Grant, u32, &Instance)], now_ms: i64) -> Result<(), StorageError> {
+        let of = |text: fn(&Grant) -> &str| rows.iter().map(move |(grant, ..)| text(grant).to_owned());
+        let list = Rows::default()
+            .integers("org_id", rows.iter().map(|(grant, ..)| grant.key.org_id.0))
+            .integers("customer_id", rows.iter().map(|(grant, ..)| grant.key.customer_id.0))
+            .texts("earn_id", rows.iter().map(|(.., instance)| instance.earn_id.to_string()))
+            .texts("promotion_id", rows.iter().map(|(grant, ..)| grant.key.promotion_id.to_string()))
+            .texts("event_id", of(|grant| &grant.key.event_id))
+            .texts("earned_from_id", of(|grant| &grant.key.earned_from_id))
+            .integers("ordinal", rows.iter().map(|(_, ordinal, _)| i64::from(*ordinal)))
+            .texts("earned_from_type", of(|grant| grant.earned_from_type.name()))
+            .integers("event_time_ms", rows.iter().map(|(grant, ..)| grant.event_time_ms))
+            .integers("valid_till_ms", rows.iter().map(|(.., instance)| instance.valid_till_ms))
+            .integers("granted_at_ms", rows.iter().map(|_| now_ms))
+            // A list has no absent texts; no payload is empty.
+            .texts("payload", rows.iter().map(|(grant, ordinal, _)| payload(grant, *ordinal).unwrap_or_default()));
+        let sql = format!(
+            "INSERT INTO earned_promotions ({COLUMNS}, event_payload) SELECT {COLUMNS}, NULLIF(payload, '') FROM wanted"
+        );
+        statement::execute(&self.0, &sql, list).await
+    }
+
+    /// Value by value: taking them out of a list in JSON costs SQLite more than the insertion itself. The rows go in
+    /// powers of two, so that there are few statements, and few to prepare.
+    async fn insert_values(&self, mut rows: &[(&Grant, u32, &Instance)], now_ms: i64) -> Result<(), StorageError> {
         while !rows.is_empty() {
             let (now, later) = rows.split_at(MAX_INSERT_ROWS.min(1 << rows.len().ilog2()));
             rows = later;
-            self.0.execute_raw(insert(self.0.get_database_backend(), now, now_ms)).await?;
+            self.0.execute_raw(insert_values(self.backend(), now, now_ms)).await?;
         }
         Ok(())
     }
 }
 
 /// The insertion of these rows: each an instance of a grant, and its ordinal.
-fn insert(backend: DbBackend, rows: &[(&Grant, u32, &Instance)], now_ms: i64) -> Statement {
+fn insert_values(backend: DbBackend, rows: &[(&Grant, u32, &Instance)], now_ms: i64) -> Statement {
     let values = rows.iter().flat_map(|(grant, ordinal, instance)| -> [Value; 12] {
         [
             grant.key.org_id.0.into(),
@@ -185,24 +282,31 @@ fn insert(backend: DbBackend, rows: &[(&Grant, u32, &Instance)], now_ms: i64) ->
             grant.event_time_ms.into(),
             instance.valid_till_ms.into(),
             now_ms.into(),
-            grant.event_payload.as_deref().filter(|_| *ordinal == 1).map(str::to_owned).into(),
+            payload(grant, *ordinal).into(),
         ]
     });
-    let sql = format!("{INSERT}{}", vec![INSERT_ROW; rows.len()].join(", "));
+    let places = vec!["(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"; rows.len()].join(", ");
+    let sql = format!("INSERT INTO earned_promotions ({COLUMNS}, event_payload) VALUES {places}");
     Statement::from_sql_and_values(backend, sql, values)
 }
 
-/// The holders as keys and as rows of a statement.
-fn holders(wanted: &BTreeSet<Holder>) -> (Vec<Holder>, Vec<(i64, i64, String)>) {
-    let keys: Vec<_> = wanted.iter().copied().collect();
-    let rows = keys.iter().map(|key| (key.org_id.0, key.customer_id.0, key.promotion_id.to_string())).collect();
-    (keys, rows)
+/// The payload of an earning is kept on its first instance.
+fn payload(grant: &Grant, ordinal: u32) -> Option<String> {
+    grant.event_payload.as_deref().filter(|_| ordinal == 1).map(str::to_owned)
+}
+
+/// The holders as rows of a statement.
+fn holders(keys: &[Holder]) -> Rows {
+    Rows::default()
+        .integers("org_id", keys.iter().map(|key| key.org_id.0))
+        .integers("customer_id", keys.iter().map(|key| key.customer_id.0))
+        .texts("promotion_id", keys.iter().map(|key| key.promotion_id.to_string()))
 }
 
 /// The key that a row answers: its first column is the key's place in the statement's list.
 fn of_row<'a, K>(keys: &'a [K], row: &QueryResult) -> Result<&'a K, StorageError> {
     let place: i64 = row.try_get_by_index(0)?;
-    usize::try_from(place)
+    usize::try_from(place - 1)
         .ok()
         .and_then(|place| keys.get(place))
         .ok_or_else(|| StorageError::Corrupt(format!("place {place} in a list of {}", keys.len())))
@@ -212,55 +316,26 @@ fn object_id(text: &str) -> Result<ObjectId, StorageError> {
     ObjectId::parse(text).ok_or_else(|| StorageError::Corrupt(format!("id {text:?}")))
 }
 
-async fn load_catalogue(database: &impl ConnectionTrait, org_id: OrgId) -> Result<Option<Catalogue>, StorageError> {
-    let Some(row) = org::Entity::find_by_id(org_id.0).one(database).await? else { return Ok(None) };
-    let org = Org {
-        id: org_id,
-        name: row.name,
-        time_zone: row
-            .time_zone
-            .parse()
-            .map_err(|_| StorageError::Corrupt(format!("time zone {:?}", row.time_zone)))?,
-        max_active_promotions: u32::try_from(row.max_active_promotions).unwrap_or(u32::MAX),
-        accept_unknown_customers: row.accept_unknown_customers,
-    };
-    let rows = promotion::Entity::find().filter(promotion::Column::OrgId.eq(org_id.0)).all(database).await?;
-    let promotions = rows.into_iter().map(to_promotion).collect::<Result<_, _>>()?;
-    Ok(Some(Catalogue::new(row.catalogue_version, org, promotions)))
-}
-
-fn to_promotion(row: promotion::Model) -> Result<Promotion, StorageError> {
-    let count = |count: i64| u32::try_from(count).unwrap_or(u32::MAX);
-    Ok(Promotion {
-        id: object_id(&row.id)?,
-        name: row.name,
-        kind: PromotionType::from_name(&row.kind)
-            .ok_or_else(|| StorageError::Corrupt(format!("promotion type {:?}", row.kind)))?,
-        active: row.active,
-        start_ms: row.start_ms,
-        end_ms: row.end_ms,
-        max_earning_per_customer: row.max_earning_per_customer.map(count),
-        earn_expiry: row
-            .earn_expiry_days
-            .map_or(EarnExpiry::WithPromotion, |days| EarnExpiry::DaysFromEarning(count(days))),
-        limited_to_audience: row.earn_limited_to_specific_audience,
-    })
+fn count(count: i64) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::storage::Store;
+    use crate::storage::{Store, StoreOptions};
 
     /// How SQLite goes about a statement.
-    async fn plan(sql: &str) -> String {
+    async fn plan(body: &str, rows: Rows) -> String {
         let directory = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}", directory.path().join("x.db").display());
-        let store = Store::open(&url, std::time::Duration::from_secs(5)).await.unwrap();
+        let timeout = std::time::Duration::from_secs(5);
+        let options = StoreOptions { max_connections: 1, timeout, statement_timeout: None };
+        let store = Store::open(&url, options).await.unwrap();
         store.migrate().await.unwrap();
-        let transaction = store.begin().await.unwrap();
-        let explain: &'static str = format!("EXPLAIN QUERY PLAN {sql}").leak();
-        let rows = statement::query(&transaction.0, explain, &[0]).await.unwrap();
+        let mut statement = rows.statement(DbBackend::Sqlite, body);
+        statement.sql = format!("EXPLAIN QUERY PLAN {}", statement.sql);
+        let rows = store.database.query_all_raw(statement).await.unwrap();
         let lines = rows.iter().map(|row| row.try_get_by_index::<String>(3).unwrap());
         lines.collect::<Vec<_>>().join("\n")
     }
@@ -269,10 +344,10 @@ mod tests {
     async fn what_a_batch_reads_is_searched_by_its_whole_key_and_never_scanned() {
         let key = "org_id=? AND customer_id=? AND promotion_id=?";
         for (sql, search) in [
-            (CATALOGUE_VERSIONS, "SEARCH orgs USING PRIMARY KEY (id=?)".to_owned()),
             (CUSTOMERS, "SEARCH c USING PRIMARY KEY (org_id=? AND customer_id=?)".to_owned()),
             (AUDIENCES, format!("SEARCH a USING PRIMARY KEY ({key})")),
-            (USED, format!("SEARCH e USING COVERING INDEX earned_promotions_earning_key ({key})")),
+            (USAGE, format!("SEARCH u USING PRIMARY KEY ({key})")),
+            (COUNT, format!("SEARCH e USING COVERING INDEX earned_promotions_earning_key ({key})")),
             (
                 EARNINGS,
                 format!(
@@ -280,7 +355,8 @@ mod tests {
                 ),
             ),
         ] {
-            let plan = plan(sql).await;
+            let rows = holders(&[]).texts("event_id", []).texts("earned_from_id", []);
+            let plan = plan(sql, rows).await;
             assert!(plan.contains(&search), "{sql}\n{plan}");
             assert_eq!(plan.matches("SCAN").count(), 1, "the list alone is scanned: {plan}");
         }

@@ -122,7 +122,9 @@ fn read_promotion(at: &str, promotion: proto::Promotion, violations: &mut Violat
         end_ms: end_ms.unwrap_or_default(),
         max_earning_per_customer: cap.map(|cap| at_least_one(field("maxEarningPerCustomer"), cap, violations)),
         earn_expiry: read_earn_expiry(&field("earnExpiry"), promotion.earn_expiry, violations),
+        capped_since_ms: None,
         limited_to_audience: promotion.earn_limited_to_specific_audience,
+        rules_changed_at_ms: None,
     };
     let audience = promotion.audience.into_iter().map(CustomerId).collect();
     ImportedPromotion { org_id: OrgId(promotion.org_id), promotion: promotion_, audience }

@@ -4,6 +4,7 @@
 
 pub mod api_client;
 pub mod audience;
+pub mod cap_usage;
 pub mod customer;
 pub mod earned_promotion;
 pub mod org;

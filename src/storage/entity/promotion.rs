@@ -20,9 +20,13 @@ pub struct Model {
     pub end_ms: i64,
     /// Null: no cap.
     pub max_earning_per_customer: Option<i64>,
+    /// When it was given a cap that it had not from its beginning. Null: it never was.
+    pub capped_since_ms: Option<i64>,
     /// N of "until the Nth day after the event's day". Null: valid until `end_ms`.
     pub earn_expiry_days: Option<i64>,
     pub earn_limited_to_specific_audience: bool,
+    /// When its type, end, cap or expiry, or its organization's zone, last changed. Null: they are those of its beginning.
+    pub rules_changed_at_ms: Option<i64>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

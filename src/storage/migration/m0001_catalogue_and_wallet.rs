@@ -4,12 +4,14 @@
 //! earning's instances and of earn ids. Every table about a customer has the organization and the customer in its
 //! primary key and in each unique constraint, so that the wallet can be distributed by customer.
 //!
-//! The wallet has no foreign keys: a key check per granted row costs as much as the row, and rows of the catalogue are
-//! never deleted.
+//! The wallet's primary key begins with the earn id, which grows with time: new rows go to its end, and only the earning
+//! key is written all over. The wallet has no foreign keys: a key check per granted row costs as much as the row, and
+//! rows of the catalogue are never deleted.
 
+use sea_orm::DbBackend;
 use sea_orm_migration::prelude::*;
 
-use crate::storage::entity::{api_client, audience, customer, earned_promotion, org, promotion};
+use crate::storage::entity::{api_client, audience, cap_usage, customer, earned_promotion, org, promotion};
 
 #[derive(DeriveMigrationName)]
 pub struct Migration;
@@ -17,19 +19,21 @@ pub struct Migration;
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        let without_rowid = match manager.get_database_backend() {
-            // The primary key is the table: one tree less to write for every row.
-            sea_orm::DbBackend::Sqlite => "WITHOUT ROWID",
-            _ => "",
-        };
-        for mut table in [orgs(), promotions(), audiences(), customers(), api_clients(), earned_promotions()] {
-            manager.create_table(table.extra(without_rowid).to_owned()).await?;
+        let backend = manager.get_database_backend();
+        let tables = [orgs, promotions, audiences, customers, api_clients, earned_promotions, cap_usage];
+        for mut table in tables.map(|table| table(backend)) {
+            if backend == DbBackend::Sqlite {
+                // The primary key is the table: one tree less to write for every row.
+                table.extra("WITHOUT ROWID");
+            }
+            manager.create_table(table).await?;
         }
         manager.create_index(active_promotion_name()).await?;
         manager.create_index(earning_key()).await
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        manager.drop_table(Table::drop().table(cap_usage::Entity).to_owned()).await?;
         manager.drop_table(Table::drop().table(earned_promotion::Entity).to_owned()).await?;
         manager.drop_table(Table::drop().table(api_client::Entity).to_owned()).await?;
         manager.drop_table(Table::drop().table(customer::Entity).to_owned()).await?;
@@ -43,21 +47,30 @@ fn integer(column: impl IntoIden) -> ColumnDef {
     ColumnDef::new(column).big_integer().not_null().take()
 }
 
-fn text(column: impl IntoIden) -> ColumnDef {
-    ColumnDef::new(column).text().not_null().take()
+/// Compared byte by byte, as SQLite does: nothing here is sorted for people, and a language's order is slow.
+fn nullable_text(backend: DbBackend, column: impl IntoIden) -> ColumnDef {
+    let mut column = ColumnDef::new(column).text().take();
+    if backend == DbBackend::Postgres {
+        column.extra(r#"COLLATE "C""#);
+    }
+    column
+}
+
+fn text(backend: DbBackend, column: impl IntoIden) -> ColumnDef {
+    nullable_text(backend, column).not_null().take()
 }
 
 fn boolean(column: impl IntoIden) -> ColumnDef {
     ColumnDef::new(column).boolean().not_null().take()
 }
 
-fn orgs() -> TableCreateStatement {
+fn orgs(backend: DbBackend) -> TableCreateStatement {
     use org::Column;
     Table::create()
         .table(org::Entity)
         .col(integer(Column::Id).check(Expr::cust("id > 0")))
-        .col(text(Column::Name))
-        .col(text(Column::TimeZone))
+        .col(text(backend, Column::Name))
+        .col(text(backend, Column::TimeZone))
         .col(integer(Column::MaxActivePromotions).check(Expr::cust("max_active_promotions > 0")))
         .col(boolean(Column::AcceptUnknownCustomers))
         .col(integer(Column::CatalogueVersion))
@@ -65,14 +78,14 @@ fn orgs() -> TableCreateStatement {
         .to_owned()
 }
 
-fn promotions() -> TableCreateStatement {
+fn promotions(backend: DbBackend) -> TableCreateStatement {
     use promotion::Column;
     Table::create()
         .table(promotion::Entity)
         .col(integer(Column::OrgId))
-        .col(text(Column::Id).check(Expr::cust("length(id) = 24")))
-        .col(text(Column::Name))
-        .col(text(Column::Kind).check(Expr::cust("type IN ('POS', 'CODE', 'CUSTOMER', 'EARNING', 'REWARD')")))
+        .col(text(backend, Column::Id).check(Expr::cust("length(id) = 24")))
+        .col(text(backend, Column::Name))
+        .col(text(backend, Column::Kind).check(Expr::cust("type IN ('POS', 'CODE', 'CUSTOMER', 'EARNING', 'REWARD')")))
         .col(boolean(Column::Active))
         .col(integer(Column::StartMs))
         .col(integer(Column::EndMs))
@@ -81,8 +94,10 @@ fn promotions() -> TableCreateStatement {
                 .big_integer()
                 .check(Expr::cust("max_earning_per_customer > 0")),
         )
+        .col(ColumnDef::new(Column::CappedSinceMs).big_integer())
         .col(ColumnDef::new(Column::EarnExpiryDays).big_integer().check(Expr::cust("earn_expiry_days > 0")))
         .col(boolean(Column::EarnLimitedToSpecificAudience))
+        .col(ColumnDef::new(Column::RulesChangedAtMs).big_integer())
         .check(Expr::cust("start_ms <= end_ms"))
         .primary_key(Index::create().name("promotions_pkey").col(Column::OrgId).col(Column::Id))
         .foreign_key(
@@ -106,13 +121,13 @@ fn active_promotion_name() -> IndexCreateStatement {
         .to_owned()
 }
 
-fn audiences() -> TableCreateStatement {
+fn audiences(backend: DbBackend) -> TableCreateStatement {
     use audience::Column;
     Table::create()
         .table(audience::Entity)
         .col(integer(Column::OrgId))
         .col(integer(Column::CustomerId).check(Expr::cust("customer_id > 0")))
-        .col(text(Column::PromotionId))
+        .col(text(backend, Column::PromotionId))
         .primary_key(
             Index::create().name("audiences_pkey").col(Column::OrgId).col(Column::CustomerId).col(Column::PromotionId),
         )
@@ -125,7 +140,7 @@ fn audiences() -> TableCreateStatement {
         .to_owned()
 }
 
-fn customers() -> TableCreateStatement {
+fn customers(_backend: DbBackend) -> TableCreateStatement {
     use customer::Column;
     Table::create()
         .table(customer::Entity)
@@ -141,14 +156,14 @@ fn customers() -> TableCreateStatement {
         .to_owned()
 }
 
-fn api_clients() -> TableCreateStatement {
+fn api_clients(backend: DbBackend) -> TableCreateStatement {
     use api_client::Column;
     Table::create()
         .table(api_client::Entity)
-        .col(text(Column::Username).check(Expr::cust("username <> ''")))
-        .col(text(Column::SecretHash))
+        .col(text(backend, Column::Username).check(Expr::cust("username <> ''")))
+        .col(text(backend, Column::SecretHash))
         .col(integer(Column::OrgId))
-        .col(text(Column::Access))
+        .col(text(backend, Column::Access))
         .primary_key(Index::create().name("api_clients_pkey").col(Column::Username))
         .foreign_key(
             ForeignKey::create()
@@ -159,31 +174,50 @@ fn api_clients() -> TableCreateStatement {
         .to_owned()
 }
 
-fn earned_promotions() -> TableCreateStatement {
+fn earned_promotions(backend: DbBackend) -> TableCreateStatement {
     use earned_promotion::Column;
     Table::create()
         .table(earned_promotion::Entity)
         .col(integer(Column::OrgId))
         .col(integer(Column::CustomerId).check(Expr::cust("customer_id > 0")))
-        .col(text(Column::EarnId).check(Expr::cust("length(earn_id) = 24")))
-        .col(text(Column::PromotionId).check(Expr::cust("length(promotion_id) = 24")))
-        .col(text(Column::EventId).check(Expr::cust("event_id <> ''")))
-        .col(text(Column::EarnedFromId).check(Expr::cust("earned_from_id <> ''")))
+        .col(text(backend, Column::EarnId).check(Expr::cust("length(earn_id) = 24")))
+        .col(text(backend, Column::PromotionId).check(Expr::cust("length(promotion_id) = 24")))
+        .col(text(backend, Column::EventId).check(Expr::cust("event_id <> ''")))
+        .col(text(backend, Column::EarnedFromId).check(Expr::cust("earned_from_id <> ''")))
         .col(integer(Column::Ordinal).check(Expr::cust("ordinal > 0")))
         .col(
-            text(Column::EarnedFromType)
+            text(backend, Column::EarnedFromType)
                 .check(Expr::cust("earned_from_type IN ('BULK_ISSUE', 'ACTIVITY', 'MILESTONE', 'REWARD')")),
         )
         .col(integer(Column::EventTimeMs))
         .col(integer(Column::ValidTillMs))
         .col(integer(Column::GrantedAtMs))
-        .col(ColumnDef::new(Column::EventPayload).text().check(Expr::cust("event_payload IS NULL OR ordinal = 1")))
+        .col(nullable_text(backend, Column::EventPayload).check(Expr::cust("event_payload IS NULL OR ordinal = 1")))
         .primary_key(
             Index::create()
                 .name("earned_promotions_pkey")
                 .col(Column::OrgId)
-                .col(Column::CustomerId)
-                .col(Column::EarnId),
+                .col(Column::EarnId)
+                .col(Column::CustomerId),
+        )
+        .to_owned()
+}
+
+/// One row for each customer and capped promotion they earned. Its check is what no race passes: of two writers that
+/// would together pass the cap, the second meets it.
+fn cap_usage(backend: DbBackend) -> TableCreateStatement {
+    use cap_usage::Column;
+    Table::create()
+        .table(cap_usage::Entity)
+        .col(integer(Column::OrgId))
+        .col(integer(Column::CustomerId).check(Expr::cust("customer_id > 0")))
+        .col(text(backend, Column::PromotionId).check(Expr::cust("length(promotion_id) = 24")))
+        .col(integer(Column::Used).check(Expr::cust("used >= 0")))
+        .col(integer(Column::Cap))
+        .col(integer(Column::CountedAtMs))
+        .check(Check::named("cap_usage_used_within_cap", Expr::cust("used <= cap")))
+        .primary_key(
+            Index::create().name("cap_usage_pkey").col(Column::OrgId).col(Column::CustomerId).col(Column::PromotionId),
         )
         .to_owned()
 }

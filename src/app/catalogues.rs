@@ -1,0 +1,108 @@
+//! The catalogues in memory, so that earning reads none from the database.
+//!
+//! A catalogue is used for a second after it was found to be the current version; those in use are compared with the
+//! database more often than that, beside the calls. Polling the version rather than listening for notifications is one
+//! way for every engine, works through any connection pooler, and has no message that a broken connection could lose.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::earning::{Catalogue, OrgId};
+use crate::storage::{StorageError, Store};
+
+/// How long a catalogue is used without asking for its version: a change is obeyed within this time.
+pub const FRESH_FOR: Duration = Duration::from_secs(1);
+
+/// The catalogues of the organizations that earn.
+#[derive(Debug)]
+pub struct Catalogues {
+    store: Store,
+    in_memory: Mutex<HashMap<OrgId, Snapshot>>,
+}
+
+#[derive(Debug)]
+struct Snapshot {
+    catalogue: Arc<Catalogue>,
+    /// When it was known to be current.
+    current_at: Instant,
+    /// Whether it was used since it was last compared.
+    used: bool,
+}
+
+impl Catalogues {
+    pub(super) fn new(store: Store) -> Self {
+        Self { store, in_memory: Mutex::default() }
+    }
+
+    /// The catalogue of each of `org_ids` that exists.
+    ///
+    /// # Errors
+    /// Of the database, where one is not in memory or not known to be current.
+    pub async fn of(&self, org_ids: &BTreeSet<OrgId>) -> Result<HashMap<OrgId, Arc<Catalogue>>, StorageError> {
+        let (mut found, unsure) = self.fresh(org_ids);
+        if !unsure.is_empty() {
+            self.compare(&unsure).await?;
+            found.extend(self.fresh(&unsure).0);
+        }
+        Ok(found)
+    }
+
+    /// The ones that are current, and which may not be.
+    fn fresh(&self, org_ids: &BTreeSet<OrgId>) -> (HashMap<OrgId, Arc<Catalogue>>, BTreeSet<OrgId>) {
+        let mut in_memory = self.in_memory();
+        let (mut found, mut unsure) = (HashMap::new(), BTreeSet::new());
+        for org_id in org_ids {
+            match in_memory.get_mut(org_id).filter(|snapshot| snapshot.current_at.elapsed() < FRESH_FOR) {
+                Some(snapshot) => {
+                    snapshot.used = true;
+                    found.insert(*org_id, Arc::clone(&snapshot.catalogue));
+                }
+                None => drop(unsure.insert(*org_id)),
+            }
+        }
+        (found, unsure)
+    }
+
+    /// Compares those that were used since the last time with the database.
+    ///
+    /// # Errors
+    /// Of the database.
+    pub async fn refresh(&self) -> Result<(), StorageError> {
+        let used: BTreeSet<_> = self
+            .in_memory()
+            .iter_mut()
+            .filter_map(|(org_id, snapshot)| std::mem::take(&mut snapshot.used).then_some(*org_id))
+            .collect();
+        if used.is_empty() { Ok(()) } else { self.compare(&used).await }
+    }
+
+    /// Reads what changed.
+    async fn compare(&self, org_ids: &BTreeSet<OrgId>) -> Result<(), StorageError> {
+        // Before the question: what is changed after it may be missing from the answer.
+        let current_at = Instant::now();
+        let versions = self.store.catalogue_versions(org_ids).await?;
+        for org_id in org_ids {
+            let version = versions.get(org_id).copied();
+            if let Some(snapshot) = self.in_memory().get_mut(org_id)
+                && Some(snapshot.catalogue.version) == version
+            {
+                snapshot.current_at = current_at;
+                continue;
+            }
+            match self.store.catalogue(*org_id).await? {
+                Some(catalogue) => {
+                    let snapshot = Snapshot { catalogue: Arc::new(catalogue), current_at, used: true };
+                    self.in_memory().insert(*org_id, snapshot);
+                }
+                None => drop(self.in_memory().remove(org_id)),
+            }
+        }
+        Ok(())
+    }
+
+    /// What is behind this lock is whole at any time, so a panic elsewhere does not spoil it.
+    fn in_memory(&self) -> MutexGuard<'_, HashMap<OrgId, Snapshot>> {
+        self.in_memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

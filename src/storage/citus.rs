@@ -1,0 +1,36 @@
+//! Distributing the tables over the workers of a Citus cluster.
+
+use sea_orm::{ConnectionTrait, DbBackend, Statement};
+
+use super::{MIGRATION_LOCK, StorageError, Store};
+
+/// What every worker has whole.
+const REFERENCE_TABLES: [&str; 3] = ["orgs", "promotions", "api_clients"];
+/// What is spread by customer, each customer's rows of every table on one worker.
+const CUSTOMER_TABLES: [&str; 4] = ["customers", "audiences", "cap_usage", "earned_promotions"];
+
+impl Store {
+    /// Distributes what is not distributed yet. The schema is up to date.
+    ///
+    /// # Errors
+    /// When the database is no Citus coordinator, or fails. Then nothing is changed.
+    pub async fn distribute(&self) -> Result<(), StorageError> {
+        let transaction = self.begin().await?;
+        if transaction.backend() == DbBackend::Postgres {
+            let lock = format!("SELECT pg_advisory_xact_lock({MIGRATION_LOCK})");
+            transaction.0.execute_unprepared(&lock).await?;
+        }
+        let distributed = "SELECT logicalrel::text FROM pg_dist_partition";
+        let rows = transaction.0.query_all_raw(Statement::from_string(transaction.backend(), distributed)).await?;
+        let done = rows.iter().map(|row| row.try_get_by_index(0)).collect::<Result<Vec<String>, _>>()?;
+        let left = |table: &&str| !done.iter().any(|name| name == table);
+        for table in REFERENCE_TABLES.into_iter().filter(left) {
+            transaction.0.execute_unprepared(&format!("SELECT create_reference_table('{table}')")).await?;
+        }
+        for table in CUSTOMER_TABLES.into_iter().filter(left) {
+            let distribute = format!("SELECT create_distributed_table('{table}', 'customer_id')");
+            transaction.0.execute_unprepared(&distribute).await?;
+        }
+        transaction.commit().await
+    }
+}

@@ -1,0 +1,198 @@
+//! Recounting the wallet: what must never be untrue, asked of the database as a whole.
+//!
+//! Every question is asked in one snapshot, beside the service's writes. A question answers with what breaks it, in
+//! words, at most [`MAX_BREACHES`].
+
+use sea_orm::{
+    AccessMode, ConnectionTrait, DatabaseTransaction, DbBackend, EntityTrait, IsolationLevel, QuerySelect, Statement,
+    TransactionOptions, TransactionTrait,
+};
+
+use super::entity::org;
+use super::wallet::UNCOUNTED_FOR_MS;
+use super::{StorageError, Store};
+use crate::earning::{CustomerId, ObjectId, OrgId};
+
+/// Breaches of one kind that are named; more are not looked for.
+pub const MAX_BREACHES: usize = 100;
+/// Earned promotions that are read at once.
+const PAGE_ROWS: usize = 10_000;
+
+const REPEATED_EARN_IDS: &str = "
+    SELECT 'earn id ' || earn_id || ' is given ' || count(*) || ' times'
+    FROM earned_promotions GROUP BY earn_id HAVING count(*) > 1";
+
+const UNEVEN_EARNINGS: &str = "
+    SELECT 'the earning of organization ' || org_id || ', customer ' || customer_id || ', promotion ' || promotion_id
+        || ', event ' || event_id || ', earned from ' || earned_from_id || ' has ' || count(*) || ' instances, '
+        || count(DISTINCT ordinal) || ' of them different, numbered ' || min(ordinal) || ' to ' || max(ordinal)
+        || ', of types ' || min(earned_from_type) || ' to ' || max(earned_from_type)
+        || ' and event times ' || min(event_time_ms) || ' to ' || max(event_time_ms)
+    FROM earned_promotions
+    GROUP BY org_id, customer_id, promotion_id, event_id, earned_from_id
+    HAVING min(ordinal) <> 1 OR max(ordinal) <> count(*) OR count(DISTINCT ordinal) <> count(*)
+        OR min(earned_from_type) <> max(earned_from_type) OR min(event_time_ms) <> max(event_time_ms)";
+
+/// A customer may hold more than the cap when it was lowered, or set, after the last one was granted.
+const PASSED_CAPS: &str = "
+    SELECT 'customer ' || e.customer_id || ' of organization ' || e.org_id || ' holds ' || count(*) || ' of promotion '
+        || e.promotion_id || ', whose cap is ' || p.max_earning_per_customer
+    FROM earned_promotions AS e JOIN promotions AS p ON p.org_id = e.org_id AND p.id = e.promotion_id
+    WHERE p.max_earning_per_customer IS NOT NULL
+    GROUP BY e.org_id, e.customer_id, e.promotion_id, p.max_earning_per_customer, p.rules_changed_at_ms
+    HAVING count(*) > p.max_earning_per_customer
+       AND (p.rules_changed_at_ms IS NULL OR max(e.granted_at_ms) > p.rules_changed_at_ms + {margin})";
+
+/// What was granted before the promotion had a cap is counted with the next grant.
+const MISCOUNTED: &str = "
+    SELECT 'customer ' || e.customer_id || ' of organization ' || e.org_id || ' holds ' || count(*) || ' of promotion '
+        || e.promotion_id || ', and ' || coalesce(u.used, 0) || ' are counted under its cap'
+    FROM earned_promotions AS e JOIN promotions AS p ON p.org_id = e.org_id AND p.id = e.promotion_id
+    LEFT JOIN cap_usage AS u
+      ON u.org_id = e.org_id AND u.customer_id = e.customer_id AND u.promotion_id = e.promotion_id
+    WHERE p.max_earning_per_customer IS NOT NULL
+    GROUP BY e.org_id, e.customer_id, e.promotion_id, p.capped_since_ms, u.used
+    HAVING count(*) <> coalesce(u.used, 0)
+       AND (p.capped_since_ms IS NULL OR max(e.granted_at_ms) > p.capped_since_ms + {margin})";
+
+const COUNTED_FOR_NOTHING: &str = "
+    SELECT 'customer ' || u.customer_id || ' of organization ' || u.org_id || ' holds none of promotion '
+        || u.promotion_id || ', and ' || u.used || ' are counted under its cap'
+    FROM cap_usage AS u JOIN promotions AS p ON p.org_id = u.org_id AND p.id = u.promotion_id
+    WHERE u.used > 0 AND p.max_earning_per_customer IS NOT NULL AND NOT EXISTS (
+        SELECT 1 FROM earned_promotions AS e
+        WHERE e.org_id = u.org_id AND e.customer_id = u.customer_id AND e.promotion_id = u.promotion_id)";
+
+const PAGE: &str = "
+    SELECT earn_id, customer_id, promotion_id, event_time_ms, valid_till_ms, granted_at_ms
+    FROM earned_promotions
+    WHERE org_id = $1 AND (earn_id, customer_id) > ($2, $3)
+    ORDER BY earn_id, customer_id LIMIT $4";
+
+/// A question that answers with breaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Question {
+    /// Is an earn id given more than once?
+    EarnIds,
+    /// Has an earning instances other than 1 to n, or several types or event times?
+    Earnings,
+    /// Does a customer hold more than the cap under which the last one was granted?
+    Caps,
+    /// Are the counts under caps those of the wallet?
+    Counts,
+}
+
+/// What verification reads of an earned promotion.
+#[derive(Debug, Clone)]
+pub struct EarnedRow {
+    /// Its id.
+    pub earn_id: ObjectId,
+    /// Who holds it.
+    pub customer_id: CustomerId,
+    /// Of which promotion it is.
+    pub promotion_id: ObjectId,
+    /// When its event occurred, milliseconds since 1970-01-01T00:00:00Z.
+    pub event_time_ms: i64,
+    /// Last millisecond at which it is valid, since 1970-01-01T00:00:00Z.
+    pub valid_till_ms: i64,
+    /// When it was granted, milliseconds since 1970-01-01T00:00:00Z.
+    pub granted_at_ms: i64,
+}
+
+/// The database as it is at one moment.
+#[derive(Debug)]
+pub struct Snapshot(DatabaseTransaction);
+
+impl Store {
+    /// The database as it is now.
+    ///
+    /// # Errors
+    /// Of the database.
+    pub async fn snapshot(&self) -> Result<Snapshot, StorageError> {
+        let options = match self.database.get_database_backend() {
+            DbBackend::Postgres => TransactionOptions {
+                isolation_level: Some(IsolationLevel::RepeatableRead),
+                access_mode: Some(AccessMode::ReadOnly),
+                ..Default::default()
+            },
+            // Every transaction of SQLite reads one snapshot.
+            _ => TransactionOptions::default(),
+        };
+        Ok(Snapshot(self.database.begin_with_options(options).await?))
+    }
+}
+
+impl Snapshot {
+    /// What breaks the rule.
+    ///
+    /// # Errors
+    /// Of the database.
+    pub async fn breaches(&self, question: Question) -> Result<Vec<String>, StorageError> {
+        let statements: &[&str] = match question {
+            Question::EarnIds => &[REPEATED_EARN_IDS],
+            Question::Earnings => &[UNEVEN_EARNINGS],
+            Question::Caps => &[PASSED_CAPS],
+            Question::Counts => &[MISCOUNTED, COUNTED_FOR_NOTHING],
+        };
+        let mut breaches = Vec::new();
+        for sql in statements {
+            let sql = sql.replace("{margin}", &UNCOUNTED_FOR_MS.to_string());
+            let sql = format!("{sql} LIMIT {MAX_BREACHES}");
+            for row in self.0.query_all_raw(Statement::from_string(self.0.get_database_backend(), sql)).await? {
+                breaches.push(row.try_get_by_index(0)?);
+            }
+        }
+        Ok(breaches)
+    }
+
+    /// How many earned promotions there are.
+    ///
+    /// # Errors
+    /// Of the database.
+    pub async fn earned(&self) -> Result<u64, StorageError> {
+        let sql = "SELECT count(*) FROM earned_promotions";
+        let row = self.0.query_one_raw(Statement::from_string(self.0.get_database_backend(), sql)).await?;
+        let count: i64 = row.map_or(Ok(0), |row| row.try_get_by_index(0))?;
+        Ok(u64::try_from(count).unwrap_or_default())
+    }
+
+    /// Every organization.
+    ///
+    /// # Errors
+    /// Of the database.
+    pub async fn org_ids(&self) -> Result<Vec<OrgId>, StorageError> {
+        let ids = org::Entity::find().select_only().column(org::Column::Id).into_tuple::<i64>().all(&self.0).await?;
+        Ok(ids.into_iter().map(OrgId).collect())
+    }
+
+    /// The catalogue of an organization.
+    ///
+    /// # Errors
+    /// Of the database.
+    pub async fn catalogue(&self, org_id: OrgId) -> Result<Option<crate::earning::Catalogue>, StorageError> {
+        super::catalogue::load_catalogue(&self.0, org_id).await
+    }
+
+    /// Earned promotions of an organization in the order of their ids, those after `after`; empty at the end.
+    ///
+    /// # Errors
+    /// Of the database.
+    pub async fn page(&self, org_id: OrgId, after: Option<&EarnedRow>) -> Result<Vec<EarnedRow>, StorageError> {
+        let (earn_id, customer_id) = after.map_or((String::new(), 0), |row| (row.earn_id.to_string(), row.customer_id.0));
+        let values = [org_id.0.into(), earn_id.into(), customer_id.into(), (PAGE_ROWS as u64).into()];
+        let statement = Statement::from_sql_and_values(self.0.get_database_backend(), PAGE, values);
+        let id = |text: String| ObjectId::parse(&text).ok_or_else(|| StorageError::Corrupt(format!("id {text:?}")));
+        let mut page = Vec::new();
+        for row in self.0.query_all_raw(statement).await? {
+            page.push(EarnedRow {
+                earn_id: id(row.try_get_by_index(0)?)?,
+                customer_id: CustomerId(row.try_get_by_index(1)?),
+                promotion_id: id(row.try_get_by_index(2)?)?,
+                event_time_ms: row.try_get_by_index(3)?,
+                valid_till_ms: row.try_get_by_index(4)?,
+                granted_at_ms: row.try_get_by_index(5)?,
+            });
+        }
+        Ok(page)
+    }
+}
