@@ -22,6 +22,8 @@ use crate::wire::{Violations, catalogue_file};
 
 /// How often the database is asked whether it is there.
 const PROBE_EVERY: Duration = Duration::from_secs(1);
+/// The same while it is not.
+const PROBE_LOST_EVERY: Duration = Duration::from_millis(100);
 /// How often what is kept in memory is compared with the database: twice within the time for which it is used.
 const REFRESH_EVERY: Duration = Duration::from_millis(400);
 /// How long connections get to end by themselves once every call is answered: those that only watch would stay.
@@ -191,14 +193,9 @@ async fn drain(
 
 /// Keeps health true to whether the database answers.
 async fn watch_database(app: App, health: Health, lifecycle: Arc<Lifecycle>) {
-    let mut every = tokio::time::interval(PROBE_EVERY);
-    every.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        tokio::select! {
-            _ = every.tick() => {}
-            () = app.suspected() => {}
-        }
         let answers = app.probe().await;
+        let next = if answers.is_ok() { PROBE_EVERY } else { PROBE_LOST_EVERY };
         if lifecycle.phase() != Phase::Serving {
             return;
         }
@@ -212,6 +209,10 @@ async fn watch_database(app: App, health: Health, lifecycle: Arc<Lifecycle>) {
                     );
                 }
             }
+        }
+        tokio::select! {
+            () = tokio::time::sleep(next) => {}
+            () = app.suspected() => {}
         }
     }
 }

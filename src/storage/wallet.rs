@@ -14,7 +14,8 @@ use crate::earning::{
     CustomerId, EarnedFromType, EarningKey, Facts, Grant, Holder, Instance, ObjectId, OrgId, RecordedEarning,
 };
 
-// The wanted rows come first (SQLite keeps to the order of a CROSS JOIN), each with one search in an index.
+// The wanted rows come first (SQLite keeps to the order of a CROSS JOIN), each with one search in an index. `{wallet}` is
+// the wallet by its earning key: see `by_earning_key`.
 
 const CUSTOMERS: &str = "
     SELECT wanted.place
@@ -39,7 +40,7 @@ const LOCK_USAGE: &str = "
 
 const COUNT: &str = "
     SELECT wanted.place, count(*)
-    FROM wanted CROSS JOIN earned_promotions AS e
+    FROM wanted CROSS JOIN {wallet}
     WHERE e.org_id = wanted.org_id AND e.customer_id = wanted.customer_id AND e.promotion_id = wanted.promotion_id
     GROUP BY wanted.place";
 
@@ -58,7 +59,7 @@ const ADD_USAGE: &str = "
 
 const EARNINGS: &str = "
     SELECT wanted.place, e.ordinal, e.earn_id, e.valid_till_ms, e.earned_from_type, e.event_time_ms, e.event_payload
-    FROM wanted CROSS JOIN earned_promotions AS e
+    FROM wanted CROSS JOIN {wallet}
     WHERE e.org_id = wanted.org_id AND e.customer_id = wanted.customer_id AND e.promotion_id = wanted.promotion_id
       AND e.event_id = wanted.event_id AND e.earned_from_id = wanted.earned_from_id";
 
@@ -157,7 +158,7 @@ impl Transaction {
         statement::execute(&self.0, LOCK_USAGE, holders(keys)).await?;
         // A statement of its own, so that it sees what was committed before the locks were had.
         let mut used: BTreeMap<_, _> = keys.iter().map(|key| (*key, 0)).collect();
-        for row in statement::query(&self.0, COUNT, holders(keys)).await? {
+        for row in statement::query(&self.0, &by_earning_key(self.backend(), COUNT), holders(keys)).await? {
             used.insert(*of_row(keys, &row)?, count(row.try_get_by_index(1)?));
         }
         let rows = holders(keys)
@@ -176,7 +177,7 @@ impl Transaction {
             .texts("event_id", keys.iter().map(|key| key.event_id.as_ref().to_owned()))
             .texts("earned_from_id", keys.iter().map(|key| key.earned_from_id.as_ref().to_owned()));
         let mut found: BTreeMap<(i64, i64), QueryResult> = BTreeMap::new();
-        for row in statement::query(&self.0, EARNINGS, rows).await? {
+        for row in statement::query(&self.0, &by_earning_key(self.backend(), EARNINGS), rows).await? {
             found.insert((row.try_get_by_index(0)?, row.try_get_by_index(1)?), row);
         }
         // By key and ordinal now: the first instance of an earning comes first, and has its payload.
@@ -290,6 +291,13 @@ fn insert_values(backend: DbBackend, rows: &[(&Grant, u32, &Instance)], now_ms: 
     Statement::from_sql_and_values(backend, sql, values)
 }
 
+/// `sql` with the wallet in it. SQLite is told which index to use: left to itself it takes the primary key, and walks
+/// through all that an organization granted.
+fn by_earning_key(backend: DbBackend, sql: &str) -> String {
+    let index = if backend == DbBackend::Sqlite { " INDEXED BY earned_promotions_earning_key" } else { "" };
+    sql.replace("{wallet}", &format!("earned_promotions AS e{index}"))
+}
+
 /// The payload of an earning is kept on its first instance.
 fn payload(grant: &Grant, ordinal: u32) -> Option<String> {
     grant.event_payload.as_deref().filter(|_| ordinal == 1).map(str::to_owned)
@@ -333,7 +341,7 @@ mod tests {
         let options = StoreOptions { max_connections: 1, timeout, statement_timeout: None };
         let store = Store::open(&url, options).await.unwrap();
         store.migrate().await.unwrap();
-        let mut statement = rows.statement(DbBackend::Sqlite, body);
+        let mut statement = rows.statement(DbBackend::Sqlite, &by_earning_key(DbBackend::Sqlite, body));
         statement.sql = format!("EXPLAIN QUERY PLAN {}", statement.sql);
         let rows = store.database.query_all_raw(statement).await.unwrap();
         let lines = rows.iter().map(|row| row.try_get_by_index::<String>(3).unwrap());

@@ -58,7 +58,7 @@ async fn json_that_is_none_is_400_with_its_place_and_nothing_is_recorded() {
     assert_eq!(service.post(AUTH, passed_over).await.code, 403);
     let answer = service.post(AUTH, b"{\"customerId\":\"\xff\xfe\"}".to_vec()).await;
     assert_eq!((answer.status, answer.code), (400, 400), "{answer:?}");
-    assert_eq!(service.granted(), 0);
+    assert_eq!(service.granted().await, 0);
     assert_eq!(service.earn(Door::Json, &documented_request()).await.status, 200);
 }
 
@@ -127,7 +127,7 @@ async fn hostile_texts_are_texts() {
             );
             assert_eq!(answer.body["data"][1]["errorDetails"]["errorCode"], 404, "{answer:?}");
         }
-        assert_eq!(service.granted(), i64::try_from(index + 1).unwrap());
+        assert_eq!(service.granted().await, i64::try_from(index + 1).unwrap());
     }
 }
 
@@ -171,7 +171,7 @@ async fn half_sent_requests_record_nothing_and_hold_nobody_up() {
         let mut answer = Vec::new();
         let _ = tokio::time::timeout(Duration::from_millis(200), stream.read_to_end(&mut answer)).await;
     }
-    assert_eq!(service.granted(), 0);
+    assert_eq!(service.granted().await, 0);
 
     // A body that is larger than it may be is refused before it is sent.
     let mut stream = TcpStream::connect(service.address).await.unwrap();

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use tokio::task::JoinSet;
 
+use crate::ENGINE;
 use crate::support::*;
 
 /// Sends all at once, over both doors in turn.
@@ -26,7 +27,7 @@ async fn a_request_sent_16_times_at_once_grants_once() {
         request["eventDetails"]["id"] = format!("round {round}").into();
         let answers = race(&service, vec![request; 16]).await;
         assert!(answers.iter().all(|answer| answer.body == answers[0].body), "{answers:?}");
-        assert_eq!(service.granted(), 2 * (round + 1));
+        assert_eq!(service.granted().await, 2 * (round + 1));
     }
 }
 
@@ -35,7 +36,7 @@ async fn a_cap_of_3_under_24_racing_requests_grants_exactly_3() {
     let service = Arc::new(Service::start().await);
     let answers = race(&service, (0..24).map(|index| one_entry(&format!("event {index}"), CAPPED, 1))).await;
     let granted: HashSet<_> = answers.iter().flat_map(|answer| earn_ids(&answer.body)).collect();
-    assert_eq!((granted.len(), service.granted()), (3, 3));
+    assert_eq!((granted.len(), service.granted().await), (3, 3));
     for answer in &answers {
         let entry = &answer.body["data"][0];
         let failed = entry["failedEarnCount"] == 1;
@@ -48,7 +49,7 @@ async fn racing_counts_of_one_earning_grant_the_largest() {
     let service = Arc::new(Service::start().await);
     let answers = race(&service, (1..=20).map(|count| one_entry("event", TEN_OFF, count))).await;
     let longest = answers.iter().map(|answer| earn_ids(&answer.body)).max_by_key(Vec::len).unwrap();
-    assert_eq!((longest.len(), service.granted()), (20, 20));
+    assert_eq!((longest.len(), service.granted().await), (20, 20));
     for answer in &answers {
         let ids = earn_ids(&answer.body);
         assert_eq!(ids, longest[..ids.len()], "each is told the first of them");
@@ -59,13 +60,18 @@ async fn racing_counts_of_one_earning_grant_the_largest() {
 async fn one_bad_request_never_fails_its_neighbours() {
     let service = Arc::new(Service::start().await);
     // The database itself refuses one promotion's rows, as no rule of ours would.
-    service
-        .database()
-        .execute_batch(
+    let refuse = match ENGINE {
+        Engine::Sqlite => {
             "CREATE TRIGGER refuse BEFORE INSERT ON earned_promotions WHEN NEW.event_id = 'bad'
-             BEGIN SELECT RAISE(ABORT, 'no'); END",
-        )
-        .unwrap();
+             BEGIN SELECT RAISE(ABORT, 'no'); END"
+        }
+        Engine::Postgres => {
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$;
+             CREATE TRIGGER refuse BEFORE INSERT ON earned_promotions
+             FOR EACH ROW WHEN (NEW.event_id = 'bad') EXECUTE FUNCTION refuse()"
+        }
+    };
+    service.database().execute(refuse).await;
     let events = |round: usize| {
         (0..32).map(move |index| if index == 13 { "bad".to_owned() } else { format!("{round} {index}") })
     };
@@ -73,7 +79,7 @@ async fn one_bad_request_never_fails_its_neighbours() {
         let answers = race(&service, events(round).map(|event| one_entry(&event, TEN_OFF, 1))).await;
         let codes: Vec<_> = answers.iter().map(|answer| answer.code).filter(|code| *code != 0).collect();
         assert_eq!(codes, [500], "{answers:?}");
-        assert_eq!(service.granted(), 31 * i64::try_from(round + 1).unwrap());
+        assert_eq!(service.granted().await, 31 * i64::try_from(round + 1).unwrap());
     }
 }
 
@@ -85,13 +91,13 @@ async fn customers_and_organizations_do_not_see_each_other() {
     theirs["customerId"] = 7.into();
     let theirs = service.earn(Door::Json, &theirs).await;
     let ids: HashSet<_> = [mine, theirs].iter().flat_map(|answer| earn_ids(&answer.body)).collect();
-    assert_eq!((ids.len(), service.granted()), (6, 6));
+    assert_eq!((ids.len(), service.granted().await), (6, 6));
     // Another organization has a promotion of the same id: the same earning there is another one.
     let mut other = one_entry("event", CAPPED, 3);
     other.as_object_mut().unwrap().remove("orgId");
     let answer = service.earn_as(Door::Grpc, Some("other:other"), &other).await;
     let others: HashSet<_> = earn_ids(&answer.body).into_iter().collect();
-    assert_eq!((others.len(), service.granted()), (3, 9));
+    assert_eq!((others.len(), service.granted().await), (3, 9));
     assert!(ids.is_disjoint(&others));
 }
 
@@ -109,7 +115,7 @@ async fn two_servers_on_one_database_grant_once_and_keep_caps() {
     let answers = calls.join_all().await;
     assert!(answers.iter().all(|answer| answer.code == 0), "{answers:?}");
     let granted: HashSet<_> = answers.iter().flat_map(|answer| earn_ids(&answer.body)).collect();
-    assert_eq!((granted.len(), one.granted()), (3, 3));
+    assert_eq!((granted.len(), one.granted().await), (3, 3));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -129,5 +135,5 @@ async fn a_caller_that_hangs_up_leaves_everything_whole() {
         let answer = service.earn(DOORS[round % 2], &one_entry(&format!("event {round}"), TEN_OFF, 3)).await;
         assert_eq!(earn_ids(&answer.body).len(), 3, "{answer:?}");
     }
-    assert_eq!(service.granted(), 90);
+    assert_eq!(service.granted().await, 90);
 }

@@ -10,6 +10,7 @@ use cart_promotions::wire::Violations;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use crate::ENGINE;
 use crate::support::*;
 
 /// One way to be refused whole: what is changed in the documented request, and what both doors then say.
@@ -234,7 +235,7 @@ async fn every_refusal_of_a_request_is_the_same_on_both_doors_and_records_nothin
             }
         }
     }
-    assert_eq!(service.granted(), 0);
+    assert_eq!(service.granted().await, 0);
 }
 
 #[tokio::test]
@@ -250,7 +251,7 @@ async fn the_limits_of_a_request_themselves_are_allowed() {
         let answer = service.earn(door, &request).await;
         assert_eq!(earn_ids(&answer.body).len(), 1000, "{door:?}: {:?}", answer.messages);
     }
-    assert_eq!(service.granted(), 1000);
+    assert_eq!(service.granted().await, 1000);
 }
 
 /// Brings a service to refuse a call for this reason, through this door. `None`: the door has no such refusal, or it is
@@ -265,7 +266,9 @@ async fn provoke(reason: &str, door: Door) -> Option<Vec<Answer>> {
         &catalogue(),
         match reason {
             "RATE_LIMITED" => &["--requests-per-minute", "3"],
-            "CUSTOMER_LOOKUP_FAILED" => &["--database-timeout-ms", "200"],
+            "CUSTOMER_LOOKUP_FAILED" | "UNAVAILABLE" => {
+                &["--database-timeout-ms", "200", "--statement-timeout-ms", "200"]
+            }
             "OVERLOADED" => &["--max-waiting", "1"],
             _ => &[],
         },
@@ -273,8 +276,16 @@ async fn provoke(reason: &str, door: Door) -> Option<Vec<Answer>> {
     .await;
     let answer = match (reason, door) {
         ("METHOD_NOT_ALLOWED" | "NOT_JSON" | "NOT_GRPC", Door::Grpc)
-        // It takes a process of its own: `process::a_full_disk_is_503_through_both_doors_and_loses_nothing`.
-        | ("UNAVAILABLE", _) => return None,
+            => return None,
+        // There it takes a process of its own: `process::a_full_disk_is_503_through_both_doors_and_loses_nothing`.
+        ("UNAVAILABLE", _) if ENGINE == Engine::Sqlite => return None,
+        ("UNAVAILABLE", _) => {
+            let blocker = service.database().block_writers().await;
+            let answer = service.earn(door, &documented_request()).await;
+            blocker.release().await;
+            service.earn_once_recovered(door, &documented_request()).await;
+            answer
+        }
         ("UNKNOWN_PATH", Door::Json) => {
             json_answer(service.http().get(service.url("/api_gateway/v2/promotions")).send().await.unwrap()).await
         }
@@ -311,10 +322,8 @@ async fn provoke(reason: &str, door: Door) -> Option<Vec<Answer>> {
         }
         ("ACCESS_DENIED", _) => {
             // What a read-only client of a later version is here.
-            service
-                .database()
-                .execute("UPDATE api_clients SET access = 'wallet:read' WHERE username = 'demo'", [])
-                .unwrap();
+            let change = "UPDATE api_clients SET access = 'wallet:read' WHERE username = 'demo'";
+            service.database().execute(change).await;
             service.earn(door, &json!({})).await
         }
         ("ORG_MISMATCH", _) => service.earn(door, &changed(|request| request["orgId"] = 2.into())).await,
@@ -324,19 +333,18 @@ async fn provoke(reason: &str, door: Door) -> Option<Vec<Answer>> {
         ("OVERLOADED", _) => return Some(refused_by_a_full_queue(service, door).await),
         ("CUSTOMER_LOOKUP_FAILED", _) => {
             assert_eq!(service.earn(door, &one_entry("warm", TEN_OFF, 1)).await.code, 0);
-            let blocker = service.database();
-            blocker.execute_batch("BEGIN IMMEDIATE").unwrap();
+            let blocker = service.database().block_lookups().await;
             let answer = service.earn(door, &documented_request()).await;
-            blocker.execute_batch("ROLLBACK").unwrap();
-            assert_eq!(service.earn(door, &documented_request()).await.code, 0, "it recovers by itself");
+            blocker.release().await;
+            service.earn_once_recovered(door, &documented_request()).await;
             answer
         }
         ("INTERNAL", _) => {
-            service.database().execute_batch("ALTER TABLE earned_promotions RENAME TO gone").unwrap();
+            service.database().execute("ALTER TABLE earned_promotions RENAME TO gone").await;
             let answer = service.earn(door, &documented_request()).await;
             assert_eq!(answer.messages, ["internal error; the request id names it in the log"], "nothing of the cause");
-            service.database().execute_batch("ALTER TABLE gone RENAME TO earned_promotions").unwrap();
-            assert_eq!(service.earn(door, &documented_request()).await.code, 0, "it recovers by itself");
+            service.database().execute("ALTER TABLE gone RENAME TO earned_promotions").await;
+            service.earn_once_recovered(door, &documented_request()).await;
             answer
         }
         _ => panic!("nothing provokes {reason}"),
@@ -347,26 +355,24 @@ async fn provoke(reason: &str, door: Door) -> Option<Vec<Answer>> {
 /// A call is accepted that cannot be finished; the service is told to stop; another call comes.
 async fn refused_while_draining(mut service: Service, door: Door) -> Answer {
     assert_eq!(service.earn(door, &one_entry("warm", TEN_OFF, 1)).await.code, 0);
-    let blocker = service.database();
-    blocker.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let blocker = service.database().block_writers().await;
     let caller = service.caller();
     let accepted = tokio::spawn(async move { caller.earn(door, &documented_request()).await });
     tokio::time::sleep(ACCEPTED_WITHIN).await;
     service.tell_to_stop();
     tokio::time::sleep(Duration::from_millis(100)).await;
     let refused = service.earn(door, &one_entry("late", TEN_OFF, 1)).await;
-    blocker.execute_batch("ROLLBACK").unwrap();
+    blocker.release().await;
     assert_eq!(accepted.await.unwrap().code, 0, "what was accepted is finished");
     service.stopped().await.expect("a clean stop");
-    assert_eq!(service.granted(), 3);
+    assert_eq!(service.granted().await, 3);
     refused
 }
 
 /// One call is being written, one waits, six more come.
 async fn refused_by_a_full_queue(service: Service, door: Door) -> Vec<Answer> {
     assert_eq!(service.earn(door, &one_entry("warm", TEN_OFF, 1)).await.code, 0);
-    let blocker = service.database();
-    blocker.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let blocker = service.database().block_writers().await;
     let mut calls = tokio::task::JoinSet::new();
     for index in 0..8 {
         let caller = service.caller();
@@ -380,11 +386,11 @@ async fn refused_by_a_full_queue(service: Service, door: Door) -> Vec<Answer> {
         let answer = tokio::time::timeout(Duration::from_secs(4), calls.join_next()).await.expect("refused at once");
         refused.push(answer.unwrap().unwrap());
     }
-    blocker.execute_batch("ROLLBACK").unwrap();
+    blocker.release().await;
     for answer in calls.join_all().await {
         assert_eq!(answer.code, 0, "{answer:?}");
     }
-    assert_eq!(service.granted(), 3);
+    assert_eq!(service.granted().await, 3);
     refused
 }
 
@@ -527,7 +533,7 @@ async fn every_failure_of_an_entry_is_the_same_on_both_doors() {
             change(&mut request);
             expect_entry(&service.earn(door, &request).await, code, message, name);
         }
-        assert_eq!(service.granted(), 3, "{door:?}");
+        assert_eq!(service.granted().await, 3, "{door:?}");
 
         // In the audience, and within the days of validity, the same promotions are earned.
         let mut friend = one_entry("friend", "0000000000000000000000a8", 1);

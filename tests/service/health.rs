@@ -36,8 +36,7 @@ async fn draining_finishes_what_was_accepted_refuses_the_rest_and_tells_probes()
         assert_eq!(service.earn(door, &one_entry("warm", TEN_OFF, 1)).await.code, 0);
 
         // A call is accepted that cannot be finished yet; then the service is told to stop.
-        let blocker = service.database();
-        blocker.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let blocker = service.database().block_writers().await;
         let caller = service.caller();
         let accepted = tokio::spawn(async move { caller.earn(door, &documented_request()).await });
         tokio::time::sleep(ACCEPTED_WITHIN).await;
@@ -53,10 +52,10 @@ async fn draining_finishes_what_was_accepted_refuses_the_rest_and_tells_probes()
         let status = if door == Door::Json { 503 } else { 14 };
         assert_eq!((refused.status, refused.code), (status, 500), "{refused:?}");
 
-        blocker.execute_batch("ROLLBACK").unwrap();
+        blocker.release().await;
         assert_eq!(accepted.await.unwrap().code, 0, "what was accepted is finished");
         service.stopped().await.expect("a clean stop");
-        assert_eq!(service.granted(), 3);
+        assert_eq!(service.granted().await, 3);
         assert!(watch.next().await.is_none_or(|end| end.is_err()), "watches end");
     }
 }
@@ -69,7 +68,7 @@ async fn a_database_that_lost_a_table_is_not_ready_and_recovers() {
         ("ALTER TABLE earned_promotions RENAME TO gone", 503, ServingStatus::NotServing),
         ("ALTER TABLE gone RENAME TO earned_promotions", 200, ServingStatus::Serving),
     ] {
-        service.database().execute_batch(sql).unwrap();
+        service.database().execute(sql).await;
         let told = async {
             while service.http().get(service.url("/readyz")).send().await.unwrap().status() != http {
                 tokio::time::sleep(Duration::from_millis(50)).await;
@@ -88,8 +87,7 @@ async fn a_database_that_lost_a_table_is_not_ready_and_recovers() {
 #[tokio::test]
 async fn a_drain_that_takes_too_long_ends_with_an_error() {
     let mut service = Service::start_with(&catalogue(), &["--drain-timeout-ms", "100"]).await;
-    let blocker = service.database();
-    blocker.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let _blocker = service.database().block_writers().await;
     let caller = service.caller();
     let accepted = tokio::spawn(async move { caller.earn(Door::Json, &documented_request()).await });
     tokio::time::sleep(ACCEPTED_WITHIN).await;

@@ -3,11 +3,17 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod bad_input;
+#[path = "../support/cluster.rs"]
+mod cluster;
 mod command_line;
 mod concurrency;
+mod database;
 mod documented;
 mod errors;
 mod health;
 mod import;
 mod process;
 mod support;
+
+/// What the databases of these tests are of.
+const ENGINE: database::Engine = database::Engine::Sqlite;

@@ -2,11 +2,10 @@
 //! documented JSON.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine;
+use base64::Engine as _;
 use cart_promotions::app::Clock;
 use cart_promotions::config::{Cli, Command, Serve};
 use cart_promotions::proto::earn_service_client::EarnServiceClient;
@@ -14,17 +13,22 @@ use cart_promotions::wire::json::{UnknownFields, from_slice};
 use cart_promotions::{proto, server};
 use clap::Parser;
 use serde_json::{Value, json};
-use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tonic::transport::Channel;
 use tonic_types::StatusExt;
 
+pub use crate::database::{Database, Engine};
+
 /// 2025-11-11T06:00:00Z: the clock of every server here.
 pub const NOW_MS: i64 = 1_762_840_800_000;
 /// How long a call may take to reach the writer of a database that is locked: nothing can be seen of it from outside.
 pub const ACCEPTED_WITHIN: Duration = Duration::from_secs(1);
+/// How soon every server obeys a changed catalogue.
+pub const OBEYED_WITHIN: Duration = Duration::from_secs(1);
+/// How soon a service serves again once nothing keeps it from it.
+pub const RECOVERED_WITHIN: Duration = Duration::from_secs(5);
 pub const PATH: &str = "/api_gateway/v1/promotions/earn/bulk";
 pub const ORG: i64 = 100_737;
 pub const CUSTOMER: i64 = 566_881_933;
@@ -108,9 +112,17 @@ pub fn options(url: &str, more: &[&str]) -> Serve {
     }
 }
 
+/// Imports into a database, making its tables where there are none. Gives the warnings, or what is wrong.
+pub async fn import(database: &Database, file: &Value) -> Result<Vec<String>, String> {
+    let store = server::open(&options(database.url(), &[]).common).await.unwrap();
+    let result = server::import(&store, file.to_string().as_bytes(), &Clock::fixed(NOW_MS)).await;
+    store.close().await;
+    result.map_err(|error| error.to_string())
+}
+
 /// A running server, with what it takes to call it.
 pub struct Service {
-    directory: Arc<TempDir>,
+    database: Arc<Database>,
     stop: Option<oneshot::Sender<()>>,
     task: Option<JoinHandle<Result<(), server::ServeError>>>,
     caller: Caller,
@@ -171,22 +183,18 @@ impl Service {
 
     /// With this catalogue and these options.
     pub async fn start_with(catalogue: &Value, more: &[&str]) -> Self {
-        let directory = Arc::new(tempfile::tempdir().unwrap());
-        let url = format!("sqlite://{}", directory.path().join("test.db").display());
-        let options = options(&url, more);
-        let store = server::open(&url, Duration::from_secs(5)).await.unwrap();
-        server::import(&store, catalogue.to_string().as_bytes()).await.unwrap();
-        store.close().await;
-        Self::start_on(directory, options).await
+        let database = Arc::new(Database::new().await);
+        import(&database, catalogue).await.unwrap();
+        Self::start_on(database, more).await
     }
 
     /// Another server on the same database.
     pub async fn beside(&self) -> Self {
-        let url = format!("sqlite://{}", self.database_file().display());
-        Self::start_on(Arc::clone(&self.directory), options(&url, &[])).await
+        Self::start_on(Arc::clone(&self.database), &[]).await
     }
 
-    async fn start_on(directory: Arc<TempDir>, options: Serve) -> Self {
+    async fn start_on(database: Arc<Database>, more: &[&str]) -> Self {
+        let options = options(database.url(), more);
         let listener = TcpListener::bind(options.listen).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
@@ -199,31 +207,26 @@ impl Service {
             server::run(listener, &options, Clock::fixed(NOW_MS), (started, stop)).await
         });
         ready.await.expect("the server starts");
-        Self { directory, stop: Some(stop), task: Some(task), caller: Caller::of(address) }
+        Self { database, stop: Some(stop), task: Some(task), caller: Caller::of(address) }
     }
 
     pub fn caller(&self) -> Caller {
         self.caller.clone()
     }
 
-    pub fn database_file(&self) -> PathBuf {
-        self.directory.path().join("test.db")
-    }
-
-    pub fn database(&self) -> rusqlite::Connection {
-        rusqlite::Connection::open(self.database_file()).unwrap()
+    pub fn database(&self) -> &Database {
+        &self.database
     }
 
     /// How many rows the wallets of all customers have.
-    pub fn granted(&self) -> i64 {
-        self.database().query_row("SELECT count(*) FROM earned_promotions", [], |row| row.get(0)).unwrap()
+    pub async fn granted(&self) -> i64 {
+        self.database.count("SELECT count(*) FROM earned_promotions").await
     }
 
-    /// Imports a changed catalogue while the server runs.
+    /// Imports a changed catalogue while the server runs, and gives it the time it has to obey.
     pub async fn import(&self, catalogue: &Value) {
-        let url = format!("sqlite://{}", self.database_file().display());
-        let store = server::open(&url, Duration::from_secs(5)).await.unwrap();
-        server::import(&store, catalogue.to_string().as_bytes()).await.unwrap();
+        import(&self.database, catalogue).await.unwrap();
+        tokio::time::sleep(OBEYED_WITHIN).await;
     }
 
     pub fn tell_to_stop(&mut self) {
@@ -263,6 +266,20 @@ impl Caller {
             Door::Json => self.post(credentials, request.to_string()).await,
             Door::Grpc => self.call(credentials, request).await,
         }
+    }
+
+    /// The answer once the service recovered from what made it refuse calls, which it does by itself.
+    pub async fn earn_once_recovered(&self, door: Door, request: &Value) -> Answer {
+        let recovered = async {
+            loop {
+                let answer = self.earn(door, request).await;
+                if answer.code == 0 {
+                    return answer;
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::time::timeout(RECOVERED_WITHIN, recovered).await.expect("it recovers by itself")
     }
 
     /// The body as it is, to the JSON door.

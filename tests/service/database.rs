@@ -1,0 +1,153 @@
+//! A database for one test: an SQLite file, or a database of PostgreSQL, as the suite that the test is in says.
+//!
+//! PostgreSQL is the server at `CART_PROMOTIONS_TEST_POSTGRES`, a URL, else a throw-away cluster of the programs
+//! installed. Where there are none, the suite says so and ends; with `CART_PROMOTIONS_TEST_POSTGRES=required`, it fails.
+
+use std::io::Write;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use sea_orm::{
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, FromQueryResult, JsonValue,
+    SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
+};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::ENGINE;
+use crate::cluster::Cluster;
+
+/// What the databases of a suite are of.
+#[allow(dead_code, reason = "each suite is about one")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Engine {
+    Sqlite,
+    Postgres,
+}
+
+/// An empty database, gone with this.
+#[derive(Debug)]
+pub struct Database {
+    url: String,
+    /// An SQLite database is in it.
+    _directory: TempDir,
+}
+
+/// Where the databases of PostgreSQL are made.
+enum PostgresServer {
+    Given(String),
+    Own(Cluster),
+}
+
+static POSTGRES: OnceLock<PostgresServer> = OnceLock::new();
+static MADE: AtomicUsize = AtomicUsize::new(0);
+
+fn postgres() -> &'static PostgresServer {
+    POSTGRES.get_or_init(|| {
+        let given = std::env::var("CART_PROMOTIONS_TEST_POSTGRES").unwrap_or_default();
+        if !["", "required"].contains(&&*given) {
+            return PostgresServer::Given(given);
+        }
+        // Losing the machine is not what these tests are about.
+        if let Some(cluster) = Cluster::find_and_start(&[("fsync", "off"), ("max_connections", "300")]) {
+            return PostgresServer::Own(cluster);
+        }
+        assert!(given != "required", "PostgreSQL is not installed, and these tests require it");
+        let _ = writeln!(std::io::stderr(), "PostgreSQL is not installed: nothing here was tested on it");
+        std::process::exit(0);
+    })
+}
+
+impl Database {
+    /// Of the engine that this suite is about.
+    pub async fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let url = match ENGINE {
+            Engine::Sqlite => format!("sqlite://{}", directory.path().join("test.db").display()),
+            Engine::Postgres => new_on_postgres().await,
+        };
+        Self { url, _directory: directory }
+    }
+
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    async fn connect(&self) -> DatabaseConnection {
+        let url = if ENGINE == Engine::Sqlite { format!("{}?mode=rwc", self.url) } else { self.url.clone() };
+        let mut options = sea_orm::ConnectOptions::new(url);
+        options.max_connections(1).sqlx_logging(false);
+        sea_orm::Database::connect(options).await.unwrap()
+    }
+
+    /// Runs these statements.
+    pub async fn execute(&self, sql: &str) {
+        let database = self.connect().await;
+        database.execute_unprepared(sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+        database.close().await.unwrap();
+    }
+
+    /// The rows that a query answers.
+    pub async fn rows(&self, sql: &str) -> Vec<Value> {
+        let database = self.connect().await;
+        let statement = Statement::from_string(database.get_database_backend(), sql);
+        let rows = JsonValue::find_by_statement(statement).all(&database).await.unwrap();
+        database.close().await.unwrap();
+        rows
+    }
+
+    /// The one number that a query answers.
+    pub async fn count(&self, sql: &str) -> i64 {
+        let database = self.connect().await;
+        let statement = Statement::from_string(database.get_database_backend(), sql);
+        let count = database.query_one_raw(statement).await.unwrap().unwrap().try_get_by_index(0).unwrap();
+        database.close().await.unwrap();
+        count
+    }
+
+    /// Keeps everybody from writing to the wallet until it is released.
+    pub async fn block_writers(&self) -> Blocker {
+        self.block("LOCK TABLE earned_promotions IN EXCLUSIVE MODE").await
+    }
+
+    /// Keeps everybody from finding out who is a customer until it is released.
+    pub async fn block_lookups(&self) -> Blocker {
+        self.block("LOCK TABLE customers IN ACCESS EXCLUSIVE MODE").await
+    }
+
+    /// SQLite has one lock for all of it, which every transaction of ours takes first.
+    async fn block(&self, on_postgres: &str) -> Blocker {
+        let options = TransactionOptions {
+            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+            ..Default::default()
+        };
+        let transaction = self.connect().await.begin_with_options(options).await.unwrap();
+        if transaction.get_database_backend() == DbBackend::Postgres {
+            transaction.execute_unprepared(on_postgres).await.unwrap();
+        }
+        Blocker(transaction)
+    }
+}
+
+/// A lock, held.
+pub struct Blocker(DatabaseTransaction);
+
+impl Blocker {
+    pub async fn release(self) {
+        self.0.rollback().await.unwrap();
+    }
+}
+
+async fn new_on_postgres() -> String {
+    let name = format!("test_{}_{}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
+    let at = match postgres() {
+        PostgresServer::Given(url) => url.clone(),
+        PostgresServer::Own(cluster) => cluster.url("postgres"),
+    };
+    let server = sea_orm::Database::connect(&at).await.unwrap();
+    server.execute_unprepared(&format!("CREATE DATABASE {name}")).await.unwrap();
+    server.close().await.unwrap();
+    let mut url = url::Url::parse(&at).unwrap();
+    url.set_path(&name);
+    url.to_string()
+}

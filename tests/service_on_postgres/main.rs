@@ -1,0 +1,25 @@
+//! The suite of `tests/service`, on PostgreSQL, and what only several processes on one database can show.
+
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "../service/bad_input.rs"]
+mod bad_input;
+#[path = "../support/cluster.rs"]
+mod cluster;
+#[path = "../service/concurrency.rs"]
+mod concurrency;
+#[path = "../service/database.rs"]
+mod database;
+#[path = "../service/documented.rs"]
+mod documented;
+#[path = "../service/errors.rs"]
+mod errors;
+#[path = "../service/health.rs"]
+mod health;
+#[path = "../service/import.rs"]
+mod import;
+#[path = "../service/support.rs"]
+mod support;
+
+/// What the databases of these tests are of.
+const ENGINE: database::Engine = database::Engine::Postgres;

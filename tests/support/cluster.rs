@@ -1,0 +1,177 @@
+//! A throw-away PostgreSQL cluster on a free port of 127.0.0.1, for tests and benches.
+//!
+//! A shell script of its own makes, runs and removes it, and does so until its standard input ends: so the cluster goes
+//! when it is dropped, and also when the program that started it is killed.
+
+#![allow(dead_code, reason = "each program uses its part of it")]
+
+use std::env;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long making and starting it may take, and coming up again.
+const READY_WITHIN: Duration = Duration::from_mins(1);
+/// Between two looks at whether it is ready.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// Starts on another port when somebody else took the one that was free a moment ago.
+const ATTEMPTS: usize = 3;
+/// PostgreSQL refuses to run as root.
+const UNPRIVILEGED_USER: &str = "postgres";
+
+/// Arguments: the folder of the programs, the port, then the options of the server.
+const SCRIPT: &str = r#"
+# A signal from the terminal is for the program that started this; its end is the sign here.
+trap '' INT TERM HUP
+bin=$1 port=$2
+shift 2
+directory=$(mktemp -d "${TMPDIR:-/tmp}/cluster.XXXXXXXX") || exit 1
+trap 'rm -rf "$directory"' EXIT
+cd "$directory" || exit 1
+"$bin/initdb" --pgdata=data --username=postgres --auth=trust --encoding=UTF8 --no-locale --no-sync >log 2>&1 || {
+    cat log >&2
+    exit 1
+}
+start() {
+    "$bin/postgres" -D data -p "$port" -k "$directory" -c listen_addresses=127.0.0.1 "$@" >>log 2>&1 &
+    server=$!
+}
+end() {
+    kill -QUIT "$server" 2>/dev/null
+    wait "$server"
+}
+start "$@"
+echo started
+while read -r order; do
+    end
+    start "$@"
+    echo restarted
+done
+end
+"#;
+
+/// A running cluster; dropped, it ends and its files are removed.
+#[derive(Debug)]
+pub struct Cluster {
+    programs: PathBuf,
+    port: u16,
+    keeper: Child,
+    orders: Option<ChildStdin>,
+    answers: BufReader<ChildStdout>,
+}
+
+impl Cluster {
+    /// Makes one with these settings over the defaults (`("fsync", "off")`), and waits until it takes connections.
+    /// `None` where no PostgreSQL is installed.
+    pub fn find_and_start(settings: &[(&str, &str)]) -> Option<Self> {
+        let programs = find_programs()?;
+        let started = (0..ATTEMPTS).find_map(|_| Self::start(&programs, settings));
+        Some(started.unwrap_or_else(|| panic!("PostgreSQL of {} does not start", programs.display())))
+    }
+
+    fn start(programs: &Path, settings: &[(&str, &str)]) -> Option<Self> {
+        let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").port();
+        let mut keeper = unprivileged("sh");
+        keeper.args(["-c", SCRIPT, "cluster"]).arg(programs).arg(port.to_string());
+        for (name, value) in settings {
+            keeper.arg("-c").arg(format!("{name}={value}"));
+        }
+        keeper.stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
+        let mut keeper = keeper.spawn().expect("sh");
+        let orders = keeper.stdin.take();
+        let answers = BufReader::new(keeper.stdout.take().expect("piped"));
+        let mut cluster = Self { programs: programs.to_owned(), port, keeper, orders, answers };
+        (cluster.hear() == "started" && cluster.becomes_ready()).then_some(cluster)
+    }
+
+    /// Where a database of it is.
+    pub fn url(&self, database: &str) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
+    }
+
+    /// Makes an empty database, and gives where it is.
+    pub fn create_database(&self, name: &str) -> String {
+        let created = self.client("createdb").arg(name).status().expect("createdb");
+        assert!(created.success(), "createdb {name}: {created}");
+        self.url(name)
+    }
+
+    /// Ends it as a crash would, without a checkpoint and cutting every connection, and starts it again; gives back
+    /// once it takes connections.
+    pub fn restart_immediate(&mut self) {
+        self.orders.as_mut().expect("open until dropped").write_all(b"restart\n").expect("the cluster's keeper");
+        assert_eq!(self.hear(), "restarted");
+        assert!(self.becomes_ready(), "PostgreSQL does not come up again");
+    }
+
+    /// The next line of the keeper; empty when it ended.
+    fn hear(&mut self) -> String {
+        let mut line = String::new();
+        self.answers.read_line(&mut line).expect("the cluster's keeper");
+        line.trim_end().to_owned()
+    }
+
+    fn becomes_ready(&self) -> bool {
+        let deadline = Instant::now() + READY_WITHIN;
+        let ready = || self.client("pg_isready").arg("--quiet").status().expect("pg_isready").success();
+        while !ready() {
+            if Instant::now() > deadline {
+                return false;
+            }
+            thread::sleep(LOOK_EVERY);
+        }
+        true
+    }
+
+    /// A program of PostgreSQL, told where the cluster is.
+    fn client(&self, program: &str) -> Command {
+        let mut client = Command::new(self.programs.join(program));
+        client.args(["--host=127.0.0.1", "--username=postgres"]).arg(format!("--port={}", self.port));
+        client
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        self.orders = None;
+        let _ = self.keeper.wait();
+    }
+}
+
+/// The folder of PostgreSQL's programs: that of the `initdb` on the path, else the one `pg_config` names, else the
+/// newest where Debian installs them.
+pub fn find_programs() -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let on_path = env::split_paths(&path).filter_map(|folder| folder.join("initdb").canonicalize().ok());
+    let on_path = on_path.filter_map(|initdb| initdb.parent().map(Path::to_owned));
+    let named = Command::new("pg_config").arg("--bindir").stderr(Stdio::null()).output();
+    let named = named.into_iter().map(|output| PathBuf::from(String::from_utf8_lossy(&output.stdout).trim_end()));
+    let complete = |folder: &PathBuf| {
+        ["initdb", "postgres", "pg_isready", "createdb"].iter().all(|program| folder.join(program).is_file())
+    };
+    on_path.chain(named).chain(installed_by_debian()).find(complete)
+}
+
+fn installed_by_debian() -> Vec<PathBuf> {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().filter_map(Result::ok);
+    let mut versions: Vec<_> = versions.map(|version| version.path()).collect();
+    let number = |path: &PathBuf| path.file_name().and_then(|name| name.to_str()?.parse::<f64>().ok());
+    versions.sort_by(|one, other| number(other).partial_cmp(&number(one)).expect("no version is NaN"));
+    versions.into_iter().map(|version| version.join("bin")).collect()
+}
+
+/// `program`, run as another user if this is root.
+fn unprivileged(program: &str) -> Command {
+    let id = Command::new("id").arg("-u").output().expect("id");
+    if id.stdout.trim_ascii() != b"0" {
+        return Command::new(program);
+    }
+    let mut command = Command::new("setpriv");
+    let user = [format!("--reuid={UNPRIVILEGED_USER}"), format!("--regid={UNPRIVILEGED_USER}")];
+    command.args(user).args(["--clear-groups", program]);
+    command
+}
