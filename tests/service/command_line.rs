@@ -1,10 +1,6 @@
 //! The command line: what is wrong with it is said in one line.
 
-use std::process::{Command, Output};
-
-fn run(directory: &std::path::Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_cart-promotions")).args(arguments).current_dir(directory).output().unwrap()
-}
+use crate::server_process::run;
 
 #[test]
 fn a_bad_option_or_file_is_one_clear_line_and_a_failure() {

@@ -69,6 +69,12 @@ impl Database {
         Self { url, _directory: directory }
     }
 
+    /// One that is there already, at this URL of PostgreSQL.
+    #[allow(dead_code, reason = "one suite has servers of its own")]
+    pub fn at(url: String) -> Self {
+        Self { url, _directory: tempfile::tempdir().unwrap() }
+    }
+
     pub fn url(&self) -> &str {
         &self.url
     }

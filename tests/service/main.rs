@@ -13,7 +13,9 @@ mod errors;
 mod health;
 mod import;
 mod process;
+mod server_process;
 mod support;
+mod verify;
 
 /// What the databases of these tests are of.
 const ENGINE: database::Engine = database::Engine::Sqlite;

@@ -1,79 +1,23 @@
 //! The program as a process: killed, stopped, started again.
 
-use std::io::{BufRead, BufReader, Read};
-use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::server_process::Process;
 use crate::support::*;
 
-/// `cart-promotions serve --demo` as a process of its own.
-struct Process {
-    child: Child,
-    caller: Caller,
-    /// Read all the while: a full pipe would hold the service up.
-    log: Option<std::thread::JoinHandle<String>>,
+/// `serve --demo` in `directory`, with the default database there; and the curl that it prints.
+fn demo(directory: &TempDir) -> (Process, String) {
+    demo_with_disk(directory, "unlimited")
 }
 
-impl Process {
-    /// Starts it in `directory` with the default database there, and waits until it prints its curl.
-    fn start(directory: &TempDir) -> (Self, String) {
-        Self::start_with_disk(directory, "unlimited")
-    }
-
-    /// The same, but no file can grow beyond so many KiB.
-    fn start_with_disk(directory: &TempDir, limit: &str) -> (Self, String) {
-        let mut child = Command::new("bash")
-            .args(["-c", r#"trap "" XFSZ; ulimit -f "$1"; shift; exec "$@""#, "bash", limit])
-            .arg(env!("CARGO_BIN_EXE_cart-promotions"))
-            .args(["serve", "--demo", "--listen", "127.0.0.1:0", "--log-format", "json"])
-            .current_dir(directory)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut curl = String::new();
-        for line in BufReader::new(child.stdout.as_mut().unwrap()).lines() {
-            let line = line.unwrap();
-            curl.push_str(&line);
-            curl.push('\n');
-            if line.ends_with("}'") {
-                break;
-            }
-        }
-        let address: SocketAddr =
-            curl.split("http://").nth(1).and_then(|rest| rest.split('/').next()).unwrap().parse().unwrap();
-        let mut stderr = child.stderr.take().unwrap();
-        let log = std::thread::spawn(move || {
-            let mut log = String::new();
-            stderr.read_to_string(&mut log).unwrap();
-            log
-        });
-        (Self { child, caller: Caller::of(address), log: Some(log) }, curl)
-    }
-
-    fn signal(&self, name: &str) {
-        let status = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status().unwrap();
-        assert!(status.success());
-    }
-
-    /// Waits for the end; gives whether it was a success, and the log.
-    fn end(mut self) -> (bool, Vec<Value>) {
-        let log = self.log.take().unwrap().join().unwrap();
-        let lines = log.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}")));
-        (self.child.wait().unwrap().success(), lines.collect())
-    }
-}
-
-/// Nothing a test starts outlives it.
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// The same, but no file can grow beyond so many KiB.
+fn demo_with_disk(directory: &TempDir, limit: &str) -> (Process, String) {
+    let mut process = Process::start_with_disk(directory.path(), limit, &["--demo", "--listen", "127.0.0.1:0"]);
+    let curl = process.printed_until("}'");
+    (process, curl)
 }
 
 #[tokio::test]
@@ -81,7 +25,7 @@ async fn kill_9_right_after_a_reply_loses_nothing_and_the_repeat_returns_the_sam
     let directory = tempfile::tempdir().unwrap();
     let mut first: Vec<(String, Vec<String>)> = Vec::new();
     for round in 0..5 {
-        let (process, _) = Process::start(&directory);
+        let (process, _) = demo(&directory);
         for (event, ids) in &first {
             let again = process.caller.earn(Door::Grpc, &one_entry(event, TEN_OFF, 7)).await;
             assert_eq!(&earn_ids(&again.body), ids, "{event}");
@@ -97,7 +41,7 @@ async fn kill_9_right_after_a_reply_loses_nothing_and_the_repeat_returns_the_sam
 #[tokio::test]
 async fn the_printed_request_is_the_documented_one_and_earns_both() {
     let directory = tempfile::tempdir().unwrap();
-    let (process, curl) = Process::start(&directory);
+    let (process, curl) = demo(&directory);
     let body = curl.split("--data '").nth(1).unwrap().trim_end().trim_end_matches('\'');
     assert_eq!(serde_json::from_str::<Value>(body).unwrap(), documented_request());
     assert!(curl.contains("--user demo:demo"), "{curl}");
@@ -106,7 +50,7 @@ async fn the_printed_request_is_the_documented_one_and_earns_both() {
     // Earned and still earned the next time, from the same database.
     process.signal("INT");
     assert!(process.end().0);
-    let (process, _) = Process::start(&directory);
+    let (process, _) = demo(&directory);
     let again = process.caller.post(Some("demo:demo"), body.to_owned()).await;
     assert_eq!(again.body, answer.body);
     process.signal("TERM");
@@ -116,7 +60,7 @@ async fn the_printed_request_is_the_documented_one_and_earns_both() {
 #[tokio::test]
 async fn the_log_names_requests_by_their_id_and_never_shows_a_secret() {
     let directory = tempfile::tempdir().unwrap();
-    let (process, _) = Process::start(&directory);
+    let (process, _) = demo(&directory);
     let caller = process.caller.clone();
     for (id, credentials) in [("good-1", "demo:demo"), ("bad-2", "demo:s3cr3t-typo")] {
         let request =
@@ -151,7 +95,7 @@ async fn the_log_names_requests_by_their_id_and_never_shows_a_secret() {
 #[tokio::test]
 async fn a_caller_that_hangs_up_is_logged_and_may_have_been_granted() {
     let directory = tempfile::tempdir().unwrap();
-    let (process, _) = Process::start(&directory);
+    let (process, _) = demo(&directory);
     let caller = process.caller.clone();
     assert_eq!(caller.earn(Door::Json, &one_entry("warm", TEN_OFF, 1)).await.code, 0);
     let blocker = rusqlite::Connection::open(directory.path().join("cart-promotions.db")).unwrap();
@@ -176,7 +120,7 @@ async fn a_caller_that_hangs_up_is_logged_and_may_have_been_granted() {
 #[tokio::test]
 async fn a_stop_under_load_answers_everything_it_accepted() {
     let directory = tempfile::tempdir().unwrap();
-    let (process, _) = Process::start(&directory);
+    let (process, _) = demo(&directory);
     let mut calls = tokio::task::JoinSet::new();
     for worker in 0..8 {
         let caller = process.caller.clone();
@@ -224,7 +168,7 @@ async fn a_full_disk_is_503_through_both_doors_and_loses_nothing() {
     };
     for door in DOORS {
         let directory = tempfile::tempdir().unwrap();
-        let (process, _) = Process::start_with_disk(&directory, "4096");
+        let (process, _) = demo_with_disk(&directory, "4096");
         let mut acknowledged = Vec::new();
         let refused = loop {
             let event = format!("event {}", acknowledged.len());
@@ -243,7 +187,7 @@ async fn a_full_disk_is_503_through_both_doors_and_loses_nothing() {
         assert_eq!(&earn_ids(&process.caller.earn(door, &request(event)).await.body), ids);
         process.signal("KILL");
         drop(process);
-        let (process, _) = Process::start(&directory);
+        let (process, _) = demo(&directory);
         for (event, ids) in &acknowledged {
             assert_eq!(&earn_ids(&process.caller.earn(door, &request(event)).await.body), ids, "{event}");
         }

@@ -264,7 +264,7 @@ impl Caller {
     pub async fn earn_as(&self, door: Door, credentials: Option<&str>, request: &Value) -> Answer {
         match door {
             Door::Json => self.post(credentials, request.to_string()).await,
-            Door::Grpc => self.call(credentials, request).await,
+            Door::Grpc => grpc_answer(self.call(credentials, request).await),
         }
     }
 
@@ -282,16 +282,42 @@ impl Caller {
         tokio::time::timeout(RECOVERED_WITHIN, recovered).await.expect("it recovers by itself")
     }
 
-    /// The body as it is, to the JSON door.
-    pub async fn post(&self, credentials: Option<&str>, body: impl Into<reqwest::Body>) -> Answer {
-        let mut request = self.http.post(self.url(PATH)).header("content-type", "application/json").body(body);
-        if let Some(credentials) = credentials {
-            request = request.header("authorization", basic(credentials));
+    /// The answer, or `None` when the connection broke before it was here.
+    #[allow(dead_code, reason = "one suite breaks connections")]
+    pub async fn try_earn(&self, door: Door, request: &Value) -> Option<Answer> {
+        match door {
+            Door::Json => {
+                let response = self.request(Some("demo:demo"), request.to_string()).send().await.ok()?;
+                let mut whole = http::Response::builder().status(response.status());
+                *whole.headers_mut()? = response.headers().clone();
+                Some(json_answer(whole.body(response.bytes().await.ok()?).ok()?.into()).await)
+            }
+            Door::Grpc => {
+                let answer = self.call(Some("demo:demo"), request).await;
+                let broke = answer.as_ref().is_err_and(|status| status.get_details_error_info().is_none());
+                (!broke).then(|| grpc_answer(answer))
+            }
         }
-        json_answer(request.send().await.expect("an answer")).await
     }
 
-    async fn call(&self, credentials: Option<&str>, request: &Value) -> Answer {
+    /// The body as it is, to the JSON door.
+    pub async fn post(&self, credentials: Option<&str>, body: impl Into<reqwest::Body>) -> Answer {
+        json_answer(self.request(credentials, body).send().await.expect("an answer")).await
+    }
+
+    fn request(&self, credentials: Option<&str>, body: impl Into<reqwest::Body>) -> reqwest::RequestBuilder {
+        let request = self.http.post(self.url(PATH)).header("content-type", "application/json").body(body);
+        match credentials {
+            Some(credentials) => request.header("authorization", basic(credentials)),
+            None => request,
+        }
+    }
+
+    async fn call(
+        &self,
+        credentials: Option<&str>,
+        request: &Value,
+    ) -> Result<tonic::Response<proto::BulkEarnResponse>, tonic::Status> {
         let (message, faults) =
             from_slice::<proto::BulkEarnRequest>(request.to_string().as_bytes(), UnknownFields::Refuse).unwrap();
         assert!(faults.is_empty(), "gRPC cannot say {faults:?}");
@@ -299,7 +325,7 @@ impl Caller {
         if let Some(credentials) = credentials {
             request.metadata_mut().insert("authorization", basic(credentials).parse().unwrap());
         }
-        grpc_answer(EarnServiceClient::new(self.channel()).bulk_earn(request).await)
+        EarnServiceClient::new(self.channel()).bulk_earn(request).await
     }
 }
 

@@ -14,12 +14,19 @@ mod database;
 mod documented;
 #[path = "../service/errors.rs"]
 mod errors;
+mod faults;
 #[path = "../service/health.rs"]
 mod health;
 #[path = "../service/import.rs"]
 mod import;
+mod load;
+mod proxy;
+#[path = "../service/server_process.rs"]
+mod server_process;
 #[path = "../service/support.rs"]
 mod support;
+#[path = "../service/verify.rs"]
+mod verify;
 
 /// What the databases of these tests are of.
 const ENGINE: database::Engine = database::Engine::Postgres;

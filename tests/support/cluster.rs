@@ -45,11 +45,13 @@ end() {
     wait "$server"
 }
 start "$@"
-echo started
+echo start
 while read -r order; do
-    end
-    start "$@"
-    echo restarted
+    case $order in
+    stop) end ;;
+    start) start "$@" ;;
+    esac
+    echo "$order"
 done
 end
 "#;
@@ -85,7 +87,7 @@ impl Cluster {
         let orders = keeper.stdin.take();
         let answers = BufReader::new(keeper.stdout.take().expect("piped"));
         let mut cluster = Self { programs: programs.to_owned(), port, keeper, orders, answers };
-        (cluster.hear() == "started" && cluster.becomes_ready()).then_some(cluster)
+        (cluster.hear() == "start" && cluster.becomes_ready()).then_some(cluster)
     }
 
     /// Where a database of it is.
@@ -100,12 +102,22 @@ impl Cluster {
         self.url(name)
     }
 
-    /// Ends it as a crash would, without a checkpoint and cutting every connection, and starts it again; gives back
-    /// once it takes connections.
-    pub fn restart_immediate(&mut self) {
-        self.orders.as_mut().expect("open until dropped").write_all(b"restart\n").expect("the cluster's keeper");
-        assert_eq!(self.hear(), "restarted");
+    /// Ends it as a crash would, without a checkpoint and cutting every connection.
+    pub fn stop_immediate(&mut self) {
+        self.order("stop");
+    }
+
+    /// Starts it again after that; gives back once it takes connections.
+    pub fn start_again(&mut self) {
+        self.order("start");
         assert!(self.becomes_ready(), "PostgreSQL does not come up again");
+    }
+
+    /// Has the keeper do something, and waits until it did.
+    fn order(&mut self, order: &str) {
+        let orders = self.orders.as_mut().expect("open until dropped");
+        writeln!(orders, "{order}").expect("the cluster's keeper");
+        assert_eq!(self.hear(), order);
     }
 
     /// The next line of the keeper; empty when it ended.

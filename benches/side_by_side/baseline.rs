@@ -1,0 +1,169 @@
+//! Bare rows of the wallet, without the service: into a table with the same columns, checks and indexes.
+
+use std::fmt::Write;
+use std::path::Path;
+use std::process::Command;
+
+use hdrhistogram::Histogram;
+use tokio::runtime::Handle;
+
+use crate::catalogue::{EARNED_FROM_ID, END_MS, ORG, UNCAPPED, UNCAPPED_STEM};
+use crate::measure::{Run, count, float};
+use crate::postgres::{PostgresDatabase, pgbench};
+use crate::processes::Watched;
+use crate::requests::now_ms;
+
+const COLUMNS: &str = "org_id, customer_id, earn_id, promotion_id, event_id, earned_from_id, ordinal, \
+                       earned_from_type, event_time_ms, valid_till_ms, granted_at_ms, event_payload";
+/// Ids are a stem of 18 digits and a number from here on, which has six hexadecimal digits.
+const FIRST_NUMBER: usize = 0x10_0000;
+const EARN_ID_STEM: &str = "6912d025a1b2c3d4e5";
+const EVENT_ID_STEM: &str = "6912d0251f00000000";
+/// Of the numbers: warming up and the timed part each take their own.
+const NUMBERS_OF_A_PART: usize = 0x60_0000;
+/// Rows that one request of ten entries would have written.
+const ROWS_PER_REQUEST: usize = 10;
+/// What goes to `COPY` at once.
+const COPY_PART: usize = 1 << 20;
+/// Longest latency that is told apart, in microseconds.
+const MAX_LATENCY_US: u64 = 60_000_000;
+
+/// The table beside the wallet.
+pub struct Baseline<'a> {
+    database: &'a PostgresDatabase,
+    customers: usize,
+}
+
+impl<'a> Baseline<'a> {
+    pub fn new(database: &'a PostgresDatabase, customers: usize) -> Self {
+        database.execute("CREATE TABLE baseline (LIKE earned_promotions INCLUDING ALL)");
+        Self { database, customers }
+    }
+
+    fn watched(&self) -> Watched {
+        Watched { server: None, postmaster: self.database.postmaster() }
+    }
+
+    /// Rows per second of one-row prepared inserts on so many connections.
+    pub fn one_row_inserts(&self, connections: usize, seconds: f64) -> Run {
+        self.database.empty("baseline");
+        let directory = tempfile::tempdir().unwrap();
+        self.pgbench(directory.path(), connections, (0, 1), &[]);
+        let mut rate = 0.0;
+        let mut run = Run::of(self.watched(), || {
+            let said = self.pgbench(directory.path(), connections, (NUMBERS_OF_A_PART, whole(seconds)), &[]);
+            rate = after(&said, "tps = ");
+            (rate, after(&said, "number of transactions actually processed: "))
+        });
+        // Connecting does not count.
+        run.value = rate;
+        run
+    }
+
+    /// The 99th percentile of the latency of one-row prepared inserts one after the other, in milliseconds.
+    pub fn one_row_p99_ms(&self, seconds: f64) -> Run {
+        self.database.empty("baseline");
+        let directory = tempfile::tempdir().unwrap();
+        self.pgbench(directory.path(), 1, (0, 1), &[]);
+        let mut run = Run::of(self.watched(), || {
+            let said = self.pgbench(directory.path(), 1, (NUMBERS_OF_A_PART, whole(seconds)), &["--log"]);
+            (0.0, after(&said, "number of transactions actually processed: "))
+        });
+        let log = std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().path());
+        let log = log.filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with("pgbench_log"));
+        let mut latencies = Histogram::<u64>::new_with_bounds(1, MAX_LATENCY_US, 3).unwrap();
+        for line in
+            log.flat_map(|log| std::fs::read_to_string(log).unwrap().lines().map(String::from).collect::<Vec<_>>())
+        {
+            // Client, transaction, and its latency in microseconds.
+            latencies.saturating_record(line.split(' ').nth(2).unwrap().parse().unwrap());
+        }
+        run.value = float(usize::try_from(latencies.value_at_quantile(0.99)).unwrap()) / 1000.0;
+        run
+    }
+
+    /// Runs the insert on so many connections for so many seconds, its numbers from `first` on; gives what it says.
+    fn pgbench(&self, directory: &Path, connections: usize, (first, seconds): (usize, usize), more: &[&str]) -> String {
+        let now = now_ms();
+        let script = format!(
+            "\\set customer random(1, {customers})\n\\set promotion random(0, 9)\n\\set number :number + 1\n\
+             \\set id {first} + :number * {connections} + :client_id\n\
+             INSERT INTO baseline ({COLUMNS}) VALUES ({ORG}, :customer, '{EARN_ID_STEM}' || to_hex(:id::bigint), \
+             '{UNCAPPED_STEM}' || :promotion, '{EVENT_ID_STEM}' || to_hex(:id::bigint), '{EARNED_FROM_ID}', 1, \
+             'BULK_ISSUE', {now}, {END_MS}, {now}, NULL);\n",
+            customers = self.customers,
+            first = FIRST_NUMBER + first,
+        );
+        std::fs::write(directory.join("insert.sql"), script).unwrap();
+        let mut command = Command::new(pgbench());
+        command.args(["-n", "-M", "prepared", "-f", "insert.sql", "-D", "number=0", "-j"]);
+        command.arg(connections.min(2).to_string()).args(["-c", &connections.to_string()]);
+        command.args(["-T", &seconds.to_string()]).args(more).arg(self.database.url());
+        let said = command.current_dir(directory).output().expect("pgbench");
+        assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+        String::from_utf8(said.stdout).unwrap()
+    }
+
+    /// Rows per second of one `COPY` of so many.
+    pub fn copy(&self, runtime: &Handle, rows: usize) -> Run {
+        self.database.empty("baseline");
+        let text = copy_text(rows, self.customers);
+        let mut connection = self.database.connect();
+        Run::of_rate(self.watched(), || {
+            let copied = runtime.block_on(async {
+                let sql = format!("COPY baseline ({COLUMNS}) FROM STDIN");
+                let mut copy = connection.copy_in_raw(&sql).await.unwrap();
+                for part in text.as_bytes().chunks(COPY_PART) {
+                    copy.send(part).await.unwrap();
+                }
+                copy.finish().await.unwrap()
+            });
+            assert_eq!(copied, rows as u64);
+            (float(rows), float(rows))
+        })
+    }
+}
+
+/// Rows as requests of ten entries write them, in the text form of `COPY`.
+fn copy_text(rows: usize, customers: usize) -> String {
+    let now = now_ms();
+    let mut text = String::new();
+    let mut customer = 0;
+    for row in 0..rows {
+        if row.is_multiple_of(ROWS_PER_REQUEST) {
+            customer = rand::random_range(1..=customers);
+        }
+        let (promotion, event) = (UNCAPPED[row % UNCAPPED.len()], FIRST_NUMBER + row / ROWS_PER_REQUEST);
+        let earn = FIRST_NUMBER + row;
+        writeln!(
+            text,
+            "{ORG}\t{customer}\t{EARN_ID_STEM}{earn:x}\t{promotion}\t{EVENT_ID_STEM}{event:x}\t{EARNED_FROM_ID}\t1\t\
+             BULK_ISSUE\t{now}\t{END_MS}\t{now}\t\\N"
+        )
+        .unwrap();
+    }
+    text
+}
+
+/// Fills the wallet with so many rows, each customer with as many.
+pub fn fill_sql(rows: usize, rows_per_customer: usize) -> String {
+    let now = now_ms();
+    format!(
+        "INSERT INTO earned_promotions ({COLUMNS})
+         SELECT {ORG}, 1 + (number - 1) / {rows_per_customer}, '{EARN_ID_STEM}' || to_hex({FIRST_NUMBER} + number),
+                '{UNCAPPED_STEM}' || number % 10, '{EVENT_ID_STEM}' || to_hex({FIRST_NUMBER} + number),
+                '{EARNED_FROM_ID}', 1, 'BULK_ISSUE', {now}, {END_MS}, {now}, NULL
+         FROM generate_series(1, {rows}) AS number"
+    )
+}
+
+/// `pgbench` takes whole seconds.
+fn whole(seconds: f64) -> usize {
+    count(seconds).max(1)
+}
+
+/// The number after `name` in what `pgbench` says.
+fn after(said: &str, name: &str) -> f64 {
+    let (_, rest) = said.split_once(name).unwrap_or_else(|| panic!("no {name} in {said}"));
+    rest.split_whitespace().next().unwrap().parse().unwrap()
+}

@@ -1,0 +1,51 @@
+//! The catalogue that is measured with: one organization, and promotions that run now.
+
+use serde_json::{Value, json};
+
+pub const ORG: i64 = 1;
+/// Everybody may hold any number of these.
+pub const UNCAPPED: [&str; 10] = [
+    "6912ced9d39e256f754a83f0",
+    "6912ced9d39e256f754a83f1",
+    "6912ced9d39e256f754a83f2",
+    "6912ced9d39e256f754a83f3",
+    "6912ced9d39e256f754a83f4",
+    "6912ced9d39e256f754a83f5",
+    "6912ced9d39e256f754a83f6",
+    "6912ced9d39e256f754a83f7",
+    "6912ced9d39e256f754a83f8",
+    "6912ced9d39e256f754a83f9",
+];
+/// All of [`UNCAPPED`] but their last digit, for rows that SQL makes.
+pub const UNCAPPED_STEM: &str = "6912ced9d39e256f754a83f";
+/// With a cap that nobody reaches here.
+pub const CAPPED: &str = "6912ced9d39e256f754a83fa";
+/// `bench:bench`, as the header of a request has it.
+pub const AUTHORIZATION: &str = "Basic YmVuY2g6YmVuY2g=";
+/// Until when all promotions run, which is how long what is earned is valid.
+pub const END_MS: i64 = 4_000_000_000_000;
+/// What one earning is earned from, in every request.
+pub const EARNED_FROM_ID: &str = "68fb1c9731d91c625a8d9e80";
+
+/// As an import file.
+pub fn file() -> Value {
+    let promotion = |id: &str, cap: Value| {
+        json!({"id": id, "orgId": ORG, "name": id, "type": "EARNING", "startDate": 0, "endDate": END_MS,
+            "maxEarningPerCustomer": cap})
+    };
+    let mut promotions: Vec<Value> = UNCAPPED.iter().map(|id| promotion(id, Value::Null)).collect();
+    promotions.push(promotion(CAPPED, json!(1_000_000)));
+    json!({
+        "orgs": [{"id": ORG, "name": "Bench", "acceptUnknownCustomers": false}],
+        "promotions": promotions,
+        "apiClients": [{"username": "bench", "password": "bench", "orgId": ORG}]
+    })
+}
+
+/// Gives the organization the customers 1 to `last`. PostgreSQL and SQLite both take it.
+pub fn customers_sql(last: usize) -> String {
+    format!(
+        "WITH RECURSIVE numbers (number) AS (SELECT 1 UNION ALL SELECT number + 1 FROM numbers WHERE number < {last})
+         INSERT INTO customers (org_id, customer_id) SELECT {ORG}, number FROM numbers"
+    )
+}

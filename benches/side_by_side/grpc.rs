@@ -1,0 +1,89 @@
+//! Calls over gRPC, on HTTP/2 and nothing above it: the callers share the machine with what they measure.
+
+use std::future::poll_fn;
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use cart_promotions::proto::BulkEarnResponse;
+use h2::client::SendRequest;
+use http::header::{AUTHORIZATION, CONTENT_TYPE, TE};
+use http::{HeaderMap, HeaderValue, Method, Request, Uri};
+use prost::Message;
+use tokio::net::TcpStream;
+
+use crate::catalogue;
+use crate::load::{self, Caller};
+
+/// Connections that callers share, as many as a few busy clients have.
+const CONNECTIONS: usize = 4;
+/// A server lets a connection have at most 200 calls under way.
+const MAX_CALLERS_PER_CONNECTION: usize = 200;
+/// No answer is to wait for room: of a call, and of all calls of a connection.
+const CALL_WINDOW: u32 = 1 << 20;
+const CONNECTION_WINDOW: u32 = 1 << 30;
+
+/// One call at a time on a shared connection.
+#[derive(Clone)]
+pub struct GrpcCaller {
+    connection: SendRequest<Bytes>,
+    uri: Uri,
+    headers: HeaderMap,
+}
+
+/// As many as asked for, on open connections.
+pub async fn callers(address: SocketAddr, count: usize) -> Vec<GrpcCaller> {
+    let mut connections = Vec::new();
+    for _ in 0..CONNECTIONS.max(count.div_ceil(MAX_CALLERS_PER_CONNECTION)) {
+        connections.push(connect(address).await);
+    }
+    let uri: Uri = format!("http://{address}/cartpromotions.v1.EarnService/BulkEarn").parse().unwrap();
+    let headers = HeaderMap::from_iter([
+        (CONTENT_TYPE, HeaderValue::from_static("application/grpc")),
+        (TE, HeaderValue::from_static("trailers")),
+        (AUTHORIZATION, HeaderValue::from_static(catalogue::AUTHORIZATION)),
+    ]);
+    let caller = |connection: &SendRequest<Bytes>| GrpcCaller {
+        connection: connection.clone(),
+        uri: uri.clone(),
+        headers: headers.clone(),
+    };
+    connections.iter().cycle().take(count).map(caller).collect()
+}
+
+async fn connect(address: SocketAddr) -> SendRequest<Bytes> {
+    let stream = TcpStream::connect(address).await.unwrap();
+    stream.set_nodelay(true).unwrap();
+    let mut builder = h2::client::Builder::new();
+    builder.initial_window_size(CALL_WINDOW).initial_connection_window_size(CONNECTION_WINDOW);
+    let (sender, connection) = builder.handshake(stream).await.unwrap();
+    tokio::spawn(async move { connection.await.expect("a connection") });
+    sender
+}
+
+impl Caller for GrpcCaller {
+    async fn call(&mut self, request: Bytes, granted: Option<usize>) {
+        poll_fn(|context| self.connection.poll_ready(context)).await.unwrap();
+        let mut head = Request::new(());
+        *head.method_mut() = Method::POST;
+        *head.uri_mut() = self.uri.clone();
+        head.headers_mut().clone_from(&self.headers);
+        let (response, mut body) = self.connection.send_request(head, false).unwrap();
+        body.send_data(request, true).unwrap();
+
+        let mut body = response.await.unwrap().into_body();
+        let mut message = Vec::new();
+        while let Some(part) = body.data().await {
+            let part = part.unwrap();
+            body.flow_control().release_capacity(part.len()).unwrap();
+            if granted.is_some() {
+                message.extend_from_slice(&part);
+            }
+        }
+        let trailers = body.trailers().await.unwrap().unwrap_or_default();
+        assert_eq!(trailers.get("grpc-status").map(HeaderValue::as_bytes), Some(&b"0"[..]), "{trailers:?}");
+        if let Some(granted) = granted {
+            // After the five bytes that say how long it is.
+            load::check(&BulkEarnResponse::decode(&message[5..]).unwrap(), granted);
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! Callers: as fast as they are answered, or at a given rate.
+
+use std::future::Future;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use cart_promotions::proto::BulkEarnResponse;
+use hdrhistogram::Histogram;
+use tokio::runtime::Handle;
+
+use crate::measure::float;
+use crate::requests::Requests;
+
+/// One in so many answers is read in full.
+const CHECK_ONE_IN: usize = 64;
+/// Calls under way at a given rate; when they are that many, the next waits, and its wait counts.
+const MAX_UNDER_WAY: usize = 2_000;
+/// Longest latency that is told apart, in microseconds.
+const MAX_LATENCY_US: u64 = 60_000_000;
+
+/// Makes one call at a time.
+pub trait Caller: Send + 'static {
+    /// Sends `request` and reads its answer, which must say that everything was granted. `granted` is how many entries
+    /// to check that of, one by one.
+    fn call(&mut self, request: Bytes, granted: Option<usize>) -> impl Future<Output = ()> + Send;
+}
+
+/// Every entry was granted once.
+pub fn check(answer: &BulkEarnResponse, entries: usize) {
+    let granted = answer.data.iter().filter(|entry| entry.successful_earn_count == 1 && entry.failed_earn_count == 0);
+    assert_eq!(granted.count(), entries, "{answer:?}");
+}
+
+fn checked(index: usize, entries: usize) -> Option<usize> {
+    index.is_multiple_of(CHECK_ONE_IN).then_some(entries)
+}
+
+/// Sends all requests, each caller its next one when it has the answer to the last. Gives the callers back.
+pub async fn closed<C: Caller>(callers: Vec<C>, requests: &Arc<Requests>) -> Vec<C> {
+    let next = Arc::new(AtomicUsize::new(0));
+    let mut under_way = Vec::with_capacity(callers.len());
+    for mut caller in callers {
+        let (next, requests) = (Arc::clone(&next), Arc::clone(requests));
+        under_way.push(tokio::spawn(async move {
+            loop {
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                let Some(request) = requests.get(index) else { return caller };
+                caller.call(request, checked(index, requests.entries)).await;
+            }
+        }));
+    }
+    let mut callers = Vec::with_capacity(under_way.len());
+    for caller in under_way {
+        callers.push(caller.await.unwrap());
+    }
+    callers
+}
+
+/// Sends all requests at `rate` per second, whether or not earlier ones are answered. Gives the latencies in
+/// microseconds, each from the moment at which its request was to be sent.
+pub fn open<C: Caller + Clone>(runtime: &Handle, callers: &[C], requests: &Arc<Requests>, rate: f64) -> Histogram<u64> {
+    let latencies = Arc::new(Mutex::new(Histogram::new_with_bounds(1, MAX_LATENCY_US, 3).unwrap()));
+    let under_way = Arc::new(());
+    let begun = Instant::now();
+    // A thread that sleeps keeps time to 0.1 ms, the runtime's timers only to 1 ms.
+    for index in 0..requests.len() {
+        let intended = begun + Duration::from_secs(1).mul_f64(float(index) / rate);
+        wait_until(intended, &under_way);
+        let mut caller = callers[index % callers.len()].clone();
+        let (request, checked) = (requests.get(index).unwrap(), checked(index, requests.entries));
+        let (latencies, under_way) = (Arc::clone(&latencies), Arc::clone(&under_way));
+        runtime.spawn(async move {
+            caller.call(request, checked).await;
+            let latency = u64::try_from(intended.elapsed().as_micros()).unwrap();
+            latencies.lock().unwrap().saturating_record(latency);
+            drop(under_way);
+        });
+    }
+    while Arc::strong_count(&under_way) > 1 {
+        thread::sleep(Duration::from_millis(1));
+    }
+    let latencies = latencies.lock().unwrap();
+    assert_eq!(latencies.len(), requests.len() as u64, "a call failed");
+    latencies.clone()
+}
+
+/// Until then, and until there is room.
+fn wait_until(intended: Instant, under_way: &Arc<()>) {
+    loop {
+        let early = intended.saturating_duration_since(Instant::now());
+        if early.is_zero() && Arc::strong_count(under_way) <= MAX_UNDER_WAY {
+            return;
+        }
+        thread::sleep(early.max(Duration::from_micros(50)));
+    }
+}

@@ -1,0 +1,47 @@
+//! Resident memory of the server: at rest, after work, and with many requests in flight.
+
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use crate::Bench;
+use crate::processes::highest_resident_mib;
+use crate::report::{Row, Wanted};
+use crate::requests::{Door, Requests};
+use crate::service::{CUSTOMERS, IN_FLIGHT, Service};
+
+/// Requests under way in the loaded case.
+const MANY_IN_FLIGHT: usize = 1_000;
+/// Requests before it is at rest again.
+const REQUESTS: usize = 20_000;
+/// Until it is at rest.
+const SETTLE: Duration = Duration::from_secs(1);
+
+pub fn under_load(bench: &Bench) -> Row {
+    let highest = [Door::Grpc, Door::Json].map(|door| {
+        let service = Service::on_postgres(bench, "memory", CUSTOMERS);
+        let shape = service.shape(door, 10);
+        highest_resident_mib(service.server.process(), || {
+            service.measure(shape, MANY_IN_FLIGHT, bench.seconds());
+        })
+    });
+    let what = "resident memory, 1,000 requests of 10 entries in flight, the worse of both doors";
+    let worse = highest[0].max(highest[1]);
+    Row::figure("memory", what, Wanted::AtMost(150.0), (vec![worse], "MiB"))
+}
+
+pub fn idle(bench: &Bench) -> Row {
+    let service = Service::on_sqlite(bench, CUSTOMERS);
+    thread::sleep(SETTLE);
+    let what = "resident memory on SQLite, idle";
+    Row::figure("memory-idle", what, Wanted::AtMost(60.0), (vec![service.server.resident_mib()], "MiB"))
+}
+
+pub fn idle_after_requests(bench: &Bench) -> Row {
+    let service = Service::on_sqlite(bench, CUSTOMERS);
+    let requests = Arc::new(Requests::new(service.shape(Door::Grpc, 1), REQUESTS));
+    service.send(&requests, Door::Grpc, IN_FLIGHT);
+    thread::sleep(SETTLE);
+    let what = "resident memory on SQLite, idle again after 20,000 requests";
+    Row::figure("memory-after", what, Wanted::AtMost(60.0), (vec![service.server.resident_mib()], "MiB"))
+}

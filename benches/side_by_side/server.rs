@@ -1,0 +1,85 @@
+//! The release server as a process of its own.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::processes;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_cart-promotions");
+/// How long it may take to become ready.
+const READY_WITHIN: Duration = Duration::from_secs(20);
+
+/// A running server; dropped, it is killed.
+#[derive(Debug)]
+pub struct Server {
+    child: Child,
+    pub address: SocketAddr,
+    /// How long it took from its start to the first answer that it is ready.
+    pub ready_after: Duration,
+}
+
+impl Server {
+    /// Starts it with these arguments over the defaults, in `directory`, where its log goes; gives it once it is ready.
+    pub fn start(directory: &Path, arguments: &[&str]) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        drop(listener);
+        let log = File::create(directory.join("log")).unwrap();
+        let mut command = Command::new(PROGRAM);
+        command.args(["serve", "--listen", &address.to_string(), "--log-format", "json"]).args(arguments);
+        let begun = Instant::now();
+        let child = command.current_dir(directory).stdout(Stdio::null()).stderr(log).spawn().unwrap();
+        let mut server = Self { child, address, ready_after: Duration::ZERO };
+        while !ready(address) {
+            assert!(begun.elapsed() < READY_WITHIN, "the server does not become ready");
+            assert!(server.child.try_wait().unwrap().is_none(), "{}", log_of(directory));
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        server.ready_after = begun.elapsed();
+        server
+    }
+
+    pub fn process(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn resident_mib(&self) -> f64 {
+        processes::resident_mib(self.process())
+    }
+
+    /// Lets it finish and end by itself.
+    pub fn stop(mut self) {
+        Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
+        assert!(self.child.wait().unwrap().success());
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Nothing to kill after `stop`.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Imports `file` into the database at `url`, which it also brings up to date.
+pub fn import(url: &str, file: &Path) {
+    let imported = Command::new(PROGRAM).args(["import", "--database-url", url]).arg(file).output().unwrap();
+    assert!(imported.status.success(), "{}", String::from_utf8_lossy(&imported.stderr));
+}
+
+fn log_of(directory: &Path) -> String {
+    std::fs::read_to_string(directory.join("log")).unwrap_or_default()
+}
+
+fn ready(address: SocketAddr) -> bool {
+    let Ok(mut stream) = TcpStream::connect(address) else { return false };
+    let mut answer = [0; 12];
+    stream.write_all(b"GET /readyz HTTP/1.1\r\nhost: x\r\n\r\n").is_ok()
+        && stream.read_exact(&mut answer).is_ok()
+        && &answer == b"HTTP/1.1 200"
+}

@@ -1,0 +1,130 @@
+//! A server on a database with the catalogue and its customers in it, ready to be measured.
+
+use std::sync::Arc;
+
+use tempfile::TempDir;
+use tokio::runtime::Handle;
+
+use crate::catalogue::{self, UNCAPPED};
+use crate::database::Database;
+use crate::measure::{Run, count, float};
+use crate::processes::Watched;
+use crate::requests::{Door, Requests, Shape};
+use crate::server::{self, Server};
+use crate::{Bench, grpc, json, load};
+
+/// Customers, where their number is not what is measured.
+pub const CUSTOMERS: usize = 100_000;
+/// Requests under way, where their number is not what is measured.
+pub const IN_FLIGHT: usize = 128;
+/// Requests of the first warming up, which tells how many a second are to be expected.
+const FIRST_REQUESTS: usize = 2_000;
+/// How long the second warming up takes, as a part of the timed part.
+const WARM_UP: f64 = 0.2;
+/// Requests of a timed part at most, however fast they are: they are all in memory.
+const MAX_REQUESTS: usize = 400_000;
+
+/// A timed part, and what was sent for it.
+#[derive(Debug)]
+pub struct Measured {
+    pub run: Run,
+    /// Of the timed part.
+    pub requests: Arc<Requests>,
+    /// With the warming up.
+    pub granted: usize,
+}
+
+/// The server and what it runs on. The server ends first.
+#[derive(Debug)]
+pub struct Service {
+    pub server: Server,
+    pub database: Database,
+    pub customers: usize,
+    directory: TempDir,
+    runtime: Handle,
+}
+
+impl Service {
+    /// On a database of its own of PostgreSQL.
+    pub fn on_postgres(bench: &Bench, name: &str, customers: usize) -> Self {
+        let database = Database::Postgres(bench.postgres().database(name));
+        Self::start(bench, database, customers, tempfile::tempdir().unwrap())
+    }
+
+    /// On a new file.
+    pub fn on_sqlite(bench: &Bench, customers: usize) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let database = Database::Sqlite(directory.path().join("bench.db"));
+        Self::start(bench, database, customers, directory)
+    }
+
+    fn start(bench: &Bench, database: Database, customers: usize, directory: TempDir) -> Self {
+        let file = directory.path().join("catalogue.json");
+        std::fs::write(&file, catalogue::file().to_string()).unwrap();
+        server::import(&database.url(), &file);
+        database.execute(&catalogue::customers_sql(customers));
+        if let Database::Postgres(database) = &database {
+            // Or it would do so by itself, in the middle of something timed.
+            database.execute("VACUUM ANALYZE customers");
+        }
+        let server = Server::start(directory.path(), &["--database-url", &database.url()]);
+        Self { server, database, customers, directory, runtime: bench.runtime.handle().clone() }
+    }
+
+    /// Lets the server finish; gives the database and the folder of its files.
+    pub fn stop(self) -> (Database, TempDir) {
+        self.server.stop();
+        (self.database, self.directory)
+    }
+
+    pub fn watched(&self) -> Watched {
+        let postmaster = match &self.database {
+            Database::Postgres(database) => database.postmaster(),
+            Database::Sqlite(_) => None,
+        };
+        Watched { server: Some(self.server.process()), postmaster }
+    }
+
+    /// Requests for any of its customers, each entry for another uncapped promotion.
+    pub fn shape(&self, door: Door, entries: usize) -> Shape {
+        Shape { door, promotions: &UNCAPPED, entries, customers: self.customers }
+    }
+
+    /// Sends requests in a closed loop for about as long, after a warming up with others.
+    pub fn measure(&self, shape: Shape, in_flight: usize, seconds: f64) -> Measured {
+        let mut granted = 0;
+        let mut send = |count| {
+            let requests = Arc::new(Requests::new(shape, count));
+            granted += requests.len() * requests.entries;
+            (self.send(&requests, shape.door, in_flight), requests)
+        };
+        let (first, _) = send(FIRST_REQUESTS);
+        let (warm, _) = send(requests_for(&first, seconds * WARM_UP));
+        let (run, requests) = send(requests_for(&warm, seconds));
+        Measured { run, requests, granted }
+    }
+
+    /// Sends exactly these requests in a closed loop, over new connections.
+    pub fn send(&self, requests: &Arc<Requests>, door: Door, in_flight: usize) -> Run {
+        let address = self.server.address;
+        match door {
+            Door::Grpc => self.timed(self.runtime.block_on(grpc::callers(address, in_flight)), requests),
+            Door::Json => self.timed(self.runtime.block_on(json::callers(address, in_flight)), requests),
+        }
+    }
+
+    fn timed<C: load::Caller>(&self, callers: Vec<C>, requests: &Arc<Requests>) -> Run {
+        Run::of_rate(self.watched(), || {
+            // Not on this thread: it would be one more that the callers' thread has to wake.
+            let requests_for_callers = Arc::clone(requests);
+            let callers = self.runtime.spawn(async move { load::closed(callers, &requests_for_callers).await });
+            drop(self.runtime.block_on(callers).unwrap());
+            (float(requests.len() * requests.entries), float(requests.len()))
+        })
+    }
+}
+
+/// How many are sent in so many seconds at the rate of `run`.
+fn requests_for(run: &Run, seconds: f64) -> usize {
+    count(run.units / run.seconds * seconds).clamp(FIRST_REQUESTS / 2, MAX_REQUESTS)
+}

@@ -1,0 +1,99 @@
+//! Grants per second: next to bare inserts into the same table, and of one way of granting next to another.
+
+use crate::Bench;
+use crate::baseline::Baseline;
+use crate::catalogue::{CAPPED, UNCAPPED};
+use crate::measure::{Run, Side, alternate};
+use crate::report::{Row, Wanted};
+use crate::requests::{Door, Shape};
+use crate::service::{CUSTOMERS, IN_FLIGHT, Service};
+
+/// Connections of the one-row inserts.
+const CONNECTIONS: usize = 32;
+/// Rows of one `COPY`.
+const COPY_ROWS: usize = 500_000;
+
+pub fn one_entry(bench: &Bench) -> Row {
+    let service = Service::on_postgres(bench, "one_entry", CUSTOMERS);
+    let baseline = Baseline::new(service.database.postgres(), service.customers);
+    let sides = alternate(
+        Bench::ROUNDS,
+        [Side::new("gRPC", "grants/s", "requests"), Side::new("one-row inserts", "rows/s", "rows")],
+        || granting(bench, &service, service.shape(Door::Grpc, 1)),
+        || baseline.one_row_inserts(CONNECTIONS, bench.seconds()),
+    );
+    Row::ratio("one-entry", "gRPC, 1 entry ÷ prepared one-row inserts", Wanted::AtLeast(1.0), sides)
+}
+
+pub fn ten_entries(bench: &Bench) -> Row {
+    let service = Service::on_postgres(bench, "ten_entries", CUSTOMERS);
+    let baseline = Baseline::new(service.database.postgres(), service.customers);
+    let sides = alternate(
+        Bench::ROUNDS,
+        [Side::new("gRPC", "grants/s", "requests"), Side::new("COPY", "rows/s", "rows")],
+        || granting(bench, &service, service.shape(Door::Grpc, 10)),
+        || baseline.copy(bench.runtime.handle(), bench.volume(COPY_ROWS)),
+    );
+    Row::ratio("ten-entries", "gRPC, 10 entries ÷ COPY", Wanted::AtLeast(0.6), sides)
+}
+
+pub fn json_one_entry(bench: &Bench) -> Row {
+    doors(bench, "json-one-entry", "JSON ÷ gRPC, 1 entry", 1)
+}
+
+pub fn json_ten_entries(bench: &Bench) -> Row {
+    doors(bench, "json-ten-entries", "JSON ÷ gRPC, 10 entries", 10)
+}
+
+fn doors(bench: &Bench, name: &'static str, what: &'static str, entries: usize) -> Row {
+    let service = Service::on_postgres(bench, "doors", CUSTOMERS);
+    let sides = alternate(
+        Bench::ROUNDS,
+        [Side::new("JSON", "grants/s", "requests"), Side::new("gRPC", "grants/s", "requests")],
+        || granting(bench, &service, service.shape(Door::Json, entries)),
+        || granting(bench, &service, service.shape(Door::Grpc, entries)),
+    );
+    Row::ratio(name, what, Wanted::AtLeast(0.8), sides)
+}
+
+pub fn capped(bench: &Bench) -> Row {
+    let service = Service::on_postgres(bench, "capped", CUSTOMERS);
+    let shape = service.shape(Door::Grpc, 1);
+    let sides = alternate(
+        Bench::ROUNDS,
+        [Side::new("capped", "grants/s", "requests"), Side::new("uncapped", "grants/s", "requests")],
+        || granting(bench, &service, Shape { promotions: &[CAPPED], ..shape }),
+        || granting(bench, &service, Shape { promotions: &UNCAPPED[..1], ..shape }),
+    );
+    Row::ratio("capped", "all on one promotion, capped ÷ uncapped", Wanted::AtLeast(0.8), sides)
+}
+
+pub fn repeat_one_entry(bench: &Bench) -> Row {
+    repeat(bench, "repeat-one-entry", "sent again ÷ sent first, 1 entry", 1)
+}
+
+pub fn repeat_ten_entries(bench: &Bench) -> Row {
+    repeat(bench, "repeat-ten-entries", "sent again ÷ sent first, 10 entries", 10)
+}
+
+fn repeat(bench: &Bench, name: &'static str, what: &'static str, entries: usize) -> Row {
+    let service = Service::on_postgres(bench, "repeat", CUSTOMERS);
+    let mut again = Side::new("again", "grants/s", "requests");
+    let mut first = Side::new("first", "grants/s", "requests");
+    for _ in 0..Bench::ROUNDS {
+        service.database.empty_wallet();
+        let sent = service.measure(service.shape(Door::Grpc, entries), IN_FLIGHT, bench.seconds());
+        first.runs.push(sent.run);
+        again.runs.push(service.send(&sent.requests, Door::Grpc, IN_FLIGHT));
+        assert_eq!(service.database.wallet_rows(), sent.granted, "rows of the wallet");
+    }
+    Row::ratio(name, what, Wanted::AtLeast(1.0), [again, first])
+}
+
+/// Grants into an empty wallet.
+fn granting(bench: &Bench, service: &Service, shape: Shape) -> Run {
+    service.database.empty_wallet();
+    let sent = service.measure(shape, IN_FLIGHT, bench.seconds());
+    assert_eq!(service.database.wallet_rows(), sent.granted, "rows of the wallet");
+    sent.run
+}

@@ -1,0 +1,106 @@
+//! `cart-promotions serve` as a process of its own, for tests that kill it.
+
+#![allow(dead_code, reason = "each suite uses its part of it")]
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+
+use serde_json::Value;
+
+use crate::support::Caller;
+
+/// A running one. Dropped, it is killed: nothing a test starts outlives it.
+pub struct Process {
+    child: Child,
+    pub caller: Caller,
+    stdout: BufReader<ChildStdout>,
+    /// Read all the while: a full pipe would hold the service up.
+    log: Option<JoinHandle<Vec<Value>>>,
+}
+
+impl Process {
+    /// Starts it in `directory` with these options, and waits until it takes calls.
+    pub fn start(directory: &Path, options: &[&str]) -> Self {
+        Self::start_with_disk(directory, "unlimited", options)
+    }
+
+    /// The same, but no file can grow beyond so many KiB.
+    pub fn start_with_disk(directory: &Path, limit: &str, options: &[&str]) -> Self {
+        let mut child = Command::new("bash")
+            .args(["-c", r#"trap "" XFSZ; ulimit -f "$1"; shift; exec "$@""#, "bash", limit])
+            .args([env!("CARGO_BIN_EXE_cart-promotions"), "serve", "--log-format", "json"])
+            .args(options)
+            .current_dir(directory)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let (tell, started) = mpsc::channel();
+        let log = std::thread::spawn(move || {
+            let mut lines = Vec::new();
+            for line in stderr.lines() {
+                let line = line.unwrap();
+                let line: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("no JSON: {line}"));
+                if let Some(address) = line["address"].as_str() {
+                    let _ = tell.send(address.parse::<SocketAddr>().unwrap());
+                }
+                lines.push(line);
+            }
+            lines
+        });
+        let address = started.recv().expect("the server starts");
+        Self { child, caller: Caller::of(address), stdout, log: Some(log) }
+    }
+
+    /// What it prints, up to the line that ends so.
+    pub fn printed_until(&mut self, end: &str) -> String {
+        let mut text = String::new();
+        while !text.trim_end().ends_with(end) {
+            assert!(self.stdout.read_line(&mut text).unwrap() > 0, "no more than {text}");
+        }
+        text
+    }
+
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// Kills it as `kill -9` does, and waits until it is gone.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Waits for the end; gives whether it was a success, and the log.
+    pub fn end(mut self) -> (bool, Vec<Value>) {
+        let log = self.log.take().unwrap().join().unwrap();
+        (self.child.wait().unwrap().success(), log)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Runs the program with these arguments to its end.
+pub fn run(directory: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_cart-promotions")).args(arguments).current_dir(directory).output().unwrap()
+}
+
+/// `verify`, which must find nothing.
+pub fn verify(url: &str) {
+    let output = run(&std::env::temp_dir(), &["verify", "--database-url", url, "--log-format", "json"]);
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.lines().count() >= 5 && text.lines().all(|line| line.starts_with("ok ")), "{text}");
+}

@@ -1,0 +1,202 @@
+//! What breaks under several server processes on one database, and what must hold all the same: every acknowledged
+//! grant exists, nothing is granted twice, no cap is passed, the service recovers by itself, health tells the truth.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use crate::cluster::Cluster;
+use crate::load::{load_catalogue, run_for};
+use crate::proxy::Proxy;
+use crate::server_process::{Process, run, verify};
+use crate::support::*;
+
+/// How long the load of a test runs.
+const LOAD: Duration = Duration::from_secs(8);
+/// How long the service may take to see that the database is gone.
+const NOTICED_WITHIN: Duration = Duration::from_secs(3);
+/// What "at once" means on a busy machine.
+const AT_ONCE: Duration = Duration::from_millis(500);
+
+/// A server on `url` that listens there.
+fn server(url: &str, listen: &str, more: &[&str]) -> Process {
+    let mut options = vec!["--database-url", url, "--listen", listen];
+    options.extend(more);
+    Process::start(Path::new("."), &options)
+}
+
+/// A database with the catalogue of the load.
+async fn prepared(database: Database) -> Database {
+    import(&database, &load_catalogue()).await.unwrap();
+    database
+}
+
+fn own_cluster() -> (Cluster, Database) {
+    let cluster = Cluster::find_and_start(&[("fsync", "off")]).expect("PostgreSQL, as for the other tests");
+    let database = Database::at(cluster.create_database("wallet"));
+    (cluster, database)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn six_processes_migrate_one_empty_database_at_once() {
+    let database = Database::new().await;
+    let migrations = (0..6).map(|_| {
+        let url = database.url().to_owned();
+        tokio::task::spawn_blocking(move || run(Path::new("."), &["migrate", "--database-url", &url]))
+    });
+    for migration in migrations.collect::<Vec<_>>() {
+        let output = migration.await.unwrap();
+        assert!(output.status.success(), "{output:?}");
+    }
+    import(&database, &load_catalogue()).await.unwrap();
+    verify(database.url());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn four_processes_killed_at_random_under_load_with_retries() {
+    let database = prepared(Database::new().await).await;
+    let mut processes: Vec<_> = (0..4).map(|_| server(database.url(), "127.0.0.1:0", &[])).collect();
+    let callers: Vec<_> = processes.iter().map(|process| process.caller.clone()).collect();
+    let load = tokio::spawn(run_for(callers, LOAD));
+    let mut kills = 0;
+    while !load.is_finished() {
+        tokio::time::sleep(Duration::from_millis(rand::random_range(50..500))).await;
+        let victim = rand::random_range(0..processes.len());
+        let address = processes[victim].caller.address.to_string();
+        processes[victim].kill();
+        let url = database.url().to_owned();
+        processes[victim] = tokio::task::spawn_blocking(move || server(&url, &address, &[])).await.unwrap();
+        kills += 1;
+    }
+    let acknowledged = load.await.unwrap().compare(&database).await;
+    assert!(kills >= 5 && acknowledged > 100, "{kills} kills, {acknowledged} earnings");
+    verify(database.url());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_database_restarted_as_by_a_crash_under_load() {
+    let (mut cluster, database) = own_cluster();
+    let database = prepared(database).await;
+    let processes = [(); 2].map(|()| server(database.url(), "127.0.0.1:0", &[]));
+    let callers = processes.iter().map(|process| process.caller.clone()).collect();
+    let load = tokio::spawn(run_for(callers, LOAD));
+    for _ in 0..3 {
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        cluster = tokio::task::spawn_blocking(move || {
+            cluster.stop_immediate();
+            cluster.start_again();
+            cluster
+        })
+        .await
+        .unwrap();
+    }
+    let acknowledged = load.await.unwrap().compare(&database).await;
+    assert!(acknowledged > 100, "{acknowledged} earnings");
+    verify(database.url());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_database_is_told_by_health_and_refused_at_once_until_it_is_back() {
+    let (mut cluster, database) = own_cluster();
+    let database = prepared(database).await;
+    let process = server(database.url(), "127.0.0.1:0", &[]);
+    let caller = &process.caller;
+    let ready = async |expected: u16| {
+        let told = async {
+            while caller.http().get(caller.url("/readyz")).send().await.unwrap().status() != expected {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(NOTICED_WITHIN, told).await.unwrap_or_else(|_| panic!("never {expected}"));
+    };
+    let kept = caller.earn(Door::Json, &one_entry("before", TEN_OFF, 2)).await;
+    for _ in 0..2 {
+        ready(200).await;
+        cluster.stop_immediate();
+        ready(503).await;
+        for door in DOORS {
+            for _ in 0..5 {
+                let begun = Instant::now();
+                let answer = caller.earn(door, &one_entry("meanwhile", TEN_OFF, 1)).await;
+                assert!(matches!(answer.status, 503 | 14) && begun.elapsed() < AT_ONCE, "{answer:?}");
+            }
+        }
+        assert_eq!(caller.http().get(caller.url("/healthz")).send().await.unwrap().status(), 200);
+        cluster.start_again();
+        caller.earn_once_recovered(Door::Grpc, &one_entry("after", TEN_OFF, 1)).await;
+    }
+    assert_eq!(caller.earn(Door::Grpc, &one_entry("before", TEN_OFF, 2)).await.body, kept.body);
+    verify(database.url());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_cut_mid_transaction_under_load() {
+    let database = prepared(Database::new().await).await;
+    let proxy = Proxy::to(database.url()).await;
+    let mut through = url::Url::parse(database.url()).unwrap();
+    through.set_port(Some(proxy.address.port())).unwrap();
+    let processes = [(); 2].map(|()| server(through.as_str(), "127.0.0.1:0", &[]));
+    let callers = processes.iter().map(|process| process.caller.clone()).collect();
+    let load = tokio::spawn(run_for(callers, LOAD));
+    let terminate = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                     WHERE application_name = 'cart-promotions' AND datname = current_database()";
+    let mut cuts = 0;
+    while !load.is_finished() {
+        tokio::time::sleep(Duration::from_millis(rand::random_range(20..300))).await;
+        // The server's side is told, or nobody is.
+        if cuts % 2 == 0 { proxy.cut() } else { database.execute(terminate).await }
+        cuts += 1;
+    }
+    let acknowledged = load.await.unwrap().compare(&database).await;
+    assert!(cuts >= 10 && acknowledged > 100, "{cuts} cuts, {acknowledged} earnings");
+    verify(database.url());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn statement_time_outs_under_load() {
+    let database = prepared(Database::new().await).await;
+    let processes = [(); 2].map(|()| server(database.url(), "127.0.0.1:0", &["--statement-timeout-ms", "150"]));
+    let callers = processes.iter().map(|process| process.caller.clone()).collect();
+    let load = tokio::spawn(run_for(callers, LOAD));
+    for round in 0..8 {
+        let blocker = if round % 2 == 0 { database.block_writers().await } else { database.block_lookups().await };
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        blocker.release().await;
+        tokio::time::sleep(Duration::from_millis(400)).await;
+    }
+    let acknowledged = load.await.unwrap().compare(&database).await;
+    assert!(acknowledged > 100, "{acknowledged} earnings");
+    verify(database.url());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_queue_and_passed_deadlines_refuse_at_once_and_record_nothing() {
+    let database = prepared(Database::new().await).await;
+    let options = ["--max-waiting", "8", "--writers", "2", "--request-timeout-ms", "2000"];
+    let process = server(database.url(), "127.0.0.1:0", &options);
+    process.caller.earn(Door::Json, &one_entry("warm", TEN_OFF, 1)).await;
+    let blocker = database.block_writers().await;
+    let mut calls = tokio::task::JoinSet::new();
+    for index in 0..200 {
+        let caller = process.caller.clone();
+        calls.spawn(async move {
+            let (begun, event) = (Instant::now(), format!("event {index}"));
+            let answer = caller.earn(DOORS[index % 2], &one_entry(&event, TEN_OFF, 1)).await;
+            (event, answer, begun.elapsed())
+        });
+    }
+    // While nothing moves: most are refused because the queue is full, the rest once they have waited for long enough.
+    let answers = calls.join_all().await;
+    blocker.release().await;
+    assert!(answers.iter().all(|(_, answer, _)| matches!(answer.status, 503 | 14)), "{answers:?}");
+    let full = |answer: &Answer| answer.messages[0].contains("too many requests are waiting");
+    let refused = answers.iter().filter(|(_, answer, _)| full(answer)).count();
+    let waited = answers.iter().filter(|(.., elapsed)| *elapsed >= Duration::from_secs(2)).count();
+    assert!(refused >= 180 && (1..=20).contains(&waited), "{refused} refused, {waited} waited");
+    process.caller.earn_once_recovered(Door::Grpc, &one_entry("after", TEN_OFF, 1)).await;
+    // Of those that waited the ones in flight may have been recorded; whoever was told that the queue is full was not.
+    let recorded = database.rows("SELECT event_id FROM earned_promotions").await;
+    for (event, answer, _) in answers.iter().filter(|(_, answer, _)| full(answer)) {
+        assert!(recorded.iter().all(|row| row["event_id"] != event.as_str()), "{event}: {answer:?}");
+    }
+    verify(database.url());
+}
