@@ -287,5 +287,9 @@ pub fn one_line(error: &clap::Error) -> Option<String> {
     let fault = fault.strip_prefix("error: ").unwrap_or(fault);
     let line = fault.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
     let asked_for_nothing = error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
-    Some(if asked_for_nothing { "say what to do: serve, import, migrate or verify; see --help".to_owned() } else { line })
+    Some(if asked_for_nothing {
+        "say what to do: serve, import, migrate or verify; see --help".to_owned()
+    } else {
+        line
+    })
 }

@@ -24,8 +24,9 @@ pub fn start(options: &Common) {
             .with_writer(std::io::stderr)
             .boxed(),
     };
-    // Which migrations run is news to those who ask for more than the default.
-    let migrations = if options.log > LevelFilter::INFO { options.log } else { options.log.min(LevelFilter::WARN) };
-    let filter = Targets::new().with_default(options.log).with_target("sea_orm_migration", migrations);
+    // Which migrations run, and what the database remarks, is news to those who ask for more than the default.
+    let details = if options.log > LevelFilter::INFO { options.log } else { options.log.min(LevelFilter::WARN) };
+    let filter =
+        Targets::new().with_default(options.log).with_target("sea_orm_migration", details).with_target("sqlx", details);
     tracing_subscriber::registry().with(lines.with_filter(filter)).init();
 }

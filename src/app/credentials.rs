@@ -203,7 +203,9 @@ impl Credentials {
     pub async fn refresh(&self) -> Result<(), StorageError> {
         let used: Vec<_> = lock(&self.remembered)
             .pairs()
-            .filter_map(|(pair, memory)| std::mem::take(&mut memory.used).then(|| (*pair, Arc::clone(&memory.username))))
+            .filter_map(|(pair, memory)| {
+                std::mem::take(&mut memory.used).then(|| (*pair, Arc::clone(&memory.username)))
+            })
             .collect();
         if used.is_empty() {
             return Ok(());

@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter};
 
 use super::entity::{org, promotion};
-use super::statement::Rows;
+use super::statement::{Lookup, Rows};
 use super::{StorageError, Store, Transaction, statement};
 use crate::earning::{Catalogue, EarnExpiry, ObjectId, Org, OrgId, Promotion, PromotionType};
 
-const CATALOGUE_VERSIONS: &str =
-    "SELECT orgs.id, orgs.catalogue_version FROM wanted CROSS JOIN orgs WHERE orgs.id = wanted.org_id";
+const CATALOGUE_VERSIONS: Lookup =
+    Lookup { answers: "t.id, t.catalogue_version", table: "orgs", index: None, key: &["id"], rest: "" };
 
 impl Store {
     /// The current catalogue version of each of `org_ids` that exists.
@@ -18,9 +18,9 @@ impl Store {
     /// # Errors
     /// Of the database.
     pub async fn catalogue_versions(&self, org_ids: &BTreeSet<OrgId>) -> Result<BTreeMap<OrgId, i64>, StorageError> {
-        let ids = Rows::default().integers("org_id", org_ids.iter().map(|id| id.0));
-        let rows = statement::query(&self.database, CATALOGUE_VERSIONS, ids).await?;
-        rows.iter().map(|row| Ok((OrgId(row.try_get_by_index(0)?), row.try_get_by_index(1)?))).collect()
+        let ids = Rows::default().integers("id", org_ids.iter().map(|id| id.0));
+        let rows = statement::query(&self.database, &CATALOGUE_VERSIONS.body(self.dialect), ids).await?;
+        rows.iter().map(|row| Ok((OrgId(row.try_get_by_index(1)?), row.try_get_by_index(2)?))).collect()
     }
 
     /// The organization and all its promotions; `None` when there is no such organization.
@@ -45,7 +45,10 @@ impl Transaction {
     }
 }
 
-pub(super) async fn load_catalogue(database: &impl ConnectionTrait, org_id: OrgId) -> Result<Option<Catalogue>, StorageError> {
+pub(super) async fn load_catalogue(
+    database: &impl ConnectionTrait,
+    org_id: OrgId,
+) -> Result<Option<Catalogue>, StorageError> {
     let Some(row) = org::Entity::find_by_id(org_id.0).one(database).await? else { return Ok(None) };
     let org = Org {
         id: org_id,

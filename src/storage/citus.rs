@@ -1,7 +1,8 @@
 //! Distributing the tables over the workers of a Citus cluster.
 
-use sea_orm::{ConnectionTrait, DbBackend, Statement};
+use sea_orm::{ConnectionTrait, Statement};
 
+use super::statement::Dialect;
 use super::{MIGRATION_LOCK, StorageError, Store};
 
 /// What every worker has whole.
@@ -16,12 +17,15 @@ impl Store {
     /// When the database is no Citus coordinator, or fails. Then nothing is changed.
     pub async fn distribute(&self) -> Result<(), StorageError> {
         let transaction = self.begin().await?;
-        if transaction.backend() == DbBackend::Postgres {
+        if self.dialect != Dialect::Sqlite {
             let lock = format!("SELECT pg_advisory_xact_lock({MIGRATION_LOCK})");
             transaction.0.execute_unprepared(&lock).await?;
         }
-        let distributed = "SELECT logicalrel::text FROM pg_dist_partition";
-        let rows = transaction.0.query_all_raw(Statement::from_string(transaction.backend(), distributed)).await?;
+        let distributed = "SELECT logicalrelid::text FROM pg_dist_partition";
+        let rows = transaction
+            .0
+            .query_all_raw(Statement::from_string(transaction.0.get_database_backend(), distributed))
+            .await?;
         let done = rows.iter().map(|row| row.try_get_by_index(0)).collect::<Result<Vec<String>, _>>()?;
         let left = |table: &&str| !done.iter().any(|name| name == table);
         for table in REFERENCE_TABLES.into_iter().filter(left) {

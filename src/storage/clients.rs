@@ -3,9 +3,17 @@
 use sea_orm::EntityTrait;
 
 use super::entity::api_client;
-use super::statement::Rows;
+use super::statement::{Lookup, Rows};
 use super::{StorageError, Store};
 use crate::earning::OrgId;
+
+const CLIENTS: Lookup = Lookup {
+    answers: "t.username, t.secret_hash, t.org_id, t.access",
+    table: "api_clients",
+    index: None,
+    key: &["username"],
+    rest: "",
+};
 
 /// A recorded API client.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,18 +44,12 @@ impl Store {
     /// Of the database.
     pub async fn api_clients(&self, usernames: Vec<String>) -> Result<Vec<ApiClient>, StorageError> {
         let names = Rows::default().texts("username", usernames);
-        let find = "SELECT c.username, c.secret_hash, c.org_id, c.access
-                    FROM wanted CROSS JOIN api_clients AS c WHERE c.username = wanted.username";
-        let found = api_client::Entity::find().from_raw_sql(names.statement(self.database.get_database_backend(), find));
+        let find = names.statement(self.database.get_database_backend(), &CLIENTS.body(self.dialect));
+        let found = api_client::Entity::find().from_raw_sql(find);
         Ok(found.all(&self.database).await?.into_iter().map(to_client).collect())
     }
 }
 
 fn to_client(row: api_client::Model) -> ApiClient {
-    ApiClient {
-        username: row.username,
-        secret_hash: row.secret_hash,
-        org_id: OrgId(row.org_id),
-        access: row.access,
-    }
+    ApiClient { username: row.username, secret_hash: row.secret_hash, org_id: OrgId(row.org_id), access: row.access }
 }

@@ -19,12 +19,13 @@ use std::time::Duration;
 use sea_orm::sqlx::Executor;
 use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend,
-    SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, SqliteTransactionMode,
+    Statement, TransactionOptions, TransactionTrait,
 };
 use sea_orm_migration::MigratorTrait;
 
 pub use error::StorageError;
+use statement::Dialect;
 
 /// How long a connection may have been idle before it is tried: shorter than anything that drops idle ones.
 const TRIED_AFTER_IDLE: Duration = Duration::from_secs(5);
@@ -47,6 +48,7 @@ pub struct StoreOptions {
 #[derive(Debug, Clone)]
 pub struct Store {
     database: DatabaseConnection,
+    dialect: Dialect,
 }
 
 impl Store {
@@ -82,7 +84,9 @@ impl Store {
                 })
             });
         }
-        Ok(Self { database: Database::connect(connect).await? })
+        let database = Database::connect(connect).await?;
+        let dialect = Dialect::of(&database).await?;
+        Ok(Self { database, dialect })
     }
 
     /// Brings the schema up to date. Several processes may do so at once.
@@ -91,7 +95,7 @@ impl Store {
     /// When a migration fails. Then none of them is applied.
     pub async fn migrate(&self) -> Result<(), StorageError> {
         let transaction = self.begin().await?;
-        if transaction.backend() == DbBackend::Postgres {
+        if self.dialect != Dialect::Sqlite {
             // Whoever comes second waits here, for as long as the first one takes, and finds nothing left to do.
             let wait = format!("SET LOCAL statement_timeout = 0; SELECT pg_advisory_xact_lock({MIGRATION_LOCK})");
             transaction.0.execute_unprepared(&wait).await?;
@@ -127,7 +131,7 @@ impl Store {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
             ..Default::default()
         };
-        Ok(Transaction(self.database.begin_with_options(options).await?))
+        Ok(Transaction(self.database.begin_with_options(options).await?, self.dialect))
     }
 
     /// Closes every connection.
@@ -140,27 +144,24 @@ impl Store {
 
 /// A transaction that may write.
 #[derive(Debug)]
-pub struct Transaction(DatabaseTransaction);
+pub struct Transaction(DatabaseTransaction, Dialect);
 
 /// What a connection to PostgreSQL that serves calls is told first.
 ///
 /// Every statement of a call looks rows up by their whole key, and its text is constant: one plan, made once, that uses
-/// the indexes, whatever the tables held when it was made. Left to itself PostgreSQL plans anew, or keeps a plan that
-/// read the whole of a table while that was small.
+/// the indexes. Citus cannot plan without the values.
 fn settings_for_calls(statement_timeout: Duration) -> String {
     let timeout_ms = statement_timeout.as_millis();
     format!(
         "SET statement_timeout = {timeout_ms}; SET lock_timeout = {timeout_ms}; \
-         SET idle_in_transaction_session_timeout = {timeout_ms}; SET plan_cache_mode = force_generic_plan; \
-         SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off"
+         SET idle_in_transaction_session_timeout = {timeout_ms}; SET enable_seqscan = off; \
+         SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off; \
+         SELECT set_config('plan_cache_mode', 'force_generic_plan', false) \
+         WHERE NOT EXISTS (SELECT 1 FROM pg_extension WHERE extname = 'citus')"
     )
 }
 
 impl Transaction {
-    fn backend(&self) -> DbBackend {
-        self.0.get_database_backend()
-    }
-
     /// Makes what was written durable.
     ///
     /// # Errors

@@ -10,6 +10,65 @@ use serde_json::Value as Json;
 
 use super::StorageError;
 
+/// What has to be said differently to each engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    Sqlite,
+    Postgres,
+    /// PostgreSQL as the coordinator of a Citus cluster.
+    Citus,
+}
+
+impl Dialect {
+    /// Of a database that was just opened.
+    pub async fn of(database: &impl ConnectionTrait) -> Result<Self, StorageError> {
+        if database.get_database_backend() == DbBackend::Sqlite {
+            return Ok(Self::Sqlite);
+        }
+        let sql = "SELECT 1 FROM pg_extension WHERE extname = 'citus'";
+        let citus = database.query_one_raw(Statement::from_string(DbBackend::Postgres, sql)).await?;
+        Ok(if citus.is_some() { Self::Citus } else { Self::Postgres })
+    }
+}
+
+/// A search for each of the wanted rows, by the whole of a key.
+#[derive(Debug, Clone, Copy)]
+pub struct Lookup {
+    /// What is answered of each row that is found, behind the place of the wanted row.
+    pub answers: &'static str,
+    /// Where it is searched; `t` in `key`.
+    pub table: &'static str,
+    /// The index of the key, where SQLite would take another and walk through all that an organization granted.
+    pub index: Option<&'static str>,
+    /// The columns of the key, named as those of the wanted rows are.
+    pub key: &'static [&'static str],
+    /// What follows: `GROUP BY`.
+    pub rest: &'static str,
+}
+
+impl Lookup {
+    /// The wanted rows come first, each with one search in the index: never the other way round, whatever the engine
+    /// believes of how many rows the table has. SQLite keeps to the order of a `CROSS JOIN`. PostgreSQL has to be kept
+    /// from reordering (`OFFSET 0`): a plan that was made while the table was known to be empty would read all of it,
+    /// and is kept. Citus takes no such subquery, and plans each time.
+    pub fn body(&self, dialect: Dialect) -> String {
+        let Self { answers, table, rest, .. } = self;
+        let conditions: Vec<_> = self.key.iter().map(|column| format!("t.{column} = wanted.{column}")).collect();
+        let conditions = conditions.join(" AND ");
+        let select = format!("SELECT wanted.place{}{answers} FROM wanted", if answers.is_empty() { "" } else { ", " });
+        match dialect {
+            Dialect::Sqlite => {
+                let index = self.index.map(|index| format!("INDEXED BY {index} ")).unwrap_or_default();
+                format!("{select} CROSS JOIN {table} AS t {index}WHERE {conditions} {rest}")
+            }
+            Dialect::Postgres => format!(
+                "{select} CROSS JOIN LATERAL (SELECT * FROM {table} AS t WHERE {conditions} OFFSET 0) AS t {rest}"
+            ),
+            Dialect::Citus => format!("{select} CROSS JOIN {table} AS t WHERE {conditions} {rest}"),
+        }
+    }
+}
+
 /// Rows for a statement, column by column.
 #[derive(Debug, Default)]
 pub struct Rows {
@@ -62,9 +121,8 @@ impl Rows {
             values.push(array);
         }
         let (names, arrays) = (names.join(", "), arrays.join(", "));
-        let sql = format!(
-            "WITH wanted AS (SELECT * FROM unnest({arrays}) WITH ORDINALITY AS list ({names}, place)) {body}"
-        );
+        let sql =
+            format!("WITH wanted AS (SELECT * FROM unnest({arrays}) WITH ORDINALITY AS list ({names}, place)) {body}");
         Statement::from_sql_and_values(DbBackend::Postgres, sql, values)
     }
 
@@ -91,11 +149,7 @@ impl Rows {
 }
 
 /// Runs `body` with `rows`; gives what it answers.
-pub async fn query(
-    database: &impl ConnectionTrait,
-    body: &str,
-    rows: Rows,
-) -> Result<Vec<QueryResult>, StorageError> {
+pub async fn query(database: &impl ConnectionTrait, body: &str, rows: Rows) -> Result<Vec<QueryResult>, StorageError> {
     Ok(database.query_all_raw(rows.statement(database.get_database_backend(), body)).await?)
 }
 

@@ -178,7 +178,8 @@ impl Snapshot {
     /// # Errors
     /// Of the database.
     pub async fn page(&self, org_id: OrgId, after: Option<&EarnedRow>) -> Result<Vec<EarnedRow>, StorageError> {
-        let (earn_id, customer_id) = after.map_or((String::new(), 0), |row| (row.earn_id.to_string(), row.customer_id.0));
+        let (earn_id, customer_id) =
+            after.map_or((String::new(), 0), |row| (row.earn_id.to_string(), row.customer_id.0));
         let values = [org_id.0.into(), earn_id.into(), customer_id.into(), (PAGE_ROWS as u64).into()];
         let statement = Statement::from_sql_and_values(self.0.get_database_backend(), PAGE, values);
         let id = |text: String| ObjectId::parse(&text).ok_or_else(|| StorageError::Corrupt(format!("id {text:?}")));

@@ -8,41 +8,44 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use sea_orm::{ConnectionTrait, DbBackend, QueryResult, Statement, Value};
 
-use super::statement::Rows;
+use super::statement::{Dialect, Lookup, Rows};
 use super::{StorageError, Transaction, statement};
 use crate::earning::{
     CustomerId, EarnedFromType, EarningKey, Facts, Grant, Holder, Instance, ObjectId, OrgId, RecordedEarning,
 };
 
-// The wanted rows come first (SQLite keeps to the order of a CROSS JOIN), each with one search in an index. `{wallet}` is
-// the wallet by its earning key: see `by_earning_key`.
+const CUSTOMERS: Lookup =
+    Lookup { answers: "", table: "customers", index: None, key: &["org_id", "customer_id"], rest: "" };
 
-const CUSTOMERS: &str = "
-    SELECT wanted.place
-    FROM wanted CROSS JOIN customers AS c
-    WHERE c.org_id = wanted.org_id AND c.customer_id = wanted.customer_id";
+const AUDIENCES: Lookup = Lookup { answers: "", table: "audiences", index: None, key: &HOLDER, rest: "" };
 
-const AUDIENCES: &str = "
-    SELECT wanted.place
-    FROM wanted CROSS JOIN audiences AS a
-    WHERE a.org_id = wanted.org_id AND a.customer_id = wanted.customer_id AND a.promotion_id = wanted.promotion_id";
+const USAGE: Lookup =
+    Lookup { answers: "t.used, t.counted_at_ms", table: "cap_usage", index: None, key: &HOLDER, rest: "" };
 
-const USAGE: &str = "
-    SELECT wanted.place, u.used, u.counted_at_ms
-    FROM wanted CROSS JOIN cap_usage AS u
-    WHERE u.org_id = wanted.org_id AND u.customer_id = wanted.customer_id AND u.promotion_id = wanted.promotion_id";
+const COUNT: Lookup = Lookup {
+    answers: "count(*)",
+    table: "earned_promotions",
+    index: Some(EARNING_KEY),
+    key: &HOLDER,
+    rest: "GROUP BY wanted.place",
+};
+
+const EARNINGS: Lookup = Lookup {
+    answers: "t.ordinal, t.earn_id, t.valid_till_ms, t.earned_from_type, t.event_time_ms, t.event_payload",
+    table: "earned_promotions",
+    index: Some(EARNING_KEY),
+    key: &["org_id", "customer_id", "promotion_id", "event_id", "earned_from_id"],
+    rest: "",
+};
+
+const HOLDER: [&str; 3] = ["org_id", "customer_id", "promotion_id"];
+const EARNING_KEY: &str = "earned_promotions_earning_key";
 
 /// Locks the rows, making those that are not there: until the transaction ends nobody else can add to them.
 const LOCK_USAGE: &str = "
     INSERT INTO cap_usage (org_id, customer_id, promotion_id, used, cap, counted_at_ms)
     SELECT org_id, customer_id, promotion_id, 0, 0, 0 FROM wanted WHERE true
     ON CONFLICT (org_id, customer_id, promotion_id) DO UPDATE SET cap = cap_usage.cap";
-
-const COUNT: &str = "
-    SELECT wanted.place, count(*)
-    FROM wanted CROSS JOIN {wallet}
-    WHERE e.org_id = wanted.org_id AND e.customer_id = wanted.customer_id AND e.promotion_id = wanted.promotion_id
-    GROUP BY wanted.place";
 
 const SET_USAGE: &str = "
     INSERT INTO cap_usage (org_id, customer_id, promotion_id, used, cap, counted_at_ms)
@@ -56,12 +59,6 @@ const ADD_USAGE: &str = "
     SELECT org_id, customer_id, promotion_id, granted, cap, counted_at_ms FROM wanted WHERE true
     ON CONFLICT (org_id, customer_id, promotion_id)
     DO UPDATE SET used = cap_usage.used + excluded.used, cap = excluded.cap";
-
-const EARNINGS: &str = "
-    SELECT wanted.place, e.ordinal, e.earn_id, e.valid_till_ms, e.earned_from_type, e.event_time_ms, e.event_payload
-    FROM wanted CROSS JOIN {wallet}
-    WHERE e.org_id = wanted.org_id AND e.customer_id = wanted.customer_id AND e.promotion_id = wanted.promotion_id
-      AND e.event_id = wanted.event_id AND e.earned_from_id = wanted.earned_from_id";
 
 const COLUMNS: &str = "org_id, customer_id, earn_id, promotion_id, event_id, earned_from_id, ordinal, \
      earned_from_type, event_time_ms, valid_till_ms, granted_at_ms";
@@ -110,13 +107,13 @@ impl Transaction {
             let rows = Rows::default()
                 .integers("org_id", keys.iter().map(|key| key.0.0))
                 .integers("customer_id", keys.iter().map(|key| key.1.0));
-            for row in statement::query(&self.0, CUSTOMERS, rows).await? {
+            for row in self.look_up(CUSTOMERS, rows).await? {
                 facts.customers.insert(*of_row(&keys, &row)?);
             }
         }
         if !wanted.limited.is_empty() {
             let keys: Vec<_> = wanted.limited.iter().copied().collect();
-            for row in statement::query(&self.0, AUDIENCES, holders(&keys)).await? {
+            for row in self.look_up(AUDIENCES, holders(&keys)).await? {
                 facts.audiences.insert(*of_row(&keys, &row)?);
             }
         }
@@ -125,6 +122,10 @@ impl Transaction {
         }
         self.load_earnings(&wanted.earnings, &mut facts).await?;
         Ok(facts)
+    }
+
+    async fn look_up(&self, lookup: Lookup, rows: Rows) -> Result<Vec<QueryResult>, StorageError> {
+        statement::query(&self.0, &lookup.body(self.1), rows).await
     }
 
     /// How many of each capped promotion its customer holds; absent: none.
@@ -136,7 +137,7 @@ impl Transaction {
         let keys: Vec<_> = capped.keys().copied().collect();
         let mut used = HashMap::new();
         let mut counted_at = HashMap::new();
-        for row in statement::query(&self.0, USAGE, holders(&keys)).await? {
+        for row in self.look_up(USAGE, holders(&keys)).await? {
             let key = *of_row(&keys, &row)?;
             used.insert(key, count(row.try_get_by_index(1)?));
             counted_at.insert(key, row.try_get_by_index::<i64>(2)?);
@@ -158,7 +159,7 @@ impl Transaction {
         statement::execute(&self.0, LOCK_USAGE, holders(keys)).await?;
         // A statement of its own, so that it sees what was committed before the locks were had.
         let mut used: BTreeMap<_, _> = keys.iter().map(|key| (*key, 0)).collect();
-        for row in statement::query(&self.0, &by_earning_key(self.backend(), COUNT), holders(keys)).await? {
+        for row in self.look_up(COUNT, holders(keys)).await? {
             used.insert(*of_row(keys, &row)?, count(row.try_get_by_index(1)?));
         }
         let rows = holders(keys)
@@ -177,7 +178,7 @@ impl Transaction {
             .texts("event_id", keys.iter().map(|key| key.event_id.as_ref().to_owned()))
             .texts("earned_from_id", keys.iter().map(|key| key.earned_from_id.as_ref().to_owned()));
         let mut found: BTreeMap<(i64, i64), QueryResult> = BTreeMap::new();
-        for row in statement::query(&self.0, &by_earning_key(self.backend(), EARNINGS), rows).await? {
+        for row in self.look_up(EARNINGS, rows).await? {
             found.insert((row.try_get_by_index(0)?, row.try_get_by_index(1)?), row);
         }
         // By key and ordinal now: the first instance of an earning comes first, and has its payload.
@@ -228,9 +229,9 @@ impl Transaction {
         for grant in sorted {
             rows.extend((grant.first_ordinal..).zip(&grant.instances).map(|(ordinal, each)| (grant, ordinal, each)));
         }
-        match self.backend() {
-            DbBackend::Postgres => self.insert_list(&rows, now_ms).await,
-            _ => self.insert_values(&rows, now_ms).await,
+        match self.1 {
+            Dialect::Sqlite => self.insert_values(&rows, now_ms).await,
+            Dialect::Postgres | Dialect::Citus => self.insert_list(&rows, now_ms).await,
         }
     }
 
@@ -262,14 +263,14 @@ impl Transaction {
         while !rows.is_empty() {
             let (now, later) = rows.split_at(MAX_INSERT_ROWS.min(1 << rows.len().ilog2()));
             rows = later;
-            self.0.execute_raw(insert_values(self.backend(), now, now_ms)).await?;
+            self.0.execute_raw(insert_values(now, now_ms)).await?;
         }
         Ok(())
     }
 }
 
 /// The insertion of these rows: each an instance of a grant, and its ordinal.
-fn insert_values(backend: DbBackend, rows: &[(&Grant, u32, &Instance)], now_ms: i64) -> Statement {
+fn insert_values(rows: &[(&Grant, u32, &Instance)], now_ms: i64) -> Statement {
     let values = rows.iter().flat_map(|(grant, ordinal, instance)| -> [Value; 12] {
         [
             grant.key.org_id.0.into(),
@@ -288,14 +289,7 @@ fn insert_values(backend: DbBackend, rows: &[(&Grant, u32, &Instance)], now_ms: 
     });
     let places = vec!["(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"; rows.len()].join(", ");
     let sql = format!("INSERT INTO earned_promotions ({COLUMNS}, event_payload) VALUES {places}");
-    Statement::from_sql_and_values(backend, sql, values)
-}
-
-/// `sql` with the wallet in it. SQLite is told which index to use: left to itself it takes the primary key, and walks
-/// through all that an organization granted.
-fn by_earning_key(backend: DbBackend, sql: &str) -> String {
-    let index = if backend == DbBackend::Sqlite { " INDEXED BY earned_promotions_earning_key" } else { "" };
-    sql.replace("{wallet}", &format!("earned_promotions AS e{index}"))
+    Statement::from_sql_and_values(DbBackend::Sqlite, sql, values)
 }
 
 /// The payload of an earning is kept on its first instance.
@@ -334,14 +328,14 @@ mod tests {
     use crate::storage::{Store, StoreOptions};
 
     /// How SQLite goes about a statement.
-    async fn plan(body: &str, rows: Rows) -> String {
+    async fn plan(lookup: Lookup, rows: Rows) -> String {
         let directory = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}", directory.path().join("x.db").display());
         let timeout = std::time::Duration::from_secs(5);
         let options = StoreOptions { max_connections: 1, timeout, statement_timeout: None };
         let store = Store::open(&url, options).await.unwrap();
         store.migrate().await.unwrap();
-        let mut statement = rows.statement(DbBackend::Sqlite, &by_earning_key(DbBackend::Sqlite, body));
+        let mut statement = rows.statement(DbBackend::Sqlite, &lookup.body(Dialect::Sqlite));
         statement.sql = format!("EXPLAIN QUERY PLAN {}", statement.sql);
         let rows = store.database.query_all_raw(statement).await.unwrap();
         let lines = rows.iter().map(|row| row.try_get_by_index::<String>(3).unwrap());
@@ -351,21 +345,21 @@ mod tests {
     #[tokio::test]
     async fn what_a_batch_reads_is_searched_by_its_whole_key_and_never_scanned() {
         let key = "org_id=? AND customer_id=? AND promotion_id=?";
-        for (sql, search) in [
-            (CUSTOMERS, "SEARCH c USING PRIMARY KEY (org_id=? AND customer_id=?)".to_owned()),
-            (AUDIENCES, format!("SEARCH a USING PRIMARY KEY ({key})")),
-            (USAGE, format!("SEARCH u USING PRIMARY KEY ({key})")),
-            (COUNT, format!("SEARCH e USING COVERING INDEX earned_promotions_earning_key ({key})")),
+        for (lookup, search) in [
+            (CUSTOMERS, "SEARCH t USING PRIMARY KEY (org_id=? AND customer_id=?)".to_owned()),
+            (AUDIENCES, format!("SEARCH t USING PRIMARY KEY ({key})")),
+            (USAGE, format!("SEARCH t USING PRIMARY KEY ({key})")),
+            (COUNT, format!("SEARCH t USING COVERING INDEX earned_promotions_earning_key ({key})")),
             (
                 EARNINGS,
                 format!(
-                    "SEARCH e USING INDEX earned_promotions_earning_key ({key} AND event_id=? AND earned_from_id=?)"
+                    "SEARCH t USING INDEX earned_promotions_earning_key ({key} AND event_id=? AND earned_from_id=?)"
                 ),
             ),
         ] {
             let rows = holders(&[]).texts("event_id", []).texts("earned_from_id", []);
-            let plan = plan(sql, rows).await;
-            assert!(plan.contains(&search), "{sql}\n{plan}");
+            let plan = plan(lookup, rows).await;
+            assert!(plan.contains(&search), "{lookup:?}\n{plan}");
             assert_eq!(plan.matches("SCAN").count(), 1, "the list alone is scanned: {plan}");
         }
     }

@@ -275,8 +275,7 @@ async fn provoke(reason: &str, door: Door) -> Option<Vec<Answer>> {
     )
     .await;
     let answer = match (reason, door) {
-        ("METHOD_NOT_ALLOWED" | "NOT_JSON" | "NOT_GRPC", Door::Grpc)
-            => return None,
+        ("METHOD_NOT_ALLOWED" | "NOT_JSON" | "NOT_GRPC", Door::Grpc) => return None,
         // There it takes a process of its own: `process::a_full_disk_is_503_through_both_doors_and_loses_nothing`.
         ("UNAVAILABLE", _) if ENGINE == Engine::Sqlite => return None,
         ("UNAVAILABLE", _) => {

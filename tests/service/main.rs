@@ -12,6 +12,7 @@ mod documented;
 mod errors;
 mod health;
 mod import;
+mod model;
 mod process;
 mod server_process;
 mod support;

@@ -44,30 +44,67 @@ async fn whatever_is_put_wrong_is_found_and_named() {
     let copy = |changes: &str| {
         let columns = "org_id, customer_id, earn_id, promotion_id, event_id, earned_from_id, ordinal, earned_from_type, \
                        event_time_ms, valid_till_ms, granted_at_ms, event_payload";
-        let values = changes.split(';').filter(|change| !change.is_empty()).fold(columns.to_owned(), |columns, change| {
-            let (column, value) = change.split_once('=').unwrap();
-            columns.replacen(column, value, 1)
-        });
+        let values =
+            changes.split(';').filter(|change| !change.is_empty()).fold(columns.to_owned(), |columns, change| {
+                let (column, value) = change.split_once('=').unwrap();
+                columns.replacen(column, value, 1)
+            });
         format!("INSERT INTO earned_promotions ({columns}) SELECT {values} FROM earned_promotions")
     };
     let new_id = "earn_id='00000000000000000000ffff'";
     let rows = [
         (copy("customer_id=7") + " WHERE event_id = 'two'", "is given 2 times"),
-        (copy(&format!("{new_id};ordinal=5")) + " WHERE event_id = 'two'", "2 instances, 2 of them different, numbered 1 to 5"),
+        (
+            copy(&format!("{new_id};ordinal=5")) + " WHERE event_id = 'two'",
+            "2 instances, 2 of them different, numbered 1 to 5",
+        ),
         ("UPDATE earned_promotions SET ordinal = 2 WHERE event_id = 'two'".to_owned(), "numbered 2 to 2"),
-        ("UPDATE earned_promotions SET earned_from_type = 'REWARD' WHERE event_id = 'one' AND ordinal = 2".to_owned(), "types BULK_ISSUE to REWARD"),
-        ("UPDATE earned_promotions SET event_time_ms = 1 WHERE event_id = 'one' AND ordinal = 2".to_owned(), "event times 1 to"),
-        ("UPDATE earned_promotions SET valid_till_ms = valid_till_ms + 1 WHERE event_id = 'two'".to_owned(), "valid until 1767205800000, by the rules 1767205799999"),
-        ("UPDATE earned_promotions SET valid_till_ms = valid_till_ms + 1 WHERE event_id = 'four' AND ordinal = 2".to_owned(), "of promotion 0000000000000000000000a7 is valid until"),
-        ("UPDATE earned_promotions SET promotion_id = '00000000000000000000000f' WHERE event_id = 'two'".to_owned(), "has not"),
-        ("UPDATE earned_promotions SET promotion_id = '0000000000000000000000a1' WHERE event_id = 'two'".to_owned(), "of type POS"),
-        ("UPDATE earned_promotions SET org_id = 9 WHERE event_id = 'two'".to_owned(), "1 of 8 earned promotions are of no organization"),
+        (
+            "UPDATE earned_promotions SET earned_from_type = 'REWARD' WHERE event_id = 'one' AND ordinal = 2"
+                .to_owned(),
+            "types BULK_ISSUE to REWARD",
+        ),
+        (
+            "UPDATE earned_promotions SET event_time_ms = 1 WHERE event_id = 'one' AND ordinal = 2".to_owned(),
+            "event times 1 to",
+        ),
+        (
+            "UPDATE earned_promotions SET valid_till_ms = valid_till_ms + 1 WHERE event_id = 'two'".to_owned(),
+            "valid until 1767205800000, by the rules 1767205799999",
+        ),
+        (
+            "UPDATE earned_promotions SET valid_till_ms = valid_till_ms + 1 WHERE event_id = 'four' AND ordinal = 2"
+                .to_owned(),
+            "of promotion 0000000000000000000000a7 is valid until",
+        ),
+        (
+            "UPDATE earned_promotions SET promotion_id = '00000000000000000000000f' WHERE event_id = 'two'".to_owned(),
+            "has not",
+        ),
+        (
+            "UPDATE earned_promotions SET promotion_id = '0000000000000000000000a1' WHERE event_id = 'two'".to_owned(),
+            "of type POS",
+        ),
+        (
+            "UPDATE earned_promotions SET org_id = 9 WHERE event_id = 'two'".to_owned(),
+            "1 of 8 earned promotions are of no organization",
+        ),
         // A third is the cap, and is not counted; a fourth would be one too many.
-        (copy(&format!("{new_id};ordinal=3")) + " WHERE event_id = 'three' AND ordinal = 1", "holds 3 of promotion 0000000000000000000000a9, and 2 are counted"),
-        ("UPDATE earned_promotions SET promotion_id = '0000000000000000000000a9' WHERE event_id IN ('one')".to_owned(), "holds 5 of promotion 0000000000000000000000a9, whose cap is 3"),
+        (
+            copy(&format!("{new_id};ordinal=3")) + " WHERE event_id = 'three' AND ordinal = 1",
+            "holds 3 of promotion 0000000000000000000000a9, and 2 are counted",
+        ),
+        (
+            "UPDATE earned_promotions SET promotion_id = '0000000000000000000000a9' WHERE event_id IN ('one')"
+                .to_owned(),
+            "holds 5 of promotion 0000000000000000000000a9, whose cap is 3",
+        ),
         ("UPDATE cap_usage SET used = 1".to_owned(), "and 1 are counted"),
         ("DELETE FROM cap_usage".to_owned(), "and 0 are counted"),
-        ("DELETE FROM earned_promotions WHERE event_id = 'three'".to_owned(), "holds none of promotion 0000000000000000000000a9, and 2 are counted"),
+        (
+            "DELETE FROM earned_promotions WHERE event_id = 'three'".to_owned(),
+            "holds none of promotion 0000000000000000000000a9, and 2 are counted",
+        ),
     ];
     for (sql, breach) in rows {
         let service = filled().await;

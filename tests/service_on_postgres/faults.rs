@@ -143,7 +143,11 @@ async fn connections_cut_mid_transaction_under_load() {
     while !load.is_finished() {
         tokio::time::sleep(Duration::from_millis(rand::random_range(20..300))).await;
         // The server's side is told, or nobody is.
-        if cuts % 2 == 0 { proxy.cut() } else { database.execute(terminate).await }
+        if cuts % 2 == 0 {
+            proxy.cut()
+        } else {
+            database.execute(terminate).await
+        }
         cuts += 1;
     }
     let acknowledged = load.await.unwrap().compare(&database).await;

@@ -133,6 +133,7 @@ async fn ask(callers: &[Caller], ledger: &Ledger, event: &str) {
             tokio::time::sleep(Duration::from_millis(5 + random(30))).await;
         }
     };
-    let answer = tokio::time::timeout(ANSWERED_WITHIN, answered).await.unwrap_or_else(|_| panic!("no answer: {request}"));
+    let answer =
+        tokio::time::timeout(ANSWERED_WITHIN, answered).await.unwrap_or_else(|_| panic!("no answer: {request}"));
     ledger.hears(&key, earn_ids(&answer.body));
 }

@@ -20,6 +20,8 @@ mod health;
 #[path = "../service/import.rs"]
 mod import;
 mod load;
+#[path = "../service/model.rs"]
+mod model;
 mod proxy;
 #[path = "../service/server_process.rs"]
 mod server_process;

@@ -1,0 +1,261 @@
+//! What the service should answer, written from the contract alone: nothing here is the service's own code.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde_json::{Value, json};
+
+use crate::support::{NOW_MS, ORG};
+
+/// The customers of a script: these, and one that is nobody's.
+pub const CUSTOMERS: usize = 3;
+pub const UNKNOWN_CUSTOMER: usize = CUSTOMERS;
+/// The one in the audience of the promotion that has one.
+pub const FRIEND: usize = 0;
+
+/// The organization is in India: 5 h 30 min ahead of UTC, all year.
+const ZONE_MS: i64 = 19_800_000;
+const DAY_MS: i64 = 86_400_000;
+/// 2025-01-01T00:00:00Z and 2025-12-31T18:29:59.999Z.
+const YEAR_START: i64 = 1_735_689_600_000;
+const YEAR_END: i64 = 1_767_205_799_999;
+/// 2025-06-15T12:00:00Z.
+const MID_JUNE: i64 = 1_749_988_800_000;
+/// 2025-11-06T00:00:00+05:30.
+const MIDNIGHT: i64 = 1_762_367_400_000;
+
+/// When events occur: at the very edges of what the promotions below allow.
+pub const EVENT_TIMES: [i64; 5] = [MIDNIGHT - 1, MIDNIGHT, NOW_MS, MID_JUNE, NOW_MS + DAY_MS];
+
+/// A promotion that scripts ask for.
+pub struct Promotion {
+    pub id: &'static str,
+    pub name: &'static str,
+    /// Empty: the catalogue does not have it.
+    kind: &'static str,
+    active: bool,
+    start: i64,
+    end: i64,
+    cap: Option<i64>,
+    /// From the earning; else it is valid as long as the promotion.
+    days: Option<i64>,
+    limited: bool,
+}
+
+const PLAIN: Promotion = Promotion {
+    id: "00000000000000000000c001",
+    name: "Plain",
+    kind: "EARNING",
+    active: true,
+    start: YEAR_START,
+    end: YEAR_END,
+    cap: None,
+    days: None,
+    limited: false,
+};
+
+/// How many of the first are earned in the usual way, so that a script gets far with them.
+pub const USUAL: usize = 6;
+pub const PROMOTIONS: [Promotion; 14] = [
+    PLAIN,
+    Promotion { id: "00000000000000000000c002", name: "Two", cap: Some(2), ..PLAIN },
+    Promotion { id: "00000000000000000000c003", name: "Three", cap: Some(3), kind: "REWARD", ..PLAIN },
+    // What was earned in June is over by now, and midnight in India divides the other event times.
+    Promotion { id: "00000000000000000000c004", name: "Week", days: Some(7), kind: "REWARD", ..PLAIN },
+    Promotion { id: "00000000000000000000c005", name: "Friends", limited: true, ..PLAIN },
+    Promotion { id: "00000000000000000000c006", name: "Later", start: MIDNIGHT, ..PLAIN },
+    // Over, but what was earned in its last moment is still valid.
+    Promotion { id: "00000000000000000000c007", name: "Over", end: MID_JUNE, days: Some(200), ..PLAIN },
+    Promotion { id: "00000000000000000000c008", name: "Last moment", end: NOW_MS, ..PLAIN },
+    Promotion { id: "00000000000000000000c009", name: "Off", active: false, ..PLAIN },
+    Promotion { id: "00000000000000000000c00a", name: "At the till", kind: "POS", ..PLAIN },
+    Promotion { id: "00000000000000000000c00b", name: "With a code", kind: "CODE", ..PLAIN },
+    Promotion { id: "00000000000000000000c00c", name: "Issued", kind: "CUSTOMER", ..PLAIN },
+    Promotion { id: "00000000000000000000c00d", name: "Nowhere", kind: "", ..PLAIN },
+    Promotion { id: "no id at all", name: "No id", kind: "", ..PLAIN },
+];
+
+/// The promotions as a catalogue, `audience` being that of the limited ones, with these customers.
+pub fn catalogue(customers: &[i64], audience: &[i64]) -> Value {
+    let promotions = PROMOTIONS.iter().filter(|promotion| !promotion.kind.is_empty()).map(|promotion| {
+        let mut record = json!({"id": promotion.id, "orgId": ORG, "name": promotion.name, "type": promotion.kind,
+            "active": promotion.active, "startDate": promotion.start, "endDate": promotion.end});
+        if let Some(cap) = promotion.cap {
+            record["maxEarningPerCustomer"] = cap.into();
+        }
+        if let Some(days) = promotion.days {
+            record["earnExpiry"] = json!({"type": "DAYS_FROM_EARNING", "days": days});
+        }
+        if promotion.limited {
+            record["earnLimitedToSpecificAudience"] = true.into();
+            record["audience"] = audience.into();
+        }
+        record
+    });
+    json!({
+        "orgs": [{"id": ORG, "name": "Model", "timeZone": "Asia/Kolkata"}],
+        "promotions": promotions.collect::<Vec<_>>(),
+        "customers": customers.iter().map(|id| json!({"orgId": ORG, "customerId": id})).collect::<Vec<_>>(),
+        "apiClients": [{"username": "demo", "password": "demo", "orgId": ORG}]
+    })
+}
+
+/// A call, in the small numbers that a script is made of.
+#[derive(Clone)]
+pub struct Request {
+    pub customer: usize,
+    pub event: u8,
+    pub event_time: i64,
+    pub earned_from_type: &'static str,
+    /// In the payload of the event, if it has one.
+    pub note: Option<u8>,
+    pub entries: Vec<Entry>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// Place in the list above.
+    pub promotion: usize,
+    pub earned_from: u8,
+    pub count: i64,
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { customer, event, event_time, earned_from_type, note, entries } = self;
+        write!(f, "customer {customer}, event {event} at {event_time}, {earned_from_type}, note {note:?}:")?;
+        for Entry { promotion, earned_from, count } in entries {
+            write!(f, " {count} of {:?} from {earned_from};", PROMOTIONS[*promotion].name)?;
+        }
+        Ok(())
+    }
+}
+
+/// What a call is answered.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Reply {
+    Refused(i64),
+    Entries(Vec<Outcome>),
+}
+
+#[derive(Clone, PartialEq)]
+pub struct Outcome {
+    pub failed: i64,
+    pub code: Option<i64>,
+    pub earned: Vec<Earned>,
+}
+
+impl fmt::Debug for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // They are nearly always all alike.
+        let mut different = self.earned.clone();
+        different.dedup();
+        write!(f, "{} earned {different:?}, {} failed {:?}", self.earned.len(), self.failed, self.code)
+    }
+}
+
+/// All that an earned promotion tells besides its id and what was asked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Earned {
+    pub event_time: i64,
+    pub valid_till: i64,
+    pub note: Option<u8>,
+}
+
+/// The earning key of the contract.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key {
+    pub customer: usize,
+    pub event: u8,
+    pub promotion: usize,
+    pub earned_from: u8,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct Earning {
+    earned_from_type: &'static str,
+    event_time: i64,
+    note: Option<u8>,
+    count: i64,
+}
+
+/// The wallets of the customers of one script.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Model(BTreeMap<Key, Earning>);
+
+impl Model {
+    pub fn bulk_earn(&mut self, request: &Request) -> Reply {
+        if request.customer == UNKNOWN_CUSTOMER {
+            return Reply::Refused(404);
+        }
+        Reply::Entries(request.entries.iter().map(|entry| self.earn(request, entry)).collect())
+    }
+
+    fn earn(&mut self, request: &Request, entry: &Entry) -> Outcome {
+        let promotion = &PROMOTIONS[entry.promotion];
+        let Request { customer, event, event_time, earned_from_type, note, .. } = *request;
+        let key = Key { customer, event, promotion: entry.promotion, earned_from: entry.earned_from };
+        let recorded = self.0.get(&key).cloned();
+        let whole = match promotion.kind {
+            "" => Some(404),
+            "POS" | "CODE" => Some(707),
+            "CUSTOMER" => Some(714),
+            _ if recorded.as_ref().is_some_and(|earning| earning.earned_from_type != earned_from_type) => Some(713),
+            _ => None,
+        };
+        if whole.is_some() {
+            return Outcome { failed: entry.count, code: whole, earned: vec![] };
+        }
+        // The first event time and payload stay.
+        let mut earning = recorded.unwrap_or(Earning { earned_from_type, event_time, note, count: 0 });
+        let valid_till = promotion.valid_till(earning.event_time);
+        let replayed = earning.count.min(entry.count);
+        let missing = entry.count - replayed;
+        let refusal = promotion.refusal(customer, earning.event_time);
+        let granted = match (refusal, promotion.cap) {
+            (Some(_), _) => 0,
+            (None, None) => missing,
+            (None, Some(cap)) => missing.min(cap - self.held(customer, entry.promotion)),
+        };
+        let failed = missing - granted;
+        let one = Earned { event_time: earning.event_time, valid_till, note: earning.note };
+        // What failed is not remembered.
+        if granted > 0 {
+            earning.count += granted;
+            self.0.insert(key, earning);
+        }
+        let code = (failed > 0).then(|| refusal.unwrap_or(708));
+        Outcome { failed, code, earned: vec![one; usize::try_from(replayed + granted).unwrap()] }
+    }
+
+    fn held(&self, customer: usize, promotion: usize) -> i64 {
+        let of_it = self.0.iter().filter(|(key, _)| key.customer == customer && key.promotion == promotion);
+        of_it.map(|(_, earning)| earning.count).sum()
+    }
+
+    /// Every instance that the wallets hold: the earning, and the ordinal in it.
+    pub fn instances(&self) -> impl Iterator<Item = (Key, i64)> {
+        self.0.iter().flat_map(|(key, earning)| (1..=earning.count).map(|ordinal| (*key, ordinal)))
+    }
+}
+
+impl Promotion {
+    fn valid_till(&self, event_time: i64) -> i64 {
+        let Some(days) = self.days else { return self.end };
+        let event_day = (event_time + ZONE_MS).div_euclid(DAY_MS);
+        (event_day + days + 1) * DAY_MS - ZONE_MS - 1
+    }
+
+    /// Why nothing new of it can be earned, whatever the cap.
+    fn refusal(&self, customer: usize, event_time: i64) -> Option<i64> {
+        if !self.active || event_time < self.start {
+            Some(709)
+        } else if event_time > self.end || self.valid_till(event_time) < NOW_MS {
+            Some(706)
+        } else if self.limited && customer != FRIEND {
+            Some(715)
+        } else {
+            None
+        }
+    }
+}

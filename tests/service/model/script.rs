@@ -1,0 +1,88 @@
+//! Scripts at random: small domains, so that requests meet one another.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use super::oracle::{CUSTOMERS, EVENT_TIMES, Entry, PROMOTIONS, Request, UNKNOWN_CUSTOMER, USUAL};
+use crate::support::{DOORS, Door};
+
+/// Groups, one after the other; the calls of a group are sent at once.
+pub type Script = Vec<Vec<Call>>;
+
+/// A request, and how it is sent.
+#[derive(Clone)]
+pub struct Call {
+    pub server: usize,
+    pub door: Door,
+    pub request: Request,
+}
+
+impl fmt::Debug for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "server {} by {:?}: {:?}", self.server, self.door, self.request)
+    }
+}
+
+pub fn script() -> impl Strategy<Value = Script> {
+    vec(group(), 1..=15)
+}
+
+fn group() -> impl Strategy<Value = Vec<Call>> {
+    let call = (way(), request()).prop_map(|((server, door), request)| Call { server, door, request });
+    let meeting =
+        prop_oneof![3 => Just(Meeting::ByChance), 5 => Just(Meeting::AboutOneEvent), 1 => Just(Meeting::Retried)];
+    (vec(call, 1..=3), meeting).prop_map(|(mut calls, meeting)| {
+        let first = calls[0].request.clone();
+        for Call { request, .. } in &mut calls {
+            match meeting {
+                Meeting::ByChance => {}
+                Meeting::AboutOneEvent => (request.customer, request.event) = (first.customer, first.event),
+                Meeting::Retried => *request = first.clone(),
+            }
+        }
+        calls
+    })
+}
+
+/// How the calls of a group come to meet.
+#[derive(Debug, Clone, Copy)]
+enum Meeting {
+    ByChance,
+    AboutOneEvent,
+    Retried,
+}
+
+fn way() -> impl Strategy<Value = (usize, Door)> {
+    (0..2_usize, select(&DOORS[..]))
+}
+
+prop_compose! {
+    fn request()(
+        // Most often the same few, so that there is something to replay and to race for.
+        customer in prop_oneof![6 => Just(0), 3 => 1..CUSTOMERS, 1 => Just(UNKNOWN_CUSTOMER)],
+        event in prop_oneof![2 => Just(0), 1 => 1..3_u8],
+        event_time in select(&EVENT_TIMES[..]),
+        earned_from_type in prop_oneof![6 => Just("ACTIVITY"), 1 => Just("MILESTONE")],
+        note in proptest::option::of(0..2_u8),
+        mut entries in vec(entry(), 1..=4),
+    ) -> Request {
+        // A request may not name an earning twice.
+        let mut named = BTreeSet::new();
+        entries.retain(|entry| named.insert((entry.promotion, entry.earned_from)));
+        Request { customer, event, event_time, earned_from_type, note, entries }
+    }
+}
+
+prop_compose! {
+    fn entry()(
+        promotion in prop_oneof![4 => 0..USUAL, 1 => USUAL..PROMOTIONS.len()],
+        earned_from in 0..2_u8,
+        count in 1..=4_i64,
+    ) -> Entry {
+        Entry { promotion, earned_from, count }
+    }
+}
