@@ -11,7 +11,7 @@ use sea_orm::{DbErr, RuntimeErr};
 /// Constraints of the wallet that two processes meet when they write about the same customer at the same time. On Citus
 /// the number of the shard follows the name.
 const RACED_CONSTRAINTS: [&str; 4] =
-    ["earned_promotions_earning_key", "earned_promotions_pkey", "cap_usage_pkey", "cap_usage_used_within_cap"];
+    ["earned_promotions_earning_key", "earned_promotions_earn_id", "cap_usage_pkey", "cap_usage_used_within_cap"];
 
 /// An error of the database.
 #[derive(Debug, thiserror::Error)]

@@ -66,7 +66,7 @@ const COUNTED_FOR_NOTHING: &str = "
 const PAGE: &str = "
     SELECT earn_id, customer_id, promotion_id, event_time_ms, valid_till_ms, granted_at_ms
     FROM earned_promotions
-    WHERE org_id = $1 AND (earn_id, customer_id) > ($2, $3)
+    WHERE org_id = $1 AND (earn_id, customer_id) > ($2, $3) AND earn_id >= ''
     ORDER BY earn_id, customer_id LIMIT $4";
 
 /// A question that answers with breaches.

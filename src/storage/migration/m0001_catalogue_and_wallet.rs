@@ -4,9 +4,14 @@
 //! earning's instances and of earn ids. Every table about a customer has the organization and the customer in its
 //! primary key and in each unique constraint, so that the wallet can be distributed by customer.
 //!
-//! The wallet's primary key begins with the earn id, which grows with time: new rows go to its end, and only the earning
-//! key is written all over. The wallet has no foreign keys: a key check per granted row costs as much as the row, and
-//! rows of the catalogue are never deleted.
+//! The wallet has two unique keys: the earn id, which grows with time, so that new rows go to the end of its index; and
+//! the earning key, which is written all over. On SQLite the earn id is the primary key, so that the table itself grows
+//! at its end. On PostgreSQL the earning key is, and the index of earn ids has a condition that every row meets and no
+//! search by earning key names: the planner, which would otherwise choose between the two by what it believes of the
+//! table's size, has no choice.
+//!
+//! The wallet has no foreign keys: a key check per granted row costs as much as the row, and rows of the catalogue are
+//! never deleted.
 
 use sea_orm::DbBackend;
 use sea_orm_migration::prelude::*;
@@ -29,7 +34,10 @@ impl MigrationTrait for Migration {
             manager.create_table(table).await?;
         }
         manager.create_index(active_promotion_name()).await?;
-        manager.create_index(earning_key()).await
+        match backend {
+            DbBackend::Sqlite => manager.create_index(earning_key().unique().to_owned()).await,
+            _ => manager.create_index(earn_id()).await,
+        }
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
@@ -193,13 +201,15 @@ fn earned_promotions(backend: DbBackend) -> TableCreateStatement {
         .col(integer(Column::ValidTillMs))
         .col(integer(Column::GrantedAtMs))
         .col(nullable_text(backend, Column::EventPayload).check(Expr::cust("event_payload IS NULL OR ordinal = 1")))
-        .primary_key(
-            Index::create()
+        .primary_key(&mut match backend {
+            DbBackend::Sqlite => Index::create()
                 .name("earned_promotions_pkey")
                 .col(Column::OrgId)
                 .col(Column::EarnId)
-                .col(Column::CustomerId),
-        )
+                .col(Column::CustomerId)
+                .to_owned(),
+            _ => earning_key(),
+        })
         .to_owned()
 }
 
@@ -235,6 +245,19 @@ fn earning_key() -> IndexCreateStatement {
         .col(Column::EventId)
         .col(Column::EarnedFromId)
         .col(Column::Ordinal)
+        .to_owned()
+}
+
+/// See the top of this file.
+fn earn_id() -> IndexCreateStatement {
+    use earned_promotion::Column;
+    Index::create()
+        .name("earned_promotions_earn_id")
+        .table(earned_promotion::Entity)
+        .col(Column::OrgId)
+        .col(Column::EarnId)
+        .col(Column::CustomerId)
         .unique()
+        .and_where(Expr::cust("earn_id >= ''"))
         .to_owned()
 }
