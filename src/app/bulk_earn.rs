@@ -8,7 +8,7 @@ use super::earn_ids::EarnIds;
 use super::error::EarnError;
 use super::{App, Clock};
 use crate::earning::{BulkEarn, Catalogue, Decision, EarningKey, EntryOutcome, Facts, OrgId, Scene, decide};
-use crate::storage::wallet::{Grants, Wanted};
+use crate::storage::wallet::{Grants, Session, Wanted};
 use crate::storage::{StorageError, Store};
 
 /// The outcome of each entry of a command, or why there is none.
@@ -62,7 +62,7 @@ type InMemory = HashMap<OrgId, Arc<Catalogue>>;
 /// Decides and saves batches. Each lane of the writer has its own.
 #[derive(Debug)]
 pub struct BatchEarner {
-    store: Store,
+    session: Session,
     clock: Clock,
     ids: EarnIds,
     catalogues: Arc<Catalogues>,
@@ -70,28 +70,22 @@ pub struct BatchEarner {
 
 impl BatchEarner {
     pub(super) fn new(store: Store, clock: Clock, catalogues: Arc<Catalogues>) -> Self {
-        Self { store, clock, ids: EarnIds::of_this_process(), catalogues }
+        Self { session: Session::new(store), clock, ids: EarnIds::of_this_process(), catalogues }
     }
 
     /// Decides every command of the batch, in order, and saves what they grant in one transaction.
-    pub async fn earn(&self, batch: &[&BulkEarn]) -> Result<Vec<Earned>, BatchError> {
+    pub async fn earn(&mut self, batch: &[&BulkEarn]) -> Result<Vec<Earned>, BatchError> {
         let org_ids: BTreeSet<_> = batch.iter().map(|command| command.org_id).collect();
         let catalogues = self.catalogues.of(&org_ids).await.map_err(BatchError::Load)?;
-        let transaction = self.store.begin().await.map_err(BatchError::Load)?;
+        let mut reader = self.session.begin().await.map_err(BatchError::Load)?;
         let now_ms = self.clock.now_ms();
-        let mut facts = transaction.facts(&wanted(batch, &catalogues), now_ms).await.map_err(BatchError::Load)?;
+        let mut facts = reader.facts(&wanted(batch, &catalogues), now_ms).await.map_err(BatchError::Load)?;
         let mut grants = Grants::default();
         let mut outcomes = Vec::with_capacity(batch.len());
         for command in batch {
             outcomes.push(self.decide(command, (&catalogues, &mut facts), now_ms, &mut grants));
         }
-        if grants.grants.is_empty() {
-            // Nothing to make durable: what is replayed is durable already.
-            transaction.rollback().await.map_err(BatchError::Load)?;
-        } else {
-            transaction.save(&grants, now_ms).await.map_err(BatchError::Save)?;
-            transaction.commit().await.map_err(BatchError::Save)?;
-        }
+        self.session.end(reader, &grants, now_ms).await.map_err(BatchError::Save)?;
         Ok(outcomes)
     }
 

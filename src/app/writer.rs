@@ -241,7 +241,7 @@ impl Lane {
         }
     }
 
-    async fn try_once(&self, commands: &[&BulkEarn]) -> Result<Vec<Earned>, BatchError> {
+    async fn try_once(&mut self, commands: &[&BulkEarn]) -> Result<Vec<Earned>, BatchError> {
         if self.reachability.is_lost() {
             return Err(BatchError::Load(StorageError::Lost));
         }

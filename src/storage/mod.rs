@@ -8,6 +8,7 @@ mod citus;
 pub mod clients;
 mod entity;
 pub mod error;
+mod grants;
 pub mod import;
 mod migration;
 mod statement;

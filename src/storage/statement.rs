@@ -5,6 +5,9 @@
 //! column is one array parameter, on SQLite the whole list is one JSON parameter.
 
 use sea_orm::sea_query::ArrayType;
+use sea_orm::sqlx::postgres::{PgArguments, Postgres};
+use sea_orm::sqlx::query::Query;
+use sea_orm::sqlx::{self, AssertSqlSafe};
 use sea_orm::{ConnectionTrait, DbBackend, QueryResult, Statement, Value};
 use serde_json::Value as Json;
 
@@ -103,27 +106,38 @@ impl Rows {
     }
 
     fn on_postgres(self, body: &str) -> Statement {
-        let (mut names, mut arrays) = (Vec::new(), Vec::new());
-        let mut values = Vec::new();
-        for (index, (name, column)) in self.columns.into_iter().enumerate() {
-            names.push(name);
-            let (kind, array) = match column {
-                Column::Integers(integers) => {
-                    let integers = integers.into_iter().map(Value::from).collect();
-                    ("bigint", Value::Array(ArrayType::BigInt, Some(Box::new(integers))))
-                }
-                Column::Texts(texts) => {
-                    let texts = texts.into_iter().map(Value::from).collect();
-                    ("text", Value::Array(ArrayType::String, Some(Box::new(texts))))
-                }
-            };
-            arrays.push(format!("${}::{kind}[]", index + 1));
-            values.push(array);
-        }
-        let (names, arrays) = (names.join(", "), arrays.join(", "));
-        let sql =
-            format!("WITH wanted AS (SELECT * FROM unnest({arrays}) WITH ORDINALITY AS list ({names}, place)) {body}");
+        let sql = self.sql_on_postgres(body);
+        let values = self.columns.into_iter().map(|(_, column)| match column {
+            Column::Integers(integers) => {
+                let integers = integers.into_iter().map(Value::from).collect();
+                Value::Array(ArrayType::BigInt, Some(Box::new(integers)))
+            }
+            Column::Texts(texts) => {
+                let texts = texts.into_iter().map(Value::from).collect();
+                Value::Array(ArrayType::String, Some(Box::new(texts)))
+            }
+        });
         Statement::from_sql_and_values(DbBackend::Postgres, sql, values)
+    }
+
+    fn sql_on_postgres(&self, body: &str) -> String {
+        let names: Vec<_> = self.columns.iter().map(|(name, _)| *name).collect();
+        let arrays = self.columns.iter().enumerate().map(|(index, (_, column))| match column {
+            Column::Integers(_) => format!("${}::bigint[]", index + 1),
+            Column::Texts(_) => format!("${}::text[]", index + 1),
+        });
+        let (names, arrays) = (names.join(", "), arrays.collect::<Vec<_>>().join(", "));
+        format!("WITH wanted AS (SELECT * FROM unnest({arrays}) WITH ORDINALITY AS list ({names}, place)) {body}")
+    }
+
+    /// `body` with these rows for the driver itself, where a statement is on the way of every call: the lists go as they
+    /// are, instead of value by value.
+    pub(super) fn query(self, body: &str) -> Query<'static, Postgres, PgArguments> {
+        let sql = self.sql_on_postgres(body);
+        self.columns.into_iter().fold(sqlx::query(AssertSqlSafe(sql)), |query, (_, column)| match column {
+            Column::Integers(integers) => query.bind(integers),
+            Column::Texts(texts) => query.bind(texts),
+        })
     }
 
     fn on_sqlite(self, body: &str) -> Statement {

@@ -5,11 +5,15 @@
 //! cap. Then the transaction is undone with [`StorageError::Conflict`], and its batch is read and decided again.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
-use sea_orm::{ConnectionTrait, DbBackend, QueryResult, Statement, Value};
+use sea_orm::sqlx;
+use sea_orm::sqlx::pool::PoolConnection;
+use sea_orm::sqlx::postgres::Postgres;
+use sea_orm::{DbErr, QueryResult, RuntimeErr};
 
 use super::statement::{Dialect, Lookup, Rows};
-use super::{StorageError, Transaction, statement};
+use super::{StorageError, Store, Transaction, grants, statement};
 use crate::earning::{
     CustomerId, EarnedFromType, EarningKey, Facts, Grant, Holder, Instance, ObjectId, OrgId, RecordedEarning,
 };
@@ -54,16 +58,11 @@ const SET_USAGE: &str = "
     DO UPDATE SET used = excluded.used, cap = excluded.cap, counted_at_ms = excluded.counted_at_ms";
 
 /// The check `cap_usage_used_within_cap` refuses what would pass the cap.
-const ADD_USAGE: &str = "
+pub(super) const ADD_USAGE: &str = "
     INSERT INTO cap_usage (org_id, customer_id, promotion_id, used, cap, counted_at_ms)
     SELECT org_id, customer_id, promotion_id, granted, cap, counted_at_ms FROM wanted WHERE true
     ON CONFLICT (org_id, customer_id, promotion_id)
     DO UPDATE SET used = cap_usage.used + excluded.used, cap = excluded.cap";
-
-const COLUMNS: &str = "org_id, customer_id, earn_id, promotion_id, event_id, earned_from_id, ordinal, \
-     earned_from_type, event_time_ms, valid_till_ms, granted_at_ms";
-/// Most rows of one `INSERT` on SQLite, which takes 32,766 values in a statement.
-const MAX_INSERT_ROWS: usize = 1_024;
 
 /// How long after a promotion was given a cap a process may still grant without counting, because it has not heard of
 /// it: a second, and the time of a transaction; with room for clocks that differ. Milliseconds.
@@ -92,7 +91,75 @@ pub struct Grants {
     pub under_cap: BTreeMap<Holder, (u32, u32)>,
 }
 
-impl Transaction {
+/// Keeps a connection for one batch after the other.
+#[derive(Debug)]
+pub struct Session {
+    store: Store,
+    kept: Option<PoolConnection<Postgres>>,
+}
+
+/// What one batch reads and writes through. Dropped, it leaves nothing behind.
+#[derive(Debug)]
+pub enum Batch {
+    /// SQLite: one transaction, which excludes other writers from its first statement on.
+    Exclusive(Transaction),
+    /// PostgreSQL: each statement by itself, and what is written in one transaction.
+    Optimistic(PoolConnection<Postgres>, Store),
+}
+
+impl Session {
+    /// On `store`, with nothing kept yet.
+    pub fn new(store: Store) -> Self {
+        Self { store, kept: None }
+    }
+
+    /// Begins a batch.
+    ///
+    /// # Errors
+    /// When the database does not get to it in time.
+    pub async fn begin(&mut self) -> Result<Batch, StorageError> {
+        if self.store.dialect == Dialect::Sqlite {
+            return Ok(Batch::Exclusive(self.store.begin().await?));
+        }
+        let connection = match self.kept.take() {
+            Some(kept) => kept,
+            None => self.store.database.get_postgres_connection_pool().acquire().await.map_err(of_driver)?,
+        };
+        Ok(Batch::Optimistic(connection, self.store.clone()))
+    }
+
+    /// Writes what was granted at `now_ms` (milliseconds since 1970-01-01T00:00:00Z) and makes it durable; or, when
+    /// nothing was, ends the batch.
+    ///
+    /// # Errors
+    /// Of the database; then nothing is written, unless the connection broke just then. [`StorageError::Conflict`] when
+    /// what it was decided from is no longer so.
+    pub async fn end(&mut self, batch: Batch, grants: &Grants, now_ms: i64) -> Result<(), StorageError> {
+        match batch {
+            // What is only replayed is durable already.
+            Batch::Exclusive(transaction) if grants.grants.is_empty() => transaction.rollback().await,
+            Batch::Exclusive(transaction) => {
+                transaction.save(grants, now_ms).await?;
+                transaction.commit().await
+            }
+            Batch::Optimistic(mut connection, _) => {
+                if !grants.grants.is_empty() {
+                    grants::save(&mut connection, grants, now_ms).await.map_err(of_driver)?;
+                }
+                // Only a connection that did all it was asked to is used again.
+                self.kept = Some(connection);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// An error of the driver as that of the library around it.
+fn of_driver(error: sqlx::Error) -> StorageError {
+    DbErr::Query(RuntimeErr::SqlxError(Arc::new(error))).into()
+}
+
+impl Batch {
     /// What is recorded of `wanted`, at `now_ms` (milliseconds since 1970-01-01T00:00:00Z).
     ///
     /// Counts are read before earnings: a count that another process raised in between belongs to an earning that is
@@ -100,7 +167,7 @@ impl Transaction {
     ///
     /// # Errors
     /// Of the database.
-    pub async fn facts(&self, wanted: &Wanted, now_ms: i64) -> Result<Facts, StorageError> {
+    pub async fn facts(&mut self, wanted: &Wanted, now_ms: i64) -> Result<Facts, StorageError> {
         let mut facts = Facts::default();
         if !wanted.customers.is_empty() {
             let keys: Vec<_> = wanted.customers.iter().copied().collect();
@@ -124,13 +191,19 @@ impl Transaction {
         Ok(facts)
     }
 
-    async fn look_up(&self, lookup: Lookup, rows: Rows) -> Result<Vec<QueryResult>, StorageError> {
-        statement::query(&self.0, &lookup.body(self.1), rows).await
+    async fn look_up(&mut self, lookup: Lookup, rows: Rows) -> Result<Vec<QueryResult>, StorageError> {
+        match self {
+            Self::Exclusive(transaction) => statement::query(&transaction.0, &lookup.body(transaction.1), rows).await,
+            Self::Optimistic(connection, store) => {
+                let found = rows.query(&lookup.body(store.dialect)).fetch_all(&mut **connection).await;
+                Ok(found.map_err(of_driver)?.into_iter().map(QueryResult::from).collect())
+            }
+        }
     }
 
     /// How many of each capped promotion its customer holds; absent: none.
     async fn usage(
-        &self,
+        &mut self,
         capped: &BTreeMap<Holder, Option<i64>>,
         now_ms: i64,
     ) -> Result<HashMap<Holder, u32>, StorageError> {
@@ -154,22 +227,19 @@ impl Transaction {
         Ok(used)
     }
 
-    /// Counts what these customers hold of promotions that were capped later than they were first earned.
-    async fn count_anew(&self, keys: &[Holder], now_ms: i64) -> Result<BTreeMap<Holder, u32>, StorageError> {
-        statement::execute(&self.0, LOCK_USAGE, holders(keys)).await?;
-        // A statement of its own, so that it sees what was committed before the locks were had.
-        let mut used: BTreeMap<_, _> = keys.iter().map(|key| (*key, 0)).collect();
-        for row in self.look_up(COUNT, holders(keys)).await? {
-            used.insert(*of_row(keys, &row)?, count(row.try_get_by_index(1)?));
+    async fn count_anew(&mut self, keys: &[Holder], now_ms: i64) -> Result<BTreeMap<Holder, u32>, StorageError> {
+        match self {
+            Self::Exclusive(transaction) => transaction.count_anew(keys, now_ms).await,
+            Self::Optimistic(_, store) => {
+                let transaction = store.begin().await?;
+                let used = transaction.count_anew(keys, now_ms).await?;
+                transaction.commit().await?;
+                Ok(used)
+            }
         }
-        let rows = holders(keys)
-            .integers("used", used.values().map(|used| i64::from(*used)))
-            .integers("counted_at_ms", keys.iter().map(|_| now_ms));
-        statement::execute(&self.0, SET_USAGE, rows).await?;
-        Ok(used)
     }
 
-    async fn load_earnings(&self, wanted: &BTreeSet<EarningKey>, facts: &mut Facts) -> Result<(), StorageError> {
+    async fn load_earnings(&mut self, wanted: &BTreeSet<EarningKey>, facts: &mut Facts) -> Result<(), StorageError> {
         let keys: Vec<_> = wanted.iter().collect();
         let rows = Rows::default()
             .integers("org_id", keys.iter().map(|key| key.org_id.0))
@@ -205,100 +275,27 @@ impl Transaction {
         }
         Ok(())
     }
-
-    /// Writes what was granted at `now_ms` (milliseconds since 1970-01-01T00:00:00Z).
-    ///
-    /// Every process writes the counts first and the instances then, each in the order of their keys: two batches that
-    /// write about the same customers wait for one another, and never in a circle.
-    ///
-    /// # Errors
-    /// Of the database; then nothing of the transaction may be used any more. [`StorageError::Conflict`] when what it
-    /// was decided from is no longer so.
-    pub async fn save(&self, grants: &Grants, now_ms: i64) -> Result<(), StorageError> {
-        if !grants.under_cap.is_empty() {
-            let keys: Vec<_> = grants.under_cap.keys().copied().collect();
-            let rows = holders(&keys)
-                .integers("granted", grants.under_cap.values().map(|(granted, _)| i64::from(*granted)))
-                .integers("cap", grants.under_cap.values().map(|(_, cap)| i64::from(*cap)))
-                .integers("counted_at_ms", keys.iter().map(|_| now_ms));
-            statement::execute(&self.0, ADD_USAGE, rows).await?;
-        }
-        let mut sorted: Vec<_> = grants.grants.iter().collect();
-        sorted.sort_by(|one, other| (&one.key, one.first_ordinal).cmp(&(&other.key, other.first_ordinal)));
-        let mut rows = Vec::new();
-        for grant in sorted {
-            rows.extend((grant.first_ordinal..).zip(&grant.instances).map(|(ordinal, each)| (grant, ordinal, each)));
-        }
-        match self.1 {
-            Dialect::Sqlite => self.insert_values(&rows, now_ms).await,
-            Dialect::Postgres | Dialect::Citus => self.insert_list(&rows, now_ms).await,
-        }
-    }
-
-    async fn insert_list(&self, rows: &[(&Grant, u32, &Instance)], now_ms: i64) -> Result<(), StorageError> {
-        let of = |text: fn(&Grant) -> &str| rows.iter().map(move |(grant, ..)| text(grant).to_owned());
-        let list = Rows::default()
-            .integers("org_id", rows.iter().map(|(grant, ..)| grant.key.org_id.0))
-            .integers("customer_id", rows.iter().map(|(grant, ..)| grant.key.customer_id.0))
-            .texts("earn_id", rows.iter().map(|(.., instance)| instance.earn_id.to_string()))
-            .texts("promotion_id", rows.iter().map(|(grant, ..)| grant.key.promotion_id.to_string()))
-            .texts("event_id", of(|grant| &grant.key.event_id))
-            .texts("earned_from_id", of(|grant| &grant.key.earned_from_id))
-            .integers("ordinal", rows.iter().map(|(_, ordinal, _)| i64::from(*ordinal)))
-            .texts("earned_from_type", of(|grant| grant.earned_from_type.name()))
-            .integers("event_time_ms", rows.iter().map(|(grant, ..)| grant.event_time_ms))
-            .integers("valid_till_ms", rows.iter().map(|(.., instance)| instance.valid_till_ms))
-            .integers("granted_at_ms", rows.iter().map(|_| now_ms))
-            // A list has no absent texts; no payload is empty.
-            .texts("payload", rows.iter().map(|(grant, ordinal, _)| payload(grant, *ordinal).unwrap_or_default()));
-        let sql = format!(
-            "INSERT INTO earned_promotions ({COLUMNS}, event_payload) SELECT {COLUMNS}, NULLIF(payload, '') FROM wanted"
-        );
-        statement::execute(&self.0, &sql, list).await
-    }
-
-    /// Value by value: taking them out of a list in JSON costs SQLite more than the insertion itself. The rows go in
-    /// powers of two, so that there are few statements, and few to prepare.
-    async fn insert_values(&self, mut rows: &[(&Grant, u32, &Instance)], now_ms: i64) -> Result<(), StorageError> {
-        while !rows.is_empty() {
-            let (now, later) = rows.split_at(MAX_INSERT_ROWS.min(1 << rows.len().ilog2()));
-            rows = later;
-            self.0.execute_raw(insert_values(now, now_ms)).await?;
-        }
-        Ok(())
-    }
 }
 
-/// The insertion of these rows: each an instance of a grant, and its ordinal.
-fn insert_values(rows: &[(&Grant, u32, &Instance)], now_ms: i64) -> Statement {
-    let values = rows.iter().flat_map(|(grant, ordinal, instance)| -> [Value; 12] {
-        [
-            grant.key.org_id.0.into(),
-            grant.key.customer_id.0.into(),
-            instance.earn_id.to_string().into(),
-            grant.key.promotion_id.to_string().into(),
-            grant.key.event_id.as_ref().into(),
-            grant.key.earned_from_id.as_ref().into(),
-            i64::from(*ordinal).into(),
-            grant.earned_from_type.name().into(),
-            grant.event_time_ms.into(),
-            instance.valid_till_ms.into(),
-            now_ms.into(),
-            payload(grant, *ordinal).into(),
-        ]
-    });
-    let places = vec!["(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"; rows.len()].join(", ");
-    let sql = format!("INSERT INTO earned_promotions ({COLUMNS}, event_payload) VALUES {places}");
-    Statement::from_sql_and_values(DbBackend::Sqlite, sql, values)
-}
-
-/// The payload of an earning is kept on its first instance.
-fn payload(grant: &Grant, ordinal: u32) -> Option<String> {
-    grant.event_payload.as_deref().filter(|_| ordinal == 1).map(str::to_owned)
+impl Transaction {
+    /// Counts what these customers hold of promotions that were capped later than they were first earned.
+    async fn count_anew(&self, keys: &[Holder], now_ms: i64) -> Result<BTreeMap<Holder, u32>, StorageError> {
+        statement::execute(&self.0, LOCK_USAGE, holders(keys)).await?;
+        // A statement of its own, so that it sees what was committed before the locks were had.
+        let mut used: BTreeMap<_, _> = keys.iter().map(|key| (*key, 0)).collect();
+        for row in statement::query(&self.0, &COUNT.body(self.1), holders(keys)).await? {
+            used.insert(*of_row(keys, &row)?, count(row.try_get_by_index(1)?));
+        }
+        let rows = holders(keys)
+            .integers("used", used.values().map(|used| i64::from(*used)))
+            .integers("counted_at_ms", keys.iter().map(|_| now_ms));
+        statement::execute(&self.0, SET_USAGE, rows).await?;
+        Ok(used)
+    }
 }
 
 /// The holders as rows of a statement.
-fn holders(keys: &[Holder]) -> Rows {
+pub(super) fn holders(keys: &[Holder]) -> Rows {
     Rows::default()
         .integers("org_id", keys.iter().map(|key| key.org_id.0))
         .integers("customer_id", keys.iter().map(|key| key.customer_id.0))
@@ -325,7 +322,9 @@ fn count(count: i64) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::storage::{Store, StoreOptions};
+    use sea_orm::{ConnectionTrait, DbBackend};
+
+    use crate::storage::StoreOptions;
 
     /// How SQLite goes about a statement.
     async fn plan(lookup: Lookup, rows: Rows) -> String {
