@@ -43,7 +43,7 @@ pub enum Command {
     /// Import organizations, promotions, customers and API clients from a JSON file, all or nothing.
     ///
     /// What is recorded under the same ids is replaced; importing the same file twice changes nothing. Servers that run
-    /// on the database see the change with their next request.
+    /// on the database obey the change within a second.
     Import(ImportFile),
     /// Bring the schema of a database up to date; `serve` and `import` do so by themselves.
     Migrate(Migrate),
@@ -57,8 +57,8 @@ pub enum Command {
 /// Options of every command.
 #[derive(Debug, Clone, Args)]
 pub struct Common {
-    /// The database: sqlite://FILE, made when it is not there, or postgres://USER:PASSWORD@HOST/NAME (15 and later). A
-    /// password is better off in the environment variable, which other users cannot see.
+    /// The database: `sqlite://FILE`, made when it is not there, or `postgres://USER:PASSWORD@HOST/NAME` (15 and later).
+    /// A password is better off in the environment variable, which other users cannot see.
     #[arg(
         long,
         env = "CART_PROMOTIONS_DATABASE_URL",

@@ -17,7 +17,7 @@ pub struct Reachability {
 
 impl Reachability {
     /// Of a database that was reached.
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { lost: watch::Sender::new(false), suspicion: Arc::new(Notify::new()) }
     }
 

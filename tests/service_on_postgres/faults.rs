@@ -144,9 +144,9 @@ async fn connections_cut_mid_transaction_under_load() {
         tokio::time::sleep(Duration::from_millis(rand::random_range(20..300))).await;
         // The server's side is told, or nobody is.
         if cuts % 2 == 0 {
-            proxy.cut()
+            proxy.cut();
         } else {
-            database.execute(terminate).await
+            database.execute(terminate).await;
         }
         cuts += 1;
     }

@@ -22,6 +22,7 @@ mod import;
 mod load;
 #[path = "../service/model.rs"]
 mod model;
+mod plans;
 mod proxy;
 #[path = "../service/server_process.rs"]
 mod server_process;

@@ -2,7 +2,7 @@
 
 use sea_orm_migration::prelude::*;
 
-mod m0001_catalogue_and_wallet;
+mod m0001_first_tables;
 
 /// Every migration, in order.
 #[derive(Debug)]
@@ -11,6 +11,6 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m0001_catalogue_and_wallet::Migration)]
+        vec![Box::new(m0001_first_tables::Migration)]
     }
 }
