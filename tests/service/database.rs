@@ -2,6 +2,8 @@
 //!
 //! PostgreSQL is the server at `CART_PROMOTIONS_TEST_POSTGRES`, a URL, else a throw-away cluster of the programs
 //! installed. Where there are none, the suite says so and ends; with `CART_PROMOTIONS_TEST_POSTGRES=required`, it fails.
+//! For servers on which making a database takes more than saying so (Citus), `CART_PROMOTIONS_TEST_CREATE` is a program
+//! that is given the name of a database, makes it, and prints its URL as its last line.
 
 use std::io::Write;
 use std::sync::OnceLock;
@@ -146,6 +148,11 @@ impl Blocker {
 
 async fn new_on_postgres() -> String {
     let name = format!("test_{}_{}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
+    if let Ok(program) = std::env::var("CART_PROMOTIONS_TEST_CREATE") {
+        let made = std::process::Command::new(program).arg(&name).output().unwrap();
+        let printed = String::from_utf8(made.stdout).unwrap();
+        return printed.lines().last().unwrap_or_else(|| panic!("{:?}", made.stderr)).to_owned();
+    }
     let at = match postgres() {
         PostgresServer::Given(url) => url.clone(),
         PostgresServer::Own(cluster) => cluster.url("postgres"),
