@@ -8,8 +8,7 @@ use sea_orm::sqlx::error::DatabaseError;
 use sea_orm::sqlx::postgres::PgDatabaseError;
 use sea_orm::{DbErr, RuntimeErr};
 
-/// Constraints of the wallet that two processes meet when they write about the same customer at the same time. On Citus
-/// the number of the shard follows the name.
+/// Constraints of the wallet that two processes meet when they write about the same customer at the same time.
 const RACED_CONSTRAINTS: [&str; 4] =
     ["earned_promotions_earning_key", "earned_promotions_earn_id", "cap_usage_pkey", "cap_usage_used_within_cap"];
 
@@ -96,8 +95,13 @@ fn of_database(error: &dyn DatabaseError) -> Kind {
 /// What a `SQLSTATE` of PostgreSQL means here.
 fn of_sqlstate(code: &str, constraint: &str) -> Kind {
     match code {
-        // A unique or check constraint; an exclusion would be a fault.
-        "23505" | "23514" if RACED_CONSTRAINTS.iter().any(|name| constraint.starts_with(name)) => Kind::Conflict,
+        // A unique or check constraint. Citus passes what a worker says on without the constraint's name, or with the
+        // number of the shard behind it.
+        "23505" | "23514"
+            if constraint.is_empty() || RACED_CONSTRAINTS.iter().any(|name| constraint.starts_with(name)) =>
+        {
+            Kind::Conflict
+        }
         // Serialization failure, deadlock.
         "40001" | "40P01" => Kind::Conflict,
         // Terminated, crashed, starting or stopping, the database dropped; idle for too long.
@@ -123,6 +127,7 @@ mod tests {
             ("23505", "earned_promotions_earning_key", Kind::Conflict),
             ("23505", "earned_promotions_earning_key_102040", Kind::Conflict),
             ("23514", "cap_usage_used_within_cap", Kind::Conflict),
+            ("23505", "", Kind::Conflict),
             ("23505", "promotions_active_name", Kind::Failed),
             ("23514", "earned_promotions_ordinal_check", Kind::Failed),
             ("40P01", "", Kind::Conflict),

@@ -3,12 +3,12 @@
 //! Every process writes the counts first and the instances then, each in the order of their keys: two batches that write
 //! about the same customers wait for one another, and never in a circle.
 
+use sea_orm::sqlx::Connection;
 use sea_orm::sqlx::postgres::PgConnection;
-use sea_orm::sqlx::{self, Connection};
-use sea_orm::{ConnectionTrait, DbBackend, Statement, Value};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement, Value};
 
-use super::statement::Rows;
-use super::wallet::{ADD_USAGE, Grants, holders};
+use super::statement::{Dialect, Rows};
+use super::wallet::{ADD_USAGE, Grants, holders, of_driver};
 use super::{StorageError, Transaction, statement};
 use crate::earning::{Grant, Instance};
 
@@ -57,15 +57,35 @@ fn payload(grant: &Grant, ordinal: u32) -> Option<&str> {
 ///
 /// `COPY` would cost the database less, but the driver sends its end in a packet of its own, which waits for the other
 /// side to acknowledge the one before (Nagle's algorithm): 40 ms.
-pub async fn save(connection: &mut PgConnection, grants: &Grants, now_ms: i64) -> Result<(), sqlx::Error> {
-    let rows = list(&rows(grants), now_ms).query(INSERT_LIST);
-    if grants.under_cap.is_empty() {
-        return rows.execute(connection).await.map(drop);
+///
+/// Citus tells of a row that is there already without saying so in the error's code; there the rows that are not are
+/// written, and counted.
+pub async fn save(
+    connection: &mut PgConnection,
+    dialect: Dialect,
+    grants: &Grants,
+    now_ms: i64,
+) -> Result<(), StorageError> {
+    let rows = rows(grants);
+    let written = list(&rows, now_ms);
+    if grants.under_cap.is_empty() && dialect == Dialect::Postgres {
+        return written.query(INSERT_LIST).execute(connection).await.map(drop).map_err(of_driver);
     }
-    let mut transaction = connection.begin().await?;
-    usage(grants, now_ms).query(ADD_USAGE).execute(&mut *transaction).await?;
-    rows.execute(&mut *transaction).await?;
-    transaction.commit().await
+    let mut transaction = connection.begin().await.map_err(of_driver)?;
+    if !grants.under_cap.is_empty() {
+        usage(grants, now_ms).query(ADD_USAGE).execute(&mut *transaction).await.map_err(of_driver)?;
+    }
+    if dialect == Dialect::Citus {
+        // Without RETURNING it would count what was to be written.
+        let insert = format!("{INSERT_LIST} ON CONFLICT DO NOTHING RETURNING ordinal");
+        let done = written.query(&insert).fetch_all(&mut *transaction).await.map_err(of_driver)?;
+        if done.len() != rows.len() {
+            return Err(StorageError::Conflict(DbErr::RecordNotInserted));
+        }
+    } else {
+        written.query(INSERT_LIST).execute(&mut *transaction).await.map_err(of_driver)?;
+    }
+    transaction.commit().await.map_err(of_driver)
 }
 
 fn list(rows: &[Row<'_>], now_ms: i64) -> Rows {

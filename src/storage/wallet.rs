@@ -142,9 +142,9 @@ impl Session {
                 transaction.save(grants, now_ms).await?;
                 transaction.commit().await
             }
-            Batch::Optimistic(mut connection, _) => {
+            Batch::Optimistic(mut connection, store) => {
                 if !grants.grants.is_empty() {
-                    grants::save(&mut connection, grants, now_ms).await.map_err(of_driver)?;
+                    grants::save(&mut connection, store.dialect, grants, now_ms).await?;
                 }
                 // Only a connection that did all it was asked to is used again.
                 self.kept = Some(connection);
@@ -155,7 +155,7 @@ impl Session {
 }
 
 /// An error of the driver as that of the library around it.
-fn of_driver(error: sqlx::Error) -> StorageError {
+pub(super) fn of_driver(error: sqlx::Error) -> StorageError {
     DbErr::Query(RuntimeErr::SqlxError(Arc::new(error))).into()
 }
 
