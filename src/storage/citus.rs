@@ -2,8 +2,7 @@
 
 use sea_orm::{ConnectionTrait, Statement};
 
-use super::statement::Dialect;
-use super::{MIGRATION_LOCK, StorageError, Store};
+use super::{StorageError, Store};
 
 /// What every worker has whole.
 const REFERENCE_TABLES: [&str; 3] = ["orgs", "promotions", "api_clients"];
@@ -17,10 +16,7 @@ impl Store {
     /// When the database is no Citus coordinator, or fails. Then nothing is changed.
     pub async fn distribute(&self) -> Result<(), StorageError> {
         let transaction = self.begin().await?;
-        if self.dialect != Dialect::Sqlite {
-            let lock = format!("SELECT pg_advisory_xact_lock({MIGRATION_LOCK})");
-            transaction.0.execute_unprepared(&lock).await?;
-        }
+        transaction.lock_schema().await?;
         let distributed = "SELECT logicalrelid::text FROM pg_dist_partition";
         let rows = transaction
             .0

@@ -96,11 +96,7 @@ impl Store {
     /// When a migration fails. Then none of them is applied.
     pub async fn migrate(&self) -> Result<(), StorageError> {
         let transaction = self.begin().await?;
-        if self.dialect != Dialect::Sqlite {
-            // Whoever comes second waits here, for as long as the first one takes, and finds nothing left to do.
-            let wait = format!("SET LOCAL statement_timeout = 0; SELECT pg_advisory_xact_lock({MIGRATION_LOCK})");
-            transaction.0.execute_unprepared(&wait).await?;
-        }
+        transaction.lock_schema().await?;
         migration::Migrator::up(&transaction.0, None).await?;
         transaction.commit().await
     }
@@ -163,6 +159,19 @@ fn settings_for_calls(statement_timeout: Duration) -> String {
 }
 
 impl Transaction {
+    /// Keeps other processes from changing the schema until the transaction ends. Whoever comes second waits here, for
+    /// as long as the first one takes, and finds nothing left to do. SQLite has one writer anyway.
+    async fn lock_schema(&self) -> Result<(), StorageError> {
+        if self.1 != Dialect::Sqlite {
+            let wait = format!(
+                "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0; \
+                 SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"
+            );
+            self.0.execute_unprepared(&wait).await?;
+        }
+        Ok(())
+    }
+
     /// Makes what was written durable.
     ///
     /// # Errors
