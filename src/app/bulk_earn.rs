@@ -8,7 +8,7 @@ use super::earn_ids::EarnIds;
 use super::error::EarnError;
 use super::{App, Clock};
 use crate::earning::{BulkEarn, Catalogue, Decision, EarningKey, EntryOutcome, Facts, OrgId, Scene, decide};
-use crate::storage::wallet::{Grants, Session, Wanted};
+use crate::storage::wallet::{Grants, Session, Tried, Wanted};
 use crate::storage::{StorageError, Store};
 
 /// The outcome of each entry of a command, or why there is none.
@@ -66,27 +66,62 @@ pub struct BatchEarner {
     clock: Clock,
     ids: EarnIds,
     catalogues: Arc<Catalogues>,
+    /// Batches to come of which the facts are read before they are decided.
+    read_first: u32,
 }
+
+/// For so many batches after one whose facts were not as presumed, or that repeats something, the next may be alike.
+const READ_FIRST: u32 = 16;
 
 impl BatchEarner {
     pub(super) fn new(store: Store, clock: Clock, catalogues: Arc<Catalogues>) -> Self {
-        Self { session: Session::new(store), clock, ids: EarnIds::of_this_process(), catalogues }
+        Self { session: Session::new(store), clock, ids: EarnIds::of_this_process(), catalogues, read_first: 0 }
     }
 
     /// Decides every command of the batch, in order, and saves what they grant in one transaction.
     pub async fn earn(&mut self, batch: &[&BulkEarn]) -> Result<Vec<Earned>, BatchError> {
         let org_ids: BTreeSet<_> = batch.iter().map(|command| command.org_id).collect();
         let catalogues = self.catalogues.of(&org_ids).await.map_err(BatchError::Load)?;
-        let mut reader = self.session.begin().await.map_err(BatchError::Load)?;
+        let mut access = self.session.begin().await.map_err(BatchError::Load)?;
         let now_ms = self.clock.now_ms();
-        let mut facts = reader.facts(&wanted(batch, &catalogues), now_ms).await.map_err(BatchError::Load)?;
-        let mut grants = Grants::default();
-        let mut outcomes = Vec::with_capacity(batch.len());
-        for command in batch {
-            outcomes.push(self.decide(command, (&catalogues, &mut facts), now_ms, &mut grants));
+        let wanted = wanted(batch, &catalogues);
+        let (mut read, mut missed) = (None, false);
+        if self.read_first == 0 && self.session.writes_at_once(&wanted) {
+            let (outcomes, grants) = self.decide_all(batch, (&catalogues, &mut wanted.presumed()), now_ms);
+            if !grants.grants.is_empty() {
+                missed = true;
+                // For now: an error ends this batch.
+                self.read_first = READ_FIRST;
+                match self.session.write_or_read(access, (&wanted, &grants), now_ms).await.map_err(BatchError::Save)? {
+                    Tried::Written => {
+                        self.read_first = 0;
+                        return Ok(outcomes);
+                    }
+                    Tried::Read(batch, facts) => (access, read) = (batch, Some(facts)),
+                    Tried::Unread(batch) => access = batch,
+                }
+            }
         }
-        self.session.end(reader, &grants, now_ms).await.map_err(BatchError::Save)?;
+        let mut facts = match read {
+            Some(facts) => facts,
+            None => access.facts(&wanted, now_ms).await.map_err(BatchError::Load)?,
+        };
+        let repeats = !facts.earnings.is_empty();
+        self.read_first = if missed || repeats { READ_FIRST } else { self.read_first.saturating_sub(1) };
+        let (outcomes, grants) = self.decide_all(batch, (&catalogues, &mut facts), now_ms);
+        self.session.end(access, &grants, now_ms).await.map_err(BatchError::Save)?;
         Ok(outcomes)
+    }
+
+    fn decide_all(
+        &self,
+        batch: &[&BulkEarn],
+        (catalogues, facts): (&InMemory, &mut Facts),
+        now_ms: i64,
+    ) -> (Vec<Earned>, Grants) {
+        let mut grants = Grants::default();
+        let outcomes = batch.iter().map(|command| self.decide(command, (catalogues, facts), now_ms, &mut grants));
+        (outcomes.collect(), grants)
     }
 
     fn decide(

@@ -213,7 +213,7 @@ impl Credentials {
         // Before the question: what is changed after it may be missing from the answer.
         let at = Instant::now();
         let names: BTreeSet<_> = used.iter().map(|(_, username)| username.as_ref().to_owned()).collect();
-        let clients = self.store.api_clients(names.into_iter().collect()).await?;
+        let clients = self.store.api_clients(&names.into_iter().collect::<Vec<_>>()).await?;
         let clients: HashMap<_, _> = clients.iter().map(|client| (client.username.as_str(), client)).collect();
         let mut remembered = lock(&self.remembered);
         for (pair, username) in used {

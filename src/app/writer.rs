@@ -222,7 +222,11 @@ impl Lane {
             match error.source() {
                 StorageError::Conflict(_) if conflicts < MAX_CONFLICTS => {
                     conflicts += 1;
-                    tracing::debug!(requests = part.len(), conflicts, "another process was faster: deciding anew");
+                    tracing::debug!(
+                        requests = part.len(),
+                        conflicts,
+                        "not as presumed, or another process was faster: deciding anew"
+                    );
                     let pause = if conflicts > 1 { rand::random_range(0..=MAX_PAUSE_MS) } else { 0 };
                     tokio::time::sleep(Duration::from_millis(pause)).await;
                 }

@@ -6,17 +6,18 @@ use std::sync::Arc;
 
 use super::{BulkEarn, CustomerId, EarnedFromType, Entry, ObjectId, OrgId};
 
-/// The name of an earning. The database holds it unique, with the ordinal of the instance.
+/// The name of an earning. The database holds it unique, with the ordinal of the instance; in this order, so that what
+/// one event earned is found in one place.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EarningKey {
     /// Organization.
     pub org_id: OrgId,
     /// Who earned.
     pub customer_id: CustomerId,
-    /// What was earned.
-    pub promotion_id: ObjectId,
     /// The caller's identifier of the event.
     pub event_id: Arc<str>,
+    /// What was earned.
+    pub promotion_id: ObjectId,
     /// The caller's identifier of the earning within the event.
     pub earned_from_id: Arc<str>,
 }
@@ -27,10 +28,15 @@ impl EarningKey {
         Some(Self {
             org_id: command.org_id,
             customer_id: command.customer_id,
-            promotion_id: entry.promotion_id?,
             event_id: Arc::clone(&command.event_id),
+            promotion_id: entry.promotion_id?,
             earned_from_id: Arc::clone(&entry.earned_from_id),
         })
+    }
+
+    /// The event that earned, of its customer.
+    pub fn event(&self) -> (OrgId, CustomerId, &str) {
+        (self.org_id, self.customer_id, &self.event_id)
     }
 
     /// The customer and promotion whose cap and audience this earning is about.

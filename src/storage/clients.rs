@@ -12,6 +12,7 @@ const CLIENTS: Lookup = Lookup {
     table: "api_clients",
     index: None,
     key: &["username"],
+    most: None,
     rest: "",
 };
 
@@ -42,8 +43,8 @@ impl Store {
     ///
     /// # Errors
     /// Of the database.
-    pub async fn api_clients(&self, usernames: Vec<String>) -> Result<Vec<ApiClient>, StorageError> {
-        let names = Rows::default().texts("username", usernames);
+    pub async fn api_clients(&self, usernames: &[String]) -> Result<Vec<ApiClient>, StorageError> {
+        let names = Rows::default().texts("username", usernames.iter().map(String::as_str));
         let find = names.statement(self.database.get_database_backend(), &CLIENTS.body(self.dialect));
         let found = api_client::Entity::find().from_raw_sql(find);
         Ok(found.all(&self.database).await?.into_iter().map(to_client).collect())

@@ -15,8 +15,8 @@ const RACED_CONSTRAINTS: [&str; 4] =
 /// An error of the database.
 #[derive(Debug, thiserror::Error)]
 pub enum StorageError {
-    /// Somebody else wrote about the same at the same time, and this transaction is undone. Reading and deciding again
-    /// will do.
+    /// What is written is there already, or a cap was used up by somebody else at the same time: this transaction is
+    /// undone. Reading and deciding again will do.
     #[error("another transaction was faster")]
     Conflict(#[source] DbErr),
     /// The connection broke, and its transaction is undone, unless it was committing. Another one may do.
@@ -84,9 +84,11 @@ fn of_database(error: &dyn DatabaseError) -> Kind {
         let constraint = error.constraint().unwrap_or_default();
         of_sqlstate(&code, constraint)
     } else {
-        // SQLite's primary result codes, in the low byte: 5 busy, 6 locked, 10 I/O, 13 full, 14 cannot open.
-        match code.parse::<i32>().map(|code| code & 0xff) {
-            Ok(5 | 6 | 10 | 13 | 14) => Kind::Unavailable,
+        match code.parse::<i32>() {
+            // A unique index, a primary key.
+            Ok(2067 | 1555) => Kind::Conflict,
+            // SQLite's primary result codes, in the low byte: 5 busy, 6 locked, 10 I/O, 13 full, 14 cannot open.
+            Ok(code) if matches!(code & 0xff, 5 | 6 | 10 | 13 | 14) => Kind::Unavailable,
             _ => Kind::Failed,
         }
     }

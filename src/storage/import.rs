@@ -203,8 +203,8 @@ impl Transaction {
     }
 }
 
-fn promotion_rows(promotions: impl Iterator<Item = (OrgId, ObjectId)> + Clone) -> Rows {
+fn promotion_rows(promotions: impl Iterator<Item = (OrgId, ObjectId)> + Clone) -> Rows<'static> {
     Rows::default()
         .integers("org_id", promotions.clone().map(|(org_id, _)| org_id.0))
-        .texts("promotion_id", promotions.map(|(_, id)| id.to_string()))
+        .ids("promotion_id", promotions.map(|(_, id)| id))
 }

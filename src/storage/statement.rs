@@ -4,14 +4,17 @@
 //! A statement reads the list as `wanted`, with the columns it was given and `place`, counted from 1. On PostgreSQL each
 //! column is one array parameter, on SQLite the whole list is one JSON parameter.
 
+use std::sync::OnceLock;
+
 use sea_orm::sea_query::ArrayType;
-use sea_orm::sqlx::postgres::{PgArguments, Postgres};
+use sea_orm::sqlx::postgres::{PgArgumentBuffer, PgArguments, PgHasArrayType, PgTypeInfo, Postgres};
 use sea_orm::sqlx::query::Query;
 use sea_orm::sqlx::{self, AssertSqlSafe};
 use sea_orm::{ConnectionTrait, DbBackend, QueryResult, Statement, Value};
 use serde_json::Value as Json;
 
 use super::StorageError;
+use crate::earning::ObjectId;
 
 /// What has to be said differently to each engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +48,8 @@ pub struct Lookup {
     pub index: Option<&'static str>,
     /// The columns of the key, named as those of the wanted rows are.
     pub key: &'static [&'static str],
+    /// Rows that are answered for each wanted one, at most. Only PostgreSQL can be told.
+    pub most: Option<usize>,
     /// What follows: `GROUP BY`.
     pub rest: &'static str,
 }
@@ -55,17 +60,23 @@ impl Lookup {
     /// from reordering (`OFFSET 0`): a plan that was made while the table was known to be empty would read all of it,
     /// and is kept. Citus takes no such subquery, and plans each time.
     pub fn body(&self, dialect: Dialect) -> String {
+        self.body_of(WANTED, dialect)
+    }
+
+    /// The same, of the list of this name.
+    pub fn body_of(&self, list: &str, dialect: Dialect) -> String {
         let Self { answers, table, rest, .. } = self;
-        let conditions: Vec<_> = self.key.iter().map(|column| format!("t.{column} = wanted.{column}")).collect();
+        let limit = self.most.map(|most| format!(" LIMIT {most}")).unwrap_or_default();
+        let conditions: Vec<_> = self.key.iter().map(|column| format!("t.{column} = {list}.{column}")).collect();
         let conditions = conditions.join(" AND ");
-        let select = format!("SELECT wanted.place{}{answers} FROM wanted", if answers.is_empty() { "" } else { ", " });
+        let select = format!("SELECT {list}.place{}{answers} FROM {list}", if answers.is_empty() { "" } else { ", " });
         match dialect {
             Dialect::Sqlite => {
                 let index = self.index.map(|index| format!("INDEXED BY {index} ")).unwrap_or_default();
                 format!("{select} CROSS JOIN {table} AS t {index}WHERE {conditions} {rest}")
             }
             Dialect::Postgres => format!(
-                "{select} CROSS JOIN LATERAL (SELECT * FROM {table} AS t WHERE {conditions} OFFSET 0) AS t {rest}"
+                "{select} CROSS JOIN LATERAL (SELECT * FROM {table} AS t WHERE {conditions} OFFSET 0{limit}) AS t {rest}"
             ),
             Dialect::Citus => format!("{select} CROSS JOIN {table} AS t WHERE {conditions} {rest}"),
         }
@@ -74,17 +85,21 @@ impl Lookup {
 
 /// Rows for a statement, column by column.
 #[derive(Debug, Default)]
-pub struct Rows {
-    columns: Vec<(&'static str, Column)>,
+pub struct Rows<'a> {
+    columns: Vec<(&'static str, Column<'a>)>,
 }
 
 #[derive(Debug)]
-enum Column {
+enum Column<'a> {
     Integers(Vec<i64>),
-    Texts(Vec<String>),
+    Texts(Vec<&'a str>),
+    Ids(Vec<ObjectId>),
 }
 
-impl Rows {
+/// The name by which a statement with one list reads it.
+const WANTED: &str = "wanted";
+
+impl<'a> Rows<'a> {
     /// With a column of integers more.
     pub fn integers(mut self, name: &'static str, values: impl IntoIterator<Item = i64>) -> Self {
         self.columns.push((name, Column::Integers(values.into_iter().collect())));
@@ -92,8 +107,14 @@ impl Rows {
     }
 
     /// With a column of texts more.
-    pub fn texts(mut self, name: &'static str, values: impl IntoIterator<Item = String>) -> Self {
+    pub fn texts(mut self, name: &'static str, values: impl IntoIterator<Item = &'a str>) -> Self {
         self.columns.push((name, Column::Texts(values.into_iter().collect())));
+        self
+    }
+
+    /// With a column of ids more: texts of 24 digits.
+    pub fn ids(mut self, name: &'static str, values: impl IntoIterator<Item = ObjectId>) -> Self {
+        self.columns.push((name, Column::Ids(values.into_iter().collect())));
         self
     }
 
@@ -106,52 +127,46 @@ impl Rows {
     }
 
     fn on_postgres(self, body: &str) -> Statement {
-        let sql = self.sql_on_postgres(body);
-        let values = self.columns.into_iter().map(|(_, column)| match column {
+        let lists = [(WANTED, self)];
+        let sql = sql_on_postgres(&lists, body);
+        let [(_, rows)] = lists;
+        let text_array = |texts: Vec<Value>| Value::Array(ArrayType::String, Some(Box::new(texts)));
+        let values = rows.columns.into_iter().map(|(_, column)| match column {
             Column::Integers(integers) => {
                 let integers = integers.into_iter().map(Value::from).collect();
                 Value::Array(ArrayType::BigInt, Some(Box::new(integers)))
             }
-            Column::Texts(texts) => {
-                let texts = texts.into_iter().map(Value::from).collect();
-                Value::Array(ArrayType::String, Some(Box::new(texts)))
-            }
+            Column::Texts(texts) => text_array(texts.into_iter().map(Value::from).collect()),
+            Column::Ids(ids) => text_array(ids.into_iter().map(|id| id.to_string().into()).collect()),
         });
         Statement::from_sql_and_values(DbBackend::Postgres, sql, values)
     }
 
-    fn sql_on_postgres(&self, body: &str) -> String {
-        let names: Vec<_> = self.columns.iter().map(|(name, _)| *name).collect();
-        let arrays = self.columns.iter().enumerate().map(|(index, (_, column))| match column {
-            Column::Integers(_) => format!("${}::bigint[]", index + 1),
-            Column::Texts(_) => format!("${}::text[]", index + 1),
-        });
-        let (names, arrays) = (names.join(", "), arrays.collect::<Vec<_>>().join(", "));
-        format!("WITH wanted AS (SELECT * FROM unnest({arrays}) WITH ORDINALITY AS list ({names}, place)) {body}")
-    }
-
     /// `body` with these rows for the driver itself, where a statement is on the way of every call: the lists go as they
     /// are, instead of value by value.
-    pub(super) fn query(self, body: &str) -> Query<'static, Postgres, PgArguments> {
-        let sql = self.sql_on_postgres(body);
-        self.columns.into_iter().fold(sqlx::query(AssertSqlSafe(sql)), |query, (_, column)| match column {
-            Column::Integers(integers) => query.bind(integers),
-            Column::Texts(texts) => query.bind(texts),
-        })
+    pub(super) fn query<'q>(self, body: &str) -> Query<'q, Postgres, PgArguments>
+    where
+        'a: 'q,
+    {
+        let lists = vec![(WANTED, self)];
+        let sql = sql_on_postgres(&lists, body);
+        bind(sqlx::query(AssertSqlSafe(sql)), lists)
     }
 
     fn on_sqlite(self, body: &str) -> Statement {
         let length = self.columns.first().map_or(0, |(_, column)| match column {
             Column::Integers(integers) => integers.len(),
             Column::Texts(texts) => texts.len(),
+            Column::Ids(ids) => ids.len(),
         });
         let mut rows: Vec<Vec<Json>> = (0..length).map(|_| Vec::with_capacity(self.columns.len())).collect();
         let mut names = Vec::new();
         for (index, (name, column)) in self.columns.into_iter().enumerate() {
             names.push(format!("value ->> {index} AS {name}"));
-            let values: Box<dyn Iterator<Item = Json>> = match column {
+            let values: Box<dyn Iterator<Item = Json> + '_> = match column {
                 Column::Integers(integers) => Box::new(integers.into_iter().map(Json::from)),
                 Column::Texts(texts) => Box::new(texts.into_iter().map(Json::from)),
+                Column::Ids(ids) => Box::new(ids.into_iter().map(|id| id.to_string().into())),
             };
             rows.iter_mut().zip(values).for_each(|(row, value)| row.push(value));
         }
@@ -162,13 +177,79 @@ impl Rows {
     }
 }
 
+/// As [`Rows::query`], of several lists, each under its name. The text is made once, by `body`, and kept in `text`: for
+/// the same columns of the same lists.
+pub(super) fn query_of_lists<'q>(
+    text: &'static OnceLock<String>,
+    lists: Vec<(&'static str, Rows<'q>)>,
+    body: impl FnOnce(&[(&'static str, Rows<'q>)]) -> String,
+) -> Query<'q, Postgres, PgArguments> {
+    let sql: &'static str = text.get_or_init(|| sql_on_postgres(&lists, &body(&lists)));
+    bind(sqlx::query(sql), lists)
+}
+
+fn bind<'q>(
+    query: Query<'q, Postgres, PgArguments>,
+    lists: Vec<(&'static str, Rows<'q>)>,
+) -> Query<'q, Postgres, PgArguments> {
+    let columns = lists.into_iter().flat_map(|(_, rows)| rows.columns);
+    columns.fold(query, |query, (_, column)| match column {
+        Column::Integers(integers) => query.bind(integers),
+        Column::Texts(texts) => query.bind(texts),
+        Column::Ids(ids) => query.bind(ids.into_iter().map(Digits).collect::<Vec<_>>()),
+    })
+}
+
+fn sql_on_postgres(lists: &[(&'static str, Rows<'_>)], body: &str) -> String {
+    let mut parameter = 0;
+    let lists = lists.iter().map(|(list, rows)| {
+        let first = parameter + 1;
+        let mut columns = String::new();
+        for (name, column) in &rows.columns {
+            parameter += 1;
+            let kind = if matches!(column, Column::Integers(_)) { "bigint" } else { "text" };
+            columns = format!("{columns}unnest(${parameter}::{kind}[]) AS {name}, ");
+        }
+        // Side by side like this the arrays are walked through once; `FROM unnest($1, $2)` copies each of them first.
+        format!("{list} AS (SELECT {columns}generate_series(1, cardinality(${first})::bigint) AS place)")
+    });
+    let lists = lists.collect::<Vec<_>>().join(", ");
+    format!("WITH {lists} {body}")
+}
+
+/// An id for the driver, which writes its digits without making a text of them first.
+struct Digits(ObjectId);
+
+impl sqlx::Type<Postgres> for Digits {
+    fn type_info() -> PgTypeInfo {
+        <str as sqlx::Type<Postgres>>::type_info()
+    }
+}
+
+impl PgHasArrayType for Digits {
+    fn array_type_info() -> PgTypeInfo {
+        <&str as PgHasArrayType>::array_type_info()
+    }
+}
+
+impl sqlx::Encode<'_, Postgres> for Digits {
+    fn encode_by_ref(&self, buffer: &mut PgArgumentBuffer) -> Result<sqlx::encode::IsNull, sqlx::error::BoxDynError> {
+        buffer.extend_from_slice(&self.0.digits());
+        Ok(sqlx::encode::IsNull::No)
+    }
+}
+
 /// Runs `body` with `rows`; gives what it answers.
-pub async fn query(database: &impl ConnectionTrait, body: &str, rows: Rows) -> Result<Vec<QueryResult>, StorageError> {
+pub async fn query(
+    database: &impl ConnectionTrait,
+    body: &str,
+    rows: Rows<'_>,
+) -> Result<Vec<QueryResult>, StorageError> {
     Ok(database.query_all_raw(rows.statement(database.get_database_backend(), body)).await?)
 }
 
 /// Runs `body` with `rows`.
-pub async fn execute(database: &impl ConnectionTrait, body: &str, rows: Rows) -> Result<(), StorageError> {
+pub async fn execute(database: &impl ConnectionTrait, body: &str, rows: Rows<'_>) -> Result<(), StorageError> {
     database.execute_raw(rows.statement(database.get_database_backend(), body)).await?;
     Ok(())
 }

@@ -4,7 +4,7 @@
 //! else wrote in the meantime meets the unique earning key, a count that somebody else raised meets the check of the
 //! cap. Then the transaction is undone with [`StorageError::Conflict`], and its batch is read and decided again.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use sea_orm::sqlx;
@@ -13,32 +13,42 @@ use sea_orm::sqlx::postgres::Postgres;
 use sea_orm::{DbErr, QueryResult, RuntimeErr};
 
 use super::statement::{Dialect, Lookup, Rows};
-use super::{StorageError, Store, Transaction, grants, statement};
+use super::{StorageError, Store, Transaction, at_once, grants, statement};
 use crate::earning::{
     CustomerId, EarnedFromType, EarningKey, Facts, Grant, Holder, Instance, ObjectId, OrgId, RecordedEarning,
 };
 
-const CUSTOMERS: Lookup =
-    Lookup { answers: "", table: "customers", index: None, key: &["org_id", "customer_id"], rest: "" };
+pub(super) const CUSTOMERS: Lookup =
+    Lookup { answers: "", table: "customers", index: None, key: &["org_id", "customer_id"], most: None, rest: "" };
 
-const AUDIENCES: Lookup = Lookup { answers: "", table: "audiences", index: None, key: &HOLDER, rest: "" };
+pub(super) const AUDIENCES: Lookup =
+    Lookup { answers: "", table: "audiences", index: None, key: &HOLDER, most: None, rest: "" };
 
-const USAGE: Lookup =
-    Lookup { answers: "t.used, t.counted_at_ms", table: "cap_usage", index: None, key: &HOLDER, rest: "" };
+pub(super) const USAGE: Lookup = Lookup {
+    answers: "3, t.used, t.counted_at_ms",
+    table: "cap_usage",
+    index: None,
+    key: &HOLDER,
+    most: None,
+    rest: "",
+};
 
 const COUNT: Lookup = Lookup {
     answers: "count(*)",
     table: "earned_promotions",
     index: Some(EARNING_KEY),
     key: &HOLDER,
+    most: None,
     rest: "GROUP BY wanted.place",
 };
 
-const EARNINGS: Lookup = Lookup {
-    answers: "t.ordinal, t.earn_id, t.valid_till_ms, t.earned_from_type, t.event_time_ms, t.event_payload",
+pub(super) const EARNINGS: Lookup = Lookup {
+    answers: "CAST(4 AS bigint) AS kind, t.ordinal, t.valid_till_ms, t.event_time_ms, t.promotion_id, t.earned_from_id, t.earn_id, \
+              t.earned_from_type, t.event_payload",
     table: "earned_promotions",
     index: Some(EARNING_KEY),
-    key: &["org_id", "customer_id", "promotion_id", "event_id", "earned_from_id"],
+    key: &["org_id", "customer_id", "event_id", "promotion_id", "earned_from_id"],
+    most: None,
     rest: "",
 };
 
@@ -89,6 +99,56 @@ pub struct Grants {
     pub grants: Vec<Grant>,
     /// How many of a capped promotion each customer is granted, and the cap.
     pub under_cap: BTreeMap<Holder, (u32, u32)>,
+}
+
+/// What was read of what is wanted.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub customers: HashSet<(OrgId, CustomerId)>,
+    pub audiences: HashSet<Holder>,
+    /// How many are used, and when that was counted last.
+    pub usage: HashMap<Holder, (i64, i64)>,
+    /// Earned promotions, by earning and ordinal.
+    pub instances: BTreeMap<(EarningKey, i64), QueryResult>,
+    /// Earnings that were not looked for yet.
+    pub unread: BTreeSet<EarningKey>,
+}
+
+impl Found {
+    /// Whether, as far as that was read, all is as presumed; and each earning among what is to be written, so that the
+    /// rest shows when it is.
+    fn is_as_presumed(&self, wanted: &Wanted, grants: &Grants) -> bool {
+        let fits = |(holder, (granted, cap)): (&Holder, &(u32, u32))| {
+            let used = self.usage.get(holder).map_or(0, |(used, _)| *used);
+            used + i64::from(*granted) <= i64::from(*cap)
+        };
+        self.customers.len() == wanted.customers.len()
+            && self.audiences.len() == wanted.limited.len()
+            && grants.under_cap.iter().all(fits)
+            && grants.grants.iter().filter(|grant| grant.first_ordinal == 1).count() == wanted.earnings.len()
+    }
+}
+
+impl Wanted {
+    /// The facts as they mostly are: everybody known and in the audiences, and nothing earned yet.
+    pub fn presumed(&self) -> Facts {
+        Facts {
+            customers: self.customers.iter().copied().collect(),
+            audiences: self.limited.iter().copied().collect(),
+            ..Facts::default()
+        }
+    }
+}
+
+/// What became of an attempt to write at once.
+#[derive(Debug)]
+pub enum Tried {
+    /// All of it is durable.
+    Written,
+    /// Nothing is written; what was read.
+    Read(Batch, Facts),
+    /// Nothing is written, nor read.
+    Unread(Batch),
 }
 
 /// Keeps a connection for one batch after the other.
@@ -152,6 +212,60 @@ impl Session {
             }
         }
     }
+
+    /// Whether [`Self::write_or_read`] is worth trying for `wanted`.
+    pub fn writes_at_once(&self, wanted: &Wanted) -> bool {
+        // A cap that came later may have to be counted first.
+        self.store.dialect != Dialect::Citus && wanted.capped.values().all(Option::is_none)
+    }
+
+    /// Writes `grants` at `now_ms` (milliseconds since 1970-01-01T00:00:00Z), durably, if the facts are those of
+    /// [`Wanted::presumed`], from which they were decided. Else nothing is written: then gives the facts, and the batch
+    /// back.
+    ///
+    /// # Errors
+    /// As of [`Self::end`].
+    pub async fn write_or_read(
+        &mut self,
+        mut batch: Batch,
+        (wanted, grants): (&Wanted, &Grants),
+        now_ms: i64,
+    ) -> Result<Tried, StorageError> {
+        let found = match &mut batch {
+            Batch::Optimistic(connection, _) => {
+                match at_once::write_or_read(connection, wanted, grants, now_ms).await {
+                    Ok(found) => found,
+                    Err(error @ (StorageError::Conflict(_) | StorageError::Disconnected(_))) => return Err(error),
+                    // Whether it was the reading or the writing shows when they go one after the other.
+                    Err(error) => {
+                        tracing::debug!(?error, "not written at once");
+                        return Ok(Tried::Unread(batch));
+                    }
+                }
+            }
+            Batch::Exclusive(_) => {
+                let mut found = batch.find(wanted).await?;
+                if found.is_as_presumed(wanted, grants) {
+                    None
+                } else {
+                    found.unread.clone_from(&wanted.earnings);
+                    Some(found)
+                }
+            }
+        };
+        match (found, batch) {
+            (Some(found), mut batch) => {
+                let facts = batch.complete(found, wanted, now_ms).await?;
+                Ok(Tried::Read(batch, facts))
+            }
+            (None, Batch::Optimistic(connection, _)) => {
+                self.kept = Some(connection);
+                Ok(Tried::Written)
+            }
+            // That no earning is recorded shows now: by its unique key.
+            (None, batch) => self.end(batch, grants, now_ms).await.map(|()| Tried::Written),
+        }
+    }
 }
 
 /// An error of the driver as that of the library around it.
@@ -162,36 +276,47 @@ pub(super) fn of_driver(error: sqlx::Error) -> StorageError {
 impl Batch {
     /// What is recorded of `wanted`, at `now_ms` (milliseconds since 1970-01-01T00:00:00Z).
     ///
-    /// Counts are read before earnings: a count that another process raised in between belongs to an earning that is
-    /// then seen, and never makes a repeat look like one too many.
+    /// Counts are read before earnings, or at the same moment: a count that another process raised in between belongs
+    /// to an earning that is then seen, and never makes a repeat look like one too many.
     ///
     /// # Errors
     /// Of the database.
     pub async fn facts(&mut self, wanted: &Wanted, now_ms: i64) -> Result<Facts, StorageError> {
-        let mut facts = Facts::default();
+        let found = match self {
+            Self::Optimistic(connection, store) if store.dialect == Dialect::Postgres => {
+                at_once::read(connection, wanted).await?
+            }
+            _ => Found { unread: wanted.earnings.clone(), ..self.find(wanted).await? },
+        };
+        self.complete(found, wanted, now_ms).await
+    }
+
+    /// Everything but earnings, one kind after the other.
+    async fn find(&mut self, wanted: &Wanted) -> Result<Found, StorageError> {
+        let mut found = Found::default();
         if !wanted.customers.is_empty() {
             let keys: Vec<_> = wanted.customers.iter().copied().collect();
-            let rows = Rows::default()
-                .integers("org_id", keys.iter().map(|key| key.0.0))
-                .integers("customer_id", keys.iter().map(|key| key.1.0));
-            for row in self.look_up(CUSTOMERS, rows).await? {
-                facts.customers.insert(*of_row(&keys, &row)?);
+            for row in self.look_up(CUSTOMERS, of_customers(&wanted.customers)).await? {
+                found.customers.insert(*of_row(&keys, &row)?);
             }
         }
         if !wanted.limited.is_empty() {
             let keys: Vec<_> = wanted.limited.iter().copied().collect();
             for row in self.look_up(AUDIENCES, holders(&keys)).await? {
-                facts.audiences.insert(*of_row(&keys, &row)?);
+                found.audiences.insert(*of_row(&keys, &row)?);
             }
         }
         if !wanted.capped.is_empty() {
-            facts.used = self.usage(&wanted.capped, now_ms).await?;
+            let keys: Vec<_> = wanted.capped.keys().copied().collect();
+            for row in self.look_up(USAGE, holders(&keys)).await? {
+                let used = (row.try_get_by_index(2)?, row.try_get_by_index(3)?);
+                found.usage.insert(*of_row(&keys, &row)?, used);
+            }
         }
-        self.load_earnings(&wanted.earnings, &mut facts).await?;
-        Ok(facts)
+        Ok(found)
     }
 
-    async fn look_up(&mut self, lookup: Lookup, rows: Rows) -> Result<Vec<QueryResult>, StorageError> {
+    async fn look_up(&mut self, lookup: Lookup, rows: Rows<'_>) -> Result<Vec<QueryResult>, StorageError> {
         match self {
             Self::Exclusive(transaction) => statement::query(&transaction.0, &lookup.body(transaction.1), rows).await,
             Self::Optimistic(connection, store) => {
@@ -201,30 +326,28 @@ impl Batch {
         }
     }
 
-    /// How many of each capped promotion its customer holds; absent: none.
-    async fn usage(
-        &mut self,
-        capped: &BTreeMap<Holder, Option<i64>>,
-        now_ms: i64,
-    ) -> Result<HashMap<Holder, u32>, StorageError> {
-        let keys: Vec<_> = capped.keys().copied().collect();
-        let mut used = HashMap::new();
-        let mut counted_at = HashMap::new();
-        for row in self.look_up(USAGE, holders(&keys)).await? {
-            let key = *of_row(&keys, &row)?;
-            used.insert(key, count(row.try_get_by_index(1)?));
-            counted_at.insert(key, row.try_get_by_index::<i64>(2)?);
-        }
-        let uncounted: Vec<_> = capped
-            .iter()
-            .filter_map(|(key, since_ms)| Some((*key, (*since_ms)?)))
-            .filter(|(key, since_ms)| counted_at.get(key).is_none_or(|at| *at < since_ms + UNCOUNTED_FOR_MS))
-            .map(|(key, _)| key)
-            .collect();
+    /// The facts of what was found, and of what is still to be read.
+    async fn complete(&mut self, mut found: Found, wanted: &Wanted, now_ms: i64) -> Result<Facts, StorageError> {
+        let unsure = |(key, since_ms): (&Holder, &Option<i64>)| {
+            let counted_at = found.usage.get(key).map(|(_, counted_at)| *counted_at);
+            (*since_ms).filter(|since_ms| counted_at.is_none_or(|at| at < since_ms + UNCOUNTED_FOR_MS)).map(|_| *key)
+        };
+        let uncounted: Vec<_> = wanted.capped.iter().filter_map(unsure).collect();
+        let mut used: HashMap<_, _> = found.usage.iter().map(|(key, (used, _))| (*key, count(*used))).collect();
         if !uncounted.is_empty() {
             used.extend(self.count_anew(&uncounted, now_ms).await?);
         }
-        Ok(used)
+        let keys: Vec<_> = found.unread.iter().collect();
+        if !keys.is_empty() {
+            let rows = of_events(&keys)
+                .ids("promotion_id", keys.iter().map(|key| key.promotion_id))
+                .texts("earned_from_id", keys.iter().map(|key| &*key.earned_from_id));
+            for row in self.look_up(EARNINGS, rows).await? {
+                found.instances.insert(earning_key(of_row(&keys, &row)?, &row)?, row);
+            }
+        }
+        let earnings = earnings(found.instances)?;
+        Ok(Facts { earnings, used, audiences: found.audiences, customers: found.customers })
     }
 
     async fn count_anew(&mut self, keys: &[Holder], now_ms: i64) -> Result<BTreeMap<Holder, u32>, StorageError> {
@@ -238,43 +361,34 @@ impl Batch {
             }
         }
     }
+}
 
-    async fn load_earnings(&mut self, wanted: &BTreeSet<EarningKey>, facts: &mut Facts) -> Result<(), StorageError> {
-        let keys: Vec<_> = wanted.iter().collect();
-        let rows = Rows::default()
-            .integers("org_id", keys.iter().map(|key| key.org_id.0))
-            .integers("customer_id", keys.iter().map(|key| key.customer_id.0))
-            .texts("promotion_id", keys.iter().map(|key| key.promotion_id.to_string()))
-            .texts("event_id", keys.iter().map(|key| key.event_id.as_ref().to_owned()))
-            .texts("earned_from_id", keys.iter().map(|key| key.earned_from_id.as_ref().to_owned()));
-        let mut found: BTreeMap<(i64, i64), QueryResult> = BTreeMap::new();
-        for row in self.look_up(EARNINGS, rows).await? {
-            found.insert((row.try_get_by_index(0)?, row.try_get_by_index(1)?), row);
+/// What is recorded of each earning. By key and ordinal, the first instance of one comes first, and has its payload.
+fn earnings(
+    instances: BTreeMap<(EarningKey, i64), QueryResult>,
+) -> Result<HashMap<EarningKey, RecordedEarning>, StorageError> {
+    let mut earnings: HashMap<EarningKey, RecordedEarning> = HashMap::new();
+    for ((key, _), row) in instances {
+        let instance = Instance {
+            earn_id: object_id(&row.try_get_by_index::<String>(7)?)?,
+            valid_till_ms: row.try_get_by_index(3)?,
+        };
+        if let Some(earning) = earnings.get_mut(&key) {
+            earning.instances.push(instance);
+            continue;
         }
-        // By key and ordinal now: the first instance of an earning comes first, and has its payload.
-        for row in found.values() {
-            let key = *of_row(&keys, row)?;
-            let instance = Instance {
-                earn_id: object_id(&row.try_get_by_index::<String>(2)?)?,
-                valid_till_ms: row.try_get_by_index(3)?,
-            };
-            if let Some(earning) = facts.earnings.get_mut(key) {
-                earning.instances.push(instance);
-                continue;
-            }
-            let earned_from_type: String = row.try_get_by_index(4)?;
-            let event_payload: Option<String> = row.try_get_by_index(6)?;
-            let earning = RecordedEarning {
-                earned_from_type: EarnedFromType::from_name(&earned_from_type)
-                    .ok_or_else(|| StorageError::Corrupt(format!("earned_from_type {earned_from_type:?}")))?,
-                event_time_ms: row.try_get_by_index(5)?,
-                event_payload: event_payload.map(Into::into),
-                instances: vec![instance],
-            };
-            facts.earnings.insert(key.clone(), earning);
-        }
-        Ok(())
+        let earned_from_type: String = row.try_get_by_index(8)?;
+        let event_payload: Option<String> = row.try_get_by_index(9)?;
+        let earning = RecordedEarning {
+            earned_from_type: EarnedFromType::from_name(&earned_from_type)
+                .ok_or_else(|| StorageError::Corrupt(format!("earned_from_type {earned_from_type:?}")))?,
+            event_time_ms: row.try_get_by_index(4)?,
+            event_payload: event_payload.map(Into::into),
+            instances: vec![instance],
+        };
+        earnings.insert(key, earning);
     }
+    Ok(earnings)
 }
 
 impl Transaction {
@@ -295,15 +409,41 @@ impl Transaction {
 }
 
 /// The holders as rows of a statement.
-pub(super) fn holders(keys: &[Holder]) -> Rows {
+pub(super) fn holders<'a>(keys: impl IntoIterator<Item = &'a Holder, IntoIter: Clone>) -> Rows<'static> {
+    let keys = keys.into_iter();
+    Rows::default()
+        .integers("org_id", keys.clone().map(|key| key.org_id.0))
+        .integers("customer_id", keys.clone().map(|key| key.customer_id.0))
+        .ids("promotion_id", keys.map(|key| key.promotion_id))
+}
+
+/// The customers as rows of a statement.
+pub(super) fn of_customers(keys: &BTreeSet<(OrgId, CustomerId)>) -> Rows<'static> {
+    Rows::default()
+        .integers("org_id", keys.iter().map(|key| key.0.0))
+        .integers("customer_id", keys.iter().map(|key| key.1.0))
+}
+
+/// The events of these earnings as rows of a statement.
+pub(super) fn of_events<'a>(keys: &[&'a EarningKey]) -> Rows<'a> {
     Rows::default()
         .integers("org_id", keys.iter().map(|key| key.org_id.0))
         .integers("customer_id", keys.iter().map(|key| key.customer_id.0))
-        .texts("promotion_id", keys.iter().map(|key| key.promotion_id.to_string()))
+        .texts("event_id", keys.iter().map(|key| &*key.event_id))
+}
+
+/// The earning of a row that was found for `wanted` or its event, and the ordinal of the instance.
+pub(super) fn earning_key(wanted: &EarningKey, row: &QueryResult) -> Result<(EarningKey, i64), StorageError> {
+    let key = EarningKey {
+        promotion_id: object_id(&row.try_get_by_index::<String>(5)?)?,
+        earned_from_id: row.try_get_by_index::<String>(6)?.into(),
+        ..wanted.clone()
+    };
+    Ok((key, row.try_get_by_index(2)?))
 }
 
 /// The key that a row answers: its first column is the key's place in the statement's list.
-fn of_row<'a, K>(keys: &'a [K], row: &QueryResult) -> Result<&'a K, StorageError> {
+pub(super) fn of_row<'a, K>(keys: &'a [K], row: &QueryResult) -> Result<&'a K, StorageError> {
     let place: i64 = row.try_get_by_index(0)?;
     usize::try_from(place - 1)
         .ok()
@@ -327,7 +467,7 @@ mod tests {
     use crate::storage::StoreOptions;
 
     /// How SQLite goes about a statement.
-    async fn plan(lookup: Lookup, rows: Rows) -> String {
+    async fn plan(lookup: Lookup, rows: Rows<'_>) -> String {
         let directory = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}", directory.path().join("x.db").display());
         let timeout = std::time::Duration::from_secs(5);
@@ -348,12 +488,13 @@ mod tests {
             (CUSTOMERS, "SEARCH t USING PRIMARY KEY (org_id=? AND customer_id=?)".to_owned()),
             (AUDIENCES, format!("SEARCH t USING PRIMARY KEY ({key})")),
             (USAGE, format!("SEARCH t USING PRIMARY KEY ({key})")),
-            (COUNT, format!("SEARCH t USING COVERING INDEX earned_promotions_earning_key ({key})")),
+            (
+                COUNT,
+                "SEARCH t USING COVERING INDEX earned_promotions_earning_key (org_id=? AND customer_id=?)".to_owned(),
+            ),
             (
                 EARNINGS,
-                format!(
-                    "SEARCH t USING INDEX earned_promotions_earning_key ({key} AND event_id=? AND earned_from_id=?)"
-                ),
+"SEARCH t USING INDEX earned_promotions_earning_key (org_id=? AND customer_id=? AND event_id=? AND promotion_id=? AND earned_from_id=?)".to_owned(),
             ),
         ] {
             let rows = holders(&[]).texts("event_id", []).texts("earned_from_id", []);

@@ -44,6 +44,31 @@ async fn a_cap_of_3_under_24_racing_requests_grants_exactly_3() {
     }
 }
 
+#[tokio::test]
+async fn one_event_may_earn_more_than_is_looked_up_at_once() {
+    let service = Service::start().await;
+    let named = |earned_from_id: &str, count: usize| {
+        let mut request = one_entry("event", TEN_OFF, i64::try_from(count).unwrap());
+        request["earnedPromotions"][0]["earnedFromId"] = earned_from_id.into();
+        request
+    };
+    let mut first = Vec::new();
+    for (earned_from_id, count) in [("one", 99), ("two", 1), ("three", 1), ("four", 150)] {
+        let ids = earn_ids(&service.earn(Door::Grpc, &named(earned_from_id, count)).await.body);
+        assert_eq!(ids.len(), count, "{earned_from_id}");
+        first.push((earned_from_id, count, ids));
+    }
+    for door in DOORS {
+        for (earned_from_id, count, ids) in &first {
+            let again = service.earn(door, &named(earned_from_id, *count)).await;
+            assert_eq!(&earn_ids(&again.body), ids, "{earned_from_id}");
+        }
+    }
+    let more = earn_ids(&service.earn(Door::Json, &named("two", 3)).await.body);
+    assert_eq!((more.len(), &more[..1]), (3, first[1].2.as_slice()), "the recorded one, and two more");
+    assert_eq!(service.granted().await, 253);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn racing_counts_of_one_earning_grant_the_largest() {
     let service = Arc::new(Service::start().await);

@@ -232,8 +232,8 @@ fn cap_usage(backend: DbBackend) -> TableCreateStatement {
         .to_owned()
 }
 
-/// The name of an earning and the number of the instance. Its first three columns also answer how many of a promotion a
-/// customer holds.
+/// The name of an earning and the number of the instance. The event comes before the promotion: what one request names
+/// is side by side, found in one search and written in one place.
 fn earning_key() -> IndexCreateStatement {
     use earned_promotion::Column;
     Index::create()
@@ -241,8 +241,8 @@ fn earning_key() -> IndexCreateStatement {
         .table(earned_promotion::Entity)
         .col(Column::OrgId)
         .col(Column::CustomerId)
-        .col(Column::PromotionId)
         .col(Column::EventId)
+        .col(Column::PromotionId)
         .col(Column::EarnedFromId)
         .col(Column::Ordinal)
         .to_owned()
