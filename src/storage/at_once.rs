@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use sea_orm::QueryResult;
-use sea_orm::sqlx::postgres::{PgConnection, PgRow};
+use sea_orm::sqlx::postgres::PgConnection;
 
 use super::StorageError;
 use super::grants::{self, insert_list};
@@ -118,7 +118,7 @@ pub(super) async fn read(connection: &mut PgConnection, wanted: &Wanted) -> Resu
     let (lists, text) = lists(wanted, &events);
     let read = query_of_lists(&TEXTS[text], lists, read_body);
     let rows = read.fetch_all(connection).await.map_err(of_driver)?;
-    Ok(found(wanted, &events, rows)?.1)
+    found(wanted, &events, rows.into_iter().map(QueryResult::from))
 }
 
 /// Writes `grants` at `now_ms`, durably, if what is wanted is all as it mostly is; else gives what was read.
@@ -137,18 +137,28 @@ pub(super) async fn write_or_read(
     }
     let attempt = query_of_lists(&TEXTS[8 | text], lists, write_body);
     let rows = attempt.fetch_all(connection).await.map_err(of_driver)?;
-    let (written, found) = found(wanted, &events, rows)?;
-    Ok((!written).then_some(found))
+    let mut rows = rows.into_iter().map(QueryResult::from).peekable();
+    // That it was written is told alone.
+    if let Some(row) = rows.peek()
+        && row.try_get_by_index::<i64>(1)? == WRITTEN
+    {
+        return Ok(None);
+    }
+    found(wanted, &events, rows).map(Some)
 }
 
-/// What the rows tell: whether the attempt was written, and what was read.
-fn found(wanted: &Wanted, events: &[&EarningKey], rows: Vec<PgRow>) -> Result<(bool, Found), StorageError> {
-    let (mut written, mut found) = (false, Found::default());
+/// What was read, as the rows tell.
+fn found(
+    wanted: &Wanted,
+    events: &[&EarningKey],
+    rows: impl Iterator<Item = QueryResult>,
+) -> Result<Found, StorageError> {
+    let mut found = Found::default();
     let customers: Vec<_> = wanted.customers.iter().copied().collect();
     let audiences: Vec<_> = wanted.limited.iter().copied().collect();
     let capped: Vec<_> = wanted.capped.keys().copied().collect();
     let mut of_event: BTreeMap<i64, Vec<QueryResult>> = BTreeMap::new();
-    for row in rows.into_iter().map(QueryResult::from) {
+    for row in rows {
         match row.try_get_by_index(1)? {
             CUSTOMER => drop(found.customers.insert(*of_row(&customers, &row)?)),
             AUDIENCE => drop(found.audiences.insert(*of_row(&audiences, &row)?)),
@@ -157,7 +167,7 @@ fn found(wanted: &Wanted, events: &[&EarningKey], rows: Vec<PgRow>) -> Result<(b
                 found.usage.insert(*of_row(&capped, &row)?, used);
             }
             EARNED => of_event.entry(row.try_get_by_index(0)?).or_default().push(row),
-            _ => written = true,
+            kind => return Err(StorageError::Corrupt(format!("a fact of kind {kind}"))),
         }
     }
     for rows in of_event.into_values() {
@@ -173,5 +183,5 @@ fn found(wanted: &Wanted, events: &[&EarningKey], rows: Vec<PgRow>) -> Result<(b
             }
         }
     }
-    Ok((written, found))
+    Ok(found)
 }

@@ -9,6 +9,7 @@ use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QuerySelect};
 use super::clients::ApiClient;
 use super::entity::{api_client, org, promotion};
 use super::statement::Rows;
+use super::wallet::of_customers;
 use super::{StorageError, Transaction, statement};
 use crate::earning::{CustomerId, EarnExpiry, ObjectId, Org, OrgId, Promotion};
 
@@ -167,10 +168,7 @@ impl Transaction {
     /// Of the database.
     pub async fn upsert_customers(&self, customers: &[(OrgId, CustomerId)]) -> Result<(), StorageError> {
         for customers in customers.chunks(ROWS_PER_STATEMENT) {
-            let rows = Rows::default()
-                .integers("org_id", customers.iter().map(|(org_id, _)| org_id.0))
-                .integers("customer_id", customers.iter().map(|(_, customer_id)| customer_id.0));
-            statement::execute(&self.0, INSERT_CUSTOMERS, rows).await?;
+            statement::execute(&self.0, INSERT_CUSTOMERS, of_customers(customers)).await?;
         }
         Ok(())
     }

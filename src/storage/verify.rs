@@ -9,7 +9,7 @@ use sea_orm::{
 };
 
 use super::entity::org;
-use super::wallet::UNCOUNTED_FOR_MS;
+use super::wallet::{UNCOUNTED_FOR_MS, object_id};
 use super::{StorageError, Store};
 use crate::earning::{CustomerId, ObjectId, OrgId};
 
@@ -182,13 +182,12 @@ impl Snapshot {
             after.map_or((String::new(), 0), |row| (row.earn_id.to_string(), row.customer_id.0));
         let values = [org_id.0.into(), earn_id.into(), customer_id.into(), (PAGE_ROWS as u64).into()];
         let statement = Statement::from_sql_and_values(self.0.get_database_backend(), PAGE, values);
-        let id = |text: String| ObjectId::parse(&text).ok_or_else(|| StorageError::Corrupt(format!("id {text:?}")));
         let mut page = Vec::new();
         for row in self.0.query_all_raw(statement).await? {
             page.push(EarnedRow {
-                earn_id: id(row.try_get_by_index(0)?)?,
+                earn_id: object_id(&row.try_get_by_index::<String>(0)?)?,
                 customer_id: CustomerId(row.try_get_by_index(1)?),
-                promotion_id: id(row.try_get_by_index(2)?)?,
+                promotion_id: object_id(&row.try_get_by_index::<String>(2)?)?,
                 event_time_ms: row.try_get_by_index(3)?,
                 valid_till_ms: row.try_get_by_index(4)?,
                 granted_at_ms: row.try_get_by_index(5)?,

@@ -418,10 +418,11 @@ pub(super) fn holders<'a>(keys: impl IntoIterator<Item = &'a Holder, IntoIter: C
 }
 
 /// The customers as rows of a statement.
-pub(super) fn of_customers(keys: &BTreeSet<(OrgId, CustomerId)>) -> Rows<'static> {
-    Rows::default()
-        .integers("org_id", keys.iter().map(|key| key.0.0))
-        .integers("customer_id", keys.iter().map(|key| key.1.0))
+pub(super) fn of_customers<'a>(
+    keys: impl IntoIterator<Item = &'a (OrgId, CustomerId), IntoIter: Clone>,
+) -> Rows<'static> {
+    let keys = keys.into_iter();
+    Rows::default().integers("org_id", keys.clone().map(|key| key.0.0)).integers("customer_id", keys.map(|key| key.1.0))
 }
 
 /// The events of these earnings as rows of a statement.
@@ -451,7 +452,7 @@ pub(super) fn of_row<'a, K>(keys: &'a [K], row: &QueryResult) -> Result<&'a K, S
         .ok_or_else(|| StorageError::Corrupt(format!("place {place} in a list of {}", keys.len())))
 }
 
-fn object_id(text: &str) -> Result<ObjectId, StorageError> {
+pub(super) fn object_id(text: &str) -> Result<ObjectId, StorageError> {
     ObjectId::parse(text).ok_or_else(|| StorageError::Corrupt(format!("id {text:?}")))
 }
 
