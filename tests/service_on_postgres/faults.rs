@@ -5,13 +5,11 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::cluster::Cluster;
-use crate::load::{load_catalogue, run_for};
+use crate::load::{self, load_catalogue};
 use crate::proxy::Proxy;
 use crate::server_process::{Process, run, verify};
 use crate::support::*;
 
-/// How long the load of a test runs.
-const LOAD: Duration = Duration::from_secs(8);
 /// How long the service may take to see that the database is gone.
 const NOTICED_WITHIN: Duration = Duration::from_secs(3);
 /// What "at once" means on a busy machine.
@@ -56,7 +54,7 @@ async fn four_processes_killed_at_random_under_load_with_retries() {
     let database = prepared(Database::new().await).await;
     let mut processes: Vec<_> = (0..4).map(|_| server(database.url(), "127.0.0.1:0", &[])).collect();
     let callers: Vec<_> = processes.iter().map(|process| process.caller.clone()).collect();
-    let load = tokio::spawn(run_for(callers, LOAD));
+    let load = tokio::spawn(load::run(callers));
     let mut kills = 0;
     while !load.is_finished() {
         tokio::time::sleep(Duration::from_millis(rand::random_range(50..500))).await;
@@ -67,8 +65,8 @@ async fn four_processes_killed_at_random_under_load_with_retries() {
         processes[victim] = tokio::task::spawn_blocking(move || server(&url, &address, &[])).await.unwrap();
         kills += 1;
     }
-    let acknowledged = load.await.unwrap().compare(&database).await;
-    assert!(kills >= 5 && acknowledged > 100, "{kills} kills, {acknowledged} earnings");
+    load.await.unwrap().compare(&database).await;
+    assert!(kills >= 5, "{kills} kills");
     verify(database.url());
 }
 
@@ -78,7 +76,7 @@ async fn the_database_restarted_as_by_a_crash_under_load() {
     let database = prepared(database).await;
     let processes = [(); 2].map(|()| server(database.url(), "127.0.0.1:0", &[]));
     let callers = processes.iter().map(|process| process.caller.clone()).collect();
-    let load = tokio::spawn(run_for(callers, LOAD));
+    let load = tokio::spawn(load::run(callers));
     for _ in 0..3 {
         tokio::time::sleep(Duration::from_millis(1_500)).await;
         cluster = tokio::task::spawn_blocking(move || {
@@ -89,8 +87,7 @@ async fn the_database_restarted_as_by_a_crash_under_load() {
         .await
         .unwrap();
     }
-    let acknowledged = load.await.unwrap().compare(&database).await;
-    assert!(acknowledged > 100, "{acknowledged} earnings");
+    load.await.unwrap().compare(&database).await;
     verify(database.url());
 }
 
@@ -136,12 +133,13 @@ async fn connections_cut_mid_transaction_under_load() {
     through.set_port(Some(proxy.address.port())).unwrap();
     let processes = [(); 2].map(|()| server(through.as_str(), "127.0.0.1:0", &[]));
     let callers = processes.iter().map(|process| process.caller.clone()).collect();
-    let load = tokio::spawn(run_for(callers, LOAD));
+    let load = tokio::spawn(load::run(callers));
     let terminate = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
                      WHERE application_name = 'cart-promotions' AND datname = current_database()";
     let mut cuts = 0;
     while !load.is_finished() {
-        tokio::time::sleep(Duration::from_millis(rand::random_range(20..300))).await;
+        // Ever rarer: on a database that takes long to begin, nothing would ever be done in between.
+        tokio::time::sleep(Duration::from_millis(rand::random_range(20..300 + 30 * cuts))).await;
         // The server's side is told, or nobody is.
         if cuts % 2 == 0 {
             proxy.cut();
@@ -150,8 +148,8 @@ async fn connections_cut_mid_transaction_under_load() {
         }
         cuts += 1;
     }
-    let acknowledged = load.await.unwrap().compare(&database).await;
-    assert!(cuts >= 10 && acknowledged > 100, "{cuts} cuts, {acknowledged} earnings");
+    load.await.unwrap().compare(&database).await;
+    assert!(cuts >= 10, "{cuts} cuts");
     verify(database.url());
 }
 
@@ -160,15 +158,14 @@ async fn statement_time_outs_under_load() {
     let database = prepared(Database::new().await).await;
     let processes = [(); 2].map(|()| server(database.url(), "127.0.0.1:0", &["--statement-timeout-ms", "150"]));
     let callers = processes.iter().map(|process| process.caller.clone()).collect();
-    let load = tokio::spawn(run_for(callers, LOAD));
+    let load = tokio::spawn(load::run(callers));
     for round in 0..8 {
         let blocker = if round % 2 == 0 { database.block_writers().await } else { database.block_lookups().await };
         tokio::time::sleep(Duration::from_millis(400)).await;
         blocker.release().await;
         tokio::time::sleep(Duration::from_millis(400)).await;
     }
-    let acknowledged = load.await.unwrap().compare(&database).await;
-    assert!(acknowledged > 100, "{acknowledged} earnings");
+    load.await.unwrap().compare(&database).await;
     verify(database.url());
 }
 
