@@ -149,7 +149,9 @@ impl Blocker {
 async fn new_on_postgres() -> String {
     let name = format!("test_{}_{}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
     if let Ok(program) = std::env::var("CART_PROMOTIONS_TEST_CREATE") {
-        let made = std::process::Command::new(program).arg(&name).output().unwrap();
+        // It may take seconds, in which others want to go on.
+        let made = tokio::task::spawn_blocking(|| std::process::Command::new(program).arg(name).output());
+        let made = made.await.unwrap().unwrap();
         let printed = String::from_utf8(made.stdout).unwrap();
         return printed.lines().last().unwrap_or_else(|| panic!("{:?}", made.stderr)).to_owned();
     }
