@@ -8,7 +8,7 @@ use super::earn_ids::EarnIds;
 use super::error::EarnError;
 use super::{App, Clock};
 use crate::earning::{BulkEarn, Catalogue, Decision, EarningKey, EntryOutcome, Facts, OrgId, Scene, decide};
-use crate::storage::wallet::{Grants, Session, Tried, Wanted};
+use crate::storage::wallet::{Grants, Session, Wanted};
 use crate::storage::{StorageError, Store};
 
 /// The outcome of each entry of a command, or why there is none.
@@ -85,29 +85,23 @@ impl BatchEarner {
         let mut access = self.session.begin().await.map_err(BatchError::Load)?;
         let now_ms = self.clock.now_ms();
         let wanted = wanted(batch, &catalogues);
-        let (mut read, mut missed) = (None, false);
         if self.read_first == 0 && self.session.writes_at_once(&wanted) {
             let (outcomes, grants) = self.decide_all(batch, (&catalogues, &mut wanted.presumed()), now_ms);
             if !grants.grants.is_empty() {
-                missed = true;
-                // For now: an error ends this batch.
+                // Unless it is written: an error ends this batch here.
                 self.read_first = READ_FIRST;
-                match self.session.write_or_read(access, (&wanted, &grants), now_ms).await.map_err(BatchError::Save)? {
-                    Tried::Written => {
+                let written = self.session.write_as_presumed(access, (&wanted, &grants), now_ms).await;
+                match written.map_err(BatchError::Save)? {
+                    None => {
                         self.read_first = 0;
                         return Ok(outcomes);
                     }
-                    Tried::Read(batch, facts) => (access, read) = (batch, Some(facts)),
-                    Tried::Unread(batch) => access = batch,
+                    Some(batch) => access = batch,
                 }
             }
         }
-        let mut facts = match read {
-            Some(facts) => facts,
-            None => access.facts(&wanted, now_ms).await.map_err(BatchError::Load)?,
-        };
-        let repeats = !facts.earnings.is_empty();
-        self.read_first = if missed || repeats { READ_FIRST } else { self.read_first.saturating_sub(1) };
+        let mut facts = access.facts(&wanted, now_ms).await.map_err(BatchError::Load)?;
+        self.read_first = if facts.earnings.is_empty() { self.read_first.saturating_sub(1) } else { READ_FIRST };
         let (outcomes, grants) = self.decide_all(batch, (&catalogues, &mut facts), now_ms);
         self.session.end(access, &grants, now_ms).await.map_err(BatchError::Save)?;
         Ok(outcomes)

@@ -2,8 +2,8 @@
 
 use crate::earning::expiry::valid_till_ms;
 use crate::earning::{Catalogue, OrgId, PromotionType};
+use crate::storage::facts::UNCOUNTED_FOR_MS;
 use crate::storage::verify::{EarnedRow, MAX_BREACHES, Question, Snapshot};
-use crate::storage::wallet::UNCOUNTED_FOR_MS;
 use crate::storage::{StorageError, Store};
 
 /// What was looked at, and what is wrong with it.

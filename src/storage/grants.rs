@@ -9,13 +9,21 @@ use sea_orm::sqlx::Connection;
 use sea_orm::sqlx::postgres::PgConnection;
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement, Value};
 
-use super::statement::{Dialect, Rows, query_of_lists};
-use super::wallet::{ADD_USAGE, Grants, holders, of_driver};
+use super::facts::{AUDIENCES, CUSTOMERS, EARNINGS, holders, of_customers, of_earnings};
+use super::statement::{Dialect, Lookup, Rows, query_of_lists};
+use super::wallet::{Grants, Wanted, of_driver};
 use super::{StorageError, Transaction, statement};
 use crate::earning::{Grant, Instance};
 
 const COLUMNS: &str = "org_id, customer_id, earn_id, promotion_id, event_id, earned_from_id, ordinal, \
      earned_from_type, event_time_ms, valid_till_ms, granted_at_ms, event_payload";
+
+/// The check `cap_usage_used_within_cap` refuses what would pass the cap.
+const ADD_USAGE: &str = "
+    INSERT INTO cap_usage (org_id, customer_id, promotion_id, used, cap, counted_at_ms)
+    SELECT org_id, customer_id, promotion_id, granted, cap, counted_at_ms FROM wanted WHERE true
+    ON CONFLICT (org_id, customer_id, promotion_id)
+    DO UPDATE SET used = cap_usage.used + excluded.used, cap = excluded.cap";
 
 /// Most rows of one `INSERT` on SQLite, which takes 32,766 values in a statement.
 const MAX_INSERT_ROWS: usize = 1_024;
@@ -24,7 +32,7 @@ const MAX_INSERT_ROWS: usize = 1_024;
 type Row<'a> = (&'a Grant, u32, &'a Instance);
 
 /// The rows to write, in the order of their keys.
-pub(super) fn rows(grants: &Grants) -> Vec<Row<'_>> {
+fn rows(grants: &Grants) -> Vec<Row<'_>> {
     let mut sorted: Vec<_> = grants.grants.iter().collect();
     sorted.sort_by(|one, other| (&one.key, one.first_ordinal).cmp(&(&other.key, other.first_ordinal)));
     let mut rows = Vec::new();
@@ -35,7 +43,7 @@ pub(super) fn rows(grants: &Grants) -> Vec<Row<'_>> {
 }
 
 /// What is added to the counts under caps.
-pub(super) fn usage(grants: &Grants, now_ms: i64) -> Rows<'static> {
+fn usage(grants: &Grants, now_ms: i64) -> Rows<'static> {
     holders(grants.under_cap.keys())
         .integers("granted", grants.under_cap.values().map(|(granted, _)| i64::from(*granted)))
         .integers("cap", grants.under_cap.values().map(|(_, cap)| i64::from(*cap)))
@@ -47,64 +55,112 @@ fn payload(grant: &Grant, ordinal: u32) -> Option<&str> {
     grant.event_payload.as_deref().filter(|_| ordinal == 1)
 }
 
-/// The statements: without and with counts under caps.
-static TEXTS: [OnceLock<String>; 2] = [const { OnceLock::new() }; 2];
-
 /// Writes to PostgreSQL, durably: one statement, which is a transaction by itself.
 ///
 /// `COPY` would cost the database less, but the driver sends its end in a packet of its own, which waits for the other
 /// side to acknowledge the one before (Nagle's algorithm): 40 ms.
-pub async fn save(
+pub(super) async fn save(
     connection: &mut PgConnection,
     dialect: Dialect,
     grants: &Grants,
     now_ms: i64,
 ) -> Result<(), StorageError> {
-    let rows = rows(grants);
-    let written = list(&rows, now_ms);
     if dialect == Dialect::Citus {
-        return save_on_citus(connection, grants, (written, rows.len()), now_ms).await;
+        return save_on_citus(connection, grants, now_ms).await;
     }
-    let insert = if grants.under_cap.is_empty() {
-        query_of_lists(&TEXTS[0], vec![("wanted", written)], |_| insert_list())
-    } else {
-        query_of_lists(&TEXTS[1], vec![("wanted", written), ("usage", usage(grants, now_ms))], |_| {
-            // What reads of the counts comes after them.
-            let count = ADD_USAGE.replace("FROM wanted", "FROM usage");
-            format!(", counted AS ({count} RETURNING 1) {} WHERE (SELECT count(*) FROM counted) >= 0", insert_list())
-        })
-    };
-    insert.execute(connection).await.map(drop).map_err(of_driver)
+    // With nothing to depend on it is written.
+    save_if(connection, (&Wanted::default(), grants), now_ms).await.map(drop)
+}
+
+/// What must be so for a batch to be written: a list, what it is looked up in, and whether all of it must be found, or
+/// none.
+const CONDITIONS: [(&str, Lookup, bool); 3] = [
+    ("the_customers", CUSTOMERS, true),
+    ("the_audiences", AUDIENCES, true),
+    ("the_refused", Lookup { answers: "", ..EARNINGS }, false),
+];
+
+/// The statements, for each choice of lists. Parts that a batch has no use for are left out, as the engine would prepare
+/// to run them nevertheless.
+static TEXTS: [OnceLock<String>; 16] = [const { OnceLock::new() }; 16];
+
+/// Writes to PostgreSQL, durably, if all customers and audiences of `wanted` are found, and of the earnings that nothing
+/// is written of none. Whether it was.
+pub(super) async fn save_if(
+    connection: &mut PgConnection,
+    (wanted, grants): (&Wanted, &Grants),
+    now_ms: i64,
+) -> Result<bool, StorageError> {
+    let (rows, refused) = (rows(grants), grants.refused(wanted));
+    let mut lists = vec![("wanted", list(&rows, now_ms))];
+    let mut text = 0;
+    if !grants.under_cap.is_empty() {
+        text |= 1;
+        lists.push(("usage", usage(grants, now_ms)));
+    }
+    let [(the_customers, ..), (the_audiences, ..), (the_refused, ..)] = CONDITIONS;
+    if !wanted.customers.is_empty() {
+        text |= 2;
+        lists.push((the_customers, of_customers(&wanted.customers)));
+    }
+    if !wanted.limited.is_empty() {
+        text |= 4;
+        lists.push((the_audiences, holders(&wanted.limited)));
+    }
+    if !refused.is_empty() {
+        text |= 8;
+        lists.push((the_refused, of_earnings(&refused)));
+    }
+    let written = query_of_lists(&TEXTS[text], lists, write_body).execute(connection).await.map_err(of_driver)?;
+    Ok(written.rows_affected() == rows.len() as u64)
+}
+
+/// The counts are written before the instances, in whichever order the engine would go about it.
+fn write_body(lists: &[(&str, Rows<'_>)]) -> String {
+    let has = |list: &str| lists.iter().any(|(name, _)| *name == list);
+    let conditions = CONDITIONS.iter().filter(|(list, ..)| has(list)).map(|(list, lookup, all)| {
+        let found = lookup.body_of(list, Dialect::Postgres);
+        let wanted = if *all { format!("(SELECT count(*) FROM {list})") } else { "0".to_owned() };
+        format!("(SELECT count(*) FROM ({found}) AS found) = {wanted}")
+    });
+    let conditions = conditions.collect::<Vec<_>>().join(" AND ");
+    let (mut ctes, mut may) = (String::new(), "true");
+    if !conditions.is_empty() {
+        ctes = format!(", may AS MATERIALIZED (SELECT {conditions} AS yes)");
+        may = "(SELECT yes FROM may)";
+    }
+    if has("usage") {
+        let count = ADD_USAGE.replace("FROM wanted WHERE true", &format!("FROM usage WHERE {may}"));
+        ctes = format!("{ctes}, counted AS ({count} RETURNING 1)");
+        return format!("{ctes} {} WHERE {may} AND (SELECT count(*) FROM counted) >= 0", insert_list());
+    }
+    format!("{ctes} {} WHERE {may}", insert_list())
 }
 
 /// Citus tells of a row that is there already without saying so in the error's code: the rows that are not are written,
 /// and counted. Counts and instances are in other places there, which one statement cannot write.
-async fn save_on_citus(
-    connection: &mut PgConnection,
-    grants: &Grants,
-    (written, rows): (Rows<'_>, usize),
-    now_ms: i64,
-) -> Result<(), StorageError> {
+async fn save_on_citus(connection: &mut PgConnection, grants: &Grants, now_ms: i64) -> Result<(), StorageError> {
+    let rows = rows(grants);
     let mut transaction = connection.begin().await.map_err(of_driver)?;
     if !grants.under_cap.is_empty() {
         usage(grants, now_ms).query(ADD_USAGE).execute(&mut *transaction).await.map_err(of_driver)?;
     }
     // Without RETURNING it would count what was to be written.
     let insert = insert_list() + " ON CONFLICT DO NOTHING RETURNING ordinal";
-    let done = written.query(&insert).fetch_all(&mut *transaction).await.map_err(of_driver)?;
-    if done.len() != rows {
+    let done = list(&rows, now_ms).query(&insert).fetch_all(&mut *transaction).await.map_err(of_driver)?;
+    if done.len() != rows.len() {
         return Err(StorageError::Conflict(DbErr::RecordNotInserted));
     }
     transaction.commit().await.map_err(of_driver)
 }
 
 /// The insertion of a list, whose columns are named as the wallet's.
-pub(super) fn insert_list() -> String {
+fn insert_list() -> String {
     let values = COLUMNS.replace("event_payload", "NULLIF(event_payload, '')");
     format!("INSERT INTO earned_promotions ({COLUMNS}) SELECT {values} FROM wanted")
 }
 
-pub(super) fn list<'a>(rows: &[Row<'a>], now_ms: i64) -> Rows<'a> {
+fn list<'a>(rows: &[Row<'a>], now_ms: i64) -> Rows<'a> {
     let of = |text: fn(&'a Grant) -> &'a str| rows.iter().map(move |(grant, ..)| text(grant));
     Rows::default()
         .integers("org_id", rows.iter().map(|(grant, ..)| grant.key.org_id.0))

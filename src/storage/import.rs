@@ -8,8 +8,8 @@ use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QuerySelect};
 
 use super::clients::ApiClient;
 use super::entity::{api_client, org, promotion};
+use super::facts::of_customers;
 use super::statement::Rows;
-use super::wallet::of_customers;
 use super::{StorageError, Transaction, statement};
 use crate::earning::{CustomerId, EarnExpiry, ObjectId, Org, OrgId, Promotion};
 

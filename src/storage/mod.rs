@@ -3,12 +3,12 @@
 //! Called by `app`. Batches in, batches out: what a batch of requests needs is read and written in a constant number of
 //! statements. Knows the types of the rules, but neither proto nor HTTP and gRPC.
 
-mod at_once;
 mod catalogue;
 mod citus;
 pub mod clients;
 mod entity;
 pub mod error;
+pub mod facts;
 mod grants;
 pub mod import;
 mod migration;

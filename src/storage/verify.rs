@@ -9,7 +9,7 @@ use sea_orm::{
 };
 
 use super::entity::org;
-use super::wallet::{UNCOUNTED_FOR_MS, object_id};
+use super::facts::{UNCOUNTED_FOR_MS, object_id};
 use super::{StorageError, Store};
 use crate::earning::{CustomerId, ObjectId, OrgId};
 
