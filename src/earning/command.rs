@@ -37,6 +37,62 @@ impl EarnedFromType {
     }
 }
 
+/// Kind of a supplementary loyalty programme.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProgramType {
+    /// A programme of tiers.
+    Tier,
+    /// A programme that is subscribed to.
+    Subscription,
+}
+
+impl ProgramType {
+    /// Every one there is.
+    pub const ALL: [Self; 2] = [Self::Tier, Self::Subscription];
+
+    /// The documented name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Tier => "TIER",
+            Self::Subscription => "SUBSCRIPTION",
+        }
+    }
+
+    /// The one of that documented name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}
+
+/// A supplementary loyalty programme.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SupplementaryCriteria {
+    /// The loyalty programme, 1 or more.
+    pub loyalty_program_id: i64,
+    /// Its kind.
+    pub program_type: ProgramType,
+    /// The partner programme, 1 or more.
+    pub partner_program_id: i64,
+}
+
+/// What is stored of an earning and given back, and read by no rule.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Details {
+    /// Type of the event in the caller's words; `None`: the name of its [`EarnedFromType`].
+    pub event_type: Option<Box<str>>,
+    /// A JSON object about the event, as text.
+    pub event_payload: Option<Box<str>>,
+    /// The programme it is earned in.
+    pub supplementary_criteria: Option<SupplementaryCriteria>,
+}
+
+impl Details {
+    /// For an earning: `None` where there is nothing to keep.
+    pub fn shared(self) -> Option<Arc<Self>> {
+        (self != Self::default()).then(|| Arc::new(self))
+    }
+}
+
 /// Grants to one customer for one event.
 #[derive(Debug, Clone)]
 pub struct BulkEarn {
@@ -50,8 +106,8 @@ pub struct BulkEarn {
     pub earned_from_type: EarnedFromType,
     /// The caller's identifier of the event.
     pub event_id: Arc<str>,
-    /// A JSON object about the event, as text.
-    pub event_payload: Option<Arc<str>>,
+    /// What else was told of it; `None`: nothing.
+    pub details: Option<Arc<Details>>,
     /// What is earned.
     pub entries: Vec<Entry>,
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::expiry::valid_till_ms;
 use super::{
-    BulkEarn, Catalogue, EarnFailure, EarningKey, Entry, Facts, Grant, Holder, Instance, ObjectId, Promotion,
+    BulkEarn, Catalogue, Details, EarnFailure, EarningKey, Entry, Facts, Grant, Holder, Instance, ObjectId, Promotion,
     PromotionType, RecordedEarning,
 };
 
@@ -16,8 +16,8 @@ const MAX_ECHOED_CHARACTERS: usize = 100;
 pub struct EntryOutcome {
     /// When the event of the earning occurred, milliseconds since 1970-01-01T00:00:00Z.
     pub event_time_ms: i64,
-    /// Payload of the earning.
-    pub event_payload: Option<Arc<str>>,
+    /// Those of the earning.
+    pub details: Option<Arc<Details>>,
     /// What the wallet holds for it, at most `earn_count`.
     pub instances: Vec<Instance>,
     /// Why there are not `earn_count` of them; `None` when there are.
@@ -68,7 +68,7 @@ fn decide_entry(
 ) -> (EntryOutcome, Option<Grant>) {
     let mut outcome = EntryOutcome {
         event_time_ms: command.event_time_ms,
-        event_payload: command.event_payload.clone(),
+        details: command.details.clone(),
         instances: Vec::new(),
         failure: None,
     };
@@ -85,38 +85,56 @@ fn decide_entry(
     if outcome.failure.is_some() {
         return (outcome, None);
     }
+    let mut replayed = 0;
     if let Some(recorded) = recorded {
-        // The first event time and payload of an earning stay, for the instances that are added to it as well.
+        // The first event time and details of an earning stay, for the instances that are added to it as well.
         outcome.event_time_ms = recorded.event_time_ms;
-        outcome.event_payload.clone_from(&recorded.event_payload);
-        outcome.instances.extend(recorded.instances.iter().take(entry.earn_count as usize));
+        outcome.details.clone_from(&recorded.details);
+        let asked_for = recorded.instances.iter().take(entry.earn_count as usize);
+        replayed = asked_for.len();
+        outcome.instances.extend(asked_for.filter(|instance| !instance.revoked));
     }
-    let missing = entry.earn_count - u32::try_from(outcome.instances.len()).unwrap_or(entry.earn_count);
-    if missing == 0 {
-        return (outcome, None);
-    }
+    // What was taken back keeps its place in the earning.
+    let revoked = replayed - outcome.instances.len();
+    let missing = entry.earn_count - u32::try_from(replayed).unwrap_or(entry.earn_count);
     let event_time_ms = outcome.event_time_ms;
     let zone = scene.catalogue.org.time_zone;
     let valid_till_ms = valid_till_ms(promotion.earn_expiry, promotion.end_ms, event_time_ms, zone);
-    outcome.failure = refuse_new(promotion, key.holder(), (event_time_ms, valid_till_ms), scene);
-    if outcome.failure.is_some() {
-        return (outcome, None);
-    }
-    let fitting;
-    (fitting, outcome.failure) = fit_under_cap(promotion, key.holder(), missing, scene.facts);
+    let (fitting, refused) = grantable(promotion, key.holder(), missing, (event_time_ms, valid_till_ms), scene);
+    outcome.failure = match revoked {
+        0 => refused,
+        revoked => Some(EarnFailure::Revoked { promotion_id: promotion.id, revoked }),
+    };
     if fitting == 0 {
         return (outcome, None);
     }
     let grant = Grant {
         earned_from_type: command.earned_from_type,
         event_time_ms,
-        event_payload: outcome.event_payload.clone(),
+        details: outcome.details.clone(),
         first_ordinal: entry.earn_count - missing + 1,
-        instances: (0..fitting).map(|_| Instance { earn_id: new_id(), valid_till_ms }).collect(),
+        instances: (0..fitting).map(|_| Instance { earn_id: new_id(), valid_till_ms, revoked: false }).collect(),
         key,
     };
     outcome.instances.extend_from_slice(&grant.instances);
     (outcome, Some(grant))
+}
+
+/// How many of `missing` can be granted, and why not the rest. The two times are the event's and the end of validity.
+fn grantable(
+    promotion: &Promotion,
+    holder: Holder,
+    missing: u32,
+    times_ms: (i64, i64),
+    scene: &Scene<'_>,
+) -> (u32, Option<EarnFailure>) {
+    if missing == 0 {
+        return (0, None);
+    }
+    match refuse_new(promotion, holder, times_ms, scene) {
+        Some(refused) => (0, Some(refused)),
+        None => fit_under_cap(promotion, holder, missing, scene.facts),
+    }
 }
 
 /// The refusals that come before a replay.

@@ -55,7 +55,7 @@ fn command(entries: &[(u8, u32, &str)]) -> BulkEarn {
         event_time_ms: NOW_MS - DAY_MS,
         earned_from_type: EarnedFromType::BulkIssue,
         event_id: "event".into(),
-        event_payload: None,
+        details: None,
         entries: entries.collect(),
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::{BulkEarn, CustomerId, EarnedFromType, Entry, ObjectId, OrgId};
+use super::{BulkEarn, CustomerId, Details, EarnedFromType, Entry, ObjectId, OrgId};
 
 /// The name of an earning. The database holds it unique, with the ordinal of the instance; in this order, so that what
 /// one event earned is found in one place.
@@ -63,6 +63,8 @@ pub struct Instance {
     pub earn_id: ObjectId,
     /// Last millisecond at which it is valid, since 1970-01-01T00:00:00Z.
     pub valid_till_ms: i64,
+    /// Whether it was taken back.
+    pub revoked: bool,
 }
 
 /// What is recorded of one earning.
@@ -72,8 +74,8 @@ pub struct RecordedEarning {
     pub earned_from_type: EarnedFromType,
     /// When its event occurred, by the first call; milliseconds since 1970-01-01T00:00:00Z.
     pub event_time_ms: i64,
-    /// The payload of the first call.
-    pub event_payload: Option<Arc<str>>,
+    /// Those of the first call.
+    pub details: Option<Arc<Details>>,
     /// Its earned promotions, in the order of their ordinals.
     pub instances: Vec<Instance>,
 }
@@ -87,8 +89,8 @@ pub struct Grant {
     pub earned_from_type: EarnedFromType,
     /// When its event occurred, milliseconds since 1970-01-01T00:00:00Z.
     pub event_time_ms: i64,
-    /// Payload of the earning.
-    pub event_payload: Option<Arc<str>>,
+    /// Those of the earning.
+    pub details: Option<Arc<Details>>,
     /// Ordinal of the first new instance: 1 for a new earning.
     pub first_ordinal: u32,
     /// The new instances.
@@ -100,7 +102,7 @@ pub struct Grant {
 pub struct Facts {
     /// The recorded earnings among those that the commands name.
     pub earnings: HashMap<EarningKey, RecordedEarning>,
-    /// How many a customer holds of each capped promotion; absent: none.
+    /// How many a customer holds of each capped promotion, those that were taken back not counted; absent: none.
     pub used: HashMap<Holder, u32>,
     /// The audiences that the customers are in, among the limited promotions that the commands name.
     pub audiences: HashSet<Holder>,
@@ -118,7 +120,7 @@ impl Facts {
             .or_insert_with(|| RecordedEarning {
                 earned_from_type: grant.earned_from_type,
                 event_time_ms: grant.event_time_ms,
-                event_payload: grant.event_payload.clone(),
+                details: grant.details.clone(),
                 instances: Vec::new(),
             })
             .instances

@@ -35,6 +35,14 @@ pub enum EarnFailure {
         /// The one of this call.
         given: EarnedFromType,
     },
+    /// 731: some of what is recorded was taken back, and is not granted again.
+    #[error("{revoked} of this earning of promotion {promotion_id} were revoked, and are not granted again")]
+    Revoked {
+        /// The promotion.
+        promotion_id: ObjectId,
+        /// How many of those asked for.
+        revoked: usize,
+    },
     /// 705: the organization has more active promotions than it may have.
     #[error("the organization has {active} active promotions, more than its maximum of {cap}; deactivate some")]
     TooManyActivePromotions {
@@ -118,6 +126,7 @@ impl EarnFailure {
             Self::EarnedFromTypeChanged { .. } => 713,
             Self::TypeNotEarnable { .. } => 714,
             Self::NotInAudience { .. } => 715,
+            Self::Revoked { .. } => 731,
         }
     }
 }

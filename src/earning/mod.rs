@@ -1,9 +1,11 @@
-//! The rules of earning, pure: facts, a command and the time go in, the outcome of each entry comes out.
+//! The rules of earning, and of what becomes of what was earned, pure: facts, a command and the time go in, the outcome of each entry comes out.
 //!
 //! Called by `app`. There is no I/O, no clock and no randomness here, and nothing is known of the other rooms: the
 //! same input gives the same answer, which is what lets the tests hold every rule by tables and properties.
 
+pub mod amount;
 pub mod catalogue;
+pub mod change;
 pub mod command;
 pub mod decide;
 pub mod expiry;
@@ -11,8 +13,9 @@ pub mod facts;
 pub mod failure;
 pub mod object_id;
 
+pub use amount::Amount;
 pub use catalogue::{Catalogue, EarnExpiry, Org, Promotion, PromotionType};
-pub use command::{BulkEarn, EarnedFromType, Entry};
+pub use command::{BulkEarn, Details, EarnedFromType, Entry, ProgramType, SupplementaryCriteria};
 pub use decide::{Decision, EntryOutcome, Scene, decide};
 pub use facts::{EarningKey, Facts, Grant, Holder, Instance, RecordedEarning};
 pub use failure::EarnFailure;

@@ -10,7 +10,7 @@ use super::{StorageError, Store, Transaction, statement};
 use crate::earning::{Catalogue, EarnExpiry, ObjectId, Org, OrgId, Promotion, PromotionType};
 
 const CATALOGUE_VERSIONS: Lookup =
-    Lookup { answers: "t.id, t.catalogue_version", table: "orgs", index: None, key: &["id"], most: None, rest: "" };
+    Lookup { answers: "t.id, t.catalogue_version", table: "orgs", key: &["id"], ..Lookup::PLAIN };
 
 impl Store {
     /// The current catalogue version of each of `org_ids` that exists.

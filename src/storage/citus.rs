@@ -8,6 +8,8 @@ use super::{StorageError, Store};
 const REFERENCE_TABLES: [&str; 3] = ["orgs", "promotions", "api_clients"];
 /// What is spread by customer, each customer's rows of every table on one worker.
 const CUSTOMER_TABLES: [&str; 4] = ["customers", "audiences", "cap_usage", "earned_promotions"];
+/// What is spread by the identifier of a transaction, which names it whoever its customer is.
+const TRANSACTION_TABLE: &str = "redemptions";
 
 impl Store {
     /// Distributes what is not distributed yet. The schema is up to date.
@@ -27,8 +29,10 @@ impl Store {
         for table in REFERENCE_TABLES.into_iter().filter(left) {
             transaction.0.execute_unprepared(&format!("SELECT create_reference_table('{table}')")).await?;
         }
-        for table in CUSTOMER_TABLES.into_iter().filter(left) {
-            let distribute = format!("SELECT create_distributed_table('{table}', 'customer_id')");
+        let by_customer = CUSTOMER_TABLES.map(|table| (table, "customer_id"));
+        let spread = by_customer.into_iter().chain([(TRANSACTION_TABLE, "transaction_identifier")]);
+        for (table, column) in spread.filter(|(table, _)| left(table)) {
+            let distribute = format!("SELECT create_distributed_table('{table}', '{column}')");
             transaction.0.execute_unprepared(&distribute).await?;
         }
         transaction.commit().await

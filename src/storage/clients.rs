@@ -8,13 +8,9 @@ use super::{StorageError, Store};
 use crate::earning::OrgId;
 
 const CLIENTS: Lookup = Lookup {
-    answers: "t.username, t.secret_hash, t.org_id, t.access",
+    answers: "t.username, t.secret_hash, t.org_id, t.access, t.disabled",
     table: "api_clients",
-    index: None,
-    key: &["username"],
-    most: None,
-    rest: "",
-};
+    key: &["username"], ..Lookup::PLAIN };
 
 /// A recorded API client.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +23,8 @@ pub struct ApiClient {
     pub org_id: OrgId,
     /// Access groups with a space between them.
     pub access: String,
+    /// Whether its credentials are refused.
+    pub disabled: bool,
 }
 
 impl Store {

@@ -9,8 +9,13 @@ use sea_orm::sqlx::postgres::PgDatabaseError;
 use sea_orm::{DbErr, RuntimeErr};
 
 /// Constraints of the wallet that two processes meet when they write about the same customer at the same time.
-const RACED_CONSTRAINTS: [&str; 4] =
-    ["earned_promotions_earning_key", "earned_promotions_earn_id", "cap_usage_pkey", "cap_usage_used_within_cap"];
+const RACED_CONSTRAINTS: [&str; 5] = [
+    "earned_promotions_earning_key",
+    "earned_promotions_earn_id",
+    "cap_usage_pkey",
+    "cap_usage_used_within_cap",
+    "redemptions_pkey",
+];
 
 /// An error of the database.
 #[derive(Debug, thiserror::Error)]

@@ -13,8 +13,10 @@ use sea_orm::sqlx::postgres::PgConnection;
 use super::statement::{Dialect, Lookup, Rows, query_of_lists};
 use super::wallet::{Batch, Grants, Wanted, of_driver};
 use super::{StorageError, Transaction, statement};
+use crate::earning::change::RecordedStatus;
 use crate::earning::{
-    CustomerId, EarnedFromType, EarningKey, Facts, Holder, Instance, ObjectId, OrgId, RecordedEarning,
+    CustomerId, Details, EarnedFromType, EarningKey, Facts, Holder, Instance, ObjectId, OrgId, ProgramType,
+    RecordedEarning, SupplementaryCriteria,
 };
 
 /// Instances that an event earned its customer, up to which all of them are read for a batch that names some: a caller
@@ -32,51 +34,43 @@ const EARNED: i64 = 4;
 pub const UNCOUNTED_FOR_MS: i64 = 60_000;
 
 pub(super) const CUSTOMERS: Lookup =
-    Lookup { answers: "", table: "customers", index: None, key: &["org_id", "customer_id"], most: None, rest: "" };
+    Lookup {  table: "customers", key: &["org_id", "customer_id"], ..Lookup::PLAIN };
 
 pub(super) const AUDIENCES: Lookup =
-    Lookup { answers: "", table: "audiences", index: None, key: &HOLDER, most: None, rest: "" };
+    Lookup {  table: "audiences", key: &HOLDER, ..Lookup::PLAIN };
 
 const USAGE: Lookup = Lookup {
     answers: "3, t.used, t.counted_at_ms",
     table: "cap_usage",
-    index: None,
-    key: &HOLDER,
-    most: None,
-    rest: "",
-};
+    key: &HOLDER, ..Lookup::PLAIN };
 
 const COUNT: Lookup = Lookup {
     answers: "count(*)",
     table: "earned_promotions",
     index: Some(EARNING_KEY),
     key: &HOLDER,
-    most: None,
-    rest: "GROUP BY wanted.place",
-};
+    condition: "t.earned_status <> 'REVOKED'",
+    rest: "GROUP BY wanted.place", ..Lookup::PLAIN };
 
 pub(super) const EARNINGS: Lookup = Lookup {
     answers: "CAST(4 AS bigint) AS kind, t.ordinal, t.valid_till_ms, t.event_time_ms, t.promotion_id, t.earned_from_id, t.earn_id, \
-              t.earned_from_type, t.event_payload",
+              t.earned_from_type, t.earned_status, t.event_type, t.event_payload, t.supplementary_criteria",
     table: "earned_promotions",
     index: Some(EARNING_KEY),
-    key: &["org_id", "customer_id", "event_id", "promotion_id", "earned_from_id"],
-    most: None,
-    rest: "",
-};
+    key: &["org_id", "customer_id", "event_id", "promotion_id", "earned_from_id"], ..Lookup::PLAIN };
 
 const HOLDER: [&str; 3] = ["org_id", "customer_id", "promotion_id"];
 const EARNING_KEY: &str = "earned_promotions_earning_key";
 
 /// In one statement all rows have the same columns: behind the place of what was wanted and the kind, three integers and
-/// five texts. Parts that a batch has no use for are left out, as the engine would prepare to run them nevertheless.
+/// eight texts. Parts that a batch has no use for are left out, as the engine would prepare to run them nevertheless.
 const EVENTS: Lookup =
     Lookup { key: &["org_id", "customer_id", "event_id"], most: Some(MAX_OF_AN_EVENT + 1), ..EARNINGS };
 const AT_ONCE: [(&str, Lookup); 4] = [
     ("the_events", EVENTS),
-    ("the_customers", Lookup { answers: "1, 0, 0, 0, '', '', '', '', ''", ..CUSTOMERS }),
-    ("the_audiences", Lookup { answers: "2, 0, 0, 0, '', '', '', '', ''", ..AUDIENCES }),
-    ("the_usage", Lookup { answers: "3, t.used, t.counted_at_ms, 0, '', '', '', '', ''", ..USAGE }),
+    ("the_customers", Lookup { answers: "1, 0, 0, 0, '', '', '', '', '', '', '', ''", ..CUSTOMERS }),
+    ("the_audiences", Lookup { answers: "2, 0, 0, 0, '', '', '', '', '', '', '', ''", ..AUDIENCES }),
+    ("the_usage", Lookup { answers: "3, t.used, t.counted_at_ms, 0, '', '', '', '', '', '', '', ''", ..USAGE }),
 ];
 
 /// The statements, for each choice of what is wanted besides events.
@@ -305,18 +299,16 @@ fn earnings(
         let instance = Instance {
             earn_id: object_id(&row.try_get_by_index::<String>(7)?)?,
             valid_till_ms: row.try_get_by_index(3)?,
+            revoked: row.try_get_by_index::<String>(9)? == RecordedStatus::Revoked.name(),
         };
         if let Some(earning) = earnings.get_mut(&key) {
             earning.instances.push(instance);
             continue;
         }
-        let earned_from_type: String = row.try_get_by_index(8)?;
-        let event_payload: Option<String> = row.try_get_by_index(9)?;
         let earning = RecordedEarning {
-            earned_from_type: EarnedFromType::from_name(&earned_from_type)
-                .ok_or_else(|| StorageError::Corrupt(format!("earned_from_type {earned_from_type:?}")))?,
+            earned_from_type: named(row.try_get_by_index(8)?, EarnedFromType::from_name)?,
             event_time_ms: row.try_get_by_index(4)?,
-            event_payload: event_payload.map(Into::into),
+            details: details(&row, 10)?.shared(),
             instances: vec![instance],
         };
         earnings.insert(key, earning);
@@ -384,12 +376,43 @@ fn earning_key(wanted: &EarningKey, row: &QueryResult) -> Result<(EarningKey, i6
 }
 
 /// The key that a row answers: its first column is the key's place in the statement's list.
-fn of_row<'a, K>(keys: &'a [K], row: &QueryResult) -> Result<&'a K, StorageError> {
+pub(super) fn of_row<'a, K>(keys: &'a [K], row: &QueryResult) -> Result<&'a K, StorageError> {
     let place: i64 = row.try_get_by_index(0)?;
     usize::try_from(place - 1)
         .ok()
         .and_then(|place| keys.get(place))
         .ok_or_else(|| StorageError::Corrupt(format!("place {place} in a list of {}", keys.len())))
+}
+
+/// The value of this name.
+pub(super) fn named<T>(name: String, from_name: impl Fn(&str) -> Option<T>) -> Result<T, StorageError> {
+    from_name(&name).ok_or_else(|| StorageError::Corrupt(format!("the name {name:?}")))
+}
+
+/// The details of an earning: event type, payload and programme, in the columns from `first` on.
+pub(super) fn details(row: &QueryResult, first: usize) -> Result<Details, StorageError> {
+    let text = |column| Ok::<_, StorageError>(row.try_get_by_index::<Option<String>>(first + column)?);
+    Ok(Details {
+        event_type: text(0)?.map(Into::into),
+        event_payload: text(1)?.map(Into::into),
+        supplementary_criteria: text(2)?.as_deref().map(read_criteria).transpose()?,
+    })
+}
+
+/// A supplementary programme as a text of the wallet: its three parts with a space between them.
+pub(super) fn write_criteria(criteria: SupplementaryCriteria) -> String {
+    let SupplementaryCriteria { loyalty_program_id, program_type, partner_program_id } = criteria;
+    format!("{loyalty_program_id} {} {partner_program_id}", program_type.name())
+}
+
+fn read_criteria(text: &str) -> Result<SupplementaryCriteria, StorageError> {
+    let corrupt = || StorageError::Corrupt(format!("supplementary_criteria {text:?}"));
+    let [loyalty, kind, partner] = text.split(' ').collect::<Vec<_>>()[..] else { return Err(corrupt()) };
+    Ok(SupplementaryCriteria {
+        loyalty_program_id: loyalty.parse().map_err(|_| corrupt())?,
+        program_type: ProgramType::from_name(kind).ok_or_else(corrupt)?,
+        partner_program_id: partner.parse().map_err(|_| corrupt())?,
+    })
 }
 
 pub(super) fn object_id(text: &str) -> Result<ObjectId, StorageError> {
@@ -431,7 +454,7 @@ mod tests {
             (USAGE, format!("SEARCH t USING PRIMARY KEY ({key})")),
             (
                 COUNT,
-                "SEARCH t USING COVERING INDEX earned_promotions_earning_key (org_id=? AND customer_id=?)".to_owned(),
+                "SEARCH t USING INDEX earned_promotions_earning_key (org_id=? AND customer_id=?)".to_owned(),
             ),
             (
                 EARNINGS,

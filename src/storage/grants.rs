@@ -9,14 +9,16 @@ use sea_orm::sqlx::Connection;
 use sea_orm::sqlx::postgres::PgConnection;
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement, Value};
 
-use super::facts::{AUDIENCES, CUSTOMERS, EARNINGS, holders, of_customers, of_earnings};
+use super::facts::{AUDIENCES, CUSTOMERS, EARNINGS, holders, of_customers, of_earnings, write_criteria};
 use super::statement::{Dialect, Lookup, Rows, query_of_lists};
 use super::wallet::{Grants, Wanted, of_driver};
 use super::{StorageError, Transaction, statement};
-use crate::earning::{Grant, Instance};
+use crate::earning::{Details, Grant, Instance};
 
 const COLUMNS: &str = "org_id, customer_id, earn_id, promotion_id, event_id, earned_from_id, ordinal, \
-     earned_from_type, event_time_ms, valid_till_ms, granted_at_ms, event_payload";
+     earned_from_type, event_time_ms, valid_till_ms, granted_at_ms";
+/// Further columns, where an earning of the batch has details.
+const DETAILS: [&str; 3] = ["event_type", "event_payload", "supplementary_criteria"];
 
 /// The check `cap_usage_used_within_cap` refuses what would pass the cap.
 const ADD_USAGE: &str = "
@@ -50,9 +52,14 @@ fn usage(grants: &Grants, now_ms: i64) -> Rows<'static> {
         .integers("counted_at_ms", grants.under_cap.iter().map(|_| now_ms))
 }
 
-/// The payload of an earning is kept on its first instance.
-fn payload(grant: &Grant, ordinal: u32) -> Option<&str> {
-    grant.event_payload.as_deref().filter(|_| ordinal == 1)
+/// The details of an earning are kept on its first instance.
+fn details(grant: &Grant, ordinal: u32) -> Option<&Details> {
+    grant.details.as_deref().filter(|_| ordinal == 1)
+}
+
+/// Whether there are any to write.
+fn any_details(rows: &[Row<'_>]) -> bool {
+    rows.iter().any(|(grant, ordinal, _)| details(grant, *ordinal).is_some())
 }
 
 /// Writes to PostgreSQL, durably: one statement, which is a transaction by itself.
@@ -82,7 +89,7 @@ const CONDITIONS: [(&str, Lookup, bool); 3] = [
 
 /// The statements, for each choice of lists. Parts that a batch has no use for are left out, as the engine would prepare
 /// to run them nevertheless.
-static TEXTS: [OnceLock<String>; 16] = [const { OnceLock::new() }; 16];
+static TEXTS: [OnceLock<String>; 32] = [const { OnceLock::new() }; 32];
 
 /// Writes to PostgreSQL, durably, if all customers and audiences of `wanted` are found, and of the earnings that nothing
 /// is written of none. Whether it was.
@@ -92,8 +99,9 @@ pub(super) async fn save_if(
     now_ms: i64,
 ) -> Result<bool, StorageError> {
     let (rows, refused) = (rows(grants), grants.refused(wanted));
-    let mut lists = vec![("wanted", list(&rows, now_ms))];
-    let mut text = 0;
+    let criteria = criteria(&rows);
+    let mut lists = vec![("wanted", list(&rows, &criteria, now_ms))];
+    let mut text = if any_details(&rows) { 16 } else { 0 };
     if !grants.under_cap.is_empty() {
         text |= 1;
         lists.push(("usage", usage(grants, now_ms)));
@@ -118,6 +126,7 @@ pub(super) async fn save_if(
 /// The counts are written before the instances, in whichever order the engine would go about it.
 fn write_body(lists: &[(&str, Rows<'_>)]) -> String {
     let has = |list: &str| lists.iter().any(|(name, _)| *name == list);
+    let insert = insert_list(lists.iter().any(|(name, rows)| *name == "wanted" && rows.has(DETAILS[0])));
     let conditions = CONDITIONS.iter().filter(|(list, ..)| has(list)).map(|(list, lookup, all)| {
         let found = lookup.body_of(list, Dialect::Postgres);
         let wanted = if *all { format!("(SELECT count(*) FROM {list})") } else { "0".to_owned() };
@@ -132,9 +141,9 @@ fn write_body(lists: &[(&str, Rows<'_>)]) -> String {
     if has("usage") {
         let count = ADD_USAGE.replace("FROM wanted WHERE true", &format!("FROM usage WHERE {may}"));
         ctes = format!("{ctes}, counted AS ({count} RETURNING 1)");
-        return format!("{ctes} {} WHERE {may} AND (SELECT count(*) FROM counted) >= 0", insert_list());
+        return format!("{ctes} {insert} WHERE {may} AND (SELECT count(*) FROM counted) >= 0");
     }
-    format!("{ctes} {} WHERE {may}", insert_list())
+    format!("{ctes} {insert} WHERE {may}")
 }
 
 /// Citus tells of a row that is there already without saying so in the error's code: the rows that are not are written,
@@ -146,8 +155,8 @@ async fn save_on_citus(connection: &mut PgConnection, grants: &Grants, now_ms: i
         usage(grants, now_ms).query(ADD_USAGE).execute(&mut *transaction).await.map_err(of_driver)?;
     }
     // Without RETURNING it would count what was to be written.
-    let insert = insert_list() + " ON CONFLICT DO NOTHING RETURNING ordinal";
-    let done = list(&rows, now_ms).query(&insert).fetch_all(&mut *transaction).await.map_err(of_driver)?;
+    let insert = insert_list(any_details(&rows)) + " ON CONFLICT DO NOTHING RETURNING ordinal";
+    let done = list(&rows, &criteria(&rows), now_ms).query(&insert).fetch_all(&mut *transaction).await.map_err(of_driver)?;
     if done.len() != rows.len() {
         return Err(StorageError::Conflict(DbErr::RecordNotInserted));
     }
@@ -155,14 +164,28 @@ async fn save_on_citus(connection: &mut PgConnection, grants: &Grants, now_ms: i
 }
 
 /// The insertion of a list, whose columns are named as the wallet's.
-fn insert_list() -> String {
-    let values = COLUMNS.replace("event_payload", "NULLIF(event_payload, '')");
-    format!("INSERT INTO earned_promotions ({COLUMNS}) SELECT {values} FROM wanted")
+fn insert_list(with_details: bool) -> String {
+    let (mut columns, mut values) = (COLUMNS.to_owned(), COLUMNS.to_owned());
+    for column in DETAILS.iter().filter(|_| with_details) {
+        columns = format!("{columns}, {column}");
+        // A list has no absent texts; what is there is not empty.
+        values = format!("{values}, NULLIF({column}, '')");
+    }
+    format!("INSERT INTO earned_promotions ({columns}) SELECT {values} FROM wanted")
 }
 
-fn list<'a>(rows: &[Row<'a>], now_ms: i64) -> Rows<'a> {
+/// The supplementary programme of each row, as a text.
+fn criteria(rows: &[Row<'_>]) -> Vec<String> {
+    if !any_details(rows) {
+        return Vec::new();
+    }
+    let of = |grant, ordinal| details(grant, ordinal).and_then(|details| details.supplementary_criteria);
+    rows.iter().map(|(grant, ordinal, _)| of(grant, *ordinal).map(write_criteria).unwrap_or_default()).collect()
+}
+
+fn list<'a>(rows: &[Row<'a>], criteria: &'a [String], now_ms: i64) -> Rows<'a> {
     let of = |text: fn(&'a Grant) -> &'a str| rows.iter().map(move |(grant, ..)| text(grant));
-    Rows::default()
+    let list = Rows::default()
         .integers("org_id", rows.iter().map(|(grant, ..)| grant.key.org_id.0))
         .integers("customer_id", rows.iter().map(|(grant, ..)| grant.key.customer_id.0))
         .ids("earn_id", rows.iter().map(|(.., instance)| instance.earn_id))
@@ -173,9 +196,17 @@ fn list<'a>(rows: &[Row<'a>], now_ms: i64) -> Rows<'a> {
         .texts("earned_from_type", of(|grant| grant.earned_from_type.name()))
         .integers("event_time_ms", rows.iter().map(|(grant, ..)| grant.event_time_ms))
         .integers("valid_till_ms", rows.iter().map(|(.., instance)| instance.valid_till_ms))
-        .integers("granted_at_ms", rows.iter().map(|_| now_ms))
-        // A list has no absent texts; no payload is empty.
-        .texts("event_payload", rows.iter().map(|(grant, ordinal, _)| payload(grant, *ordinal).unwrap_or_default()))
+        .integers("granted_at_ms", rows.iter().map(|_| now_ms));
+    if criteria.is_empty() {
+        return list;
+    }
+    let of = |text: fn(&'a Details) -> Option<&'a str>| {
+        rows.iter().map(move |(grant, ordinal, _)| details(grant, *ordinal).and_then(text).unwrap_or_default())
+    };
+    let [event_type, event_payload, supplementary_criteria] = DETAILS;
+    list.texts(event_type, of(|details| details.event_type.as_deref()))
+        .texts(event_payload, of(|details| details.event_payload.as_deref()))
+        .texts(supplementary_criteria, criteria.iter().map(String::as_str))
 }
 
 impl Transaction {
@@ -199,9 +230,17 @@ impl Transaction {
 
 /// The insertion of these rows.
 fn insert_values(rows: &[Row<'_>], now_ms: i64) -> Statement {
-    let values = rows.iter().flat_map(|(grant, ordinal, instance)| -> [Value; 12] {
-        [
-            grant.key.org_id.0.into(),
+    let with_details = any_details(rows);
+    let mut columns = COLUMNS.to_owned();
+    let mut places = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?".to_owned();
+    for column in DETAILS.iter().filter(|_| with_details) {
+        columns = format!("{columns}, {column}");
+        places.push_str(", ?");
+    }
+    let mut values: Vec<Value> = Vec::with_capacity(rows.len() * 14);
+    for (grant, ordinal, instance) in rows {
+        values.extend([
+            Value::from(grant.key.org_id.0),
             grant.key.customer_id.0.into(),
             instance.earn_id.to_string().into(),
             grant.key.promotion_id.to_string().into(),
@@ -212,10 +251,17 @@ fn insert_values(rows: &[Row<'_>], now_ms: i64) -> Statement {
             grant.event_time_ms.into(),
             instance.valid_till_ms.into(),
             now_ms.into(),
-            payload(grant, *ordinal).map(str::to_owned).into(),
-        ]
-    });
-    let places = vec!["(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"; rows.len()].join(", ");
-    let sql = format!("INSERT INTO earned_promotions ({COLUMNS}) VALUES {places}");
+        ]);
+        if with_details {
+            let details = details(grant, *ordinal).cloned().unwrap_or_default();
+            values.extend([
+                Value::from(details.event_type.map(String::from)),
+                details.event_payload.map(String::from).into(),
+                details.supplementary_criteria.map(write_criteria).into(),
+            ]);
+        }
+    }
+    let places = vec![places + ")"; rows.len()].join(", ");
+    let sql = format!("INSERT INTO earned_promotions ({columns}) VALUES {places}");
     Statement::from_sql_and_values(DbBackend::Sqlite, sql, values)
 }

@@ -4,6 +4,7 @@
 //! statements. Knows the types of the rules, but neither proto nor HTTP and gRPC.
 
 mod catalogue;
+pub mod changes;
 mod citus;
 pub mod clients;
 mod entity;
@@ -114,6 +115,7 @@ impl Store {
                         + (SELECT count(*) FROM (SELECT 1 FROM audiences LIMIT 1) AS a)
                         + (SELECT count(*) FROM (SELECT 1 FROM api_clients LIMIT 1) AS a)
                         + (SELECT count(*) FROM (SELECT 1 FROM cap_usage LIMIT 1) AS a)
+                        + (SELECT count(*) FROM (SELECT 1 FROM redemptions LIMIT 1) AS a)
                         + (SELECT count(*) FROM (SELECT 1 FROM earned_promotions LIMIT 1) AS a)";
         self.database.query_one_raw(Statement::from_string(self.database.get_database_backend(), sql)).await?;
         Ok(())

@@ -48,6 +48,8 @@ pub struct Lookup {
     pub index: Option<&'static str>,
     /// The columns of the key, named as those of the wanted rows are.
     pub key: &'static [&'static str],
+    /// What a row must also be: empty, or a condition on `t`.
+    pub condition: &'static str,
     /// Rows that are answered for each wanted one, at most. Only PostgreSQL can be told.
     pub most: Option<usize>,
     /// What follows: `GROUP BY`.
@@ -55,6 +57,10 @@ pub struct Lookup {
 }
 
 impl Lookup {
+    /// What most lookups have no need of.
+    pub const PLAIN: Self =
+        Self { answers: "", table: "", index: None, key: &[], condition: "", most: None, rest: "" };
+
     /// The wanted rows come first, each with one search in the index: never the other way round, whatever the engine
     /// believes of how many rows the table has. SQLite keeps to the order of a `CROSS JOIN`. PostgreSQL has to be kept
     /// from reordering (`OFFSET 0`): a plan that was made while the table was known to be empty would read all of it,
@@ -67,7 +73,10 @@ impl Lookup {
     pub fn body_of(&self, list: &str, dialect: Dialect) -> String {
         let Self { answers, table, rest, .. } = self;
         let limit = self.most.map(|most| format!(" LIMIT {most}")).unwrap_or_default();
-        let conditions: Vec<_> = self.key.iter().map(|column| format!("t.{column} = {list}.{column}")).collect();
+        let mut conditions: Vec<_> = self.key.iter().map(|column| format!("t.{column} = {list}.{column}")).collect();
+        if !self.condition.is_empty() {
+            conditions.push(self.condition.to_owned());
+        }
         let conditions = conditions.join(" AND ");
         let select = format!("SELECT {list}.place{}{answers} FROM {list}", if answers.is_empty() { "" } else { ", " });
         match dialect {
@@ -93,6 +102,7 @@ pub struct Rows<'a> {
 enum Column<'a> {
     Integers(Vec<i64>),
     Texts(Vec<&'a str>),
+    Owned(Vec<String>),
     Ids(Vec<ObjectId>),
 }
 
@@ -118,6 +128,31 @@ impl<'a> Rows<'a> {
         self
     }
 
+    /// With a column of texts more, which it keeps.
+    pub fn owned_texts(mut self, name: &'static str, values: Vec<String>) -> Self {
+        self.columns.push((name, Column::Owned(values)));
+        self
+    }
+
+    /// Whether there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.length() == 0
+    }
+
+    fn length(&self) -> usize {
+        self.columns.first().map_or(0, |(_, column)| match column {
+            Column::Integers(integers) => integers.len(),
+            Column::Texts(texts) => texts.len(),
+            Column::Owned(texts) => texts.len(),
+            Column::Ids(ids) => ids.len(),
+        })
+    }
+
+    /// Whether there is a column of this name.
+    pub fn has(&self, name: &str) -> bool {
+        self.columns.iter().any(|(column, _)| *column == name)
+    }
+
     /// `body`, which reads from `wanted`, with these rows.
     pub(super) fn statement(self, backend: DbBackend, body: &str) -> Statement {
         match backend {
@@ -137,6 +172,7 @@ impl<'a> Rows<'a> {
                 Value::Array(ArrayType::BigInt, Some(Box::new(integers)))
             }
             Column::Texts(texts) => text_array(texts.into_iter().map(Value::from).collect()),
+            Column::Owned(texts) => text_array(texts.into_iter().map(Value::from).collect()),
             Column::Ids(ids) => text_array(ids.into_iter().map(|id| id.to_string().into()).collect()),
         });
         Statement::from_sql_and_values(DbBackend::Postgres, sql, values)
@@ -154,18 +190,14 @@ impl<'a> Rows<'a> {
     }
 
     fn on_sqlite(self, body: &str) -> Statement {
-        let length = self.columns.first().map_or(0, |(_, column)| match column {
-            Column::Integers(integers) => integers.len(),
-            Column::Texts(texts) => texts.len(),
-            Column::Ids(ids) => ids.len(),
-        });
-        let mut rows: Vec<Vec<Json>> = (0..length).map(|_| Vec::with_capacity(self.columns.len())).collect();
+        let mut rows: Vec<Vec<Json>> = (0..self.length()).map(|_| Vec::with_capacity(self.columns.len())).collect();
         let mut names = Vec::new();
         for (index, (name, column)) in self.columns.into_iter().enumerate() {
             names.push(format!("value ->> {index} AS {name}"));
             let values: Box<dyn Iterator<Item = Json> + '_> = match column {
                 Column::Integers(integers) => Box::new(integers.into_iter().map(Json::from)),
                 Column::Texts(texts) => Box::new(texts.into_iter().map(Json::from)),
+                Column::Owned(texts) => Box::new(texts.into_iter().map(Json::from)),
                 Column::Ids(ids) => Box::new(ids.into_iter().map(|id| id.to_string().into())),
             };
             rows.iter_mut().zip(values).for_each(|(row, value)| row.push(value));
@@ -196,6 +228,7 @@ fn bind<'q>(
     columns.fold(query, |query, (_, column)| match column {
         Column::Integers(integers) => query.bind(integers),
         Column::Texts(texts) => query.bind(texts),
+        Column::Owned(texts) => query.bind(texts),
         Column::Ids(ids) => query.bind(ids.into_iter().map(Digits).collect::<Vec<_>>()),
     })
 }

@@ -12,6 +12,8 @@ pub struct Model {
     pub org_id: i64,
     /// Access groups with a space between them, as `earn:write`.
     pub access: String,
+    /// Whether its credentials are refused.
+    pub disabled: bool,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -22,8 +22,18 @@ pub struct Model {
     pub event_time_ms: i64,
     pub valid_till_ms: i64,
     pub granted_at_ms: i64,
+    /// UNLOCKED, REDEEMED or REVOKED.
+    pub earned_status: String,
+    /// When it was redeemed or revoked.
+    pub changed_at_ms: Option<i64>,
+    /// The transaction that redeemed it.
+    pub transaction_identifier: Option<String>,
+    /// Type of the event where it is not `earned_from_type`; on the first instance of an earning only.
+    pub event_type: Option<String>,
     /// JSON object of the earning; on its first instance only.
     pub event_payload: Option<String>,
+    /// Loyalty programme, its kind and partner programme with a space between; on the first instance only.
+    pub supplementary_criteria: Option<String>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

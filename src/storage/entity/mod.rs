@@ -9,3 +9,4 @@ pub mod customer;
 pub mod earned_promotion;
 pub mod org;
 pub mod promotion;
+pub mod redemption;

@@ -8,7 +8,7 @@
 //! the earning key, which is written all over. On SQLite the earn id is the primary key, so that the table itself grows
 //! at its end. On PostgreSQL the earning key is, and the index of earn ids has a condition that every row meets and no
 //! search by earning key names: the planner, which would otherwise choose between the two by what it believes of the
-//! table's size, has no choice.
+//! table's size, has no choice. So has the index by which a wallet is listed.
 //!
 //! The wallet has no foreign keys: a key check per granted row costs as much as the row, and rows of the catalogue are
 //! never deleted.
@@ -16,7 +16,9 @@
 use sea_orm::DbBackend;
 use sea_orm_migration::prelude::*;
 
-use crate::storage::entity::{api_client, audience, cap_usage, customer, earned_promotion, org, promotion};
+use crate::storage::entity::{
+    api_client, audience, cap_usage, customer, earned_promotion, org, promotion, redemption,
+};
 
 #[derive(DeriveMigrationName)]
 pub struct Migration;
@@ -25,7 +27,8 @@ pub struct Migration;
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         let backend = manager.get_database_backend();
-        let tables = [orgs, promotions, audiences, customers, api_clients, earned_promotions, cap_usage];
+        let tables =
+            [orgs, promotions, audiences, customers, api_clients, earned_promotions, cap_usage, redemptions];
         for mut table in tables.map(|table| table(backend)) {
             if backend == DbBackend::Sqlite {
                 // The primary key is the table: one tree less to write for every row.
@@ -34,6 +37,7 @@ impl MigrationTrait for Migration {
             manager.create_table(table).await?;
         }
         manager.create_index(active_promotion_name()).await?;
+        manager.create_index(listing()).await?;
         match backend {
             DbBackend::Sqlite => manager.create_index(earning_key().unique().to_owned()).await,
             _ => manager.create_index(earn_id()).await,
@@ -41,6 +45,7 @@ impl MigrationTrait for Migration {
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        manager.drop_table(Table::drop().table(redemption::Entity).to_owned()).await?;
         manager.drop_table(Table::drop().table(cap_usage::Entity).to_owned()).await?;
         manager.drop_table(Table::drop().table(earned_promotion::Entity).to_owned()).await?;
         manager.drop_table(Table::drop().table(api_client::Entity).to_owned()).await?;
@@ -106,6 +111,7 @@ fn promotions(backend: DbBackend) -> TableCreateStatement {
         .col(ColumnDef::new(Column::EarnExpiryDays).big_integer().check(Expr::cust("earn_expiry_days > 0")))
         .col(boolean(Column::EarnLimitedToSpecificAudience))
         .col(ColumnDef::new(Column::RulesChangedAtMs).big_integer())
+        .col(boolean(Column::Earned).default(false))
         .check(Expr::cust("start_ms <= end_ms"))
         .primary_key(Index::create().name("promotions_pkey").col(Column::OrgId).col(Column::Id))
         .foreign_key(
@@ -172,6 +178,7 @@ fn api_clients(backend: DbBackend) -> TableCreateStatement {
         .col(text(backend, Column::SecretHash))
         .col(integer(Column::OrgId))
         .col(text(backend, Column::Access))
+        .col(boolean(Column::Disabled).default(false))
         .primary_key(Index::create().name("api_clients_pkey").col(Column::Username))
         .foreign_key(
             ForeignKey::create()
@@ -200,7 +207,27 @@ fn earned_promotions(backend: DbBackend) -> TableCreateStatement {
         .col(integer(Column::EventTimeMs))
         .col(integer(Column::ValidTillMs))
         .col(integer(Column::GrantedAtMs))
-        .col(nullable_text(backend, Column::EventPayload).check(Expr::cust("event_payload IS NULL OR ordinal = 1")))
+        .col(
+            text(backend, Column::EarnedStatus)
+                .default("UNLOCKED")
+                .check(Expr::cust("earned_status IN ('UNLOCKED', 'REDEEMED', 'REVOKED')")),
+        )
+        .col(ColumnDef::new(Column::ChangedAtMs).big_integer())
+        .col(nullable_text(backend, Column::TransactionIdentifier))
+        .col(nullable_text(backend, Column::EventType))
+        .col(nullable_text(backend, Column::EventPayload))
+        .col(nullable_text(backend, Column::SupplementaryCriteria))
+        .check(Check::named(
+            "earned_promotions_details_on_first",
+            Expr::cust("ordinal = 1 OR coalesce(event_type, event_payload, supplementary_criteria) IS NULL"),
+        ))
+        .check(Check::named(
+            "earned_promotions_change_complete",
+            Expr::cust(
+                "(earned_status <> 'UNLOCKED') = (changed_at_ms IS NOT NULL) \
+                 AND (earned_status = 'REDEEMED') = (transaction_identifier IS NOT NULL)",
+            ),
+        ))
         .primary_key(&mut match backend {
             DbBackend::Sqlite => Index::create()
                 .name("earned_promotions_pkey")
@@ -229,6 +256,37 @@ fn cap_usage(backend: DbBackend) -> TableCreateStatement {
         .primary_key(
             Index::create().name("cap_usage_pkey").col(Column::OrgId).col(Column::CustomerId).col(Column::PromotionId),
         )
+        .to_owned()
+}
+
+/// One row for each transaction. It is found by its identifier alone: on Citus it is where that is, not where its customer
+/// is.
+fn redemptions(backend: DbBackend) -> TableCreateStatement {
+    use redemption::Column;
+    Table::create()
+        .table(redemption::Entity)
+        .col(integer(Column::OrgId))
+        .col(text(backend, Column::TransactionIdentifier).check(Expr::cust("transaction_identifier <> ''")))
+        .col(integer(Column::CustomerId).check(Expr::cust("customer_id > 0")))
+        .col(integer(Column::Instances).check(Expr::cust("instances > 0")))
+        .col(integer(Column::RedeemedAtMs))
+        .col(text(backend, Column::Content))
+        .primary_key(Index::create().name("redemptions_pkey").col(Column::OrgId).col(Column::TransactionIdentifier))
+        .to_owned()
+}
+
+/// What a customer holds, in the order in which it is listed. Of the condition see the top of this file.
+fn listing() -> IndexCreateStatement {
+    use earned_promotion::Column;
+    Index::create()
+        .name("earned_promotions_listing")
+        .table(earned_promotion::Entity)
+        .col(Column::OrgId)
+        .col(Column::CustomerId)
+        .col(Column::EarnedStatus)
+        .col((Column::ValidTillMs, IndexOrder::Desc))
+        .col(Column::EarnId)
+        .and_where(Expr::cust("earned_status <> ''"))
         .to_owned()
 }
 

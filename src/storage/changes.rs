@@ -1,0 +1,206 @@
+//! Revoking and redeeming: what a batch of changes reads and writes.
+//!
+//! As with earnings nothing that is read is locked. A row is changed only while it is still unlocked; if another process
+//! changed it since it was read, fewer rows are changed than were to be, and the transaction is undone with
+//! [`StorageError::Conflict`]. A transaction that another process recorded meets the primary key. The order of writing
+//! is that of earning: counts, instances, transactions, each in the order of their keys.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use sea_orm::{DbErr, QueryResult};
+
+use super::facts::{CUSTOMERS, holders, named, object_id, of_customers, of_row};
+use super::statement::{Dialect, Lookup, Rows};
+use super::{StorageError, Transaction, statement};
+use crate::earning::change::{ChangeFacts, Held, InstanceKey, RecordedStatus, RecordedTransaction};
+use crate::earning::{CustomerId, Holder, OrgId};
+
+/// What a row is written again from is answered with it. The condition is that of the index of earn ids on PostgreSQL.
+const HELD: Lookup = Lookup {
+    answers: "t.promotion_id, t.event_id, t.earned_from_id, t.earned_from_type, t.earned_status, t.ordinal, \
+              t.event_time_ms, t.valid_till_ms, t.granted_at_ms",
+    table: "earned_promotions",
+    key: &["org_id", "earn_id", "customer_id"],
+    condition: "t.earn_id >= ''",
+    ..Lookup::PLAIN
+};
+
+const TRANSACTIONS: Lookup = Lookup {
+    answers: "t.customer_id, t.content",
+    table: "redemptions",
+    key: &["org_id", "transaction_identifier"],
+    ..Lookup::PLAIN
+};
+
+/// How many are revoked travels as the cap, which every earning sets anew. A row that is not there is of a count that was
+/// not made yet, and this one says so: it is from the beginning of time.
+const SUBTRACT_USAGE: &str = "
+    INSERT INTO cap_usage (org_id, customer_id, promotion_id, used, cap, counted_at_ms)
+    SELECT org_id, customer_id, promotion_id, 0, revoked, 0 FROM wanted WHERE true
+    ON CONFLICT (org_id, customer_id, promotion_id) DO UPDATE
+    SET used = CASE WHEN cap_usage.used > excluded.cap THEN cap_usage.used - excluded.cap ELSE 0 END";
+
+/// The rows are there; they are named by their earning key, as an insertion, so that each engine finds them by that
+/// index and no other way, whatever it believes of the table.
+const CHANGE: &str = "
+    INSERT INTO earned_promotions (org_id, customer_id, earn_id, promotion_id, event_id, earned_from_id, ordinal,
+        earned_from_type, event_time_ms, valid_till_ms, granted_at_ms, earned_status, changed_at_ms,
+        transaction_identifier)
+    SELECT org_id, customer_id, earn_id, promotion_id, event_id, earned_from_id, ordinal, earned_from_type,
+        event_time_ms, valid_till_ms, granted_at_ms, earned_status, changed_at_ms, NULLIF(transaction_identifier, '')
+    FROM wanted WHERE true
+    ON CONFLICT {target} DO UPDATE SET earned_status = excluded.earned_status,
+        changed_at_ms = excluded.changed_at_ms, transaction_identifier = excluded.transaction_identifier
+    WHERE earned_promotions.earned_status = 'UNLOCKED' RETURNING 1";
+const EARNING_KEY: &str = "(org_id, customer_id, event_id, promotion_id, earned_from_id, ordinal)";
+
+/// Citus tells of a row that is there already without saying so in the error's code: the rows that are not are counted.
+const INSERT_TRANSACTIONS: &str = "
+    INSERT INTO redemptions (org_id, transaction_identifier, customer_id, instances, redeemed_at_ms, content)
+    SELECT org_id, transaction_identifier, customer_id, instances, redeemed_at_ms, content FROM wanted WHERE true
+    ON CONFLICT DO NOTHING RETURNING 1";
+
+/// What a batch of changes needs to know, without repeats.
+#[derive(Debug, Default)]
+pub struct ChangesWanted {
+    /// Earned promotions.
+    pub instances: BTreeSet<InstanceKey>,
+    /// Transactions, by organization and identifier.
+    pub transactions: BTreeSet<(OrgId, Arc<str>)>,
+    /// Customers who may be unknown.
+    pub customers: BTreeSet<(OrgId, CustomerId)>,
+}
+
+/// What a batch of changes writes.
+#[derive(Debug, Default)]
+pub struct Changes {
+    /// Earned promotions that are revoked, or redeemed by a transaction of this identifier.
+    pub instances: BTreeMap<InstanceKey, Option<Arc<str>>>,
+    /// Transactions to record.
+    pub transactions: BTreeMap<(OrgId, Arc<str>), NewTransaction>,
+    /// How many of a capped promotion are revoked.
+    pub uncounted: BTreeMap<Holder, i64>,
+}
+
+/// A transaction to record.
+#[derive(Debug)]
+pub struct NewTransaction {
+    /// What is told of it.
+    pub transaction: RecordedTransaction,
+    /// How many earned promotions it redeems.
+    pub instances: i64,
+}
+
+/// Rows of the wallet as they were read: what their change is written with.
+#[derive(Debug, Default)]
+pub struct HeldRows(BTreeMap<InstanceKey, QueryResult>);
+
+impl Transaction {
+    /// What is recorded of `wanted`.
+    ///
+    /// # Errors
+    /// Of the database.
+    pub async fn change_facts(&self, wanted: &ChangesWanted) -> Result<(ChangeFacts, HeldRows), StorageError> {
+        let (mut facts, mut rows) = (ChangeFacts::default(), HeldRows::default());
+        let keys: Vec<_> = wanted.customers.iter().copied().collect();
+        for row in self.look_up(CUSTOMERS, of_customers(&keys)).await? {
+            facts.customers.insert(*of_row(&keys, &row)?);
+        }
+        let keys: Vec<_> = wanted.transactions.iter().collect();
+        let names = Rows::default()
+            .integers("org_id", keys.iter().map(|(org_id, _)| org_id.0))
+            .texts("transaction_identifier", keys.iter().map(|(_, identifier)| &**identifier));
+        for row in self.look_up(TRANSACTIONS, names).await? {
+            let content: String = row.try_get_by_index(2)?;
+            let transaction =
+                RecordedTransaction { customer_id: CustomerId(row.try_get_by_index(1)?), content: content.into() };
+            facts.transactions.insert((*of_row(&keys, &row)?).clone(), transaction);
+        }
+        let keys: Vec<_> = wanted.instances.iter().copied().collect();
+        for row in self.look_up(HELD, instance_rows(&keys)).await? {
+            let key = *of_row(&keys, &row)?;
+            let held = Held {
+                promotion_id: object_id(&row.try_get_by_index::<String>(1)?)?,
+                valid_till_ms: row.try_get_by_index(8)?,
+                status: named(row.try_get_by_index(5)?, RecordedStatus::from_name)?,
+            };
+            facts.held.insert(key, held);
+            rows.0.insert(key, row);
+        }
+        Ok((facts, rows))
+    }
+
+    async fn look_up(&self, lookup: Lookup, rows: Rows<'_>) -> Result<Vec<QueryResult>, StorageError> {
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        statement::query(&self.0, &lookup.body(self.1), rows).await
+    }
+
+    /// Writes `changes` at `now_ms` (milliseconds since 1970-01-01T00:00:00Z), which were decided from `rows`.
+    ///
+    /// # Errors
+    /// Of the database. [`StorageError::Conflict`] when what they were decided from is no longer so.
+    pub async fn save_changes(&self, changes: &Changes, rows: &HeldRows, now_ms: i64) -> Result<(), StorageError> {
+        if !changes.uncounted.is_empty() {
+            let revoked = holders(changes.uncounted.keys()).integers("revoked", changes.uncounted.values().copied());
+            statement::execute(&self.0, SUBTRACT_USAGE, revoked).await?;
+        }
+        if !changes.instances.is_empty() {
+            let target = if self.1 == Dialect::Sqlite { "" } else { EARNING_KEY };
+            let change = CHANGE.replace("{target}", target);
+            let changed = statement::query(&self.0, &change, changed_rows(changes, rows, now_ms)?).await?;
+            all_of(changed.len(), changes.instances.len(), DbErr::RecordNotUpdated)?;
+        }
+        if !changes.transactions.is_empty() {
+            let names = changes.transactions.keys();
+            let values = changes.transactions.values();
+            let new = Rows::default()
+                .integers("org_id", names.clone().map(|(org_id, _)| org_id.0))
+                .texts("transaction_identifier", names.map(|(_, identifier)| &**identifier))
+                .integers("customer_id", values.clone().map(|new| new.transaction.customer_id.0))
+                .integers("instances", values.clone().map(|new| new.instances))
+                .integers("redeemed_at_ms", values.clone().map(|_| now_ms))
+                .texts("content", values.map(|new| &*new.transaction.content));
+            let recorded = statement::query(&self.0, INSERT_TRANSACTIONS, new).await?;
+            all_of(recorded.len(), changes.transactions.len(), DbErr::RecordNotInserted)?;
+        }
+        Ok(())
+    }
+}
+
+fn all_of(done: usize, wanted: usize, otherwise: DbErr) -> Result<(), StorageError> {
+    if done == wanted { Ok(()) } else { Err(StorageError::Conflict(otherwise)) }
+}
+
+fn instance_rows<'a>(keys: impl IntoIterator<Item = &'a InstanceKey, IntoIter: Clone>) -> Rows<'static> {
+    let keys = keys.into_iter();
+    Rows::default()
+        .integers("org_id", keys.clone().map(|key| key.org_id.0))
+        .integers("customer_id", keys.clone().map(|key| key.customer_id.0))
+        .ids("earn_id", keys.map(|key| key.earn_id))
+}
+
+/// The changed rows, whole.
+fn changed_rows<'a>(changes: &'a Changes, rows: &HeldRows, now_ms: i64) -> Result<Rows<'a>, StorageError> {
+    let status = |by: &Option<Arc<str>>| match by {
+        Some(_) => RecordedStatus::Redeemed,
+        None => RecordedStatus::Revoked,
+    };
+    let mut list = instance_rows(changes.instances.keys())
+        .integers("changed_at_ms", changes.instances.values().map(|_| now_ms))
+        .texts("earned_status", changes.instances.values().map(|by| status(by).name()))
+        .texts("transaction_identifier", changes.instances.values().map(|by| by.as_deref().unwrap_or_default()));
+    let read: Vec<_> = changes.instances.keys().filter_map(|key| rows.0.get(key)).collect();
+    let texts = [(1, "promotion_id"), (2, "event_id"), (3, "earned_from_id"), (4, "earned_from_type")];
+    for (index, column) in texts {
+        let values = read.iter().map(|row| row.try_get_by_index::<String>(index)).collect::<Result<Vec<_>, _>>()?;
+        list = list.owned_texts(column, values);
+    }
+    for (index, column) in [(6, "ordinal"), (7, "event_time_ms"), (8, "valid_till_ms"), (9, "granted_at_ms")] {
+        let values = read.iter().map(|row| row.try_get_by_index::<i64>(index)).collect::<Result<Vec<_>, _>>()?;
+        list = list.integers(column, values);
+    }
+    Ok(list)
+}
