@@ -164,6 +164,7 @@ fn write_json(out: &mut String, path: &str, fields: &[FieldDescriptor]) -> std::
         let kind = json_kind(field).map(|kind| format!("EnumName::<{kind}>::new"));
         let write = |value: String| format!("object.serialize_field({json:?}, {value})?;");
         let line = match (kind, field.is_list(), field.supports_presence()) {
+            (None, false, false) if field.kind() == Kind::Double => write(format!("&Number(self.{name})")),
             (None, _, false) => write(format!("&self.{name}")),
             (None, _, true) => format!("if let Some(value) = &self.{name} {{ {} }}", write("value".to_owned())),
             (Some(kind), true, _) => write(format!("&self.{name}.iter().copied().map({kind}).collect::<Vec<_>>()")),

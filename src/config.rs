@@ -23,8 +23,8 @@ use crate::wire::bulk_earn::RequestLimits;
 const MAX_TIMEOUT_MS: u64 = 3_600_000;
 /// Requests of one transaction.
 const MAX_BATCH_REQUESTS: usize = 1_024;
-/// Earn counts of one transaction, summed.
-const MAX_BATCH_EARN_COUNT: usize = 10_000;
+/// Rows of the wallet that one transaction writes.
+const MAX_BATCH_ROWS: usize = 10_000;
 
 /// Grants cart promotions in bulk, over gRPC and JSON on one port.
 #[derive(Debug, Parser)]
@@ -159,7 +159,7 @@ impl Serve {
             lanes: self.lanes() as usize,
             max_waiting: self.max_waiting as usize,
             max_batch_requests: MAX_BATCH_REQUESTS,
-            max_batch_earn_count: MAX_BATCH_EARN_COUNT,
+            max_batch_rows: MAX_BATCH_ROWS,
             request_timeout: Duration::from_millis(self.request_timeout_ms),
             // A wait for the connection, one for a lock, and the work.
             transaction_timeout: self.common.database_timeout() + 2 * statement_timeout,
@@ -169,7 +169,8 @@ impl Serve {
     /// How the database is used.
     pub fn store_options(&self) -> StoreOptions {
         StoreOptions {
-            max_connections: self.lanes() + self.database_connections,
+            // Earnings, and what becomes of them, have lanes of their own.
+            max_connections: 2 * self.lanes() + self.database_connections,
             timeout: self.common.database_timeout(),
             statement_timeout: Some(Duration::from_millis(self.statement_timeout_ms)),
         }

@@ -7,16 +7,42 @@ use std::fmt;
 pub enum AccessGroup {
     /// Granting promotions.
     EarnWrite,
+    /// Seeing what customers hold.
+    WalletRead,
+    /// Revoking and redeeming it.
+    WalletWrite,
+    /// Seeing promotions.
+    CatalogueRead,
+    /// Changing promotions and their audiences.
+    CatalogueWrite,
+    /// Seeing which customers are recorded.
+    CustomersRead,
+    /// Recording customers.
+    CustomersWrite,
 }
 
 impl AccessGroup {
     /// Every group there is.
-    pub const ALL: [Self; 1] = [Self::EarnWrite];
+    pub const ALL: [Self; 7] = [
+        Self::EarnWrite,
+        Self::WalletRead,
+        Self::WalletWrite,
+        Self::CatalogueRead,
+        Self::CatalogueWrite,
+        Self::CustomersRead,
+        Self::CustomersWrite,
+    ];
 
     /// The name in records and messages.
     pub fn name(self) -> &'static str {
         match self {
             Self::EarnWrite => "earn:write",
+            Self::WalletRead => "wallet:read",
+            Self::WalletWrite => "wallet:write",
+            Self::CatalogueRead => "catalogue:read",
+            Self::CatalogueWrite => "catalogue:write",
+            Self::CustomersRead => "customers:read",
+            Self::CustomersWrite => "customers:write",
         }
     }
 
@@ -28,34 +54,43 @@ impl AccessGroup {
 
 /// What a client may do.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Access(Vec<AccessGroup>);
+pub enum Access {
+    /// Everything, also what a later version adds.
+    All,
+    /// These groups.
+    Of(Vec<AccessGroup>),
+}
 
 impl Access {
-    /// These groups.
-    pub fn of(groups: Vec<AccessGroup>) -> Self {
-        Self(groups)
-    }
-
-    /// Everything.
-    pub fn all() -> Self {
-        Self(AccessGroup::ALL.to_vec())
-    }
-
-    /// The groups named in `text`, which [`Access`] wrote; a name from a later version is nothing here.
+    /// What `text` says, which [`Access`] wrote; a name from a later version is nothing here.
     pub(super) fn parse(text: &str) -> Self {
-        Self(text.split(' ').filter_map(AccessGroup::from_name).collect())
+        match text {
+            EVERYTHING => Self::All,
+            names => Self::Of(names.split(' ').filter_map(AccessGroup::from_name).collect()),
+        }
     }
 
-    /// Whether `group` is among them.
+    /// Whether `group` is among it.
     pub fn includes(&self, group: AccessGroup) -> bool {
-        self.0.contains(&group)
+        match self {
+            Self::All => true,
+            Self::Of(groups) => groups.contains(&group),
+        }
     }
 }
+
+/// The record of a client that may do everything.
+const EVERYTHING: &str = "*";
 
 /// The names with a space between them.
 impl fmt::Display for Access {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names: Vec<_> = self.0.iter().map(|group| group.name()).collect();
-        f.write_str(&names.join(" "))
+        match self {
+            Self::All => f.write_str(EVERYTHING),
+            Self::Of(groups) => {
+                let names: Vec<_> = groups.iter().map(|group| group.name()).collect();
+                f.write_str(&names.join(" "))
+            }
+        }
     }
 }

@@ -1,18 +1,19 @@
 //! Deciding and saving a batch of bulk earnings in one transaction.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::catalogues::Catalogues;
+use super::catalogues::{Catalogues, InMemory};
 use super::earn_ids::EarnIds;
-use super::error::EarnError;
+use super::error::{BatchError, WalletError};
+use super::writer::Batches;
 use super::{App, Clock};
-use crate::earning::{BulkEarn, Catalogue, Decision, EarningKey, EntryOutcome, Facts, OrgId, Scene, decide};
+use crate::earning::{BulkEarn, CustomerId, Decision, EarningKey, EntryOutcome, Facts, ObjectId, OrgId, Scene, decide};
+use crate::storage::Store;
 use crate::storage::wallet::{Grants, Session, Wanted};
-use crate::storage::{StorageError, Store};
 
 /// The outcome of each entry of a command, or why there is none.
-pub type Earned = Result<Vec<EntryOutcome>, EarnError>;
+pub type Earned = Result<Vec<EntryOutcome>, WalletError>;
 
 impl App {
     /// Grants what `command` asks for. The answer is durable.
@@ -20,44 +21,9 @@ impl App {
     /// # Errors
     /// Why nothing was granted.
     pub async fn bulk_earn(&self, command: Arc<BulkEarn>) -> Earned {
-        self.writer.earn(command).await
+        self.earner.write(command).await
     }
 }
-
-/// Where a batch failed: it tells what may be said of the customers in it.
-#[derive(Debug)]
-pub enum BatchError {
-    /// While reading.
-    Load(StorageError),
-    /// While writing.
-    Save(StorageError),
-}
-
-impl BatchError {
-    /// What the database said.
-    pub fn source(&self) -> &StorageError {
-        let (Self::Load(source) | Self::Save(source)) = self;
-        source
-    }
-
-    /// The error of every command of a batch that failed so.
-    pub fn spread(self) -> impl Fn(&BulkEarn) -> EarnError {
-        let (saving, source) = match self {
-            Self::Load(source) => (false, Arc::new(source)),
-            Self::Save(source) => (true, Arc::new(source)),
-        };
-        move |command| match (&*source, saving) {
-            // Others were faster, time and again: they may not be the next time.
-            (StorageError::Conflict(_), _) => EarnError::Unavailable(Arc::clone(&source)),
-            (error, _) if !error.is_unavailable() => EarnError::Internal(Arc::clone(&source)),
-            (_, true) => EarnError::Unavailable(Arc::clone(&source)),
-            (_, false) => EarnError::CustomerLookupFailed(command.customer_id, Arc::clone(&source)),
-        }
-    }
-}
-
-/// The catalogue of each organization of a batch.
-type InMemory = HashMap<OrgId, Arc<Catalogue>>;
 
 /// Decides and saves batches. Each lane of the writer has its own.
 #[derive(Debug)]
@@ -68,6 +34,25 @@ pub struct BatchEarner {
     catalogues: Arc<Catalogues>,
     /// Batches to come of which the facts are read before they are decided.
     read_first: u32,
+    /// Promotions that were found not to be marked as earned, and were.
+    marked: BTreeSet<(OrgId, ObjectId)>,
+}
+
+impl Batches for BatchEarner {
+    type Command = BulkEarn;
+    type Outcome = Vec<EntryOutcome>;
+
+    fn customer(command: &BulkEarn) -> (OrgId, CustomerId) {
+        (command.org_id, command.customer_id)
+    }
+
+    fn rows(command: &BulkEarn) -> usize {
+        command.entries.iter().map(|entry| entry.earn_count as usize).sum()
+    }
+
+    async fn run(&mut self, batch: &[&BulkEarn]) -> Result<Vec<Earned>, BatchError> {
+        self.earn(batch).await
+    }
 }
 
 /// For so many batches after one whose facts were not as presumed, or that repeats something, the next may be alike.
@@ -75,11 +60,18 @@ const READ_FIRST: u32 = 16;
 
 impl BatchEarner {
     pub(super) fn new(store: Store, clock: Clock, catalogues: Arc<Catalogues>) -> Self {
-        Self { session: Session::new(store), clock, ids: EarnIds::of_this_process(), catalogues, read_first: 0 }
+        Self {
+            session: Session::new(store),
+            clock,
+            ids: EarnIds::of_this_process(),
+            catalogues,
+            read_first: 0,
+            marked: BTreeSet::new(),
+        }
     }
 
     /// Decides every command of the batch, in order, and saves what they grant in one transaction.
-    pub async fn earn(&mut self, batch: &[&BulkEarn]) -> Result<Vec<Earned>, BatchError> {
+    async fn earn(&mut self, batch: &[&BulkEarn]) -> Result<Vec<Earned>, BatchError> {
         let org_ids: BTreeSet<_> = batch.iter().map(|command| command.org_id).collect();
         let catalogues = self.catalogues.of(&org_ids).await.map_err(BatchError::Load)?;
         let mut access = self.session.begin().await.map_err(BatchError::Load)?;
@@ -90,10 +82,13 @@ impl BatchEarner {
             if !grants.grants.is_empty() {
                 // Unless it is written: an error ends this batch here.
                 self.read_first = READ_FIRST;
+                let first = self.first_earned(&grants, &catalogues);
+                access.mark_earned(&first).await.map_err(BatchError::Save)?;
                 let written = self.session.write_as_presumed(access, (&wanted, &grants), now_ms).await;
                 match written.map_err(BatchError::Save)? {
                     None => {
                         self.read_first = 0;
+                        self.marked.extend(first);
                         return Ok(outcomes);
                     }
                     Some(batch) => access = batch,
@@ -103,8 +98,22 @@ impl BatchEarner {
         let mut facts = access.facts(&wanted, now_ms).await.map_err(BatchError::Load)?;
         self.read_first = if facts.earnings.is_empty() { self.read_first.saturating_sub(1) } else { READ_FIRST };
         let (outcomes, grants) = self.decide_all(batch, (&catalogues, &mut facts), now_ms);
+        let first = self.first_earned(&grants, &catalogues);
+        access.mark_earned(&first).await.map_err(BatchError::Save)?;
         self.session.end(access, &grants, now_ms).await.map_err(BatchError::Save)?;
+        self.marked.extend(first);
         Ok(outcomes)
+    }
+
+    /// The promotions that are earned for the first time, as far as is known here.
+    fn first_earned(&self, grants: &Grants, catalogues: &InMemory) -> BTreeSet<(OrgId, ObjectId)> {
+        let is_news = |key: &(OrgId, ObjectId)| {
+            let catalogue = catalogues.get(&key.0);
+            let promotion = catalogue.and_then(|catalogue| catalogue.promotions.get(&key.1));
+            promotion.is_some_and(|promotion| !promotion.earned) && !self.marked.contains(key)
+        };
+        let keys = grants.grants.iter().map(|grant| (grant.key.org_id, grant.key.promotion_id));
+        keys.filter(is_news).collect()
     }
 
     fn decide_all(
@@ -125,13 +134,10 @@ impl BatchEarner {
         now_ms: i64,
         grants: &mut Grants,
     ) -> Earned {
-        let catalogue = catalogues.get(&command.org_id).ok_or_else(|| {
-            let missing = format!("no organization {}, but credentials for it", command.org_id.0);
-            EarnError::Internal(Arc::new(StorageError::Corrupt(missing)))
-        })?;
+        let catalogue = catalogues.get(&command.org_id).ok_or_else(|| WalletError::no_organization(command.org_id))?;
         if !catalogue.org.accept_unknown_customers && !facts.customers.contains(&(command.org_id, command.customer_id))
         {
-            return Err(EarnError::CustomerNotFound(command.customer_id));
+            return Err(WalletError::CustomerNotFound(command.customer_id));
         }
         let Decision { outcomes, grants: new } =
             decide(command, &mut Scene { catalogue, facts, now_ms }, || self.ids.next(now_ms));

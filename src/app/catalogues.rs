@@ -14,11 +14,16 @@ use crate::storage::{StorageError, Store};
 /// How long a catalogue is used without asking for its version: a change is obeyed within this time.
 pub const FRESH_FOR: Duration = Duration::from_secs(1);
 
+/// The catalogue of each organization of a batch.
+pub(super) type InMemory = HashMap<OrgId, Arc<Catalogue>>;
+
 /// The catalogues of the organizations that earn.
 #[derive(Debug)]
 pub struct Catalogues {
     store: Store,
     in_memory: Mutex<HashMap<OrgId, Snapshot>>,
+    /// The versions that this process made: nothing older is used any more.
+    required: Mutex<HashMap<OrgId, i64>>,
 }
 
 #[derive(Debug)]
@@ -32,7 +37,7 @@ struct Snapshot {
 
 impl Catalogues {
     pub(super) fn new(store: Store) -> Self {
-        Self { store, in_memory: Mutex::default() }
+        Self { store, in_memory: Mutex::default(), required: Mutex::default() }
     }
 
     /// The catalogue of each of `org_ids` that exists.
@@ -48,12 +53,23 @@ impl Catalogues {
         Ok(found)
     }
 
+    /// From here on no catalogue of this organization is used that is older than `version`.
+    pub(super) fn require(&self, org_id: OrgId, version: i64) {
+        let mut required = lock(&self.required);
+        let required = required.entry(org_id).or_default();
+        *required = version.max(*required);
+    }
+
     /// The ones that are current, and which may not be.
     fn fresh(&self, org_ids: &BTreeSet<OrgId>) -> (HashMap<OrgId, Arc<Catalogue>>, BTreeSet<OrgId>) {
-        let mut in_memory = self.in_memory();
+        let (mut in_memory, required) = (self.in_memory(), lock(&self.required));
         let (mut found, mut unsure) = (HashMap::new(), BTreeSet::new());
         for org_id in org_ids {
-            match in_memory.get_mut(org_id).filter(|snapshot| snapshot.current_at.elapsed() < FRESH_FOR) {
+            let required = required.get(org_id).copied().unwrap_or_default();
+            let fresh = |snapshot: &&mut Snapshot| {
+                snapshot.current_at.elapsed() < FRESH_FOR && snapshot.catalogue.version >= required
+            };
+            match in_memory.get_mut(org_id).filter(fresh) {
                 Some(snapshot) => {
                     snapshot.used = true;
                     found.insert(*org_id, Arc::clone(&snapshot.catalogue));
@@ -101,8 +117,12 @@ impl Catalogues {
         Ok(())
     }
 
-    /// What is behind this lock is whole at any time, so a panic elsewhere does not spoil it.
     fn in_memory(&self) -> MutexGuard<'_, HashMap<OrgId, Snapshot>> {
-        self.in_memory.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.in_memory)
     }
+}
+
+/// What is behind these locks is whole at any time, so a panic elsewhere does not spoil it.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

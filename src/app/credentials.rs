@@ -186,7 +186,7 @@ impl Credentials {
         let mut checker = Arc::clone(&self.checker).lock_owned().await;
         let hash = client.as_ref().map(|client| client.secret_hash.clone());
         let right = tokio::task::spawn_blocking(move || checker.matches(&secret, hash.as_deref())).await;
-        let caller = client.as_ref().filter(|_| right.unwrap_or(false)).map(|client| {
+        let caller = client.as_ref().filter(|client| right.unwrap_or(false) && !client.disabled).map(|client| {
             Arc::new(Caller {
                 username: client.username.as_str().into(),
                 org_id: client.org_id,

@@ -1,13 +1,13 @@
-//! Why an earning as a whole is refused, once its form is right.
+//! Why a call about a wallet is refused as a whole, once its form is right, and what a failed batch means for its calls.
 
 use std::sync::Arc;
 
-use crate::earning::CustomerId;
+use crate::earning::{CustomerId, OrgId};
 use crate::storage::StorageError;
 
-/// Why nothing of a bulk earning was decided or saved.
+/// Why nothing of a command was decided or saved.
 #[derive(Debug, Clone, thiserror::Error)]
-pub enum EarnError {
+pub enum WalletError {
     /// The organization has no such customer.
     #[error("customer {} not found", .0.0)]
     CustomerNotFound(CustomerId),
@@ -21,9 +21,49 @@ pub enum EarnError {
     #[error("the service is shutting down")]
     ShuttingDown,
     /// The database could be asked, but not be written to. Whether it was is not known; the repeat is safe.
-    #[error("the grants could not be saved")]
+    #[error("the wallet could not be saved")]
     Unavailable(#[source] Arc<StorageError>),
     /// The database failed.
-    #[error("the earning failed")]
+    #[error("the database failed")]
     Internal(#[source] Arc<StorageError>),
+}
+
+impl WalletError {
+    /// Credentials name an organization that is not recorded.
+    pub(super) fn no_organization(org_id: OrgId) -> Self {
+        let missing = format!("no organization {}, but credentials for it", org_id.0);
+        Self::Internal(Arc::new(StorageError::Corrupt(missing)))
+    }
+}
+
+/// Where a batch failed: it tells what may be said of the customers in it.
+#[derive(Debug)]
+pub enum BatchError {
+    /// While reading.
+    Load(StorageError),
+    /// While writing.
+    Save(StorageError),
+}
+
+impl BatchError {
+    /// What the database said.
+    pub fn source(&self) -> &StorageError {
+        let (Self::Load(source) | Self::Save(source)) = self;
+        source
+    }
+
+    /// The error of every command of a batch that failed so, by its customer.
+    pub fn spread(self) -> impl Fn(CustomerId) -> WalletError {
+        let (saving, source) = match self {
+            Self::Load(source) => (false, Arc::new(source)),
+            Self::Save(source) => (true, Arc::new(source)),
+        };
+        move |customer_id| match (&*source, saving) {
+            // Others were faster, time and again: they may not be the next time.
+            (StorageError::Conflict(_), _) => WalletError::Unavailable(Arc::clone(&source)),
+            (error, _) if !error.is_unavailable() => WalletError::Internal(Arc::clone(&source)),
+            (_, true) => WalletError::Unavailable(Arc::clone(&source)),
+            (_, false) => WalletError::CustomerLookupFailed(customer_id, Arc::clone(&source)),
+        }
+    }
 }

@@ -4,7 +4,9 @@
 
 pub mod access;
 pub mod bulk_earn;
+pub mod catalogue;
 pub mod catalogues;
+pub mod changes;
 pub mod clock;
 pub mod credentials;
 pub mod earn_ids;
@@ -13,20 +15,22 @@ pub mod import;
 pub mod reachability;
 pub mod secret;
 pub mod verify;
+pub mod wallet;
 pub mod writer;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use clock::Clock;
-pub use error::EarnError;
+pub use error::WalletError;
 
 use crate::storage::{StorageError, Store};
 use bulk_earn::BatchEarner;
 use catalogues::Catalogues;
+use changes::BatchChanger;
 use credentials::Credentials;
 use reachability::Reachability;
-use writer::{Writer, WriterLimits, WriterTask};
+use writer::{Lanes, Writer, WriterLimits};
 
 /// How long the database may take to answer a probe before it counts as lost.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -39,7 +43,23 @@ pub struct App {
     catalogues: Arc<Catalogues>,
     reachability: Reachability,
     store: Store,
-    writer: Writer,
+    earner: Writer<BatchEarner>,
+    changer: Writer<BatchChanger>,
+}
+
+/// The task that writes.
+pub struct WriterTask {
+    earnings: Lanes<BatchEarner>,
+    changes: Lanes<BatchChanger>,
+}
+
+impl WriterTask {
+    /// Writes until every [`App`] is dropped and what they accepted is answered.
+    pub async fn run(self) {
+        let (earned, changed) = tokio::join!(self.earnings.run(), self.changes.run());
+        let (transactions, requests) = (earned.0 + changed.0, earned.1 + changed.1);
+        tracing::info!(transactions, requests, "writer stopped");
+    }
 }
 
 impl App {
@@ -47,11 +67,15 @@ impl App {
     pub fn new(store: Store, clock: Clock, limits: WriterLimits) -> (Self, WriterTask) {
         let reachability = Reachability::new();
         let catalogues = Arc::new(Catalogues::new(store.clone()));
-        let (writer, task) = Writer::new(limits, reachability.clone(), || {
+        let (earner, earning_lanes) = Writer::new(limits, &reachability, || {
             BatchEarner::new(store.clone(), clock.clone(), Arc::clone(&catalogues))
         });
+        let (changer, change_lanes) = Writer::new(limits, &reachability, || {
+            BatchChanger::new(store.clone(), clock.clone(), Arc::clone(&catalogues))
+        });
         let credentials = Arc::new(Credentials::new(store.clone(), reachability.clone()));
-        (Self { clock, credentials, catalogues, reachability, store, writer }, task)
+        let task = WriterTask { earnings: earning_lanes, changes: change_lanes };
+        (Self { clock, credentials, catalogues, reachability, store, earner, changer }, task)
     }
 
     /// Now, milliseconds since 1970-01-01T00:00:00Z.

@@ -66,7 +66,9 @@ mod tests {
         ] {
             assert_eq!(Amount::from_f64(number).map(|amount| amount.to_string()).as_deref(), Some(written));
         }
-        for number in [-1.0, -0.000_001, 1e9, 0.000_000_1, 1.000_000_1, f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 5e-324] {
+        for number in
+            [-1.0, -0.000_001, 1e9, 0.000_000_1, 1.000_000_1, f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 5e-324]
+        {
             assert_eq!(Amount::from_f64(number), None, "{number}");
         }
     }

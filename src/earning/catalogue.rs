@@ -94,6 +94,8 @@ pub struct Promotion {
     /// 1970-01-01T00:00:00Z.
     /// What was granted before went by other rules.
     pub rules_changed_at_ms: Option<i64>,
+    /// Whether something of it was earned, or may have been.
+    pub earned: bool,
 }
 
 impl Promotion {
@@ -107,6 +109,7 @@ impl Promotion {
         let rules = |of: &Self| (of.kind, of.end_ms, of.max_earning_per_customer, of.earn_expiry);
         let same = rules(&self) == rules(before);
         self.rules_changed_at_ms = if same { before.rules_changed_at_ms } else { Some(now_ms) };
+        self.earned = before.earned;
         self
     }
 }

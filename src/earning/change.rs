@@ -78,7 +78,9 @@ impl Change {
     /// Every earn id it names.
     pub fn earn_ids(&self) -> Box<dyn Iterator<Item = ObjectId> + '_> {
         match self {
-            Self::Revoke(revoke) => Box::new(revoke.details.iter().flat_map(|(_, ids)| ids).filter_map(|given| given.id)),
+            Self::Revoke(revoke) => {
+                Box::new(revoke.details.iter().flat_map(|(_, ids)| ids).filter_map(|given| given.id))
+            }
             Self::Redeem(redeem) => Box::new(redeem.instances.iter().filter_map(|(_, given)| given.id)),
         }
     }
@@ -111,6 +113,51 @@ impl RecordedStatus {
     /// The one of that documented name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|status| status.name() == name)
+    }
+}
+
+/// What became of an earned promotion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum EarnedStatus {
+    /// It can be redeemed.
+    Unlocked,
+    /// It was redeemed.
+    Redeemed,
+    /// It was taken back.
+    Revoked,
+    /// It was neither, and is no longer valid.
+    Expired,
+}
+
+impl EarnedStatus {
+    /// Every one there is.
+    pub const ALL: [Self; 4] = [Self::Unlocked, Self::Redeemed, Self::Revoked, Self::Expired];
+
+    /// The documented name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Unlocked => "UNLOCKED",
+            Self::Redeemed => "REDEEMED",
+            Self::Revoked => "REVOKED",
+            Self::Expired => "EXPIRED",
+        }
+    }
+
+    /// The one of that documented name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.name() == name)
+    }
+}
+
+impl Held {
+    /// What became of it, at `now_ms` (milliseconds since 1970-01-01T00:00:00Z).
+    pub fn status_at(&self, now_ms: i64) -> EarnedStatus {
+        match self.status {
+            RecordedStatus::Unlocked if self.valid_till_ms < now_ms => EarnedStatus::Expired,
+            RecordedStatus::Unlocked => EarnedStatus::Unlocked,
+            RecordedStatus::Redeemed => EarnedStatus::Redeemed,
+            RecordedStatus::Revoked => EarnedStatus::Revoked,
+        }
     }
 }
 
@@ -218,7 +265,11 @@ impl RedeemFailure {
 }
 
 /// Decides what of `revoke` is taken back: what becomes of each promotion's earn ids, and what is newly revoked.
-pub fn revoke(revoke: &Revoke, catalogue: &Catalogue, facts: &mut ChangeFacts) -> (Vec<RevokedDetail>, Vec<InstanceKey>) {
+pub fn revoke(
+    revoke: &Revoke,
+    catalogue: &Catalogue,
+    facts: &mut ChangeFacts,
+) -> (Vec<RevokedDetail>, Vec<InstanceKey>) {
     let mut newly = Vec::new();
     let details = revoke.details.iter().map(|(promotion, earn_ids)| {
         let kind = promotion.id.and_then(|id| catalogue.promotions.get(&id)).map(|promotion| promotion.kind);

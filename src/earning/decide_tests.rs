@@ -28,6 +28,7 @@ fn promotion(number: u8) -> Promotion {
         capped_since_ms: None,
         limited_to_audience: false,
         rules_changed_at_ms: None,
+        earned: false,
     }
 }
 
@@ -164,13 +165,13 @@ fn a_larger_count_grants_the_difference_and_a_smaller_one_returns_the_first() {
     let two = run(&command(&[(1, 2, "a")]), &catalogue, &mut facts).outcomes[0].instances.clone();
     let mut later = command(&[(1, 5, "a")]);
     later.event_time_ms += 5;
-    later.event_payload = Some("{}".into());
+    later.details = Details { event_payload: Some("{}".into()), ..Details::default() }.shared();
     let decision = run(&later, &catalogue, &mut facts);
     assert_eq!(decision.outcomes[0].instances[..2], two);
     assert_eq!(decision.grants[0].instances, decision.outcomes[0].instances[2..]);
     assert_eq!(decision.grants[0].first_ordinal, 3);
     assert_eq!(decision.outcomes[0].event_time_ms, NOW_MS - DAY_MS, "the first event time stays");
-    assert_eq!(decision.outcomes[0].event_payload, None, "the first payload stays");
+    assert_eq!(decision.outcomes[0].details, None, "the first payload stays");
     let one = run(&command(&[(1, 1, "a")]), &catalogue, &mut facts);
     assert_eq!(one.outcomes[0].instances, two[..1]);
     assert!(one.grants.is_empty());
@@ -186,6 +187,34 @@ fn a_cap_is_shared_by_the_entries_of_one_request_and_a_raised_one_grants_what_is
     // Lowered below what is held: what is held stays.
     assert_eq!(summary(&run(&entries, &capped(1), &mut facts)), [(2, 0), (3, 0), (0, 708)]);
     assert_eq!(summary(&run(&entries, &capped(6), &mut facts)), [(2, 0), (3, 0), (1, 0)]);
+}
+
+#[test]
+fn what_was_revoked_is_not_granted_again_and_says_so_before_anything_that_keeps_the_rest_back() {
+    let mut facts = Facts::default();
+    let world = |promotion| catalogue(vec![promotion], 250);
+    run(&command(&[(1, 3, "a")]), &world(promotion(1)), &mut facts);
+    let earning = facts.earnings.values_mut().next().unwrap();
+    earning.instances[1].revoked = true;
+    let kept: Vec<_> = [0, 2].map(|place| earning.instances[place]).into();
+    facts.used.values_mut().for_each(|used| *used -= 1);
+
+    for (count, held, code) in [(1, 1, 0), (2, 1, 731), (3, 2, 731)] {
+        let again = run(&command(&[(1, count, "a")]), &world(promotion(1)), &mut facts);
+        assert_eq!(summary(&again), [(held, code)], "{count}");
+        assert_eq!(again.outcomes[0].instances, kept[..held]);
+        assert!(again.grants.is_empty());
+    }
+    let off = Promotion { active: false, ..promotion(1) };
+    assert_eq!(summary(&run(&command(&[(1, 4, "a")]), &world(off), &mut facts)), [(2, 731)]);
+    let other_type = BulkEarn { earned_from_type: EarnedFromType::Reward, ..command(&[(1, 4, "a")]) };
+    assert_eq!(summary(&run(&other_type, &world(promotion(1)), &mut facts)), [(0, 713)]);
+    // The difference is granted behind it.
+    let more = run(&command(&[(1, 4, "a")]), &world(promotion(1)), &mut facts);
+    assert_eq!(summary(&more), [(3, 731)]);
+    assert_eq!(more.grants[0].first_ordinal, 4);
+    let text = more.outcomes[0].failure.as_ref().unwrap().to_string();
+    assert!(text.starts_with("1 of this earning"), "{text}");
 }
 
 /// A few promotions, some capped, one switched off, one unknown.

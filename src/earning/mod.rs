@@ -5,6 +5,7 @@
 
 pub mod amount;
 pub mod catalogue;
+pub mod catalogue_change;
 pub mod change;
 pub mod command;
 pub mod decide;

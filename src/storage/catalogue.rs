@@ -82,5 +82,6 @@ fn to_promotion(row: promotion::Model) -> Result<Promotion, StorageError> {
             .map_or(EarnExpiry::WithPromotion, |days| EarnExpiry::DaysFromEarning(count(days))),
         limited_to_audience: row.earn_limited_to_specific_audience,
         rules_changed_at_ms: row.rules_changed_at_ms,
+        earned: row.earned,
     })
 }

@@ -123,7 +123,7 @@ impl Transaction {
             let held = Held {
                 promotion_id: object_id(&row.try_get_by_index::<String>(1)?)?,
                 valid_till_ms: row.try_get_by_index(8)?,
-                status: named(row.try_get_by_index(5)?, RecordedStatus::from_name)?,
+                status: named(&row.try_get_by_index::<String>(5)?, RecordedStatus::from_name)?,
             };
             facts.held.insert(key, held);
             rows.0.insert(key, row);
@@ -149,9 +149,9 @@ impl Transaction {
         }
         if !changes.instances.is_empty() {
             let target = if self.1 == Dialect::Sqlite { "" } else { EARNING_KEY };
-            let change = CHANGE.replace("{target}", target);
-            let changed = statement::query(&self.0, &change, changed_rows(changes, rows, now_ms)?).await?;
-            all_of(changed.len(), changes.instances.len(), DbErr::RecordNotUpdated)?;
+            let upsert = CHANGE.replace("{target}", target);
+            let done = statement::query(&self.0, &upsert, changed_rows(changes, rows, now_ms)?).await?;
+            all_of(done.len(), changes.instances.len(), DbErr::RecordNotUpdated)?;
         }
         if !changes.transactions.is_empty() {
             let names = changes.transactions.keys();

@@ -10,7 +10,9 @@ use crate::earning::OrgId;
 const CLIENTS: Lookup = Lookup {
     answers: "t.username, t.secret_hash, t.org_id, t.access, t.disabled",
     table: "api_clients",
-    key: &["username"], ..Lookup::PLAIN };
+    key: &["username"],
+    ..Lookup::PLAIN
+};
 
 /// A recorded API client.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,5 +52,6 @@ impl Store {
 }
 
 fn to_client(row: api_client::Model) -> ApiClient {
-    ApiClient { username: row.username, secret_hash: row.secret_hash, org_id: OrgId(row.org_id), access: row.access }
+    let api_client::Model { username, secret_hash, org_id, access, disabled } = row;
+    ApiClient { username, secret_hash, org_id: OrgId(org_id), access, disabled }
 }

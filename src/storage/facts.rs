@@ -33,16 +33,12 @@ const EARNED: i64 = 4;
 /// it: a second, and the time of a transaction; with room for clocks that differ. Milliseconds.
 pub const UNCOUNTED_FOR_MS: i64 = 60_000;
 
-pub(super) const CUSTOMERS: Lookup =
-    Lookup {  table: "customers", key: &["org_id", "customer_id"], ..Lookup::PLAIN };
+pub(super) const CUSTOMERS: Lookup = Lookup { table: "customers", key: &["org_id", "customer_id"], ..Lookup::PLAIN };
 
-pub(super) const AUDIENCES: Lookup =
-    Lookup {  table: "audiences", key: &HOLDER, ..Lookup::PLAIN };
+pub(super) const AUDIENCES: Lookup = Lookup { table: "audiences", key: &HOLDER, ..Lookup::PLAIN };
 
-const USAGE: Lookup = Lookup {
-    answers: "3, t.used, t.counted_at_ms",
-    table: "cap_usage",
-    key: &HOLDER, ..Lookup::PLAIN };
+const USAGE: Lookup =
+    Lookup { answers: "3, t.used, t.counted_at_ms", table: "cap_usage", key: &HOLDER, ..Lookup::PLAIN };
 
 const COUNT: Lookup = Lookup {
     answers: "count(*)",
@@ -50,14 +46,18 @@ const COUNT: Lookup = Lookup {
     index: Some(EARNING_KEY),
     key: &HOLDER,
     condition: "t.earned_status <> 'REVOKED'",
-    rest: "GROUP BY wanted.place", ..Lookup::PLAIN };
+    rest: "GROUP BY wanted.place",
+    ..Lookup::PLAIN
+};
 
 pub(super) const EARNINGS: Lookup = Lookup {
     answers: "CAST(4 AS bigint) AS kind, t.ordinal, t.valid_till_ms, t.event_time_ms, t.promotion_id, t.earned_from_id, t.earn_id, \
               t.earned_from_type, t.earned_status, t.event_type, t.event_payload, t.supplementary_criteria",
     table: "earned_promotions",
     index: Some(EARNING_KEY),
-    key: &["org_id", "customer_id", "event_id", "promotion_id", "earned_from_id"], ..Lookup::PLAIN };
+    key: &["org_id", "customer_id", "event_id", "promotion_id", "earned_from_id"],
+    ..Lookup::PLAIN
+};
 
 const HOLDER: [&str; 3] = ["org_id", "customer_id", "promotion_id"];
 const EARNING_KEY: &str = "earned_promotions_earning_key";
@@ -306,7 +306,7 @@ fn earnings(
             continue;
         }
         let earning = RecordedEarning {
-            earned_from_type: named(row.try_get_by_index(8)?, EarnedFromType::from_name)?,
+            earned_from_type: named(&row.try_get_by_index::<String>(8)?, EarnedFromType::from_name)?,
             event_time_ms: row.try_get_by_index(4)?,
             details: details(&row, 10)?.shared(),
             instances: vec![instance],
@@ -385,8 +385,8 @@ pub(super) fn of_row<'a, K>(keys: &'a [K], row: &QueryResult) -> Result<&'a K, S
 }
 
 /// The value of this name.
-pub(super) fn named<T>(name: String, from_name: impl Fn(&str) -> Option<T>) -> Result<T, StorageError> {
-    from_name(&name).ok_or_else(|| StorageError::Corrupt(format!("the name {name:?}")))
+pub(super) fn named<T>(name: &str, from_name: impl Fn(&str) -> Option<T>) -> Result<T, StorageError> {
+    from_name(name).ok_or_else(|| StorageError::Corrupt(format!("the name {name:?}")))
 }
 
 /// The details of an earning: event type, payload and programme, in the columns from `first` on.

@@ -156,7 +156,8 @@ async fn save_on_citus(connection: &mut PgConnection, grants: &Grants, now_ms: i
     }
     // Without RETURNING it would count what was to be written.
     let insert = insert_list(any_details(&rows)) + " ON CONFLICT DO NOTHING RETURNING ordinal";
-    let done = list(&rows, &criteria(&rows), now_ms).query(&insert).fetch_all(&mut *transaction).await.map_err(of_driver)?;
+    let done =
+        list(&rows, &criteria(&rows), now_ms).query(&insert).fetch_all(&mut *transaction).await.map_err(of_driver)?;
     if done.len() != rows.len() {
         return Err(StorageError::Conflict(DbErr::RecordNotInserted));
     }

@@ -25,12 +25,20 @@ const CLEAR_AUDIENCES: &str = "
 const INSERT_AUDIENCES: &str = "
     INSERT INTO audiences (org_id, promotion_id, customer_id)
     SELECT org_id, promotion_id, customer_id FROM wanted WHERE true
-    ON CONFLICT DO NOTHING";
+    ON CONFLICT DO NOTHING RETURNING 1";
 
 const INSERT_CUSTOMERS: &str = "
     INSERT INTO customers (org_id, customer_id)
     SELECT org_id, customer_id FROM wanted WHERE true
-    ON CONFLICT DO NOTHING";
+    ON CONFLICT DO NOTHING RETURNING 1";
+
+const REMOVE_FROM_AUDIENCE: &str = "
+    DELETE FROM audiences WHERE (org_id, promotion_id, customer_id) IN (
+        SELECT org_id, promotion_id, customer_id FROM wanted) RETURNING 1";
+
+/// Changes nothing, but has the row until the transaction ends.
+const LOCK_PROMOTION: &str = "
+    UPDATE promotions SET earned = earned WHERE (org_id, id) IN (SELECT org_id, promotion_id FROM wanted) RETURNING 1";
 
 /// Rows that one statement of an import takes, so that a large file does not become one large parameter.
 const ROWS_PER_STATEMENT: usize = 10_000;
@@ -127,6 +135,7 @@ impl Transaction {
             earn_expiry_days: Set(days),
             earn_limited_to_specific_audience: Set(record.limited_to_audience),
             rules_changed_at_ms: Set(record.rules_changed_at_ms),
+            ..Default::default()
         };
         let replace = OnConflict::columns([Column::OrgId, Column::Id])
             .update_columns([
@@ -162,15 +171,66 @@ impl Transaction {
         Ok(())
     }
 
-    /// Adds customers that are not recorded yet.
+    /// Adds customers that are not recorded yet. Gives how many.
     ///
     /// # Errors
     /// Of the database.
-    pub async fn upsert_customers(&self, customers: &[(OrgId, CustomerId)]) -> Result<(), StorageError> {
+    pub async fn upsert_customers(&self, customers: &[(OrgId, CustomerId)]) -> Result<usize, StorageError> {
+        let mut added = 0;
         for customers in customers.chunks(ROWS_PER_STATEMENT) {
-            statement::execute(&self.0, INSERT_CUSTOMERS, of_customers(customers)).await?;
+            added += statement::query(&self.0, INSERT_CUSTOMERS, of_customers(customers)).await?.len();
         }
-        Ok(())
+        Ok(added)
+    }
+
+    /// Keeps others from changing the promotion until the transaction ends. Whether there is one.
+    ///
+    /// # Errors
+    /// Of the database.
+    pub async fn lock_promotion(&self, org_id: OrgId, id: ObjectId) -> Result<bool, StorageError> {
+        let rows = promotion_rows(std::iter::once((org_id, id)));
+        Ok(!statement::query(&self.0, LOCK_PROMOTION, rows).await?.is_empty())
+    }
+
+    /// Adds customers to the audience of a promotion. Gives how many were not in it.
+    ///
+    /// # Errors
+    /// Of the database.
+    pub async fn add_to_audience(
+        &self,
+        org_id: OrgId,
+        id: ObjectId,
+        customers: &BTreeSet<CustomerId>,
+    ) -> Result<usize, StorageError> {
+        self.change_audience(INSERT_AUDIENCES, org_id, id, customers).await
+    }
+
+    /// Removes customers from the audience of a promotion. Gives how many were in it.
+    ///
+    /// # Errors
+    /// Of the database.
+    pub async fn remove_from_audience(
+        &self,
+        org_id: OrgId,
+        id: ObjectId,
+        customers: &BTreeSet<CustomerId>,
+    ) -> Result<usize, StorageError> {
+        self.change_audience(REMOVE_FROM_AUDIENCE, org_id, id, customers).await
+    }
+
+    async fn change_audience(
+        &self,
+        change: &str,
+        org_id: OrgId,
+        id: ObjectId,
+        customers: &BTreeSet<CustomerId>,
+    ) -> Result<usize, StorageError> {
+        if customers.is_empty() {
+            return Ok(0);
+        }
+        let rows = promotion_rows(customers.iter().map(|_| (org_id, id)))
+            .integers("customer_id", customers.iter().map(|customer| customer.0));
+        Ok(statement::query(&self.0, change, rows).await?.len())
     }
 
     /// Adds or replaces an API client.
@@ -184,9 +244,10 @@ impl Transaction {
             secret_hash: Set(client.secret_hash),
             org_id: Set(client.org_id.0),
             access: Set(client.access),
+            disabled: Set(client.disabled),
         };
         let replace = OnConflict::column(Column::Username)
-            .update_columns([Column::SecretHash, Column::OrgId, Column::Access])
+            .update_columns([Column::SecretHash, Column::OrgId, Column::Access, Column::Disabled])
             .to_owned();
         Ok(api_client::Entity::insert(row).on_conflict(replace).exec_without_returning(&self.0).await.map(drop)?)
     }

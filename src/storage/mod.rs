@@ -12,6 +12,7 @@ pub mod error;
 pub mod facts;
 mod grants;
 pub mod import;
+pub mod listing;
 mod migration;
 mod statement;
 pub mod verify;

@@ -58,8 +58,7 @@ pub struct Lookup {
 
 impl Lookup {
     /// What most lookups have no need of.
-    pub const PLAIN: Self =
-        Self { answers: "", table: "", index: None, key: &[], condition: "", most: None, rest: "" };
+    pub const PLAIN: Self = Self { answers: "", table: "", index: None, key: &[], condition: "", most: None, rest: "" };
 
     /// The wanted rows come first, each with one search in the index: never the other way round, whatever the engine
     /// believes of how many rows the table has. SQLite keeps to the order of a `CROSS JOIN`. PostgreSQL has to be kept

@@ -4,31 +4,33 @@ use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 
-use super::Settings;
+use super::Api;
 use super::auth::caller;
 use super::json_door::found_violations;
 use super::refusal::Refusal;
-use crate::app::App;
 use crate::app::access::AccessGroup;
+use crate::earning::EntryOutcome;
 use crate::proto;
 use crate::proto::earn_service_server::EarnService;
-use crate::wire::bulk_earn;
-
-/// The service behind both doors.
-#[derive(Debug)]
-pub struct EarnApi {
-    app: App,
-    settings: Settings,
-}
-
-impl EarnApi {
-    pub fn new(app: App, settings: Settings) -> Self {
-        Self { app, settings }
-    }
-}
+use crate::wire::{bulk_earn, earn};
 
 #[tonic::async_trait]
-impl EarnService for EarnApi {
+impl EarnService for Api {
+    async fn earn(&self, request: Request<proto::EarnRequest>) -> Result<Response<proto::EarnResponse>, Status> {
+        let org_id = caller(&request, AccessGroup::EarnWrite, None)?;
+        let found = found_violations(&request);
+        let command = earn::parse(request.into_inner(), org_id, (self.app.now_ms(), found)).map_err(Refusal::from)?;
+        let command = Arc::new(command);
+        let outcomes = self.app.bulk_earn(Arc::clone(&command)).await.map_err(Refusal::from)?;
+        match outcomes.first() {
+            Some(EntryOutcome { failure: Some(failure), .. }) => Err(Refusal::from(failure.clone()).into()),
+            outcome => {
+                let response = outcome.and_then(|outcome| earn::encode(&command, outcome, self.settings.time_zone));
+                Ok(Response::new(response.ok_or_else(Refusal::mismatch)?))
+            }
+        }
+    }
+
     async fn bulk_earn(
         &self,
         request: Request<proto::BulkEarnRequest>,

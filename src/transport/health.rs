@@ -9,12 +9,21 @@ use tonic::server::NamedService;
 use tonic_health::ServingStatus;
 use tonic_health::server::{HealthReporter, HealthService};
 
-use super::earn_service::EarnApi;
+use super::Api;
 use super::json_response::json_response;
+use crate::proto::catalog_service_server::CatalogServiceServer;
+use crate::proto::customer_service_server::CustomerServiceServer;
 use crate::proto::earn_service_server::EarnServiceServer;
+use crate::proto::wallet_service_server::WalletServiceServer;
 
 /// Names that gRPC probes ask for: the whole server, and each service.
-const SERVICES: [&str; 2] = ["", <EarnServiceServer<EarnApi> as NamedService>::NAME];
+const SERVICES: [&str; 5] = [
+    "",
+    <EarnServiceServer<Api> as NamedService>::NAME,
+    <WalletServiceServer<Api> as NamedService>::NAME,
+    <CatalogServiceServer<Api> as NamedService>::NAME,
+    <CustomerServiceServer<Api> as NamedService>::NAME,
+];
 
 /// What probes are told.
 #[derive(Debug, Clone)]

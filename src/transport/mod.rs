@@ -6,7 +6,9 @@
 
 mod auth;
 mod body;
+mod catalogue_service;
 pub mod codec;
+mod customer_service;
 mod earn_service;
 mod health;
 mod json_door;
@@ -15,6 +17,7 @@ mod lifecycle;
 mod rate_limit;
 pub mod refusal;
 mod request_log;
+mod wallet_service;
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -31,10 +34,12 @@ pub use lifecycle::{Lifecycle, Phase};
 
 use crate::app::App;
 use crate::proto::DESCRIPTOR_SET;
+use crate::proto::catalog_service_server::CatalogServiceServer;
+use crate::proto::customer_service_server::CustomerServiceServer;
 use crate::proto::earn_service_server::EarnServiceServer;
+use crate::proto::wallet_service_server::WalletServiceServer;
 use crate::wire::bulk_earn::RequestLimits;
 use auth::Gatekeeper;
-use earn_service::EarnApi;
 use rate_limit::RateLimit;
 use refusal::Refusal;
 
@@ -49,6 +54,13 @@ pub struct Settings {
     pub requests_per_minute: Option<NonZeroU32>,
 }
 
+/// Every service behind both doors.
+#[derive(Debug)]
+struct Api {
+    app: App,
+    settings: Settings,
+}
+
 /// Everything that is served.
 ///
 /// # Errors
@@ -60,14 +72,23 @@ pub fn router(
     health: &Health,
 ) -> Result<Router, tonic_reflection::server::Error> {
     let gatekeeper = Gatekeeper::new(app.clone(), settings.requests_per_minute.map(RateLimit::per_minute));
-    let earn = Arc::new(EarnApi::new(app, settings));
-    let earn_server = EarnServiceServer::from_arc(Arc::clone(&earn)).max_decoding_message_size(MAX_BODY_BYTES);
+    let api = Arc::new(Api { app, settings });
+    let earn = EarnServiceServer::from_arc(Arc::clone(&api)).max_decoding_message_size(MAX_BODY_BYTES);
+    let wallet = WalletServiceServer::from_arc(Arc::clone(&api)).max_decoding_message_size(MAX_BODY_BYTES);
+    let catalogue = CatalogServiceServer::from_arc(Arc::clone(&api)).max_decoding_message_size(MAX_BODY_BYTES);
+    let customers = CustomerServiceServer::from_arc(Arc::clone(&api)).max_decoding_message_size(MAX_BODY_BYTES);
 
-    let calls = tonic::service::Routes::new(earn_server)
+    let calls = tonic::service::Routes::new(earn)
+        .add_service(wallet)
+        .add_service(catalogue)
+        .add_service(customers)
         .into_axum_router()
         .reset_fallback()
         .route_layer(from_fn(request_log::only_grpc))
-        .merge(json_door::earn_service(&earn))
+        .merge(json_door::earn_service(&api))
+        .merge(json_door::wallet_service(&api))
+        .merge(json_door::catalog_service(&api))
+        .merge(json_door::customer_service(&api))
         .route_layer(from_fn_with_state(Arc::clone(lifecycle), body::take_body))
         .route_layer(from_fn_with_state(gatekeeper, auth::admit))
         .route_layer(from_fn_with_state(Arc::clone(lifecycle), lifecycle::while_serving));

@@ -14,10 +14,14 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use super::json_response::json_response;
-use crate::app::EarnError;
+use crate::app::WalletError;
 use crate::app::access::AccessGroup;
+use crate::app::catalogue::CatalogueError;
+use crate::earning::EarnFailure;
+use crate::earning::catalogue_change::CatalogueRefusal;
+use crate::earning::change::RedeemFailure;
 use crate::proto::CallError;
-use crate::wire::{Violations, bulk_earn};
+use crate::wire::{Fault, Violations};
 
 /// Who defines the reasons: the `domain` of every `ErrorInfo`.
 pub const DOMAIN: &str = "cartpromotions";
@@ -59,9 +63,26 @@ pub enum Refusal {
     /// The customer id cannot be one.
     #[error("customerId: must be a positive integer, not {0}")]
     InvalidCustomerId(i64),
+    /// The promotion id cannot be one.
+    #[error("promotionId: must be 24 hexadecimal digits, not {0:?}")]
+    InvalidPromotionId(String),
     /// The organization has no such customer.
     #[error("customer {0} not found")]
     CustomerNotFound(i64),
+    /// The organization has no such promotion.
+    #[error("promotion {0:?} not found")]
+    PromotionNotFound(String),
+    /// The organization has no such earned promotion.
+    #[error("earned promotion {0} not found")]
+    EarnedPromotionNotFound(String),
+    /// What is recorded forbids it, for one of the documented reasons.
+    #[error("{message}")]
+    Precondition {
+        /// The reason.
+        precondition: Precondition,
+        /// What is so.
+        message: String,
+    },
     /// The database could not be asked for the customer.
     #[error("customer {0} could not be looked up; try again")]
     CustomerLookupFailed(i64, #[source] Cause),
@@ -95,6 +116,58 @@ pub enum Refusal {
     /// The body is not declared to be plain JSON.
     #[error("the body must be JSON: send Content-Type: application/json, and no Content-Encoding")]
     NotJson,
+}
+
+/// Why what is recorded forbids a call: the documented numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Precondition {
+    /// 705.
+    TooManyActivePromotions,
+    /// 706.
+    Expired,
+    /// 707.
+    TypeNotSupported,
+    /// 708.
+    CapReached,
+    /// 709.
+    NotRunning,
+    /// 713.
+    EarnedFromTypeChanged,
+    /// 714.
+    TypeNotEarnable,
+    /// 715.
+    NotInAudience,
+    /// 716.
+    NameTaken,
+    /// 729.
+    AlreadyRedeemed,
+    /// 731.
+    RevokedOrNotHeld,
+    /// 800.
+    OtherTransaction,
+}
+
+impl Precondition {
+    /// Every one there is, with its number and the name of its reason.
+    pub const ALL: [(Self, i32, &'static str); 12] = [
+        (Self::TooManyActivePromotions, 705, "TOO_MANY_ACTIVE_PROMOTIONS"),
+        (Self::Expired, 706, "EXPIRED"),
+        (Self::TypeNotSupported, 707, "TYPE_NOT_SUPPORTED"),
+        (Self::CapReached, 708, "CAP_REACHED"),
+        (Self::NotRunning, 709, "NOT_RUNNING"),
+        (Self::EarnedFromTypeChanged, 713, "EARNED_FROM_TYPE_CHANGED"),
+        (Self::TypeNotEarnable, 714, "TYPE_NOT_EARNABLE"),
+        (Self::NotInAudience, 715, "NOT_IN_AUDIENCE"),
+        (Self::NameTaken, 716, "NAME_TAKEN"),
+        (Self::AlreadyRedeemed, 729, "ALREADY_REDEEMED"),
+        (Self::RevokedOrNotHeld, 731, "REVOKED_OR_NOT_HELD"),
+        (Self::OtherTransaction, 800, "OTHER_TRANSACTION"),
+    ];
+
+    fn row(self) -> Row {
+        let (_, code, reason) = Self::ALL[self as usize];
+        Row { code, http: StatusCode::CONFLICT, grpc: Code::FailedPrecondition, reason }
+    }
 }
 
 /// How the doors say a refusal.
@@ -135,6 +208,14 @@ impl Refusal {
             Self::InvalidCustomerId(_) => {
                 row(1006, StatusCode::BAD_REQUEST, Code::InvalidArgument, "INVALID_CUSTOMER_ID")
             }
+            Self::InvalidPromotionId(_) => {
+                row(725, StatusCode::BAD_REQUEST, Code::InvalidArgument, "INVALID_PROMOTION_ID")
+            }
+            Self::PromotionNotFound(_) => row(404, StatusCode::NOT_FOUND, Code::NotFound, "PROMOTION_NOT_FOUND"),
+            Self::EarnedPromotionNotFound(_) => {
+                row(404, StatusCode::NOT_FOUND, Code::NotFound, "EARNED_PROMOTION_NOT_FOUND")
+            }
+            Self::Precondition { precondition, .. } => precondition.row(),
             Self::Overloaded => row(500, StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, "OVERLOADED"),
             Self::CustomerNotFound(_) => row(404, StatusCode::NOT_FOUND, Code::NotFound, "CUSTOMER_NOT_FOUND"),
             Self::CustomerLookupFailed(..) => {
@@ -143,6 +224,11 @@ impl Refusal {
             Self::Unavailable(_) => row(500, StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, "UNAVAILABLE"),
             Self::Internal(_) => row(500, StatusCode::INTERNAL_SERVER_ERROR, Code::Internal, "INTERNAL"),
         }
+    }
+
+    /// A use case gave the outcome of another command: a fault of ours.
+    pub(super) fn mismatch() -> Self {
+        Self::Internal(Arc::new(std::io::Error::other("the outcome of another command")))
     }
 
     fn retry_after(&self) -> Option<Duration> {
@@ -166,6 +252,8 @@ impl Refusal {
             Self::InvalidCustomerId(id) | Self::CustomerNotFound(id) | Self::CustomerLookupFailed(id, _) => {
                 vec![("customerId", id.to_string())]
             }
+            Self::InvalidPromotionId(id) | Self::PromotionNotFound(id) => vec![("promotionId", id.clone())],
+            Self::EarnedPromotionNotFound(id) => vec![("earnedPromotionId", id.clone())],
             _ => Vec::new(),
         }
     }
@@ -280,24 +368,85 @@ pub(super) fn status_to_json(status: &Status) -> Response<Body> {
     }
 }
 
-impl From<bulk_earn::Fault> for Refusal {
-    fn from(fault: bulk_earn::Fault) -> Self {
+/// How much of an id that is none a message repeats: characters.
+const MAX_ECHOED_CHARACTERS: usize = 100;
+
+impl From<Fault> for Refusal {
+    fn from(fault: Fault) -> Self {
         match fault {
-            bulk_earn::Fault::Invalid(violations) => Self::Invalid(violations),
-            bulk_earn::Fault::InvalidCustomerId(id) => Self::InvalidCustomerId(id),
+            Fault::Invalid(violations) => Self::Invalid(violations),
+            Fault::InvalidCustomerId(id) => Self::InvalidCustomerId(id),
+            Fault::InvalidPromotionId(id) => Self::InvalidPromotionId(id.chars().take(MAX_ECHOED_CHARACTERS).collect()),
         }
     }
 }
 
-impl From<EarnError> for Refusal {
-    fn from(error: EarnError) -> Self {
+impl From<EarnFailure> for Refusal {
+    fn from(failure: EarnFailure) -> Self {
+        let precondition = match &failure {
+            EarnFailure::PromotionNotFound { given } => return Self::PromotionNotFound(given.clone()),
+            EarnFailure::TypeNotSupported { .. } => Precondition::TypeNotSupported,
+            EarnFailure::TypeNotEarnable { .. } => Precondition::TypeNotEarnable,
+            EarnFailure::EarnedFromTypeChanged { .. } => Precondition::EarnedFromTypeChanged,
+            EarnFailure::Revoked { .. } => Precondition::RevokedOrNotHeld,
+            EarnFailure::TooManyActivePromotions { .. } => Precondition::TooManyActivePromotions,
+            EarnFailure::Inactive { .. } | EarnFailure::NotStarted { .. } => Precondition::NotRunning,
+            EarnFailure::Ended { .. } | EarnFailure::NoLongerValid { .. } => Precondition::Expired,
+            EarnFailure::NotInAudience { .. } => Precondition::NotInAudience,
+            EarnFailure::CapReached { .. } => Precondition::CapReached,
+        };
+        self::precondition(precondition, &failure)
+    }
+}
+
+impl From<RedeemFailure> for Refusal {
+    fn from(failure: RedeemFailure) -> Self {
+        let precondition = match &failure {
+            RedeemFailure::OtherContent(_) => Precondition::OtherTransaction,
+            RedeemFailure::NotHeld(_) | RedeemFailure::Revoked(_) => Precondition::RevokedOrNotHeld,
+            RedeemFailure::Redeemed(_) => Precondition::AlreadyRedeemed,
+            RedeemFailure::Expired { .. } => Precondition::Expired,
+        };
+        self::precondition(precondition, &failure)
+    }
+}
+
+impl From<CatalogueError> for Refusal {
+    fn from(error: CatalogueError) -> Self {
+        let refused = match error {
+            CatalogueError::Storage(error) if error.is_unavailable() => return Self::Unavailable(error),
+            CatalogueError::Storage(error) => return Self::Internal(error),
+            error @ CatalogueError::NoOrganization(_) => return Self::Internal(Arc::new(error)),
+            CatalogueError::Refused(refused) => refused,
+        };
+        let field = match &refused {
+            CatalogueRefusal::NotFound(id) => return Self::PromotionNotFound(id.to_string()),
+            CatalogueRefusal::IdTaken => "promotion.id",
+            CatalogueRefusal::TypeFixed(_) => "promotion.type",
+            CatalogueRefusal::ExpiryFixed(_) => "promotion.earnExpiry",
+            CatalogueRefusal::Ended { .. } => return precondition(Precondition::Expired, &refused),
+            CatalogueRefusal::TooManyActive { .. } => {
+                return precondition(Precondition::TooManyActivePromotions, &refused);
+            }
+            CatalogueRefusal::NameTaken { .. } => return precondition(Precondition::NameTaken, &refused),
+        };
+        Self::Invalid(Violations::of(field, refused.to_string()))
+    }
+}
+
+fn precondition(precondition: Precondition, why: &impl ToString) -> Refusal {
+    Refusal::Precondition { precondition, message: why.to_string() }
+}
+
+impl From<WalletError> for Refusal {
+    fn from(error: WalletError) -> Self {
         match error {
-            EarnError::CustomerNotFound(id) => Self::CustomerNotFound(id.0),
-            EarnError::CustomerLookupFailed(id, source) => Self::CustomerLookupFailed(id.0, source),
-            EarnError::Overloaded => Self::Overloaded,
-            EarnError::ShuttingDown => Self::NotServing,
-            EarnError::Unavailable(source) => Self::Unavailable(source),
-            EarnError::Internal(source) => Self::Internal(source),
+            WalletError::CustomerNotFound(id) => Self::CustomerNotFound(id.0),
+            WalletError::CustomerLookupFailed(id, source) => Self::CustomerLookupFailed(id.0, source),
+            WalletError::Overloaded => Self::Overloaded,
+            WalletError::ShuttingDown => Self::NotServing,
+            WalletError::Unavailable(source) => Self::Unavailable(source),
+            WalletError::Internal(source) => Self::Internal(source),
         }
     }
 }

@@ -5,17 +5,13 @@ use std::sync::Arc;
 
 use chrono_tz::Tz;
 
+use super::event::{Fault, MAX_ID_CHARACTERS, customer, encode_type, read_event_time, read_payload, read_type};
 use super::payload::Payload;
-use super::text::{check_id, check_text};
-use super::time::{TimePair, to_iso};
+use super::text::check_text;
+use super::time::to_iso;
 use super::violation::Violations;
-use crate::earning::{BulkEarn, CustomerId, EarnedFromType, Entry, EntryOutcome, ObjectId, OrgId};
+use crate::earning::{BulkEarn, Details, EarnedFromType, Entry, EntryOutcome, ObjectId, OrgId};
 use crate::proto;
-
-/// Longest event id and earned-from id: characters.
-const MAX_ID_CHARACTERS: usize = 250;
-/// How far ahead of the server's clock an event may be: milliseconds.
-const MAX_AHEAD_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// How much one request may ask for.
 #[derive(Debug, Clone, Copy)]
@@ -24,15 +20,6 @@ pub struct RequestLimits {
     pub max_entries: usize,
     /// Sum of the earn counts.
     pub max_earn_count: u32,
-}
-
-/// Why a request is no command.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Fault {
-    /// Its form is wrong, in these places.
-    Invalid(Violations),
-    /// Nothing but the customer id is wrong.
-    InvalidCustomerId(i64),
 }
 
 /// The command that `request` of a caller of `org_id` stands for.
@@ -49,7 +36,8 @@ pub fn parse(
 ) -> Result<BulkEarn, Fault> {
     let mut violations = found;
 
-    let event_time_ms = read_event_time(&request, now_ms, &mut violations);
+    let iso = request.event_time_iso.as_deref();
+    let event_time_ms = read_event_time(request.event_time, iso, now_ms, &mut violations);
     let earned_from_type = read_type(&mut violations, "earnedFromType", request.earned_from_type);
     let event = request.event_details.unwrap_or_else(|| {
         violations.add("eventDetails", "is required");
@@ -62,57 +50,19 @@ pub fn parse(
     {
         violations.add("eventDetails.type", format!("must equal earnedFromType, {}", one.name()));
     }
-    let event_payload = event.event_payload.and_then(|payload| match payload.to_text() {
-        Ok(text) => Some(text.into()),
-        Err(fault) => {
-            violations.add("eventDetails.eventPayload", fault);
-            None
-        }
-    });
+    let event_payload = read_payload(&mut violations, event.event_payload);
     let entries = read_entries(request.earned_promotions, limits, &mut violations);
-
-    let customer_id = request.customer_id;
-    match (event_time_ms, earned_from_type) {
-        (Some(event_time_ms), Some(earned_from_type)) if violations.is_empty() => {
-            if customer_id <= 0 {
-                return Err(Fault::InvalidCustomerId(customer_id));
-            }
-            Ok(BulkEarn {
-                org_id,
-                customer_id: CustomerId(customer_id),
-                event_time_ms,
-                earned_from_type,
-                event_id: event.id.into(),
-                event_payload,
-                entries,
-            })
-        }
-        _ => {
-            check_id(&mut violations, "customerId", customer_id);
-            Err(Fault::Invalid(violations))
-        }
-    }
-}
-
-fn read_event_time(request: &proto::BulkEarnRequest, now_ms: i64, violations: &mut Violations) -> Option<i64> {
-    let pair = TimePair { field: "eventTime", ms: request.event_time, iso: request.event_time_iso.as_deref() };
-    let event_time_ms = pair.read(violations)?;
-    if event_time_ms > now_ms.saturating_add(MAX_AHEAD_MS) {
-        let field = if request.event_time.is_some() { "eventTime" } else { "eventTimeISO" };
-        violations.add(field, "must be at most 24 hours ahead of now");
-    }
-    Some(event_time_ms)
-}
-
-fn read_type(violations: &mut Violations, field: &str, number: i32) -> Option<EarnedFromType> {
-    let given = proto::EarnedFromType::try_from(number).ok();
-    let earned_from_type = given.and_then(|given| EarnedFromType::from_name(given.as_str_name()));
-    if earned_from_type.is_none() {
-        let names = EarnedFromType::ALL.map(EarnedFromType::name).join(", ");
-        let problem = if number == 0 { "is required: one of" } else { "must be one of" };
-        violations.add(field, format!("{problem} {names}"));
-    }
-    earned_from_type
+    let customer_id = customer(request.customer_id, violations)?;
+    Ok(BulkEarn {
+        org_id,
+        customer_id,
+        // There is no fault: both were read.
+        event_time_ms: event_time_ms.unwrap_or_default(),
+        earned_from_type: earned_from_type.unwrap_or(EarnedFromType::BulkIssue),
+        event_id: event.id.into(),
+        details: Details { event_payload, ..Details::default() }.shared(),
+        entries,
+    })
 }
 
 fn read_entries(given: Vec<proto::PromotionToEarn>, limits: RequestLimits, violations: &mut Violations) -> Vec<Entry> {
@@ -175,10 +125,11 @@ pub fn encode(command: &BulkEarn, outcomes: &[EntryOutcome], zone: Tz) -> proto:
 fn encode_entry(command: &BulkEarn, entry: &Entry, outcome: &EntryOutcome, zone: Tz) -> proto::EarnResult {
     let earned_from_type = encode_type(command.earned_from_type);
     let event_time_iso = to_iso(outcome.event_time_ms, zone);
+    let payload = outcome.details.as_ref().and_then(|details| details.event_payload.as_deref());
     let event_details = proto::EventDetails {
         id: command.event_id.as_ref().to_owned(),
         r#type: earned_from_type,
-        event_payload: outcome.event_payload.as_deref().and_then(Payload::from_text),
+        event_payload: payload.and_then(Payload::from_text),
     };
     let promotion_id = entry.promotion_id.map(|id| id.to_string()).unwrap_or_default();
     let earned = outcome.instances.iter().map(|instance| proto::EarnedPromotion {
@@ -211,8 +162,4 @@ fn encode_entry(command: &BulkEarn, entry: &Entry, outcome: &EntryOutcome, zone:
 /// Counts came in as `int32`, and go out as such.
 fn count(count: u32) -> i32 {
     i32::try_from(count).unwrap_or(i32::MAX)
-}
-
-fn encode_type(earned_from_type: EarnedFromType) -> i32 {
-    proto::EarnedFromType::from_str_name(earned_from_type.name()).unwrap_or_default() as i32
 }

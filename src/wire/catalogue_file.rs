@@ -5,19 +5,16 @@ use std::collections::HashSet;
 use chrono_tz::Tz;
 
 use super::json::{UnknownFields, from_slice};
-use super::text::{check_id, check_text};
-use super::time::TimePair;
+use super::promotion::{self, promotion_id};
+use super::text::{at_least_one, check_id, check_text};
 use super::violation::Violations;
 use crate::app::access::{Access, AccessGroup};
 use crate::app::import::{Import, ImportedClient, ImportedPromotion};
 use crate::app::secret::Secret;
-use crate::earning::{CustomerId, EarnExpiry, ObjectId, Org, OrgId, Promotion, PromotionType};
+use crate::earning::{CustomerId, Org, OrgId};
 use crate::proto;
 
 const MAX_NAME_CHARACTERS: usize = 250;
-const MAX_PROMOTION_NAME_CHARACTERS: usize = 50;
-/// Highest N of "until the Nth day after": a hundred years.
-const MAX_EXPIRY_DAYS: i32 = 36_500;
 /// Promotions an organization may have active at once, where the file does not say.
 const DEFAULT_MAX_ACTIVE_PROMOTIONS: i32 = 250;
 
@@ -86,69 +83,29 @@ fn read_org(at: &str, org: proto::Org, violations: &mut Violations) -> Org {
     }
 }
 
-fn read_promotion(at: &str, promotion: proto::Promotion, violations: &mut Violations) -> ImportedPromotion {
-    let field = |name: &str| format!("{at}.{name}");
-    let id = ObjectId::parse(&promotion.id).unwrap_or_else(|| {
-        violations.add(field("id"), "must be 24 hexadecimal digits");
-        ObjectId([0; 12])
-    });
-    check_id(violations, field("orgId"), promotion.org_id);
-    check_text(violations, field("name"), &promotion.name, MAX_PROMOTION_NAME_CHARACTERS);
-    let kind = proto::promotion::Type::try_from(promotion.r#type).ok();
-    let kind = kind.and_then(|kind| PromotionType::from_name(kind.as_str_name())).unwrap_or_else(|| {
-        let names = PromotionType::ALL.map(PromotionType::name).join(", ");
-        violations.add(field("type"), format!("is required: one of {names}"));
-        PromotionType::Earning
-    });
-    let (start, end) = (field("startDate"), field("endDate"));
-    let start_ms = TimePair { field: &start, ms: promotion.start_date, iso: promotion.start_date_iso.as_deref() };
-    let end_ms = TimePair { field: &end, ms: promotion.end_date, iso: promotion.end_date_iso.as_deref() };
-    let (start_ms, end_ms) = (start_ms.read(violations), end_ms.read(violations));
-    if let (Some(start_ms), Some(end_ms)) = (start_ms, end_ms)
-        && end_ms < start_ms
-    {
-        violations.add(&end, "must not be before startDate");
-    }
-    for (index, customer_id) in promotion.audience.iter().enumerate() {
+fn read_promotion(at: &str, file: proto::FilePromotion, violations: &mut Violations) -> ImportedPromotion {
+    let proto::FilePromotion { id, org_id, audience, .. } = file;
+    let id = promotion_id(format_args!("{at}.id"), &id, violations);
+    check_id(violations, format_args!("{at}.orgId"), org_id);
+    let promotion = proto::Promotion {
+        id: String::new(),
+        org_id: Some(org_id),
+        name: file.name,
+        r#type: file.r#type,
+        active: file.active,
+        start_date: file.start_date,
+        start_date_iso: file.start_date_iso,
+        end_date: file.end_date,
+        end_date_iso: file.end_date_iso,
+        max_earning_per_customer: file.max_earning_per_customer,
+        earn_expiry: file.earn_expiry,
+        earn_limited_to_specific_audience: file.earn_limited_to_specific_audience,
+    };
+    let promotion = promotion::read(at, id, promotion, violations);
+    for (index, customer_id) in audience.iter().enumerate() {
         check_id(violations, format_args!("{at}.audience[{index}]"), *customer_id);
     }
-    let cap = promotion.max_earning_per_customer;
-    let promotion_ = Promotion {
-        id,
-        name: promotion.name,
-        kind,
-        active: promotion.active.unwrap_or(true),
-        start_ms: start_ms.unwrap_or_default(),
-        end_ms: end_ms.unwrap_or_default(),
-        max_earning_per_customer: cap.map(|cap| at_least_one(field("maxEarningPerCustomer"), cap, violations)),
-        earn_expiry: read_earn_expiry(&field("earnExpiry"), promotion.earn_expiry, violations),
-        capped_since_ms: None,
-        limited_to_audience: promotion.earn_limited_to_specific_audience,
-        rules_changed_at_ms: None,
-    };
-    let audience = promotion.audience.into_iter().map(CustomerId).collect();
-    ImportedPromotion { org_id: OrgId(promotion.org_id), promotion: promotion_, audience }
-}
-
-fn read_earn_expiry(at: &str, expiry: Option<proto::EarnExpiry>, violations: &mut Violations) -> EarnExpiry {
-    use proto::earn_expiry::Type;
-    let Some(expiry) = expiry else { return EarnExpiry::WithPromotion };
-    match (expiry.r#type(), expiry.days) {
-        (Type::WithPromotion, None) => {}
-        (Type::WithPromotion, Some(_)) => {
-            violations.add(format_args!("{at}.days"), "goes with type DAYS_FROM_EARNING only");
-        }
-        (Type::DaysFromEarning, Some(days @ 1..=MAX_EXPIRY_DAYS)) => {
-            return EarnExpiry::DaysFromEarning(days.unsigned_abs());
-        }
-        (Type::DaysFromEarning, _) => {
-            violations.add(format_args!("{at}.days"), format!("must be from 1 to {MAX_EXPIRY_DAYS}"));
-        }
-        (Type::Unspecified, _) => {
-            violations.add(format_args!("{at}.type"), "is required: one of WITH_PROMOTION, DAYS_FROM_EARNING");
-        }
-    }
-    EarnExpiry::WithPromotion
+    ImportedPromotion { org_id: OrgId(org_id), promotion, audience: audience.into_iter().map(CustomerId).collect() }
 }
 
 fn read_customer(at: &str, customer: proto::Customer, violations: &mut Violations) -> (OrgId, CustomerId) {
@@ -174,7 +131,7 @@ fn read_api_client(at: &str, client: proto::ApiClient, violations: &mut Violatio
 
 fn read_access(at: &str, names: &[String], violations: &mut Violations) -> Access {
     if names.is_empty() {
-        return Access::all();
+        return Access::All;
     }
     let groups = names.iter().enumerate().filter_map(|(index, name)| {
         let group = AccessGroup::from_name(name);
@@ -184,19 +141,13 @@ fn read_access(at: &str, names: &[String], violations: &mut Violations) -> Acces
         }
         group
     });
-    Access::of(groups.collect())
-}
-
-fn at_least_one(field: String, value: i32, violations: &mut Violations) -> u32 {
-    if value < 1 {
-        violations.add(field, format!("must be 1 or more, not {value}"));
-    }
-    value.unsigned_abs()
+    Access::Of(groups.collect())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::earning::EarnExpiry;
 
     #[test]
     fn only_the_required_names_are_needed() {
@@ -245,9 +196,9 @@ mod tests {
                 "promotions[0].orgId",
                 "promotions[0].name",
                 "promotions[0].startDateISO",
-                "promotions[0].audience[1]",
                 "promotions[0].maxEarningPerCustomer",
                 "promotions[0].earnExpiry.days",
+                "promotions[0].audience[1]",
                 "promotions[1].endDate",
                 "promotions[1].earnExpiry.days",
                 "customers[0].orgId",

@@ -4,11 +4,19 @@
 //! Called by `transport` and, for the import file, by the command line. Knows neither the database nor HTTP and gRPC.
 
 pub mod bulk_earn;
+pub mod catalogue;
 pub mod catalogue_file;
+pub mod customers;
+pub mod earn;
+pub mod event;
 pub mod json;
+pub mod page;
 pub mod payload;
+pub mod promotion;
 pub mod text;
 pub mod time;
 pub mod violation;
+pub mod wallet;
 
+pub use event::Fault;
 pub use violation::{Violation, Violations};

@@ -21,3 +21,11 @@ pub fn check_id(violations: &mut Violations, field: impl Display, id: i64) {
         violations.add(field, format!("must be a positive integer, not {id}"));
     }
 }
+
+/// Checks a count: 1 or more.
+pub fn at_least_one(field: impl Display, value: i32, violations: &mut Violations) -> u32 {
+    if value < 1 {
+        violations.add(field, format!("must be 1 or more, not {value}"));
+    }
+    value.unsigned_abs()
+}

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use cart_promotions::app::access::AccessGroup;
 use cart_promotions::earning::{EarnFailure, EarnedFromType, ObjectId, PromotionType};
-use cart_promotions::transport::refusal::Refusal;
+use cart_promotions::transport::refusal::{Precondition, Refusal};
 use cart_promotions::wire::Violations;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -576,7 +576,7 @@ fn expect_entry(answer: &Answer, code: i64, message: &str, name: &str) {
 /// One of each, in order of precedence, so that the documentation can be held against them.
 fn refusals() -> Vec<Refusal> {
     let cause = || Arc::new(std::io::Error::other("cause"));
-    let all = vec![
+    let first = vec![
         Refusal::UnknownPath("/x".to_owned()),
         Refusal::MethodNotAllowed,
         Refusal::NotServing,
@@ -590,12 +590,17 @@ fn refusals() -> Vec<Refusal> {
         Refusal::OrgMismatch { given: 1 },
         Refusal::Invalid(Violations::of("a", "b")),
         Refusal::InvalidCustomerId(0),
+        Refusal::InvalidPromotionId("x".to_owned()),
         Refusal::Overloaded,
         Refusal::CustomerNotFound(1),
-        Refusal::CustomerLookupFailed(1, cause()),
-        Refusal::Unavailable(cause()),
-        Refusal::Internal(cause()),
+        Refusal::PromotionNotFound("x".to_owned()),
+        Refusal::EarnedPromotionNotFound("x".to_owned()),
     ];
+    let message = || "message".to_owned();
+    let preconditions =
+        Precondition::ALL.map(|(precondition, ..)| Refusal::Precondition { precondition, message: message() });
+    let last = [Refusal::CustomerLookupFailed(1, cause()), Refusal::Unavailable(cause()), Refusal::Internal(cause())];
+    let all: Vec<_> = first.into_iter().chain(preconditions).chain(last).collect();
     // A new refusal stops the build here until it is in the list above.
     for refusal in &all {
         match refusal {
@@ -612,7 +617,11 @@ fn refusals() -> Vec<Refusal> {
             | Refusal::TooSlow
             | Refusal::Invalid(_)
             | Refusal::InvalidCustomerId(_)
+            | Refusal::InvalidPromotionId(_)
             | Refusal::CustomerNotFound(_)
+            | Refusal::PromotionNotFound(_)
+            | Refusal::EarnedPromotionNotFound(_)
+            | Refusal::Precondition { .. }
             | Refusal::Overloaded
             | Refusal::CustomerLookupFailed(..)
             | Refusal::Unavailable(_)
@@ -629,6 +638,7 @@ fn failures() -> Vec<EarnFailure> {
         EarnFailure::TypeNotSupported { promotion_id, kind: PromotionType::Pos },
         EarnFailure::TypeNotEarnable { promotion_id, kind: PromotionType::Customer },
         EarnFailure::EarnedFromTypeChanged { recorded: EarnedFromType::Reward, given: EarnedFromType::Activity },
+        EarnFailure::Revoked { promotion_id, revoked: 1 },
         EarnFailure::TooManyActivePromotions { active: 2, cap: 1 },
         EarnFailure::Inactive { promotion_id },
         EarnFailure::NotStarted { promotion_id, event_time_ms: 1, start_ms: 2 },
@@ -643,6 +653,7 @@ fn failures() -> Vec<EarnFailure> {
             | EarnFailure::TypeNotSupported { .. }
             | EarnFailure::TypeNotEarnable { .. }
             | EarnFailure::EarnedFromTypeChanged { .. }
+            | EarnFailure::Revoked { .. }
             | EarnFailure::TooManyActivePromotions { .. }
             | EarnFailure::Inactive { .. }
             | EarnFailure::NotStarted { .. }

@@ -16,9 +16,7 @@
 use sea_orm::DbBackend;
 use sea_orm_migration::prelude::*;
 
-use crate::storage::entity::{
-    api_client, audience, cap_usage, customer, earned_promotion, org, promotion, redemption,
-};
+use crate::storage::entity::{api_client, audience, cap_usage, customer, earned_promotion, org, promotion, redemption};
 
 #[derive(DeriveMigrationName)]
 pub struct Migration;
@@ -27,8 +25,7 @@ pub struct Migration;
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         let backend = manager.get_database_backend();
-        let tables =
-            [orgs, promotions, audiences, customers, api_clients, earned_promotions, cap_usage, redemptions];
+        let tables = [orgs, promotions, audiences, customers, api_clients, earned_promotions, cap_usage, redemptions];
         for mut table in tables.map(|table| table(backend)) {
             if backend == DbBackend::Sqlite {
                 // The primary key is the table: one tree less to write for every row.

@@ -19,7 +19,7 @@ pub use read::{Context, JsonEnum, JsonMessage, ReadJson, UnknownFields, from_sli
 use composite::read_message;
 use read::skip;
 use scalar::EnumValue;
-use write::EnumName;
+use write::{EnumName, Number};
 
 #[allow(clippy::all, clippy::pedantic)]
 mod generated {

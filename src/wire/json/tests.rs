@@ -139,7 +139,7 @@ fn parameters_are_read_by_path_and_lists_one_at_a_time() {
     let fields: Vec<_> = faults.as_slice().iter().map(|fault| fault.field.as_str()).collect();
     assert_eq!(fields, ["customerId", "eventDetails.type", "orgId", "eventDetails"]);
 
-    let mut promotion = proto::Promotion::default();
+    let mut promotion = proto::FilePromotion::default();
     let given = [("audience", "1"), ("audience", "2"), ("active", "true"), ("earnExpiry.days", "3")];
     assert!(read_parameters(&mut promotion, given).is_empty());
     assert_eq!((promotion.audience, promotion.active), (vec![1, 2], Some(true)));

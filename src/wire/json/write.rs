@@ -1,4 +1,4 @@
-//! Writing enum fields as JSON. Everything else is written by its own `Serialize`.
+//! Writing enum and number fields as JSON. Everything else is written by its own `Serialize`.
 
 use std::marker::PhantomData;
 
@@ -21,5 +21,20 @@ impl<E: JsonEnum> Serialize for EnumName<E> {
             Some(name) => serializer.serialize_str(name),
             None => serializer.serialize_i32(self.0),
         }
+    }
+}
+
+/// A number: without a point when it is whole, as `1000`.
+pub(super) struct Number(pub(super) f64);
+
+impl Serialize for Number {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        // Beyond it not every whole number is one.
+        const MAX_WHOLE: f64 = 9_007_199_254_740_992.0;
+        if self.0.fract() == 0.0 && self.0.abs() < MAX_WHOLE {
+            #[expect(clippy::cast_possible_truncation, reason = "it is whole, and small enough")]
+            return serializer.serialize_i64(self.0 as i64);
+        }
+        serializer.serialize_f64(self.0)
     }
 }

@@ -1,0 +1,158 @@
+//! Showing what customers hold.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::App;
+use super::error::WalletError;
+use crate::earning::change::{EarnedStatus, RecordedStatus};
+use crate::earning::{Catalogue, CustomerId, ObjectId, OrgId};
+use crate::storage::StorageError;
+use crate::storage::listing::{Part, Stretch, WalletRow};
+
+/// What of a wallet is asked for.
+#[derive(Debug, Clone)]
+pub struct ListWallet {
+    /// Organization of the caller.
+    pub org_id: OrgId,
+    /// Whose wallet.
+    pub customer_id: CustomerId,
+    /// How many at most.
+    pub limit: usize,
+    /// What comes after the one that is valid until then (milliseconds since 1970-01-01T00:00:00Z) and has this earn id.
+    pub after: Option<(i64, ObjectId)>,
+    /// Only what is so.
+    pub statuses: BTreeSet<EarnedStatus>,
+    /// Only of these promotions; empty: of all.
+    pub promotions: BTreeSet<ObjectId>,
+}
+
+/// An earned promotion as it is now.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// As the wallet has it.
+    pub row: WalletRow,
+    /// What became of it.
+    pub status: EarnedStatus,
+    /// The promotion's name.
+    pub promotion_name: String,
+    /// Whether the promotion runs.
+    pub promotion_active: bool,
+}
+
+/// A page of a wallet.
+#[derive(Debug)]
+pub struct Page {
+    /// What it shows.
+    pub entries: Vec<Entry>,
+    /// The last of it, when more comes after.
+    pub more_after: Option<(i64, ObjectId)>,
+}
+
+impl App {
+    /// A page of a wallet: what is valid the longest first.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub async fn list_wallet(&self, list: &ListWallet) -> Result<Page, WalletError> {
+        let catalogue = self.catalogue_for(list.org_id, list.customer_id).await?;
+        let now_ms = self.now_ms();
+        let part = Part {
+            org_id: list.org_id,
+            customer_id: list.customer_id,
+            stretches: &stretches(&list.statuses, now_ms),
+            promotions: &list.promotions,
+            after: list.after,
+            // One more, to know whether there is one.
+            limit: list.limit + 1,
+        };
+        let failed = |error| self.lookup_failed(list.customer_id, error);
+        let mut rows = self.store.wallet(&part).await.map_err(failed)?;
+        if rows.is_empty()
+            && !catalogue.org.accept_unknown_customers
+            && !self.store.is_customer(list.org_id, list.customer_id).await.map_err(failed)?
+        {
+            return Err(WalletError::CustomerNotFound(list.customer_id));
+        }
+        let more = rows.len() > list.limit;
+        rows.truncate(list.limit);
+        let more_after = rows.last().filter(|_| more).map(|row| (row.held.valid_till_ms, row.key.earn_id));
+        let entries = rows.into_iter().map(|row| entry(&catalogue, row, now_ms)).collect();
+        Ok(Page { entries, more_after })
+    }
+
+    /// One earned promotion; `None` when the organization has none of this id.
+    ///
+    /// # Errors
+    /// Why it could not be looked up.
+    pub async fn earned_promotion(&self, org_id: OrgId, earn_id: ObjectId) -> Result<Option<Entry>, WalletError> {
+        let nobody = CustomerId(0);
+        let catalogue = self.catalogue_for(org_id, nobody).await.map_err(|error| match error {
+            WalletError::CustomerLookupFailed(_, source) => WalletError::Unavailable(source),
+            other => other,
+        })?;
+        let row = self.store.earned_promotion(org_id, earn_id).await.map_err(|error| self.read_failed(error))?;
+        Ok(row.map(|row| entry(&catalogue, row, self.now_ms())))
+    }
+
+    /// The catalogue, when the database is not known to be lost.
+    async fn catalogue_for(&self, org_id: OrgId, customer_id: CustomerId) -> Result<Arc<Catalogue>, WalletError> {
+        if self.reachability.is_lost() {
+            return Err(WalletError::CustomerLookupFailed(customer_id, Arc::new(StorageError::Lost)));
+        }
+        let catalogue = self.catalogue(org_id).await.map_err(|error| self.lookup_failed(customer_id, error))?;
+        catalogue.ok_or_else(|| WalletError::no_organization(org_id))
+    }
+
+    /// The catalogue of an organization, from memory.
+    pub(super) async fn catalogue(&self, org_id: OrgId) -> Result<Option<Arc<Catalogue>>, StorageError> {
+        Ok(self.catalogues.of(&BTreeSet::from([org_id])).await?.remove(&org_id))
+    }
+
+    fn lookup_failed(&self, customer_id: CustomerId, error: StorageError) -> WalletError {
+        match self.read_failed(error) {
+            WalletError::Unavailable(source) => WalletError::CustomerLookupFailed(customer_id, source),
+            other => other,
+        }
+    }
+
+    /// What a failure to read means for the call.
+    pub(super) fn read_failed(&self, error: StorageError) -> WalletError {
+        if error.is_unavailable() {
+            self.reachability.suspect();
+            return WalletError::Unavailable(Arc::new(error));
+        }
+        WalletError::Internal(Arc::new(error))
+    }
+}
+
+/// Where what is so is found at `now_ms`.
+fn stretches(statuses: &BTreeSet<EarnedStatus>, now_ms: i64) -> Vec<Stretch> {
+    let mut stretches = Vec::new();
+    let (unlocked, expired) = (statuses.contains(&EarnedStatus::Unlocked), statuses.contains(&EarnedStatus::Expired));
+    if unlocked || expired {
+        stretches.push(Stretch {
+            status: RecordedStatus::Unlocked,
+            from_ms: if expired { i64::MIN } else { now_ms },
+            to_ms: if unlocked { i64::MAX } else { now_ms - 1 },
+        });
+    }
+    for (wanted, status) in
+        [(EarnedStatus::Redeemed, RecordedStatus::Redeemed), (EarnedStatus::Revoked, RecordedStatus::Revoked)]
+    {
+        if statuses.contains(&wanted) {
+            stretches.push(Stretch { status, from_ms: i64::MIN, to_ms: i64::MAX });
+        }
+    }
+    stretches
+}
+
+fn entry(catalogue: &Catalogue, row: WalletRow, now_ms: i64) -> Entry {
+    let promotion = catalogue.promotions.get(&row.held.promotion_id);
+    Entry {
+        status: row.held.status_at(now_ms),
+        promotion_name: promotion.map(|promotion| promotion.name.clone()).unwrap_or_default(),
+        promotion_active: promotion.is_some_and(|promotion| promotion.active),
+        row,
+    }
+}

@@ -1,0 +1,211 @@
+//! What a wallet holds, a page at a time, and single earned promotions.
+//!
+//! A page is put together from the beginnings of few stretches of the index of the listing, one for each status, and none
+//! of it is sorted but these: however much a wallet holds, a page reads no more than it shows.
+
+use std::collections::BTreeSet;
+
+use sea_orm::{ConnectionTrait, DbBackend, QueryResult, Statement, Value};
+
+use super::facts::{details, named, object_id, of_row};
+use super::statement::{Dialect, Lookup, Rows};
+use super::{StorageError, Store, statement};
+use crate::earning::change::{Held, InstanceKey, RecordedStatus};
+use crate::earning::{CustomerId, Details, EarnedFromType, ObjectId, OrgId};
+
+const COLUMNS: &str = "earn_id, customer_id, promotion_id, event_id, earned_from_id, earned_from_type, earned_status, \
+     ordinal, event_time_ms, valid_till_ms, granted_at_ms, event_type, event_payload, supplementary_criteria";
+
+/// One earned promotion, by the index of earn ids: the condition is that of the index on PostgreSQL.
+const ONE: &str = "FROM earned_promotions WHERE org_id = $1 AND earn_id = $2 AND earn_id >= '' LIMIT 1";
+
+/// The details of an earning are on its first instance.
+const FIRSTS: Lookup = Lookup {
+    answers: "t.event_type, t.event_payload, t.supplementary_criteria",
+    table: "earned_promotions",
+    index: Some("earned_promotions_earning_key"),
+    key: &["org_id", "customer_id", "event_id", "promotion_id", "earned_from_id"],
+    condition: "t.ordinal = 1",
+    ..Lookup::PLAIN
+};
+
+/// A stretch of the listing: what has this status and is valid until some moment from `from_ms` to `to_ms`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stretch {
+    /// Its status.
+    pub status: RecordedStatus,
+    /// Milliseconds since 1970-01-01T00:00:00Z.
+    pub from_ms: i64,
+    /// Milliseconds since 1970-01-01T00:00:00Z, itself included.
+    pub to_ms: i64,
+}
+
+/// Which part of a wallet to read.
+#[derive(Debug)]
+pub struct Part<'a> {
+    /// Organization.
+    pub org_id: OrgId,
+    /// Whose wallet.
+    pub customer_id: CustomerId,
+    /// Everything in these.
+    pub stretches: &'a [Stretch],
+    /// Only of these promotions; empty: of all.
+    pub promotions: &'a BTreeSet<ObjectId>,
+    /// What comes after the one that is valid until then and has this earn id.
+    pub after: Option<(i64, ObjectId)>,
+    /// How many at most.
+    pub limit: usize,
+}
+
+/// An earned promotion as the wallet has it.
+#[derive(Debug, Clone)]
+pub struct WalletRow {
+    /// What it is found by.
+    pub key: InstanceKey,
+    /// What it is of, and what became of it.
+    pub held: Held,
+    /// The caller's identifier of the event.
+    pub event_id: String,
+    /// The caller's identifier of the earning within the event.
+    pub earned_from_id: String,
+    /// How it was earned.
+    pub earned_from_type: EarnedFromType,
+    /// When its event occurred, milliseconds since 1970-01-01T00:00:00Z.
+    pub event_time_ms: i64,
+    /// When it was granted, milliseconds since 1970-01-01T00:00:00Z.
+    pub granted_at_ms: i64,
+    /// Those of its earning.
+    pub details: Details,
+}
+
+impl Store {
+    /// What the part holds: what is valid the longest first, and by earn id where that is the same.
+    ///
+    /// # Errors
+    /// Of the database.
+    pub async fn wallet(&self, part: &Part<'_>) -> Result<Vec<WalletRow>, StorageError> {
+        let rows = self.database.query_all_raw(listing(part, self.dialect)).await?;
+        self.complete(part.org_id, &rows).await
+    }
+
+    /// The earned promotion of this earn id.
+    ///
+    /// # Errors
+    /// Of the database.
+    pub async fn earned_promotion(&self, org_id: OrgId, earn_id: ObjectId) -> Result<Option<WalletRow>, StorageError> {
+        let sql = format!("SELECT {COLUMNS} {ONE}");
+        let values = [org_id.0.into(), earn_id.to_string().into()];
+        let backend = self.database.get_database_backend();
+        let row = self.database.query_one_raw(Statement::from_sql_and_values(backend, sql, values)).await?;
+        Ok(self.complete(org_id, row.as_slice()).await?.pop())
+    }
+
+    /// Whether the customer is recorded.
+    ///
+    /// # Errors
+    /// Of the database.
+    pub async fn is_customer(&self, org_id: OrgId, customer_id: CustomerId) -> Result<bool, StorageError> {
+        let sql = "SELECT 1 FROM customers WHERE org_id = $1 AND customer_id = $2";
+        let values = [org_id.0.into(), customer_id.0.into()];
+        let backend = self.database.get_database_backend();
+        Ok(self.database.query_one_raw(Statement::from_sql_and_values(backend, sql, values)).await?.is_some())
+    }
+
+    /// The rows, with the details of earnings of which they are not the first instance.
+    async fn complete(&self, org_id: OrgId, rows: &[QueryResult]) -> Result<Vec<WalletRow>, StorageError> {
+        let mut complete = rows.iter().map(|row| wallet_row(org_id, row)).collect::<Result<Vec<_>, _>>()?;
+        let later: Vec<_> = complete.iter().enumerate().filter(|(_, (ordinal, _))| *ordinal > 1).collect();
+        if !later.is_empty() {
+            let rows = later.iter().map(|(_, (_, row))| row);
+            let keys = Rows::default()
+                .integers("org_id", rows.clone().map(|_| org_id.0))
+                .integers("customer_id", rows.clone().map(|row| row.key.customer_id.0))
+                .texts("event_id", rows.clone().map(|row| &*row.event_id))
+                .ids("promotion_id", rows.clone().map(|row| row.held.promotion_id))
+                .texts("earned_from_id", rows.map(|row| &*row.earned_from_id));
+            let places: Vec<_> = later.iter().map(|(place, _)| *place).collect();
+            for row in statement::query(&self.database, &FIRSTS.body(self.dialect), keys).await? {
+                complete[*of_row(&places, &row)?].1.details = details(&row, 1)?;
+            }
+        }
+        Ok(complete.into_iter().map(|(_, row)| row).collect())
+    }
+}
+
+/// A row of the columns above, and which instance of its earning it is.
+fn wallet_row(org_id: OrgId, row: &QueryResult) -> Result<(i64, WalletRow), StorageError> {
+    let id = |column: usize| object_id(&row.try_get_by_index::<String>(column)?);
+    let wallet_row = WalletRow {
+        key: InstanceKey { org_id, customer_id: CustomerId(row.try_get_by_index(1)?), earn_id: id(0)? },
+        held: Held {
+            promotion_id: id(2)?,
+            valid_till_ms: row.try_get_by_index(9)?,
+            status: named(&row.try_get_by_index::<String>(6)?, RecordedStatus::from_name)?,
+        },
+        event_id: row.try_get_by_index(3)?,
+        earned_from_id: row.try_get_by_index(4)?,
+        earned_from_type: named(&row.try_get_by_index::<String>(5)?, EarnedFromType::from_name)?,
+        event_time_ms: row.try_get_by_index(8)?,
+        granted_at_ms: row.try_get_by_index(10)?,
+        details: details(row, 11)?,
+    };
+    Ok((row.try_get_by_index(7)?, wallet_row))
+}
+
+/// The values of a statement while it is written.
+struct Values(Vec<Value>);
+
+impl Values {
+    /// The place of a value more.
+    fn place(&mut self, value: impl Into<Value>) -> String {
+        self.0.push(value.into());
+        format!("${}", self.0.len())
+    }
+}
+
+fn listing(part: &Part<'_>, dialect: Dialect) -> Statement {
+    let mut values = Values(Vec::new());
+    let (org, customer) = (values.place(part.org_id.0), values.place(part.customer_id.0));
+    let limit = values.place(i64::try_from(part.limit).unwrap_or(i64::MAX));
+    let mut promotions = String::new();
+    if !part.promotions.is_empty() {
+        let places: Vec<_> = part.promotions.iter().map(|id| values.place(id.to_string())).collect();
+        promotions = format!("AND promotion_id IN ({})", places.join(", "));
+    }
+    // Where SQLite would take the index of another order, and sort.
+    let index = if dialect == Dialect::Sqlite { "INDEXED BY earned_promotions_listing" } else { "" };
+    let mut beginnings = Vec::new();
+    for stretch in part.stretches {
+        let status = values.place(stretch.status.name());
+        let mut beginning = |condition: String| {
+            beginnings.push(format!(
+                "SELECT * FROM (
+                    SELECT {COLUMNS} FROM earned_promotions {index}
+                    WHERE org_id = {org} AND customer_id = {customer} AND earned_status = {status}
+                        AND earned_status <> '' AND {condition} {promotions}
+                    ORDER BY valid_till_ms DESC, earn_id LIMIT {limit}) AS beginning"
+            ));
+        };
+        let mut to_ms = stretch.to_ms;
+        if let Some((at_ms, earn_id)) = part.after {
+            if (stretch.from_ms..=stretch.to_ms).contains(&at_ms) {
+                let (at, earn_id) = (values.place(at_ms), values.place(earn_id.to_string()));
+                beginning(format!("valid_till_ms = {at} AND earn_id > {earn_id}"));
+            }
+            to_ms = to_ms.min(at_ms.saturating_sub(1));
+        }
+        if stretch.from_ms <= to_ms {
+            let (from, to) = (values.place(stretch.from_ms), values.place(to_ms));
+            beginning(format!("valid_till_ms >= {from} AND valid_till_ms <= {to}"));
+        }
+    }
+    if beginnings.is_empty() {
+        // After the end of all stretches.
+        beginnings.push(format!(
+            "SELECT {COLUMNS} FROM earned_promotions WHERE 1 = 0 AND org_id = {org} AND customer_id = {customer}"
+        ));
+    }
+    let sql = format!("{} ORDER BY valid_till_ms DESC, earn_id LIMIT {limit}", beginnings.join(" UNION ALL "));
+    let backend = if dialect == Dialect::Sqlite { DbBackend::Sqlite } else { DbBackend::Postgres };
+    Statement::from_sql_and_values(backend, sql, values.0)
+}

@@ -1,0 +1,117 @@
+//! `CatalogService`: each method reads, calls the use case, and writes.
+
+use tonic::{Request, Response, Status};
+
+use super::Api;
+use super::auth::caller;
+use super::json_door::found_violations;
+use super::refusal::Refusal;
+use crate::app::access::AccessGroup;
+use crate::earning::catalogue_change::CatalogueChange;
+use crate::earning::{OrgId, Promotion};
+use crate::proto;
+use crate::proto::catalog_service_server::CatalogService;
+use crate::wire::catalogue::{self, Wanted};
+use crate::wire::promotion;
+
+/// The organization of who calls, who may change its catalogue and names no other.
+fn writer<T>(request: &Request<T>, given: Option<&proto::Promotion>) -> Result<OrgId, Refusal> {
+    caller(request, AccessGroup::CatalogueWrite, given.and_then(|promotion| promotion.org_id))
+}
+
+impl Api {
+    async fn change_promotion(&self, org_id: OrgId, change: CatalogueChange) -> Result<proto::Promotion, Refusal> {
+        let promotion = self.app.change_promotion(org_id, change).await?;
+        Ok(self.encode(org_id, &promotion))
+    }
+
+    fn encode(&self, org_id: OrgId, promotion: &Promotion) -> proto::Promotion {
+        promotion::encode(org_id, promotion, self.settings.time_zone)
+    }
+}
+
+#[tonic::async_trait]
+impl CatalogService for Api {
+    async fn create_promotion(
+        &self,
+        request: Request<proto::CreatePromotionRequest>,
+    ) -> Result<Response<proto::CreatePromotionResponse>, Status> {
+        let org_id = writer(&request, request.get_ref().promotion.as_ref())?;
+        let found = found_violations(&request);
+        let new_id = || self.app.new_promotion_id();
+        let promotion = catalogue::parse_new(request.into_inner(), new_id, found).map_err(Refusal::from)?;
+        let data = Some(self.change_promotion(org_id, CatalogueChange::Create(promotion)).await?);
+        Ok(Response::new(proto::CreatePromotionResponse { data, errors: Vec::new() }))
+    }
+
+    async fn replace_promotion(
+        &self,
+        request: Request<proto::ReplacePromotionRequest>,
+    ) -> Result<Response<proto::ReplacePromotionResponse>, Status> {
+        let org_id = writer(&request, request.get_ref().promotion.as_ref())?;
+        let found = found_violations(&request);
+        let promotion = catalogue::parse_replacement(request.into_inner(), found).map_err(Refusal::from)?;
+        let data = Some(self.change_promotion(org_id, CatalogueChange::Replace(promotion)).await?);
+        Ok(Response::new(proto::ReplacePromotionResponse { data, errors: Vec::new() }))
+    }
+
+    async fn list_promotions(
+        &self,
+        request: Request<proto::ListPromotionsRequest>,
+    ) -> Result<Response<proto::ListPromotionsResponse>, Status> {
+        let org_id = caller(&request, AccessGroup::CatalogueRead, None)?;
+        let found = found_violations(&request);
+        let (promotions, more) = match catalogue::parse_list(request.get_ref(), found).map_err(Refusal::from)? {
+            Wanted::Ids(ids) => (self.app.promotions(org_id, &ids).await.map_err(Refusal::from)?, false),
+            Wanted::Page { limit, after } => {
+                self.app.list_promotions(org_id, limit, after).await.map_err(Refusal::from)?
+            }
+        };
+        let last = promotions.last().filter(|_| more).map(|promotion| promotion.id);
+        Ok(Response::new(proto::ListPromotionsResponse {
+            data: promotions.iter().map(|promotion| self.encode(org_id, promotion)).collect(),
+            errors: Vec::new(),
+            next_page_token: last.map(catalogue::next_page),
+        }))
+    }
+
+    async fn activate_promotion(
+        &self,
+        request: Request<proto::ActivatePromotionRequest>,
+    ) -> Result<Response<proto::ActivatePromotionResponse>, Status> {
+        let org_id = writer(&request, None)?;
+        let found = found_violations(&request);
+        let id = catalogue::parse_id(&request.get_ref().promotion_id, found).map_err(Refusal::from)?;
+        let data = Some(self.change_promotion(org_id, CatalogueChange::SetActive(id, true)).await?);
+        Ok(Response::new(proto::ActivatePromotionResponse { data, errors: Vec::new() }))
+    }
+
+    async fn deactivate_promotion(
+        &self,
+        request: Request<proto::DeactivatePromotionRequest>,
+    ) -> Result<Response<proto::DeactivatePromotionResponse>, Status> {
+        let org_id = writer(&request, None)?;
+        let found = found_violations(&request);
+        let id = catalogue::parse_id(&request.get_ref().promotion_id, found).map_err(Refusal::from)?;
+        let data = Some(self.change_promotion(org_id, CatalogueChange::SetActive(id, false)).await?);
+        Ok(Response::new(proto::DeactivatePromotionResponse { data, errors: Vec::new() }))
+    }
+
+    async fn change_audience(
+        &self,
+        request: Request<proto::ChangeAudienceRequest>,
+    ) -> Result<Response<proto::ChangeAudienceResponse>, Status> {
+        let org_id = writer(&request, None)?;
+        let found = found_violations(&request);
+        let change = catalogue::parse_audience(request.get_ref(), found).map_err(Refusal::from)?;
+        let key = (org_id, change.promotion_id);
+        let changed = self.app.change_audience(key, &change.add, &change.remove).await.map_err(Refusal::from)?;
+        let count = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
+        let data = proto::AudienceChange {
+            promotion_id: change.promotion_id.to_string(),
+            added: count(changed.0),
+            removed: count(changed.1),
+        };
+        Ok(Response::new(proto::ChangeAudienceResponse { data: Some(data), errors: Vec::new() }))
+    }
+}

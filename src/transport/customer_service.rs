@@ -1,0 +1,42 @@
+//! `CustomerService`: each method reads, calls the use case, and writes.
+
+use tonic::{Request, Response, Status};
+
+use super::Api;
+use super::auth::caller;
+use super::json_door::found_violations;
+use super::refusal::Refusal;
+use crate::app::access::AccessGroup;
+use crate::proto;
+use crate::proto::customer_service_server::CustomerService;
+use crate::wire::{customers, event};
+
+#[tonic::async_trait]
+impl CustomerService for Api {
+    async fn upsert_customers(
+        &self,
+        request: Request<proto::UpsertCustomersRequest>,
+    ) -> Result<Response<proto::UpsertCustomersResponse>, Status> {
+        let org_id = caller(&request, AccessGroup::CustomersWrite, None)?;
+        let found = found_violations(&request);
+        let ids = customers::parse_upsert(request.get_ref(), found).map_err(Refusal::from)?;
+        let added = self.app.record_customers(org_id, &ids).await.map_err(Refusal::from)?;
+        let count = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
+        let data = proto::RecordedCustomers { added: count(added), known: count(ids.len().saturating_sub(added)) };
+        Ok(Response::new(proto::UpsertCustomersResponse { data: Some(data), errors: Vec::new() }))
+    }
+
+    async fn get_customer(
+        &self,
+        request: Request<proto::GetCustomerRequest>,
+    ) -> Result<Response<proto::GetCustomerResponse>, Status> {
+        let org_id = caller(&request, AccessGroup::CustomersRead, None)?;
+        let found = found_violations(&request);
+        let customer_id = event::customer(request.get_ref().customer_id, found).map_err(Refusal::from)?;
+        if !self.app.is_customer(org_id, customer_id).await.map_err(Refusal::from)? {
+            return Err(Refusal::CustomerNotFound(customer_id.0).into());
+        }
+        let data = Some(proto::RecordedCustomer { customer_id: customer_id.0 });
+        Ok(Response::new(proto::GetCustomerResponse { data, errors: Vec::new() }))
+    }
+}

@@ -1,0 +1,68 @@
+//! `WalletService`: each method reads, calls the use case, and writes.
+
+use tonic::{Request, Response, Status};
+
+use super::Api;
+use super::auth::caller;
+use super::json_door::found_violations;
+use super::refusal::Refusal;
+use crate::app::access::AccessGroup;
+use crate::app::changes::Changed;
+use crate::earning::change::Change;
+use crate::proto;
+use crate::proto::wallet_service_server::WalletService;
+use crate::wire::wallet;
+
+#[tonic::async_trait]
+impl WalletService for Api {
+    async fn list_earned_promotions(
+        &self,
+        request: Request<proto::ListEarnedPromotionsRequest>,
+    ) -> Result<Response<proto::ListEarnedPromotionsResponse>, Status> {
+        let org_id = caller(&request, AccessGroup::WalletRead, None)?;
+        let found = found_violations(&request);
+        let (list, pages) = wallet::parse_list(request.get_ref(), org_id, found).map_err(Refusal::from)?;
+        let page = self.app.list_wallet(&list).await.map_err(Refusal::from)?;
+        Ok(Response::new(proto::ListEarnedPromotionsResponse {
+            data: page.entries.iter().map(|entry| wallet::encode_entry(entry, self.settings.time_zone)).collect(),
+            errors: Vec::new(),
+            next_page_token: page.more_after.map(|last| pages.write(last)),
+        }))
+    }
+
+    async fn get_earned_promotion(
+        &self,
+        request: Request<proto::GetEarnedPromotionRequest>,
+    ) -> Result<Response<proto::GetEarnedPromotionResponse>, Status> {
+        let org_id = caller(&request, AccessGroup::WalletRead, None)?;
+        let found = found_violations(&request);
+        let earn_id = wallet::parse_earn_id(&request.get_ref().earned_promotion_id, found).map_err(Refusal::from)?;
+        let entry = self.app.earned_promotion(org_id, earn_id).await.map_err(Refusal::from)?;
+        let entry = entry.ok_or_else(|| Refusal::EarnedPromotionNotFound(earn_id.to_string()))?;
+        let data = Some(wallet::encode_entry(&entry, self.settings.time_zone));
+        Ok(Response::new(proto::GetEarnedPromotionResponse { data, errors: Vec::new() }))
+    }
+
+    async fn revoke_earned_promotions(
+        &self,
+        request: Request<proto::RevokeEarnedPromotionsRequest>,
+    ) -> Result<Response<proto::RevokeEarnedPromotionsResponse>, Status> {
+        let org_id = caller(&request, AccessGroup::WalletWrite, None)?;
+        let found = found_violations(&request);
+        let revoke = wallet::parse_revoke(request.into_inner(), org_id, found).map_err(Refusal::from)?;
+        let changed = self.app.change(Change::Revoke(revoke.clone())).await.map_err(Refusal::from)?;
+        let Changed::Revoked(outcome) = changed else { return Err(Refusal::mismatch().into()) };
+        Ok(Response::new(wallet::encode_revoked(&revoke, &outcome)))
+    }
+
+    async fn redeem(&self, request: Request<proto::RedeemRequest>) -> Result<Response<proto::RedeemResponse>, Status> {
+        let org_id = caller(&request, AccessGroup::WalletWrite, None)?;
+        let (found, zone) = (found_violations(&request), self.settings.time_zone);
+        let (redeem, transaction) =
+            wallet::parse_redeem(request.into_inner(), org_id, zone, found).map_err(Refusal::from)?;
+        let changed = self.app.change(Change::Redeem(redeem)).await.map_err(Refusal::from)?;
+        let Changed::Redeemed(outcome) = changed else { return Err(Refusal::mismatch().into()) };
+        outcome.map_err(Refusal::from)?;
+        Ok(Response::new(proto::RedeemResponse { data: Some(transaction), errors: Vec::new() }))
+    }
+}

@@ -1,0 +1,168 @@
+//! `CatalogService`: requests as commands, with every fault, and promotions as responses.
+
+use std::collections::BTreeSet;
+
+use super::event::Fault;
+use super::page::{Pages, promotion_limit};
+use super::promotion;
+use super::text::check_id;
+use super::violation::Violations;
+use crate::earning::{CustomerId, ObjectId, Promotion};
+use crate::proto;
+
+/// Ids that one request may ask for, and customers that it may add and remove.
+const MAX_IDS: usize = 1_000;
+
+/// The promotion of a path.
+///
+/// # Errors
+/// Every fault there is.
+pub fn parse_id(given: &str, violations: Violations) -> Result<ObjectId, Fault> {
+    let id = ObjectId::parse(given);
+    match (violations.is_empty(), id) {
+        (true, Some(id)) => Ok(id),
+        (true, None) => Err(Fault::InvalidPromotionId(given.to_owned())),
+        (false, _) => {
+            let mut violations = violations;
+            promotion::promotion_id("promotionId", given, &mut violations);
+            Err(Fault::Invalid(violations))
+        }
+    }
+}
+
+/// A promotion to create, and its id if one is given. `new_id` makes one.
+///
+/// # Errors
+/// Every fault there is.
+pub fn parse_new(
+    request: proto::CreatePromotionRequest,
+    new_id: impl FnOnce() -> ObjectId,
+    found: Violations,
+) -> Result<Promotion, Fault> {
+    let mut violations = found;
+    let given = required(request.promotion, &mut violations);
+    let id = match given.id.as_str() {
+        "" => new_id(),
+        id => ObjectId::parse(id).unwrap_or(ObjectId([0; 12])),
+    };
+    let well_named = given.id.is_empty() || ObjectId::parse(&given.id).is_some();
+    let named = given.id.clone();
+    let promotion = promotion::read("promotion", id, given, &mut violations);
+    if violations.is_empty() && !well_named {
+        return Err(Fault::InvalidPromotionId(named));
+    }
+    if !well_named {
+        violations.add("promotion.id", "must be 24 hexadecimal digits");
+    }
+    violations.or_ok(promotion).map_err(Fault::Invalid)
+}
+
+/// A promotion to replace.
+///
+/// # Errors
+/// Every fault there is.
+pub fn parse_replacement(request: proto::ReplacePromotionRequest, found: Violations) -> Result<Promotion, Fault> {
+    let mut violations = found;
+    let given = required(request.promotion, &mut violations);
+    let id = ObjectId::parse(&request.promotion_id);
+    if !given.id.is_empty() && ObjectId::parse(&given.id) != id {
+        violations.add("promotion.id", "must be the promotionId of the path, or absent");
+    }
+    let promotion = promotion::read("promotion", id.unwrap_or(ObjectId([0; 12])), given, &mut violations);
+    parse_id(&request.promotion_id, violations).map(|_| promotion)
+}
+
+fn required(promotion: Option<proto::Promotion>, violations: &mut Violations) -> proto::Promotion {
+    promotion.unwrap_or_else(|| {
+        violations.add("promotion", "is required");
+        proto::Promotion::default()
+    })
+}
+
+/// Which promotions are asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wanted {
+    /// These, in this order.
+    Ids(Vec<ObjectId>),
+    /// All, in the order of their ids: so many after this one.
+    Page {
+        /// How many at most.
+        limit: usize,
+        /// The last of the page before.
+        after: Option<ObjectId>,
+    },
+}
+
+/// Reads which promotions are asked for.
+///
+/// # Errors
+/// Every fault there is.
+pub fn parse_list(request: &proto::ListPromotionsRequest, found: Violations) -> Result<Wanted, Fault> {
+    let mut violations = found;
+    let mut ids = Vec::new();
+    for (index, text) in request.promotion_ids.iter().enumerate() {
+        for id in text.split(',') {
+            ids.push(promotion::promotion_id(format_args!("promotionIds[{index}]"), id.trim(), &mut violations));
+        }
+    }
+    if ids.len() > MAX_IDS {
+        violations.add("promotionIds", format!("must have at most {MAX_IDS} ids, not {}", ids.len()));
+    }
+    let limit = promotion_limit(request.limit, &mut violations);
+    let after = Pages::of_promotions().read(request.page_token.as_deref(), &mut violations);
+    let mut seen = BTreeSet::new();
+    ids.retain(|id| seen.insert(*id));
+    let wanted = if request.promotion_ids.is_empty() {
+        Wanted::Page { limit, after: after.map(|(_, id)| id) }
+    } else {
+        Wanted::Ids(ids)
+    };
+    violations.or_ok(wanted).map_err(Fault::Invalid)
+}
+
+/// The token of the page after the one that ends with this promotion.
+pub fn next_page(last: ObjectId) -> String {
+    Pages::of_promotions().write((0, last))
+}
+
+/// How an audience is to change.
+#[derive(Debug, Clone)]
+pub struct AudienceChange {
+    /// The promotion.
+    pub promotion_id: ObjectId,
+    /// Customers to add.
+    pub add: BTreeSet<CustomerId>,
+    /// Customers to remove.
+    pub remove: BTreeSet<CustomerId>,
+}
+
+/// Reads how an audience is to change.
+///
+/// # Errors
+/// Every fault there is.
+pub fn parse_audience(request: &proto::ChangeAudienceRequest, found: Violations) -> Result<AudienceChange, Fault> {
+    let mut violations = found;
+    let add = customers("add", &request.add, &mut violations);
+    let remove = customers("remove", &request.remove, &mut violations);
+    for (index, customer_id) in request.remove.iter().enumerate() {
+        if add.contains(&CustomerId(*customer_id)) {
+            violations.add(format_args!("remove[{index}]"), "is among those to add");
+        }
+    }
+    match request.add.len() + request.remove.len() {
+        0 => violations.add("add", "must have at least 1 customer, or remove must"),
+        many if many > MAX_IDS => {
+            violations.add("add", format!("must have at most {MAX_IDS} customers with remove, not {many}"));
+        }
+        _ => {}
+    }
+    Ok(AudienceChange { promotion_id: parse_id(&request.promotion_id, violations)?, add, remove })
+}
+
+/// Customers of a list.
+pub fn customers(field: &str, ids: &[i64], violations: &mut Violations) -> BTreeSet<CustomerId> {
+    for (index, id) in ids.iter().enumerate() {
+        check_id(violations, format_args!("{field}[{index}]"), *id);
+    }
+    ids.iter().copied().map(CustomerId).collect()
+}

@@ -1,0 +1,29 @@
+//! `CustomerService`: requests as commands, with every fault.
+
+use std::collections::BTreeSet;
+
+use super::catalogue::customers;
+use super::event::Fault;
+use super::violation::Violations;
+use crate::earning::CustomerId;
+use crate::proto;
+
+/// Customers that one request may record.
+const MAX_CUSTOMERS: usize = 1_000;
+
+/// The customers to record.
+///
+/// # Errors
+/// Every fault there is.
+pub fn parse_upsert(request: &proto::UpsertCustomersRequest, found: Violations) -> Result<BTreeSet<CustomerId>, Fault> {
+    let mut violations = found;
+    let ids = customers("customerIds", &request.customer_ids, &mut violations);
+    match request.customer_ids.len() {
+        0 => violations.add("customerIds", "must have at least 1 customer"),
+        many if many > MAX_CUSTOMERS => {
+            violations.add("customerIds", format!("must have at most {MAX_CUSTOMERS} customers, not {many}"));
+        }
+        _ => {}
+    }
+    violations.or_ok(ids).map_err(Fault::Invalid)
+}

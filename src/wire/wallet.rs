@@ -1,0 +1,271 @@
+//! `WalletService`: requests as commands, with every fault, and what a wallet holds as responses.
+
+use std::collections::{BTreeSet, HashSet};
+
+use chrono_tz::Tz;
+
+use super::earn::encode_event;
+use super::event::{Fault, MAX_ID_CHARACTERS, customer, encode_type, one_of};
+use super::page::{Pages, wallet_limit};
+use super::promotion::promotion_id;
+use super::text::check_text;
+use super::time::{TimePair, to_iso};
+use super::violation::Violations;
+use crate::app::wallet::{Entry, ListWallet};
+use crate::earning::change::{EarnedStatus, Given, Redeem, Revoke, RevokedDetail};
+use crate::earning::{Amount, ObjectId, OrgId};
+use crate::proto;
+use crate::proto::revoked_details::Status;
+use crate::proto::wallet_entry::{ApplicationMode, PromotionStatus};
+
+/// Promotions that one request may filter by.
+const MAX_FILTERED: usize = 100;
+/// Earn ids that one request may revoke.
+const MAX_REVOKED: usize = 1_000;
+/// Elements of a transaction.
+const MAX_LINES: usize = 1_000;
+
+/// What of a wallet is asked for, and its pages.
+///
+/// # Errors
+/// Every fault there is.
+pub fn parse_list(
+    request: &proto::ListEarnedPromotionsRequest,
+    org_id: OrgId,
+    found: Violations,
+) -> Result<(ListWallet, Pages), Fault> {
+    let mut violations = found;
+    let limit = wallet_limit(request.limit, &mut violations);
+    let mut statuses = BTreeSet::new();
+    for (index, number) in request.earned_status.iter().enumerate() {
+        let given = proto::EarnedStatus::try_from(*number).ok();
+        let read = given.and_then(|given| EarnedStatus::from_name(given.as_str_name()));
+        let names = || EarnedStatus::ALL.map(EarnedStatus::name).join(", ");
+        statuses.extend(one_of(&mut violations, format_args!("earnedStatus[{index}]"), *number, read, names));
+    }
+    if request.earned_status.is_empty() {
+        statuses.insert(EarnedStatus::Unlocked);
+    }
+    let promotions = request.promotion_id.iter().enumerate();
+    let promotions: BTreeSet<_> =
+        promotions.map(|(index, id)| promotion_id(format_args!("promotionId[{index}]"), id, &mut violations)).collect();
+    if promotions.len() > MAX_FILTERED {
+        violations.add("promotionId", format!("must have at most {MAX_FILTERED} ids, not {}", promotions.len()));
+    }
+    let pages = Pages::of(&format!("wallet {} {statuses:?} {promotions:?}", request.customer_id));
+    let after = pages.read(request.page_token.as_deref(), &mut violations);
+    let customer_id = customer(request.customer_id, violations)?;
+    Ok((ListWallet { org_id, customer_id, limit, after, statuses, promotions }, pages))
+}
+
+/// The earn id of a path.
+///
+/// # Errors
+/// Every fault there is.
+pub fn parse_earn_id(given: &str, found: Violations) -> Result<ObjectId, Fault> {
+    let mut violations = found;
+    let id = promotion_id("earnedPromotionId", given, &mut violations);
+    violations.or_ok(id).map_err(Fault::Invalid)
+}
+
+/// An earned promotion as messages tell it; times are also written in the `zone` of the server.
+pub fn encode_entry(entry: &Entry, zone: Tz) -> proto::WalletEntry {
+    let row = &entry.row;
+    let (event_details, supplementary_criteria) = encode_event(&row.event_id, row.earned_from_type, Some(&row.details));
+    let status = proto::EarnedStatus::from_str_name(entry.status.name()).unwrap_or_default();
+    let promotion_status = if entry.promotion_active { PromotionStatus::Active } else { PromotionStatus::Inactive };
+    proto::WalletEntry {
+        earned_promotion_id: row.key.earn_id.to_string(),
+        promotion_id: row.held.promotion_id.to_string(),
+        promotion_name: entry.promotion_name.clone(),
+        customer_id: row.key.customer_id.0,
+        valid_till: row.held.valid_till_ms,
+        valid_till_iso: to_iso(row.held.valid_till_ms, zone),
+        unlocked_date: row.granted_at_ms,
+        unlocked_date_iso: to_iso(row.granted_at_ms, zone),
+        event_time: row.event_time_ms,
+        event_time_iso: to_iso(row.event_time_ms, zone),
+        earned_from_type: encode_type(row.earned_from_type),
+        earned_from_id: row.earned_from_id.clone(),
+        event_details: Some(event_details),
+        earned_status: status as i32,
+        promotion_status: promotion_status as i32,
+        application_mode: ApplicationMode::Discount as i32,
+        supplementary_criteria,
+    }
+}
+
+/// What is to be revoked.
+///
+/// # Errors
+/// Every fault there is.
+pub fn parse_revoke(
+    request: proto::RevokeEarnedPromotionsRequest,
+    org_id: OrgId,
+    found: Violations,
+) -> Result<Revoke, Fault> {
+    let mut violations = found;
+    let (mut promotions, mut count) = (HashSet::new(), 0);
+    let mut details = Vec::new();
+    for (index, detail) in request.earn_revoke_details.into_iter().enumerate() {
+        let at = format!("earnRevokeDetails[{index}]");
+        check_text(&mut violations, format_args!("{at}.promotionId"), &detail.promotion_id, usize::MAX);
+        if !detail.promotion_id.is_empty() && !promotions.insert(detail.promotion_id.to_ascii_lowercase()) {
+            violations.add(format_args!("{at}.promotionId"), "repeats that of an earlier element");
+        }
+        let mut seen = HashSet::new();
+        for (index, earn_id) in detail.earn_ids.iter().enumerate() {
+            let at = format_args!("{at}.earnIds[{index}]");
+            check_text(&mut violations, at, earn_id, MAX_ID_CHARACTERS);
+            if !seen.insert(earn_id.to_ascii_lowercase()) {
+                violations.add(at, "repeats an earlier one");
+            }
+        }
+        if detail.earn_ids.is_empty() {
+            violations.add(format_args!("{at}.earnIds"), "must have at least 1 earn id");
+        }
+        count += detail.earn_ids.len();
+        details.push((detail.promotion_id.into(), detail.earn_ids.into_iter().map(Given::from).collect()));
+    }
+    if details.is_empty() {
+        violations.add("earnRevokeDetails", "must have at least 1 element");
+    }
+    if count > MAX_REVOKED {
+        violations.add("earnRevokeDetails", format!("must have at most {MAX_REVOKED} earn ids, not {count}"));
+    }
+    Ok(Revoke { org_id, customer_id: customer(request.customer_id, violations)?, details })
+}
+
+/// The response to `revoke`, whose outcome this is.
+pub fn encode_revoked(revoke: &Revoke, outcome: &[RevokedDetail]) -> proto::RevokeEarnedPromotionsResponse {
+    let mut errors = Vec::new();
+    let details = revoke.details.iter().zip(outcome).map(|((promotion, earn_ids), detail)| {
+        let given = |places: &[usize]| places.iter().map(|place| earn_ids[*place].text.clone()).collect::<Vec<_>>();
+        errors.extend(detail.failed.iter().map(|(failure, places)| proto::RevokeError {
+            code: failure.code(),
+            message: failure.to_string(),
+            promotion_id: promotion.text.clone(),
+            earn_ids: given(places),
+        }));
+        let status = match (detail.revoked.is_empty(), detail.failed.is_empty()) {
+            (_, true) => Status::Success,
+            (false, false) => Status::Partial,
+            (true, false) => Status::Failure,
+        };
+        proto::RevokedDetails {
+            promotion_id: promotion.text.clone(),
+            revoked_earn_ids: given(&detail.revoked),
+            status: status as i32,
+        }
+    });
+    let revoked_details = details.collect();
+    let data = proto::RevokedEarnedPromotions { customer_id: revoke.customer_id.0, revoked_details };
+    proto::RevokeEarnedPromotionsResponse { data: Some(data), errors }
+}
+
+/// What is to be redeemed, and the transaction as it is then answered; times are also written in the `zone` of the
+/// server.
+///
+/// # Errors
+/// Every fault there is.
+pub fn parse_redeem(
+    request: proto::RedeemRequest,
+    org_id: OrgId,
+    zone: Tz,
+    found: Violations,
+) -> Result<(Redeem, proto::RedeemedTransaction), Fault> {
+    let mut violations = found;
+    let identifier = request.transaction_identifier;
+    check_text(&mut violations, "transactionIdentifier", &identifier, MAX_ID_CHARACTERS);
+    check_text(&mut violations, "transactionNumber", &request.transaction_number, MAX_ID_CHARACTERS);
+    let iso = request.transaction_date_iso.as_deref();
+    let date = TimePair { field: "transactionDate", ms: request.transaction_date, iso }.read(&mut violations);
+    let amount = read_amount("amount", request.amount, &mut violations);
+    let (lines, redemptions) = (request.line_items.len(), request.redemptions.len());
+    let line_items = read_lines("lineItems", request.line_items, &mut violations);
+    let others = read_lines("redemptions", request.redemptions, &mut violations);
+    match lines + redemptions {
+        0 => violations.add("lineItems", "must have at least 1 element, or redemptions must"),
+        many if many > MAX_LINES => {
+            violations.add("lineItems", format!("must have at most {MAX_LINES} elements with redemptions, not {many}"));
+        }
+        _ => {}
+    }
+    let customer_id = customer(request.customer_id, violations)?;
+    let date = date.unwrap_or_default();
+    let mut transaction = proto::RedeemedTransaction {
+        org_id: org_id.0,
+        customer_id: customer_id.0,
+        transaction_identifier: identifier.clone(),
+        transaction_number: request.transaction_number,
+        transaction_date: date,
+        // Of what the transaction is it is no part: a server in another zone writes another.
+        transaction_date_iso: String::new(),
+        amount: amount.to_f64(),
+        line_items,
+        redemptions: others,
+    };
+    // A message of texts and numbers is always written.
+    let content = serde_json::to_string(&transaction).unwrap_or_default();
+    transaction.transaction_date_iso = to_iso(date, zone);
+    let both = transaction.line_items.iter().chain(&transaction.redemptions);
+    let instances =
+        both.map(|line| (Given::from(line.promotion_id.clone()), Given::from(line.earned_promotion_id.clone())));
+    let redeem = Redeem {
+        org_id,
+        customer_id,
+        transaction_identifier: identifier.into(),
+        content: content.into(),
+        instances: instances.collect(),
+    };
+    Ok((redeem, transaction))
+}
+
+/// The elements of a list, in the form in which they are answered.
+fn read_lines(list: &str, lines: Vec<proto::RedemptionLine>, violations: &mut Violations) -> Vec<proto::RedeemedLine> {
+    let mut seen = HashSet::new();
+    let mut read = Vec::with_capacity(lines.len());
+    for (index, line) in lines.into_iter().enumerate() {
+        let field = |name: &str| format!("{list}[{index}].{name}");
+        check_text(violations, field("promotionId"), &line.promotion_id, MAX_ID_CHARACTERS);
+        check_text(violations, field("earnedPromotionId"), &line.earned_promotion_id, MAX_ID_CHARACTERS);
+        let earned_promotion_id = lower(line.earned_promotion_id);
+        if !seen.insert(earned_promotion_id.clone()) {
+            violations.add(field("earnedPromotionId"), "repeats that of an earlier element");
+        }
+        if let Some(sku) = &line.sku {
+            check_text(violations, field("sku"), sku, MAX_ID_CHARACTERS);
+        }
+        if line.redemption_count != 1 {
+            let problem = format!("must be 1, not {}: an earned promotion is redeemed once", line.redemption_count);
+            violations.add(field("redemptionCount"), problem);
+        }
+        let mut amount = |name: &str, given| read_amount(field(name), given, violations).to_string();
+        read.push(proto::RedeemedLine {
+            promotion_id: lower(line.promotion_id),
+            earned_promotion_id,
+            sku: line.sku,
+            redemption_count: line.redemption_count,
+            discount: amount("discount", line.discount),
+            discount_applied_on_quantity: amount("discountAppliedOnQuantity", line.discount_applied_on_quantity),
+            promotion_applied_on_quantity: amount("promotionAppliedOnQuantity", line.promotion_applied_on_quantity),
+        });
+    }
+    read
+}
+
+/// An id in the one form that the same id has.
+fn lower(id: String) -> String {
+    ObjectId::parse(&id).map_or(id, |id| id.to_string())
+}
+
+fn read_amount(field: impl std::fmt::Display, given: Option<f64>, violations: &mut Violations) -> Amount {
+    let Some(number) = given else {
+        violations.add(field, "is required");
+        return Amount::default();
+    };
+    Amount::from_f64(number).unwrap_or_else(|| {
+        violations.add(field, "must be 0 or more, with at most 9 digits before the point and 6 after");
+        Amount::default()
+    })
+}
