@@ -207,7 +207,7 @@ fn no_bytes_to_either_door_break_the_service() {
             prop_assert!([200, 400, 403, 404].contains(&answer.status), "{:?}", answer);
             let called = service.try_raw("/cartpromotions.v1.EarnService/BulkEarn", spoil(&proto));
             if let Err(status) = runtime.block_on(called) {
-                let answer = grpc_answer(Err(status));
+                let answer = grpc_answer::<()>(Err(status));
                 prop_assert!([3, 5, 7].contains(&answer.status), "{:?}", answer);
             }
             Ok(())

@@ -406,7 +406,9 @@ async fn half_a_body(service: &Service, door: Door) -> Answer {
         request.metadata_mut().insert("authorization", basic("demo:demo").parse().unwrap());
         let path = format!("{SERVICE}/BulkEarn").parse().unwrap();
         let answer = grpc.client_streaming(request, path, RawCodec).await;
-        return grpc_answer(answer.map(|_: tonic::Response<Raw>| panic!("an answer to nothing")));
+        return grpc_answer(
+            answer.map(|_: tonic::Response<Raw>| -> tonic::Response<()> { panic!("an answer to nothing") }),
+        );
     }
     let mut stream = tokio::net::TcpStream::connect(service.address).await.unwrap();
     let basic = basic("demo:demo");

@@ -3,6 +3,7 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod bad_input;
+mod catalogue;
 #[path = "../support/cluster.rs"]
 mod cluster;
 mod command_line;
@@ -14,9 +15,12 @@ mod health;
 mod import;
 mod model;
 mod process;
+mod races;
+mod rpcs;
 mod server_process;
 mod support;
 mod verify;
+mod wallet;
 
 /// What the databases of these tests are of.
 const ENGINE: database::Engine = database::Engine::Sqlite;

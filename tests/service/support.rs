@@ -333,7 +333,7 @@ impl Caller {
     /// These bytes as the message of the gRPC method at `path`. It must be refused.
     pub async fn call_raw(&self, path: &str, message: Vec<u8>) -> Answer {
         match self.try_raw(path, message).await {
-            Err(status) => grpc_answer(Err(status)),
+            Err(status) => grpc_answer::<()>(Err(status)),
             Ok(_) => panic!("{path} answers"),
         }
     }
@@ -380,7 +380,7 @@ pub async fn json_answer(response: reqwest::Response) -> Answer {
     }
 }
 
-pub fn grpc_answer(answer: Result<tonic::Response<proto::BulkEarnResponse>, tonic::Status>) -> Answer {
+pub fn grpc_answer<R: serde::Serialize>(answer: Result<tonic::Response<R>, tonic::Status>) -> Answer {
     match answer {
         Ok(response) => {
             let headers = response.metadata().clone().into_headers();

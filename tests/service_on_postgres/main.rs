@@ -4,6 +4,8 @@
 
 #[path = "../service/bad_input.rs"]
 mod bad_input;
+#[path = "../service/catalogue.rs"]
+mod catalogue;
 #[path = "../support/cluster.rs"]
 mod cluster;
 #[path = "../service/concurrency.rs"]
@@ -24,12 +26,18 @@ mod load;
 mod model;
 mod plans;
 mod proxy;
+#[path = "../service/races.rs"]
+mod races;
+#[path = "../service/rpcs.rs"]
+mod rpcs;
 #[path = "../service/server_process.rs"]
 mod server_process;
 #[path = "../service/support.rs"]
 mod support;
 #[path = "../service/verify.rs"]
 mod verify;
+#[path = "../service/wallet.rs"]
+mod wallet;
 
 /// What the databases of these tests are of.
 const ENGINE: database::Engine = database::Engine::Postgres;

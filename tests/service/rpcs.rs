@@ -1,0 +1,120 @@
+//! Every RPC but the bulk earning, called through either door with the same JSON.
+
+use cart_promotions::proto;
+use cart_promotions::wire::json::{JsonMessage, ReadJson, UnknownFields, from_slice};
+use serde_json::{Map, Value, json};
+
+use crate::support::*;
+
+/// How a method is called.
+#[derive(Debug)]
+pub struct Method {
+    pub grpc: &'static str,
+    pub verb: &'static str,
+    /// With its variables by their JSON names.
+    pub path: &'static str,
+    /// What is in the body: all that is not in the path (`*`), one field, or nothing; the rest is in the query.
+    pub body: &'static str,
+}
+
+macro_rules! rpcs {
+    ($($name:ident: $grpc:literal $verb:literal $path:literal $body:literal, $request:ident -> $response:ident;)*) => {
+        /// All of them.
+        pub const METHODS: &[Method] = &[$(Method { grpc: $grpc, verb: $verb, path: $path, body: $body }),*];
+        $(
+            pub async fn $name(caller: &Caller, door: Door, request: Value) -> Answer {
+                let method = Method { grpc: $grpc, verb: $verb, path: $path, body: $body };
+                rpc::<proto::$request, proto::$response>(caller, door, &method, "demo:demo", &request).await
+            }
+        )*
+        /// The method of this gRPC path.
+        pub async fn call(caller: &Caller, door: Door, grpc: &str, credentials: &str, request: Value) -> Answer {
+            match grpc {
+                $($grpc => {
+                    let method = Method { grpc: $grpc, verb: $verb, path: $path, body: $body };
+                    rpc::<proto::$request, proto::$response>(caller, door, &method, credentials, &request).await
+                })*
+                other => panic!("no method {other}"),
+            }
+        }
+    };
+}
+
+rpcs! {
+    earn: "EarnService/Earn" "POST" "/promotions/{promotionId}/earn" "*", EarnRequest -> EarnResponse;
+    list: "WalletService/ListEarnedPromotions" "GET" "/promotions/customer/{customerId}" "", ListEarnedPromotionsRequest -> ListEarnedPromotionsResponse;
+    get: "WalletService/GetEarnedPromotion" "GET" "/promotions/earned/{earnedPromotionId}" "", GetEarnedPromotionRequest -> GetEarnedPromotionResponse;
+    revoke: "WalletService/RevokeEarnedPromotions" "POST" "/promotions/revokeEarn" "*", RevokeEarnedPromotionsRequest -> RevokeEarnedPromotionsResponse;
+    redeem: "WalletService/Redeem" "POST" "/promotions/redemptions" "*", RedeemRequest -> RedeemResponse;
+    create: "CatalogService/CreatePromotion" "POST" "/promotions" "promotion", CreatePromotionRequest -> CreatePromotionResponse;
+    replace: "CatalogService/ReplacePromotion" "PUT" "/promotions/{promotionId}" "promotion", ReplacePromotionRequest -> ReplacePromotionResponse;
+    promotions: "CatalogService/ListPromotions" "GET" "/promotions" "", ListPromotionsRequest -> ListPromotionsResponse;
+    activate: "CatalogService/ActivatePromotion" "PUT" "/promotions/{promotionId}/activate" "", ActivatePromotionRequest -> ActivatePromotionResponse;
+    deactivate: "CatalogService/DeactivatePromotion" "PUT" "/promotions/{promotionId}/deactivate" "", DeactivatePromotionRequest -> DeactivatePromotionResponse;
+    audience: "CatalogService/ChangeAudience" "POST" "/promotions/{promotionId}/audience" "*", ChangeAudienceRequest -> ChangeAudienceResponse;
+    upsert_customers: "CustomerService/UpsertCustomers" "POST" "/customers/bulk" "*", UpsertCustomersRequest -> UpsertCustomersResponse;
+    customer: "CustomerService/GetCustomer" "GET" "/customers/{customerId}" "", GetCustomerRequest -> GetCustomerResponse;
+}
+
+/// The request, whole, as JSON with its path variables in it, through this door.
+async fn rpc<M, R>(caller: &Caller, door: Door, method: &Method, credentials: &str, request: &Value) -> Answer
+where
+    M: JsonMessage + ReadJson + prost::Message + Default + 'static,
+    R: serde::Serialize + prost::Message + Default + 'static,
+{
+    match door {
+        Door::Json => {
+            let answer = json_request(caller, method, credentials, request).send().await.expect("an answer");
+            json_answer(answer).await
+        }
+        Door::Grpc => {
+            let (message, faults) = from_slice::<M>(request.to_string().as_bytes(), UnknownFields::Refuse).unwrap();
+            assert!(faults.is_empty(), "gRPC cannot say {faults:?}");
+            let mut request = tonic::Request::new(message);
+            request.metadata_mut().insert("authorization", basic(credentials).parse().unwrap());
+            let mut grpc = tonic::client::Grpc::new(caller.channel());
+            grpc.ready().await.unwrap();
+            let path = format!("/cartpromotions.v1.{}", method.grpc).parse().unwrap();
+            let codec = tonic_prost::ProstCodec::<M, R>::default();
+            grpc_answer(grpc.unary(request, path, codec).await)
+        }
+    }
+}
+
+fn json_request(caller: &Caller, method: &Method, credentials: &str, request: &Value) -> reqwest::RequestBuilder {
+    let mut rest = request.as_object().unwrap().clone();
+    let mut path = format!("/api_gateway/v1{}", method.path);
+    while let Some((before, variable)) = path.split_once('{') {
+        let (name, after) = variable.split_once('}').unwrap();
+        let value = rest.remove(name).unwrap_or_else(|| json!("0"));
+        let value: String = form_urlencoded::byte_serialize(text(&value).as_bytes()).collect();
+        path = format!("{before}{}{after}", value.replace('+', "%20"));
+    }
+    let body = match method.body {
+        "*" => Some(Value::Object(std::mem::take(&mut rest))),
+        "" => None,
+        field => Some(rest.remove(field).unwrap_or(Value::Null)),
+    };
+    let url = format!("{}{}", caller.url(&path), query(&rest));
+    let request = caller.http().request(method.verb.parse().unwrap(), url);
+    let request = request.header("authorization", basic(credentials));
+    match body {
+        Some(body) => request.header("content-type", "application/json").body(body.to_string()),
+        None => request,
+    }
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+fn query(parameters: &Map<String, Value>) -> String {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    for (name, value) in parameters {
+        for value in value.as_array().unwrap_or(&vec![value.clone()]) {
+            query.append_pair(name, &text(value));
+        }
+    }
+    let query = query.finish();
+    if query.is_empty() { query } else { format!("?{query}") }
+}

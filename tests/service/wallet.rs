@@ -1,0 +1,484 @@
+//! What customers hold: earning one, listing, revoking and redeeming, as their callers meet them.
+
+use serde_json::{Value, json};
+
+use crate::rpcs::{earn, get, list, redeem, revoke};
+use crate::support::*;
+
+/// The end of the promotions of the catalogue: 2025-12-31T18:29:59.999Z.
+const END_MS: i64 = 1_767_205_799_999;
+/// Seven days after the day of the documented event, in India.
+const SHORT: &str = "0000000000000000000000a7";
+
+/// The documented request to earn one.
+pub fn one_to_earn() -> Value {
+    json!({
+        "promotionId": TEN_OFF,
+        "customerId": CUSTOMER,
+        "earnedFromType": "ACTIVITY",
+        "earnedFromId": "TXN_12345_ABC",
+        "eventTime": 1_761_748_253_000_i64,
+        "supplementaryCriteria": {"loyaltyProgramId": 874, "programType": "TIER", "partnerProgramId": 25_319},
+        "eventDetails": {
+            "id": "TXN_12345_ABC",
+            "type": "TransactionAdd",
+            "eventPayload": {"storeId": 101, "amount": 75.5}
+        }
+    })
+}
+
+/// A transaction that redeems these earned promotions of a customer.
+pub fn transaction(name: &str, customer: i64, earned: &[(&str, &str)]) -> Value {
+    let lines = earned.iter().map(|(promotion, id)| {
+        json!({"sku": "Sku#Fuel", "promotionId": promotion, "earnedPromotionId": id, "redemptionCount": 1,
+            "discount": 500, "discountAppliedOnQuantity": 1, "promotionAppliedOnQuantity": 1})
+    });
+    json!({
+        "customerId": customer,
+        "transactionIdentifier": name,
+        "transactionNumber": name,
+        "transactionDate": 1_743_521_508_000_i64,
+        "amount": 1000,
+        "lineItems": lines.collect::<Vec<_>>()
+    })
+}
+
+/// Earn ids of these promotions, granted for this event.
+pub async fn granted(caller: &Caller, customer: i64, event: &str, promotion: &str, count: i64) -> Vec<String> {
+    let mut request = one_entry(event, promotion, count);
+    request["customerId"] = customer.into();
+    request["eventTime"] = NOW_MS.into();
+    let answer = caller.earn(Door::Grpc, &request).await;
+    let ids = earn_ids(&answer.body);
+    assert_eq!(i64::try_from(ids.len()).unwrap(), count, "{answer:?}");
+    ids
+}
+
+fn revoke_of(customer: i64, promotion: &str, ids: &[impl AsRef<str>]) -> Value {
+    let ids: Vec<_> = ids.iter().map(AsRef::as_ref).collect();
+    json!({"customerId": customer, "earnRevokeDetails": [{"promotionId": promotion, "earnIds": ids}]})
+}
+
+fn shown(answer: &Answer) -> Vec<&str> {
+    let entries = answer.body["data"].as_array().unwrap_or_else(|| panic!("{answer:?}"));
+    entries.iter().map(|entry| entry["earnedPromotionId"].as_str().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn the_documented_earning_of_one_is_granted_once_and_given_back() {
+    let service = Service::start().await;
+    let first = earn(&service, Door::Json, one_to_earn()).await;
+    assert_eq!(first.code, 0, "{first:?}");
+    let id = first.body["data"]["id"].as_str().unwrap().to_owned();
+    assert_eq!(
+        first.body,
+        json!({
+            "data": {
+                "id": id,
+                "customerId": CUSTOMER,
+                "promotionId": TEN_OFF,
+                "earnedFromType": "ACTIVITY",
+                "earnedFromId": "TXN_12345_ABC",
+                "eventTime": 1_761_748_253_000_i64,
+                "eventTimeISO": "2025-10-29T14:30:53Z",
+                "eventDetails": {
+                    "id": "TXN_12345_ABC",
+                    "type": "TransactionAdd",
+                    "eventPayload": {"storeId": 101, "amount": 75.5}
+                },
+                "validTill": END_MS,
+                "validTillISO": "2025-12-31T18:29:59Z",
+                "supplementaryCriteria": {"loyaltyProgramId": 874, "programType": "TIER", "partnerProgramId": 25_319}
+            },
+            "errors": []
+        })
+    );
+    for door in DOORS {
+        assert_eq!(earn(&service, door, one_to_earn()).await.body, first.body, "{door:?}");
+        // What was told first stays, whatever a repeat tells.
+        let mut other = one_to_earn();
+        other["eventDetails"]["type"] = "CustomerUpdate".into();
+        other.as_object_mut().unwrap().remove("supplementaryCriteria");
+        assert_eq!(earn(&service, door, other).await.body, first.body, "{door:?}");
+    }
+    // It is the same earning as that of a bulk entry.
+    let bulk = json!({
+        "customerId": CUSTOMER, "eventTime": 1_761_748_253_000_i64, "earnedFromType": "ACTIVITY",
+        "eventDetails": {"id": "TXN_12345_ABC", "type": "ACTIVITY"},
+        "earnedPromotions": [{"promotionId": TEN_OFF, "earnCount": 2, "earnedFromId": "TXN_12345_ABC"}]
+    });
+    let ids = earn_ids(&service.earn(Door::Json, &bulk).await.body);
+    assert_eq!((ids.len(), &ids[0]), (2, &id));
+    assert_eq!(service.granted().await, 2);
+}
+
+#[tokio::test]
+async fn a_wallet_shows_what_is_valid_the_longest_first_and_each_entry_by_itself() {
+    let service = Service::start().await;
+    earn(&service, Door::Json, one_to_earn()).await;
+    let short = granted(&service, CUSTOMER, "short", SHORT, 1).await;
+    for door in DOORS {
+        let answer = list(&service, door, json!({"customerId": CUSTOMER})).await;
+        let entries = answer.body["data"].as_array().unwrap();
+        assert_eq!(entries.len(), 2, "{answer:?}");
+        let expected = json!({
+            "earnedPromotionId": entries[0]["earnedPromotionId"],
+            "promotionId": TEN_OFF,
+            "promotionName": "Ten off",
+            "customerId": CUSTOMER,
+            "validTill": END_MS,
+            "validTillISO": "2025-12-31T18:29:59Z",
+            "unlockedDate": NOW_MS,
+            "unlockedDateISO": "2025-11-11T06:00:00Z",
+            "eventTime": 1_761_748_253_000_i64,
+            "eventTimeISO": "2025-10-29T14:30:53Z",
+            "earnedFromType": "ACTIVITY",
+            "earnedFromId": "TXN_12345_ABC",
+            "eventDetails": {
+                "id": "TXN_12345_ABC", "type": "TransactionAdd", "eventPayload": {"storeId": 101, "amount": 75.5}
+            },
+            "earnedStatus": "UNLOCKED",
+            "promotionStatus": "ACTIVE",
+            "applicationMode": "DISCOUNT",
+            "supplementaryCriteria": {"loyaltyProgramId": 874, "programType": "TIER", "partnerProgramId": 25_319}
+        });
+        let without_payload = |value: &Value| {
+            let mut value = value.clone();
+            value["eventDetails"]["eventPayload"] = Value::Null;
+            value
+        };
+        // Over gRPC the numbers of a payload are doubles.
+        assert_eq!(without_payload(&entries[0]), without_payload(&expected), "{door:?}");
+        assert_eq!(entries[1]["earnedPromotionId"], short[0].as_str());
+        assert!(entries[1].get("supplementaryCriteria").is_none(), "{answer:?}");
+        assert_eq!(entries[1]["eventDetails"], json!({"id": "short", "type": "BULK_ISSUE"}));
+        assert!(answer.body.get("nextPageToken").is_none(), "{answer:?}");
+
+        let one = get(&service, door, json!({"earnedPromotionId": short[0]})).await;
+        assert_eq!(one.body["data"], entries[1], "{door:?}");
+        let empty = list(&service, door, json!({"customerId": 7})).await;
+        assert_eq!((empty.code, &empty.body["data"]), (0, &json!([])));
+    }
+}
+
+#[tokio::test]
+async fn the_details_of_an_earning_are_shown_with_each_of_its_instances() {
+    let service = Service::start().await;
+    let mut request = one_entry("event", TEN_OFF, 3);
+    request["eventDetails"]["eventPayload"] = json!({"a": [1, "b"]});
+    service.earn(Door::Json, &request).await;
+    let answer = list(&service, Door::Json, json!({"customerId": CUSTOMER})).await;
+    let payloads: Vec<_> =
+        answer.body["data"].as_array().unwrap().iter().map(|entry| &entry["eventDetails"]["eventPayload"]).collect();
+    assert_eq!(payloads, [&json!({"a": [1, "b"]}); 3]);
+}
+
+#[tokio::test]
+async fn pages_show_everything_once_though_rows_are_added_meanwhile() {
+    let service = Service::start().await;
+    // Many with one end, and a few with others.
+    let mut all = granted(&service, CUSTOMER, "a", TEN_OFF, 9).await;
+    all.extend(granted(&service, CUSTOMER, "b", FREE_DELIVERY, 4).await);
+    all.extend(granted(&service, CUSTOMER, "c", SHORT, 3).await);
+    let whole = list(&service, Door::Json, json!({"customerId": CUSTOMER, "limit": 1000})).await;
+    let mut in_order: Vec<_> = all.clone();
+    in_order[..13].sort();
+    in_order[13..].sort();
+    assert_eq!(shown(&whole), in_order, "by the end of validity, then by earn id");
+    for (limit, door) in [(1, Door::Json), (3, Door::Grpc), (5, Door::Json), (16, Door::Grpc)] {
+        let mut seen: Vec<String> = Vec::new();
+        let mut request = json!({"customerId": CUSTOMER, "limit": limit});
+        for page in 0.. {
+            let answer = list(&service, door, request.clone()).await;
+            seen.extend(shown(&answer).into_iter().map(str::to_owned));
+            if page == 0 {
+                // What is granted now comes at places that were passed, or are still to come.
+                let id = granted(&service, CUSTOMER, &format!("later {limit}"), CAPPED, 1).await;
+                let gone = revoke(&service, door, revoke_of(CUSTOMER, CAPPED, &id)).await;
+                assert_eq!(gone.code, 0, "{gone:?}");
+            }
+            match answer.body.get("nextPageToken") {
+                Some(token) => request["pageToken"] = token.clone(),
+                None => break,
+            }
+        }
+        assert_eq!(seen, in_order, "{limit}");
+    }
+    // A token is no answer to another question.
+    let first = list(&service, Door::Json, json!({"customerId": CUSTOMER, "limit": 1})).await;
+    let token = &first.body["nextPageToken"];
+    for other in [
+        json!({"customerId": 7, "pageToken": token}),
+        json!({"customerId": CUSTOMER, "pageToken": token, "earnedStatus": ["REVOKED"]}),
+        json!({"customerId": CUSTOMER, "pageToken": token, "promotionId": [TEN_OFF]}),
+        json!({"customerId": CUSTOMER, "pageToken": "AAAA"}),
+        json!({"customerId": CUSTOMER, "pageToken": ""}),
+    ] {
+        let answer = list(&service, Door::Json, other.clone()).await;
+        assert_eq!((answer.status, answer.code), (400, 400), "{other} {answer:?}");
+        assert!(answer.messages[0].starts_with("pageToken: "), "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_wallet_is_filtered_by_status_and_promotion() {
+    let service = Service::start().await;
+    let ten = granted(&service, CUSTOMER, "a", TEN_OFF, 3).await;
+    let free = granted(&service, CUSTOMER, "a", FREE_DELIVERY, 1).await;
+    let short = granted(&service, CUSTOMER, "a", SHORT, 1).await;
+    revoke(&service, Door::Json, revoke_of(CUSTOMER, TEN_OFF, &ten[..1])).await;
+    redeem(&service, Door::Json, transaction("t", CUSTOMER, &[(TEN_OFF, &ten[1])])).await;
+    // Valid until yesterday.
+    let past = NOW_MS - 86_400_000;
+    service
+        .database()
+        .execute(&format!("UPDATE earned_promotions SET valid_till_ms = {past} WHERE earn_id = '{}'", short[0]))
+        .await;
+    let sorted = |ids: &[&String]| {
+        let mut ids: Vec<_> = ids.iter().map(|id| id.as_str()).collect();
+        ids.sort_unstable();
+        ids.into_iter().map(str::to_owned).collect::<Vec<_>>()
+    };
+    for door in DOORS {
+        for (statuses, promotions, expected) in [
+            (&[][..], &[][..], vec![&ten[2], &free[0]]),
+            (&["UNLOCKED"], &[], vec![&ten[2], &free[0]]),
+            (&["UNLOCKED"], &[TEN_OFF], vec![&ten[2]]),
+            (&["REVOKED"], &[], vec![&ten[0]]),
+            (&["REDEEMED"], &[], vec![&ten[1]]),
+            (&["EXPIRED"], &[], vec![&short[0]]),
+            (&["EXPIRED", "UNLOCKED"], &[], vec![&ten[2], &free[0], &short[0]]),
+            (
+                &["REDEEMED", "REVOKED", "EXPIRED", "UNLOCKED"],
+                &[],
+                vec![&ten[0], &ten[1], &ten[2], &free[0], &short[0]],
+            ),
+            (&["REDEEMED", "REVOKED"], &[FREE_DELIVERY, OTHERS], vec![]),
+        ] {
+            let request = json!({"customerId": CUSTOMER, "earnedStatus": statuses, "promotionId": promotions});
+            let answer = list(&service, door, request.clone()).await;
+            let mut ids: Vec<_> = shown(&answer).into_iter().map(str::to_owned).collect();
+            ids.sort();
+            assert_eq!(ids, sorted(&expected), "{request}");
+            // The same, a page at a time.
+            let mut paged = Vec::new();
+            let mut request = request;
+            request["limit"] = 1.into();
+            loop {
+                let answer = list(&service, door, request.clone()).await;
+                paged.extend(shown(&answer).into_iter().map(str::to_owned));
+                match answer.body.get("nextPageToken") {
+                    Some(token) => request["pageToken"] = token.clone(),
+                    None => break,
+                }
+            }
+            let all: Vec<_> = shown(&answer).into_iter().map(str::to_owned).collect();
+            assert_eq!(paged, all, "{request}");
+        }
+        for (id, status) in [(&ten[0], "REVOKED"), (&ten[1], "REDEEMED"), (&ten[2], "UNLOCKED"), (&short[0], "EXPIRED")]
+        {
+            let one = get(&service, door, json!({"earnedPromotionId": id})).await;
+            assert_eq!(one.body["data"]["earnedStatus"], status, "{one:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn ids_are_revoked_one_by_one_and_a_repeat_is_safe() {
+    let service = Service::start().await;
+    let ten = granted(&service, CUSTOMER, "a", TEN_OFF, 4).await;
+    let free = granted(&service, CUSTOMER, "a", FREE_DELIVERY, 2).await;
+    let others = granted(&service, 7, "a", TEN_OFF, 1).await;
+    redeem(&service, Door::Grpc, transaction("t", CUSTOMER, &[(TEN_OFF, &ten[3])])).await;
+    let request = json!({"customerId": CUSTOMER, "earnRevokeDetails": [
+        {"promotionId": TEN_OFF, "earnIds": [ten[0], "string", ten[3], others[0], free[0], ten[1].to_uppercase()]},
+        {"promotionId": FREE_DELIVERY, "earnIds": [free[0]]},
+        {"promotionId": "0000000000000000000000a1", "earnIds": [ten[2]]},
+        {"promotionId": OTHERS, "earnIds": [ten[2]]},
+        {"promotionId": "no id", "earnIds": [ten[2]]},
+    ]});
+    let not_held = "not an earn id of this customer and promotion";
+    let expected = json!({
+        "data": {"customerId": CUSTOMER, "revokedDetails": [
+            {"promotionId": TEN_OFF, "revokedEarnIds": [ten[0], ten[1].to_uppercase()], "status": "PARTIAL"},
+            {"promotionId": FREE_DELIVERY, "revokedEarnIds": [free[0]], "status": "SUCCESS"},
+            {"promotionId": "0000000000000000000000a1", "revokedEarnIds": [], "status": "FAILURE"},
+            {"promotionId": OTHERS, "revokedEarnIds": [], "status": "FAILURE"},
+            {"promotionId": "no id", "revokedEarnIds": [], "status": "FAILURE"},
+        ]},
+        "errors": [
+            {"code": 731, "message": not_held, "promotionId": TEN_OFF, "earnIds": ["string", others[0], free[0]]},
+            {"code": 729, "message": "already redeemed", "promotionId": TEN_OFF, "earnIds": [ten[3]]},
+            {"code": 730, "message": "the promotion is of type POS, which nobody holds",
+             "promotionId": "0000000000000000000000a1", "earnIds": [ten[2]]},
+            {"code": 731, "message": not_held, "promotionId": OTHERS, "earnIds": [ten[2]]},
+            {"code": 731, "message": not_held, "promotionId": "no id", "earnIds": [ten[2]]},
+        ]
+    });
+    for door in DOORS {
+        let answer = revoke(&service, door, request.clone()).await;
+        assert_eq!(answer.body, expected, "{door:?}");
+    }
+    let left = list(&service, Door::Json, json!({"customerId": CUSTOMER})).await;
+    let mut ids = shown(&left);
+    ids.sort_unstable();
+    let mut expected = vec![ten[2].as_str(), free[1].as_str()];
+    expected.sort_unstable();
+    assert_eq!(ids, expected);
+}
+
+#[tokio::test]
+async fn what_is_revoked_makes_room_under_the_cap_but_is_not_granted_again() {
+    let service = Service::start().await;
+    let ids = granted(&service, CUSTOMER, "a", CAPPED, 3).await;
+    for door in DOORS {
+        let full = service.earn(door, &one_entry("b", CAPPED, 1)).await;
+        assert_eq!(full.body["data"][0]["errorDetails"]["errorCode"], 708, "{full:?}");
+    }
+    revoke(&service, Door::Json, revoke_of(CUSTOMER, CAPPED, &ids[1..2])).await;
+    for door in DOORS {
+        // The earning itself keeps its place.
+        let again = service.earn(door, &one_entry("a", CAPPED, 3)).await;
+        assert_eq!(again.body["data"][0]["errorDetails"]["errorCode"], 731, "{again:?}");
+        assert_eq!(again.body["data"][0]["failedEarnCount"], 1);
+        assert_eq!(earn_ids(&again.body), [&*ids[0], &*ids[2]]);
+    }
+    assert_eq!(granted(&service, CUSTOMER, "b", CAPPED, 1).await.len(), 1);
+    let full = service.earn(Door::Json, &one_entry("c", CAPPED, 1)).await;
+    assert_eq!(full.body["data"][0]["errorDetails"]["errorCode"], 708, "{full:?}");
+    // Repeating it makes no more room.
+    revoke(&service, Door::Json, revoke_of(CUSTOMER, CAPPED, &ids[1..2])).await;
+    let full = service.earn(Door::Json, &one_entry("c", CAPPED, 1)).await;
+    assert_eq!(full.body["data"][0]["errorDetails"]["errorCode"], 708, "{full:?}");
+    // One alone says so as a whole.
+    let mut one = one_to_earn();
+    one["eventDetails"] = json!({"id": "one", "type": "X"});
+    let id = earn(&service, Door::Json, one.clone()).await.body["data"]["id"].as_str().unwrap().to_owned();
+    revoke(&service, Door::Json, revoke_of(CUSTOMER, TEN_OFF, &[id])).await;
+    assert_eq!(earn(&service, Door::Json, one).await.code, 731);
+}
+
+#[tokio::test]
+async fn the_documented_transaction_redeems_once_and_a_repeat_is_answered_the_same() {
+    let service = Service::start().await;
+    let ids = granted(&service, CUSTOMER, "a", TEN_OFF, 2).await;
+    let mut request = transaction("txn-50", CUSTOMER, &[(TEN_OFF, &ids[0])]);
+    // In both lists it counts once; a customer may be a text, and so may numbers.
+    request["redemptions"] = request["lineItems"].clone();
+    request["redemptions"][0].as_object_mut().unwrap().remove("sku");
+    request["customerIdentifierType"] = "mobile".into();
+    let line = json!({"promotionId": TEN_OFF, "earnedPromotionId": ids[0], "sku": "Sku#Fuel", "redemptionCount": 1,
+        "discount": "500.000000", "discountAppliedOnQuantity": "1.000000", "promotionAppliedOnQuantity": "1.000000"});
+    let mut other = line.clone();
+    other.as_object_mut().unwrap().remove("sku");
+    let expected = json!({
+        "data": {
+            "orgId": ORG,
+            "customerId": CUSTOMER,
+            "transactionIdentifier": "txn-50",
+            "transactionNumber": "txn-50",
+            "transactionDate": 1_743_521_508_000_i64,
+            "transactionDateISO": "2025-04-01T15:31:48Z",
+            "amount": 1000,
+            "lineItems": [line],
+            "redemptions": [other]
+        },
+        "errors": []
+    });
+    let first = redeem(&service, Door::Json, request.clone()).await;
+    assert_eq!(first.body, expected, "{first:?}");
+    request.as_object_mut().unwrap().remove("customerIdentifierType");
+    request["customerId"] = CUSTOMER.to_string().into();
+    request["amount"] = "1000.00".into();
+    request["lineItems"][0]["discount"] = "500".into();
+    request["lineItems"][0]["earnedPromotionId"] = ids[0].to_uppercase().into();
+    for door in DOORS {
+        assert_eq!(redeem(&service, door, request.clone()).await.body, expected, "{door:?}");
+    }
+    // The same name with anything else is refused, also for another customer.
+    for change in [
+        |request: &mut Value| request["amount"] = 1001.into(),
+        |request: &mut Value| request["customerId"] = 7.into(),
+        |request: &mut Value| request["lineItems"][0]["discount"] = 499.into(),
+        |request: &mut Value| drop(request.as_object_mut().unwrap().remove("redemptions")),
+    ] {
+        for door in DOORS {
+            let mut changed = request.clone();
+            change(&mut changed);
+            let answer = redeem(&service, door, changed).await;
+            assert_eq!((answer.code, answer.status), (800, if door == Door::Json { 409 } else { 9 }), "{answer:?}");
+        }
+    }
+    // Another organization has names of its own.
+    let mut theirs = one_entry("a", OTHERS, 1);
+    theirs["orgId"] = 3.into();
+    let theirs = service.earn_as(Door::Json, Some("other:other"), &theirs).await;
+    let id = &earn_ids(&theirs.body)[0];
+    let answer = crate::rpcs::call(
+        &service,
+        Door::Json,
+        "WalletService/Redeem",
+        "other:other",
+        transaction("txn-50", CUSTOMER, &[(OTHERS, id)]),
+    )
+    .await;
+    assert_eq!(answer.code, 0, "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_transaction_redeems_all_or_nothing() {
+    let service = Service::start().await;
+    let ten = granted(&service, CUSTOMER, "a", TEN_OFF, 4).await;
+    let short = granted(&service, CUSTOMER, "a", SHORT, 1).await;
+    let others = granted(&service, 7, "a", TEN_OFF, 1).await;
+    service
+        .database()
+        .execute(&format!("UPDATE earned_promotions SET valid_till_ms = {} WHERE earn_id = '{}'", NOW_MS - 1, short[0]))
+        .await;
+    redeem(&service, Door::Grpc, transaction("first", CUSTOMER, &[(TEN_OFF, &ten[0])])).await;
+    revoke(&service, Door::Grpc, revoke_of(CUSTOMER, TEN_OFF, &ten[1..2])).await;
+    for (bad, code, message) in [
+        ((TEN_OFF, ten[0].as_str()), 729, "redeemed by another transaction"),
+        ((TEN_OFF, ten[1].as_str()), 731, "was revoked"),
+        ((SHORT, short[0].as_str()), 706, "it was valid until 1762840799999"),
+        ((TEN_OFF, others[0].as_str()), 731, "is not an earned promotion of this customer and promotion"),
+        ((FREE_DELIVERY, ten[3].as_str()), 731, "is not an earned promotion"),
+        ((TEN_OFF, "000000000000000000000000"), 731, "is not an earned promotion"),
+        ((TEN_OFF, "string"), 731, "is not an earned promotion"),
+        (("string", ten[3].as_str()), 731, "is not an earned promotion"),
+    ] {
+        for (index, door) in DOORS.into_iter().enumerate() {
+            let name = format!("{code} {index}");
+            let answer = redeem(&service, door, transaction(&name, CUSTOMER, &[(TEN_OFF, &ten[2]), bad])).await;
+            let status = if door == Door::Json { 409 } else { 9 };
+            assert_eq!((answer.code, answer.status), (code, status), "{bad:?} {answer:?}");
+            assert!(answer.messages[0].contains(message), "{answer:?}");
+        }
+    }
+    assert_eq!(service.database().count("SELECT count(*) FROM redemptions").await, 1);
+    // Nothing of it was redeemed, and the names are free.
+    let answer = redeem(&service, Door::Json, transaction("729 0", CUSTOMER, &[(TEN_OFF, &ten[2])])).await;
+    assert_eq!(answer.code, 0, "{answer:?}");
+    // What is redeemed is replayed as it was granted, and counts as held.
+    assert_eq!(earn_ids(&service.earn(Door::Json, &one_entry("a", TEN_OFF, 1)).await.body), [&*ten[0]]);
+}
+
+#[tokio::test]
+async fn nothing_is_seen_or_changed_of_another_organization() {
+    let service = Service::start().await;
+    let ids = granted(&service, CUSTOMER, "a", TEN_OFF, 1).await;
+    for door in DOORS {
+        let as_other =
+            async |grpc: &str, request: Value| crate::rpcs::call(&service, door, grpc, "other:other", request).await;
+        let unseen = as_other("WalletService/ListEarnedPromotions", json!({"customerId": CUSTOMER})).await;
+        assert_eq!(unseen.body["data"], json!([]), "{unseen:?}");
+        let unseen = as_other("WalletService/GetEarnedPromotion", json!({"earnedPromotionId": ids[0]})).await;
+        assert_eq!(unseen.code, 404, "{unseen:?}");
+        let kept = as_other("WalletService/RevokeEarnedPromotions", revoke_of(CUSTOMER, TEN_OFF, &ids)).await;
+        assert_eq!(kept.body["errors"][0]["code"], 731, "{kept:?}");
+        let kept = as_other("WalletService/Redeem", transaction("t", CUSTOMER, &[(TEN_OFF, &ids[0])])).await;
+        assert_eq!(kept.code, 731, "{kept:?}");
+    }
+    let mine = list(&service, Door::Json, json!({"customerId": CUSTOMER})).await;
+    assert_eq!(shown(&mine), [&*ids[0]]);
+}
