@@ -82,13 +82,11 @@ impl BatchEarner {
             if !grants.grants.is_empty() {
                 // Unless it is written: an error ends this batch here.
                 self.read_first = READ_FIRST;
-                let first = self.first_earned(&grants, &catalogues);
-                access.mark_earned(&first).await.map_err(BatchError::Save)?;
                 let written = self.session.write_as_presumed(access, (&wanted, &grants), now_ms).await;
                 match written.map_err(BatchError::Save)? {
                     None => {
                         self.read_first = 0;
-                        self.marked.extend(first);
+                        self.marked.extend(grants.first_of);
                         return Ok(outcomes);
                     }
                     Some(batch) => access = batch,
@@ -98,10 +96,8 @@ impl BatchEarner {
         let mut facts = access.facts(&wanted, now_ms).await.map_err(BatchError::Load)?;
         self.read_first = if facts.earnings.is_empty() { self.read_first.saturating_sub(1) } else { READ_FIRST };
         let (outcomes, grants) = self.decide_all(batch, (&catalogues, &mut facts), now_ms);
-        let first = self.first_earned(&grants, &catalogues);
-        access.mark_earned(&first).await.map_err(BatchError::Save)?;
         self.session.end(access, &grants, now_ms).await.map_err(BatchError::Save)?;
-        self.marked.extend(first);
+        self.marked.extend(grants.first_of);
         Ok(outcomes)
     }
 
@@ -124,7 +120,9 @@ impl BatchEarner {
     ) -> (Vec<Earned>, Grants) {
         let mut grants = Grants::default();
         let outcomes = batch.iter().map(|command| self.decide(command, (catalogues, facts), now_ms, &mut grants));
-        (outcomes.collect(), grants)
+        let outcomes = outcomes.collect();
+        grants.first_of = self.first_earned(&grants, catalogues);
+        (outcomes, grants)
     }
 
     fn decide(

@@ -15,11 +15,16 @@ pub struct Check {
     pub breaches: Vec<String>,
 }
 
-const QUESTIONS: [(Question, &str); 4] = [
+const QUESTIONS: [(Question, &str); 5] = [
     (Question::EarnIds, "earn ids: none is given twice"),
     (Question::Earnings, "earnings: the instances of each are numbered 1 to n, of one type and one event time"),
-    (Question::Caps, "caps: nobody was granted more than maxEarningPerCustomer"),
+    (Question::Caps, "caps: nobody holds more than maxEarningPerCustomer, what was revoked not counted"),
     (Question::Counts, "counts: what is counted under each cap is what the wallet holds"),
+    (
+        Question::Redemptions,
+        "redemptions: what is redeemed is redeemed by one recorded transaction of its customer, and each transaction \
+         redeemed as many as it says",
+    ),
 ];
 
 /// Recounts everything, in one snapshot of the database.

@@ -99,6 +99,9 @@ pub struct HeldRows(BTreeMap<InstanceKey, QueryResult>);
 impl Transaction {
     /// What is recorded of `wanted`.
     ///
+    /// Transactions are read last: what was redeemed before it was looked at was so by a transaction that is then seen,
+    /// and its repeat is not told of another one.
+    ///
     /// # Errors
     /// Of the database.
     pub async fn change_facts(&self, wanted: &ChangesWanted) -> Result<(ChangeFacts, HeldRows), StorageError> {
@@ -106,16 +109,6 @@ impl Transaction {
         let keys: Vec<_> = wanted.customers.iter().copied().collect();
         for row in self.look_up(CUSTOMERS, of_customers(&keys)).await? {
             facts.customers.insert(*of_row(&keys, &row)?);
-        }
-        let keys: Vec<_> = wanted.transactions.iter().collect();
-        let names = Rows::default()
-            .integers("org_id", keys.iter().map(|(org_id, _)| org_id.0))
-            .texts("transaction_identifier", keys.iter().map(|(_, identifier)| &**identifier));
-        for row in self.look_up(TRANSACTIONS, names).await? {
-            let content: String = row.try_get_by_index(2)?;
-            let transaction =
-                RecordedTransaction { customer_id: CustomerId(row.try_get_by_index(1)?), content: content.into() };
-            facts.transactions.insert((*of_row(&keys, &row)?).clone(), transaction);
         }
         let keys: Vec<_> = wanted.instances.iter().copied().collect();
         for row in self.look_up(HELD, instance_rows(&keys)).await? {
@@ -127,6 +120,16 @@ impl Transaction {
             };
             facts.held.insert(key, held);
             rows.0.insert(key, row);
+        }
+        let keys: Vec<_> = wanted.transactions.iter().collect();
+        let names = Rows::default()
+            .integers("org_id", keys.iter().map(|(org_id, _)| org_id.0))
+            .texts("transaction_identifier", keys.iter().map(|(_, identifier)| &**identifier));
+        for row in self.look_up(TRANSACTIONS, names).await? {
+            let content: String = row.try_get_by_index(2)?;
+            let transaction =
+                RecordedTransaction { customer_id: CustomerId(row.try_get_by_index(1)?), content: content.into() };
+            facts.transactions.insert((*of_row(&keys, &row)?).clone(), transaction);
         }
         Ok((facts, rows))
     }

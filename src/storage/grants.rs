@@ -27,6 +27,11 @@ const ADD_USAGE: &str = "
     ON CONFLICT (org_id, customer_id, promotion_id)
     DO UPDATE SET used = cap_usage.used + excluded.used, cap = excluded.cap";
 
+/// Says of promotions that something of them was earned.
+const MARK_EARNED: &str = "
+    UPDATE promotions SET earned = true
+    WHERE NOT earned AND (org_id, id) IN (SELECT org_id, promotion_id FROM wanted)";
+
 /// Most rows of one `INSERT` on SQLite, which takes 32,766 values in a statement.
 const MAX_INSERT_ROWS: usize = 1_024;
 
@@ -50,6 +55,13 @@ fn usage(grants: &Grants, now_ms: i64) -> Rows<'static> {
         .integers("granted", grants.under_cap.values().map(|(granted, _)| i64::from(*granted)))
         .integers("cap", grants.under_cap.values().map(|(_, cap)| i64::from(*cap)))
         .integers("counted_at_ms", grants.under_cap.iter().map(|_| now_ms))
+}
+
+/// The promotions of which something is earned for the first time.
+fn first_of(grants: &Grants) -> Rows<'static> {
+    Rows::default()
+        .integers("org_id", grants.first_of.iter().map(|(org_id, _)| org_id.0))
+        .ids("promotion_id", grants.first_of.iter().map(|(_, id)| *id))
 }
 
 /// The details of an earning are kept on its first instance.
@@ -89,7 +101,7 @@ const CONDITIONS: [(&str, Lookup, bool); 3] = [
 
 /// The statements, for each choice of lists. Parts that a batch has no use for are left out, as the engine would prepare
 /// to run them nevertheless.
-static TEXTS: [OnceLock<String>; 32] = [const { OnceLock::new() }; 32];
+static TEXTS: [OnceLock<String>; 64] = [const { OnceLock::new() }; 64];
 
 /// Writes to PostgreSQL, durably, if all customers and audiences of `wanted` are found, and of the earnings that nothing
 /// is written of none. Whether it was.
@@ -105,6 +117,10 @@ pub(super) async fn save_if(
     if !grants.under_cap.is_empty() {
         text |= 1;
         lists.push(("usage", usage(grants, now_ms)));
+    }
+    if !grants.first_of.is_empty() {
+        text |= 32;
+        lists.push(("first_of", first_of(grants)));
     }
     let [(the_customers, ..), (the_audiences, ..), (the_refused, ..)] = CONDITIONS;
     if !wanted.customers.is_empty() {
@@ -138,6 +154,10 @@ fn write_body(lists: &[(&str, Rows<'_>)]) -> String {
         ctes = format!(", may AS MATERIALIZED (SELECT {conditions} AS yes)");
         may = "(SELECT yes FROM may)";
     }
+    if has("first_of") {
+        let mark = MARK_EARNED.replace("FROM wanted", "FROM first_of");
+        ctes = format!("{ctes}, marked AS ({mark} AND {may})");
+    }
     if has("usage") {
         let count = ADD_USAGE.replace("FROM wanted WHERE true", &format!("FROM usage WHERE {may}"));
         ctes = format!("{ctes}, counted AS ({count} RETURNING 1)");
@@ -151,6 +171,9 @@ fn write_body(lists: &[(&str, Rows<'_>)]) -> String {
 async fn save_on_citus(connection: &mut PgConnection, grants: &Grants, now_ms: i64) -> Result<(), StorageError> {
     let rows = rows(grants);
     let mut transaction = connection.begin().await.map_err(of_driver)?;
+    if !grants.first_of.is_empty() {
+        first_of(grants).query(MARK_EARNED).execute(&mut *transaction).await.map_err(of_driver)?;
+    }
     if !grants.under_cap.is_empty() {
         usage(grants, now_ms).query(ADD_USAGE).execute(&mut *transaction).await.map_err(of_driver)?;
     }
@@ -213,6 +236,9 @@ fn list<'a>(rows: &[Row<'a>], criteria: &'a [String], now_ms: i64) -> Rows<'a> {
 impl Transaction {
     /// Writes to SQLite.
     pub(super) async fn save(&self, grants: &Grants, now_ms: i64) -> Result<(), StorageError> {
+        if !grants.first_of.is_empty() {
+            statement::execute(&self.0, MARK_EARNED, first_of(grants)).await?;
+        }
         if !grants.under_cap.is_empty() {
             statement::execute(&self.0, ADD_USAGE, usage(grants, now_ms)).await?;
         }

@@ -33,12 +33,14 @@ const UNEVEN_EARNINGS: &str = "
     HAVING min(ordinal) <> 1 OR max(ordinal) <> count(*) OR count(DISTINCT ordinal) <> count(*)
         OR min(earned_from_type) <> max(earned_from_type) OR min(event_time_ms) <> max(event_time_ms)";
 
+/// What was taken back counts towards no cap.
+///
 /// A customer may hold more than the cap when it was lowered, or set, after the last one was granted.
 const PASSED_CAPS: &str = "
     SELECT 'customer ' || e.customer_id || ' of organization ' || e.org_id || ' holds ' || count(*) || ' of promotion '
         || e.promotion_id || ', whose cap is ' || p.max_earning_per_customer
     FROM earned_promotions AS e JOIN promotions AS p ON p.org_id = e.org_id AND p.id = e.promotion_id
-    WHERE p.max_earning_per_customer IS NOT NULL
+    WHERE p.max_earning_per_customer IS NOT NULL AND e.earned_status <> 'REVOKED'
     GROUP BY e.org_id, e.customer_id, e.promotion_id, p.max_earning_per_customer, p.rules_changed_at_ms
     HAVING count(*) > p.max_earning_per_customer
        AND (p.rules_changed_at_ms IS NULL OR max(e.granted_at_ms) > p.rules_changed_at_ms + {margin})";
@@ -50,7 +52,7 @@ const MISCOUNTED: &str = "
     FROM earned_promotions AS e JOIN promotions AS p ON p.org_id = e.org_id AND p.id = e.promotion_id
     LEFT JOIN cap_usage AS u
       ON u.org_id = e.org_id AND u.customer_id = e.customer_id AND u.promotion_id = e.promotion_id
-    WHERE p.max_earning_per_customer IS NOT NULL
+    WHERE p.max_earning_per_customer IS NOT NULL AND e.earned_status <> 'REVOKED'
     GROUP BY e.org_id, e.customer_id, e.promotion_id, p.capped_since_ms, u.used
     HAVING count(*) <> coalesce(u.used, 0)
        AND (p.capped_since_ms IS NULL OR max(e.granted_at_ms) > p.capped_since_ms + {margin})";
@@ -61,7 +63,37 @@ const COUNTED_FOR_NOTHING: &str = "
     FROM cap_usage AS u JOIN promotions AS p ON p.org_id = u.org_id AND p.id = u.promotion_id
     WHERE u.used > 0 AND p.max_earning_per_customer IS NOT NULL AND NOT EXISTS (
         SELECT 1 FROM earned_promotions AS e
-        WHERE e.org_id = u.org_id AND e.customer_id = u.customer_id AND e.promotion_id = u.promotion_id)";
+        WHERE e.org_id = u.org_id AND e.customer_id = u.customer_id AND e.promotion_id = u.promotion_id
+            AND e.earned_status <> 'REVOKED')
+      AND (p.capped_since_ms IS NULL OR u.counted_at_ms > p.capped_since_ms + {margin})";
+
+const REDEEMED_BY_NOTHING: &str = "
+    SELECT 'earned promotion ' || e.earn_id || ' of customer ' || e.customer_id || ' of organization ' || e.org_id
+        || ' is redeemed by transaction ' || e.transaction_identifier || ', which is not recorded for them'
+    FROM earned_promotions AS e
+    WHERE e.earned_status = 'REDEEMED' AND NOT EXISTS (
+        SELECT 1 FROM redemptions AS r
+        WHERE r.org_id = e.org_id AND r.transaction_identifier = e.transaction_identifier
+            AND r.customer_id = e.customer_id)";
+
+const UNEVEN_REDEMPTIONS: &str = "
+    SELECT 'transaction ' || r.transaction_identifier || ' of organization ' || r.org_id || ' redeemed ' || r.instances
+        || ' earned promotions, and the wallet has ' || coalesce(e.instances, 0) || ' of it'
+    FROM redemptions AS r LEFT JOIN (
+        SELECT org_id, customer_id, transaction_identifier, count(*) AS instances
+        FROM earned_promotions WHERE earned_status = 'REDEEMED'
+        GROUP BY org_id, customer_id, transaction_identifier) AS e
+      ON e.org_id = r.org_id AND e.transaction_identifier = r.transaction_identifier AND e.customer_id = r.customer_id
+    WHERE r.instances <> coalesce(e.instances, 0)";
+
+/// As the checks of the table have it; for what was written around them.
+const UNEVEN_STATUSES: &str = "
+    SELECT 'earned promotion ' || earn_id || ' of customer ' || customer_id || ' of organization ' || org_id
+        || ' is ' || earned_status || ', changed ' || CASE WHEN changed_at_ms IS NULL THEN 'never' ELSE 'once' END
+        || ', by transaction ' || coalesce(transaction_identifier, 'none')
+    FROM earned_promotions
+    WHERE (earned_status <> 'UNLOCKED') <> (changed_at_ms IS NOT NULL)
+        OR (earned_status = 'REDEEMED') <> (transaction_identifier IS NOT NULL)";
 
 const PAGE: &str = "
     SELECT earn_id, customer_id, promotion_id, event_time_ms, valid_till_ms, granted_at_ms
@@ -80,6 +112,8 @@ pub enum Question {
     Caps,
     /// Are the counts under caps those of the wallet?
     Counts,
+    /// Is everything that is redeemed redeemed by a transaction that is recorded, and the other way round?
+    Redemptions,
 }
 
 /// What verification reads of an earned promotion.
@@ -133,6 +167,7 @@ impl Snapshot {
             Question::Earnings => &[UNEVEN_EARNINGS],
             Question::Caps => &[PASSED_CAPS],
             Question::Counts => &[MISCOUNTED, COUNTED_FOR_NOTHING],
+            Question::Redemptions => &[UNEVEN_STATUSES, REDEEMED_BY_NOTHING, UNEVEN_REDEMPTIONS],
         };
         let mut breaches = Vec::new();
         for sql in statements {

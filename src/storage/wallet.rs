@@ -13,8 +13,8 @@ use sea_orm::sqlx::pool::PoolConnection;
 use sea_orm::sqlx::postgres::Postgres;
 use sea_orm::{DbErr, RuntimeErr};
 
-use super::statement::{Dialect, Rows};
-use super::{StorageError, Store, Transaction, grants, statement};
+use super::statement::Dialect;
+use super::{StorageError, Store, Transaction, grants};
 use crate::earning::{CustomerId, EarningKey, Facts, Grant, Holder, ObjectId, OrgId};
 
 /// What a batch needs to know, without repeats. The order is the global one, in which a batch takes its locks.
@@ -38,6 +38,8 @@ pub struct Grants {
     pub grants: Vec<Grant>,
     /// How many of a capped promotion each customer is granted, and the cap.
     pub under_cap: BTreeMap<Holder, (u32, u32)>,
+    /// Promotions of which something is earned for the first time.
+    pub first_of: BTreeSet<(OrgId, ObjectId)>,
 }
 
 impl Grants {
@@ -166,32 +168,6 @@ impl Session {
                     return self.end(batch, grants, now_ms).await.map(|()| None);
                 }
                 Ok(Some(batch))
-            }
-        }
-    }
-}
-
-/// Says that something of a promotion was earned.
-const MARK_EARNED: &str = "
-    UPDATE promotions SET earned = true
-    WHERE NOT earned AND (org_id, id) IN (SELECT org_id, promotion_id FROM wanted)";
-
-impl Batch {
-    /// Says of these promotions that something of them was earned, before it is.
-    ///
-    /// # Errors
-    /// Of the database.
-    pub async fn mark_earned(&mut self, promotions: &BTreeSet<(OrgId, ObjectId)>) -> Result<(), StorageError> {
-        if promotions.is_empty() {
-            return Ok(());
-        }
-        let rows = Rows::default()
-            .integers("org_id", promotions.iter().map(|(org_id, _)| org_id.0))
-            .ids("promotion_id", promotions.iter().map(|(_, id)| *id));
-        match self {
-            Self::Exclusive(transaction) => statement::execute(&transaction.0, MARK_EARNED, rows).await,
-            Self::Optimistic(connection, _) => {
-                rows.query(MARK_EARNED).execute(&mut **connection).await.map(drop).map_err(of_driver)
             }
         }
     }

@@ -80,6 +80,15 @@ pub fn catalogue() -> Value {
     })
 }
 
+/// The same, of promotions that do not end: for servers that go by the real clock.
+pub fn endless(mut catalogue: Value) -> Value {
+    for promotion in catalogue["promotions"].as_array_mut().unwrap() {
+        promotion["endDate"] = 4_000_000_000_000_i64.into();
+        promotion.as_object_mut().unwrap().remove("endDateISO");
+    }
+    catalogue
+}
+
 /// The documented request.
 pub fn documented_request() -> Value {
     json!({

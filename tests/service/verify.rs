@@ -5,8 +5,10 @@ use std::process::Output;
 use serde_json::json;
 
 use crate::ENGINE;
+use crate::rpcs::{redeem, revoke};
 use crate::server_process::run;
 use crate::support::*;
+use crate::wallet::{granted, transaction};
 
 fn verify(service: &Service) -> Output {
     run(&std::env::temp_dir(), &["verify", "--database-url", service.database().url(), "--log-format", "json"])
@@ -27,6 +29,12 @@ async fn filled() -> Service {
         request["eventTime"] = NOW_MS.into();
         assert_eq!(service.earn(Door::Grpc, &request).await.body["data"][0]["successfulEarnCount"], count);
     }
+    let revoked = granted(&service, CUSTOMER, "five", CAPPED, 1).await;
+    let details = json!([{"promotionId": CAPPED, "earnIds": revoked}]);
+    revoke(&service, Door::Grpc, json!({"customerId": CUSTOMER, "earnRevokeDetails": details})).await;
+    let spent = granted(&service, CUSTOMER, "six", TEN_OFF, 2).await;
+    let spent: Vec<_> = spent.iter().map(|id| (TEN_OFF, id.as_str())).collect();
+    assert_eq!(redeem(&service, Door::Grpc, transaction("txn", CUSTOMER, &spent)).await.code, 0);
     service
 }
 
@@ -35,8 +43,8 @@ async fn what_the_service_wrote_is_right() {
     let output = verify(&filled().await);
     assert!(output.status.success(), "{output:?}");
     let text = text(&output);
-    assert_eq!(text.lines().filter(|line| line.starts_with("ok ")).count(), 5, "{text}");
-    assert!(text.contains("each of 8 earned promotions"), "{text}");
+    assert_eq!(text.lines().filter(|line| line.starts_with("ok ")).count(), 6, "{text}");
+    assert!(text.contains("each of 11 earned promotions"), "{text}");
 }
 
 #[tokio::test]
@@ -87,7 +95,7 @@ async fn whatever_is_put_wrong_is_found_and_named() {
         ),
         (
             "UPDATE earned_promotions SET org_id = 9 WHERE event_id = 'two'".to_owned(),
-            "1 of 8 earned promotions are of no organization",
+            "1 of 11 earned promotions are of no organization",
         ),
         // A third is the cap, and is not counted; a fourth would be one too many.
         (
@@ -101,6 +109,26 @@ async fn whatever_is_put_wrong_is_found_and_named() {
         ),
         ("UPDATE cap_usage SET used = 1".to_owned(), "and 1 are counted"),
         ("DELETE FROM cap_usage".to_owned(), "and 0 are counted"),
+        (
+            "UPDATE redemptions SET customer_id = 7".to_owned(),
+            "redeemed by transaction txn, which is not recorded for them",
+        ),
+        ("DELETE FROM redemptions".to_owned(), "redeemed by transaction txn, which is not recorded for them"),
+        (
+            "UPDATE redemptions SET instances = 3".to_owned(),
+            "transaction txn of organization 100737 redeemed 3 earned promotions, and the wallet has 2",
+        ),
+        (
+            "UPDATE earned_promotions SET earned_status = 'REVOKED', transaction_identifier = NULL
+             WHERE event_id = 'six' AND ordinal = 1"
+                .to_owned(),
+            "redeemed 2 earned promotions, and the wallet has 1 of it",
+        ),
+        (
+            "UPDATE earned_promotions SET earned_status = 'UNLOCKED', changed_at_ms = NULL WHERE event_id = 'five'"
+                .to_owned(),
+            "holds 3 of promotion 0000000000000000000000a9, and 2 are counted",
+        ),
         (
             "DELETE FROM earned_promotions WHERE event_id = 'three'".to_owned(),
             "holds none of promotion 0000000000000000000000a9, and 2 are counted",
@@ -127,7 +155,7 @@ async fn changed_rules_do_not_make_what_was_granted_wrong() {
     service.import(&changed).await;
     let output = verify(&service);
     assert!(output.status.success(), "{output:?}");
-    assert!(text(&output).contains("8 of them were granted before those rules changed"), "{output:?}");
+    assert!(text(&output).contains("11 of them were granted before those rules changed"), "{output:?}");
 }
 
 #[tokio::test]
