@@ -11,7 +11,10 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::ENGINE;
+use crate::catalogue::promotion;
+use crate::rpcs::{activate, call, create, earn, get, redeem};
 use crate::support::*;
+use crate::wallet::{granted, one_to_earn, transaction};
 
 /// One way to be refused whole: what is changed in the documented request, and what both doors then say.
 struct Row {
@@ -349,9 +352,51 @@ async fn provoke(reason: &str, door: Door) -> Option<Vec<Answer>> {
             service.earn_once_recovered(door, &documented_request()).await;
             answer
         }
-        _ => panic!("nothing provokes {reason}"),
+        _ => forbidden_by_what_is_recorded(&service, reason, door).await,
     };
     Some(vec![answer])
+}
+
+/// Calls that what is recorded forbids for this reason.
+async fn forbidden_by_what_is_recorded(service: &Service, reason: &str, door: Door) -> Answer {
+    let earning_of = |promotion: &str, change: fn(&mut Value)| {
+        let mut request = one_to_earn();
+        request["promotionId"] = promotion.into();
+        change(&mut request);
+        earn(service, door, request)
+    };
+    match reason {
+        "INVALID_PROMOTION_ID" => activate(service, door, json!({"promotionId": "x"})).await,
+        "PROMOTION_NOT_FOUND" => earning_of(OTHERS, |_| {}).await,
+        "EARNED_PROMOTION_NOT_FOUND" => get(service, door, json!({"earnedPromotionId": TEN_OFF})).await,
+        "TOO_MANY_ACTIVE_PROMOTIONS" => {
+            let request = json!({"customerId": 1, "promotionId": TEN_OFF, "earnedFromType": "REWARD", "eventTime": 1,
+                "earnedFromId": "f", "eventDetails": {"id": "e", "type": "t"}});
+            call(service, door, "EarnService/Earn", "crowded:crowded", request).await
+        }
+        "EXPIRED" => earning_of("0000000000000000000000a6", |_| {}).await,
+        "TYPE_NOT_SUPPORTED" => earning_of("0000000000000000000000a1", |_| {}).await,
+        "TYPE_NOT_EARNABLE" => earning_of("0000000000000000000000a3", |_| {}).await,
+        "NOT_RUNNING" => earning_of("0000000000000000000000a4", |_| {}).await,
+        "NOT_IN_AUDIENCE" => earning_of("0000000000000000000000a8", |_| {}).await,
+        "EARNED_FROM_TYPE_CHANGED" => {
+            earning_of(TEN_OFF, |_| {}).await;
+            earning_of(TEN_OFF, |request| request["earnedFromType"] = "REWARD".into()).await
+        }
+        "CAP_REACHED" => {
+            granted(service, CUSTOMER, "full", CAPPED, 3).await;
+            earning_of(CAPPED, |_| {}).await
+        }
+        "NAME_TAKEN" => create(service, door, json!({"promotion": promotion("Ten off")})).await,
+        "ALREADY_REDEEMED" | "OTHER_TRANSACTION" => {
+            let ids = granted(service, CUSTOMER, "spent", TEN_OFF, 2).await;
+            redeem(service, door, transaction("one", CUSTOMER, &[(TEN_OFF, &ids[0])])).await;
+            let (name, id) = if reason == "ALREADY_REDEEMED" { ("two", &ids[0]) } else { ("one", &ids[1]) };
+            redeem(service, door, transaction(name, CUSTOMER, &[(TEN_OFF, id)])).await
+        }
+        "REVOKED_OR_NOT_HELD" => redeem(service, door, transaction("one", CUSTOMER, &[(TEN_OFF, TEN_OFF)])).await,
+        _ => panic!("nothing provokes {reason}"),
+    }
 }
 
 /// A call is accepted that cannot be finished; the service is told to stop; another call comes.
