@@ -11,8 +11,9 @@ use serde_json::Value;
 use tokio::runtime::Runtime;
 
 use self::form::{Slot, customer_id};
-use self::oracle::{CUSTOMERS, FRIEND, Key, Model, PROMOTIONS, Reply};
+use self::oracle::{CUSTOMERS, FRIEND, Key, Model, PROMOTIONS, Reply, Request, Status};
 use self::script::{Call, Script};
+use crate::rpcs::{redeem, revoke};
 use crate::support::*;
 
 // Paths that are the same from both suites, which include this file.
@@ -70,27 +71,43 @@ impl Servers {
     async fn play(&self, script: &Script) -> Result<(), String> {
         let run = self.runs.replace(self.runs.get() + 1);
         assert!(run < RUNS, "run {run} has no customers");
-        let mut answered = BTreeMap::new();
+        let mut held = Held::new();
         let mut possible = vec![Model::default()];
         for (at, group) in script.iter().enumerate() {
-            let mut replies = Vec::new();
-            for (call, answer) in group.iter().zip(self.send(run, group).await) {
-                let reply = form::read(&call.request, run, &answer)
-                    .and_then(|(reply, ids)| self.recognize(run, ids, &mut answered).map(|()| reply));
-                replies.push(reply.map_err(|why| format!("Group {at}: {why}\n{call:?}\nis answered {answer:?}"))?);
+            let group: Vec<_> = group.iter().map(|call| resolved(call, &held)).collect();
+            let (mut replies, mut answered) = (Vec::new(), Vec::new());
+            for (call, answer) in group.iter().zip(self.send(run, &group).await) {
+                let read = form::read(&call.request, run, &answer);
+                let (reply, ids) =
+                    read.map_err(|why| format!("Group {at}: {why}\n{call:?}\nis answered {answer:?}"))?;
+                replies.push(reply);
+                answered.push(ids);
             }
+            held = self.look(run, &held, answered).await.map_err(|why| format!("Group {at}: {why}"))?;
             possible =
-                follow(&possible, group, &replies).map_err(|why| format!("Group {at}: no order explains\n{why}"))?;
+                follow(&possible, &group, &replies).map_err(|why| format!("Group {at}: no order explains\n{why}"))?;
+            let wallet = || held.iter().map(|((key, ordinal), (_, status))| (*key, *ordinal, *status));
+            possible.retain(|model| model.instances().eq(wallet()));
+            if possible.is_empty() {
+                return Err(format!("Group {at}: the wallets have {held:#?}, which no order leaves\n{group:#?}"));
+            }
         }
-        self.compare_wallet(run, &answered, &possible).await
+        Ok(())
     }
 
     /// Sends the calls of a group at once.
     async fn send(&self, run: u32, group: &[Call]) -> Vec<Answer> {
         let sent = group.iter().map(|call| {
-            let (caller, door) = (self.services[call.server].caller(), call.door);
-            let body = form::body(&call.request, run);
-            tokio::spawn(async move { caller.earn(door, &body).await })
+            let (caller, door, request) = (self.services[call.server].caller(), call.door, call.request.clone());
+            tokio::spawn(async move {
+                match request {
+                    Request::Earn(earn) => caller.earn(door, &form::earn_body(&earn, run)).await,
+                    Request::Revoke(change) => revoke(&caller, door, form::revoke_body(&change, run)).await,
+                    Request::Redeem(transaction, change) => {
+                        redeem(&caller, door, form::redeem_body(transaction, &change, run)).await
+                    }
+                }
+            })
         });
         let mut answers = Vec::new();
         for call in sent.collect::<Vec<_>>() {
@@ -99,47 +116,43 @@ impl Servers {
         answers
     }
 
-    /// The same instance has the same id for ever, and no other has it.
-    fn recognize(
-        &self,
-        run: u32,
-        ids: Vec<(Slot, String)>,
-        answered: &mut BTreeMap<Slot, String>,
-    ) -> Result<(), String> {
-        for (slot, id) in ids {
-            let before = answered.entry(slot).or_insert_with(|| id.clone());
-            if *before != id {
-                return Err(format!("{slot:?} was {before} before, and now is {id}"));
+    /// What the wallets hold: the same instance has the same id for ever, no other has it, and what was answered is
+    /// there, in its order.
+    async fn look(&self, run: u32, before: &Held, answered: Vec<Vec<(Key, String)>>) -> Result<Held, String> {
+        let (first, last) = (customer_id(run, 0), customer_id(run, CUSTOMERS - 1));
+        let sql = format!(
+            "SELECT customer_id, promotion_id, event_id, earned_from_id, ordinal, earn_id, earned_status,
+                 transaction_identifier
+             FROM earned_promotions WHERE customer_id BETWEEN {first} AND {last}"
+        );
+        let rows = self.services[0].database().rows(&sql).await;
+        let held: Held = rows.iter().map(|row| slot_of(row, first)).collect();
+        if held.len() != rows.len() {
+            return Err(format!("the wallets have an instance twice: {rows:#?}"));
+        }
+        for (slot, (id, _)) in before {
+            if held.get(slot).is_none_or(|(now, _)| now != id) {
+                return Err(format!("{slot:?} was {id} before, and now is {:?}", held.get(slot)));
             }
-            let owner = *self.ids.borrow_mut().entry(id.clone()).or_insert((run, slot));
-            if owner != (run, slot) {
+        }
+        for (slot, (id, _)) in &held {
+            let owner = *self.ids.borrow_mut().entry(id.clone()).or_insert((run, *slot));
+            if owner != (run, *slot) {
                 return Err(format!("{id} was of {owner:?} before, and now is of {:?}", (run, slot)));
             }
         }
-        Ok(())
-    }
-
-    /// The wallets hold what was answered, and what a model that is still possible holds.
-    async fn compare_wallet(
-        &self,
-        run: u32,
-        answered: &BTreeMap<Slot, String>,
-        possible: &[Model],
-    ) -> Result<(), String> {
-        let (first, last) = (customer_id(run, 0), customer_id(run, CUSTOMERS - 1));
-        let sql = format!(
-            "SELECT customer_id, promotion_id, event_id, earned_from_id, ordinal, earn_id FROM earned_promotions
-             WHERE customer_id BETWEEN {first} AND {last}"
-        );
-        let rows = self.services[0].database().rows(&sql).await;
-        let held: BTreeMap<Slot, String> = rows.iter().map(|row| slot_of(row, first)).collect();
-        if held.len() != rows.len() || held != *answered {
-            return Err(format!("The wallets have {} rows, {held:#?}\nbut answered was {answered:#?}", rows.len()));
+        for answer in answered {
+            let mut last = None;
+            for (key, id) in answer {
+                let (_, slot) = self.ids.borrow().get(&id).copied().ok_or_else(|| format!("{id} is nowhere"))?;
+                // Of one earning the first instance comes first.
+                if slot.0 != key || last.is_some_and(|last: Slot| last.0 == key && last.1 >= slot.1) {
+                    return Err(format!("{id} is answered for {key:?}, and is {slot:?}"));
+                }
+                last = Some(slot);
+            }
         }
-        if !possible.iter().any(|model| model.instances().eq(held.keys().copied())) {
-            return Err(format!("The wallets have {held:#?}\nbut possible are {possible:#?}"));
-        }
-        Ok(())
+        Ok(held)
     }
 
     /// After all runs: the wallets have nothing that was never answered, and the verifier finds nothing.
@@ -154,8 +167,20 @@ impl Servers {
     }
 }
 
-/// The instance that a row of the wallet is, and its earn id.
-fn slot_of(row: &Value, first_customer: i64) -> (Slot, String) {
+/// What the wallets hold: of each instance the earn id, and what became of it.
+type Held = BTreeMap<Slot, (String, Status)>;
+
+/// The call, with the earn ids of the instances that it names.
+fn resolved(call: &Call, held: &Held) -> Call {
+    let mut call = call.clone();
+    if let Request::Revoke(change) | Request::Redeem(_, change) = &mut call.request {
+        change.known = change.slots.iter().map(|slot| held.get(slot).map(|(id, _)| id.clone())).collect();
+    }
+    call
+}
+
+/// The instance that a row of the wallet is, its earn id, and what became of it.
+fn slot_of(row: &Value, first_customer: i64) -> (Slot, (String, Status)) {
     let text = |name: &str| row[name].as_str().unwrap();
     let integer = |name: &str| row[name].as_i64().unwrap();
     let key = Key {
@@ -164,7 +189,12 @@ fn slot_of(row: &Value, first_customer: i64) -> (Slot, String) {
         promotion: PROMOTIONS.iter().position(|promotion| promotion.id == text("promotion_id")).unwrap(),
         earned_from: text("earned_from_id").parse().unwrap(),
     };
-    ((key, integer("ordinal")), text("earn_id").to_owned())
+    let status = match text("earned_status") {
+        "UNLOCKED" => Status::Unlocked,
+        "REVOKED" => Status::Revoked,
+        _ => Status::Redeemed(text("transaction_identifier").rsplit(' ').next().unwrap().parse().unwrap()),
+    };
+    ((key, integer("ordinal")), (text("earn_id").to_owned(), status))
 }
 
 /// The models that are possible after a group was answered so. There are none: what each would have answered.
@@ -173,7 +203,7 @@ fn follow(possible: &[Model], group: &[Call], replies: &[Reply]) -> Result<Vec<M
     for model in possible {
         for order in orders(group.len()) {
             let mut model = model.clone();
-            let mut expected: Vec<_> = order.iter().map(|at| (*at, model.bulk_earn(&group[*at].request))).collect();
+            let mut expected: Vec<_> = order.iter().map(|at| (*at, model.answer(&group[*at].request))).collect();
             expected.sort_by_key(|(at, _)| *at);
             if !expected.iter().map(|(_, reply)| reply).eq(replies) {
                 let _ = write!(otherwise, "\nIn the order {order:?} the model answers");

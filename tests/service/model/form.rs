@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::oracle::{Earned, Entry, Key, Outcome, PROMOTIONS, Reply, Request, UNKNOWN_CUSTOMER};
+use super::oracle::{Change, Earn, Earned, Entry, Key, Outcome, PROMOTIONS, Reply, Request, UNKNOWN_CUSTOMER};
 use crate::support::{Answer, ORG};
 
 /// Nobody's.
@@ -19,8 +19,13 @@ pub fn customer_id(run: u32, customer: usize) -> i64 {
     i64::from(run) * 10 + i64::try_from(customer).unwrap() + 1
 }
 
-/// The request, in this run.
-pub fn body(request: &Request, run: u32) -> Value {
+/// The name of a transaction: each run has its own.
+pub fn transaction_name(run: u32, transaction: u8) -> String {
+    format!("run {run} transaction {transaction}")
+}
+
+/// The request to earn, in this run.
+pub fn earn_body(request: &Earn, run: u32) -> Value {
     let entries = request.entries.iter().map(|Entry { promotion, earned_from, count }| {
         json!({"promotionId": PROMOTIONS[*promotion].id, "earnCount": count, "earnedFromId": earned_from.to_string()})
     });
@@ -34,7 +39,37 @@ pub fn body(request: &Request, run: u32) -> Value {
     })
 }
 
-fn event_details(request: &Request, note: Option<u8>) -> Value {
+/// The earn ids that a change names.
+fn earn_ids(change: &Change) -> Vec<String> {
+    let ids = change.known.iter().enumerate();
+    ids.map(|(index, id)| id.clone().unwrap_or_else(|| format!("ffffffffffffffffffff{index:04x}"))).collect()
+}
+
+/// The request to revoke, in this run: one promotion after the other, as it takes each once.
+pub fn revoke_body(change: &Change, run: u32) -> Value {
+    let mut details: Vec<Value> = Vec::new();
+    for ((key, _), id) in change.slots.iter().zip(earn_ids(change)) {
+        let promotion = PROMOTIONS[key.promotion].id;
+        match details.iter_mut().find(|detail| detail["promotionId"] == promotion) {
+            Some(detail) => detail["earnIds"].as_array_mut().unwrap().push(id.into()),
+            None => details.push(json!({"promotionId": promotion, "earnIds": [id]})),
+        }
+    }
+    json!({"customerId": customer_id(run, change.customer), "earnRevokeDetails": details})
+}
+
+/// The request to redeem, in this run.
+pub fn redeem_body(transaction: u8, change: &Change, run: u32) -> Value {
+    let name = transaction_name(run, transaction);
+    let lines = change.slots.iter().zip(earn_ids(change)).map(|((key, _), id)| {
+        json!({"promotionId": PROMOTIONS[key.promotion].id, "earnedPromotionId": id,
+            "redemptionCount": 1, "discount": 1, "discountAppliedOnQuantity": 1, "promotionAppliedOnQuantity": 1})
+    });
+    json!({"customerId": customer_id(run, change.customer), "transactionIdentifier": name, "transactionNumber": name,
+        "transactionDate": 0, "amount": 1, "redemptions": lines.collect::<Vec<_>>()})
+}
+
+fn event_details(request: &Earn, note: Option<u8>) -> Value {
     let mut details = json!({"id": request.event.to_string(), "type": request.earned_from_type});
     if let Some(note) = note {
         details["eventPayload"] = json!({"note": note.to_string()});
@@ -42,11 +77,41 @@ fn event_details(request: &Request, note: Option<u8>) -> Value {
     details
 }
 
-/// What the answer says, and each instance in it with its earn id; or what is wrong with its form.
-pub fn read(request: &Request, run: u32, answer: &Answer) -> Result<(Reply, Vec<(Slot, String)>), String> {
+/// What the answer says, and each instance in it, the first first, by its earning and its earn id; or what is wrong with its form.
+pub fn read(request: &Request, run: u32, answer: &Answer) -> Result<(Reply, Vec<(Key, String)>), String> {
     if answer.code != 0 {
         return Ok((Reply::Refused(answer.code), vec![]));
     }
+    match request {
+        Request::Earn(earn) => read_earned(earn, run, answer),
+        Request::Revoke(change) => Ok((Reply::Revoked(read_revoked(change, answer)?), vec![])),
+        Request::Redeem(transaction, _) => {
+            let named = answer.body["data"]["transactionIdentifier"] == transaction_name(run, *transaction);
+            if named { Ok((Reply::Redeemed, vec![])) } else { Err("another transaction".to_owned()) }
+        }
+    }
+}
+
+/// The code of each instance.
+fn read_revoked(change: &Change, answer: &Answer) -> Result<Vec<i64>, String> {
+    let errors = answer.body["errors"].as_array().ok_or("no errors")?;
+    let details = answer.body["data"]["revokedDetails"].as_array().ok_or("no details")?;
+    let code = |(slot, id): (&Slot, String)| {
+        let promotion = PROMOTIONS[slot.0.promotion].id;
+        let has = |list: &Value| list.as_array().is_some_and(|ids| ids.iter().any(|other| *other == id));
+        let mut of_it = errors.iter().filter(|error| error["promotionId"] == promotion && has(&error["earnIds"]));
+        let failed = of_it.next().map(|error| error["code"].as_i64().unwrap_or(-1));
+        let revoked = details.iter().any(|detail| detail["promotionId"] == promotion && has(&detail["revokedEarnIds"]));
+        match (failed, revoked) {
+            (Some(code), false) => Ok(code),
+            (None, true) => Ok(0),
+            other => Err(format!("{id} is {other:?}")),
+        }
+    };
+    change.slots.iter().zip(earn_ids(change)).map(code).collect()
+}
+
+fn read_earned(request: &Earn, run: u32, answer: &Answer) -> Result<(Reply, Vec<(Key, String)>), String> {
     let data = answer.body["data"].as_array().ok_or("no data")?;
     if data.len() != request.entries.len() || answer.body["errors"] != json!([]) {
         return Err("there is not one element for each entry, or there are errors".to_owned());
@@ -59,17 +124,17 @@ pub fn read(request: &Request, run: u32, answer: &Answer) -> Result<(Reply, Vec<
 }
 
 fn read_element(
-    (request, entry): (&Request, &Entry),
+    (request, entry): (&Earn, &Entry),
     run: u32,
     element: &Value,
-    ids: &mut Vec<(Slot, String)>,
+    ids: &mut Vec<(Key, String)>,
 ) -> Result<Outcome, String> {
     let (customer, event) = (request.customer, request.event);
     let key = Key { customer, event, promotion: entry.promotion, earned_from: entry.earned_from };
     let promotion_id = PROMOTIONS[entry.promotion].id;
     let earned_from_id = entry.earned_from.to_string();
     let mut earned = Vec::new();
-    for (ordinal, one) in (1..).zip(element["customerEarnedPromotions"].as_array().ok_or("no list of the earned")?) {
+    for one in element["customerEarnedPromotions"].as_array().ok_or("no list of the earned")? {
         let notes = [None, Some(0), Some(1)];
         let note = notes.into_iter().find(|note| one["eventDetails"] == event_details(request, *note));
         let echoed = one["customerId"] == customer_id(run, customer)
@@ -79,7 +144,7 @@ fn read_element(
         let (Some(note), true) = (note, echoed) else { return Err(format!("this was not asked for: {one}")) };
         let time = |name: &str| one[name].as_i64().ok_or_else(|| format!("no {name}: {one}"));
         earned.push(Earned { event_time: time("eventTime")?, valid_till: time("validTill")?, note });
-        ids.push(((key, ordinal), one["id"].as_str().ok_or("no id")?.to_owned()));
+        ids.push((key, one["id"].as_str().ok_or("no id")?.to_owned()));
     }
     let echoed = element["promotionId"] == promotion_id && element["earnedFromId"] == earned_from_id;
     if !echoed || element["successfulEarnCount"] != earned.len() {

@@ -101,8 +101,26 @@ pub fn catalogue(customers: &[i64], audience: &[i64]) -> Value {
 }
 
 /// A call, in the small numbers that a script is made of.
+#[derive(Debug, Clone)]
+pub enum Request {
+    Earn(Earn),
+    Revoke(Change),
+    /// In the transaction of this name.
+    Redeem(u8, Change),
+}
+
+/// What is to become of instances that were granted before, or never.
+#[derive(Debug, Clone)]
+pub struct Change {
+    pub customer: usize,
+    /// The instances: of the earning, and the ordinal in it.
+    pub slots: Vec<(Key, i64)>,
+    /// The earn id of each that was answered before this call; the others are named by an id that nobody has.
+    pub known: Vec<Option<String>>,
+}
+
 #[derive(Clone)]
-pub struct Request {
+pub struct Earn {
     pub customer: usize,
     pub event: u8,
     pub event_time: i64,
@@ -120,7 +138,7 @@ pub struct Entry {
     pub count: i64,
 }
 
-impl fmt::Debug for Request {
+impl fmt::Debug for Earn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { customer, event, event_time, earned_from_type, note, entries } = self;
         write!(f, "customer {customer}, event {event} at {event_time}, {earned_from_type}, note {note:?}:")?;
@@ -136,6 +154,9 @@ impl fmt::Debug for Request {
 pub enum Reply {
     Refused(i64),
     Entries(Vec<Outcome>),
+    /// The code of each instance; 0: revoked.
+    Revoked(Vec<i64>),
+    Redeemed,
 }
 
 #[derive(Clone, PartialEq)]
@@ -176,26 +197,48 @@ struct Earning {
     earned_from_type: &'static str,
     event_time: i64,
     note: Option<u8>,
-    count: i64,
+    instances: Vec<Status>,
 }
 
-/// The wallets of the customers of one script.
+/// What became of an instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Status {
+    Unlocked,
+    Revoked,
+    /// By the transaction of this name.
+    Redeemed(u8),
+}
+
+/// The wallets of the customers of one script, and the transactions: whose they are, and what they redeemed.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Model(BTreeMap<Key, Earning>);
+pub struct Model {
+    earnings: BTreeMap<Key, Earning>,
+    transactions: BTreeMap<u8, (usize, Vec<(Key, i64)>)>,
+}
 
 impl Model {
-    pub fn bulk_earn(&mut self, request: &Request) -> Reply {
-        if request.customer == UNKNOWN_CUSTOMER {
+    pub fn answer(&mut self, request: &Request) -> Reply {
+        let (Request::Earn(Earn { customer, .. })
+        | Request::Revoke(Change { customer, .. })
+        | Request::Redeem(_, Change { customer, .. })) = request;
+        if *customer == UNKNOWN_CUSTOMER {
             return Reply::Refused(404);
         }
-        Reply::Entries(request.entries.iter().map(|entry| self.earn(request, entry)).collect())
+        match request {
+            Request::Earn(earn) => Reply::Entries(earn.entries.iter().map(|entry| self.earn(earn, entry)).collect()),
+            Request::Revoke(change) => Reply::Revoked(self.revoke(change)),
+            Request::Redeem(transaction, change) => match self.redeem(*transaction, change) {
+                Ok(()) => Reply::Redeemed,
+                Err(code) => Reply::Refused(code),
+            },
+        }
     }
 
-    fn earn(&mut self, request: &Request, entry: &Entry) -> Outcome {
+    fn earn(&mut self, request: &Earn, entry: &Entry) -> Outcome {
         let promotion = &PROMOTIONS[entry.promotion];
-        let Request { customer, event, event_time, earned_from_type, note, .. } = *request;
+        let Earn { customer, event, event_time, earned_from_type, note, .. } = *request;
         let key = Key { customer, event, promotion: entry.promotion, earned_from: entry.earned_from };
-        let recorded = self.0.get(&key).cloned();
+        let recorded = self.earnings.get(&key).cloned();
         let whole = match promotion.kind {
             "" => Some(404),
             "POS" | "CODE" => Some(707),
@@ -207,35 +250,86 @@ impl Model {
             return Outcome { failed: entry.count, code: whole, earned: vec![] };
         }
         // The first event time and payload stay.
-        let mut earning = recorded.unwrap_or(Earning { earned_from_type, event_time, note, count: 0 });
+        let mut earning = recorded.unwrap_or(Earning { earned_from_type, event_time, note, instances: vec![] });
         let valid_till = promotion.valid_till(earning.event_time);
-        let replayed = earning.count.min(entry.count);
-        let missing = entry.count - replayed;
+        let count = |count: usize| i64::try_from(count).unwrap();
+        let asked_for: Vec<_> = earning.instances.iter().take(usize::try_from(entry.count).unwrap()).collect();
+        let revoked = count(asked_for.iter().filter(|status| ***status == Status::Revoked).count());
+        let (replayed, missing) = (count(asked_for.len()) - revoked, entry.count - count(asked_for.len()));
         let refusal = promotion.refusal(customer, earning.event_time);
         let granted = match (refusal, promotion.cap) {
             (Some(_), _) => 0,
             (None, None) => missing,
             (None, Some(cap)) => missing.min(cap - self.held(customer, entry.promotion)),
         };
-        let failed = missing - granted;
+        let failed = revoked + missing - granted;
         let one = Earned { event_time: earning.event_time, valid_till, note: earning.note };
         // What failed is not remembered.
         if granted > 0 {
-            earning.count += granted;
-            self.0.insert(key, earning);
+            earning.instances.extend(vec![Status::Unlocked; usize::try_from(granted).unwrap()]);
+            self.earnings.insert(key, earning);
         }
-        let code = (failed > 0).then(|| refusal.unwrap_or(708));
+        let code = if revoked > 0 { Some(731) } else { (failed > 0).then(|| refusal.unwrap_or(708)) };
         Outcome { failed, code, earned: vec![one; usize::try_from(replayed + granted).unwrap()] }
     }
 
     fn held(&self, customer: usize, promotion: usize) -> i64 {
-        let of_it = self.0.iter().filter(|(key, _)| key.customer == customer && key.promotion == promotion);
-        of_it.map(|(_, earning)| earning.count).sum()
+        let of_it = self.earnings.iter().filter(|(key, _)| key.customer == customer && key.promotion == promotion);
+        let held = of_it.flat_map(|(_, earning)| &earning.instances).filter(|status| **status != Status::Revoked);
+        i64::try_from(held.count()).unwrap()
     }
 
-    /// Every instance that the wallets hold: the earning, and the ordinal in it.
-    pub fn instances(&self) -> impl Iterator<Item = (Key, i64)> {
-        self.0.iter().flat_map(|(key, earning)| (1..=earning.count).map(|ordinal| (*key, ordinal)))
+    /// The instances of a change, as far as they are the customer's and were known when it was sent.
+    fn find(&mut self, change: &Change, index: usize) -> Option<&mut Status> {
+        let (key, ordinal) = change.slots[index];
+        if change.known[index].is_none() || key.customer != change.customer {
+            return None;
+        }
+        let ordinal = usize::try_from(ordinal - 1).unwrap();
+        self.earnings.get_mut(&key).and_then(|earning| earning.instances.get_mut(ordinal))
+    }
+
+    fn revoke(&mut self, change: &Change) -> Vec<i64> {
+        let revoke = |index: usize| match self.find(change, index) {
+            _ if matches!(PROMOTIONS[change.slots[index].0.promotion].kind, "POS" | "CODE") => 730,
+            None => 731,
+            Some(Status::Redeemed(_)) => 729,
+            Some(status) => {
+                *status = Status::Revoked;
+                0
+            }
+        };
+        (0..change.slots.len()).map(revoke).collect()
+    }
+
+    fn redeem(&mut self, transaction: u8, change: &Change) -> Result<(), i64> {
+        // An instance that nobody knows makes other content each time it becomes known.
+        let content = (change.customer, change.slots.clone());
+        let all_known = change.known.iter().all(Option::is_some);
+        if let Some(recorded) = self.transactions.get(&transaction) {
+            return if *recorded == content && all_known { Ok(()) } else { Err(800) };
+        }
+        for index in 0..change.slots.len() {
+            match self.find(change, index) {
+                None | Some(Status::Revoked) => return Err(731),
+                Some(Status::Redeemed(_)) => return Err(729),
+                Some(Status::Unlocked) => {}
+            }
+        }
+        for index in 0..change.slots.len() {
+            *self.find(change, index).unwrap() = Status::Redeemed(transaction);
+        }
+        self.transactions.insert(transaction, content);
+        Ok(())
+    }
+
+    /// Every instance that the wallets hold: the earning, the ordinal in it, and what became of it.
+    pub fn instances(&self) -> impl Iterator<Item = (Key, i64, Status)> {
+        let of = |(key, earning): (&Key, &Earning)| {
+            let key = *key;
+            (1..).zip(earning.instances.clone()).map(move |(ordinal, status)| (key, ordinal, status))
+        };
+        self.earnings.iter().flat_map(of)
     }
 }
 

@@ -7,7 +7,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::oracle::{CUSTOMERS, EVENT_TIMES, Entry, PROMOTIONS, Request, UNKNOWN_CUSTOMER, USUAL};
+use super::oracle::{CUSTOMERS, Change, EVENT_TIMES, Earn, Entry, Key, PROMOTIONS, Request, UNKNOWN_CUSTOMER, USUAL};
 use crate::support::{DOORS, Door};
 
 /// Groups, one after the other; the calls of a group are sent at once.
@@ -38,10 +38,18 @@ fn group() -> impl Strategy<Value = Vec<Call>> {
     (vec(call, 1..=3), meeting).prop_map(|(mut calls, meeting)| {
         let first = calls[0].request.clone();
         for Call { request, .. } in &mut calls {
-            match meeting {
-                Meeting::ByChance => {}
-                Meeting::AboutOneEvent => (request.customer, request.event) = (first.customer, first.event),
-                Meeting::Retried => *request = first.clone(),
+            match (meeting, &first, request) {
+                (Meeting::Retried, _, request) => *request = first.clone(),
+                (Meeting::AboutOneEvent, Request::Earn(first), Request::Earn(request)) => {
+                    (request.customer, request.event) = (first.customer, first.event);
+                }
+                // What one takes back, the other redeems.
+                (
+                    Meeting::AboutOneEvent,
+                    Request::Revoke(first) | Request::Redeem(_, first),
+                    Request::Revoke(request) | Request::Redeem(_, request),
+                ) => *request = first.clone(),
+                _ => {}
             }
         }
         calls
@@ -60,26 +68,61 @@ fn way() -> impl Strategy<Value = (usize, Door)> {
     (0..2_usize, select(&DOORS[..]))
 }
 
+fn request() -> impl Strategy<Value = Request> {
+    prop_oneof![
+        4 => earn().prop_map(Request::Earn),
+        1 => change().prop_map(Request::Revoke),
+        2 => (0..4_u8, change()).prop_map(|(transaction, change)| Request::Redeem(transaction, change)),
+    ]
+}
+
+fn customer() -> impl Strategy<Value = usize> {
+    // Most often the same few, so that there is something to replay and to race for.
+    prop_oneof![6 => Just(0), 3 => 1..CUSTOMERS, 1 => Just(UNKNOWN_CUSTOMER)]
+}
+
+fn promotion() -> impl Strategy<Value = usize> {
+    prop_oneof![4 => 0..USUAL, 1 => USUAL..PROMOTIONS.len()]
+}
+
+fn event() -> impl Strategy<Value = u8> {
+    prop_oneof![2 => Just(0), 1 => 1..3_u8]
+}
+
 prop_compose! {
-    fn request()(
-        // Most often the same few, so that there is something to replay and to race for.
-        customer in prop_oneof![6 => Just(0), 3 => 1..CUSTOMERS, 1 => Just(UNKNOWN_CUSTOMER)],
-        event in prop_oneof![2 => Just(0), 1 => 1..3_u8],
+    fn change()(
+        customer in customer(),
+        mut slots in vec((customer(), event(), promotion(), 0..2_u8, 1..=3_i64, any::<bool>()), 1..=3),
+    ) -> Change {
+        let slot = |(other, event, promotion, earned_from, ordinal, own): (usize, u8, usize, u8, i64, bool)| {
+            let customer = if own { customer } else { other };
+            (Key { customer, event, promotion, earned_from }, ordinal)
+        };
+        let mut named = BTreeSet::new();
+        let slots = slots.drain(..).map(slot).filter(|slot| named.insert(*slot)).collect();
+        Change { customer, slots, known: vec![] }
+    }
+}
+
+prop_compose! {
+    fn earn()(
+        customer in customer(),
+        event in event(),
         event_time in select(&EVENT_TIMES[..]),
         earned_from_type in prop_oneof![6 => Just("ACTIVITY"), 1 => Just("MILESTONE")],
         note in proptest::option::of(0..2_u8),
         mut entries in vec(entry(), 1..=4),
-    ) -> Request {
+    ) -> Earn {
         // A request may not name an earning twice.
         let mut named = BTreeSet::new();
         entries.retain(|entry| named.insert((entry.promotion, entry.earned_from)));
-        Request { customer, event, event_time, earned_from_type, note, entries }
+        Earn { customer, event, event_time, earned_from_type, note, entries }
     }
 }
 
 prop_compose! {
     fn entry()(
-        promotion in prop_oneof![4 => 0..USUAL, 1 => USUAL..PROMOTIONS.len()],
+        promotion in promotion(),
         earned_from in 0..2_u8,
         count in 1..=4_i64,
     ) -> Entry {
