@@ -174,6 +174,19 @@ type Held = BTreeMap<Slot, (String, Status)>;
 fn resolved(call: &Call, held: &Held) -> Call {
     let mut call = call.clone();
     if let Request::Revoke(change) | Request::Redeem(_, change) = &mut call.request {
+        let own: Vec<_> = held.keys().filter(|(key, _)| key.customer == change.customer).collect();
+        for pick in &change.picks {
+            if let Some(slot) = own.get(pick % own.len().max(1))
+                && !change.slots.contains(slot)
+            {
+                change.slots.push(**slot);
+            }
+        }
+        if change.slots.is_empty() {
+            // There is nothing yet.
+            let key = Key { customer: change.customer, event: 0, promotion: 0, earned_from: 0 };
+            change.slots.push((key, 1));
+        }
         change.known = change.slots.iter().map(|slot| held.get(slot).map(|(id, _)| id.clone())).collect();
     }
     call

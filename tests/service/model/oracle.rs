@@ -115,6 +115,8 @@ pub struct Change {
     pub customer: usize,
     /// The instances: of the earning, and the ordinal in it.
     pub slots: Vec<(Key, i64)>,
+    /// And these of what the customer holds when the call is sent, counted round.
+    pub picks: Vec<usize>,
     /// The earn id of each that was answered before this call; the others are named by an id that nobody has.
     pub known: Vec<Option<String>>,
 }

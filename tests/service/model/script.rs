@@ -92,7 +92,8 @@ fn event() -> impl Strategy<Value = u8> {
 prop_compose! {
     fn change()(
         customer in customer(),
-        mut slots in vec((customer(), event(), promotion(), 0..2_u8, 1..=3_i64, any::<bool>()), 1..=3),
+        mut slots in vec((customer(), event(), promotion(), 0..2_u8, 1..=3_i64, any::<bool>()), 0..=1),
+        picks in vec(0..6_usize, 1..=2),
     ) -> Change {
         let slot = |(other, event, promotion, earned_from, ordinal, own): (usize, u8, usize, u8, i64, bool)| {
             let customer = if own { customer } else { other };
@@ -100,7 +101,7 @@ prop_compose! {
         };
         let mut named = BTreeSet::new();
         let slots = slots.drain(..).map(slot).filter(|slot| named.insert(*slot)).collect();
-        Change { customer, slots, known: vec![] }
+        Change { customer, slots, picks, known: vec![] }
     }
 }
 
