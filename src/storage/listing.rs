@@ -209,3 +209,52 @@ fn listing(part: &Part<'_>, dialect: Dialect) -> Statement {
     let backend = if dialect == Dialect::Sqlite { DbBackend::Sqlite } else { DbBackend::Postgres };
     Statement::from_sql_and_values(backend, sql, values.0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use crate::storage::StoreOptions;
+
+    /// How SQLite goes about it.
+    async fn plan(part: &Part<'_>) -> Vec<String> {
+        let directory = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}", directory.path().join("x.db").display());
+        let timeout = std::time::Duration::from_secs(5);
+        let options = StoreOptions { max_connections: 1, timeout, statement_timeout: None };
+        let store = Store::open(&url, options).await.unwrap();
+        store.migrate().await.unwrap();
+        let mut statement = listing(part, store.dialect);
+        statement.sql = format!("EXPLAIN QUERY PLAN {}", statement.sql);
+        let rows = store.database.query_all_raw(statement).await.unwrap();
+        rows.iter().map(|row| row.try_get_by_index::<String>(3).unwrap()).collect()
+    }
+
+    #[tokio::test]
+    async fn a_page_is_read_in_the_order_of_its_index_from_where_it_begins() {
+        let unlocked = Stretch { status: RecordedStatus::Unlocked, from_ms: 5, to_ms: i64::MAX };
+        let revoked = Stretch { status: RecordedStatus::Revoked, from_ms: i64::MIN, to_ms: i64::MAX };
+        let promotions = BTreeSet::from([ObjectId([1; 12])]);
+        for (stretches, after, searches) in [
+            (&[unlocked][..], None, 1),
+            (&[unlocked], Some((7, ObjectId([2; 12]))), 2),
+            (&[unlocked, revoked], Some((7, ObjectId([2; 12]))), 4),
+            // The stretch ended before.
+            (&[unlocked, revoked], Some((4, ObjectId([2; 12]))), 2),
+        ] {
+            for promotions in [&BTreeSet::new(), &promotions] {
+                let part =
+                    Part { org_id: OrgId(1), customer_id: CustomerId(1), stretches, promotions, after, limit: 11 };
+                let plan = plan(&part).await;
+                let by_index = "USING INDEX earned_promotions_listing (org_id=? AND customer_id=? AND earned_status=? AND valid_till_ms";
+                let found = plan.iter().filter(|line| line.contains("SEARCH") && line.contains(by_index)).count();
+                assert_eq!(found, searches, "{plan:#?}");
+                assert!(!plan.iter().any(|line| line.contains("SCAN earned_promotions")), "{plan:#?}");
+                // What is put together from the beginnings is sorted, not the wallet.
+                for lines in plan.windows(2).filter(|lines| lines[1].contains("TEMP B-TREE")) {
+                    assert_eq!(lines[0], "SCAN beginning", "{plan:#?}");
+                }
+            }
+        }
+    }
+}

@@ -29,10 +29,21 @@ macro_rules! rpcs {
         )*
         /// The method of this gRPC path.
         pub async fn call(caller: &Caller, door: Door, grpc: &str, credentials: &str, request: Value) -> Answer {
+            try_call(caller, door, grpc, credentials, &request).await.expect("an answer")
+        }
+
+        /// The answer, or `None` when the connection broke before it was here.
+        pub async fn try_call(
+            caller: &Caller,
+            door: Door,
+            grpc: &str,
+            credentials: &str,
+            request: &Value,
+        ) -> Option<Answer> {
             match grpc {
                 $($grpc => {
                     let method = Method { grpc: $grpc, verb: $verb, path: $path, body: $body };
-                    rpc::<proto::$request, proto::$response>(caller, door, &method, credentials, &request).await
+                    try_rpc::<proto::$request, proto::$response>(caller, door, &method, credentials, request).await
                 })*
                 other => panic!("no method {other}"),
             }
@@ -62,21 +73,33 @@ where
     M: JsonMessage + ReadJson + prost::Message + Default + 'static,
     R: serde::Serialize + prost::Message + Default + 'static,
 {
+    try_rpc::<M, R>(caller, door, method, credentials, request).await.expect("an answer")
+}
+
+/// The answer, or `None` when the connection broke before it was here.
+async fn try_rpc<M, R>(
+    caller: &Caller,
+    door: Door,
+    method: &Method,
+    credentials: &str,
+    request: &Value,
+) -> Option<Answer>
+where
+    M: JsonMessage + ReadJson + prost::Message + Default + 'static,
+    R: serde::Serialize + prost::Message + Default + 'static,
+{
     match door {
-        Door::Json => {
-            let answer = json_request(caller, method, credentials, request).send().await.expect("an answer");
-            json_answer(answer).await
-        }
+        Door::Json => whole_json_answer(json_request(caller, method, credentials, request)).await,
         Door::Grpc => {
             let (message, faults) = from_slice::<M>(request.to_string().as_bytes(), UnknownFields::Refuse).unwrap();
             assert!(faults.is_empty(), "gRPC cannot say {faults:?}");
             let mut request = tonic::Request::new(message);
             request.metadata_mut().insert("authorization", basic(credentials).parse().unwrap());
             let mut grpc = tonic::client::Grpc::new(caller.channel());
-            grpc.ready().await.unwrap();
+            grpc.ready().await.ok()?;
             let path = format!("/cartpromotions.v1.{}", method.grpc).parse().unwrap();
             let codec = tonic_prost::ProstCodec::<M, R>::default();
-            grpc_answer(grpc.unary(request, path, codec).await)
+            whole_grpc_answer(grpc.unary(request, path, codec).await)
         }
     }
 }

@@ -295,17 +295,8 @@ impl Caller {
     #[allow(dead_code, reason = "one suite breaks connections")]
     pub async fn try_earn(&self, door: Door, request: &Value) -> Option<Answer> {
         match door {
-            Door::Json => {
-                let response = self.request(Some("demo:demo"), request.to_string()).send().await.ok()?;
-                let mut whole = http::Response::builder().status(response.status());
-                *whole.headers_mut()? = response.headers().clone();
-                Some(json_answer(whole.body(response.bytes().await.ok()?).ok()?.into()).await)
-            }
-            Door::Grpc => {
-                let answer = self.call(Some("demo:demo"), request).await;
-                let broke = answer.as_ref().is_err_and(|status| status.get_details_error_info().is_none());
-                (!broke).then(|| grpc_answer(answer))
-            }
+            Door::Json => whole_json_answer(self.request(Some("demo:demo"), request.to_string())).await,
+            Door::Grpc => whole_grpc_answer(self.call(Some("demo:demo"), request).await),
         }
     }
 
@@ -354,6 +345,20 @@ impl Caller {
         request.metadata_mut().insert("authorization", basic("demo:demo").parse().unwrap());
         grpc.unary(request, path.parse().unwrap(), RawCodec).await
     }
+}
+
+/// The answer, or `None` when the connection broke before all of it was here.
+pub async fn whole_json_answer(request: reqwest::RequestBuilder) -> Option<Answer> {
+    let response = request.send().await.ok()?;
+    let mut whole = http::Response::builder().status(response.status());
+    *whole.headers_mut()? = response.headers().clone();
+    Some(json_answer(whole.body(response.bytes().await.ok()?).ok()?.into()).await)
+}
+
+/// The answer, or `None` when the connection broke before it was here.
+pub fn whole_grpc_answer<R: serde::Serialize>(answer: Result<tonic::Response<R>, tonic::Status>) -> Option<Answer> {
+    let broke = answer.as_ref().is_err_and(|status| status.get_details_error_info().is_none());
+    (!broke).then(|| grpc_answer(answer))
 }
 
 pub async fn json_answer(response: reqwest::Response) -> Answer {

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::rpcs::try_call;
 use crate::support::*;
+use crate::wallet::transaction;
 
 /// Customers that it grants to: few, so that they meet.
 const CUSTOMERS: [i64; 6] = [CUSTOMER, 7, 1001, 1002, 1003, 1004];
@@ -32,10 +34,10 @@ pub fn load_catalogue() -> Value {
 /// The name of an earning: customer, promotion, event.
 type Key = (i64, String, String);
 
-/// What was asked of an earning, and what was answered.
+/// What was asked of an earning, and each answer: the earn ids, the first first.
 #[derive(Debug, Default, Clone)]
 struct Told {
-    ids: Vec<String>,
+    answers: BTreeSet<Vec<String>>,
     most_asked: i64,
 }
 
@@ -43,6 +45,8 @@ struct Told {
 #[derive(Debug, Default)]
 pub struct Ledger {
     told: Mutex<BTreeMap<Key, Told>>,
+    /// What became of earned promotions, as it was acknowledged: revoked, or redeemed by a transaction.
+    became: Mutex<BTreeMap<String, Option<String>>>,
 }
 
 impl Ledger {
@@ -52,43 +56,67 @@ impl Ledger {
         told.most_asked = told.most_asked.max(count);
     }
 
-    /// The same earning has the same ids, first to last, whoever asks and whenever.
     fn hears(&self, key: &Key, ids: Vec<String>) {
-        let mut told = self.told.lock().unwrap();
-        let told = told.entry(key.clone()).or_default();
-        let both = told.ids.len().min(ids.len());
-        assert_eq!(told.ids[..both], ids[..both], "{key:?}");
-        if ids.len() > told.ids.len() {
-            told.ids = ids;
+        self.told.lock().unwrap().entry(key.clone()).or_default().answers.insert(ids);
+    }
+
+    /// That this became of these, and nothing else before.
+    fn hears_of(&self, ids: &[String], by: Option<&str>) {
+        let mut became = self.became.lock().unwrap();
+        for id in ids {
+            let before = became.insert(id.clone(), by.map(str::to_owned));
+            assert!(before.is_none_or(|before| before.as_deref() == by), "{id}: revoked and redeemed, or twice");
         }
     }
 
     /// How many earnings were acknowledged.
     fn acknowledged(&self) -> usize {
-        self.told.lock().unwrap().values().filter(|told| !told.ids.is_empty()).count()
+        let told = self.told.lock().unwrap();
+        told.values().filter(|told| told.answers.iter().any(|ids| !ids.is_empty())).count()
     }
 
-    /// Compares it with the wallet: everything that was answered is there, and nothing beyond what was asked.
+    /// Compares it with the wallet: everything that was answered is there, in its order, and nothing beyond what was
+    /// asked; and what was acknowledged to have become of it has.
     pub async fn compare(&self, database: &Database) {
         let rows = database
-            .rows("SELECT customer_id, promotion_id, event_id, earn_id FROM earned_promotions ORDER BY ordinal")
+            .rows(
+                "SELECT customer_id, promotion_id, event_id, earn_id, earned_status, transaction_identifier
+                 FROM earned_promotions ORDER BY ordinal",
+            )
             .await;
         let mut held = BTreeMap::<Key, Vec<String>>::new();
+        let mut became = self.became.lock().unwrap().clone();
         for row in &rows {
-            let text = |name: &str| row[name].as_str().unwrap().to_owned();
+            let text = |name: &str| row[name].as_str().unwrap_or_default().to_owned();
             let key = (row["customer_id"].as_i64().unwrap(), text("promotion_id"), text("event_id"));
-            held.entry(key).or_default().push(text("earn_id"));
+            let (id, status) = (text("earn_id"), text("earned_status"));
+            if let Some(by) = became.remove(&id) {
+                let (told, by) = if by.is_some() { ("REDEEMED", by.unwrap()) } else { ("REVOKED", String::new()) };
+                assert_eq!((told, by), (status.as_str(), text("transaction_identifier")), "{row}");
+            }
+            held.entry(key).or_default().push(id);
         }
+        assert!(became.is_empty(), "these are nowhere: {became:?}");
         let told = self.told.lock().unwrap();
         for (key, told) in &*told {
             let held = held.get(key).cloned().unwrap_or_default();
-            assert!(held.starts_with(&told.ids), "{key:?}: told {told:?}, held {held:?}");
+            for ids in &told.answers {
+                // What was revoked is no longer answered.
+                let places = ids.iter().map(|id| held.iter().position(|other| other == id));
+                assert!(
+                    places.clone().all(|place| place.is_some()) && places.is_sorted(),
+                    "{key:?}: told {ids:?}, held {held:?}"
+                );
+            }
             assert!(i64::try_from(held.len()).unwrap() <= told.most_asked, "{key:?}: told {told:?}, held {held:?}");
         }
         let (asked, found) = (told.keys().collect::<BTreeSet<_>>(), held.keys().collect::<BTreeSet<_>>());
         assert!(found.is_subset(&asked), "nobody asked for these");
         drop(told);
         assert!(self.acknowledged() > ENOUGH, "{} earnings", self.acknowledged());
+        let became = self.became.lock().unwrap();
+        let redeemed = became.values().filter(|by| by.is_some()).count();
+        assert!(redeemed > 0 && became.len() > redeemed, "{redeemed} of {} redeemed", became.len());
     }
 }
 
@@ -118,28 +146,63 @@ fn random(below: u64) -> u64 {
     rand::random_range(0..below)
 }
 
-/// One request, sent again, to whichever server, until one answers it.
+fn pick(count: usize) -> usize {
+    usize::try_from(random(count as u64)).unwrap()
+}
+
+/// Asks for an earning, and then for what is to become of it.
 async fn ask(callers: &[Caller], ledger: &Ledger, event: &str) {
-    let pick = |count: usize| usize::try_from(random(count as u64)).unwrap();
     let (customer, promotion) = (CUSTOMERS[pick(CUSTOMERS.len())], PROMOTIONS[pick(PROMOTIONS.len())]);
     let count = 1 + i64::try_from(random(4)).unwrap();
     let mut request = one_entry(event, promotion, count);
     request["customerId"] = customer.into();
     let key = (customer, promotion.to_owned(), event.to_owned());
     ledger.asks(&key, count);
+    let answer = answered(callers, None, &request).await;
+    let ids = earn_ids(&answer.body);
+    ledger.hears(&key, ids.clone());
+    let some = &ids[..pick(ids.len() + 1)];
+    match random(3) {
+        0 if !some.is_empty() => {
+            let details = json!([{"promotionId": promotion, "earnIds": some}]);
+            let request = json!({"customerId": customer, "earnRevokeDetails": details});
+            let method = "WalletService/RevokeEarnedPromotions";
+            let answer = answered(callers, Some(method), &request).await;
+            let revoked = answer.body["data"]["revokedDetails"][0]["revokedEarnIds"].as_array().unwrap();
+            let revoked: Vec<_> = revoked.iter().map(|id| id.as_str().unwrap().to_owned()).collect();
+            ledger.hears_of(&revoked, None);
+        }
+        1 if !some.is_empty() => {
+            let name = format!("{event} {customer} {promotion} {}", random(3));
+            let lines: Vec<_> = some.iter().map(|id| (promotion, id.as_str())).collect();
+            let request = transaction(&name, customer, &lines);
+            let answer = answered(callers, Some("WalletService/Redeem"), &request).await;
+            if answer.code == 0 {
+                ledger.hears_of(some, Some(&name));
+            }
+        }
+        _ => {}
+    }
+}
+
+/// What is answered to a request of this method, or to earn in bulk, sent again, to whichever server, until one does.
+async fn answered(callers: &[Caller], method: Option<&str>, request: &Value) -> Answer {
     let answered = async {
         loop {
-            let caller = &callers[pick(callers.len())];
-            match caller.try_earn(DOORS[pick(2)], &request).await {
-                Some(answer) if answer.code == 0 => return answer,
-                // Whatever is refused says that another try may help.
-                Some(answer) => assert!(matches!(answer.status, 503 | 14), "{answer:?}"),
-                None => {}
+            let (caller, door) = (&callers[pick(callers.len())], DOORS[pick(2)]);
+            let answer = match method {
+                None => caller.try_earn(door, request).await,
+                Some(method) => try_call(caller, door, method, "demo:demo", request).await,
+            };
+            match answer {
+                // Whatever else is refused says that another try may help.
+                Some(answer) if !matches!(answer.status, 503 | 14) => {
+                    assert!(matches!(answer.code, 0 | 706 | 729 | 731 | 800), "{answer:?}");
+                    return answer;
+                }
+                _ => tokio::time::sleep(Duration::from_millis(5 + random(30))).await,
             }
-            tokio::time::sleep(Duration::from_millis(5 + random(30))).await;
         }
     };
-    let answer =
-        tokio::time::timeout(ANSWERED_WITHIN, answered).await.unwrap_or_else(|_| panic!("no answer: {request}"));
-    ledger.hears(&key, earn_ids(&answer.body));
+    tokio::time::timeout(ANSWERED_WITHIN, answered).await.unwrap_or_else(|_| panic!("no answer: {request}"))
 }

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
+use serde_json::json;
+
+use crate::rpcs::list;
 use crate::support::*;
+use crate::wallet::granted;
 
 #[tokio::test]
 async fn an_earning_is_found_by_its_whole_key_though_the_wallet_was_known_to_be_empty() {
@@ -31,4 +35,41 @@ async fn an_earning_is_found_by_its_whole_key_though_the_wallet_was_known_to_be_
         "SELECT idx_tup_read::bigint FROM pg_stat_user_indexes WHERE indexrelname = 'earned_promotions_earning_key'";
     let probes = database.count(read).await;
     assert!(probes < 60, "{probes} entries of the index read: no more than the probes of health read");
+}
+
+#[tokio::test]
+async fn a_page_of_a_wallet_reads_no_more_than_it_shows_though_the_wallet_was_known_to_be_empty() {
+    let service = Service::start().await;
+    service.database().execute("VACUUM ANALYZE").await;
+    for round in 0..5 {
+        // Plans are made with the first page, and kept.
+        let empty = list(&service, Door::Json, json!({"customerId": 7})).await;
+        assert_eq!(empty.body["data"], json!([]), "{round}");
+    }
+    for event in 0..5 {
+        granted(&service, CUSTOMER, &format!("{event}"), TEN_OFF, 1_000).await;
+    }
+    let database = service.database();
+    let read = async |index: &str| {
+        let sql = format!("SELECT idx_tup_read::bigint FROM pg_stat_user_indexes WHERE indexrelname = '{index}'");
+        database.count(&sql).await
+    };
+    // Statistics come late.
+    let settle = || tokio::time::sleep(Duration::from_millis(1_500));
+    settle().await;
+    let before = (read("earned_promotions_listing").await, read("earned_promotions_earning_key").await);
+    let (mut request, mut shown) = (json!({"customerId": CUSTOMER, "limit": 10}), 0);
+    for _ in 0..20 {
+        let page = list(&service, Door::Grpc, request.clone()).await;
+        shown += page.body["data"].as_array().unwrap().len();
+        request["pageToken"] = page.body["nextPageToken"].clone();
+    }
+    assert_eq!(shown, 200);
+    settle().await;
+    let after = (read("earned_promotions_listing").await, read("earned_promotions_earning_key").await);
+    let listed = after.0 - before.0;
+    // Some of the statistics may be on their way still.
+    assert!((100..=20 * 12).contains(&listed), "{listed} entries of the index read for 20 pages of 10");
+    // The first instance of the earning, for each page; and the probes of health.
+    assert!(after.1 - before.1 <= 300, "{} entries of the earning key read", after.1 - before.1);
 }
