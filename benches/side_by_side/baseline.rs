@@ -147,13 +147,32 @@ fn copy_text(rows: usize, customers: usize) -> String {
 
 /// Fills the wallet with so many rows, each customer with as many.
 pub fn fill_sql(rows: usize, rows_per_customer: usize) -> String {
+    fill(&format!("1 + (number - 1) / {rows_per_customer}"), (1, rows))
+}
+
+/// Gives one customer the rows of these numbers, which nobody has yet.
+pub fn fill_one_sql(customer: usize, numbers: (usize, usize)) -> String {
+    fill(&customer.to_string(), numbers)
+}
+
+/// How many rows of the filled wallet each customer has, where they are redeemed one by one.
+pub const REDEEMABLE_PER_CUSTOMER: usize = 10;
+
+/// Customer, promotion and earn id of a row of a wallet that was filled so.
+pub fn filled_row(number: usize) -> (i64, String, String) {
+    let customer = 1 + (number - 1) / REDEEMABLE_PER_CUSTOMER;
+    let promotion = format!("{UNCAPPED_STEM}{}", number % 10);
+    (i64::try_from(customer).unwrap(), promotion, format!("{EARN_ID_STEM}{:x}", FIRST_NUMBER + number))
+}
+
+fn fill(customer: &str, (first, last): (usize, usize)) -> String {
     let now = now_ms();
     format!(
         "INSERT INTO earned_promotions ({COLUMNS})
-         SELECT {ORG}, 1 + (number - 1) / {rows_per_customer}, '{EARN_ID_STEM}' || to_hex({FIRST_NUMBER} + number),
+         SELECT {ORG}, {customer}, '{EARN_ID_STEM}' || to_hex({FIRST_NUMBER} + number),
                 '{UNCAPPED_STEM}' || number % 10, '{EVENT_ID_STEM}' || to_hex({FIRST_NUMBER} + number),
                 '{EARNED_FROM_ID}', 1, 'BULK_ISSUE', {now}, {END_MS}, {now}, NULL
-         FROM generate_series(1, {rows}) AS number"
+         FROM generate_series({first}, {last}) AS number"
     )
 }
 

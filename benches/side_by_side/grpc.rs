@@ -4,15 +4,14 @@ use std::future::poll_fn;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use cart_promotions::proto::BulkEarnResponse;
 use h2::client::SendRequest;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, TE};
 use http::{HeaderMap, HeaderValue, Method, Request, Uri};
-use prost::Message;
 use tokio::net::TcpStream;
 
 use crate::catalogue;
-use crate::load::{self, Caller};
+use crate::load::{Caller, Expected};
+use crate::requests::Call;
 
 /// Connections that callers share, as many as a few busy clients have.
 const CONNECTIONS: usize = 4;
@@ -31,12 +30,12 @@ pub struct GrpcCaller {
 }
 
 /// As many as asked for, on open connections.
-pub async fn callers(address: SocketAddr, count: usize) -> Vec<GrpcCaller> {
+pub async fn callers(address: SocketAddr, call: Call, count: usize) -> Vec<GrpcCaller> {
     let mut connections = Vec::new();
     for _ in 0..CONNECTIONS.max(count.div_ceil(MAX_CALLERS_PER_CONNECTION)) {
         connections.push(connect(address).await);
     }
-    let uri: Uri = format!("http://{address}/cartpromotions.v1.EarnService/BulkEarn").parse().unwrap();
+    let uri: Uri = format!("http://{address}{}", call.path()).parse().unwrap();
     let headers = HeaderMap::from_iter([
         (CONTENT_TYPE, HeaderValue::from_static("application/grpc")),
         (TE, HeaderValue::from_static("trailers")),
@@ -61,7 +60,7 @@ async fn connect(address: SocketAddr) -> SendRequest<Bytes> {
 }
 
 impl Caller for GrpcCaller {
-    async fn call(&mut self, request: Bytes, granted: Option<usize>) {
+    async fn call(&mut self, request: Bytes, expected: Option<Expected>) {
         poll_fn(|context| self.connection.poll_ready(context)).await.unwrap();
         let mut head = Request::new(());
         *head.method_mut() = Method::POST;
@@ -75,15 +74,15 @@ impl Caller for GrpcCaller {
         while let Some(part) = body.data().await {
             let part = part.unwrap();
             body.flow_control().release_capacity(part.len()).unwrap();
-            if granted.is_some() {
+            if expected.is_some() {
                 message.extend_from_slice(&part);
             }
         }
         let trailers = body.trailers().await.unwrap().unwrap_or_default();
         assert_eq!(trailers.get("grpc-status").map(HeaderValue::as_bytes), Some(&b"0"[..]), "{trailers:?}");
-        if let Some(granted) = granted {
+        if let Some(expected) = expected {
             // After the five bytes that say how long it is.
-            load::check(&BulkEarnResponse::decode(&message[5..]).unwrap(), granted);
+            expected.check_message(&message[5..]);
         }
     }
 }

@@ -8,7 +8,7 @@ use cart_promotions::wire::json::{UnknownFields, from_slice};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::load::{self, Caller};
+use crate::load::{Caller, Expected};
 
 /// Room for an answer; none here is as long.
 const ROOM: usize = 64 * 1024;
@@ -31,7 +31,7 @@ pub async fn callers(address: SocketAddr, count: usize) -> Vec<JsonCaller> {
 }
 
 impl Caller for JsonCaller {
-    async fn call(&mut self, request: Bytes, granted: Option<usize>) {
+    async fn call(&mut self, request: Bytes, expected: Option<Expected>) {
         self.connection.write_all(&request).await.unwrap();
         let mut filled = 0;
         let body = loop {
@@ -42,9 +42,9 @@ impl Caller for JsonCaller {
                 break body;
             }
         };
-        if let Some(granted) = granted {
+        if let Some(expected) = expected {
             let (answer, _) = from_slice::<BulkEarnResponse>(body, UnknownFields::Refuse).unwrap();
-            load::check(&answer, granted);
+            expected.check(&answer);
         }
     }
 }

@@ -28,7 +28,7 @@ fn half_of_the_peak(bench: &Bench, service: &Service) -> Run {
     let shape = service.shape(Door::Grpc, 1);
     let rate = service.measure(shape, IN_FLIGHT, bench.seconds() / 2.0).run.value / 2.0;
     let requests = Arc::new(Requests::new(shape, count(rate * bench.seconds())));
-    let callers = bench.runtime.block_on(grpc::callers(service.server.address, IN_FLIGHT));
+    let callers = bench.runtime.block_on(grpc::callers(service.server.address, shape.call, IN_FLIGHT));
     Run::of(service.watched(), || {
         let latencies = load::open(bench.runtime.handle(), &callers, &requests, rate);
         let p99_us = usize::try_from(latencies.value_at_quantile(0.99)).unwrap();

@@ -7,12 +7,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use cart_promotions::proto::BulkEarnResponse;
+use cart_promotions::proto::{BulkEarnResponse, EarnResponse, ListEarnedPromotionsResponse, RedeemResponse};
 use hdrhistogram::Histogram;
+use prost::Message;
 use tokio::runtime::Handle;
 
 use crate::measure::float;
-use crate::requests::Requests;
+use crate::requests::{Call, Requests};
 
 /// One in so many answers is read in full.
 const CHECK_ONE_IN: usize = 64;
@@ -23,19 +24,39 @@ const MAX_LATENCY_US: u64 = 60_000_000;
 
 /// Makes one call at a time.
 pub trait Caller: Send + 'static {
-    /// Sends `request` and reads its answer, which must say that everything was granted. `granted` is how many entries
-    /// to check that of, one by one.
-    fn call(&mut self, request: Bytes, granted: Option<usize>) -> impl Future<Output = ()> + Send;
+    /// Sends `request` and reads its answer, which must say that it was done. `expected` is what to check of it in full.
+    fn call(&mut self, request: Bytes, expected: Option<Expected>) -> impl Future<Output = ()> + Send;
 }
 
-/// Every entry was granted once.
-pub fn check(answer: &BulkEarnResponse, entries: usize) {
-    let granted = answer.data.iter().filter(|entry| entry.successful_earn_count == 1 && entry.failed_earn_count == 0);
-    assert_eq!(granted.count(), entries, "{answer:?}");
+/// What an answer is to say.
+#[derive(Debug, Clone, Copy)]
+pub struct Expected {
+    call: Call,
+    entries: usize,
 }
 
-fn checked(index: usize, entries: usize) -> Option<usize> {
-    index.is_multiple_of(CHECK_ONE_IN).then_some(entries)
+impl Expected {
+    /// Of a bulk earning: every entry was granted once.
+    pub fn check(self, answer: &BulkEarnResponse) {
+        let granted =
+            answer.data.iter().filter(|entry| entry.successful_earn_count == 1 && entry.failed_earn_count == 0);
+        assert_eq!(granted.count(), self.entries, "{answer:?}");
+    }
+
+    /// Of any call, as a message of gRPC.
+    pub fn check_message(self, message: &[u8]) {
+        match self.call {
+            Call::BulkEarn => self.check(&BulkEarnResponse::decode(message).unwrap()),
+            Call::Earn => assert!(EarnResponse::decode(message).unwrap().data.is_some()),
+            Call::Redeem => assert!(RedeemResponse::decode(message).unwrap().data.is_some()),
+            Call::List => assert!(!ListEarnedPromotionsResponse::decode(message).unwrap().data.is_empty()),
+        }
+    }
+}
+
+fn checked(index: usize, requests: &Requests) -> Option<Expected> {
+    let expected = Expected { call: requests.call, entries: requests.entries };
+    index.is_multiple_of(CHECK_ONE_IN).then_some(expected)
 }
 
 /// Sends all requests, each caller its next one when it has the answer to the last. Gives the callers back.
@@ -48,7 +69,7 @@ pub async fn closed<C: Caller>(callers: Vec<C>, requests: &Arc<Requests>) -> Vec
             loop {
                 let index = next.fetch_add(1, Ordering::Relaxed);
                 let Some(request) = requests.get(index) else { return caller };
-                caller.call(request, checked(index, requests.entries)).await;
+                caller.call(request, checked(index, &requests)).await;
             }
         }));
     }
@@ -70,7 +91,7 @@ pub fn open<C: Caller + Clone>(runtime: &Handle, callers: &[C], requests: &Arc<R
         let intended = begun + Duration::from_secs(1).mul_f64(float(index) / rate);
         wait_until(intended, &under_way);
         let mut caller = callers[index % callers.len()].clone();
-        let (request, checked) = (requests.get(index).unwrap(), checked(index, requests.entries));
+        let (request, checked) = (requests.get(index).unwrap(), checked(index, requests));
         let (latencies, under_way) = (Arc::clone(&latencies), Arc::clone(&under_way));
         runtime.spawn(async move {
             caller.call(request, checked).await;

@@ -49,7 +49,7 @@ const CALLER_THREADS: usize = 1;
 /// A row of the table, by the name it is asked for.
 type Measurement = (&'static str, fn(&Bench) -> Row);
 
-const MEASUREMENTS: [Measurement; 14] = [
+const MEASUREMENTS: [Measurement; 17] = [
     ("one-entry", throughput::one_entry),
     ("ten-entries", throughput::ten_entries),
     ("json-one-entry", throughput::json_one_entry),
@@ -57,7 +57,10 @@ const MEASUREMENTS: [Measurement; 14] = [
     ("capped", throughput::capped),
     ("repeat-one-entry", throughput::repeat_one_entry),
     ("repeat-ten-entries", throughput::repeat_ten_entries),
+    ("earn", throughput::earn),
+    ("redeem", throughput::redeem),
     ("big-wallet", wallet_size::big_wallet),
+    ("listing", wallet_size::listing),
     ("latency", latency::at_half_of_the_peak),
     ("sqlite", embedded::next_to_straight_inserts),
     ("memory", memory::under_load),

@@ -1,12 +1,13 @@
 //! Requests as the bytes that go over the wire, made before a clock starts.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use cart_promotions::proto;
 use prost::Message;
 
+use crate::baseline;
 use crate::catalogue::{AUTHORIZATION, EARNED_FROM_ID};
 
 /// Which way they go in.
@@ -16,15 +17,50 @@ pub enum Door {
     Json,
 }
 
+/// What is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Call {
+    /// Each for an event of its own.
+    BulkEarn,
+    /// Each for an event of its own.
+    Earn,
+    /// Each of another row that SQL made: see [`crate::baseline::fill_sql`].
+    Redeem,
+    /// Of the first page of a wallet.
+    List,
+}
+
+impl Call {
+    /// Its path on gRPC.
+    pub fn path(self) -> &'static str {
+        match self {
+            Self::BulkEarn => "/cartpromotions.v1.EarnService/BulkEarn",
+            Self::Earn => "/cartpromotions.v1.EarnService/Earn",
+            Self::Redeem => "/cartpromotions.v1.WalletService/Redeem",
+            Self::List => "/cartpromotions.v1.WalletService/ListEarnedPromotions",
+        }
+    }
+}
+
 /// What they ask for.
 #[derive(Debug, Clone, Copy)]
 pub struct Shape {
     pub door: Door,
+    pub call: Call,
     /// Each entry is for the next of these, from a random one on.
     pub promotions: &'static [&'static str],
     pub entries: usize,
-    /// Each request is for a random one of the customers 1 to this.
-    pub customers: usize,
+    /// Each request is for a random one of the customers from the first of these to the second; those that redeem go
+    /// through what they hold, row by row.
+    pub customers: (usize, usize),
+}
+
+/// The next row to redeem.
+static NEXT_ROW: AtomicUsize = AtomicUsize::new(1);
+
+/// Redeems from the first row on again: the wallet was filled anew.
+pub fn redeem_from_the_first() {
+    NEXT_ROW.store(1, Ordering::Relaxed);
 }
 
 /// Requests one after the other.
@@ -34,6 +70,7 @@ pub struct Requests {
     /// Where each ends.
     ends: Vec<usize>,
     pub entries: usize,
+    pub call: Call,
 }
 
 impl Requests {
@@ -42,14 +79,16 @@ impl Requests {
         let now = now_ms();
         let (mut bytes, mut ends) = (BytesMut::new(), Vec::with_capacity(count));
         for _ in 0..count {
-            let message = message(shape, now);
-            match shape.door {
-                Door::Grpc => put_grpc(&mut bytes, &message),
-                Door::Json => put_json(&mut bytes, &message),
+            match (shape.call, shape.door) {
+                (Call::BulkEarn, Door::Grpc) => put_grpc(&mut bytes, &message(shape, now)),
+                (Call::BulkEarn, Door::Json) => put_json(&mut bytes, &message(shape, now)),
+                (Call::Earn, _) => put_grpc(&mut bytes, &one(message(shape, now))),
+                (Call::Redeem, _) => put_grpc(&mut bytes, &redemption(NEXT_ROW.fetch_add(1, Ordering::Relaxed), now)),
+                (Call::List, _) => put_grpc(&mut bytes, &listing(shape)),
             }
             ends.push(bytes.len());
         }
-        Self { bytes: bytes.freeze(), ends, entries: shape.entries }
+        Self { bytes: bytes.freeze(), ends, entries: shape.entries, call: shape.call }
     }
 
     pub fn len(&self) -> usize {
@@ -65,7 +104,7 @@ impl Requests {
 }
 
 /// Behind the five bytes of a gRPC message: not compressed, and how long it is.
-fn put_grpc(bytes: &mut BytesMut, message: &proto::BulkEarnRequest) {
+fn put_grpc(bytes: &mut BytesMut, message: &impl Message) {
     bytes.put_u8(0);
     bytes.put_u32(u32::try_from(message.encoded_len()).unwrap());
     message.encode(bytes).unwrap();
@@ -91,13 +130,62 @@ fn message(shape: Shape, now_ms: i64) -> proto::BulkEarnRequest {
         earned_from_id: EARNED_FROM_ID.to_owned(),
     };
     proto::BulkEarnRequest {
-        customer_id: i64::try_from(rand::random_range(1..=shape.customers)).unwrap(),
+        customer_id: customer(shape),
         event_time: Some(now_ms),
         earned_from_type: event_type,
         event_details: Some(proto::EventDetails { id: next_event_id(now_ms), r#type: event_type, event_payload: None }),
         earned_promotions: (0..shape.entries).map(entry).collect(),
         ..Default::default()
     }
+}
+
+fn customer(shape: Shape) -> i64 {
+    i64::try_from(rand::random_range(shape.customers.0..=shape.customers.1)).unwrap()
+}
+
+/// The same earning by itself.
+fn one(bulk: proto::BulkEarnRequest) -> proto::EarnRequest {
+    let (event, entry) = (bulk.event_details.unwrap(), bulk.earned_promotions.into_iter().next().unwrap());
+    proto::EarnRequest {
+        promotion_id: entry.promotion_id,
+        customer_id: bulk.customer_id,
+        earned_from_type: bulk.earned_from_type,
+        earned_from_id: entry.earned_from_id,
+        event_time: bulk.event_time,
+        event_details: Some(proto::EarnEventDetails {
+            id: event.id,
+            r#type: "BULK_ISSUE".to_owned(),
+            event_payload: None,
+        }),
+        ..Default::default()
+    }
+}
+
+/// A transaction that redeems this row of the filled wallet.
+fn redemption(row: usize, now_ms: i64) -> proto::RedeemRequest {
+    let (customer_id, promotion_id, earned_promotion_id) = baseline::filled_row(row);
+    let transaction = next_event_id(now_ms);
+    proto::RedeemRequest {
+        customer_id,
+        transaction_identifier: transaction.clone(),
+        transaction_number: transaction,
+        transaction_date: Some(now_ms),
+        amount: Some(75.5),
+        redemptions: vec![proto::RedemptionLine {
+            promotion_id,
+            earned_promotion_id,
+            redemption_count: 1,
+            discount: Some(5.0),
+            discount_applied_on_quantity: Some(1.0),
+            promotion_applied_on_quantity: Some(1.0),
+            sku: None,
+        }],
+        ..Default::default()
+    }
+}
+
+fn listing(shape: Shape) -> proto::ListEarnedPromotionsRequest {
+    proto::ListEarnedPromotionsRequest { customer_id: customer(shape), ..Default::default() }
 }
 
 /// Shaped as an `ObjectId`: seconds, process, counter.

@@ -9,7 +9,7 @@ use crate::catalogue::{self, UNCAPPED};
 use crate::database::Database;
 use crate::measure::{Run, count, float};
 use crate::processes::Watched;
-use crate::requests::{Door, Requests, Shape};
+use crate::requests::{Call, Door, Requests, Shape};
 use crate::server::{self, Server};
 use crate::{Bench, grpc, json, load};
 
@@ -87,7 +87,7 @@ impl Service {
 
     /// Requests for any of its customers, each entry for another uncapped promotion.
     pub fn shape(&self, door: Door, entries: usize) -> Shape {
-        Shape { door, promotions: &UNCAPPED, entries, customers: self.customers }
+        Shape { door, call: Call::BulkEarn, promotions: &UNCAPPED, entries, customers: (1, self.customers) }
     }
 
     /// Sends requests in a closed loop for about as long, after a warming up with others.
@@ -108,7 +108,7 @@ impl Service {
     pub fn send(&self, requests: &Arc<Requests>, door: Door, in_flight: usize) -> Run {
         let address = self.server.address;
         match door {
-            Door::Grpc => self.timed(self.runtime.block_on(grpc::callers(address, in_flight)), requests),
+            Door::Grpc => self.timed(self.runtime.block_on(grpc::callers(address, requests.call, in_flight)), requests),
             Door::Json => self.timed(self.runtime.block_on(json::callers(address, in_flight)), requests),
         }
     }

@@ -1,11 +1,11 @@
 //! Grants per second: next to bare inserts into the same table, and of one way of granting next to another.
 
 use crate::Bench;
-use crate::baseline::Baseline;
+use crate::baseline::{Baseline, REDEEMABLE_PER_CUSTOMER, fill_sql};
 use crate::catalogue::{CAPPED, UNCAPPED};
 use crate::measure::{Run, Side, alternate};
 use crate::report::{Row, Wanted};
-use crate::requests::{Door, Shape};
+use crate::requests::{Call, Door, Shape, redeem_from_the_first};
 use crate::service::{CUSTOMERS, IN_FLIGHT, Service};
 
 /// Connections of the one-row inserts.
@@ -96,4 +96,40 @@ fn granting(bench: &Bench, service: &Service, shape: Shape) -> Run {
     let sent = service.measure(shape, IN_FLIGHT, bench.seconds());
     assert_eq!(service.database.wallet_rows(), sent.granted, "rows of the wallet");
     sent.run
+}
+
+pub fn earn(bench: &Bench) -> Row {
+    let service = Service::on_postgres(bench, "earn", CUSTOMERS);
+    let shape = service.shape(Door::Grpc, 1);
+    let sides = alternate(
+        Bench::ROUNDS,
+        [Side::new("Earn", "grants/s", "requests"), Side::new("BulkEarn", "grants/s", "requests")],
+        || granting(bench, &service, Shape { call: Call::Earn, ..shape }),
+        || granting(bench, &service, shape),
+    );
+    Row::ratio("earn", "gRPC, Earn ÷ BulkEarn of one entry", Wanted::AtLeast(1.0), sides)
+}
+
+pub fn redeem(bench: &Bench) -> Row {
+    let service = Service::on_postgres(bench, "redeem", CUSTOMERS);
+    let shape = service.shape(Door::Grpc, 1);
+    let sides = alternate(
+        Bench::ROUNDS,
+        [Side::new("Redeem", "requests/s", "requests"), Side::new("BulkEarn", "requests/s", "requests")],
+        || on_a_filled_wallet(bench, &service, Shape { call: Call::Redeem, ..shape }),
+        || on_a_filled_wallet(bench, &service, shape),
+    );
+    Row::ratio("redeem", "gRPC, Redeem of one ÷ BulkEarn of one entry", Wanted::AtLeast(0.5), sides)
+}
+
+/// In a wallet in which every customer has as many rows.
+fn on_a_filled_wallet(bench: &Bench, service: &Service, shape: Shape) -> Run {
+    let database = service.database.postgres();
+    database.execute("TRUNCATE earned_promotions, redemptions");
+    let rows = service.customers * REDEEMABLE_PER_CUSTOMER;
+    database.execute(&fill_sql(rows, REDEEMABLE_PER_CUSTOMER));
+    database.execute("VACUUM ANALYZE earned_promotions");
+    database.execute("CHECKPOINT");
+    redeem_from_the_first();
+    service.measure(shape, IN_FLIGHT, bench.seconds()).run
 }

@@ -1,10 +1,12 @@
 //! Throughput on a big wallet next to a small one.
 
+use std::sync::Arc;
+
 use crate::Bench;
 use crate::baseline;
 use crate::measure::{Run, Side, alternate};
 use crate::report::{Row, Wanted};
-use crate::requests::Door;
+use crate::requests::{Call, Door, Requests, Shape};
 use crate::service::{IN_FLIGHT, Service};
 
 const BIG_ROWS: usize = 10_000_000;
@@ -28,6 +30,35 @@ pub fn big_wallet(bench: &Bench) -> Row {
     );
     let what = "gRPC, 1 entry, 10 million rows in the wallet ÷ 100 thousand";
     Row::ratio("big-wallet", what, Wanted::AtLeast(0.8), sides)
+}
+
+/// Rows of the customer who has many.
+const MANY_ROWS: usize = 100_000;
+/// Pages that are asked for in a timed part, one after the other.
+const PAGES: usize = 4_000;
+
+pub fn listing(bench: &Bench) -> Row {
+    let customers = bench.volume(BIG_ROWS) / ROWS_PER_CUSTOMER;
+    let service = Service::on_postgres(bench, "listing", customers);
+    fill(&service);
+    let (first, rich) = (customers * ROWS_PER_CUSTOMER + 1, customers);
+    let database = service.database.postgres();
+    database.execute(&baseline::fill_one_sql(rich, (first, first + bench.volume(MANY_ROWS))));
+    database.execute("VACUUM ANALYZE earned_promotions");
+    let list = |customers| {
+        let shape = Shape { call: Call::List, customers, ..service.shape(Door::Grpc, 1) };
+        let pages = |count| service.send(&Arc::new(Requests::new(shape, count)), Door::Grpc, 1);
+        pages(PAGES / 10);
+        pages(PAGES)
+    };
+    let sides = alternate(
+        Bench::ROUNDS,
+        [Side::new("of 100,000", "pages/s", "requests"), Side::new("of 10", "pages/s", "requests")],
+        || list((rich, rich)),
+        || list((1, customers - 1)),
+    );
+    let what = "first page of a wallet of 100,000, among 10 million rows ÷ of one of 10, one after the other";
+    Row::ratio("listing", what, Wanted::AtLeast(0.5), sides)
 }
 
 fn fill(service: &Service) {
