@@ -20,9 +20,21 @@ impl Secret {
         Self(text)
     }
 
-    /// The text itself.
+    /// One that nobody can guess: 32 random bytes in hexadecimal digits, which no shell and no form takes for anything
+    /// else.
+    pub fn random() -> Self {
+        let bytes: [u8; 32] = rand::random();
+        Self(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+
+    /// The text itself, to be looked at.
     pub fn expose(&self) -> &[u8] {
         self.0.as_bytes()
+    }
+
+    /// The text itself, to be told once to whoever asked for it to be made.
+    pub fn reveal(&self) -> &str {
+        &self.0
     }
 
     /// argon2id of it with a salt of its own, as a PHC string. Takes tens of milliseconds and 19 MiB.
