@@ -13,6 +13,7 @@ mod errors;
 mod health;
 mod import;
 mod model;
+mod operator;
 mod process;
 mod server_process;
 mod support;
