@@ -75,9 +75,9 @@ mod tests {
         let mut table = Table { rows: Table::new(&["ID", "NAME", "CAP"]).rows, bold: false };
         table.row(["1".to_owned(), "Ten\noff\u{1b}[2J".to_owned(), String::new()]);
         table.row(["1234".to_owned(), "割引".to_owned(), "3".to_owned()]);
-        let expected = "ID    NAME          CAP\n1     Ten\u{fffd}off\u{fffd}[2J  -\n1234  割引          3\n";
+        let expected = "ID    NAME         CAP\n1     Ten\u{fffd}off\u{fffd}[2J  -\n1234  割引         3\n";
         assert_eq!(table.to_string(), expected);
         table.bold = true;
-        assert!(table.to_string().starts_with("\u{1b}[1mID    NAME          CAP\u{1b}[0m\n1 "));
+        assert!(table.to_string().starts_with("\u{1b}[1mID    NAME         CAP\u{1b}[0m\n1 "));
     }
 }

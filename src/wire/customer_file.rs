@@ -8,7 +8,6 @@ use std::io::{BufRead, Read};
 
 use super::json::{UnknownFields, from_slice};
 use super::text::check_id;
-use super::violation::Violations;
 use crate::earning::{CustomerId, OrgId};
 use crate::proto;
 
@@ -136,11 +135,10 @@ fn from_json(text: &[u8], org_id: OrgId) -> Result<CustomerId, String> {
         violations.add("orgId", format!("must be {}, or absent", org_id.0));
     }
     check_id(&mut violations, "customerId", customer.customer_id);
-    first_fault(violations).map_or(Ok(CustomerId(customer.customer_id)), Err)
-}
-
-fn first_fault(violations: Violations) -> Option<String> {
-    violations.as_slice().first().map(ToString::to_string)
+    match violations.as_slice() {
+        [] => Ok(CustomerId(customer.customer_id)),
+        [first, ..] => Err(first.to_string()),
+    }
 }
 
 fn from_csv(text: &[u8], column: usize) -> Result<CustomerId, String> {
@@ -248,7 +246,7 @@ mod tests {
             (Format::Csv, "a,customerId\n1\n", &[], "2: has 1 columns, and customerId is number 2"),
             (Format::Csv, "7,\"a\nb\"\n", &[], "1: has a double quote that does not end"),
             (Format::Csv, &long, &[], "1: is longer than 65536 bytes"),
-            (Format::NdJson, "{\"customerId\":7}\n7\n", &[7], "2: is no JSON object"),
+            (Format::NdJson, "{\"customerId\":7}\n7\n", &[7], "2: must be an object, not a number"),
             (Format::NdJson, "{\"customerId\":7} {}\n", &[], "1: is no JSON object"),
             (Format::NdJson, "{}\n", &[], "1: customerId: must be a positive integer, not 0"),
             (Format::NdJson, "{\"customerId\":1.5}\n", &[], "1: customerId: "),
