@@ -236,7 +236,8 @@ impl DatabaseUrl {
         &self.0
     }
 
-    fn is_sqlite(&self) -> bool {
+    /// Whether it is an SQLite file, which has one writer at a time.
+    pub fn is_sqlite(&self) -> bool {
         self.0.starts_with("sqlite:")
     }
 }

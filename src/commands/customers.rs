@@ -26,6 +26,9 @@ use crate::wire::customer_file::{CustomerLines, Format, LineFault};
 const BATCH: u64 = 10_000;
 /// Batches that wait to be recorded.
 const MAX_WAITING_BATCHES: usize = 1;
+/// Between two batches on SQLite, whose writers look every 25 ms or so whether it is their turn: without a pause longer than
+/// that, the calls of a running service would wait for many batches.
+const OTHERS_WRITE_FOR: Duration = Duration::from_millis(30);
 /// Bytes that are read from the file at once.
 const BUFFER_BYTES: usize = 256 * 1024;
 /// How often the progress of what has no known length moves.
@@ -74,15 +77,17 @@ pub async fn run(command: &Customers) -> Result<(), CommandError> {
     let file = if is_stdin(options) { "standard input".to_owned() } else { options.file.display().to_string() };
     let unreadable = |source| CommandError::File { file: file.clone(), source };
     let format = format(options)?;
-    let (mut term, mut int) =
-        (signal(SignalKind::terminate()).map_err(unreadable)?, signal(SignalKind::interrupt()).map_err(unreadable)?);
     let (input, length) = open(options).map_err(unreadable)?;
     let bar = progress(length);
     let lines = CustomerLines::new(input, format, org_id, options.from_line);
     let mut recorded = Recorded { rows: 0, added: 0, next_line: options.from_line };
+    let pause = options.output.common.database_url.is_sqlite().then_some(OTHERS_WRITE_FOR);
     let import = async |store: &Store| {
         // Every row would be refused.
         catalogue::recorded(store, org_id).await.map_err(|error| CommandError::of_catalogue(error, &[]))?;
+        // Only from here on: until then there is nothing to say about the end.
+        let listen = |kind| signal(kind).map_err(CommandError::Signal);
+        let (mut term, mut int) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
         let (send, batches) = mpsc::channel(MAX_WAITING_BATCHES);
         // Not of the runtime, which would wait for it while it waits for a terminal or a pipe.
         std::thread::spawn(move || read(lines, &send));
@@ -90,7 +95,7 @@ pub async fn run(command: &Customers) -> Result<(), CommandError> {
             biased;
             _ = term.recv() => Err(Ended::Interrupted),
             _ = int.recv() => Err(Ended::Interrupted),
-            done = record((store, org_id), batches, &mut recorded, &bar) => done,
+            done = record((store, org_id, pause), batches, &mut recorded, &bar) => done,
         };
         Ok(ended.map_err(|ended| ended.told_of(file.clone(), recorded.next_line))?)
     };
@@ -124,7 +129,7 @@ impl Ended {
 
 /// Records batch by batch, and notes how far it got.
 async fn record(
-    (store, org_id): (&Store, OrgId),
+    (store, org_id, pause): (&Store, OrgId, Option<Duration>),
     mut batches: mpsc::Receiver<Read>,
     recorded: &mut Recorded,
     bar: &ProgressBar,
@@ -140,6 +145,9 @@ async fn record(
         recorded.next_line = recorded.next_line.max(batch.next_line);
         bar.set_position(batch.bytes);
         bar.set_message(recorded.rows.to_string());
+        if let Some(pause) = pause {
+            tokio::time::sleep(pause).await;
+        }
     }
     Ok(())
 }
@@ -208,6 +216,7 @@ fn progress(length: Option<u64>) -> ProgressBar {
         None => (ProgressBar::new_spinner(), "{spinner} {msg} customers  {elapsed}"),
     };
     // A template that it does not understand leaves the bar that it has by itself.
+    bar.set_message("0");
     bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
     if length.is_none() {
         bar.enable_steady_tick(TICK_EVERY);

@@ -45,6 +45,9 @@ pub enum CommandError {
         /// Why.
         source: std::io::Error,
     },
+    /// The process cannot be told of signals.
+    #[error("cannot listen for signals")]
+    Signal(#[source] std::io::Error),
     /// An import ended before the end of its file.
     #[error(transparent)]
     Import(#[from] ImportEnded),

@@ -11,6 +11,7 @@ mod table;
 pub mod wallet;
 
 use std::io::Write;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -21,6 +22,9 @@ use crate::server;
 use crate::storage::Store;
 use table::Table;
 
+/// How long closing the database may take: a statement that was given up may hold it up for as long as it waits itself.
+const CLOSED_WITHIN: Duration = Duration::from_secs(2);
+
 /// Opens the database, does `what` on it, and closes it.
 async fn on_database<T>(
     common: &Common,
@@ -28,7 +32,8 @@ async fn on_database<T>(
 ) -> Result<T, CommandError> {
     let store = server::open(common).await?;
     let done = what(&store).await;
-    store.close().await;
+    // What was done is committed, and what was not is undone by the database.
+    let _ = tokio::time::timeout(CLOSED_WITHIN, store.close()).await;
     done
 }
 

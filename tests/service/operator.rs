@@ -308,6 +308,15 @@ fn import_stdin(desk: &Desk<'_>, more: &[&str]) -> std::process::Child {
         .unwrap()
 }
 
+/// Waits until so many customers are recorded.
+async fn recorded(database: &Database, many: i64) {
+    let begun = Instant::now();
+    while database.count("SELECT count(*) FROM customers").await < many {
+        assert!(begun.elapsed() < Duration::from_mins(1), "{many} are not recorded");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 fn numbers(range: std::ops::RangeInclusive<u32>) -> String {
     range.map(|number| number.to_string() + "\n").collect()
 }
@@ -322,11 +331,7 @@ async fn an_interrupted_import_says_where_to_go_on() {
     // Two batches and a part of one, of which nothing is recorded while the rest of it may come.
     input.write_all(numbers(1..=20_500).as_bytes()).unwrap();
     input.flush().unwrap();
-    let begun = Instant::now();
-    while database.count("SELECT count(*) FROM customers").await < 20_000 {
-        assert!(begun.elapsed() < Duration::from_mins(1), "the whole batches are not recorded");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    recorded(&database, 20_000).await;
     // It is between two batches, once it noted the last.
     tokio::time::sleep(Duration::from_millis(500)).await;
     let status = Command::new("kill").args(["-INT", &import.id().to_string()]).status().unwrap();
@@ -346,6 +351,29 @@ async fn an_interrupted_import_says_where_to_go_on() {
     let output = import.wait_with_output().unwrap();
     assert_eq!(serde_json::from_slice::<Value>(&output.stdout).unwrap(), json!({"rows": 500, "added": 500}));
     assert_eq!(customers(&database).await.len(), 20_500);
+}
+
+#[tokio::test]
+async fn an_import_that_waits_for_the_database_can_be_interrupted() {
+    use std::io::Write as _;
+    let database = shop().await;
+    let desk = Desk::at(&database);
+    let mut import = import_stdin(&desk, &["--database-timeout-ms", "60000"]);
+    let mut input = import.stdin.take().unwrap();
+    input.write_all(numbers(1..=10_000).as_bytes()).unwrap();
+    recorded(&database, 10_000).await;
+    let blocker = database.block_lookups().await;
+    input.write_all(numbers(10_001..=20_000).as_bytes()).unwrap();
+    tokio::time::sleep(ACCEPTED_WITHIN).await;
+    let told = Instant::now();
+    let status = Command::new("kill").args(["-TERM", &import.id().to_string()]).status().unwrap();
+    assert!(status.success());
+    let output = import.wait_with_output().unwrap();
+    assert!(told.elapsed() < Duration::from_secs(10), "it waits on");
+    blocker.release().await;
+    let line = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(1) && line.ends_with("go on with --from-line 10001\n"), "{line}");
+    assert_eq!(customers(&database).await.len(), 10_000);
 }
 
 #[tokio::test]
@@ -416,6 +444,22 @@ async fn a_client_works_until_it_is_disabled_and_nothing_shows_its_secret_again(
     assert!(recorded.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{recorded}");
     for shown in [desk.run(&["clients", "list"]).out(), desk.run(&["clients", "list", "--json"]).out()] {
         assert!(!shown.contains("argon2") && !shown.contains(secret), "{shown}");
+    }
+}
+
+#[tokio::test]
+async fn of_clients_of_one_name_that_are_added_at_once_one_is() {
+    let database = shop().await;
+    let desk = Desk::at(&database);
+    let add = || desk.run(&["clients", "add", "--org", "1", "till"]);
+    let done: Vec<_> = std::thread::scope(|scope| {
+        let adding: Vec<_> = (0..6).map(|_| scope.spawn(add)).collect();
+        adding.into_iter().map(|added| added.join().unwrap()).collect()
+    });
+    let (added, refused): (Vec<_>, Vec<_>) = done.into_iter().partition(|done| done.code == Some(0));
+    assert_eq!((added.len(), refused.len()), (1, 5), "{added:?} {refused:?}");
+    for refused in refused {
+        assert_eq!(refused.fault(), "400: \"till\" is a client of organization 1 already");
     }
 }
 
