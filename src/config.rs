@@ -1,5 +1,7 @@
 //! The command line and the environment, read once. Each option says its default and its limits in `--help`.
 
+pub mod operator;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -50,6 +52,18 @@ pub enum Command {
     /// Recount the wallet against every rule that must never be broken, beside a running service. Exits with 1 when one
     /// is.
     Verify(Verify),
+    /// List, create, activate and deactivate promotions.
+    #[command(subcommand)]
+    Promotions(operator::Promotions),
+    /// Record customers.
+    #[command(subcommand)]
+    Customers(operator::Customers),
+    /// Show wallets.
+    #[command(subcommand)]
+    Wallet(operator::Wallet),
+    /// Give programs credentials, and take them back.
+    #[command(subcommand)]
+    Clients(operator::Clients),
     /// Write the descriptor set of the API to standard output: what a gateway in front of the service needs.
     DescriptorSet,
 }
@@ -222,7 +236,8 @@ impl DatabaseUrl {
         &self.0
     }
 
-    fn is_sqlite(&self) -> bool {
+    /// Whether it is an SQLite file, which has one writer at a time.
+    pub fn is_sqlite(&self) -> bool {
         self.0.starts_with("sqlite:")
     }
 }
@@ -288,9 +303,13 @@ pub fn one_line(error: &clap::Error) -> Option<String> {
     let fault = fault.strip_prefix("error: ").unwrap_or(fault);
     let line = fault.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
     let asked_for_nothing = error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
-    Some(if asked_for_nothing {
-        "say what to do: serve, import, migrate or verify; see --help".to_owned()
-    } else {
-        line
+    if !asked_for_nothing {
+        return Some(line);
+    }
+    let usage = text.lines().find_map(|line| line.strip_prefix("Usage: cart-promotions ")?.strip_suffix(" <COMMAND>"));
+    Some(match usage {
+        Some(group) => format!("say what to do with {group}; see {group} --help"),
+        None => "say what to do: serve, import, migrate, verify, promotions, customers, wallet or clients; see --help"
+            .to_owned(),
     })
 }

@@ -4,6 +4,7 @@
 //! `docs/architecture.md` maps them.
 
 pub mod app;
+pub mod commands;
 pub mod config;
 pub mod demo;
 pub mod earning;

@@ -8,7 +8,7 @@ use cart_promotions::app::Clock;
 use cart_promotions::config::{Cli, Command, ImportFile, Migrate, Serve, Verify, one_line};
 use cart_promotions::proto::DESCRIPTOR_SET;
 use cart_promotions::storage::Store;
-use cart_promotions::{app, demo, server, telemetry};
+use cart_promotions::{app, commands, demo, server, telemetry};
 use clap::Parser;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -48,6 +48,22 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Import(options) => import(&options).await,
         Command::Migrate(options) => migrate(&options).await,
         Command::Verify(options) => verify(&options).await,
+        Command::Promotions(command) => {
+            telemetry::start(command.common());
+            Ok(commands::promotions::run(&command, &Clock::system()).await?)
+        }
+        Command::Customers(command) => {
+            telemetry::start(command.common());
+            Ok(commands::customers::run(&command).await?)
+        }
+        Command::Wallet(command) => {
+            telemetry::start(command.common());
+            Ok(commands::wallet::run(&command, &Clock::system()).await?)
+        }
+        Command::Clients(command) => {
+            telemetry::start(command.common());
+            Ok(commands::clients::run(&command).await?)
+        }
         Command::DescriptorSet => {
             std::io::stdout().write_all(DESCRIPTOR_SET).context("cannot write to standard output")
         }

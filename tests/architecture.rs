@@ -11,7 +11,7 @@ struct Room {
     remedy: &'static str,
 }
 
-const ROOMS: [Room; 5] = [
+const ROOMS: [Room; 6] = [
     Room {
         path: "earning",
         forbidden: &[
@@ -102,6 +102,28 @@ const ROOMS: [Room; 5] = [
             "std::env",
         ],
         remedy: "doors call `app` through `wire`; rules are in `earning`, options come from `server`",
+    },
+    Room {
+        path: "commands",
+        forbidden: &[
+            "tonic",
+            "prost::",
+            "axum",
+            "http::",
+            "sea_orm",
+            "sqlx",
+            "crate::transport",
+            "storage::catalogue",
+            "storage::clients",
+            "storage::facts",
+            "storage::import",
+            "storage::listing",
+            "storage::wallet",
+            "Transaction",
+            "earning::decide",
+            "std::env",
+        ],
+        remedy: "a command opens the database and calls `app` through `wire`, as the doors do; it reads and writes no row",
     },
 ];
 

@@ -10,7 +10,7 @@ use super::App;
 use super::earn_ids::EarnIds;
 use super::error::WalletError;
 use crate::earning::catalogue_change::{CatalogueChange, CatalogueRefusal, apply};
-use crate::earning::{CustomerId, ObjectId, OrgId, Promotion};
+use crate::earning::{Catalogue, CustomerId, ObjectId, OrgId, Promotion};
 use crate::storage::{StorageError, Store};
 
 /// Why the catalogue stays as it is.
@@ -64,10 +64,49 @@ pub async fn change_promotion(
     Ok((promotion, catalogue.version))
 }
 
+/// The catalogue of an organization, from the database.
+///
+/// # Errors
+/// When there is no such organization, or of the database.
+pub async fn recorded(store: &Store, org_id: OrgId) -> Result<Catalogue, CatalogueError> {
+    store.catalogue(org_id).await?.ok_or(CatalogueError::NoOrganization(org_id))
+}
+
+/// An id that no promotion has, made at `now_ms` (milliseconds since 1970-01-01T00:00:00Z).
+pub fn new_promotion_id(now_ms: i64) -> ObjectId {
+    EarnIds::of_this_process().next(now_ms)
+}
+
+/// Up to `limit` promotions of a catalogue in the order of their ids, those after `after`; and whether there are more.
+pub fn page_of(catalogue: &Catalogue, limit: usize, after: Option<ObjectId>) -> (Vec<&Promotion>, bool) {
+    let mut promotions: Vec<_> =
+        catalogue.promotions.values().filter(|promotion| after.is_none_or(|after| promotion.id > after)).collect();
+    promotions.sort_unstable_by_key(|promotion| promotion.id);
+    let more = promotions.len() > limit;
+    promotions.truncate(limit);
+    (promotions, more)
+}
+
+/// Records customers of an organization that is recorded, in one transaction. Gives how many were not recorded before.
+///
+/// # Errors
+/// Of the database.
+pub async fn record_customers(
+    store: &Store,
+    org_id: OrgId,
+    customers: &BTreeSet<CustomerId>,
+) -> Result<usize, StorageError> {
+    let transaction = store.begin().await?;
+    let customers: Vec<_> = customers.iter().map(|customer_id| (org_id, *customer_id)).collect();
+    let added = transaction.upsert_customers(&customers).await?;
+    transaction.commit().await?;
+    Ok(added)
+}
+
 impl App {
     /// An id that no promotion has.
     pub fn new_promotion_id(&self) -> ObjectId {
-        EarnIds::of_this_process().next(self.now_ms())
+        new_promotion_id(self.now_ms())
     }
 
     /// Changes a promotion. Gives it as it is then.
@@ -104,10 +143,8 @@ impl App {
     ) -> Result<(Vec<Promotion>, bool), WalletError> {
         let catalogue = self.catalogue(org_id).await.map_err(|error| self.read_failed(error))?;
         let catalogue = catalogue.ok_or_else(|| WalletError::no_organization(org_id))?;
-        let mut ids: Vec<_> = catalogue.promotions.keys().filter(|id| after.is_none_or(|after| **id > after)).collect();
-        ids.sort_unstable();
-        let more = ids.len() > limit;
-        Ok((ids.into_iter().take(limit).map(|id| catalogue.promotions[id].clone()).collect(), more))
+        let (promotions, more) = page_of(&catalogue, limit, after);
+        Ok((promotions.into_iter().cloned().collect(), more))
     }
 
     /// Adds customers to the audience of a promotion, and removes others. Gives how many were added and removed.
@@ -142,14 +179,7 @@ impl App {
         org_id: OrgId,
         customers: &BTreeSet<CustomerId>,
     ) -> Result<usize, WalletError> {
-        let recorded = async {
-            let transaction = self.store.begin().await?;
-            let customers: Vec<_> = customers.iter().map(|customer_id| (org_id, *customer_id)).collect();
-            let added = transaction.upsert_customers(&customers).await?;
-            transaction.commit().await?;
-            Ok(added)
-        };
-        recorded.await.map_err(|error| self.read_failed(error))
+        record_customers(&self.store, org_id, customers).await.map_err(|error| self.read_failed(error))
     }
 
     /// Whether the customer is recorded.

@@ -119,8 +119,6 @@ impl Import {
                 let problem = format!("{:?} is a client of organization {}", client.username, recorded.org_id.0);
                 return Err(ImportError::Refused { at: format!("apiClients[{index}].orgId"), problem });
             }
-            // Importing does not let a disabled client in again.
-            let disabled = recorded.as_ref().is_some_and(|recorded| recorded.disabled);
             let recorded = recorded.map(|recorded| recorded.secret_hash);
             let secret_hash = match recorded.filter(|hash| checker.matches(&client.secret, Some(hash))) {
                 Some(hash) => hash,
@@ -131,7 +129,8 @@ impl Import {
                 secret_hash,
                 org_id: client.org_id,
                 access: client.access.to_string(),
-                disabled,
+                // A new one is not; of a recorded one it stays as it is.
+                disabled: false,
             });
         }
         Ok(clients)

@@ -7,6 +7,7 @@ pub mod bulk_earn;
 pub mod catalogue;
 pub mod catalogues;
 pub mod changes;
+pub mod clients;
 pub mod clock;
 pub mod credentials;
 pub mod earn_ids;

@@ -20,9 +20,20 @@ impl Secret {
         Self(text)
     }
 
-    /// The text itself.
+    /// One that nobody can guess: 32 random bytes in hexadecimal digits, which no shell and no form takes for anything
+    /// else.
+    pub fn random() -> Self {
+        Self(format!("{:032x}{:032x}", rand::random::<u128>(), rand::random::<u128>()))
+    }
+
+    /// The text itself, to be looked at.
     pub fn expose(&self) -> &[u8] {
         self.0.as_bytes()
+    }
+
+    /// The text itself, to be told once to whoever asked for it to be made.
+    pub fn reveal(&self) -> &str {
+        &self.0
     }
 
     /// argon2id of it with a salt of its own, as a PHC string. Takes tens of milliseconds and 19 MiB.

@@ -7,8 +7,8 @@ use super::App;
 use super::error::WalletError;
 use crate::earning::change::{EarnedStatus, RecordedStatus};
 use crate::earning::{Catalogue, CustomerId, ObjectId, OrgId};
-use crate::storage::StorageError;
 use crate::storage::listing::{Part, Stretch, WalletRow};
+use crate::storage::{StorageError, Store};
 
 /// What of a wallet is asked for.
 #[derive(Debug, Clone)]
@@ -49,6 +49,40 @@ pub struct Page {
     pub more_after: Option<(i64, ObjectId)>,
 }
 
+/// A page of a wallet of the organization of `catalogue`, as it is at `now_ms` (milliseconds since
+/// 1970-01-01T00:00:00Z): what is valid the longest first. `None` when there is no such customer.
+///
+/// # Errors
+/// Of the database.
+pub async fn page(
+    store: &Store,
+    catalogue: &Catalogue,
+    list: &ListWallet,
+    now_ms: i64,
+) -> Result<Option<Page>, StorageError> {
+    let part = Part {
+        org_id: list.org_id,
+        customer_id: list.customer_id,
+        stretches: &stretches(&list.statuses, now_ms),
+        promotions: &list.promotions,
+        after: list.after,
+        // One more, to know whether there is one.
+        limit: list.limit + 1,
+    };
+    let mut rows = store.wallet(&part).await?;
+    if rows.is_empty()
+        && !catalogue.org.accept_unknown_customers
+        && !store.is_customer(list.org_id, list.customer_id).await?
+    {
+        return Ok(None);
+    }
+    let more = rows.len() > list.limit;
+    rows.truncate(list.limit);
+    let more_after = rows.last().filter(|_| more).map(|row| (row.held.valid_till_ms, row.key.earn_id));
+    let entries = rows.into_iter().map(|row| entry(catalogue, row, now_ms)).collect();
+    Ok(Some(Page { entries, more_after }))
+}
+
 impl App {
     /// A page of a wallet: what is valid the longest first.
     ///
@@ -56,29 +90,9 @@ impl App {
     /// Why there is none.
     pub async fn list_wallet(&self, list: &ListWallet) -> Result<Page, WalletError> {
         let catalogue = self.catalogue_for(list.org_id, list.customer_id).await?;
-        let now_ms = self.now_ms();
-        let part = Part {
-            org_id: list.org_id,
-            customer_id: list.customer_id,
-            stretches: &stretches(&list.statuses, now_ms),
-            promotions: &list.promotions,
-            after: list.after,
-            // One more, to know whether there is one.
-            limit: list.limit + 1,
-        };
-        let failed = |error| self.lookup_failed(list.customer_id, error);
-        let mut rows = self.store.wallet(&part).await.map_err(failed)?;
-        if rows.is_empty()
-            && !catalogue.org.accept_unknown_customers
-            && !self.store.is_customer(list.org_id, list.customer_id).await.map_err(failed)?
-        {
-            return Err(WalletError::CustomerNotFound(list.customer_id));
-        }
-        let more = rows.len() > list.limit;
-        rows.truncate(list.limit);
-        let more_after = rows.last().filter(|_| more).map(|row| (row.held.valid_till_ms, row.key.earn_id));
-        let entries = rows.into_iter().map(|row| entry(&catalogue, row, now_ms)).collect();
-        Ok(Page { entries, more_after })
+        let page = page(&self.store, &catalogue, list, self.now_ms()).await;
+        let page = page.map_err(|error| self.lookup_failed(list.customer_id, error))?;
+        page.ok_or(WalletError::CustomerNotFound(list.customer_id))
     }
 
     /// One earned promotion; `None` when the organization has none of this id.

@@ -1,6 +1,8 @@
-//! API clients, for those who check credentials.
+//! API clients, for those who check credentials and those who give them out.
 
-use sea_orm::EntityTrait;
+use sea_orm::ActiveValue::Set;
+use sea_orm::sea_query::Expr;
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QueryTrait, TryInsertResult};
 
 use super::entity::api_client;
 use super::statement::{Lookup, Rows};
@@ -29,6 +31,17 @@ pub struct ApiClient {
     pub disabled: bool,
 }
 
+/// What is changed of a recorded API client; `None` stays as it is.
+#[derive(Debug, Default)]
+pub struct ClientChange {
+    /// argon2id, as a PHC string.
+    pub secret_hash: Option<String>,
+    /// Access groups with a space between them.
+    pub access: Option<String>,
+    /// Whether its credentials are refused.
+    pub disabled: Option<bool>,
+}
+
 impl Store {
     /// The client of that name.
     ///
@@ -48,6 +61,62 @@ impl Store {
         let find = names.statement(self.database.get_database_backend(), &CLIENTS.body(self.dialect));
         let found = api_client::Entity::find().from_raw_sql(find);
         Ok(found.all(&self.database).await?.into_iter().map(to_client).collect())
+    }
+
+    /// Every client, or those of one organization, in the order of their names.
+    ///
+    /// # Errors
+    /// Of the database.
+    pub async fn all_api_clients(&self, org_id: Option<OrgId>) -> Result<Vec<ApiClient>, StorageError> {
+        use api_client::Column;
+        let found = api_client::Entity::find()
+            .apply_if(org_id, |find, org_id| find.filter(Column::OrgId.eq(org_id.0)))
+            .order_by_asc(Column::Username);
+        Ok(found.all(&self.database).await?.into_iter().map(to_client).collect())
+    }
+
+    /// Adds a client. Whether its name was free; otherwise nothing changes.
+    ///
+    /// # Errors
+    /// Of the database.
+    pub async fn insert_api_client(&self, client: ApiClient) -> Result<bool, StorageError> {
+        use api_client::Column;
+        let row = api_client::ActiveModel {
+            username: Set(client.username),
+            secret_hash: Set(client.secret_hash),
+            org_id: Set(client.org_id.0),
+            access: Set(client.access),
+            disabled: Set(client.disabled),
+        };
+        let insert = api_client::Entity::insert(row).on_conflict_do_nothing_on([Column::Username]);
+        Ok(matches!(insert.exec_without_returning(&self.database).await?, TryInsertResult::Inserted(1)))
+    }
+
+    /// Changes the client of that name, if it is one of this organization where one is given. Whether there is one.
+    ///
+    /// # Errors
+    /// Of the database.
+    pub async fn change_api_client(
+        &self,
+        username: &str,
+        org_id: Option<OrgId>,
+        change: ClientChange,
+    ) -> Result<bool, StorageError> {
+        use api_client::Column;
+        let mut update = api_client::Entity::update_many().filter(Column::Username.eq(username));
+        if let Some(org_id) = org_id {
+            update = update.filter(Column::OrgId.eq(org_id.0));
+        }
+        if let Some(secret_hash) = change.secret_hash {
+            update = update.col_expr(Column::SecretHash, Expr::value(secret_hash));
+        }
+        if let Some(access) = change.access {
+            update = update.col_expr(Column::Access, Expr::value(access));
+        }
+        if let Some(disabled) = change.disabled {
+            update = update.col_expr(Column::Disabled, Expr::value(disabled));
+        }
+        Ok(update.exec(&self.database).await?.rows_affected > 0)
     }
 }
 

@@ -233,7 +233,7 @@ impl Transaction {
         Ok(statement::query(&self.0, change, rows).await?.len())
     }
 
-    /// Adds or replaces an API client.
+    /// Adds or replaces an API client, but for whether it is disabled: importing does not let it in again.
     ///
     /// # Errors
     /// Of the database.
@@ -247,7 +247,7 @@ impl Transaction {
             disabled: Set(client.disabled),
         };
         let replace = OnConflict::column(Column::Username)
-            .update_columns([Column::SecretHash, Column::OrgId, Column::Access, Column::Disabled])
+            .update_columns([Column::SecretHash, Column::OrgId, Column::Access])
             .to_owned();
         Ok(api_client::Entity::insert(row).on_conflict(replace).exec_without_returning(&self.0).await.map(drop)?)
     }

@@ -45,6 +45,16 @@ pub fn parse(json: &[u8]) -> Result<Import, Violations> {
     violations.or_ok(import)
 }
 
+/// One API client, as a file has it.
+///
+/// # Errors
+/// Every fault, under its path from `client`.
+pub fn parse_client(client: proto::ApiClient) -> Result<ImportedClient, Violations> {
+    let mut violations = Violations::default();
+    let client = read_api_client("client", client, &mut violations);
+    violations.or_ok(client)
+}
+
 /// Reads every record of a list; `read` gets its path.
 fn each<M, R>(
     list: &str,

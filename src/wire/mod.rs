@@ -1,11 +1,12 @@
 //! Between proto messages and the typed commands and outcomes of the rules: one file per RPC, and the JSON form of the
 //! messages.
 //!
-//! Called by `transport` and, for the import file, by the command line. Knows neither the database nor HTTP and gRPC.
+//! Called by `transport` and by the command line. Knows neither the database nor HTTP and gRPC.
 
 pub mod bulk_earn;
 pub mod catalogue;
 pub mod catalogue_file;
+pub mod customer_file;
 pub mod customers;
 pub mod earn;
 pub mod event;

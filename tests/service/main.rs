@@ -14,6 +14,7 @@ mod errors;
 mod health;
 mod import;
 mod model;
+mod operator;
 mod process;
 mod races;
 mod rpcs;

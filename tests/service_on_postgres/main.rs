@@ -24,6 +24,8 @@ mod import;
 mod load;
 #[path = "../service/model.rs"]
 mod model;
+#[path = "../service/operator.rs"]
+mod operator;
 mod plans;
 mod proxy;
 #[path = "../service/races.rs"]

@@ -1,0 +1,115 @@
+//! Giving out credentials and taking them back, one API client at a time. A server obeys within a second.
+
+use super::access::Access;
+use super::import::ImportedClient;
+use super::secret::HashError;
+use crate::earning::OrgId;
+use crate::storage::clients::{ApiClient, ClientChange};
+use crate::storage::{StorageError, Store};
+
+/// A recorded API client, without what is stored of its secret.
+#[derive(Debug, Clone)]
+pub struct RecordedClient {
+    /// Name, unique among all clients.
+    pub username: String,
+    /// Organization it calls for.
+    pub org_id: OrgId,
+    /// What it may do.
+    pub access: Access,
+    /// Whether its credentials are refused.
+    pub disabled: bool,
+}
+
+/// Why the API clients stay as they are.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The organization is not recorded.
+    #[error("there is no organization {}", .0.0)]
+    NoOrganization(OrgId),
+    /// There is one of this name.
+    #[error("{username:?} is a client of organization {} already", org_id.0)]
+    NameTaken {
+        /// The name.
+        username: String,
+        /// Whose it is.
+        org_id: OrgId,
+    },
+    /// There is none of this name.
+    #[error("there is no client {0:?}")]
+    NotFound(String),
+    /// A secret could not be hashed.
+    #[error(transparent)]
+    Hash(#[from] HashError),
+    /// The database failed.
+    #[error("the API clients could not be read or changed")]
+    Storage(#[from] StorageError),
+}
+
+/// Adds a client.
+///
+/// # Errors
+/// When its name is taken, or of the database.
+pub async fn add(store: &Store, client: &ImportedClient) -> Result<(), ClientError> {
+    let org_id = client.org_id;
+    if store.catalogue_versions(&[org_id].into()).await?.is_empty() {
+        return Err(ClientError::NoOrganization(org_id));
+    }
+    let username = client.username.clone();
+    let (secret_hash, access) = (client.secret.hash()?, client.access.to_string());
+    let added = ApiClient { username, secret_hash, org_id, access, disabled: false };
+    if store.insert_api_client(added).await? { Ok(()) } else { Err(taken_or_missing(store, &client.username).await) }
+}
+
+/// Replaces the secret of a client by that of `client`, and its access where `with_access` says so. Whether it is disabled
+/// stays as it is.
+///
+/// # Errors
+/// When the organization has no such client, or of the database.
+pub async fn renew(store: &Store, client: &ImportedClient, with_access: bool) -> Result<(), ClientError> {
+    let change = ClientChange {
+        secret_hash: Some(client.secret.hash()?),
+        access: with_access.then(|| client.access.to_string()),
+        disabled: None,
+    };
+    // Whoever uses credentials must not act for another organization from then on.
+    let changed = store.change_api_client(&client.username, Some(client.org_id), change).await?;
+    if changed { Ok(()) } else { Err(taken_or_missing(store, &client.username).await) }
+}
+
+/// Refuses the credentials of a client from now on, or takes them again.
+///
+/// # Errors
+/// When there is no such client, or of the database.
+pub async fn set_disabled(store: &Store, username: &str, disabled: bool) -> Result<(), ClientError> {
+    let change = ClientChange { disabled: Some(disabled), ..ClientChange::default() };
+    let changed = store.change_api_client(username, None, change).await?;
+    if changed { Ok(()) } else { Err(ClientError::NotFound(username.to_owned())) }
+}
+
+/// Every client, or those of one organization, in the order of their names.
+///
+/// # Errors
+/// When there is no such organization, or of the database.
+pub async fn list(store: &Store, org_id: Option<OrgId>) -> Result<Vec<RecordedClient>, ClientError> {
+    if let Some(org_id) = org_id
+        && store.catalogue_versions(&[org_id].into()).await?.is_empty()
+    {
+        return Err(ClientError::NoOrganization(org_id));
+    }
+    let clients = store.all_api_clients(org_id).await?.into_iter().map(|client| RecordedClient {
+        access: Access::parse(&client.access),
+        username: client.username,
+        org_id: client.org_id,
+        disabled: client.disabled,
+    });
+    Ok(clients.collect())
+}
+
+/// Why nothing changed: who has the name, or that nobody has.
+async fn taken_or_missing(store: &Store, username: &str) -> ClientError {
+    match store.api_client(username).await {
+        Ok(Some(client)) => ClientError::NameTaken { username: client.username, org_id: client.org_id },
+        Ok(None) => ClientError::NotFound(username.to_owned()),
+        Err(error) => error.into(),
+    }
+}

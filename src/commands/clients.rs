@@ -1,0 +1,108 @@
+//! `clients`: giving out credentials and taking them back.
+
+use serde::Serialize;
+
+use super::error::FieldOption;
+use super::table::Table;
+use super::{CommandError, note, on_database, print, show};
+use crate::app::clients::{self, RecordedClient};
+use crate::app::secret::Secret;
+use crate::config::operator::{AddClient, Clients, ListClients, SwitchClient};
+use crate::earning::OrgId;
+use crate::proto;
+use crate::storage::Store;
+use crate::wire::catalogue_file::parse_client;
+
+/// The options by which the fields of a client are given.
+const OPTIONS: [FieldOption; 2] = [("client.username", "USERNAME"), ("client.access", "--access")];
+
+/// A client as it is shown to programs.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ClientJson<'a> {
+    username: &'a str,
+    org_id: i64,
+    /// The groups; `["*"]` for everything.
+    access: Vec<String>,
+    disabled: bool,
+}
+
+/// A client whose secret was just made.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct NewClientJson<'a> {
+    username: &'a str,
+    org_id: i64,
+    secret: &'a str,
+}
+
+/// Does what the command line says.
+///
+/// # Errors
+/// Why not.
+pub async fn run(command: &Clients) -> Result<(), CommandError> {
+    match command {
+        Clients::Add(options) => add(options).await,
+        Clients::List(options) => list(options).await,
+        Clients::Disable(options) => switch(options, true).await,
+        Clients::Enable(options) => switch(options, false).await,
+    }
+}
+
+async fn add(options: &AddClient) -> Result<(), CommandError> {
+    let secret = Secret::random();
+    let client = proto::ApiClient {
+        username: options.username.clone(),
+        password: secret.reveal().to_owned(),
+        org_id: options.org.id,
+        access: options.access.clone(),
+    };
+    let client = parse_client(client).map_err(|violations| CommandError::of_violations(&violations, &OPTIONS))?;
+    let added = async |store: &Store| {
+        if options.new_secret {
+            Ok(clients::renew(store, &client, !options.access.is_empty()).await?)
+        } else {
+            Ok(clients::add(store, &client).await?)
+        }
+    };
+    on_database(&options.output.common, added).await?;
+    let told = if options.output.json {
+        let new = NewClientJson { username: &client.username, org_id: client.org_id.0, secret: secret.reveal() };
+        show(true, &[new], || Table::new(&[]))
+    } else {
+        // Nothing else, for a script to take it.
+        print(&format!("{}\n", secret.reveal()))
+    };
+    told.inspect_err(|_| note("the secret was not printed, and is not kept: make another with --new-secret"))
+}
+
+async fn list(options: &ListClients) -> Result<(), CommandError> {
+    let found = async |store: &Store| Ok(clients::list(store, options.org.map(OrgId)).await?);
+    let found = on_database(&options.output.common, found).await?;
+    let objects: Vec<_> = found.iter().map(to_json).collect();
+    show(options.output.json, &objects, || {
+        let mut table = Table::new(&["USERNAME", "ORG", "ACCESS", "DISABLED"]);
+        for client in &objects {
+            let disabled = if client.disabled { "yes" } else { "no" };
+            let access = client.access.join(" ");
+            table.row([client.username.to_owned(), client.org_id.to_string(), access, disabled.to_owned()]);
+        }
+        table
+    })
+}
+
+fn to_json(client: &RecordedClient) -> ClientJson<'_> {
+    ClientJson {
+        username: &client.username,
+        org_id: client.org_id.0,
+        access: client.access.to_string().split_whitespace().map(str::to_owned).collect(),
+        disabled: client.disabled,
+    }
+}
+
+async fn switch(options: &SwitchClient, disabled: bool) -> Result<(), CommandError> {
+    let switched = async |store: &Store| Ok(clients::set_disabled(store, &options.username, disabled).await?);
+    on_database(&options.common, switched).await?;
+    note(&format!("{:?} is {}", options.username, if disabled { "disabled" } else { "enabled" }));
+    Ok(())
+}

@@ -1,0 +1,225 @@
+//! `customers import`: a file of any size, in transactions of many rows.
+//!
+//! A thread reads the file and puts batches together, a task records them: a batch is recorded while the next is read. At
+//! most a few are in memory.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+
+use super::error::ImportEnded;
+use super::table::Table;
+use super::{CommandError, on_database, print, show};
+use crate::app::catalogue;
+use crate::config::operator::{Customers, FileFormat, ImportCustomers};
+use crate::earning::{CustomerId, OrgId};
+use crate::storage::{StorageError, Store};
+use crate::wire::customer_file::{CustomerLines, Format, LineFault};
+
+/// Customers of one transaction.
+const BATCH: u64 = 10_000;
+/// Batches that wait to be recorded.
+const MAX_WAITING_BATCHES: usize = 1;
+/// Between two batches on SQLite, whose writers look every 25 ms or so whether it is their turn: without a pause longer than
+/// that, the calls of a running service would wait for many batches.
+const OTHERS_WRITE_FOR: Duration = Duration::from_millis(30);
+/// Bytes that are read from the file at once.
+const BUFFER_BYTES: usize = 256 * 1024;
+/// How often the progress of what has no known length moves.
+const TICK_EVERY: Duration = Duration::from_millis(200);
+
+/// What the reading thread sends.
+enum Read {
+    /// Customers to record.
+    Batch(Batch),
+    /// The number of a line that holds none, and why. Nothing follows.
+    Fault(u64, LineFault),
+}
+
+/// Customers to record.
+#[derive(Default)]
+struct Batch {
+    customers: BTreeSet<CustomerId>,
+    /// Rows that name them; one may come twice.
+    rows: u64,
+    /// The first line after theirs.
+    next_line: u64,
+    /// Bytes of the file up to there.
+    bytes: u64,
+}
+
+/// What was recorded so far.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Recorded {
+    /// Rows that were read, each a customer.
+    rows: u64,
+    /// Customers that were not recorded before.
+    added: u64,
+    /// The first line that is not known to be recorded.
+    #[serde(skip)]
+    next_line: u64,
+}
+
+/// Does what the command line says.
+///
+/// # Errors
+/// Why not, or not to the end.
+pub async fn run(command: &Customers) -> Result<(), CommandError> {
+    let Customers::Import(options) = command;
+    let org_id = OrgId(options.org.id);
+    let file = if is_stdin(options) { "standard input".to_owned() } else { options.file.display().to_string() };
+    let unreadable = |source| CommandError::File { file: file.clone(), source };
+    let format = format(options)?;
+    let (input, length) = open(options).map_err(unreadable)?;
+    let bar = progress(length);
+    let lines = CustomerLines::new(input, format, org_id, options.from_line);
+    let mut recorded = Recorded { rows: 0, added: 0, next_line: options.from_line };
+    let pause = options.output.common.database_url.is_sqlite().then_some(OTHERS_WRITE_FOR);
+    let import = async |store: &Store| {
+        // Every row would be refused.
+        catalogue::recorded(store, org_id).await.map_err(|error| CommandError::of_catalogue(error, &[]))?;
+        // Only from here on: until then there is nothing to say about the end.
+        let listen = |kind| signal(kind).map_err(CommandError::Signal);
+        let (mut term, mut int) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+        let (send, batches) = mpsc::channel(MAX_WAITING_BATCHES);
+        // Not of the runtime, which would wait for it while it waits for a terminal or a pipe.
+        std::thread::spawn(move || read(lines, &send));
+        let ended = tokio::select! {
+            biased;
+            _ = term.recv() => Err(Ended::Interrupted),
+            _ = int.recv() => Err(Ended::Interrupted),
+            done = record((store, org_id, pause), batches, &mut recorded, &bar) => done,
+        };
+        Ok(ended.map_err(|ended| ended.told_of(file.clone(), recorded.next_line))?)
+    };
+    let ended = on_database(&options.output.common, import).await;
+    bar.finish_and_clear();
+    ended?;
+    if options.output.json {
+        return show(true, &[recorded], || Table::new(&[]));
+    }
+    let Recorded { rows, added, .. } = recorded;
+    print(&format!("recorded {rows} customers of {file}: {added} new, {} known\n", rows - added))
+}
+
+/// Why recording ended before the end of the file.
+enum Ended {
+    Interrupted,
+    Line(u64, LineFault),
+    Storage(StorageError),
+}
+
+impl Ended {
+    /// In words, of a file of which everything before `line` is recorded.
+    fn told_of(self, file: String, line: u64) -> ImportEnded {
+        match self {
+            Self::Interrupted => ImportEnded::Interrupted { file, line },
+            Self::Line(line, fault) => ImportEnded::WrongLine { file, line, problem: fault.to_string() },
+            Self::Storage(source) => ImportEnded::Storage { file, line, source },
+        }
+    }
+}
+
+/// Records batch by batch, and notes how far it got.
+async fn record(
+    (store, org_id, pause): (&Store, OrgId, Option<Duration>),
+    mut batches: mpsc::Receiver<Read>,
+    recorded: &mut Recorded,
+    bar: &ProgressBar,
+) -> Result<(), Ended> {
+    while let Some(read) = batches.recv().await {
+        let batch = match read {
+            Read::Batch(batch) => batch,
+            Read::Fault(line, fault) => return Err(Ended::Line(line, fault)),
+        };
+        let added = catalogue::record_customers(store, org_id, &batch.customers).await.map_err(Ended::Storage)?;
+        recorded.rows += batch.rows;
+        recorded.added += added as u64;
+        recorded.next_line = recorded.next_line.max(batch.next_line);
+        bar.set_position(batch.bytes);
+        bar.set_message(recorded.rows.to_string());
+        if let Some(pause) = pause {
+            tokio::time::sleep(pause).await;
+        }
+    }
+    Ok(())
+}
+
+/// Reads the file to its end or first fault. Ends too when nobody records any more.
+fn read(mut lines: CustomerLines, send: &mpsc::Sender<Read>) {
+    loop {
+        let mut batch = Batch::default();
+        let fault = loop {
+            match lines.next() {
+                Some(Ok(customer_id)) => {
+                    batch.customers.insert(customer_id);
+                    batch.rows += 1;
+                    if batch.rows == BATCH {
+                        break None;
+                    }
+                }
+                other => break Some(other),
+            }
+        };
+        let wrong = matches!(fault, Some(Some(_)));
+        batch.next_line = lines.line() + u64::from(!wrong);
+        batch.bytes = lines.bytes();
+        if batch.rows > 0 && send.blocking_send(Read::Batch(batch)).is_err() {
+            return;
+        }
+        match fault {
+            None => {}
+            Some(Some(Err(fault))) => return drop(send.blocking_send(Read::Fault(lines.line(), fault))),
+            Some(_) => return,
+        }
+    }
+}
+
+fn is_stdin(options: &ImportCustomers) -> bool {
+    options.file.as_os_str() == "-"
+}
+
+/// The form that is said, or that the name of the file says.
+fn format(options: &ImportCustomers) -> Result<Format, CommandError> {
+    let extension = options.file.extension().map(|extension| extension.to_string_lossy().to_lowercase());
+    match (options.format, extension.as_deref()) {
+        (Some(FileFormat::Csv), _) | (None, Some("csv")) => Ok(Format::Csv),
+        (Some(FileFormat::Ndjson), _) | (None, Some("ndjson" | "jsonl")) => Ok(Format::NdJson),
+        (None, _) => Err(CommandError::refused(
+            400,
+            format!("{}: say its form with --format: csv or ndjson", options.file.display()),
+        )),
+    }
+}
+
+/// What is to be read, and how many bytes it has, if that is known.
+fn open(options: &ImportCustomers) -> std::io::Result<(Box<dyn BufRead + Send>, Option<u64>)> {
+    if is_stdin(options) {
+        return Ok((Box::new(BufReader::with_capacity(BUFFER_BYTES, std::io::stdin())), None));
+    }
+    let file = File::open(&options.file)?;
+    let length = Some(file.metadata()?).filter(std::fs::Metadata::is_file).map(|metadata| metadata.len());
+    Ok((Box::new(BufReader::with_capacity(BUFFER_BYTES, file)), length))
+}
+
+/// A bar on standard error, where that is a terminal.
+fn progress(length: Option<u64>) -> ProgressBar {
+    let (bar, template) = match length {
+        Some(length) => (ProgressBar::new(length), "{bar:30} {percent}%  {msg} customers  {elapsed}, {eta} left"),
+        None => (ProgressBar::new_spinner(), "{spinner} {msg} customers  {elapsed}"),
+    };
+    // A template that it does not understand leaves the bar that it has by itself.
+    bar.set_message("0");
+    bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
+    if length.is_none() {
+        bar.enable_steady_tick(TICK_EVERY);
+    }
+    bar
+}

@@ -1,0 +1,146 @@
+//! `promotions`: what `CatalogService` does, by hand.
+
+use super::error::FieldOption;
+use super::table::{NOTHING, Table};
+use super::{CommandError, on_database, show};
+use crate::app::{Clock, catalogue};
+use crate::config::operator::{CreatePromotion, ListPromotions, Promotions, SwitchPromotions, TimedOutput};
+use crate::earning::catalogue_change::CatalogueChange;
+use crate::earning::{EarnExpiry, ObjectId, OrgId, Promotion};
+use crate::proto;
+use crate::storage::Store;
+use crate::wire::time::to_iso;
+use crate::wire::{Violations, promotion};
+
+/// The options by which the fields of a promotion are given.
+const OPTIONS: [FieldOption; 7] = [
+    ("promotion.id", "--id"),
+    ("promotion.name", "--name"),
+    ("promotion.type", "--type"),
+    ("promotion.startDate", "--start"),
+    ("promotion.endDate", "--end"),
+    ("promotion.maxEarningPerCustomer", "--max-earning-per-customer"),
+    ("promotion.earnExpiry.days", "--earn-expiry-days"),
+];
+
+/// Does what the command line says.
+///
+/// # Errors
+/// Why not.
+pub async fn run(command: &Promotions, clock: &Clock) -> Result<(), CommandError> {
+    match command {
+        Promotions::List(options) => list(options).await,
+        Promotions::Create(options) => create(options, clock).await,
+        Promotions::Activate(options) => switch(options, true, clock).await,
+        Promotions::Deactivate(options) => switch(options, false, clock).await,
+    }
+}
+
+async fn list(options: &ListPromotions) -> Result<(), CommandError> {
+    let org_id = OrgId(options.org.id);
+    let recorded = async |store: &Store| {
+        catalogue::recorded(store, org_id).await.map_err(|error| CommandError::of_catalogue(error, &OPTIONS))
+    };
+    let catalogue = on_database(&options.output.output.common, recorded).await?;
+    let (mut promotions, _) = catalogue::page_of(&catalogue, usize::MAX, None);
+    promotions.retain(|promotion| promotion.active || !options.active);
+    show_promotions(&options.output, org_id, &promotions)
+}
+
+async fn create(options: &CreatePromotion, clock: &Clock) -> Result<(), CommandError> {
+    let (org_id, now_ms) = (OrgId(options.org.id), clock.now_ms());
+    let request = proto::CreatePromotionRequest { promotion: Some(message(options)) };
+    let new_id = || catalogue::new_promotion_id(now_ms);
+    // Before the database is touched.
+    let promotion = crate::wire::catalogue::parse_new(request, new_id, Violations::default())
+        .map_err(|fault| CommandError::of_fault(fault, &OPTIONS))?;
+    let changed = async |store: &Store| change(store, org_id, CatalogueChange::Create(promotion.clone()), clock).await;
+    let created = on_database(&options.output.output.common, changed).await?;
+    show_promotions(&options.output, org_id, &[&created])
+}
+
+/// The message that the options say.
+fn message(options: &CreatePromotion) -> proto::Promotion {
+    use proto::earn_expiry::Type;
+    let ((start_date, start_date_iso), (end_date, end_date_iso)) = (time(&options.start), time(&options.end));
+    proto::Promotion {
+        id: options.id.clone().unwrap_or_default(),
+        org_id: Some(options.org.id),
+        name: options.name.clone(),
+        r#type: proto::promotion::Type::from_str_name(options.kind.name()).unwrap_or_default() as i32,
+        active: Some(!options.inactive),
+        start_date,
+        start_date_iso,
+        end_date,
+        end_date_iso,
+        max_earning_per_customer: options.max_earning_per_customer,
+        earn_expiry: options
+            .earn_expiry_days
+            .map(|days| proto::EarnExpiry { r#type: Type::DaysFromEarning as i32, days: Some(days) }),
+        earn_limited_to_specific_audience: options.limited_to_audience,
+    }
+}
+
+/// A time as the pair of fields that messages have: a number is milliseconds, anything else ISO 8601.
+fn time(text: &str) -> (Option<i64>, Option<String>) {
+    match text.parse() {
+        Ok(ms) => (Some(ms), None),
+        Err(_) => (None, Some(text.to_owned())),
+    }
+}
+
+async fn switch(options: &SwitchPromotions, active: bool, clock: &Clock) -> Result<(), CommandError> {
+    let org_id = OrgId(options.org.id);
+    // Before any of them is switched.
+    let ids = options.ids.iter().map(|id| crate::wire::catalogue::parse_id(id, Violations::default()));
+    let ids: Vec<ObjectId> = ids.collect::<Result<_, _>>().map_err(|fault| CommandError::of_fault(fault, &OPTIONS))?;
+    let mut switched = Vec::new();
+    let switch_all = async |store: &Store| {
+        for id in &ids {
+            switched.push(change(store, org_id, CatalogueChange::SetActive(*id, active), clock).await?);
+        }
+        Ok(())
+    };
+    let ended = on_database(&options.output.output.common, switch_all).await;
+    // What was switched before one that was refused is.
+    if !switched.is_empty() {
+        show_promotions(&options.output, org_id, &switched.iter().collect::<Vec<_>>())?;
+    }
+    ended
+}
+
+async fn change(
+    store: &Store,
+    org_id: OrgId,
+    change: CatalogueChange,
+    clock: &Clock,
+) -> Result<Promotion, CommandError> {
+    let changed = catalogue::change_promotion(store, org_id, change, clock.now_ms()).await;
+    changed.map(|(promotion, _)| promotion).map_err(|error| CommandError::of_catalogue(error, &OPTIONS))
+}
+
+fn show_promotions(output: &TimedOutput, org_id: OrgId, promotions: &[&Promotion]) -> Result<(), CommandError> {
+    let zone = output.time_zone;
+    let messages: Vec<_> = promotions.iter().map(|each| promotion::encode(org_id, each, zone)).collect();
+    show(output.output.json, &messages, || {
+        let mut table = Table::new(&["ID", "NAME", "TYPE", "ACTIVE", "START", "END", "CAP", "VALID", "AUDIENCE"]);
+        for promotion in promotions {
+            let valid = match promotion.earn_expiry {
+                EarnExpiry::WithPromotion => "to its end".to_owned(),
+                EarnExpiry::DaysFromEarning(days) => format!("{days} days"),
+            };
+            table.row([
+                promotion.id.to_string(),
+                promotion.name.clone(),
+                promotion.kind.name().to_owned(),
+                if promotion.active { "yes" } else { "no" }.to_owned(),
+                to_iso(promotion.start_ms, zone),
+                to_iso(promotion.end_ms, zone),
+                promotion.max_earning_per_customer.map_or(NOTHING.to_owned(), |cap| cap.to_string()),
+                valid,
+                if promotion.limited_to_audience { "limited" } else { "everybody" }.to_owned(),
+            ]);
+        }
+        table
+    })
+}

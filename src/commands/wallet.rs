@@ -1,0 +1,80 @@
+//! `wallet`: what `WalletService` shows, by hand.
+
+use super::error::FieldOption;
+use super::table::Table;
+use super::{CommandError, note, on_database, show};
+use crate::app::Clock;
+use crate::app::catalogue;
+use crate::app::wallet::{Entry, page};
+use crate::config::operator::{ShowWallet, Wallet};
+use crate::earning::OrgId;
+use crate::earning::change::EarnedStatus;
+use crate::proto;
+use crate::storage::Store;
+use crate::wire::Violations;
+use crate::wire::time::to_iso;
+use crate::wire::wallet::{encode_entry, parse_list};
+
+/// The options by which the fields of the request are given.
+const OPTIONS: [FieldOption; 3] = [("customerId", "CUSTOMER"), ("promotionId", "--promotion"), ("limit", "--limit")];
+/// Entries that are read at a time.
+const PAGE: u32 = 1_000;
+
+/// Does what the command line says.
+///
+/// # Errors
+/// Why not.
+pub async fn run(command: &Wallet, clock: &Clock) -> Result<(), CommandError> {
+    let Wallet::Show(options) = command;
+    let (entries, more) =
+        on_database(&options.output.output.common, async |store| read(store, options, clock).await).await?;
+    let zone = options.output.time_zone;
+    let messages: Vec<_> = entries.iter().map(|entry| encode_entry(entry, zone)).collect();
+    show(options.output.output.json, &messages, || {
+        let mut table = Table::new(&["EARN ID", "PROMOTION", "STATUS", "VALID TILL", "GRANTED", "EVENT"]);
+        for entry in &entries {
+            table.row([
+                entry.row.key.earn_id.to_string(),
+                entry.promotion_name.clone(),
+                entry.status.name().to_owned(),
+                to_iso(entry.row.held.valid_till_ms, zone),
+                to_iso(entry.row.granted_at_ms, zone),
+                entry.row.event_id.clone(),
+            ]);
+        }
+        table
+    })?;
+    if more {
+        note(&format!("there is more: these are the first {}; see --limit", entries.len()));
+    }
+    Ok(())
+}
+
+/// The entries, page by page, and whether there are more than asked for.
+async fn read(store: &Store, options: &ShowWallet, clock: &Clock) -> Result<(Vec<Entry>, bool), CommandError> {
+    let (org_id, now_ms) = (OrgId(options.org.id), clock.now_ms());
+    let statuses = if options.statuses.is_empty() { &EarnedStatus::ALL[..] } else { &options.statuses };
+    let numbers = statuses.iter().map(|status| proto::EarnedStatus::from_str_name(status.name()).unwrap_or_default());
+    let request = proto::ListEarnedPromotionsRequest {
+        customer_id: options.customer,
+        limit: i32::try_from(options.limit.min(PAGE)).ok(),
+        page_token: None,
+        earned_status: numbers.map(|number| number as i32).collect(),
+        promotion_id: options.promotions.clone(),
+    };
+    let (mut list, _) =
+        parse_list(&request, org_id, Violations::default()).map_err(|fault| CommandError::of_fault(fault, &OPTIONS))?;
+    let catalogue =
+        catalogue::recorded(store, org_id).await.map_err(|error| CommandError::of_catalogue(error, &OPTIONS))?;
+    let (limit, mut entries) = (options.limit as usize, Vec::new());
+    loop {
+        list.limit = list.limit.min(limit - entries.len());
+        let page = page(store, &catalogue, &list, now_ms).await?;
+        let page = page.ok_or_else(|| CommandError::no_customer(list.customer_id))?;
+        entries.extend(page.entries);
+        list.after = page.more_after;
+        if list.after.is_none() || entries.len() >= limit {
+            return Ok((entries, list.after.is_some()));
+        }
+    }
+}
