@@ -156,7 +156,7 @@ pub fn fill_one_sql(customer: usize, numbers: (usize, usize)) -> String {
 }
 
 /// How many rows of the filled wallet each customer has, where they are redeemed one by one.
-pub const REDEEMABLE_PER_CUSTOMER: usize = 10;
+pub const REDEEMABLE_PER_CUSTOMER: usize = 2;
 
 /// Customer, promotion and earn id of a row of a wallet that was filled so.
 pub fn filled_row(number: usize) -> (i64, String, String) {
