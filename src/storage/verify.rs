@@ -67,23 +67,29 @@ const COUNTED_FOR_NOTHING: &str = "
             AND e.earned_status <> 'REVOKED')
       AND (p.capped_since_ms IS NULL OR u.counted_at_ms > p.capped_since_ms + {margin})";
 
-const REDEEMED_BY_NOTHING: &str = "
-    SELECT 'earned promotion ' || e.earn_id || ' of customer ' || e.customer_id || ' of organization ' || e.org_id
-        || ' is redeemed by transaction ' || e.transaction_identifier || ', which is not recorded for them'
-    FROM earned_promotions AS e
-    WHERE e.earned_status = 'REDEEMED' AND NOT EXISTS (
-        SELECT 1 FROM redemptions AS r
-        WHERE r.org_id = e.org_id AND r.transaction_identifier = e.transaction_identifier
-            AND r.customer_id = e.customer_id)";
-
-const UNEVEN_REDEMPTIONS: &str = "
-    SELECT 'transaction ' || r.transaction_identifier || ' of organization ' || r.org_id || ' redeemed ' || r.instances
-        || ' earned promotions, and the wallet has ' || coalesce(e.instances, 0) || ' of it'
-    FROM redemptions AS r LEFT JOIN (
+/// Each put together by itself first: on Citus the two are in different places.
+const TRANSACTIONS: &str = "
+    WITH spent AS MATERIALIZED (
         SELECT org_id, customer_id, transaction_identifier, count(*) AS instances
         FROM earned_promotions WHERE earned_status = 'REDEEMED'
-        GROUP BY org_id, customer_id, transaction_identifier) AS e
-      ON e.org_id = r.org_id AND e.transaction_identifier = r.transaction_identifier AND e.customer_id = r.customer_id
+        GROUP BY org_id, customer_id, transaction_identifier),
+    recorded AS MATERIALIZED (
+        SELECT org_id, customer_id, transaction_identifier, max(instances) AS instances
+        FROM redemptions GROUP BY org_id, customer_id, transaction_identifier)";
+
+const REDEEMED_BY_NOTHING: &str = "
+    {transactions} SELECT e.instances || ' earned promotions of customer ' || e.customer_id || ' of organization '
+        || e.org_id || ' are redeemed by transaction ' || e.transaction_identifier
+        || ', which is not recorded for them'
+    FROM spent AS e LEFT JOIN recorded AS r
+      ON r.org_id = e.org_id AND r.customer_id = e.customer_id AND r.transaction_identifier = e.transaction_identifier
+    WHERE r.org_id IS NULL";
+
+const UNEVEN_REDEMPTIONS: &str = "
+    {transactions} SELECT 'transaction ' || r.transaction_identifier || ' of organization ' || r.org_id || ' redeemed '
+        || r.instances || ' earned promotions, and the wallet has ' || coalesce(e.instances, 0) || ' of it'
+    FROM recorded AS r LEFT JOIN spent AS e
+      ON e.org_id = r.org_id AND e.customer_id = r.customer_id AND e.transaction_identifier = r.transaction_identifier
     WHERE r.instances <> coalesce(e.instances, 0)";
 
 /// As the checks of the table have it; for what was written around them.
@@ -171,7 +177,7 @@ impl Snapshot {
         };
         let mut breaches = Vec::new();
         for sql in statements {
-            let sql = sql.replace("{margin}", &UNCOUNTED_FOR_MS.to_string());
+            let sql = sql.replace("{margin}", &UNCOUNTED_FOR_MS.to_string()).replace("{transactions}", TRANSACTIONS);
             let sql = format!("{sql} LIMIT {MAX_BREACHES}");
             for row in self.0.query_all_raw(Statement::from_string(self.0.get_database_backend(), sql)).await? {
                 breaches.push(row.try_get_by_index(0)?);

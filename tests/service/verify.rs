@@ -111,9 +111,12 @@ async fn whatever_is_put_wrong_is_found_and_named() {
         ("DELETE FROM cap_usage".to_owned(), "and 0 are counted"),
         (
             "UPDATE redemptions SET customer_id = 7".to_owned(),
-            "redeemed by transaction txn, which is not recorded for them",
+            "2 earned promotions of customer 566881933 of organization 100737 are redeemed by transaction txn, which is not recorded for them",
         ),
-        ("DELETE FROM redemptions".to_owned(), "redeemed by transaction txn, which is not recorded for them"),
+        (
+            "DELETE FROM redemptions".to_owned(),
+            "2 earned promotions of customer 566881933 of organization 100737 are redeemed by transaction txn, which is not recorded for them",
+        ),
         (
             "UPDATE redemptions SET instances = 3".to_owned(),
             "transaction txn of organization 100737 redeemed 3 earned promotions, and the wallet has 2",
