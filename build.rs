@@ -6,6 +6,7 @@
 //! stops the build, with its name.
 
 #![allow(clippy::panic, reason = "a build stops by panicking")]
+#![allow(clippy::format_push_string, reason = "what is written reads better so, and a build has the time")]
 
 #[path = "build/comments.rs"]
 mod comments;

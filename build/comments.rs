@@ -68,7 +68,8 @@ impl Comments {
 
 /// Statuses of the gRPC codes that a comment names.
 pub fn named_statuses(comment: &str) -> impl Iterator<Item = u16> {
-    let named = |code: &str| comment.split(|other: char| !other.is_alphanumeric() && other != '_').any(|word| word == code);
+    let named =
+        |code: &str| comment.split(|other: char| !other.is_alphanumeric() && other != '_').any(|word| word == code);
     STATUSES.into_iter().filter(move |(code, _)| named(code)).map(|(_, status)| status)
 }
 

@@ -19,6 +19,7 @@
 
 /// What of a field's values is known.
 #[derive(Debug, Default, Clone)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a phrase of its own")]
 pub struct Hints {
     pub required: bool,
     pub either: Option<(String, String)>,
@@ -44,7 +45,8 @@ const LIST_UNITS: [&str; 3] = ["elements", "entries", "ids"];
 /// Reads the comment of the field of this name.
 pub fn read(name: &str, comment: &str) -> Hints {
     let mut hints = Hints::default();
-    let words: Vec<&str> = comment.split_whitespace().map(|word| word.trim_matches([',', '.', ';', ':', '(', ')'])).collect();
+    let words: Vec<&str> =
+        comment.split_whitespace().map(|word| word.trim_matches([',', '.', ';', ':', '(', ')'])).collect();
     let mut at = 0;
     while at < words.len() {
         let taken = phrase(&mut hints, &words[at..]);

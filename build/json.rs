@@ -61,17 +61,18 @@ fn read_json(out: &mut String, path: &str, fields: &[FieldDescriptor]) -> std::f
             writeln!(out, "            {index} => self.{name}.read(value, context),")?;
             continue;
         };
-        let (holder, unwrapped) = if field.is_list() {
-            (format!("Vec<EnumValue<{kind}>>"), "read.into_iter().map(i32::from).collect()")
+        let (holder, take) = if field.is_list() {
+            // Added: a query has a list one value at a time.
+            (format!("Vec<EnumValue<{kind}>>"), ".extend(read.into_iter().map(i32::from))")
         } else if field.supports_presence() {
-            (format!("Option<EnumValue<{kind}>>"), "read.map(i32::from)")
+            (format!("Option<EnumValue<{kind}>>"), " = read.map(i32::from)")
         } else {
-            (format!("EnumValue<{kind}>"), "read.into()")
+            (format!("EnumValue<{kind}>"), " = read.into()")
         };
         writeln!(out, "            {index} => {{")?;
         writeln!(out, "                let mut read = <{holder}>::default();")?;
         writeln!(out, "                let given = read.read(value, context)?;")?;
-        writeln!(out, "                if given {{ self.{name} = {unwrapped}; }}")?;
+        writeln!(out, "                if given {{ self.{name}{take}; }}")?;
         writeln!(out, "                Ok(given)\n            }}")?;
     }
     writeln!(out, "            _ => skip(value),\n        }}\n    }}\n}}")?;

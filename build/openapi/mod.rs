@@ -31,10 +31,16 @@ answers 404, and a path that takes other methods 405 with `Allow`, in the same f
 
 Repeating a call is always safe: what is recorded is given back, and nothing is done twice.";
 
+/// What comes first in the document; the others follow in the order of their files.
+const FIRST: [&str; 2] = ["EarnService", "WalletService"];
+
 /// The document.
 pub fn document(pool: &DescriptorPool, services: &[ServiceDescriptor]) -> Value {
     let comments = Comments::of(pool);
-    let methods: Vec<MethodDescriptor> = services.iter().flat_map(|service| service.methods().collect::<Vec<_>>()).collect();
+    let mut services = services.to_vec();
+    services.sort_by_key(|service| FIRST.iter().position(|name| *name == service.name()).unwrap_or(FIRST.len()));
+    let methods: Vec<MethodDescriptor> =
+        services.iter().flat_map(|service| service.methods().collect::<Vec<_>>()).collect();
     let mut schemas = Schemas::new(&comments, &methods);
     let mut paths = Map::new();
     for method in &methods {
@@ -87,12 +93,15 @@ impl Schemas<'_> {
     fn error(&mut self, pool: &DescriptorPool) {
         let error = pool.get_message_by_name("cartpromotions.v1.CallError");
         let error = error.map(|error| self.message(&error, Form::Response, &[]));
-        self.add("Errors", json!({
-            "type": "object",
-            "description": "Why a call is refused: one element for each fault. All have the same number.",
-            "properties": {"errors": {"type": "array", "items": error, "minItems": 1}},
-            "required": ["errors"],
-        }));
+        self.add(
+            "Errors",
+            json!({
+                "type": "object",
+                "description": "Why a call is refused: one element for each fault. All have the same number.",
+                "properties": {"errors": {"type": "array", "items": error, "minItems": 1}},
+                "required": ["errors"],
+            }),
+        );
     }
 }
 
@@ -129,7 +138,10 @@ fn probes() -> Map<String, Value> {
     let document = answer("The document.", "application/json", json!({"type": "object"}));
     let page = answer("The page.", "text/html", json!({"type": "string"}));
     Map::from_iter([
-        ("/healthz".to_owned(), get("Healthz", "Tells that the process is alive", json!({"200": status("It is.", "ALIVE")}))),
+        (
+            "/healthz".to_owned(),
+            get("Healthz", "Tells that the process is alive", json!({"200": status("It is.", "ALIVE")})),
+        ),
         ("/readyz".to_owned(), get("Readyz", "Tells whether calls are answered", ready)),
         ("/openapi.json".to_owned(), get("OpenApi", "This description, for programs", json!({"200": document}))),
         ("/docs".to_owned(), get("Docs", "This description, for people", json!({"200": page}))),

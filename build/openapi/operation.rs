@@ -47,7 +47,9 @@ pub fn operation(
         Body::None => None,
         Body::Whole => {
             let mut value = example.request.clone();
-            value.retain(|name, _| !variables.iter().any(|variable_name| variable(method, variable_name).json_name() == name));
+            value.retain(|name, _| {
+                !variables.iter().any(|variable_name| variable(method, variable_name).json_name() == name)
+            });
             Some((schemas.message(&method.input(), Form::Body, &variables), Value::Object(value)))
         }
         Body::Field(field) => Some((schemas.field(field, Form::Body), example.request[field.json_name()].clone())),
@@ -64,7 +66,8 @@ pub fn operation(
     let mut answers = Map::new();
     let headers = json!({"X-Request-Id": {"$ref": "#/components/headers/X-Request-Id"}});
     answers.insert("200".to_owned(), json!({"description": "Done.", "headers": headers, "content": content}));
-    answers.extend(responses::of_method(method, comments, has_body));
+    let has_parameters = operation.get("parameters").is_some();
+    answers.extend(responses::of_method(method, comments, has_body, has_parameters));
     operation["responses"] = answers.into();
     operation
 }

@@ -18,7 +18,7 @@ const STATUSES: [(u16, &str, i64, &str); 11] = [
     (403, "Forbidden", 403, "orgId 7 is not the organization of the credentials"),
     (404, "NotFound", 404, "customer 8 not found"),
     (408, "RequestTimeout", 408, "the body did not arrive in time"),
-    (409, "Conflict", 716, "another active promotion has the name \"Ten off\""),
+    (409, "Conflict", 716, "\"Ten off\" is the name of active promotion 6912ced9d39e256f754a83f8"),
     (413, "ContentTooLarge", 413, "the body is larger than 1048576 bytes"),
     (
         415,
@@ -33,16 +33,20 @@ const STATUSES: [(u16, &str, i64, &str); 11] = [
 
 /// Of a body that is too large or too slow, whatever the call.
 const OF_EVERY_BODY: [u16; 2] = [408, 413];
+/// What HTTP itself answers to an address that is too long, before there is any operation: it is in no table of ours.
+const TOO_LONG: (u16, &str) = (414, "UriTooLong");
 
 /// The responses, by name.
 pub fn components() -> Value {
     let rows = errors::rows();
     let mut responses = Map::new();
     for (status, name, code, message) in STATUSES {
-        let mut description = String::from("One of:\n");
-        for row in rows.iter().filter(|row| row.http == status) {
-            description.push_str(&format!("\n- `{}`: {}", row.code, row.when));
-        }
+        let reasons = rows.iter().filter(|row| row.http == status);
+        let reasons: Vec<_> = reasons.map(|row| format!("`{}`: {}", row.code, row.when)).collect();
+        let description = match &reasons[..] {
+            [reason] => format!("{reason}."),
+            _ => format!("One of:\n\n- {}", reasons.join("\n- ")),
+        };
         let mut headers = json!({"X-Request-Id": {"$ref": "#/components/headers/X-Request-Id"}});
         if status == 401 {
             headers["WWW-Authenticate"] = json!({"$ref": "#/components/headers/WWW-Authenticate"});
@@ -57,6 +61,8 @@ pub fn components() -> Value {
         let response = json!({"description": description, "headers": headers, "content": content});
         responses.insert(name.to_owned(), response);
     }
+    let too_long = "The path and query are longer than 65,534 bytes. The answer is empty.";
+    responses.insert(TOO_LONG.1.to_owned(), json!({"description": too_long}));
     for row in rows {
         assert!(STATUSES.iter().any(|(status, ..)| *status == row.http), "{}: {}", errors::TABLE, row.http);
     }
@@ -65,19 +71,26 @@ pub fn components() -> Value {
 
 /// References to those that a method may answer with: what its comment and that of its service name, and what comes before
 /// any method.
-pub fn of_method(method: &MethodDescriptor, comments: &Comments, has_body: bool) -> Map<String, Value> {
+pub fn of_method(
+    method: &MethodDescriptor,
+    comments: &Comments,
+    has_body: bool,
+    has_parameters: bool,
+) -> Map<String, Value> {
     let (service, file) = (method.parent_service(), method.parent_file());
     let mut statuses: Vec<_> = named_statuses(comments.raw(&file, service.path()))
         .chain(named_statuses(comments.raw(&file, method.path())))
         .chain(OF_EVERY_BODY)
         .chain(has_body.then_some(415))
+        .chain(has_parameters.then_some(TOO_LONG.0))
         .collect();
     statuses.sort_unstable();
     statuses.dedup();
     let reference = |status: u16| {
-        let named = STATUSES.iter().find(|(known, ..)| *known == status);
-        let (_, name, ..) = named.unwrap_or_else(|| panic!("{}: {status}", method.full_name()));
-        (status.to_string(), json!({"$ref": format!("#/components/responses/{name}")}))
+        let mut all = STATUSES.iter().map(|(status, name, ..)| (*status, *name)).chain([TOO_LONG]);
+        let named = all.find(|(known, _)| *known == status);
+        let (_, response) = named.unwrap_or_else(|| panic!("{}: {status}", method.full_name()));
+        (status.to_string(), json!({"$ref": format!("#/components/responses/{response}")}))
     };
     statuses.into_iter().map(reference).collect()
 }

@@ -35,7 +35,8 @@ impl Field {
         let dot = self.name.rfind('.').map_or(0, |dot| dot + 1);
         let (path, name) = self.name.split_at(dot);
         let required = if self.required { " <em>required</em>" } else { "" };
-        let mut about = inline(&self.about);
+        // What is required is marked as such.
+        let mut about = inline(self.about.replace(" Required.", "").trim_start_matches("Required. "));
         if let Some(values) = &self.values {
             about += &markdown(values);
         }

@@ -8,7 +8,7 @@ mod text;
 use serde_json::{Map, Value};
 
 use fields::{Field, body_fields};
-use text::{escape, inline, markdown};
+use text::{escape, markdown};
 
 /// How the page looks; it is put into the page.
 const STYLE: &str = include_str!("style.css");
@@ -80,16 +80,15 @@ fn operations<'a>(document: &'a Value, tag: &'a Value) -> impl Iterator<Item = (
 /// What a `$ref` refers to; anything else is itself.
 fn resolve<'a>(document: &'a Value, value: &'a Value) -> &'a Value {
     let reference = value["$ref"].as_str().and_then(|reference| reference.strip_prefix('#'));
-    reference.map_or(value, |pointer| {
-        document.pointer(pointer).unwrap_or_else(|| panic!("{pointer}: nothing is there"))
-    })
+    reference
+        .map_or(value, |pointer| document.pointer(pointer).unwrap_or_else(|| panic!("{pointer}: nothing is there")))
 }
 
 fn contents(document: &Value) -> String {
     let mut html = String::new();
     for tag in tags(document) {
         let name = escape(text_of(tag, "name"));
-        html += &format!("<h2><a href=\"#{name}\">{name}</a></h2>\n<ul>\n");
+        html += &format!("<h2><a href=\"#{name}\">{}</a></h2>\n<ul>\n", short(&name));
         for (verb, _, operation) in operations(document, tag) {
             let id = escape(text_of(operation, "operationId"));
             html += &format!("<li><a href=\"#{id}\"><b class=\"verb {verb}\">{verb}</b>{id}</a></li>\n");
@@ -103,7 +102,13 @@ fn section(document: &Value, tag: &Value) -> String {
     let name = escape(text_of(tag, "name"));
     let articles = operations(document, tag).map(|(verb, path, operation)| article(document, verb, path, operation));
     let about = markdown(text_of(tag, "description"));
-    format!("<section id=\"{name}\">\n<h2>{name}</h2>\n{about}\n{}</section>\n", articles.collect::<String>())
+    let title = short(&name);
+    format!("<section id=\"{name}\">\n<h2>{title}</h2>\n{about}\n{}</section>\n", articles.collect::<String>())
+}
+
+/// A service's name as a title: that it is a service is clear.
+fn short(name: &str) -> &str {
+    name.strip_suffix("Service").filter(|name| !name.is_empty()).unwrap_or(name)
 }
 
 fn article(document: &Value, verb: &str, path: &str, operation: &Value) -> String {
@@ -118,17 +123,17 @@ fn article(document: &Value, verb: &str, path: &str, operation: &Value) -> Strin
     let media = &operation["requestBody"]["content"]["application/json"];
     told += &table("In the body", &body_fields(document, &media["schema"]));
     let answer = &operation["responses"]["200"]["content"]["application/json"];
-    told += &table("In the answer", &body_fields(document, &answer["schema"]));
+    told += &table("In the response", &body_fields(document, &answer["schema"]));
     format!(
         "<article id=\"{id}\">\n<h3><a href=\"#{id}\">{id}</a></h3>\n\
         <p class=\"route\"><b class=\"verb {verb}\">{verb}</b> <code>{marked}</code></p>\n\
         <div class=\"sides\">\n<div class=\"told\">\n{told}</div>\n<div class=\"shown\">\n{}</div>\n</div>\n</article>\n",
-        shown(document, (verb, path), operation)
+        shown((verb, path), operation)
     )
 }
 
 /// The examples, and the list of errors.
-fn shown(document: &Value, (verb, path): (&str, &str), operation: &Value) -> String {
+fn shown((verb, path): (&str, &str), operation: &Value) -> String {
     let mut html = format!("<h4>Request</h4>\n<pre>{}</pre>\n", escape(&curl(verb, path, operation)));
     let mut refusals = String::new();
     for (status, response) in entries(&operation["responses"]) {
@@ -137,8 +142,7 @@ fn shown(document: &Value, (verb, path): (&str, &str), operation: &Value) -> Str
             refusals += &format!("<a href=\"#error-{status}\" title=\"{}\">{status}</a>\n", escape(title));
             continue;
         }
-        let says = inline(text_of(response, "description"));
-        html += &format!("<h4>Answer {status}</h4>\n<p>{says}</p>\n");
+        html += &format!("<h4>Response {status}</h4>\n");
         for (media_type, content) in entries(&response["content"]) {
             match content.get("example") {
                 Some(example) => html += &format!("<pre>{}</pre>\n", escape(&pretty(example))),
@@ -148,11 +152,6 @@ fn shown(document: &Value, (verb, path): (&str, &str), operation: &Value) -> Str
     }
     if !refusals.is_empty() {
         html += &format!("<h4>Errors</h4>\n<p class=\"errors\">{refusals}</p>\n");
-    }
-    if let Some(says) = document["paths"][path][verb]["security"].as_array() {
-        if says.is_empty() {
-            html += "<p>No credentials are needed.</p>\n";
-        }
     }
     html
 }
@@ -195,7 +194,7 @@ fn table(title: &str, fields: &[Field]) -> String {
         return String::new();
     }
     let rows: String = fields.iter().map(Field::row).collect();
-    let open = if title == "In the answer" { "" } else { " open" };
+    let open = if title == "In the response" { "" } else { " open" };
     format!("<details{open}>\n<summary>{title}</summary>\n<dl>\n{rows}</dl>\n</details>\n")
 }
 
@@ -209,13 +208,14 @@ fn errors(document: &Value) -> String {
         let Some(status) = used else { continue };
         let headers = entries(&response["headers"]).map(|(name, _)| format!("<code>{}</code>", escape(name)));
         let headers = headers.collect::<Vec<_>>().join(", ");
-        let example = &response["content"]["application/json"]["example"];
+        let headers = if headers.is_empty() { headers } else { format!("<p>Headers: {headers}.</p>\n") };
+        let example = response["content"]["application/json"].get("example");
+        let example = example.map(|example| format!("<pre>{}</pre>\n", escape(&pretty(example)))).unwrap_or_default();
         html += &format!(
             "<article id=\"error-{status}\">\n<h3><a href=\"#error-{status}\">{status}</a> {name}</h3>\n\
-            <div class=\"sides\">\n<div class=\"told\">\n{}<p>Headers: {headers}.</p>\n</div>\n\
-            <div class=\"shown\">\n<pre>{}</pre>\n</div>\n</div>\n</article>\n",
+            <div class=\"sides\">\n<div class=\"told\">\n{}{headers}</div>\n\
+            <div class=\"shown\">\n{example}</div>\n</div>\n</article>\n",
             markdown(text_of(response, "description")),
-            escape(&pretty(example)),
         );
     }
     html

@@ -13,6 +13,7 @@ mod errors;
 mod health;
 mod import;
 mod model;
+mod openapi;
 mod process;
 mod server_process;
 mod support;
