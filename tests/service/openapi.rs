@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use crate::support::*;
 use document::{Document, JSON, Operation, VERBS, body_schema, call, example};
-use variants::{broken, otherwise};
+use variants::{broken, extreme, otherwise};
 
 /// Operations with an example, in an order in which each finds what it needs.
 const CALLS: [&str; 14] = [
@@ -174,6 +174,30 @@ async fn what_the_document_forbids_is_refused() {
         }
     }
     assert!(tried > 150, "{tried}");
+}
+
+#[tokio::test]
+async fn limits_themselves_are_within_the_limits() {
+    let service = Service::start().await;
+    let document = Document::of(&service).await;
+    let mut tried = 0;
+    for id in CALLS {
+        let operation = document.operation(id);
+        let Some(body) = example(operation) else { continue };
+        let schema = body_schema(operation);
+        for (what, body) in extreme(&document, schema, body, id) {
+            // What has more limits than its own: the clock's, and that of a sum.
+            if ["eventTime", "earnCount = 2"].iter().any(|limited| what.contains(limited)) {
+                continue;
+            }
+            assert_eq!(document.faults(schema, &body), [""; 0], "{what}");
+            // Whatever it says of what is asked for, it is not that the request is malformed.
+            let answer = call(&service, operation, Some(&body), &HashMap::new()).await;
+            assert_ne!(answer.0, 400, "{what}: {body}: {}", answer.2);
+            tried += 1;
+        }
+    }
+    assert!(tried > 40, "{tried}");
 }
 
 #[tokio::test]

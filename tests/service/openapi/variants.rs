@@ -80,6 +80,37 @@ fn broken_scalar(schema: &Value, value: &Value) -> Vec<(String, Value)> {
     all
 }
 
+/// Bodies like `body` in which one number or text is as small, large or long as `schema` allows.
+pub fn extreme(document: &Document, schema: &Value, body: &Value, at: &str) -> Vec<(String, Value)> {
+    let main = document.resolve(schema["anyOf"].get(0).filter(|one| one.get("$ref").is_some()).unwrap_or(schema));
+    let named = |value: Value| (format!("{at} = {value}"), value);
+    match body {
+        Value::Object(fields) => {
+            let known = fields.iter().filter(|(name, _)| main["properties"].get(name.as_str()).is_some());
+            let variants = known.flat_map(|(name, value)| {
+                let inner = extreme(document, &main["properties"][name], value, &format!("{at}.{name}"));
+                inner.into_iter().map(move |(what, value)| (what, name.clone(), value))
+            });
+            let whole = |name, value| fields.clone().into_iter().chain([(name, value)]).collect();
+            variants.map(|(what, name, value)| (what, whole(name, value))).collect()
+        }
+        Value::Array(values) => {
+            let inner = extreme(document, &main["items"], &values[0], &format!("{at}[0]"));
+            inner.into_iter().map(|(what, value)| (what, json!([value]))).collect()
+        }
+        Value::String(_) => {
+            let longest = main["maxLength"].as_u64().map(|most| "ä".repeat(usize::try_from(most).unwrap()));
+            longest.into_iter().map(|text| named(text.into())).collect()
+        }
+        Value::Number(_) => {
+            let limits = [("minimum", 0), ("maximum", 0), ("exclusiveMaximum", -1)];
+            let limits = limits.into_iter().filter_map(|(limit, step)| Some(main[limit].as_i64()? + step));
+            limits.map(|limit| named(limit.into())).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
 /// Every number as text, every enum by its number, and `null` for what is left out.
 pub fn otherwise(document: &Document, schema: &Value, value: &Value) -> Value {
     let main = document.resolve(schema["anyOf"].get(0).filter(|one| one.get("$ref").is_some()).unwrap_or(schema));
