@@ -33,8 +33,11 @@ const STATUSES: [(u16, &str, i64, &str); 11] = [
 
 /// Of a body that is too large or too slow, whatever the call.
 const OF_EVERY_BODY: [u16; 2] = [408, 413];
-/// What HTTP itself answers to an address that is too long, before there is any operation: it is in no table of ours.
-const TOO_LONG: (u16, &str) = (414, "UriTooLong");
+/// What HTTP itself answers to a head that is too long, before there is any operation: it is in no table of ours.
+const TOO_LONG: [(u16, &str, &str); 2] = [
+    (414, "UriTooLong", "The path and query are longer than 65,534 bytes. The answer is empty."),
+    (431, "RequestHeaderFieldsTooLarge", "The headers are too many or too long. The answer is empty."),
+];
 
 /// The responses, by name.
 pub fn components() -> Value {
@@ -61,8 +64,9 @@ pub fn components() -> Value {
         let response = json!({"description": description, "headers": headers, "content": content});
         responses.insert(name.to_owned(), response);
     }
-    let too_long = "The path and query are longer than 65,534 bytes. The answer is empty.";
-    responses.insert(TOO_LONG.1.to_owned(), json!({"description": too_long}));
+    for (_, name, description) in TOO_LONG {
+        responses.insert(name.to_owned(), json!({"description": description}));
+    }
     for row in rows {
         assert!(STATUSES.iter().any(|(status, ..)| *status == row.http), "{}: {}", errors::TABLE, row.http);
     }
@@ -82,12 +86,13 @@ pub fn of_method(
         .chain(named_statuses(comments.raw(&file, method.path())))
         .chain(OF_EVERY_BODY)
         .chain(has_body.then_some(415))
-        .chain(has_parameters.then_some(TOO_LONG.0))
+        .chain(TOO_LONG.into_iter().filter(|_| has_parameters).map(|(status, ..)| status))
         .collect();
     statuses.sort_unstable();
     statuses.dedup();
     let reference = |status: u16| {
-        let mut all = STATUSES.iter().map(|(status, name, ..)| (*status, *name)).chain([TOO_LONG]);
+        let ours = STATUSES.iter().map(|(status, name, ..)| (*status, *name));
+        let mut all = ours.chain(TOO_LONG.map(|(status, name, _)| (status, name)));
         let named = all.find(|(known, _)| *known == status);
         let (_, response) = named.unwrap_or_else(|| panic!("{}: {status}", method.full_name()));
         (status.to_string(), json!({"$ref": format!("#/components/responses/{response}")}))
