@@ -180,7 +180,7 @@ fn contains_path(code: &str, name: &str) -> bool {
 #[test]
 fn every_file_opens_with_what_it_is_for() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let files = ["src", "tests", "benches"]
+    let files = ["src", "tests", "benches", "build"]
         .iter()
         .flat_map(|folder| sources(&root.join(folder)))
         .chain([root.join("build.rs")]);

@@ -24,10 +24,8 @@ enum BodyRule {
     /// All that the path does not hold (`body: "*"`).
     Whole,
     /// One field, of this JSON name.
-    #[allow(dead_code, reason = "no method has such a rule yet")]
     Field(&'static str),
     /// Nothing: the rest is in the query.
-    #[allow(dead_code, reason = "no method has such a rule yet")]
     None,
 }
 
@@ -74,7 +72,9 @@ async fn read<M: JsonMessage + ReadJson>(rule: BodyRule, mut request: Request) -
     violations.extend(read_parameters(&mut message, path.iter().flatten()));
     if !matches!(rule, BodyRule::Whole) {
         let query: Vec<_> = form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()).collect();
-        let query = query.iter().map(|(name, value)| (&**name, &**value));
+        // What the path says is not for the query to say otherwise: whoever is in front may go by the path.
+        let in_path = |name: &str| path.iter().flatten().any(|(variable, _)| M::field(variable) == M::field(name));
+        let query = query.iter().map(|(name, value)| (&**name, &**value)).filter(|(name, _)| !in_path(name));
         violations.extend(read_parameters(&mut message, query));
     }
     let mut request = tonic::Request::from_parts(

@@ -9,6 +9,7 @@ mod body;
 mod catalogue_service;
 pub mod codec;
 mod customer_service;
+mod docs;
 mod earn_service;
 mod health;
 mod json_door;
@@ -98,7 +99,8 @@ pub fn router(
         .add_service(reflection().build_v1alpha()?)
         .into_axum_router()
         .reset_fallback()
-        .merge(health.routes());
+        .merge(health.routes())
+        .merge(docs::routes());
 
     Ok(calls
         .merge(open)

@@ -14,6 +14,7 @@ mod errors;
 mod health;
 mod import;
 mod model;
+mod openapi;
 mod operator;
 mod process;
 mod races;

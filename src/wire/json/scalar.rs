@@ -23,7 +23,7 @@ macro_rules! integer {
                 $expected.into()
             }
 
-            fn from_given(given: &Given<'_>, _: bool) -> Option<Self> {
+            fn from_given(given: &Given<'_>, parameter: bool) -> Option<Self> {
                 match given {
                     Given::Integer(value) => Self::try_from(*value).ok(),
                     // 7.0 and 7e0 are the integer 7. Beyond 2^53 a float no longer names one integer.
@@ -32,7 +32,11 @@ macro_rules! integer {
                         let value = *value as i64;
                         Self::try_from(value).ok()
                     }
-                    Given::Text(text) => text.parse().ok(),
+                    // As a number would be: "7", "7.0", "7e0".
+                    Given::Text(text) => {
+                        let whole = || Self::from_given(&Given::Float(text.parse().ok()?), parameter);
+                        text.parse().ok().or_else(whole)
+                    }
                     Given::Bool(_) | Given::Float(_) => None,
                 }
             }

@@ -143,6 +143,11 @@ fn parameters_are_read_by_path_and_lists_one_at_a_time() {
     let given = [("audience", "1"), ("audience", "2"), ("active", "true"), ("earnExpiry.days", "3")];
     assert!(read_parameters(&mut promotion, given).is_empty());
     assert_eq!((promotion.audience, promotion.active), (vec![1, 2], Some(true)));
+
+    let mut list = proto::ListEarnedPromotionsRequest::default();
+    let given = [("earnedStatus", "REVOKED"), ("promotionId", "a"), ("earnedStatus", "1"), ("promotionId", "b")];
+    assert!(read_parameters(&mut list, given).is_empty());
+    assert_eq!((list.earned_status, list.promotion_id), (vec![3, 1], vec!["a".to_owned(), "b".to_owned()]));
 }
 
 #[test]

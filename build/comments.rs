@@ -1,0 +1,80 @@
+//! The comments of `proto/`, in the words of the JSON door.
+
+use std::collections::HashMap;
+
+use prost_reflect::{DescriptorPool, FileDescriptor};
+
+use crate::PACKAGE;
+
+/// gRPC codes that comments name, and the HTTP statuses that the JSON door has for them.
+pub const STATUSES: [(&str, u16); 8] = [
+    ("INVALID_ARGUMENT", 400),
+    ("UNAUTHENTICATED", 401),
+    ("PERMISSION_DENIED", 403),
+    ("NOT_FOUND", 404),
+    ("FAILED_PRECONDITION", 409),
+    ("RESOURCE_EXHAUSTED", 429),
+    ("INTERNAL", 500),
+    ("UNAVAILABLE", 503),
+];
+
+/// Every leading comment.
+pub struct Comments {
+    /// By file and path in it.
+    texts: HashMap<(String, Vec<i32>), String>,
+    /// Fields whose JSON name is another than their proto name.
+    json_names: HashMap<String, String>,
+}
+
+impl Comments {
+    /// Those of a pool.
+    pub fn of(pool: &DescriptorPool) -> Self {
+        let mut texts = HashMap::new();
+        for file in pool.files() {
+            let info = file.file_descriptor_proto().source_code_info.as_ref();
+            for location in info.iter().flat_map(|info| &info.location) {
+                if let Some(text) = &location.leading_comments {
+                    let lines: Vec<_> = text.lines().map(str::trim).collect();
+                    texts.insert((file.name().to_owned(), location.path.clone()), lines.join("\n").trim().to_owned());
+                }
+            }
+        }
+        let fields = pool.all_messages().filter(|message| message.package_name() == PACKAGE);
+        let fields = fields.flat_map(|message| message.fields().collect::<Vec<_>>());
+        let json_names = fields.map(|field| (field.name().to_owned(), field.json_name().to_owned())).collect();
+        Self { texts, json_names }
+    }
+
+    /// The comment as it stands there.
+    pub fn raw(&self, file: &FileDescriptor, path: &[i32]) -> &str {
+        let text = self.texts.get(&(file.name().to_owned(), path.to_vec()));
+        text.unwrap_or_else(|| panic!("{}: {path:?} has no comment", file.name()))
+    }
+
+    /// The comment in Markdown: one line a paragraph, fields by their JSON names, and HTTP statuses for gRPC codes.
+    pub fn text(&self, file: &FileDescriptor, path: &[i32]) -> String {
+        let paragraphs = self.raw(file, path).split("\n\n").map(|paragraph| paragraph.replace('\n', " "));
+        let mut text = paragraphs.collect::<Vec<_>>().join("\n\n");
+        for (code, status) in STATUSES {
+            text = text.replace(code, &status.to_string());
+        }
+        let quoted = text.split('`').enumerate().map(|(index, part)| match self.json_names.get(part) {
+            Some(name) if index % 2 == 1 => name.clone(),
+            _ => part.to_owned(),
+        });
+        quoted.collect::<Vec<_>>().join("`")
+    }
+}
+
+/// Statuses of the gRPC codes that a comment names.
+pub fn named_statuses(comment: &str) -> impl Iterator<Item = u16> {
+    let named =
+        |code: &str| comment.split(|other: char| !other.is_alphanumeric() && other != '_').any(|word| word == code);
+    STATUSES.into_iter().filter(move |(code, _)| named(code)).map(|(_, status)| status)
+}
+
+/// The first sentence of a text, without its full stop.
+pub fn first_sentence(text: &str) -> &str {
+    let paragraph = text.split("\n\n").next().unwrap_or_default();
+    paragraph.split(". ").next().unwrap_or_default().trim_end_matches('.')
+}

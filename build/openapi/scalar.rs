@@ -1,0 +1,101 @@
+//! Schemas of numbers and texts.
+
+use std::ops::RangeInclusive;
+
+use prost_reflect::{FieldDescriptor, Kind};
+use serde_json::{Value, json};
+
+use super::schema::Form;
+use crate::hints::{CALENDAR_MS, Hints};
+
+/// An integer within `range` and what `hints` say.
+pub fn integer(range: RangeInclusive<i64>, format: &str, form: Form, hints: &Hints) -> Value {
+    let mut schema = json!({"type": "integer", "format": format});
+    let (mut least, mut most) = hints.number;
+    if form != Form::Response {
+        if hints.calendar {
+            (least, most) = (Some(CALENDAR_MS.0), Some(CALENDAR_MS.1));
+        }
+        (least, most) = (least.or(Some(*range.start())), most.or(Some(*range.end())));
+    }
+    for (name, limit) in [("minimum", least), ("maximum", most)] {
+        if let Some(limit) = limit {
+            schema[name] = limit.into();
+        }
+    }
+    if let (Form::Body, Some(least), Some(most)) = (form, least, most) {
+        // As text, of so many digits that each such number is within the limits.
+        let nearest = if least < 0 { least.unsigned_abs().min(most.unsigned_abs()) } else { most.unsigned_abs() };
+        let digits = if least == most { 1 } else { (nearest.to_string().len() - 1).max(1) };
+        let pattern = match (least, digits) {
+            (1, 1) if most == 1 => "^1$".to_owned(),
+            (1.., _) => format!("^[1-9][0-9]{{0,{}}}$", digits - 1),
+            _ => format!("^{}[0-9]{{1,{digits}}}$", if least < 0 { "-?" } else { "" }),
+        };
+        schema["type"] = json!(["integer", "string"]);
+        schema["pattern"] = pattern.into();
+    }
+    schema
+}
+
+/// A double.
+pub fn double(form: Form, hints: &Hints) -> Value {
+    let mut schema = json!({"type": "number", "format": "double"});
+    if form == Form::Response {
+        return schema;
+    }
+    if let Some(least) = hints.number.0 {
+        schema["minimum"] = least.into();
+    }
+    let mut digits = 15;
+    if let Some(whole) = hints.whole_digits {
+        digits = whole;
+        schema["exclusiveMaximum"] = 10_u64.pow(u32::try_from(whole).unwrap_or_default()).into();
+    }
+    if form == Form::Body {
+        schema["type"] = json!(["number", "string"]);
+        let sign = if hints.number.0.is_some_and(|least| least >= 0) { "" } else { "-?" };
+        schema["pattern"] = format!(r"^{sign}[0-9]{{1,{digits}}}(\.[0-9]{{1,6}})?$").into();
+    }
+    schema
+}
+
+/// A text; `may_be_empty`: the empty text stands for absent.
+pub fn text(form: Form, hints: &Hints, may_be_empty: bool) -> Value {
+    let mut schema = json!({"type": "string"});
+    if hints.iso {
+        schema["format"] = "date-time".into();
+        return schema;
+    }
+    if let Some(digits) = hints.hex_digits {
+        let id = format!("[0-9A-Fa-f]{{{digits}}}");
+        schema["pattern"] = match (hints.commas, may_be_empty && form != Form::Response) {
+            (true, _) => format!("^{id}(,{id})*$"),
+            (false, true) => format!("^({id})?$"),
+            (false, false) => format!("^{id}$"),
+        }
+        .into();
+        return schema;
+    }
+    if let Some((least, most)) = hints.characters {
+        schema["minLength"] = least.into();
+        schema["maxLength"] = most.into();
+    } else if hints.required && form != Form::Response {
+        schema["minLength"] = 1.into();
+    }
+    if form != Form::Response {
+        schema["pattern"] = r"^[^\u0000]*$".into();
+    }
+    schema
+}
+
+/// The default that a comment tells, as JSON.
+pub fn default(field: &FieldDescriptor, text: &str) -> Value {
+    let value = match field.kind() {
+        Kind::Bool => text.parse::<bool>().ok().map(Value::from),
+        Kind::Int32 | Kind::Int64 => text.replace(',', "").parse::<i64>().ok().map(Value::from),
+        Kind::Enum(kind) => kind.get_value_by_name(text).map(|value| value.name().into()),
+        _ => None,
+    };
+    value.unwrap_or_else(|| panic!("{}: {text:?} can be no default of it", field.full_name()))
+}

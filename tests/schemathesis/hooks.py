@@ -1,0 +1,142 @@
+"""What no JSON Schema can say of a valid request, done to the requests that schemathesis makes from the schemas.
+
+Only valid requests are changed, and only in what the comments of proto/ say in words: so the check that valid requests are
+accepted holds for every call that does not depend on what is recorded.
+"""
+
+import datetime
+import json
+import re
+
+import schemathesis
+
+# Of the demo: with others no call would get past "customer not found".
+CUSTOMER = 566_881_933
+PROMOTION = "6912ced9d39e256f754a83f8"
+ID = re.compile("[0-9A-Fa-f]{24}")
+NOW = datetime.datetime.now(datetime.timezone.utc)
+MAX_LISTED = 1000
+
+
+@schemathesis.hook
+def before_call(context, case, kwargs):
+    if case.meta is None or not case.meta.generation.mode.is_positive:
+        return
+    operation = case.operation.definition.raw["operationId"]
+    if case.query:
+        # A token is that of an answer before.
+        case.query.pop("pageToken", None)
+    if operation != "Earn":
+        for parameters in (case.path_parameters or {}, case.query or {}):
+            for name in {"promotionId", "promotionIds", "earnedPromotionId"} & parameters.keys():
+                parameters[name] = only_ids(parameters[name])
+    if isinstance(case.body, dict):
+        amend = AMENDMENTS.get(operation)
+        if amend is not None:
+            # A copy: what the case was made of may be used again.
+            case.body = json.loads(json.dumps(case.body))
+            if "customerId" in case.body:
+                case.body["customerId"] = type(case.body["customerId"])(CUSTOMER)
+            amend(case.body)
+
+
+def only_ids(value):
+    """Values are also taken from answers, and that to a revocation repeats whatever text it was sent for an id."""
+    if isinstance(value, list):
+        return [only_ids(element) for element in value]
+    return value if all(ID.fullmatch(part) for part in str(value).split(",")) else PROMOTION
+
+
+def time(body, name, latest=None):
+    """Both names of a time say the same second, and it is not too late."""
+    if body.get(name) is not None:
+        body.pop(name + "ISO", None)
+        if latest is not None and int(body[name]) > latest.timestamp() * 1000:
+            body[name] = int(latest.timestamp() * 1000)
+    elif latest is not None and body[name + "ISO"][:10] >= latest.date().isoformat():
+        body[name + "ISO"] = latest.isoformat()
+    # With its offset it may be in no year that has four digits.
+    if str(body.get(name + "ISO"))[:4] in ("0001", "9999"):
+        body[name + "ISO"] = "2025-01-01T00:00:00Z"
+
+
+def payload(event):
+    """At most 8 KiB and 30 levels, without U+0000, in numbers that a double holds."""
+    text = json.dumps(event.get("eventPayload"))
+    if len(text) > 4000 or "\\u0000" in text or text.count("[") + text.count("{") > 30:
+        event.pop("eventPayload")
+
+
+def once(elements, key):
+    """The elements without those that repeat an earlier one."""
+    return list({key(element): element for element in elements}.values())
+
+
+def earn(body):
+    time(body, "eventTime", NOW)
+    payload(body["eventDetails"])
+
+
+def bulk_earn(body):
+    earn(body)
+    body["eventDetails"]["type"] = body["earnedFromType"]
+    body["earnedPromotions"] = once(
+        body["earnedPromotions"], lambda entry: (entry["promotionId"].lower(), entry["earnedFromId"])
+    )
+    for entry in body["earnedPromotions"]:
+        # Their sum is at most 1,000.
+        entry["earnCount"] = min(int(entry["earnCount"]), 10)
+
+
+def redeem(body):
+    time(body, "transactionDate")
+    round_amount(body, "amount")
+    for name in ("lineItems", "redemptions"):
+        lines = body.get(name) or []
+        if lines:
+            body[name] = once(lines, lambda line: line["earnedPromotionId"].lower())[: MAX_LISTED // 2]
+        for line in lines:
+            for amount in ("discount", "discountAppliedOnQuantity", "promotionAppliedOnQuantity"):
+                round_amount(line, amount)
+
+
+def round_amount(line, name):
+    """At most six digits after the point."""
+    if not isinstance(line[name], str):
+        line[name] = min(round(line[name], 6), 999_999_999)
+
+
+def revoke(body):
+    details = once(body["earnRevokeDetails"], lambda detail: detail["promotionId"].lower())[:10]
+    for detail in details:
+        detail["earnIds"] = once(detail["earnIds"], str.lower)[: MAX_LISTED // 10]
+    body["earnRevokeDetails"] = details
+
+
+def promotion(body):
+    # There is no other promotion of its id, and none in the body than in the path.
+    body.pop("id", None)
+    for name in ("startDate", "endDate"):
+        time(body, name)
+    # It does not end before it starts.
+    body["startDate"] = body["endDate"] = body.get("endDate", 0) or 0
+    body.pop("startDateISO", None)
+    body.pop("endDateISO", None)
+
+
+def audience(body):
+    body["add"] = (body.get("add") or [])[: MAX_LISTED // 2]
+    added = {int(customer) for customer in body["add"]}
+    body["remove"] = [customer for customer in body.get("remove") or [] if int(customer) not in added]
+    body["remove"] = body["remove"][: MAX_LISTED // 2]
+
+
+AMENDMENTS = {
+    "Earn": earn,
+    "BulkEarn": bulk_earn,
+    "Redeem": redeem,
+    "RevokeEarnedPromotions": revoke,
+    "CreatePromotion": promotion,
+    "ReplacePromotion": promotion,
+    "ChangeAudience": audience,
+}
