@@ -22,6 +22,9 @@ pub enum CatalogueError {
     /// The organization is not recorded.
     #[error("there is no organization {}", .0.0)]
     NoOrganization(OrgId),
+    /// The database could not be reached, or others were faster. Trying again may help.
+    #[error("the catalogue cannot be changed at the moment")]
+    Unavailable(#[source] Arc<StorageError>),
     /// The database failed.
     #[error("the catalogue could not be changed")]
     Storage(#[source] Arc<StorageError>),
@@ -29,7 +32,7 @@ pub enum CatalogueError {
 
 impl From<StorageError> for CatalogueError {
     fn from(error: StorageError) -> Self {
-        Self::Storage(Arc::new(error))
+        if error.may_pass() { Self::Unavailable(Arc::new(error)) } else { Self::Storage(Arc::new(error)) }
     }
 }
 
@@ -51,13 +54,12 @@ pub async fn change_promotion(
     let transaction = store.begin().await?;
     // First of all: from here on every other change of this organization waits.
     transaction.bump_catalogue_versions(&BTreeSet::from([org_id])).await?;
-    // What earns for the first time says so before it does; until this change is done it waits here.
-    transaction.lock_promotion(org_id, id).await?;
     let catalogue = transaction.catalogue(org_id).await?.ok_or(CatalogueError::NoOrganization(org_id))?;
     let Some(promotion) = apply(change, &catalogue, now_ms)? else {
         transaction.rollback().await?;
         let promotion = catalogue.promotions.get(&id).cloned();
-        return Ok((promotion.ok_or(CatalogueRefusal::NotFound(id))?, 0));
+        // The version as it was before this.
+        return Ok((promotion.ok_or(CatalogueRefusal::NotFound(id))?, catalogue.version - 1));
     };
     transaction.upsert_promotion(org_id, &promotion).await?;
     transaction.commit().await?;
@@ -114,7 +116,8 @@ impl App {
     /// # Errors
     /// Why it stays as it is.
     pub async fn change_promotion(&self, org_id: OrgId, change: CatalogueChange) -> Result<Promotion, CatalogueError> {
-        let (promotion, version) = self.noting(change_promotion(&self.store, org_id, change, self.now_ms()).await)?;
+        let changed = change_promotion(&self.store, org_id, change, self.now_ms());
+        let (promotion, version) = self.within(changed).await?;
         // From here on this process earns by nothing older.
         self.catalogues.require(org_id, version);
         Ok(promotion)
@@ -125,8 +128,7 @@ impl App {
     /// # Errors
     /// Why they could not be looked up.
     pub async fn promotions(&self, org_id: OrgId, ids: &[ObjectId]) -> Result<Vec<Promotion>, WalletError> {
-        let catalogue = self.catalogue(org_id).await.map_err(|error| self.read_failed(error))?;
-        let catalogue = catalogue.ok_or_else(|| WalletError::no_organization(org_id))?;
+        let catalogue = self.within(self.catalogue(org_id)).await?;
         Ok(ids.iter().filter_map(|id| catalogue.promotions.get(id)).cloned().collect())
     }
 
@@ -141,8 +143,7 @@ impl App {
         limit: usize,
         after: Option<ObjectId>,
     ) -> Result<(Vec<Promotion>, bool), WalletError> {
-        let catalogue = self.catalogue(org_id).await.map_err(|error| self.read_failed(error))?;
-        let catalogue = catalogue.ok_or_else(|| WalletError::no_organization(org_id))?;
+        let catalogue = self.within(self.catalogue(org_id)).await?;
         let (promotions, more) = page_of(&catalogue, limit, after);
         Ok((promotions.into_iter().cloned().collect(), more))
     }
@@ -159,7 +160,7 @@ impl App {
     ) -> Result<(usize, usize), CatalogueError> {
         let changed = async {
             let transaction = self.store.begin().await?;
-            if !transaction.lock_promotion(org_id, promotion_id).await? {
+            if !transaction.has_promotion(org_id, promotion_id).await? {
                 return Err(CatalogueRefusal::NotFound(promotion_id).into());
             }
             let added = transaction.add_to_audience(org_id, promotion_id, add).await?;
@@ -167,7 +168,7 @@ impl App {
             transaction.commit().await?;
             Ok((added, removed))
         };
-        self.noting(changed.await)
+        self.within(changed).await
     }
 
     /// Records customers. Gives how many were not recorded before.
@@ -179,7 +180,7 @@ impl App {
         org_id: OrgId,
         customers: &BTreeSet<CustomerId>,
     ) -> Result<usize, WalletError> {
-        record_customers(&self.store, org_id, customers).await.map_err(|error| self.read_failed(error))
+        self.within(async { Ok(record_customers(&self.store, org_id, customers).await?) }).await
     }
 
     /// Whether the customer is recorded.
@@ -187,16 +188,6 @@ impl App {
     /// # Errors
     /// Of the database.
     pub async fn is_customer(&self, org_id: OrgId, customer_id: CustomerId) -> Result<bool, WalletError> {
-        self.store.is_customer(org_id, customer_id).await.map_err(|error| self.read_failed(error))
-    }
-
-    /// Asks for a probe when the database may be lost.
-    fn noting<T>(&self, result: Result<T, CatalogueError>) -> Result<T, CatalogueError> {
-        if let Err(CatalogueError::Storage(error)) = &result
-            && error.is_unavailable()
-        {
-            self.reachability.suspect();
-        }
-        result
+        self.within(async { Ok(self.store.is_customer(org_id, customer_id).await?) }).await
     }
 }

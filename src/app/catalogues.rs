@@ -47,8 +47,8 @@ impl Catalogues {
     pub async fn of(&self, org_ids: &BTreeSet<OrgId>) -> Result<HashMap<OrgId, Arc<Catalogue>>, StorageError> {
         let (mut found, unsure) = self.fresh(org_ids);
         if !unsure.is_empty() {
-            self.compare(&unsure).await?;
-            found.extend(self.fresh(&unsure).0);
+            // They were current after this call began, however much they change from now on.
+            found.extend(self.compare(&unsure).await?);
         }
         Ok(found)
     }
@@ -90,31 +90,50 @@ impl Catalogues {
             .iter_mut()
             .filter_map(|(org_id, snapshot)| std::mem::take(&mut snapshot.used).then_some(*org_id))
             .collect();
-        if used.is_empty() { Ok(()) } else { self.compare(&used).await }
+        if used.is_empty() { Ok(()) } else { self.compare(&used).await.map(drop) }
     }
 
-    /// Reads what changed.
-    async fn compare(&self, org_ids: &BTreeSet<OrgId>) -> Result<(), StorageError> {
+    /// The catalogue of each of `org_ids` that exists, compared with the database just now.
+    ///
+    /// # Errors
+    /// Of the database.
+    pub(super) async fn compare(&self, org_ids: &BTreeSet<OrgId>) -> Result<InMemory, StorageError> {
         // Before the question: what is changed after it may be missing from the answer.
         let current_at = Instant::now();
         let versions = self.store.catalogue_versions(org_ids).await?;
+        let mut found = InMemory::new();
         for org_id in org_ids {
-            let version = versions.get(org_id).copied();
-            if let Some(snapshot) = self.in_memory().get_mut(org_id)
-                && Some(snapshot.catalogue.version) == version
-            {
-                snapshot.current_at = current_at;
+            let Some(version) = versions.get(org_id).copied() else {
+                self.in_memory().remove(org_id);
                 continue;
+            };
+            let known = self.in_memory().get(org_id).map(|snapshot| Arc::clone(&snapshot.catalogue));
+            let catalogue = match known.filter(|known| known.version >= version) {
+                Some(known) => known,
+                None => match self.store.catalogue(*org_id).await? {
+                    Some(catalogue) => Arc::new(catalogue),
+                    None => continue,
+                },
+            };
+            self.keep(*org_id, &catalogue, current_at);
+            found.insert(*org_id, catalogue);
+        }
+        Ok(found)
+    }
+
+    /// Keeps it, unless a newer one is kept already.
+    fn keep(&self, org_id: OrgId, catalogue: &Arc<Catalogue>, current_at: Instant) {
+        let mut in_memory = self.in_memory();
+        match in_memory.get_mut(&org_id) {
+            Some(kept) if kept.catalogue.version > catalogue.version => {}
+            Some(kept) if kept.catalogue.version == catalogue.version => {
+                kept.current_at = kept.current_at.max(current_at);
             }
-            match self.store.catalogue(*org_id).await? {
-                Some(catalogue) => {
-                    let snapshot = Snapshot { catalogue: Arc::new(catalogue), current_at, used: true };
-                    self.in_memory().insert(*org_id, snapshot);
-                }
-                None => drop(self.in_memory().remove(org_id)),
+            _ => {
+                let snapshot = Snapshot { catalogue: Arc::clone(catalogue), current_at, used: true };
+                in_memory.insert(org_id, snapshot);
             }
         }
-        Ok(())
     }
 
     fn in_memory(&self) -> MutexGuard<'_, HashMap<OrgId, Snapshot>> {

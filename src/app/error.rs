@@ -36,6 +36,13 @@ impl WalletError {
     }
 }
 
+/// Of a call that only asks, or changes the catalogue. That others were faster may be otherwise the next time.
+impl From<StorageError> for WalletError {
+    fn from(error: StorageError) -> Self {
+        if error.may_pass() { Self::Unavailable(Arc::new(error)) } else { Self::Internal(Arc::new(error)) }
+    }
+}
+
 /// Where a batch failed: it tells what may be said of the customers in it.
 #[derive(Debug)]
 pub enum BatchError {

@@ -44,6 +44,8 @@ pub struct App {
     catalogues: Arc<Catalogues>,
     reachability: Reachability,
     store: Store,
+    /// How long a call that is not the writer's may take in the database.
+    timeout: Duration,
     earner: Writer<BatchEarner>,
     changer: Writer<BatchChanger>,
 }
@@ -76,7 +78,8 @@ impl App {
         });
         let credentials = Arc::new(Credentials::new(store.clone(), reachability.clone()));
         let task = WriterTask { earnings: earning_lanes, changes: change_lanes };
-        (Self { clock, credentials, catalogues, reachability, store, earner, changer }, task)
+        let timeout = limits.transaction_timeout;
+        (Self { clock, credentials, catalogues, reachability, store, timeout, earner, changer }, task)
     }
 
     /// Now, milliseconds since 1970-01-01T00:00:00Z.
@@ -110,6 +113,23 @@ impl App {
         let answer = answer.unwrap_or(Err(StorageError::TimedOut));
         self.reachability.found(answer.as_ref().is_err_and(StorageError::is_unavailable));
         answer
+    }
+
+    /// What is asked of the database beside the writer: refused at once while that is known to be lost, and given up when
+    /// it is lost or takes too long.
+    async fn within<T, E: From<StorageError>>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+        if self.reachability.is_lost() {
+            return Err(StorageError::Lost.into());
+        }
+        tokio::select! {
+            biased;
+            done = work => done,
+            () = self.reachability.lost() => Err(StorageError::Lost.into()),
+            () = tokio::time::sleep(self.timeout) => {
+                self.reachability.suspect();
+                Err(StorageError::TimedOut.into())
+            }
+        }
     }
 
     /// Waits until somebody finds reason for a probe.

@@ -89,9 +89,18 @@ impl App {
     /// # Errors
     /// Why there is none.
     pub async fn list_wallet(&self, list: &ListWallet) -> Result<Page, WalletError> {
-        let catalogue = self.catalogue_for(list.org_id, list.customer_id).await?;
-        let page = page(&self.store, &catalogue, list, self.now_ms()).await;
-        let page = page.map_err(|error| self.lookup_failed(list.customer_id, error))?;
+        let page = self.within(async {
+            let catalogue = self.catalogue(list.org_id).await?;
+            let mut page = page(&self.store, &catalogue, list, self.now_ms()).await?;
+            if let Some(page) = &mut page {
+                self.name_unknown(list.org_id, &mut page.entries).await?;
+            }
+            Ok(page)
+        });
+        let page = page.await.map_err(|error| match error {
+            WalletError::Unavailable(source) => WalletError::CustomerLookupFailed(list.customer_id, source),
+            other => other,
+        })?;
         page.ok_or(WalletError::CustomerNotFound(list.customer_id))
     }
 
@@ -100,43 +109,35 @@ impl App {
     /// # Errors
     /// Why it could not be looked up.
     pub async fn earned_promotion(&self, org_id: OrgId, earn_id: ObjectId) -> Result<Option<Entry>, WalletError> {
-        let nobody = CustomerId(0);
-        let catalogue = self.catalogue_for(org_id, nobody).await.map_err(|error| match error {
-            WalletError::CustomerLookupFailed(_, source) => WalletError::Unavailable(source),
-            other => other,
-        })?;
-        let row = self.store.earned_promotion(org_id, earn_id).await.map_err(|error| self.read_failed(error))?;
-        Ok(row.map(|row| entry(&catalogue, row, self.now_ms())))
+        self.within(async {
+            let catalogue = self.catalogue(org_id).await?;
+            let row = self.store.earned_promotion(org_id, earn_id).await?;
+            let mut found: Vec<_> = row.into_iter().map(|row| entry(&catalogue, row, self.now_ms())).collect();
+            self.name_unknown(org_id, &mut found).await?;
+            Ok(found.pop())
+        })
+        .await
     }
 
-    /// The catalogue, when the database is not known to be lost.
-    async fn catalogue_for(&self, org_id: OrgId, customer_id: CustomerId) -> Result<Arc<Catalogue>, WalletError> {
-        if self.reachability.is_lost() {
-            return Err(WalletError::CustomerLookupFailed(customer_id, Arc::new(StorageError::Lost)));
+    /// Looks once more for promotions that another process made a moment ago.
+    async fn name_unknown(&self, org_id: OrgId, entries: &mut [Entry]) -> Result<(), WalletError> {
+        if entries.iter().all(|entry| !entry.promotion_name.is_empty()) {
+            return Ok(());
         }
-        let catalogue = self.catalogue(org_id).await.map_err(|error| self.lookup_failed(customer_id, error))?;
-        catalogue.ok_or_else(|| WalletError::no_organization(org_id))
+        let compared = self.catalogues.compare(&BTreeSet::from([org_id])).await?.remove(&org_id);
+        for entry in entries {
+            let id = entry.row.held.promotion_id;
+            if let Some(promotion) = compared.as_ref().and_then(|catalogue| catalogue.promotions.get(&id)) {
+                (entry.promotion_name, entry.promotion_active) = (promotion.name.clone(), promotion.active);
+            }
+        }
+        Ok(())
     }
 
     /// The catalogue of an organization, from memory.
-    pub(super) async fn catalogue(&self, org_id: OrgId) -> Result<Option<Arc<Catalogue>>, StorageError> {
-        Ok(self.catalogues.of(&BTreeSet::from([org_id])).await?.remove(&org_id))
-    }
-
-    fn lookup_failed(&self, customer_id: CustomerId, error: StorageError) -> WalletError {
-        match self.read_failed(error) {
-            WalletError::Unavailable(source) => WalletError::CustomerLookupFailed(customer_id, source),
-            other => other,
-        }
-    }
-
-    /// What a failure to read means for the call.
-    pub(super) fn read_failed(&self, error: StorageError) -> WalletError {
-        if error.is_unavailable() {
-            self.reachability.suspect();
-            return WalletError::Unavailable(Arc::new(error));
-        }
-        WalletError::Internal(Arc::new(error))
+    pub(super) async fn catalogue(&self, org_id: OrgId) -> Result<Arc<Catalogue>, WalletError> {
+        let catalogue = self.catalogues.of(&BTreeSet::from([org_id])).await?.remove(&org_id);
+        catalogue.ok_or_else(|| WalletError::no_organization(org_id))
     }
 }
 

@@ -131,7 +131,9 @@ impl CommandError {
     /// A promotion stays as it is. `names` are the options of its fields.
     pub(super) fn of_catalogue(error: CatalogueError, names: &[FieldOption]) -> Self {
         let refused = match error {
-            CatalogueError::Storage(source) => return Self::Storage(source.into()),
+            CatalogueError::Unavailable(source) | CatalogueError::Storage(source) => {
+                return Self::Storage(source.into());
+            }
             CatalogueError::NoOrganization(org_id) => return Self::no_organization(org_id),
             CatalogueError::Refused(refused) => refused,
         };

@@ -122,12 +122,12 @@ pub fn apply(
 
 /// Whether one more may run.
 fn may_start(promotion: &Promotion, catalogue: &Catalogue, now_ms: i64) -> Result<(), CatalogueRefusal> {
-    if promotion.end_ms < now_ms {
-        return Err(CatalogueRefusal::Ended { promotion_id: promotion.id, end_ms: promotion.end_ms });
-    }
     let (active, cap) = (catalogue.active_promotions, catalogue.org.max_active_promotions);
     if active >= cap {
         return Err(CatalogueRefusal::TooManyActive { active, cap });
+    }
+    if promotion.end_ms < now_ms {
+        return Err(CatalogueRefusal::Ended { promotion_id: promotion.id, end_ms: promotion.end_ms });
     }
     Ok(())
 }

@@ -275,13 +275,15 @@ pub fn revoke(
         let kind = promotion.id.and_then(|id| catalogue.promotions.get(&id)).map(|promotion| promotion.kind);
         let mut detail = RevokedDetail::default();
         for (place, earn_id) in earn_ids.iter().enumerate() {
-            let failure = match (kind, revoke_one(revoke, promotion.id, earn_id.id, facts)) {
-                (Some(kind @ (PromotionType::Pos | PromotionType::Code)), _) => Some(RevokeFailure::NobodyHolds(kind)),
-                (_, Ok(key)) => {
-                    newly.extend(key);
-                    None
-                }
-                (_, Err(failure)) => Some(failure),
+            let failure = match kind {
+                Some(kind @ (PromotionType::Pos | PromotionType::Code)) => Some(RevokeFailure::NobodyHolds(kind)),
+                _ => match revoke_one(revoke, promotion.id, earn_id.id, facts) {
+                    Ok(key) => {
+                        newly.extend(key);
+                        None
+                    }
+                    Err(failure) => Some(failure),
+                },
             };
             match failure {
                 None => detail.revoked.push(place),

@@ -1,10 +1,10 @@
 //! Reading the catalogue of an organization, whole, for those who keep it in memory.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter};
 
-use super::entity::{org, promotion};
+use super::entity::{earned_mark, org, promotion};
 use super::statement::{Lookup, Rows};
 use super::{StorageError, Store, Transaction, statement};
 use crate::earning::{Catalogue, EarnExpiry, ObjectId, Org, OrgId, Promotion, PromotionType};
@@ -61,11 +61,17 @@ pub(super) async fn load_catalogue(
         accept_unknown_customers: row.accept_unknown_customers,
     };
     let rows = promotion::Entity::find().filter(promotion::Column::OrgId.eq(org_id.0)).all(database).await?;
-    let promotions = rows.into_iter().map(to_promotion).collect::<Result<_, _>>()?;
+    let marks = earned_mark::Entity::find().filter(earned_mark::Column::OrgId.eq(org_id.0)).all(database).await?;
+    let earned: HashSet<_> = marks.into_iter().map(|mark| mark.promotion_id).collect();
+    let of = |row: promotion::Model| {
+        let earned = earned.contains(&row.id);
+        to_promotion(row, earned)
+    };
+    let promotions = rows.into_iter().map(of).collect::<Result<_, _>>()?;
     Ok(Some(Catalogue::new(row.catalogue_version, org, promotions)))
 }
 
-fn to_promotion(row: promotion::Model) -> Result<Promotion, StorageError> {
+fn to_promotion(row: promotion::Model, earned: bool) -> Result<Promotion, StorageError> {
     let count = |count: i64| u32::try_from(count).unwrap_or(u32::MAX);
     Ok(Promotion {
         id: ObjectId::parse(&row.id).ok_or_else(|| StorageError::Corrupt(format!("id {:?}", row.id)))?,
@@ -82,6 +88,6 @@ fn to_promotion(row: promotion::Model) -> Result<Promotion, StorageError> {
             .map_or(EarnExpiry::WithPromotion, |days| EarnExpiry::DaysFromEarning(count(days))),
         limited_to_audience: row.earn_limited_to_specific_audience,
         rules_changed_at_ms: row.rules_changed_at_ms,
-        earned: row.earned,
+        earned,
     })
 }

@@ -5,7 +5,7 @@ use sea_orm::{ConnectionTrait, Statement};
 use super::{StorageError, Store};
 
 /// What every worker has whole.
-const REFERENCE_TABLES: [&str; 3] = ["orgs", "promotions", "api_clients"];
+const REFERENCE_TABLES: [&str; 4] = ["orgs", "promotions", "api_clients", "earned_marks"];
 /// What is spread by customer, each customer's rows of every table on one worker.
 const CUSTOMER_TABLES: [&str; 4] = ["customers", "audiences", "cap_usage", "earned_promotions"];
 /// What is spread by the identifier of a transaction, which names it whoever its customer is.

@@ -49,6 +49,11 @@ impl StorageError {
     pub fn is_unavailable(&self) -> bool {
         matches!(self, Self::Unavailable(_) | Self::Disconnected(_) | Self::TimedOut | Self::Lost)
     }
+
+    /// Whether trying again may help whoever only asked, or decides anew: others were faster.
+    pub fn may_pass(&self) -> bool {
+        self.is_unavailable() || matches!(self, Self::Conflict(_))
+    }
 }
 
 impl From<DbErr> for StorageError {

@@ -29,8 +29,8 @@ const ADD_USAGE: &str = "
 
 /// Says of promotions that something of them was earned.
 const MARK_EARNED: &str = "
-    UPDATE promotions SET earned = true
-    WHERE NOT earned AND (org_id, id) IN (SELECT org_id, promotion_id FROM wanted)";
+    INSERT INTO earned_marks (org_id, promotion_id) SELECT org_id, promotion_id FROM wanted WHERE true
+    ON CONFLICT DO NOTHING";
 
 /// Most rows of one `INSERT` on SQLite, which takes 32,766 values in a statement.
 const MAX_INSERT_ROWS: usize = 1_024;
@@ -155,8 +155,8 @@ fn write_body(lists: &[(&str, Rows<'_>)]) -> String {
         may = "(SELECT yes FROM may)";
     }
     if has("first_of") {
-        let mark = MARK_EARNED.replace("FROM wanted", "FROM first_of");
-        ctes = format!("{ctes}, marked AS ({mark} AND {may})");
+        let mark = MARK_EARNED.replace("FROM wanted WHERE true", &format!("FROM first_of WHERE {may}"));
+        ctes = format!("{ctes}, marked AS ({mark})");
     }
     if has("usage") {
         let count = ADD_USAGE.replace("FROM wanted WHERE true", &format!("FROM usage WHERE {may}"));

@@ -7,7 +7,7 @@ use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QuerySelect};
 
 use super::clients::ApiClient;
-use super::entity::{api_client, org, promotion};
+use super::entity::{api_client, audience, org, promotion};
 use super::facts::of_customers;
 use super::statement::Rows;
 use super::{StorageError, Transaction, statement};
@@ -31,14 +31,6 @@ const INSERT_CUSTOMERS: &str = "
     INSERT INTO customers (org_id, customer_id)
     SELECT org_id, customer_id FROM wanted WHERE true
     ON CONFLICT DO NOTHING RETURNING 1";
-
-const REMOVE_FROM_AUDIENCE: &str = "
-    DELETE FROM audiences WHERE (org_id, promotion_id, customer_id) IN (
-        SELECT org_id, promotion_id, customer_id FROM wanted) RETURNING 1";
-
-/// Changes nothing, but has the row until the transaction ends.
-const LOCK_PROMOTION: &str = "
-    UPDATE promotions SET earned = earned WHERE (org_id, id) IN (SELECT org_id, promotion_id FROM wanted) RETURNING 1";
 
 /// Rows that one statement of an import takes, so that a large file does not become one large parameter.
 const ROWS_PER_STATEMENT: usize = 10_000;
@@ -135,7 +127,6 @@ impl Transaction {
             earn_expiry_days: Set(days),
             earn_limited_to_specific_audience: Set(record.limited_to_audience),
             rules_changed_at_ms: Set(record.rules_changed_at_ms),
-            ..Default::default()
         };
         let replace = OnConflict::columns([Column::OrgId, Column::Id])
             .update_columns([
@@ -183,13 +174,12 @@ impl Transaction {
         Ok(added)
     }
 
-    /// Keeps others from changing the promotion until the transaction ends. Whether there is one.
+    /// Whether the organization has this promotion.
     ///
     /// # Errors
     /// Of the database.
-    pub async fn lock_promotion(&self, org_id: OrgId, id: ObjectId) -> Result<bool, StorageError> {
-        let rows = promotion_rows(std::iter::once((org_id, id)));
-        Ok(!statement::query(&self.0, LOCK_PROMOTION, rows).await?.is_empty())
+    pub async fn has_promotion(&self, org_id: OrgId, id: ObjectId) -> Result<bool, StorageError> {
+        Ok(promotion::Entity::find_by_id((org_id.0, id.to_string())).one(&self.0).await?.is_some())
     }
 
     /// Adds customers to the audience of a promotion. Gives how many were not in it.
@@ -202,7 +192,12 @@ impl Transaction {
         id: ObjectId,
         customers: &BTreeSet<CustomerId>,
     ) -> Result<usize, StorageError> {
-        self.change_audience(INSERT_AUDIENCES, org_id, id, customers).await
+        if customers.is_empty() {
+            return Ok(0);
+        }
+        let rows = promotion_rows(customers.iter().map(|_| (org_id, id)))
+            .integers("customer_id", customers.iter().map(|customer| customer.0));
+        Ok(statement::query(&self.0, INSERT_AUDIENCES, rows).await?.len())
     }
 
     /// Removes customers from the audience of a promotion. Gives how many were in it.
@@ -215,22 +210,13 @@ impl Transaction {
         id: ObjectId,
         customers: &BTreeSet<CustomerId>,
     ) -> Result<usize, StorageError> {
-        self.change_audience(REMOVE_FROM_AUDIENCE, org_id, id, customers).await
-    }
-
-    async fn change_audience(
-        &self,
-        change: &str,
-        org_id: OrgId,
-        id: ObjectId,
-        customers: &BTreeSet<CustomerId>,
-    ) -> Result<usize, StorageError> {
-        if customers.is_empty() {
-            return Ok(0);
-        }
-        let rows = promotion_rows(customers.iter().map(|_| (org_id, id)))
-            .integers("customer_id", customers.iter().map(|customer| customer.0));
-        Ok(statement::query(&self.0, change, rows).await?.len())
+        use audience::Column;
+        // With the values at hand it is searched by its whole key, whatever the engine believes of the table.
+        let removed = audience::Entity::delete_many()
+            .filter(Column::OrgId.eq(org_id.0))
+            .filter(Column::PromotionId.eq(id.to_string()))
+            .filter(Column::CustomerId.is_in(customers.iter().map(|customer| customer.0)));
+        Ok(usize::try_from(removed.exec(&self.0).await?.rows_affected).unwrap_or(usize::MAX))
     }
 
     /// Adds or replaces an API client, but for whether it is disabled: importing does not let it in again.

@@ -3,15 +3,15 @@
 //! A page is put together from the beginnings of few stretches of the index of the listing, one for each status, and none
 //! of it is sorted but these: however much a wallet holds, a page reads no more than it shows.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sea_orm::{ConnectionTrait, DbBackend, QueryResult, Statement, Value};
 
-use super::facts::{details, named, object_id, of_row};
-use super::statement::{Dialect, Lookup, Rows};
+use super::facts::{details, named, object_id, of_earnings, of_row};
+use super::statement::{Dialect, Lookup};
 use super::{StorageError, Store, statement};
 use crate::earning::change::{Held, InstanceKey, RecordedStatus};
-use crate::earning::{CustomerId, Details, EarnedFromType, ObjectId, OrgId};
+use crate::earning::{CustomerId, Details, EarnedFromType, EarningKey, ObjectId, OrgId};
 
 const COLUMNS: &str = "earn_id, customer_id, promotion_id, event_id, earned_from_id, earned_from_type, earned_status, \
      ordinal, event_time_ms, valid_till_ms, granted_at_ms, event_type, event_payload, supplementary_criteria";
@@ -78,6 +78,19 @@ pub struct WalletRow {
     pub details: Details,
 }
 
+impl WalletRow {
+    /// The name of its earning.
+    fn earning_key(&self) -> EarningKey {
+        EarningKey {
+            org_id: self.key.org_id,
+            customer_id: self.key.customer_id,
+            event_id: self.event_id.as_str().into(),
+            promotion_id: self.held.promotion_id,
+            earned_from_id: self.earned_from_id.as_str().into(),
+        }
+    }
+}
+
 impl Store {
     /// What the part holds: what is valid the longest first, and by earn id where that is the same.
     ///
@@ -114,18 +127,18 @@ impl Store {
     /// The rows, with the details of earnings of which they are not the first instance.
     async fn complete(&self, org_id: OrgId, rows: &[QueryResult]) -> Result<Vec<WalletRow>, StorageError> {
         let mut complete = rows.iter().map(|row| wallet_row(org_id, row)).collect::<Result<Vec<_>, _>>()?;
-        let later: Vec<_> = complete.iter().enumerate().filter(|(_, (ordinal, _))| *ordinal > 1).collect();
+        // Of each earning once, however many of its instances are shown.
+        let mut later: BTreeMap<_, Vec<usize>> = BTreeMap::new();
+        for (place, (_, row)) in complete.iter().enumerate().filter(|(_, (ordinal, _))| *ordinal > 1) {
+            later.entry(row.earning_key()).or_default().push(place);
+        }
         if !later.is_empty() {
-            let rows = later.iter().map(|(_, (_, row))| row);
-            let keys = Rows::default()
-                .integers("org_id", rows.clone().map(|_| org_id.0))
-                .integers("customer_id", rows.clone().map(|row| row.key.customer_id.0))
-                .texts("event_id", rows.clone().map(|row| &*row.event_id))
-                .ids("promotion_id", rows.clone().map(|row| row.held.promotion_id))
-                .texts("earned_from_id", rows.map(|row| &*row.earned_from_id));
-            let places: Vec<_> = later.iter().map(|(place, _)| *place).collect();
-            for row in statement::query(&self.database, &FIRSTS.body(self.dialect), keys).await? {
-                complete[*of_row(&places, &row)?].1.details = details(&row, 1)?;
+            let keys: Vec<_> = later.keys().collect();
+            for row in statement::query(&self.database, &FIRSTS.body(self.dialect), of_earnings(&keys)).await? {
+                let (key, details) = (*of_row(&keys, &row)?, details(&row, 1)?);
+                for place in &later[key] {
+                    complete[*place].1.details = details.clone();
+                }
             }
         }
         Ok(complete.into_iter().map(|(_, row)| row).collect())

@@ -18,6 +18,7 @@ mod statement;
 pub mod verify;
 pub mod wallet;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sea_orm::sqlx::Executor;
@@ -27,6 +28,7 @@ use sea_orm::{
     Statement, TransactionOptions, TransactionTrait,
 };
 use sea_orm_migration::MigratorTrait;
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
 pub use error::StorageError;
 use statement::Dialect;
@@ -53,6 +55,8 @@ pub struct StoreOptions {
 pub struct Store {
     database: DatabaseConnection,
     dialect: Dialect,
+    /// SQLite has one writer, and lets whoever waits for it try at random: in this process they go in turn.
+    turn: Arc<Mutex<()>>,
 }
 
 impl Store {
@@ -90,7 +94,7 @@ impl Store {
         }
         let database = Database::connect(connect).await?;
         let dialect = Dialect::of(&database).await?;
-        Ok(Self { database, dialect })
+        Ok(Self { database, dialect, turn: Arc::default() })
     }
 
     /// Brings the schema up to date. Several processes may do so at once.
@@ -117,6 +121,7 @@ impl Store {
                         + (SELECT count(*) FROM (SELECT 1 FROM api_clients LIMIT 1) AS a)
                         + (SELECT count(*) FROM (SELECT 1 FROM cap_usage LIMIT 1) AS a)
                         + (SELECT count(*) FROM (SELECT 1 FROM redemptions LIMIT 1) AS a)
+                        + (SELECT count(*) FROM (SELECT 1 FROM earned_marks LIMIT 1) AS a)
                         + (SELECT count(*) FROM (SELECT 1 FROM earned_promotions LIMIT 1) AS a)";
         self.database.query_one_raw(Statement::from_string(self.database.get_database_backend(), sql)).await?;
         Ok(())
@@ -132,7 +137,11 @@ impl Store {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
             ..Default::default()
         };
-        Ok(Transaction(self.database.begin_with_options(options).await?, self.dialect))
+        let turn = match self.dialect {
+            Dialect::Sqlite => Some(Arc::clone(&self.turn).lock_owned().await),
+            Dialect::Postgres | Dialect::Citus => None,
+        };
+        Ok(Transaction(self.database.begin_with_options(options).await?, self.dialect, turn))
     }
 
     /// Closes every connection.
@@ -143,9 +152,13 @@ impl Store {
     }
 }
 
-/// A transaction that may write.
+/// A transaction that may write. What it has of the turn ends with it.
 #[derive(Debug)]
-pub struct Transaction(DatabaseTransaction, Dialect);
+pub struct Transaction(
+    DatabaseTransaction,
+    Dialect,
+    #[expect(dead_code, reason = "it is held")] Option<OwnedMutexGuard<()>>,
+);
 
 /// What a connection to PostgreSQL that serves calls is told first.
 ///

@@ -9,6 +9,7 @@ use axum::extract::{RawPathParams, Request};
 use axum::http::{HeaderMap, Response, StatusCode, header};
 use http_body_util::{BodyExt, Collected};
 use serde::Serialize;
+use serde::de::IgnoredAny;
 use tonic::Status;
 
 use super::json_response::json_response;
@@ -72,9 +73,13 @@ async fn read<M: JsonMessage + ReadJson>(rule: BodyRule, mut request: Request) -
     violations.extend(read_parameters(&mut message, path.iter().flatten()));
     if !matches!(rule, BodyRule::Whole) {
         let query: Vec<_> = form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()).collect();
-        // What the path says is not for the query to say otherwise: whoever is in front may go by the path.
-        let in_path = |name: &str| path.iter().flatten().any(|(variable, _)| M::field(variable) == M::field(name));
-        let query = query.iter().map(|(name, value)| (&**name, &**value)).filter(|(name, _)| !in_path(name));
+        // What the path or the body says is not for the query to say otherwise: whoever is in front may go by the path.
+        let bound = |name: &str| {
+            let field = M::field(name.split('.').next().unwrap_or_default());
+            let in_body = matches!(rule, BodyRule::Field(body) if M::field(body) == field);
+            in_body || path.iter().flatten().any(|(variable, _)| M::field(variable) == field)
+        };
+        let query = query.iter().map(|(name, value)| (&**name, &**value)).filter(|(name, _)| !bound(name));
         violations.extend(read_parameters(&mut message, query));
     }
     let mut request = tonic::Request::from_parts(
@@ -100,6 +105,9 @@ async fn read_body<M: JsonMessage + ReadJson>(
     let mut body = body.collect().await.map(Collected::to_bytes).unwrap_or_default();
     if let Some(name) = field {
         // As if the body stood in a message with nothing else.
+        if let Err(error) = serde_json::from_slice::<IgnoredAny>(&body) {
+            return Ok((M::default(), Violations::of("", format!("the body is no JSON: {error}"))));
+        }
         body = Bytes::from([b"{\"", name.as_bytes(), b"\":", body.as_ref(), b"}"].concat());
     }
     // A body that cannot be read is a fault for the service to report: who may not call is told that first.

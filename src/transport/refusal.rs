@@ -17,9 +17,9 @@ use super::json_response::json_response;
 use crate::app::WalletError;
 use crate::app::access::AccessGroup;
 use crate::app::catalogue::CatalogueError;
-use crate::earning::EarnFailure;
 use crate::earning::catalogue_change::CatalogueRefusal;
 use crate::earning::change::RedeemFailure;
+use crate::earning::{EarnFailure, ObjectId};
 use crate::proto::CallError;
 use crate::wire::{Fault, Violations};
 
@@ -30,6 +30,9 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// Violations travel in a header on gRPC, a third longer for its encoding, and stock clients refuse headers above 8 KiB
 /// in all. `violations` in the metadata says how many there are; those that do not fit are left out.
 const MAX_GRPC_VIOLATION_BYTES: usize = 5_000;
+
+/// Values in a message, by name.
+pub type Values = Vec<(&'static str, String)>;
 
 /// What went wrong on our side: for the log, never for a caller.
 pub type Cause = Arc<dyn Error + Send + Sync>;
@@ -82,6 +85,8 @@ pub enum Refusal {
         precondition: Precondition,
         /// What is so.
         message: String,
+        /// The values in the message, by name.
+        values: Values,
     },
     /// The database could not be asked for the customer.
     #[error("customer {0} could not be looked up; try again")]
@@ -239,7 +244,7 @@ impl Refusal {
     }
 
     /// The values in the message, by name.
-    fn values(&self) -> Vec<(&'static str, String)> {
+    fn values(&self) -> Values {
         match self {
             Self::RateLimited { per_minute, retry_after } => vec![
                 ("requestsPerMinute", per_minute.to_string()),
@@ -254,6 +259,7 @@ impl Refusal {
             }
             Self::InvalidPromotionId(id) | Self::PromotionNotFound(id) => vec![("promotionId", id.clone())],
             Self::EarnedPromotionNotFound(id) => vec![("earnedPromotionId", id.clone())],
+            Self::Precondition { values, .. } => values.clone(),
             _ => Vec::new(),
         }
     }
@@ -383,59 +389,107 @@ impl From<Fault> for Refusal {
 
 impl From<EarnFailure> for Refusal {
     fn from(failure: EarnFailure) -> Self {
-        let precondition = match &failure {
+        let of = |id: &ObjectId| ("promotionId", id.to_string());
+        let (precondition, values) = match &failure {
             EarnFailure::PromotionNotFound { given } => return Self::PromotionNotFound(given.clone()),
-            EarnFailure::TypeNotSupported { .. } => Precondition::TypeNotSupported,
-            EarnFailure::TypeNotEarnable { .. } => Precondition::TypeNotEarnable,
-            EarnFailure::EarnedFromTypeChanged { .. } => Precondition::EarnedFromTypeChanged,
-            EarnFailure::Revoked { .. } => Precondition::RevokedOrNotHeld,
-            EarnFailure::TooManyActivePromotions { .. } => Precondition::TooManyActivePromotions,
-            EarnFailure::Inactive { .. } | EarnFailure::NotStarted { .. } => Precondition::NotRunning,
-            EarnFailure::Ended { .. } | EarnFailure::NoLongerValid { .. } => Precondition::Expired,
-            EarnFailure::NotInAudience { .. } => Precondition::NotInAudience,
-            EarnFailure::CapReached { .. } => Precondition::CapReached,
+            EarnFailure::TypeNotSupported { promotion_id, kind } => {
+                (Precondition::TypeNotSupported, vec![of(promotion_id), ("type", kind.name().to_owned())])
+            }
+            EarnFailure::TypeNotEarnable { promotion_id, kind } => {
+                (Precondition::TypeNotEarnable, vec![of(promotion_id), ("type", kind.name().to_owned())])
+            }
+            EarnFailure::EarnedFromTypeChanged { recorded, given } => (
+                Precondition::EarnedFromTypeChanged,
+                vec![("recorded", recorded.name().to_owned()), ("given", given.name().to_owned())],
+            ),
+            EarnFailure::Revoked { promotion_id, revoked } => {
+                (Precondition::RevokedOrNotHeld, vec![of(promotion_id), ("revoked", revoked.to_string())])
+            }
+            EarnFailure::TooManyActivePromotions { active, cap } => {
+                (Precondition::TooManyActivePromotions, vec![("active", active.to_string()), ("cap", cap.to_string())])
+            }
+            EarnFailure::Inactive { promotion_id } => (Precondition::NotRunning, vec![of(promotion_id)]),
+            EarnFailure::NotStarted { promotion_id, event_time_ms, start_ms } => (
+                Precondition::NotRunning,
+                vec![of(promotion_id), ("eventTime", event_time_ms.to_string()), ("startDate", start_ms.to_string())],
+            ),
+            EarnFailure::Ended { promotion_id, event_time_ms, end_ms } => (
+                Precondition::Expired,
+                vec![of(promotion_id), ("eventTime", event_time_ms.to_string()), ("endDate", end_ms.to_string())],
+            ),
+            EarnFailure::NoLongerValid { promotion_id, event_time_ms, valid_till_ms } => (
+                Precondition::Expired,
+                vec![
+                    of(promotion_id),
+                    ("eventTime", event_time_ms.to_string()),
+                    ("validTill", valid_till_ms.to_string()),
+                ],
+            ),
+            EarnFailure::NotInAudience { promotion_id, customer_id } => {
+                (Precondition::NotInAudience, vec![of(promotion_id), ("customerId", customer_id.to_string())])
+            }
+            EarnFailure::CapReached { promotion_id, cap, used, left, refused } => {
+                let counts = [("cap", cap), ("used", used), ("left", left), ("refused", refused)];
+                let counts = counts.into_iter().map(|(name, count)| (name, count.to_string()));
+                (Precondition::CapReached, std::iter::once(of(promotion_id)).chain(counts).collect())
+            }
         };
-        self::precondition(precondition, &failure)
+        Self::Precondition { precondition, message: failure.to_string(), values }
     }
 }
 
 impl From<RedeemFailure> for Refusal {
     fn from(failure: RedeemFailure) -> Self {
-        let precondition = match &failure {
-            RedeemFailure::OtherContent(_) => Precondition::OtherTransaction,
-            RedeemFailure::NotHeld(_) | RedeemFailure::Revoked(_) => Precondition::RevokedOrNotHeld,
-            RedeemFailure::Redeemed(_) => Precondition::AlreadyRedeemed,
-            RedeemFailure::Expired { .. } => Precondition::Expired,
+        let of = |id: &ObjectId| ("earnedPromotionId", id.to_string());
+        let (precondition, values) = match &failure {
+            RedeemFailure::OtherContent(name) => {
+                (Precondition::OtherTransaction, vec![("transactionIdentifier", name.to_string())])
+            }
+            RedeemFailure::NotHeld(given) => {
+                (Precondition::RevokedOrNotHeld, vec![("earnedPromotionId", given.clone())])
+            }
+            RedeemFailure::Revoked(id) => (Precondition::RevokedOrNotHeld, vec![of(id)]),
+            RedeemFailure::Redeemed(id) => (Precondition::AlreadyRedeemed, vec![of(id)]),
+            RedeemFailure::Expired { earn_id, valid_till_ms } => {
+                (Precondition::Expired, vec![of(earn_id), ("validTill", valid_till_ms.to_string())])
+            }
         };
-        self::precondition(precondition, &failure)
+        Self::Precondition { precondition, message: failure.to_string(), values }
     }
 }
 
 impl From<CatalogueError> for Refusal {
     fn from(error: CatalogueError) -> Self {
-        let refused = match error {
-            CatalogueError::Storage(error) if error.is_unavailable() => return Self::Unavailable(error),
-            CatalogueError::Storage(error) => return Self::Internal(error),
-            error @ CatalogueError::NoOrganization(_) => return Self::Internal(Arc::new(error)),
-            CatalogueError::Refused(refused) => refused,
-        };
-        let field = match &refused {
-            CatalogueRefusal::NotFound(id) => return Self::PromotionNotFound(id.to_string()),
-            CatalogueRefusal::IdTaken => "promotion.id",
-            CatalogueRefusal::TypeFixed(_) => "promotion.type",
-            CatalogueRefusal::ExpiryFixed(_) => "promotion.earnExpiry",
-            CatalogueRefusal::Ended { .. } => return precondition(Precondition::Expired, &refused),
-            CatalogueRefusal::TooManyActive { .. } => {
-                return precondition(Precondition::TooManyActivePromotions, &refused);
-            }
-            CatalogueRefusal::NameTaken { .. } => return precondition(Precondition::NameTaken, &refused),
-        };
-        Self::Invalid(Violations::of(field, refused.to_string()))
+        match error {
+            CatalogueError::Unavailable(error) => Self::Unavailable(error),
+            CatalogueError::Storage(error) => Self::Internal(error),
+            error @ CatalogueError::NoOrganization(_) => Self::Internal(Arc::new(error)),
+            CatalogueError::Refused(refused) => refused.into(),
+        }
     }
 }
 
-fn precondition(precondition: Precondition, why: &impl ToString) -> Refusal {
-    Refusal::Precondition { precondition, message: why.to_string() }
+impl From<CatalogueRefusal> for Refusal {
+    fn from(refusal: CatalogueRefusal) -> Self {
+        let of = |id: &ObjectId| ("promotionId", id.to_string());
+        let invalid = |field| Self::Invalid(Violations::of(field, refusal.to_string()));
+        let (precondition, values) = match &refusal {
+            CatalogueRefusal::NotFound(id) => return Self::PromotionNotFound(id.to_string()),
+            CatalogueRefusal::IdTaken => return invalid("promotion.id"),
+            CatalogueRefusal::TypeFixed(_) => return invalid("promotion.type"),
+            CatalogueRefusal::ExpiryFixed(_) => return invalid("promotion.earnExpiry"),
+            CatalogueRefusal::Ended { promotion_id, end_ms } => {
+                (Precondition::Expired, vec![of(promotion_id), ("endDate", end_ms.to_string())])
+            }
+            CatalogueRefusal::TooManyActive { active, cap } => {
+                (Precondition::TooManyActivePromotions, vec![("active", active.to_string()), ("cap", cap.to_string())])
+            }
+            CatalogueRefusal::NameTaken { name, other } => {
+                (Precondition::NameTaken, vec![("name", name.clone()), of(other)])
+            }
+        };
+        Self::Precondition { precondition, message: refusal.to_string(), values }
+    }
 }
 
 impl From<WalletError> for Refusal {

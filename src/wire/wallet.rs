@@ -49,8 +49,9 @@ pub fn parse_list(
     let promotions = request.promotion_id.iter().enumerate();
     let promotions: BTreeSet<_> =
         promotions.map(|(index, id)| promotion_id(format_args!("promotionId[{index}]"), id, &mut violations)).collect();
-    if promotions.len() > MAX_FILTERED {
-        violations.add("promotionId", format!("must have at most {MAX_FILTERED} ids, not {}", promotions.len()));
+    let filtered = request.promotion_id.len();
+    if filtered > MAX_FILTERED {
+        violations.add("promotionId", format!("must have at most {MAX_FILTERED} ids, not {filtered}"));
     }
     let pages = Pages::of(&format!("wallet {} {statuses:?} {promotions:?}", request.customer_id));
     let after = pages.read(request.page_token.as_deref(), &mut violations);
@@ -107,14 +108,15 @@ pub fn parse_revoke(
     let mut violations = found;
     let (mut promotions, mut count) = (HashSet::new(), 0);
     let mut details = Vec::new();
-    for (index, detail) in request.earn_revoke_details.into_iter().enumerate() {
+    for (index, detail) in request.earn_revoke_details.into_iter().take(MAX_REVOKED + 1).enumerate() {
         let at = format!("earnRevokeDetails[{index}]");
         check_text(&mut violations, format_args!("{at}.promotionId"), &detail.promotion_id, usize::MAX);
         if !detail.promotion_id.is_empty() && !promotions.insert(detail.promotion_id.to_ascii_lowercase()) {
             violations.add(format_args!("{at}.promotionId"), "repeats that of an earlier element");
         }
         let mut seen = HashSet::new();
-        for (index, earn_id) in detail.earn_ids.iter().enumerate() {
+        // Of what is too long anyway the rest is not looked at.
+        for (index, earn_id) in detail.earn_ids.iter().take(MAX_REVOKED).enumerate() {
             let at = format_args!("{at}.earnIds[{index}]");
             check_text(&mut violations, at, earn_id, MAX_ID_CHARACTERS);
             if !seen.insert(earn_id.to_ascii_lowercase()) {
@@ -224,8 +226,9 @@ pub fn parse_redeem(
 /// The elements of a list, in the form in which they are answered.
 fn read_lines(list: &str, lines: Vec<proto::RedemptionLine>, violations: &mut Violations) -> Vec<proto::RedeemedLine> {
     let mut seen = HashSet::new();
-    let mut read = Vec::with_capacity(lines.len());
-    for (index, line) in lines.into_iter().enumerate() {
+    let mut read = Vec::with_capacity(lines.len().min(MAX_LINES));
+    // Of what is too long anyway the rest is not looked at.
+    for (index, line) in lines.into_iter().take(MAX_LINES).enumerate() {
         let field = |name: &str| format!("{list}[{index}].{name}");
         check_text(violations, field("promotionId"), &line.promotion_id, MAX_ID_CHARACTERS);
         check_text(violations, field("earnedPromotionId"), &line.earned_promotion_id, MAX_ID_CHARACTERS);

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::rpcs::{
-    activate, audience, call, create, customer, deactivate, earn, promotions, replace, upsert_customers,
+    activate, audience, call, create, customer, deactivate, earn, list, promotions, replace, upsert_customers,
 };
 use crate::support::*;
 use crate::wallet::one_to_earn;
@@ -115,6 +115,33 @@ async fn a_change_is_obeyed_within_a_second_by_another_server_and_at_once_by_its
         activate(this, Door::Grpc, json!({"promotionId": id})).await;
         assert_eq!(earn(this, Door::Grpc, earning(&format!("on {round}"), &id)).await.code, 0, "its own");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_beside_many_changes_of_the_catalogue_are_answered() {
+    let service = std::sync::Arc::new(Service::start().await);
+    let id = created(&service, promotion("On and off")).await;
+    let mut calls = tokio::task::JoinSet::new();
+    for worker in 0..4 {
+        let caller = service.caller();
+        calls.spawn(async move {
+            for number in 0..60 {
+                let door = DOORS[number % 2];
+                let event = format!("{worker} {number}");
+                let earned = caller.earn(door, &one_entry(&event, TEN_OFF, 1)).await;
+                assert_eq!(earned.code, 0, "{earned:?}");
+                let listed = list(&caller, door, json!({"customerId": CUSTOMER})).await;
+                assert_eq!(listed.code, 0, "{listed:?}");
+            }
+        });
+    }
+    for _ in 0..60 {
+        for change in ["CatalogService/DeactivatePromotion", "CatalogService/ActivatePromotion"] {
+            let answer = call(&service, Door::Grpc, change, "demo:demo", json!({"promotionId": id})).await;
+            assert_eq!(answer.code, 0, "{answer:?}");
+        }
+    }
+    calls.join_all().await;
 }
 
 #[tokio::test]

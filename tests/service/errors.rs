@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cart_promotions::app::access::AccessGroup;
+use cart_promotions::earning::change::RevokeFailure;
 use cart_promotions::earning::{EarnFailure, EarnedFromType, ObjectId, PromotionType};
 use cart_promotions::transport::refusal::{Precondition, Refusal};
 use cart_promotions::wire::Violations;
@@ -474,8 +475,12 @@ async fn half_a_body(service: &Service, door: Door) -> Answer {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_row_of_the_table_is_provoked_through_both_doors() {
     let mut rows = tokio::task::JoinSet::new();
+    // Each has a server of its own, some of which give the database little time.
+    let turns = Arc::new(tokio::sync::Semaphore::new(6));
     for refusal in refusals() {
+        let turns = Arc::clone(&turns);
         rows.spawn(async move {
+            let _turn = turns.acquire().await.unwrap();
             for door in DOORS {
                 let row = refusal.row();
                 for answer in provoke(row.reason, door).await.unwrap_or_default() {
@@ -644,8 +649,11 @@ fn refusals() -> Vec<Refusal> {
         Refusal::EarnedPromotionNotFound("x".to_owned()),
     ];
     let message = || "message".to_owned();
-    let preconditions =
-        Precondition::ALL.map(|(precondition, ..)| Refusal::Precondition { precondition, message: message() });
+    let preconditions = Precondition::ALL.map(|(precondition, ..)| Refusal::Precondition {
+        precondition,
+        message: message(),
+        values: vec![],
+    });
     let last = [Refusal::CustomerLookupFailed(1, cause()), Refusal::Unavailable(cause()), Refusal::Internal(cause())];
     let all: Vec<_> = first.into_iter().chain(preconditions).chain(last).collect();
     // A new refusal stops the build here until it is in the list above.
@@ -752,4 +760,17 @@ fn the_documentation_has_every_failure_of_an_entry_in_order_and_no_other() {
     // Two reasons, one number: 709 and 706 stand once.
     coded.dedup();
     assert_eq!(documented, coded);
+}
+
+#[test]
+fn the_documentation_has_every_failure_to_revoke_in_order_and_no_other() {
+    let documented: Vec<_> = documented_rows(3).into_iter().map(|row| row[0].clone()).collect();
+    let all = [RevokeFailure::NobodyHolds(PromotionType::Pos), RevokeFailure::NotHeld, RevokeFailure::Redeemed];
+    for failure in all {
+        // A new one stops the build here until it is in the list above.
+        match failure {
+            RevokeFailure::NobodyHolds(_) | RevokeFailure::NotHeld | RevokeFailure::Redeemed => {}
+        }
+    }
+    assert_eq!(documented, all.map(|failure| failure.code().to_string()));
 }

@@ -4,9 +4,12 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use serde_json::json;
+
 use crate::cluster::Cluster;
 use crate::load::{self, load_catalogue};
 use crate::proxy::Proxy;
+use crate::rpcs::try_call;
 use crate::server_process::{Process, run, verify};
 use crate::support::*;
 
@@ -115,6 +118,15 @@ async fn a_lost_database_is_told_by_health_and_refused_at_once_until_it_is_back(
                 let begun = Instant::now();
                 let answer = caller.earn(door, &one_entry("meanwhile", TEN_OFF, 1)).await;
                 assert!(matches!(answer.status, 503 | 14) && begun.elapsed() < AT_ONCE, "{answer:?}");
+            }
+            for (method, request) in [
+                ("WalletService/ListEarnedPromotions", json!({"customerId": CUSTOMER})),
+                ("CatalogService/ActivatePromotion", json!({"promotionId": TEN_OFF})),
+                ("CustomerService/GetCustomer", json!({"customerId": CUSTOMER})),
+            ] {
+                let begun = Instant::now();
+                let answer = try_call(caller, door, method, "demo:demo", &request).await.unwrap();
+                assert!(matches!(answer.status, 503 | 14) && begun.elapsed() < AT_ONCE, "{method}: {answer:?}");
             }
         }
         assert_eq!(caller.http().get(caller.url("/healthz")).send().await.unwrap().status(), 200);

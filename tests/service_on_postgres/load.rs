@@ -91,7 +91,7 @@ impl Ledger {
             let key = (row["customer_id"].as_i64().unwrap(), text("promotion_id"), text("event_id"));
             let (id, status) = (text("earn_id"), text("earned_status"));
             if let Some(by) = became.remove(&id) {
-                let (told, by) = if by.is_some() { ("REDEEMED", by.unwrap()) } else { ("REVOKED", String::new()) };
+                let (told, by) = by.map_or(("REVOKED", String::new()), |by| ("REDEEMED", by));
                 assert_eq!((told, by), (status.as_str(), text("transaction_identifier")), "{row}");
             }
             held.entry(key).or_default().push(id);

@@ -6,6 +6,7 @@ pub mod api_client;
 pub mod audience;
 pub mod cap_usage;
 pub mod customer;
+pub mod earned_mark;
 pub mod earned_promotion;
 pub mod org;
 pub mod promotion;

@@ -27,8 +27,6 @@ pub struct Model {
     pub earn_limited_to_specific_audience: bool,
     /// When its type, end, cap or expiry, or its organization's zone, last changed. Null: they are those of its beginning.
     pub rules_changed_at_ms: Option<i64>,
-    /// Whether something of it was earned, or may have been.
-    pub earned: bool,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

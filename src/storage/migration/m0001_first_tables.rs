@@ -16,7 +16,9 @@
 use sea_orm::DbBackend;
 use sea_orm_migration::prelude::*;
 
-use crate::storage::entity::{api_client, audience, cap_usage, customer, earned_promotion, org, promotion, redemption};
+use crate::storage::entity::{
+    api_client, audience, cap_usage, customer, earned_mark, earned_promotion, org, promotion, redemption,
+};
 
 #[derive(DeriveMigrationName)]
 pub struct Migration;
@@ -25,7 +27,17 @@ pub struct Migration;
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         let backend = manager.get_database_backend();
-        let tables = [orgs, promotions, audiences, customers, api_clients, earned_promotions, cap_usage, redemptions];
+        let tables = [
+            orgs,
+            promotions,
+            audiences,
+            customers,
+            api_clients,
+            earned_promotions,
+            cap_usage,
+            redemptions,
+            earned_marks,
+        ];
         for mut table in tables.map(|table| table(backend)) {
             if backend == DbBackend::Sqlite {
                 // The primary key is the table: one tree less to write for every row.
@@ -42,6 +54,7 @@ impl MigrationTrait for Migration {
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        manager.drop_table(Table::drop().table(earned_mark::Entity).to_owned()).await?;
         manager.drop_table(Table::drop().table(redemption::Entity).to_owned()).await?;
         manager.drop_table(Table::drop().table(cap_usage::Entity).to_owned()).await?;
         manager.drop_table(Table::drop().table(earned_promotion::Entity).to_owned()).await?;
@@ -108,7 +121,6 @@ fn promotions(backend: DbBackend) -> TableCreateStatement {
         .col(ColumnDef::new(Column::EarnExpiryDays).big_integer().check(Expr::cust("earn_expiry_days > 0")))
         .col(boolean(Column::EarnLimitedToSpecificAudience))
         .col(ColumnDef::new(Column::RulesChangedAtMs).big_integer())
-        .col(boolean(Column::Earned).default(false))
         .check(Expr::cust("start_ms <= end_ms"))
         .primary_key(Index::create().name("promotions_pkey").col(Column::OrgId).col(Column::Id))
         .foreign_key(
@@ -269,6 +281,17 @@ fn redemptions(backend: DbBackend) -> TableCreateStatement {
         .col(integer(Column::RedeemedAtMs))
         .col(text(backend, Column::Content))
         .primary_key(Index::create().name("redemptions_pkey").col(Column::OrgId).col(Column::TransactionIdentifier))
+        .to_owned()
+}
+
+/// One row for each promotion of which something was earned.
+fn earned_marks(backend: DbBackend) -> TableCreateStatement {
+    use earned_mark::Column;
+    Table::create()
+        .table(earned_mark::Entity)
+        .col(integer(Column::OrgId))
+        .col(text(backend, Column::PromotionId).check(Expr::cust("length(promotion_id) = 24")))
+        .primary_key(Index::create().name("earned_marks_pkey").col(Column::OrgId).col(Column::PromotionId))
         .to_owned()
 }
 
