@@ -33,6 +33,14 @@ impl Run {
     }
 }
 
+impl Run {
+    /// With the processor time of a unit of work for its value, in microseconds, all sides together.
+    pub fn as_cost(self) -> Self {
+        let Spent { callers, server, postgres } = self.spent;
+        Self { value: (callers + server + postgres) / self.units * 1e6, ..self }
+    }
+}
+
 /// All runs of one side of a comparison.
 #[derive(Debug)]
 pub struct Side {

@@ -29,7 +29,8 @@ Times come in pairs: milliseconds since 1970-01-01T00:00:00Z, and ISO 8601 with 
 A call that is refused answers with `errors` and nothing else, one element for each fault. A path that there is not \
 answers 404, and a path that takes other methods 405 with `Allow`, in the same form.
 
-Repeating a call is always safe: what is recorded is given back, and nothing is done twice.";
+Repeating an earning, a revocation or a redemption is always safe: what is recorded is given back, and nothing is done\
+ twice.";
 
 /// What comes first in the document; the others follow in the order of their files.
 const FIRST: [&str; 2] = ["EarnService", "WalletService"];
