@@ -134,13 +134,6 @@ impl Transaction {
         Ok((facts, rows))
     }
 
-    async fn look_up(&self, lookup: Lookup, rows: Rows<'_>) -> Result<Vec<QueryResult>, StorageError> {
-        if rows.is_empty() {
-            return Ok(Vec::new());
-        }
-        statement::query(&self.0, &lookup.body(self.1), rows).await
-    }
-
     /// Writes `changes` at `now_ms` (milliseconds since 1970-01-01T00:00:00Z), which were decided from `rows`.
     ///
     /// # Errors
@@ -173,7 +166,8 @@ impl Transaction {
     }
 }
 
-fn all_of(done: usize, wanted: usize, otherwise: DbErr) -> Result<(), StorageError> {
+/// That all rows that were to be written are; fewer are when another process was faster.
+pub(super) fn all_of(done: usize, wanted: usize, otherwise: DbErr) -> Result<(), StorageError> {
     if done == wanted { Ok(()) } else { Err(StorageError::Conflict(otherwise)) }
 }
 

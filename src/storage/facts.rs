@@ -232,15 +232,13 @@ impl Batch {
     async fn read_one_by_one(&mut self, reading: &mut Reading<'_>) -> Result<(), StorageError> {
         let wanted = reading.wanted;
         let lists = [
-            (CUSTOMER, CUSTOMERS, of_customers(&wanted.customers), wanted.customers.is_empty()),
-            (AUDIENCE, AUDIENCES, holders(&wanted.limited), wanted.limited.is_empty()),
-            (USED, USAGE, holders(wanted.capped.keys()), wanted.capped.is_empty()),
+            (CUSTOMER, CUSTOMERS, of_customers(&wanted.customers)),
+            (AUDIENCE, AUDIENCES, holders(&wanted.limited)),
+            (USED, USAGE, holders(wanted.capped.keys())),
         ];
-        for (kind, lookup, rows, none) in lists {
-            if !none {
-                for row in self.look_up(lookup, rows).await? {
-                    reading.add(kind, &row)?;
-                }
+        for (kind, lookup, rows) in lists {
+            for row in self.look_up(lookup, rows).await? {
+                reading.add(kind, &row)?;
             }
         }
         Ok(())
@@ -248,7 +246,8 @@ impl Batch {
 
     async fn look_up(&mut self, lookup: Lookup, rows: Rows<'_>) -> Result<Vec<QueryResult>, StorageError> {
         match self {
-            Self::Exclusive(transaction) => statement::query(&transaction.0, &lookup.body(transaction.1), rows).await,
+            Self::Exclusive(transaction) => transaction.look_up(lookup, rows).await,
+            Self::Optimistic(..) if rows.is_empty() => Ok(Vec::new()),
             Self::Optimistic(connection, store) => {
                 let found = rows.query(&lookup.body(store.dialect)).fetch_all(&mut **connection).await;
                 Ok(found.map_err(of_driver)?.into_iter().map(QueryResult::from).collect())
@@ -268,10 +267,8 @@ impl Batch {
             used.extend(self.count_anew(&uncounted, now_ms).await?);
         }
         let keys: Vec<_> = reading.unread.iter().collect();
-        if !keys.is_empty() {
-            for row in self.look_up(EARNINGS, of_earnings(&keys)).await? {
-                reading.instances.insert(earning_key(of_row(&keys, &row)?, &row)?, row);
-            }
+        for row in self.look_up(EARNINGS, of_earnings(&keys)).await? {
+            reading.instances.insert(earning_key(of_row(&keys, &row)?, &row)?, row);
         }
         let earnings = earnings(reading.instances)?;
         Ok(Facts { earnings, used, audiences: reading.audiences, customers: reading.known })
@@ -317,6 +314,14 @@ fn earnings(
 }
 
 impl Transaction {
+    /// What is found for the rows; nothing is asked for none.
+    pub(super) async fn look_up(&self, lookup: Lookup, rows: Rows<'_>) -> Result<Vec<QueryResult>, StorageError> {
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        statement::query(&self.0, &lookup.body(self.1), rows).await
+    }
+
     /// Counts what these customers hold of promotions that were capped later than they were first earned.
     async fn count_anew(&self, keys: &[Holder], now_ms: i64) -> Result<BTreeMap<Holder, u32>, StorageError> {
         statement::execute(&self.0, LOCK_USAGE, holders(keys)).await?;

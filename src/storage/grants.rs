@@ -9,7 +9,9 @@ use sea_orm::sqlx::Connection;
 use sea_orm::sqlx::postgres::PgConnection;
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement, Value};
 
+use super::changes::all_of;
 use super::facts::{AUDIENCES, CUSTOMERS, EARNINGS, holders, of_customers, of_earnings, write_criteria};
+use super::import::promotion_rows;
 use super::statement::{Dialect, Lookup, Rows, query_of_lists};
 use super::wallet::{Grants, Wanted, of_driver};
 use super::{StorageError, Transaction, statement};
@@ -59,9 +61,7 @@ fn usage(grants: &Grants, now_ms: i64) -> Rows<'static> {
 
 /// The promotions of which something is earned for the first time.
 fn first_of(grants: &Grants) -> Rows<'static> {
-    Rows::default()
-        .integers("org_id", grants.first_of.iter().map(|(org_id, _)| org_id.0))
-        .ids("promotion_id", grants.first_of.iter().map(|(_, id)| *id))
+    promotion_rows(grants.first_of.iter().copied())
 }
 
 /// The details of an earning are kept on its first instance.
@@ -181,9 +181,7 @@ async fn save_on_citus(connection: &mut PgConnection, grants: &Grants, now_ms: i
     let insert = insert_list(any_details(&rows)) + " ON CONFLICT DO NOTHING RETURNING ordinal";
     let done =
         list(&rows, &criteria(&rows), now_ms).query(&insert).fetch_all(&mut *transaction).await.map_err(of_driver)?;
-    if done.len() != rows.len() {
-        return Err(StorageError::Conflict(DbErr::RecordNotInserted));
-    }
+    all_of(done.len(), rows.len(), DbErr::RecordNotInserted)?;
     transaction.commit().await.map_err(of_driver)
 }
 

@@ -248,7 +248,8 @@ impl Transaction {
     }
 }
 
-fn promotion_rows(promotions: impl Iterator<Item = (OrgId, ObjectId)> + Clone) -> Rows<'static> {
+/// The promotions as rows of a statement.
+pub(super) fn promotion_rows(promotions: impl Iterator<Item = (OrgId, ObjectId)> + Clone) -> Rows<'static> {
     Rows::default()
         .integers("org_id", promotions.clone().map(|(org_id, _)| org_id.0))
         .ids("promotion_id", promotions.map(|(_, id)| id))

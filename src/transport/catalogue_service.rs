@@ -12,7 +12,7 @@ use crate::earning::{OrgId, Promotion};
 use crate::proto;
 use crate::proto::catalog_service_server::CatalogService;
 use crate::wire::catalogue::{self, Wanted};
-use crate::wire::promotion;
+use crate::wire::{count, promotion};
 
 /// The organization of who calls, who may change its catalogue and names no other.
 fn writer<T>(request: &Request<T>, given: Option<&proto::Promotion>) -> Result<OrgId, Refusal> {
@@ -106,7 +106,6 @@ impl CatalogService for Api {
         let change = catalogue::parse_audience(request.get_ref(), found).map_err(Refusal::from)?;
         let key = (org_id, change.promotion_id);
         let changed = self.app.change_audience(key, &change.add, &change.remove).await.map_err(Refusal::from)?;
-        let count = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
         let data = proto::AudienceChange {
             promotion_id: change.promotion_id.to_string(),
             added: count(changed.0),

@@ -9,7 +9,7 @@ use super::refusal::Refusal;
 use crate::app::access::AccessGroup;
 use crate::proto;
 use crate::proto::customer_service_server::CustomerService;
-use crate::wire::{customers, event};
+use crate::wire::{count, customers, event};
 
 #[tonic::async_trait]
 impl CustomerService for Api {
@@ -21,7 +21,6 @@ impl CustomerService for Api {
         let found = found_violations(&request);
         let ids = customers::parse_upsert(request.get_ref(), found).map_err(Refusal::from)?;
         let added = self.app.record_customers(org_id, &ids).await.map_err(Refusal::from)?;
-        let count = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
         let data = proto::RecordedCustomers { added: count(added), known: count(ids.len().saturating_sub(added)) };
         Ok(Response::new(proto::UpsertCustomersResponse { data: Some(data), errors: Vec::new() }))
     }

@@ -17,6 +17,7 @@ mod json_response;
 mod lifecycle;
 mod rate_limit;
 pub mod refusal;
+mod refused;
 mod request_log;
 mod wallet_service;
 

@@ -14,14 +14,9 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use super::json_response::json_response;
-use crate::app::WalletError;
 use crate::app::access::AccessGroup;
-use crate::app::catalogue::CatalogueError;
-use crate::earning::catalogue_change::CatalogueRefusal;
-use crate::earning::change::RedeemFailure;
-use crate::earning::{EarnFailure, ObjectId};
 use crate::proto::CallError;
-use crate::wire::{Fault, Violations};
+use crate::wire::Violations;
 
 /// Who defines the reasons: the `domain` of every `ErrorInfo`.
 pub const DOMAIN: &str = "cartpromotions";
@@ -371,136 +366,5 @@ pub(super) fn status_to_json(status: &Status) -> Response<Body> {
         // No service of ours makes one by itself.
         tracing::error!(code = ?status.code(), message = status.message(), "a status without a refusal");
         Refusal::Internal(Arc::new(status.clone())).to_json()
-    }
-}
-
-/// How much of an id that is none a message repeats: characters.
-const MAX_ECHOED_CHARACTERS: usize = 100;
-
-impl From<Fault> for Refusal {
-    fn from(fault: Fault) -> Self {
-        match fault {
-            Fault::Invalid(violations) => Self::Invalid(violations),
-            Fault::InvalidCustomerId(id) => Self::InvalidCustomerId(id),
-            Fault::InvalidPromotionId(id) => Self::InvalidPromotionId(id.chars().take(MAX_ECHOED_CHARACTERS).collect()),
-        }
-    }
-}
-
-impl From<EarnFailure> for Refusal {
-    fn from(failure: EarnFailure) -> Self {
-        let of = |id: &ObjectId| ("promotionId", id.to_string());
-        let (precondition, values) = match &failure {
-            EarnFailure::PromotionNotFound { given } => return Self::PromotionNotFound(given.clone()),
-            EarnFailure::TypeNotSupported { promotion_id, kind } => {
-                (Precondition::TypeNotSupported, vec![of(promotion_id), ("type", kind.name().to_owned())])
-            }
-            EarnFailure::TypeNotEarnable { promotion_id, kind } => {
-                (Precondition::TypeNotEarnable, vec![of(promotion_id), ("type", kind.name().to_owned())])
-            }
-            EarnFailure::EarnedFromTypeChanged { recorded, given } => (
-                Precondition::EarnedFromTypeChanged,
-                vec![("recorded", recorded.name().to_owned()), ("given", given.name().to_owned())],
-            ),
-            EarnFailure::Revoked { promotion_id, revoked } => {
-                (Precondition::RevokedOrNotHeld, vec![of(promotion_id), ("revoked", revoked.to_string())])
-            }
-            EarnFailure::TooManyActivePromotions { active, cap } => {
-                (Precondition::TooManyActivePromotions, vec![("active", active.to_string()), ("cap", cap.to_string())])
-            }
-            EarnFailure::Inactive { promotion_id } => (Precondition::NotRunning, vec![of(promotion_id)]),
-            EarnFailure::NotStarted { promotion_id, event_time_ms, start_ms } => (
-                Precondition::NotRunning,
-                vec![of(promotion_id), ("eventTime", event_time_ms.to_string()), ("startDate", start_ms.to_string())],
-            ),
-            EarnFailure::Ended { promotion_id, event_time_ms, end_ms } => (
-                Precondition::Expired,
-                vec![of(promotion_id), ("eventTime", event_time_ms.to_string()), ("endDate", end_ms.to_string())],
-            ),
-            EarnFailure::NoLongerValid { promotion_id, event_time_ms, valid_till_ms } => (
-                Precondition::Expired,
-                vec![
-                    of(promotion_id),
-                    ("eventTime", event_time_ms.to_string()),
-                    ("validTill", valid_till_ms.to_string()),
-                ],
-            ),
-            EarnFailure::NotInAudience { promotion_id, customer_id } => {
-                (Precondition::NotInAudience, vec![of(promotion_id), ("customerId", customer_id.to_string())])
-            }
-            EarnFailure::CapReached { promotion_id, cap, used, left, refused } => {
-                let counts = [("cap", cap), ("used", used), ("left", left), ("refused", refused)];
-                let counts = counts.into_iter().map(|(name, count)| (name, count.to_string()));
-                (Precondition::CapReached, std::iter::once(of(promotion_id)).chain(counts).collect())
-            }
-        };
-        Self::Precondition { precondition, message: failure.to_string(), values }
-    }
-}
-
-impl From<RedeemFailure> for Refusal {
-    fn from(failure: RedeemFailure) -> Self {
-        let of = |id: &ObjectId| ("earnedPromotionId", id.to_string());
-        let (precondition, values) = match &failure {
-            RedeemFailure::OtherContent(name) => {
-                (Precondition::OtherTransaction, vec![("transactionIdentifier", name.to_string())])
-            }
-            RedeemFailure::NotHeld(given) => {
-                (Precondition::RevokedOrNotHeld, vec![("earnedPromotionId", given.clone())])
-            }
-            RedeemFailure::Revoked(id) => (Precondition::RevokedOrNotHeld, vec![of(id)]),
-            RedeemFailure::Redeemed(id) => (Precondition::AlreadyRedeemed, vec![of(id)]),
-            RedeemFailure::Expired { earn_id, valid_till_ms } => {
-                (Precondition::Expired, vec![of(earn_id), ("validTill", valid_till_ms.to_string())])
-            }
-        };
-        Self::Precondition { precondition, message: failure.to_string(), values }
-    }
-}
-
-impl From<CatalogueError> for Refusal {
-    fn from(error: CatalogueError) -> Self {
-        match error {
-            CatalogueError::Unavailable(error) => Self::Unavailable(error),
-            CatalogueError::Storage(error) => Self::Internal(error),
-            error @ CatalogueError::NoOrganization(_) => Self::Internal(Arc::new(error)),
-            CatalogueError::Refused(refused) => refused.into(),
-        }
-    }
-}
-
-impl From<CatalogueRefusal> for Refusal {
-    fn from(refusal: CatalogueRefusal) -> Self {
-        let of = |id: &ObjectId| ("promotionId", id.to_string());
-        let invalid = |field| Self::Invalid(Violations::of(field, refusal.to_string()));
-        let (precondition, values) = match &refusal {
-            CatalogueRefusal::NotFound(id) => return Self::PromotionNotFound(id.to_string()),
-            CatalogueRefusal::IdTaken => return invalid("promotion.id"),
-            CatalogueRefusal::TypeFixed(_) => return invalid("promotion.type"),
-            CatalogueRefusal::ExpiryFixed(_) => return invalid("promotion.earnExpiry"),
-            CatalogueRefusal::Ended { promotion_id, end_ms } => {
-                (Precondition::Expired, vec![of(promotion_id), ("endDate", end_ms.to_string())])
-            }
-            CatalogueRefusal::TooManyActive { active, cap } => {
-                (Precondition::TooManyActivePromotions, vec![("active", active.to_string()), ("cap", cap.to_string())])
-            }
-            CatalogueRefusal::NameTaken { name, other } => {
-                (Precondition::NameTaken, vec![("name", name.clone()), of(other)])
-            }
-        };
-        Self::Precondition { precondition, message: refusal.to_string(), values }
-    }
-}
-
-impl From<WalletError> for Refusal {
-    fn from(error: WalletError) -> Self {
-        match error {
-            WalletError::CustomerNotFound(id) => Self::CustomerNotFound(id.0),
-            WalletError::CustomerLookupFailed(id, source) => Self::CustomerLookupFailed(id.0, source),
-            WalletError::Overloaded => Self::Overloaded,
-            WalletError::ShuttingDown => Self::NotServing,
-            WalletError::Unavailable(source) => Self::Unavailable(source),
-            WalletError::Internal(source) => Self::Internal(source),
-        }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use chrono_tz::Tz;
 
+use super::count;
 use super::event::{Fault, MAX_ID_CHARACTERS, customer, encode_type, read_event_time, read_payload, read_type};
 use super::payload::Payload;
 use super::text::check_text;
@@ -157,9 +158,4 @@ fn encode_entry(command: &BulkEarn, entry: &Entry, outcome: &EntryOutcome, zone:
             .map(|failure| proto::EarnErrorDetails { error_code: failure.code(), error_messages: failure.to_string() }),
         customer_earned_promotions,
     }
-}
-
-/// Counts came in as `int32`, and go out as such.
-fn count(count: u32) -> i32 {
-    i32::try_from(count).unwrap_or(i32::MAX)
 }

@@ -19,5 +19,13 @@ pub mod time;
 pub mod violation;
 pub mod wallet;
 
+/// A count as messages have it: no request asks for more than fit.
+pub fn count<N>(count: N) -> i32
+where
+    i32: TryFrom<N>,
+{
+    i32::try_from(count).unwrap_or(i32::MAX)
+}
+
 pub use event::Fault;
 pub use violation::{Violation, Violations};
