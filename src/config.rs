@@ -1,10 +1,10 @@
 //! The command line and the environment, read once. Each option says its default and its limits in `--help`.
 
+pub mod access;
 pub mod operator;
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -16,6 +16,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use tracing::level_filters::LevelFilter;
 use url::Url;
 
+use self::access::{AccessOptionError, AccessOptions};
 use crate::app::writer::WriterLimits;
 use crate::storage::StoreOptions;
 use crate::transport::Settings;
@@ -130,9 +131,6 @@ pub struct Serve {
     /// Earn counts of one request, summed.
     #[arg(long, env = "CART_PROMOTIONS_MAX_EARN_COUNT", value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub max_earn_count: u32,
-    /// Requests a minute of one API client. By default there is no limit.
-    #[arg(long, env = "CART_PROMOTIONS_REQUESTS_PER_MINUTE", value_name = "N")]
-    pub requests_per_minute: Option<NonZeroU32>,
     /// Requests that may wait to be written. One more is refused at once with 503.
     #[arg(long, env = "CART_PROMOTIONS_MAX_WAITING", value_name = "N", default_value_t = 4_096, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub max_waiting: u32,
@@ -151,6 +149,9 @@ pub struct Serve {
     /// How long a stopping service may take to finish what it accepted.
     #[arg(long, env = "CART_PROMOTIONS_DRAIN_TIMEOUT_MS", value_name = "MS", default_value_t = 30_000, value_parser = clap::value_parser!(u64).range(..=MAX_TIMEOUT_MS))]
     pub drain_timeout_ms: u64,
+    /// Who is let in, and how often.
+    #[command(flatten)]
+    pub access: AccessOptions,
     /// Options of every command.
     #[command(flatten)]
     pub common: Common,
@@ -158,12 +159,15 @@ pub struct Serve {
 
 impl Serve {
     /// What the doors are told.
-    pub fn settings(&self) -> Settings {
-        Settings {
+    ///
+    /// # Errors
+    /// When what the options say of access cannot be.
+    pub fn settings(&self) -> Result<Settings, AccessOptionError> {
+        Ok(Settings {
             time_zone: self.time_zone,
             limits: RequestLimits { max_entries: self.max_entries as usize, max_earn_count: self.max_earn_count },
-            requests_per_minute: self.requests_per_minute,
-        }
+            access: self.access.settings(self.listen)?,
+        })
     }
 
     /// What the writer is told.

@@ -13,7 +13,10 @@ use tokio::time::MissedTickBehavior;
 use tonic::transport::server::TcpIncoming;
 
 use crate::app::import::{Import, ImportError};
+use crate::app::jws::KeyError;
+use crate::app::tokens::Tokens;
 use crate::app::{App, Clock};
+use crate::config::access::AccessOptionError;
 use crate::config::{Common, DatabaseUrl, Serve};
 use crate::demo;
 use crate::storage::{StorageError, Store};
@@ -55,6 +58,12 @@ pub enum ServeError {
     /// The built-in catalogue does not fit what is in the database.
     #[error("cannot import the demo catalogue")]
     Demo(#[from] ImportFileError),
+    /// Nobody can be let in as the options say.
+    #[error(transparent)]
+    Access(#[from] AccessOptionError),
+    /// No tokens can be given out.
+    #[error("cannot make a key for access tokens")]
+    Tokens(#[source] KeyError),
     /// The connections could not be served.
     #[error("cannot serve")]
     Serve(#[from] tonic::transport::Error),
@@ -120,13 +129,16 @@ pub async fn run(
 ) -> Result<(), ServeError> {
     let common = &options.common;
     let named = |source| ServeError::Database { url: common.database_url.clone(), source };
+    // Before the database is touched: wrong options leave nothing behind.
+    let (settings, tokens) = (options.settings()?, options.access.token_settings()?);
+    let tokens = Tokens::new(tokens).map_err(ServeError::Tokens)?;
     let store = Store::open(common.database_url.expose(), options.store_options()).await.map_err(named)?;
-    let (app, writer) = App::new(store.clone(), clock.clone(), options.writer_limits());
+    let (app, writer) = App::new(store.clone(), clock.clone(), options.writer_limits(), tokens);
     let mut writer = tokio::spawn(writer.run());
     let lifecycle = Lifecycle::new();
     let mut health = Health::new().await;
 
-    let router = transport::router(app.clone(), options.settings(), &lifecycle, &health)?;
+    let router = transport::router(app.clone(), settings, &lifecycle, &health)?;
     let (hang_up, told_to_hang_up) = oneshot::channel::<()>();
     let mut server: ServerTask = tokio::spawn(
         tonic::transport::Server::builder().accept_http1(true).add_routes(router.into()).serve_with_incoming_shutdown(
@@ -217,8 +229,19 @@ async fn watch_database(app: App, health: Health, lifecycle: Arc<Lifecycle>) {
     }
 }
 
-/// Keeps what is in memory true to the database. That it cannot is told by health.
+/// Keeps what is in memory true to the database and to trusted issuers, of which neither waits for the other.
 async fn keep_fresh(app: App) {
+    let issuers = async {
+        loop {
+            app.credentials().refresh_issuers().await;
+            tokio::time::sleep(REFRESH_EVERY).await;
+        }
+    };
+    tokio::join!(keep_to_database(&app), issuers);
+}
+
+/// That it cannot is told by health.
+async fn keep_to_database(app: &App) {
     let mut every = tokio::time::interval(REFRESH_EVERY);
     every.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {

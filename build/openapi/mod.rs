@@ -5,6 +5,7 @@ mod operation;
 mod responses;
 mod scalar;
 mod schema;
+mod tokens;
 
 use std::env;
 
@@ -17,8 +18,9 @@ use schema::{Form, Schemas};
 
 /// What holds for all operations.
 const ABOUT: &str = "\
-Every call needs HTTP Basic credentials of an API client, which belong to one organization: calls see and change what \
-is of this organization.
+Every call needs credentials of an API client, which belong to one organization: calls see and change what is of this \
+organization. They are its username and secret (HTTP Basic), or an access token, got with these and shown in \
+`X-CAP-API-OAUTH-TOKEN` or as `Authorization: Bearer`.
 
 In requests, integers and decimals may be written as numbers or as text, enum values by name or by number; `null` \
 stands for absent; unknown names are ignored. No text may contain U+0000. In responses, integers are numbers; what is \
@@ -28,6 +30,8 @@ Times come in pairs: milliseconds since 1970-01-01T00:00:00Z, and ISO 8601 with 
 
 A call that is refused answers with `errors` and nothing else, one element for each fault. A path that there is not \
 answers 404, and a path that takes other methods 405 with `Allow`, in the same form.
+
+A client may spend so much in a minute: every answer to it says what is left in `RateLimit` and `RateLimit-Policy`.
 
 Repeating an earning, a revocation or a redemption is always safe: what is recorded is given back, and nothing is done\
  twice.";
@@ -53,6 +57,7 @@ pub fn document(pool: &DescriptorPool, services: &[ServiceDescriptor]) -> Value 
         }
     }
     paths.extend(probes());
+    paths.extend(tokens::path());
     schemas.error(pool);
     let mut tags: Vec<_> = services
         .iter()
@@ -62,6 +67,7 @@ pub fn document(pool: &DescriptorPool, services: &[ServiceDescriptor]) -> Value 
             json!({"name": service.name(), "description": text.split("\n\n").next()})
         })
         .collect();
+    tags.push(json!({"name": "Tokens", "description": "Access tokens. Username and secret are in the request."}));
     tags.push(json!({"name": "Service", "description": "The service itself. No credentials are needed."}));
     json!({
         "openapi": "3.1.0",
@@ -73,7 +79,7 @@ pub fn document(pool: &DescriptorPool, services: &[ServiceDescriptor]) -> Value 
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/", "description": "Where this document is from."}],
-        "security": [{"basic": []}],
+        "security": [{"basic": []}, {"token": []}, {"bearer": []}],
         "tags": tags,
         "paths": paths,
         "components": {
@@ -84,6 +90,16 @@ pub fn document(pool: &DescriptorPool, services: &[ServiceDescriptor]) -> Value 
                 "type": "http",
                 "scheme": "basic",
                 "description": "Username and secret of an API client.",
+            }, "token": {
+                "type": "apiKey",
+                "in": "header",
+                "name": "X-CAP-API-OAUTH-TOKEN",
+                "description": "An access token.",
+            }, "bearer": {
+                "type": "http",
+                "scheme": "bearer",
+                "bearerFormat": "JWT",
+                "description": "An access token.",
             }},
         },
     })

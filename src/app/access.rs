@@ -5,6 +5,8 @@ use std::fmt;
 /// Something that a client may be allowed to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum AccessGroup {
+    /// Nothing yet: every call that earns grants.
+    EarnRead,
     /// Granting promotions.
     EarnWrite,
     /// Seeing what customers hold.
@@ -19,11 +21,16 @@ pub enum AccessGroup {
     CustomersRead,
     /// Recording customers.
     CustomersWrite,
+    /// Nothing yet: what an operator does is done from a shell.
+    AdminRead,
+    /// Nothing yet.
+    AdminWrite,
 }
 
 impl AccessGroup {
     /// Every group there is.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 10] = [
+        Self::EarnRead,
         Self::EarnWrite,
         Self::WalletRead,
         Self::WalletWrite,
@@ -31,11 +38,14 @@ impl AccessGroup {
         Self::CatalogueWrite,
         Self::CustomersRead,
         Self::CustomersWrite,
+        Self::AdminRead,
+        Self::AdminWrite,
     ];
 
     /// The name in records and messages.
     pub fn name(self) -> &'static str {
         match self {
+            Self::EarnRead => "earn:read",
             Self::EarnWrite => "earn:write",
             Self::WalletRead => "wallet:read",
             Self::WalletWrite => "wallet:write",
@@ -43,6 +53,8 @@ impl AccessGroup {
             Self::CatalogueWrite => "catalogue:write",
             Self::CustomersRead => "customers:read",
             Self::CustomersWrite => "customers:write",
+            Self::AdminRead => "admin:read",
+            Self::AdminWrite => "admin:write",
         }
     }
 

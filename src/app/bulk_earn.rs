@@ -47,7 +47,7 @@ impl Batches for BatchEarner {
     }
 
     fn rows(command: &BulkEarn) -> usize {
-        command.entries.iter().map(|entry| entry.earn_count as usize).sum()
+        usize::try_from(command.grants()).unwrap_or(usize::MAX)
     }
 
     async fn run(&mut self, batch: &[&BulkEarn]) -> Result<Vec<Earned>, BatchError> {

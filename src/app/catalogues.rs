@@ -5,9 +5,10 @@
 //! way for every engine, works through any connection pooler, and has no message that a broken connection could lose.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use super::lock;
 use crate::earning::{Catalogue, OrgId};
 use crate::storage::{StorageError, Store};
 
@@ -139,9 +140,4 @@ impl Catalogues {
     fn in_memory(&self) -> MutexGuard<'_, HashMap<OrgId, Snapshot>> {
         lock(&self.in_memory)
     }
-}
-
-/// What is behind these locks is whole at any time, so a panic elsewhere does not spoil it.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

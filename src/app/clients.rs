@@ -18,6 +18,8 @@ pub struct RecordedClient {
     pub access: Access,
     /// Whether its credentials are refused.
     pub disabled: bool,
+    /// Requests a minute, where it has a limit of its own; 0: as many as it likes.
+    pub requests_per_minute: Option<u32>,
 }
 
 /// Why the API clients stay as they are.
@@ -56,12 +58,13 @@ pub async fn add(store: &Store, client: &ImportedClient) -> Result<(), ClientErr
     }
     let username = client.username.clone();
     let (secret_hash, access) = (client.secret.hash()?, client.access.to_string());
-    let added = ApiClient { username, secret_hash, org_id, access, disabled: false };
+    let requests_per_minute = client.requests_per_minute;
+    let added = ApiClient { username, secret_hash, org_id, access, disabled: false, requests_per_minute };
     if store.insert_api_client(added).await? { Ok(()) } else { Err(taken_or_missing(store, &client.username).await) }
 }
 
-/// Replaces the secret of a client by that of `client`, and its access where `with_access` says so. Whether it is disabled
-/// stays as it is.
+/// Replaces the secret of a client by that of `client`, its access where `with_access` says so, and its limit where
+/// `client` has one. Whether it is disabled stays as it is.
 ///
 /// # Errors
 /// When the organization has no such client, or of the database.
@@ -70,6 +73,7 @@ pub async fn renew(store: &Store, client: &ImportedClient, with_access: bool) ->
         secret_hash: Some(client.secret.hash()?),
         access: with_access.then(|| client.access.to_string()),
         disabled: None,
+        requests_per_minute: client.requests_per_minute,
     };
     // Whoever uses credentials must not act for another organization from then on.
     let changed = store.change_api_client(&client.username, Some(client.org_id), change).await?;
@@ -101,6 +105,7 @@ pub async fn list(store: &Store, org_id: Option<OrgId>) -> Result<Vec<RecordedCl
         username: client.username,
         org_id: client.org_id,
         disabled: client.disabled,
+        requests_per_minute: client.requests_per_minute,
     });
     Ok(clients.collect())
 }

@@ -43,6 +43,8 @@ pub struct ImportedClient {
     pub org_id: OrgId,
     /// What it may do.
     pub access: Access,
+    /// Requests a minute, where it has a limit of its own; 0: as many as it likes.
+    pub requests_per_minute: Option<u32>,
 }
 
 /// What an import did.
@@ -131,6 +133,7 @@ impl Import {
                 access: client.access.to_string(),
                 // A new one is not; of a recorded one it stays as it is.
                 disabled: false,
+                requests_per_minute: client.requests_per_minute,
             });
         }
         Ok(clients)

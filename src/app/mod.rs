@@ -3,6 +3,7 @@
 //! Called by `transport` and the command line. Knows neither proto nor HTTP and gRPC, nor the database's library.
 
 pub mod access;
+pub mod attempts;
 pub mod bulk_earn;
 pub mod catalogue;
 pub mod catalogues;
@@ -13,13 +14,16 @@ pub mod credentials;
 pub mod earn_ids;
 pub mod error;
 pub mod import;
+pub mod issuers;
+pub mod jws;
 pub mod reachability;
 pub mod secret;
+pub mod tokens;
 pub mod verify;
 pub mod wallet;
 pub mod writer;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 pub use clock::Clock;
@@ -31,6 +35,7 @@ use catalogues::Catalogues;
 use changes::BatchChanger;
 use credentials::Credentials;
 use reachability::Reachability;
+use tokens::Tokens;
 use writer::{Lanes, Writer, WriterLimits};
 
 /// How long the database may take to answer a probe before it counts as lost.
@@ -67,7 +72,7 @@ impl WriterTask {
 
 impl App {
     /// The use cases on `store`, and the task that writes: it runs until every [`App`] is dropped.
-    pub fn new(store: Store, clock: Clock, limits: WriterLimits) -> (Self, WriterTask) {
+    pub fn new(store: Store, clock: Clock, limits: WriterLimits, tokens: Tokens) -> (Self, WriterTask) {
         let reachability = Reachability::new();
         let catalogues = Arc::new(Catalogues::new(store.clone()));
         let (earner, earning_lanes) = Writer::new(limits, &reachability, || {
@@ -76,7 +81,7 @@ impl App {
         let (changer, change_lanes) = Writer::new(limits, &reachability, || {
             BatchChanger::new(store.clone(), clock.clone(), Arc::clone(&catalogues))
         });
-        let credentials = Arc::new(Credentials::new(store.clone(), reachability.clone()));
+        let credentials = Arc::new(Credentials::new(store.clone(), clock.clone(), reachability.clone(), tokens));
         let task = WriterTask { earnings: earning_lanes, changes: change_lanes };
         let timeout = limits.transaction_timeout;
         (Self { clock, credentials, catalogues, reachability, store, timeout, earner, changer }, task)
@@ -136,4 +141,9 @@ impl App {
     pub async fn suspected(&self) {
         self.reachability.suspected().await;
     }
+}
+
+/// What is behind the locks of this room is whole at any time, so a panic elsewhere does not spoil it.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

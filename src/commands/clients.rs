@@ -14,7 +14,11 @@ use crate::storage::Store;
 use crate::wire::catalogue_file::parse_client;
 
 /// The options by which the fields of a client are given.
-const OPTIONS: [FieldOption; 2] = [("client.username", "USERNAME"), ("client.access", "--access")];
+const OPTIONS: [FieldOption; 3] = [
+    ("client.username", "USERNAME"),
+    ("client.access", "--access"),
+    ("client.requestsPerMinute", "--requests-per-minute"),
+];
 
 /// A client as it is shown to programs.
 #[derive(Debug, Serialize)]
@@ -25,6 +29,9 @@ struct ClientJson<'a> {
     /// The groups; `["*"]` for everything.
     access: Vec<String>,
     disabled: bool,
+    /// Absent: what the server is told; 0: as many as it likes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    requests_per_minute: Option<u32>,
 }
 
 /// A client whose secret was just made.
@@ -56,6 +63,7 @@ async fn add(options: &AddClient) -> Result<(), CommandError> {
         password: secret.reveal().to_owned(),
         org_id: options.org.id,
         access: options.access.clone(),
+        requests_per_minute: options.requests_per_minute,
     };
     let client = parse_client(client).map_err(|violations| CommandError::of_violations(&violations, &OPTIONS))?;
     let added = async |store: &Store| {
@@ -81,11 +89,17 @@ async fn list(options: &ListClients) -> Result<(), CommandError> {
     let found = on_database(&options.output.common, found).await?;
     let objects: Vec<_> = found.iter().map(to_json).collect();
     show(options.output.json, &objects, || {
-        let mut table = Table::new(&["USERNAME", "ORG", "ACCESS", "DISABLED"]);
+        let mut table = Table::new(&["USERNAME", "ORG", "ACCESS", "PER MINUTE", "DISABLED"]);
         for client in &objects {
             let disabled = if client.disabled { "yes" } else { "no" };
             let access = client.access.join(" ");
-            table.row([client.username.to_owned(), client.org_id.to_string(), access, disabled.to_owned()]);
+            let requests = match client.requests_per_minute {
+                None => "default".to_owned(),
+                Some(0) => "no limit".to_owned(),
+                Some(requests) => requests.to_string(),
+            };
+            let (username, org_id) = (client.username.to_owned(), client.org_id.to_string());
+            table.row([username, org_id, access, requests, disabled.to_owned()]);
         }
         table
     })
@@ -97,6 +111,7 @@ fn to_json(client: &RecordedClient) -> ClientJson<'_> {
         org_id: client.org_id.0,
         access: client.access.to_string().split_whitespace().map(str::to_owned).collect(),
         disabled: client.disabled,
+        requests_per_minute: client.requests_per_minute,
     }
 }
 

@@ -235,6 +235,9 @@ pub struct AddClient {
     /// An access group it has; may be repeated. By default it may do everything.
     #[arg(long = "access", value_name = "GROUP", value_parser = PossibleValuesParser::new(AccessGroup::ALL.map(AccessGroup::name)))]
     pub access: Vec<String>,
+    /// Requests it may send in a minute; 0: as many as it likes. By default, what the server is told.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(0..))]
+    pub requests_per_minute: Option<i32>,
     /// Give a client that there is a new secret; the old one is refused within a second. Its access stays unless `--access`
     /// says otherwise.
     #[arg(long)]

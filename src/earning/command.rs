@@ -112,6 +112,13 @@ pub struct BulkEarn {
     pub entries: Vec<Entry>,
 }
 
+impl BulkEarn {
+    /// How many earned promotions it asks for.
+    pub fn grants(&self) -> u64 {
+        self.entries.iter().map(|entry| u64::from(entry.earn_count)).sum()
+    }
+}
+
 /// One entry of a bulk earning.
 #[derive(Debug, Clone)]
 pub struct Entry {

@@ -10,7 +10,7 @@ use super::{StorageError, Store};
 use crate::earning::OrgId;
 
 const CLIENTS: Lookup = Lookup {
-    answers: "t.username, t.secret_hash, t.org_id, t.access, t.disabled",
+    answers: "t.username, t.secret_hash, t.org_id, t.access, t.disabled, t.requests_per_minute",
     table: "api_clients",
     key: &["username"],
     ..Lookup::PLAIN
@@ -29,6 +29,8 @@ pub struct ApiClient {
     pub access: String,
     /// Whether its credentials are refused.
     pub disabled: bool,
+    /// Requests a minute, where it has a limit of its own; 0: as many as it likes.
+    pub requests_per_minute: Option<u32>,
 }
 
 /// What is changed of a recorded API client; `None` stays as it is.
@@ -40,6 +42,8 @@ pub struct ClientChange {
     pub access: Option<String>,
     /// Whether its credentials are refused.
     pub disabled: Option<bool>,
+    /// Requests a minute; 0: as many as it likes.
+    pub requests_per_minute: Option<u32>,
 }
 
 impl Store {
@@ -87,6 +91,7 @@ impl Store {
             org_id: Set(client.org_id.0),
             access: Set(client.access),
             disabled: Set(client.disabled),
+            requests_per_minute: Set(client.requests_per_minute.map(i64::from)),
         };
         let insert = api_client::Entity::insert(row).on_conflict_do_nothing_on([Column::Username]);
         Ok(matches!(insert.exec_without_returning(&self.database).await?, TryInsertResult::Inserted(1)))
@@ -116,11 +121,16 @@ impl Store {
         if let Some(disabled) = change.disabled {
             update = update.col_expr(Column::Disabled, Expr::value(disabled));
         }
+        if let Some(requests_per_minute) = change.requests_per_minute {
+            update = update.col_expr(Column::RequestsPerMinute, Expr::value(i64::from(requests_per_minute)));
+        }
         Ok(update.exec(&self.database).await?.rows_affected > 0)
     }
 }
 
 fn to_client(row: api_client::Model) -> ApiClient {
-    let api_client::Model { username, secret_hash, org_id, access, disabled } = row;
-    ApiClient { username, secret_hash, org_id: OrgId(org_id), access, disabled }
+    let api_client::Model { username, secret_hash, org_id, access, disabled, requests_per_minute } = row;
+    // The table has no others than fit.
+    let requests_per_minute = requests_per_minute.and_then(|requests| u32::try_from(requests).ok());
+    ApiClient { username, secret_hash, org_id: OrgId(org_id), access, disabled, requests_per_minute }
 }

@@ -231,9 +231,10 @@ impl Transaction {
             org_id: Set(client.org_id.0),
             access: Set(client.access),
             disabled: Set(client.disabled),
+            requests_per_minute: Set(client.requests_per_minute.map(i64::from)),
         };
         let replace = OnConflict::column(Column::Username)
-            .update_columns([Column::SecretHash, Column::OrgId, Column::Access])
+            .update_columns([Column::SecretHash, Column::OrgId, Column::Access, Column::RequestsPerMinute])
             .to_owned();
         Ok(api_client::Entity::insert(row).on_conflict(replace).exec_without_returning(&self.0).await.map(drop)?)
     }

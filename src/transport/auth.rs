@@ -1,23 +1,27 @@
 //! Who calls, and how often: before a request's body is read, on both doors.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, Request, Response, header};
+use axum::http::{Extensions, HeaderMap, HeaderName, Request, Response, header};
 use axum::middleware::Next;
 use base64::Engine;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use ipnet::IpNet;
+use tonic::transport::server::TcpConnectInfo;
 
 use super::body::discard;
-use super::rate_limit::RateLimit;
+use super::rate_limit::{RateLimit, RateLimitSettings, RateLimits};
 use super::refusal::Refusal;
 use super::request_log::is_grpc;
 use crate::app::App;
-use crate::app::access::AccessGroup;
-use crate::app::credentials::{Caller, CheckError};
+use crate::app::access::{Access, AccessGroup};
+use crate::app::credentials::{Caller, Shown};
 use crate::app::secret::Secret;
+use crate::app::tokens::IssuedToken;
 use crate::earning::OrgId;
 
 /// With or without padding: clients differ.
@@ -25,59 +29,124 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
+/// Where the documented API has the access token.
+const TOKEN: HeaderName = HeaderName::from_static("x-cap-api-oauth-token");
+/// Where proxies say for whom they call.
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+/// The name of those who need no credentials.
+const ANYBODY: &str = "anybody";
+
+/// Who is let in.
+#[derive(Debug, Clone)]
+pub struct AccessSettings {
+    /// How often they may call.
+    pub rate_limit: RateLimitSettings,
+    /// Proxies that are believed when they say for whom they call.
+    pub trusted_proxies: Vec<IpNet>,
+    /// The organization of everybody, where nobody needs credentials.
+    pub anybody_as: Option<OrgId>,
+}
 
 /// Lets requests in.
-#[derive(Debug, Clone)]
-pub struct Gatekeeper {
+#[derive(Debug)]
+pub(super) struct Gatekeeper {
     app: App,
-    rate_limit: Option<Arc<RateLimit>>,
+    limits: RateLimits,
+    trusted_proxies: Vec<IpNet>,
+    anybody: Option<Arc<Caller>>,
 }
 
 impl Gatekeeper {
-    pub fn new(app: App, rate_limit: Option<RateLimit>) -> Self {
-        Self { app, rate_limit: rate_limit.map(Arc::new) }
+    pub fn new(app: App, settings: AccessSettings) -> Arc<Self> {
+        let anybody = settings.anybody_as.map(|org_id| {
+            Arc::new(Caller { username: ANYBODY.into(), org_id, access: Access::All, requests_per_minute: None })
+        });
+        let (limits, trusted_proxies) = (RateLimits::new(settings.rate_limit), settings.trusted_proxies);
+        Arc::new(Self { app, limits, trusted_proxies, anybody })
     }
 
-    async fn check(&self, headers: &HeaderMap) -> Result<Arc<Caller>, Refusal> {
-        let (username, secret) = basic(headers).ok_or(Refusal::Unauthenticated)?;
-        let caller = self.app.credentials().check(&username, secret).await;
-        let caller = caller.map_err(refuse)?.ok_or(Refusal::Unauthenticated)?;
-        if let Some(rate_limit) = &self.rate_limit {
-            rate_limit.admit(&caller.username)?;
+    async fn check(&self, headers: &HeaderMap, extensions: &Extensions) -> Result<Arc<Caller>, Refusal> {
+        if let Some(anybody) = &self.anybody {
+            return Ok(Arc::clone(anybody));
         }
-        Ok(caller)
+        let shown = shown(headers).ok_or(Refusal::Unauthenticated { expired: false })?;
+        let address = self.address(headers, extensions);
+        self.app.credentials().check(&shown, address).await.map_err(Refusal::from)
+    }
+
+    /// A token for the client whose username and secret these are.
+    pub async fn give_token(
+        &self,
+        pair: (String, Secret),
+        headers: &HeaderMap,
+        extensions: &Extensions,
+    ) -> Result<(Option<Arc<RateLimit>>, IssuedToken), Refusal> {
+        let address = self.address(headers, extensions);
+        let (caller, token) = self.app.credentials().give_token(pair, address).await?;
+        let limit = self.limits.of(&caller);
+        if let Some(limit) = &limit {
+            limit.charge_request()?;
+        }
+        Ok((limit, token))
+    }
+
+    /// Where a request comes from: what the nearest proxy says that is not trusted itself, or the other end of the
+    /// connection.
+    fn address(&self, headers: &HeaderMap, extensions: &Extensions) -> Option<IpAddr> {
+        let trusted = |address: &IpAddr| self.trusted_proxies.iter().any(|network| network.contains(address));
+        let mut address = extensions.get::<TcpConnectInfo>()?.remote_addr()?.ip().to_canonical();
+        let forwarded = headers.get_all(FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok());
+        let forwarded: Vec<_> = forwarded.flat_map(|value| value.split(',')).collect();
+        for before in forwarded.iter().rev() {
+            let Ok(before) = before.trim().parse::<IpAddr>() else { break };
+            if !trusted(&address) {
+                break;
+            }
+            address = before.to_canonical();
+        }
+        Some(address)
     }
 }
 
 /// Layer: hands the request on with its [`Caller`], or refuses it.
-pub async fn admit(State(gatekeeper): State<Gatekeeper>, mut request: Request<Body>, next: Next) -> Response<Body> {
-    match gatekeeper.check(request.headers()).await {
-        Ok(caller) => {
+pub(super) async fn admit(
+    State(gatekeeper): State<Arc<Gatekeeper>>,
+    mut request: Request<Body>,
+    next: Next,
+) -> Response<Body> {
+    let caller = match gatekeeper.check(request.headers(), request.extensions()).await {
+        Ok(caller) => caller,
+        Err(refusal) => return refuse(request, refusal).await,
+    };
+    let limit = gatekeeper.limits.of(&caller);
+    let charged = limit.as_ref().map_or(Ok(()), |limit| limit.charge_request());
+    let mut response = match charged {
+        Ok(()) => {
             request.extensions_mut().insert(Arc::clone(&caller));
-            let mut response = next.run(request).await;
-            // For the log line.
-            response.extensions_mut().insert(caller);
-            response
+            if let Some(limit) = &limit {
+                request.extensions_mut().insert(Arc::clone(limit));
+            }
+            next.run(request).await
         }
-        Err(refusal) => {
-            let (parts, body) = request.into_parts();
-            discard(parts.version, body).await;
-            refusal.into_response(is_grpc(&parts.headers))
-        }
+        Err(refusal) => refuse(request, refusal).await,
+    };
+    if let Some(limit) = limit {
+        limit.tell(response.headers_mut());
     }
+    // For the log line.
+    response.extensions_mut().insert(caller);
+    response
 }
 
-fn refuse(error: CheckError) -> Refusal {
-    match error {
-        CheckError::Overloaded => Refusal::Overloaded,
-        CheckError::Storage(error) if error.is_unavailable() => Refusal::Unavailable(error),
-        CheckError::Storage(error) => Refusal::Internal(error),
-    }
+async fn refuse(request: Request<Body>, refusal: Refusal) -> Response<Body> {
+    let (parts, body) = request.into_parts();
+    discard(parts.version, body).await;
+    refusal.into_response(is_grpc(&parts.headers))
 }
 
 /// The organization of who calls, who has this access and asks for no other organization.
 pub fn caller<T>(request: &tonic::Request<T>, needed: AccessGroup, given: Option<i64>) -> Result<OrgId, Refusal> {
-    let caller = request.extensions().get::<Arc<Caller>>().ok_or(Refusal::Unauthenticated)?;
+    let caller = request.extensions().get::<Arc<Caller>>().ok_or(Refusal::Unauthenticated { expired: false })?;
     if !caller.access.includes(needed) {
         return Err(Refusal::AccessDenied(needed));
     }
@@ -87,15 +156,34 @@ pub fn caller<T>(request: &tonic::Request<T>, needed: AccessGroup, given: Option
     }
 }
 
-/// Username and secret of an HTTP Basic header.
-fn basic(headers: &HeaderMap) -> Option<(String, Secret)> {
-    let (scheme, credentials) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+/// The limit of who calls.
+pub(super) fn limit<T>(request: &tonic::Request<T>) -> Option<Arc<RateLimit>> {
+    request.extensions().get().cloned()
+}
+
+/// What a request shows: an access token in the header of its own before `Authorization`. A header that comes twice says
+/// nothing.
+fn shown(headers: &HeaderMap) -> Option<Shown> {
+    if headers.contains_key(TOKEN) {
+        let token = only(headers, &TOKEN)?.trim();
+        return Some(Shown::Token(Secret::new(token.to_owned())));
+    }
+    let (scheme, credentials) = only(headers, &header::AUTHORIZATION)?.split_once(' ')?;
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return Some(Shown::Token(Secret::new(credentials.trim().to_owned())));
+    }
     if !scheme.eq_ignore_ascii_case("basic") {
         return None;
     }
     let pair = String::from_utf8(BASE64.decode(credentials.trim()).ok()?).ok()?;
     let (username, secret) = pair.split_once(':')?;
-    Some((username.to_owned(), Secret::new(secret.to_owned())))
+    Some(Shown::Pair(username.to_owned(), Secret::new(secret.to_owned())))
+}
+
+fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    let mut values = headers.get_all(name).iter();
+    let value = values.next()?;
+    if values.next().is_some() { None } else { value.to_str().ok() }
 }
 
 #[cfg(test)]
@@ -105,10 +193,18 @@ mod tests {
 
     use super::*;
 
-    fn read(value: &[u8]) -> Option<(String, Vec<u8>)> {
+    /// Username, or nothing for a token, and secret.
+    fn read_from(name: HeaderName, value: &[u8]) -> Option<(String, Vec<u8>)> {
         let mut headers = HeaderMap::new();
-        headers.insert(header::AUTHORIZATION, HeaderValue::from_bytes(value).ok()?);
-        basic(&headers).map(|(username, secret)| (username, secret.expose().to_vec()))
+        headers.insert(name, HeaderValue::from_bytes(value).ok()?);
+        shown(&headers).map(|shown| match shown {
+            Shown::Pair(username, secret) => (username, secret.expose().to_vec()),
+            Shown::Token(token) => (String::new(), token.expose().to_vec()),
+        })
+    }
+
+    fn read(value: &[u8]) -> Option<(String, Vec<u8>)> {
+        read_from(header::AUTHORIZATION, value)
     }
 
     #[test]
@@ -122,17 +218,44 @@ mod tests {
     }
 
     #[test]
+    fn a_token_is_read_from_either_header() {
+        let token = Some((String::new(), b"a.b.c".to_vec()));
+        assert_eq!(read(b"Bearer a.b.c"), token);
+        assert_eq!(read(b"bearer  a.b.c "), token);
+        assert_eq!(read_from(TOKEN, b"a.b.c"), token);
+    }
+
+    #[test]
     fn anything_else_is_no_credentials() {
-        for value in ["", "Basic", "Basic ", "Basic !!!", "Basic ZGVtbw==", "Bearer ZGVtbzpkZW1v", "Basic gICA"] {
+        for value in
+            ["", "Basic", "Basic ", "Basic !!!", "Basic ZGVtbw==", "Digest ZGVtbzpkZW1v", "Basic gICA", "Bearer"]
+        {
             assert_eq!(read(value.as_bytes()), None, "{value}");
         }
+    }
+
+    #[test]
+    fn a_header_that_comes_twice_says_nothing_and_the_token_goes_before() {
+        let mut headers = HeaderMap::new();
+        headers.append(header::AUTHORIZATION, HeaderValue::from_static("Basic ZGVtbzpkZW1v"));
+        headers.append(TOKEN, HeaderValue::from_static("a.b.c"));
+        assert!(matches!(shown(&headers), Some(Shown::Token(_))));
+        headers.append(TOKEN, HeaderValue::from_static("d.e.f"));
+        assert!(shown(&headers).is_none());
+        headers.remove(TOKEN);
+        assert!(matches!(shown(&headers), Some(Shown::Pair(..))));
+        headers.append(header::AUTHORIZATION, HeaderValue::from_static("Basic ZGVtbzpkZW1v"));
+        assert!(shown(&headers).is_none());
     }
 
     proptest! {
         #[test]
         fn no_header_panics(value in prop::collection::vec(any::<u8>(), 0..200)) {
             read(&value);
-            read(&[b"Basic ", value.as_slice()].concat());
+            for scheme in [&b"Basic "[..], b"Bearer "] {
+                read(&[scheme, value.as_slice()].concat());
+            }
+            read_from(TOKEN, &value);
         }
     }
 }

@@ -115,7 +115,8 @@ async fn read_body<M: JsonMessage + ReadJson>(
         .unwrap_or_else(|error| (M::default(), Violations::of("", format!("the body is no JSON: {error}")))))
 }
 
-fn is_json(headers: &HeaderMap) -> bool {
+/// Whether a body is declared as plain JSON.
+pub(super) fn is_json(headers: &HeaderMap) -> bool {
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let mut parts = content_type.split(';').map(str::trim);
     let media_type = parts.next().unwrap_or_default();

@@ -4,7 +4,7 @@
 //! how often), `body` (all of it, in time), then the gRPC service or the JSON door, then `wire`. Knows neither the rules
 //! nor the database.
 
-mod auth;
+pub mod auth;
 mod body;
 mod catalogue_service;
 pub mod codec;
@@ -15,13 +15,13 @@ mod health;
 mod json_door;
 mod json_response;
 mod lifecycle;
-mod rate_limit;
+pub mod rate_limit;
 pub mod refusal;
 mod refused;
 mod request_log;
+mod token_door;
 mod wallet_service;
 
-use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use axum::Router;
@@ -41,19 +41,18 @@ use crate::proto::customer_service_server::CustomerServiceServer;
 use crate::proto::earn_service_server::EarnServiceServer;
 use crate::proto::wallet_service_server::WalletServiceServer;
 use crate::wire::bulk_earn::RequestLimits;
-use auth::Gatekeeper;
-use rate_limit::RateLimit;
+use auth::{AccessSettings, Gatekeeper};
 use refusal::Refusal;
 
 /// What the doors are told.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Settings {
     /// Zone in which times are written.
     pub time_zone: Tz,
     /// How much one request may ask for.
     pub limits: RequestLimits,
-    /// Requests a minute of one client; `None`: as many as it likes.
-    pub requests_per_minute: Option<NonZeroU32>,
+    /// Who is let in, and how often.
+    pub access: AccessSettings,
 }
 
 /// Every service behind both doors.
@@ -73,7 +72,7 @@ pub fn router(
     lifecycle: &Arc<Lifecycle>,
     health: &Health,
 ) -> Result<Router, tonic_reflection::server::Error> {
-    let gatekeeper = Gatekeeper::new(app.clone(), settings.requests_per_minute.map(RateLimit::per_minute));
+    let gatekeeper = Gatekeeper::new(app.clone(), settings.access.clone());
     let api = Arc::new(Api { app, settings });
     let earn = EarnServiceServer::from_arc(Arc::clone(&api)).max_decoding_message_size(MAX_BODY_BYTES);
     let wallet = WalletServiceServer::from_arc(Arc::clone(&api)).max_decoding_message_size(MAX_BODY_BYTES);
@@ -92,7 +91,11 @@ pub fn router(
         .merge(json_door::catalog_service(&api))
         .merge(json_door::customer_service(&api))
         .route_layer(from_fn_with_state(Arc::clone(lifecycle), body::take_body))
-        .route_layer(from_fn_with_state(gatekeeper, auth::admit))
+        .route_layer(from_fn_with_state(Arc::clone(&gatekeeper), auth::admit))
+        .route_layer(from_fn_with_state(Arc::clone(lifecycle), lifecycle::while_serving));
+
+    let tokens = token_door::routes(&gatekeeper)
+        .route_layer(from_fn_with_state(Arc::clone(lifecycle), body::take_body))
         .route_layer(from_fn_with_state(Arc::clone(lifecycle), lifecycle::while_serving));
 
     let open = tonic::service::Routes::new(HealthServer::new(health.service()))
@@ -104,6 +107,7 @@ pub fn router(
         .merge(docs::routes());
 
     Ok(calls
+        .merge(tokens)
         .merge(open)
         .fallback(|request: Request| async move {
             // Echoed: nobody needs a long one back.

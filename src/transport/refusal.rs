@@ -20,6 +20,13 @@ use crate::wire::Violations;
 
 /// Who defines the reasons: the `domain` of every `ErrorInfo`.
 pub const DOMAIN: &str = "cartpromotions";
+/// What callers without credentials are told.
+const UNAUTHENTICATED: &str = "credentials are missing or wrong: send HTTP Basic with the username and secret of an API \
+    client, or an access token";
+const EXPIRED: &str = "the access token has expired: get another one";
+/// How to say who calls.
+const CHALLENGES: [&str; 2] =
+    [r#"Basic realm="cart-promotions", charset="UTF-8""#, r#"Bearer realm="cart-promotions""#];
 /// What a caller is asked to wait when the service is busy, starts or stops.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// Violations travel in a header on gRPC, a third longer for its encoding, and stock clients refuse headers above 8 KiB
@@ -36,10 +43,19 @@ pub type Cause = Arc<dyn Error + Send + Sync>;
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Refusal {
     /// No credentials, or wrong ones.
-    #[error("credentials are missing or wrong: send HTTP Basic with the username and secret of an API client")]
-    Unauthenticated,
+    #[error("{}", if *expired { EXPIRED } else { UNAUTHENTICATED })]
+    Unauthenticated {
+        /// Whether it is a token that was good once.
+        expired: bool,
+    },
+    /// Too many logins failed, from one address or for one username.
+    #[error("too many logins failed; try again in {} s", retry_after.as_secs())]
+    TooManyFailedLogins {
+        /// When another try is welcome.
+        retry_after: Duration,
+    },
     /// More requests than the client may send.
-    #[error("over the rate limit of {per_minute} requests a minute; try again in {} s", retry_after.as_secs())]
+    #[error("over the rate limit of {per_minute} a minute; try again in {} s", retry_after.as_secs())]
     RateLimited {
         /// The limit.
         per_minute: u32,
@@ -193,7 +209,12 @@ impl Refusal {
                 row(405, StatusCode::METHOD_NOT_ALLOWED, Code::Unimplemented, "METHOD_NOT_ALLOWED")
             }
             Self::NotServing => row(500, StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, "NOT_SERVING"),
-            Self::Unauthenticated => row(401, StatusCode::UNAUTHORIZED, Code::Unauthenticated, "UNAUTHENTICATED"),
+            Self::Unauthenticated { .. } => {
+                row(401, StatusCode::UNAUTHORIZED, Code::Unauthenticated, "UNAUTHENTICATED")
+            }
+            Self::TooManyFailedLogins { .. } => {
+                row(429, StatusCode::TOO_MANY_REQUESTS, Code::ResourceExhausted, "TOO_MANY_FAILED_LOGINS")
+            }
             Self::RateLimited { .. } => {
                 row(429, StatusCode::TOO_MANY_REQUESTS, Code::ResourceExhausted, "RATE_LIMITED")
             }
@@ -233,7 +254,7 @@ impl Refusal {
 
     fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::RateLimited { retry_after, .. } => Some(*retry_after),
+            Self::RateLimited { retry_after, .. } | Self::TooManyFailedLogins { retry_after } => Some(*retry_after),
             _ => (self.row().http == StatusCode::SERVICE_UNAVAILABLE).then_some(RETRY_AFTER),
         }
     }
@@ -245,6 +266,9 @@ impl Refusal {
                 ("requestsPerMinute", per_minute.to_string()),
                 ("retryAfterSeconds", retry_after.as_secs().to_string()),
             ],
+            Self::TooManyFailedLogins { retry_after } => {
+                vec![("retryAfterSeconds", retry_after.as_secs().to_string())]
+            }
             Self::TooLarge => vec![("maxBytes", super::MAX_BODY_BYTES.to_string())],
             Self::Invalid(violations) => vec![("violations", violations.as_slice().len().to_string())],
             Self::OrgMismatch { given } => vec![("orgId", given.to_string())],
@@ -281,6 +305,15 @@ impl Refusal {
         details
     }
 
+    /// One for each fault, as the JSON door says it.
+    pub(super) fn errors(&self) -> Vec<CallError> {
+        let error = |message| CallError { code: self.row().code, message };
+        match self {
+            Self::Invalid(violations) => violations.as_slice().iter().map(|each| error(each.to_string())).collect(),
+            _ => vec![error(self.to_string())],
+        }
+    }
+
     /// The answer of the JSON door.
     pub fn into_json(self) -> Response<Body> {
         self.log();
@@ -293,20 +326,15 @@ impl Refusal {
             errors: Vec<CallError>,
         }
 
-        let Row { code, http, .. } = self.row();
-        let error = |message| CallError { code, message };
-        let errors = match self {
-            Self::Invalid(violations) => violations.as_slice().iter().map(|each| error(each.to_string())).collect(),
-            _ => vec![error(self.to_string())],
-        };
-        let mut response = json_response(http, &Errors { errors });
+        let mut response = json_response(self.row().http, &Errors { errors: self.errors() });
         let headers = response.headers_mut();
         if let Some(delay) = self.retry_after() {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(delay.as_secs().max(1)));
         }
-        if matches!(self, Self::Unauthenticated) {
-            let basic = HeaderValue::from_static(r#"Basic realm="cart-promotions", charset="UTF-8""#);
-            headers.insert(header::WWW_AUTHENTICATE, basic);
+        if matches!(self, Self::Unauthenticated { .. }) {
+            for challenge in CHALLENGES {
+                headers.append(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+            }
         }
         response
     }

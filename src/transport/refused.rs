@@ -1,10 +1,12 @@
 //! What each failure of the other rooms is refused with.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::refusal::{Precondition, Refusal};
 use crate::app::WalletError;
 use crate::app::catalogue::CatalogueError;
+use crate::app::credentials::CheckError;
 use crate::earning::catalogue_change::CatalogueRefusal;
 use crate::earning::change::RedeemFailure;
 use crate::earning::{EarnFailure, ObjectId};
@@ -12,6 +14,23 @@ use crate::wire::{Fault, Violations};
 
 /// How much of an id that is none a message repeats: characters.
 const MAX_ECHOED_CHARACTERS: usize = 100;
+
+impl From<CheckError> for Refusal {
+    fn from(error: CheckError) -> Self {
+        match error {
+            CheckError::Wrong => Self::Unauthenticated { expired: false },
+            CheckError::Expired => Self::Unauthenticated { expired: true },
+            // Whole seconds, up.
+            CheckError::TooManyFailures(wait) => {
+                Self::TooManyFailedLogins { retry_after: Duration::from_secs(wait.as_secs() + 1) }
+            }
+            CheckError::Overloaded => Self::Overloaded,
+            CheckError::Storage(error) if error.is_unavailable() => Self::Unavailable(error),
+            CheckError::Storage(error) => Self::Internal(error),
+            error @ CheckError::Key(_) => Self::Internal(Arc::new(error)),
+        }
+    }
+}
 
 impl From<Fault> for Refusal {
     fn from(fault: Fault) -> Self {

@@ -4,11 +4,12 @@ use std::collections::HashSet;
 
 use chrono_tz::Tz;
 
+use super::access::access_groups;
 use super::json::{UnknownFields, from_slice};
 use super::promotion::{self, promotion_id};
 use super::text::{at_least_one, check_id, check_text};
 use super::violation::Violations;
-use crate::app::access::{Access, AccessGroup};
+use crate::app::access::Access;
 use crate::app::import::{Import, ImportedClient, ImportedPromotion};
 use crate::app::secret::Secret;
 use crate::earning::{CustomerId, Org, OrgId};
@@ -135,23 +136,17 @@ fn read_api_client(at: &str, client: proto::ApiClient, violations: &mut Violatio
         username: client.username,
         secret: Secret::new(client.password),
         org_id: OrgId(client.org_id),
-        access: read_access(at, &client.access, violations),
+        access: match &client.access[..] {
+            [] => Access::All,
+            names => Access::Of(access_groups(&format!("{at}.access"), names, violations)),
+        },
+        requests_per_minute: client.requests_per_minute.map(|requests| {
+            u32::try_from(requests).unwrap_or_else(|_| {
+                violations.add(format_args!("{at}.requestsPerMinute"), format!("must be 0 or more, not {requests}"));
+                0
+            })
+        }),
     }
-}
-
-fn read_access(at: &str, names: &[String], violations: &mut Violations) -> Access {
-    if names.is_empty() {
-        return Access::All;
-    }
-    let groups = names.iter().enumerate().filter_map(|(index, name)| {
-        let group = AccessGroup::from_name(name);
-        if group.is_none() {
-            let known = AccessGroup::ALL.map(AccessGroup::name).join(", ");
-            violations.add(format_args!("{at}.access[{index}]"), format!("must be one of {known}"));
-        }
-        group
-    });
-    Access::Of(groups.collect())
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //!
 //! Called by `transport` and by the command line. Knows neither the database nor HTTP and gRPC.
 
+pub mod access;
 pub mod bulk_earn;
 pub mod catalogue;
 pub mod catalogue_file;
@@ -10,6 +11,7 @@ pub mod customer_file;
 pub mod customers;
 pub mod earn;
 pub mod event;
+pub mod issuers_file;
 pub mod json;
 pub mod page;
 pub mod payload;

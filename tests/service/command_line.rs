@@ -23,7 +23,7 @@ fn a_bad_option_or_file_is_one_clear_line_and_a_failure() {
         (&["serve", "--database-timeout-ms", "18446744073709551615"], "--database-timeout-ms"),
         (&["serve", "--time-zone", "Mars"], "--time-zone"),
         (&["serve", "--max-entries", "0"], "--max-entries"),
-        (&["serve", "--requests-per-minute", "0"], "--requests-per-minute"),
+        (&["serve", "--requests-per-minute", "many"], "--requests-per-minute"),
         (&["serve", "--log", "loud"], "--log"),
         (
             &["serve", "--listen", "127.0.0.1:0", "--database-url", "sqlite:///no/such/folder/x.db"],

@@ -303,6 +303,14 @@ async fn provoke(reason: &str, door: Door) -> Option<Vec<Answer>> {
             }
             return Some(answers);
         }
+        ("TOO_MANY_FAILED_LOGINS", _) => {
+            let mut answers = Vec::new();
+            for guess in 0..10 {
+                answers.push(service.earn_as(door, Some(&format!("demo:{guess}")), &documented_request()).await.reason);
+            }
+            assert!(answers.iter().all(|reason| door == Door::Json || reason == "UNAUTHENTICATED"), "{answers:?}");
+            service.earn_as(door, Some("demo:wrong"), &json!({"orgId": 2})).await
+        }
         ("RATE_LIMITED", _) => {
             for _ in 0..3 {
                 assert_eq!(service.earn(door, &documented_request()).await.code, 0);
@@ -632,7 +640,8 @@ fn refusals() -> Vec<Refusal> {
         Refusal::UnknownPath("/x".to_owned()),
         Refusal::MethodNotAllowed,
         Refusal::NotServing,
-        Refusal::Unauthenticated,
+        Refusal::Unauthenticated { expired: false },
+        Refusal::TooManyFailedLogins { retry_after: Duration::from_secs(1) },
         Refusal::RateLimited { per_minute: 1, retry_after: Duration::from_secs(1) },
         Refusal::TooLarge,
         Refusal::TooSlow,
@@ -662,7 +671,8 @@ fn refusals() -> Vec<Refusal> {
             Refusal::UnknownPath(_)
             | Refusal::MethodNotAllowed
             | Refusal::NotServing
-            | Refusal::Unauthenticated
+            | Refusal::Unauthenticated { .. }
+            | Refusal::TooManyFailedLogins { .. }
             | Refusal::RateLimited { .. }
             | Refusal::AccessDenied(_)
             | Refusal::OrgMismatch { .. }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod access;
 mod bad_input;
 mod catalogue;
 #[path = "../support/cluster.rs"]
@@ -13,6 +14,7 @@ mod documented;
 mod errors;
 mod health;
 mod import;
+mod limits;
 mod model;
 mod openapi;
 mod operator;
@@ -21,6 +23,7 @@ mod races;
 mod rpcs;
 mod server_process;
 mod support;
+mod tokens;
 mod verify;
 mod wallet;
 

@@ -119,7 +119,7 @@ ID                        NAME     TYPE     ACTIVE  START                 END   
         "EARN ID  PROMOTION  STATUS  VALID TILL  GRANTED  EVENT\n"
     );
     assert_eq!(desk.run(&["wallet", "show", "--org", "1", "7", "--json"]).out(), "");
-    assert_eq!(desk.run(&["clients", "list"]).out(), "USERNAME  ORG  ACCESS  DISABLED\n");
+    assert_eq!(desk.run(&["clients", "list"]).out(), "USERNAME  ORG  ACCESS  PER MINUTE  DISABLED\n");
 }
 
 #[tokio::test]
@@ -409,7 +409,9 @@ async fn a_client_works_until_it_is_disabled_and_nothing_shows_its_secret_again(
     let list = desk.run(&["clients", "list", "--org", &org]).out();
     assert_eq!(
         list,
-        "USERNAME  ORG     ACCESS      DISABLED\ndemo      100737  *           no\ntill      100737  earn:write  no\n"
+        "USERNAME  ORG     ACCESS      PER MINUTE  DISABLED\n\
+         demo      100737  *           default     no\n\
+         till      100737  earn:write  default     no\n"
     );
 
     assert_eq!(

@@ -94,7 +94,9 @@ where
             let (message, faults) = from_slice::<M>(request.to_string().as_bytes(), UnknownFields::Refuse).unwrap();
             assert!(faults.is_empty(), "gRPC cannot say {faults:?}");
             let mut request = tonic::Request::new(message);
-            request.metadata_mut().insert("authorization", basic(credentials).parse().unwrap());
+            if let Some((name, value)) = shown(credentials) {
+                request.metadata_mut().insert(name, value.parse().unwrap());
+            }
             let mut grpc = tonic::client::Grpc::new(caller.channel());
             grpc.ready().await.ok()?;
             let path = format!("/cartpromotions.v1.{}", method.grpc).parse().unwrap();
@@ -120,7 +122,10 @@ fn json_request(caller: &Caller, method: &Method, credentials: &str, request: &V
     };
     let url = format!("{}{}", caller.url(&path), query(&rest));
     let request = caller.http().request(method.verb.parse().unwrap(), url);
-    let request = request.header("authorization", basic(credentials));
+    let request = match shown(credentials) {
+        Some((name, value)) => request.header(name, value),
+        None => request,
+    };
     match body {
         Some(body) => request.header("content-type", "application/json").body(body.to_string()),
         None => request,

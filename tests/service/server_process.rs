@@ -34,6 +34,8 @@ impl Process {
             .args(["-c", r#"trap "" XFSZ; ulimit -f "$1"; shift; exec "$@""#, "bash", limit])
             .args([env!("CARGO_BIN_EXE_cart-promotions"), "serve", "--log-format", "json"])
             .args(options)
+            // Most tests send more requests than a client may by default; an option goes before it.
+            .env("CART_PROMOTIONS_REQUESTS_PER_MINUTE", "0")
             .current_dir(directory)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -115,7 +115,10 @@ pub fn one_entry(event: &str, promotion: &str, count: i64) -> Value {
 /// The options of a server on `url`, and more of them.
 pub fn options(url: &str, more: &[&str]) -> Serve {
     let fixed = ["cart-promotions", "serve", "--listen", "127.0.0.1:0", "--database-url", url];
-    match Cli::try_parse_from(fixed.iter().chain(more)).expect("options").command {
+    // Most tests send more requests than a client may by default.
+    let unlimited = ["--requests-per-minute", "0"];
+    let limits = if more.contains(&unlimited[0]) { &[][..] } else { &unlimited[..] };
+    match Cli::try_parse_from(fixed.iter().chain(limits).chain(more)).expect("options").command {
         Command::Serve(options) => *options,
         other => panic!("{other:?}"),
     }
@@ -179,6 +182,17 @@ pub enum Door {
 
 pub const DOORS: [Door; 2] = [Door::Json, Door::Grpc];
 
+/// The header that shows `username:secret`, `Bearer TOKEN` or, in a header of its own, `Token TOKEN`; nothing shows
+/// nothing.
+pub fn shown(credentials: &str) -> Option<(&'static str, String)> {
+    match credentials.split_once(' ') {
+        _ if credentials.is_empty() => None,
+        Some(("Bearer", _)) => Some(("authorization", credentials.to_owned())),
+        Some(("Token", token)) => Some(("x-cap-api-oauth-token", token.to_owned())),
+        _ => Some(("authorization", basic(credentials))),
+    }
+}
+
 /// `username:secret` as a header.
 pub fn basic(credentials: &str) -> String {
     format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(credentials))
@@ -199,7 +213,12 @@ impl Service {
 
     /// Another server on the same database.
     pub async fn beside(&self) -> Self {
-        Self::start_on(Arc::clone(&self.database), &[]).await
+        self.beside_with(&[]).await
+    }
+
+    /// The same, with these options.
+    pub async fn beside_with(&self, more: &[&str]) -> Self {
+        Self::start_on(Arc::clone(&self.database), more).await
     }
 
     async fn start_on(database: Arc<Database>, more: &[&str]) -> Self {
@@ -250,6 +269,8 @@ impl Service {
 
 impl Caller {
     pub fn of(address: std::net::SocketAddr) -> Self {
+        // Of the whole process: there already but for the first time.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let channel = Channel::from_shared(format!("http://{address}")).unwrap().connect_lazy();
         Self { address, channel, http: reqwest::Client::new() }
     }
@@ -307,8 +328,8 @@ impl Caller {
 
     fn request(&self, credentials: Option<&str>, body: impl Into<reqwest::Body>) -> reqwest::RequestBuilder {
         let request = self.http.post(self.url(PATH)).header("content-type", "application/json").body(body);
-        match credentials {
-            Some(credentials) => request.header("authorization", basic(credentials)),
+        match credentials.and_then(shown) {
+            Some((name, value)) => request.header(name, value),
             None => request,
         }
     }
@@ -322,8 +343,8 @@ impl Caller {
             from_slice::<proto::BulkEarnRequest>(request.to_string().as_bytes(), UnknownFields::Refuse).unwrap();
         assert!(faults.is_empty(), "gRPC cannot say {faults:?}");
         let mut request = tonic::Request::new(message);
-        if let Some(credentials) = credentials {
-            request.metadata_mut().insert("authorization", basic(credentials).parse().unwrap());
+        if let Some((name, value)) = credentials.and_then(shown) {
+            request.metadata_mut().insert(name, value.parse().unwrap());
         }
         EarnServiceClient::new(self.channel()).bulk_earn(request).await
     }

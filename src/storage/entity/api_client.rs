@@ -14,6 +14,8 @@ pub struct Model {
     pub access: String,
     /// Whether its credentials are refused.
     pub disabled: bool,
+    /// Requests a minute, where it has a limit of its own; 0: as many as it likes.
+    pub requests_per_minute: Option<i64>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

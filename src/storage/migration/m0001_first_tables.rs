@@ -188,6 +188,11 @@ fn api_clients(backend: DbBackend) -> TableCreateStatement {
         .col(integer(Column::OrgId))
         .col(text(backend, Column::Access))
         .col(boolean(Column::Disabled).default(false))
+        .col(
+            ColumnDef::new(Column::RequestsPerMinute)
+                .big_integer()
+                .check(Expr::cust("requests_per_minute BETWEEN 0 AND 4294967295")),
+        )
         .primary_key(Index::create().name("api_clients_pkey").col(Column::Username))
         .foreign_key(
             ForeignKey::create()

@@ -1,0 +1,178 @@
+//! The command line of who is let in, and how often.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use ipnet::IpNet;
+
+use crate::app::jws::{KeyError, SigningKey};
+use crate::app::tokens::TokenSettings;
+use crate::earning::OrgId;
+use crate::transport::auth::AccessSettings;
+use crate::transport::rate_limit::{Cost, RateLimitSettings};
+use crate::wire::Violations;
+use crate::wire::issuers_file;
+
+/// Longest name of a key: characters.
+const MAX_KID_CHARACTERS: usize = 100;
+
+/// Options of `serve` that say who is let in, and how often.
+#[derive(Debug, Clone, Args)]
+pub struct AccessOptions {
+    /// What an API client may spend in a minute, unless its record says otherwise; 0: as much as it likes. Beyond it, it is
+    /// refused with 429. Each process counts by itself.
+    #[arg(long, env = "CART_PROMOTIONS_REQUESTS_PER_MINUTE", value_name = "N", default_value_t = 1_000)]
+    pub requests_per_minute: u32,
+    /// What a request costs of it.
+    #[arg(long, env = "CART_PROMOTIONS_RATE_LIMIT_COST", value_name = "COST", default_value = "request")]
+    pub rate_limit_cost: RateLimitCost,
+    /// Networks of proxies in front, as `10.0.0.0/8,::1/128`: they are believed when `X-Forwarded-For` says for whom they
+    /// call. Failed logins are counted by address.
+    #[arg(
+        long,
+        env = "CART_PROMOTIONS_TRUSTED_PROXIES",
+        value_name = "NETWORK",
+        value_delimiter = ',',
+        value_parser = network
+    )]
+    pub trusted_proxies: Vec<IpNet>,
+    /// A private key for access tokens and its name: KID=FILE, a PEM file in PKCS #8 of Ed25519 or RSA. May be repeated: the
+    /// first signs, all check. By default one is made, and tokens are good for this process only.
+    #[arg(long = "token-key", env = "CART_PROMOTIONS_TOKEN_KEYS", value_name = "KID=FILE", value_delimiter = ',')]
+    pub token_keys: Vec<TokenKey>,
+    /// How long an access token is valid.
+    #[arg(long, env = "CART_PROMOTIONS_TOKEN_TTL_S", value_name = "S", default_value_t = 3_600, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub token_ttl_s: u64,
+    /// A JSON file of others whose access tokens are taken; docs/security.md describes it.
+    #[arg(long, env = "CART_PROMOTIONS_TRUSTED_ISSUERS", value_name = "FILE")]
+    pub trusted_issuers: Option<PathBuf>,
+    /// Ask nobody for credentials, and take everybody for this organization, with all access. Only on a loopback address:
+    /// for development, and behind a proxy on the same machine that lets in whom it should.
+    #[arg(long, env = "CART_PROMOTIONS_WITHOUT_AUTHENTICATION", value_name = "ORG", value_parser = clap::value_parser!(i64).range(1..))]
+    pub without_authentication: Option<i64>,
+}
+
+/// What a request costs of the limit of its client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RateLimitCost {
+    /// 1.
+    Request,
+    /// As many as it asks to grant, at least 1.
+    Grants,
+}
+
+/// A private key's name and file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenKey {
+    kid: String,
+    file: PathBuf,
+}
+
+impl FromStr for TokenKey {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, &'static str> {
+        let (kid, file) = text.split_once('=').ok_or("not KID=FILE")?;
+        let fit = kid.chars().all(|character| character.is_ascii_graphic());
+        if kid.is_empty() || kid.len() > MAX_KID_CHARACTERS || !fit || file.is_empty() {
+            return Err("not KID=FILE, with a name of 1 to 100 visible ASCII characters");
+        }
+        Ok(Self { kid: kid.to_owned(), file: file.into() })
+    }
+}
+
+/// Why nobody can be let in as the options say.
+#[derive(Debug, thiserror::Error)]
+pub enum AccessOptionError {
+    /// A file cannot be read.
+    #[error("--{option}: cannot read {file}")]
+    Unreadable {
+        /// The option.
+        option: &'static str,
+        /// What it names.
+        file: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A key cannot be used.
+    #[error("--token-key: {file} {fault}")]
+    Key {
+        /// What the option names.
+        file: PathBuf,
+        /// Why.
+        fault: KeyError,
+    },
+    /// Two keys have one name.
+    #[error("--token-key: {0} is the name of two keys")]
+    KidTaken(String),
+    /// The file of issuers has faults.
+    #[error("--trusted-issuers: {file}: {}", .faults.as_slice().iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Issuers {
+        /// What the option names.
+        file: PathBuf,
+        /// All of them.
+        faults: Violations,
+    },
+    /// Everybody would be let in from everywhere.
+    #[error("--without-authentication: {0} is no loopback address")]
+    Exposed(SocketAddr),
+}
+
+impl AccessOptions {
+    /// Who is let in at the doors on `listen`.
+    ///
+    /// # Errors
+    /// When everybody would be, from everywhere.
+    pub fn settings(&self, listen: SocketAddr) -> Result<AccessSettings, AccessOptionError> {
+        if self.without_authentication.is_some() && !listen.ip().to_canonical().is_loopback() {
+            return Err(AccessOptionError::Exposed(listen));
+        }
+        let cost = match self.rate_limit_cost {
+            RateLimitCost::Request => Cost::Request,
+            RateLimitCost::Grants => Cost::Grants,
+        };
+        Ok(AccessSettings {
+            rate_limit: RateLimitSettings { per_minute: self.requests_per_minute, cost },
+            trusted_proxies: self.trusted_proxies.clone(),
+            anybody_as: self.without_authentication.map(OrgId),
+        })
+    }
+
+    /// Which tokens are taken, and how they are given out: reads the files that the options name.
+    ///
+    /// # Errors
+    /// The first file that cannot be used.
+    pub fn token_settings(&self) -> Result<TokenSettings, AccessOptionError> {
+        let mut keys: Vec<Arc<SigningKey>> = Vec::new();
+        for TokenKey { kid, file } in &self.token_keys {
+            if keys.iter().any(|key| key.kid() == kid) {
+                return Err(AccessOptionError::KidTaken(kid.clone()));
+            }
+            let pem = read("token-key", file)?;
+            let unusable = |fault| AccessOptionError::Key { file: file.clone(), fault };
+            keys.push(Arc::new(SigningKey::from_pem(kid, &pem).map_err(unusable)?));
+        }
+        let mut issuers = Vec::new();
+        if let Some(file) = &self.trusted_issuers {
+            let folder = file.parent().unwrap_or(Path::new(""));
+            let faulty = |faults| AccessOptionError::Issuers { file: file.clone(), faults };
+            issuers = issuers_file::parse(&read("trusted-issuers", file)?, folder).map_err(faulty)?;
+        }
+        Ok(TokenSettings { keys, ttl: Duration::from_secs(self.token_ttl_s), issuers })
+    }
+}
+
+fn read(option: &'static str, file: &Path) -> Result<Vec<u8>, AccessOptionError> {
+    std::fs::read(file).map_err(|source| AccessOptionError::Unreadable { option, file: file.to_owned(), source })
+}
+
+/// A network, or one address.
+fn network(text: &str) -> Result<IpNet, &'static str> {
+    text.parse()
+        .or_else(|_| text.parse().map(|address: IpAddr| address.into()))
+        .map_err(|_| "not a network, as 10.0.0.0/8")
+}

@@ -1,0 +1,104 @@
+//! `POST /v3/oauth/token/generate`: an access token for the username and secret of an API client, in the documented shape:
+//! `data` and `errors` are always there, and `null` where there is none.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, Response, StatusCode, header};
+use axum::routing::post;
+use http_body_util::{BodyExt, Collected};
+use serde::{Deserialize, Serialize};
+
+use super::auth::Gatekeeper;
+use super::json_door::is_json;
+use super::json_response::json_response;
+use super::rate_limit::RateLimit;
+use super::refusal::Refusal;
+use crate::app::secret::Secret;
+use crate::app::tokens::IssuedToken;
+use crate::proto::CallError;
+use crate::wire::Violations;
+
+/// The documented number of a wrong key or secret.
+const WRONG_PAIR: i32 = 320_001;
+
+#[derive(Deserialize)]
+struct TokenRequest {
+    key: Option<String>,
+    secret: Option<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Token {
+    access_token: String,
+    ttl_seconds: u64,
+}
+
+#[derive(Serialize)]
+struct Answer {
+    data: Option<Token>,
+    errors: Option<Vec<CallError>>,
+}
+
+/// For everybody.
+pub fn routes(gatekeeper: &Arc<Gatekeeper>) -> Router {
+    Router::new().route("/v3/oauth/token/generate", post(generate).with_state(Arc::clone(gatekeeper)))
+}
+
+async fn generate(State(gatekeeper): State<Arc<Gatekeeper>>, request: Request) -> Response<Body> {
+    let mut response = match give(&gatekeeper, request).await {
+        Ok((limit, IssuedToken { access_token, ttl_seconds })) => {
+            let data = Some(Token { access_token, ttl_seconds });
+            let mut response = json_response(StatusCode::OK, &Answer { data, errors: None });
+            if let Some(limit) = limit {
+                limit.tell(response.headers_mut());
+            }
+            response
+        }
+        Err(refusal) => refused(refusal),
+    };
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+async fn give(gatekeeper: &Gatekeeper, request: Request) -> Result<(Option<Arc<RateLimit>>, IssuedToken), Refusal> {
+    let (parts, body) = request.into_parts();
+    if !is_json(&parts.headers) {
+        return Err(Refusal::NotJson);
+    }
+    // In memory already: see `body`.
+    let body = body.collect().await.map(Collected::to_bytes).unwrap_or_default();
+    gatekeeper.give_token(read(&body)?, &parts.headers, &parts.extensions).await
+}
+
+fn read(body: &Bytes) -> Result<(String, Secret), Refusal> {
+    let request: TokenRequest = serde_json::from_slice(body).map_err(|fault| {
+        // The library's text repeats what it did not expect, which may be the secret.
+        let place = format!("line {}, column {}", fault.line(), fault.column());
+        Refusal::Invalid(Violations::of(
+            "",
+            format!("the body is no JSON object with the texts key and secret: {place}"),
+        ))
+    })?;
+    let mut violations = Violations::default();
+    for (name, value) in [("key", &request.key), ("secret", &request.secret)] {
+        if value.as_deref().is_none_or(str::is_empty) {
+            violations.add(name, "is required");
+        }
+    }
+    let pair = (request.key.unwrap_or_default(), Secret::new(request.secret.unwrap_or_default()));
+    violations.or_ok(pair).map_err(Refusal::Invalid)
+}
+
+fn refused(refusal: Refusal) -> Response<Body> {
+    let (mut errors, mut response) = (refusal.errors(), refusal.into_json());
+    if response.status() == StatusCode::UNAUTHORIZED {
+        errors = vec![CallError { code: WRONG_PAIR, message: "the key or the secret is wrong".to_owned() }];
+    }
+    let body = json_response(response.status(), &Answer { data: None, errors: Some(errors) }).into_body();
+    *response.body_mut() = body;
+    response
+}

@@ -1,0 +1,17 @@
+//! Names of access groups.
+
+use super::violation::Violations;
+use crate::app::access::AccessGroup;
+
+/// The groups of these names. `at` is the path of their list.
+pub fn access_groups(at: &str, names: &[String], violations: &mut Violations) -> Vec<AccessGroup> {
+    let groups = names.iter().enumerate().filter_map(|(index, name)| {
+        let group = AccessGroup::from_name(name);
+        if group.is_none() {
+            let known = AccessGroup::ALL.map(AccessGroup::name).join(", ");
+            violations.add(format_args!("{at}[{index}]"), format!("must be one of {known}"));
+        }
+        group
+    });
+    groups.collect()
+}

@@ -1,0 +1,109 @@
+//! Who may call what: every method through both doors, with no access, wrong access, and not enough of it.
+
+use cart_promotions::app::access::AccessGroup;
+use serde_json::{Value, json};
+
+use crate::rpcs::{METHODS, try_call};
+use crate::support::*;
+
+/// The access group that each method needs.
+const NEEDED: [(&str, AccessGroup); 14] = [
+    (BULK_EARN, AccessGroup::EarnWrite),
+    ("EarnService/Earn", AccessGroup::EarnWrite),
+    ("WalletService/ListEarnedPromotions", AccessGroup::WalletRead),
+    ("WalletService/GetEarnedPromotion", AccessGroup::WalletRead),
+    ("WalletService/RevokeEarnedPromotions", AccessGroup::WalletWrite),
+    ("WalletService/Redeem", AccessGroup::WalletWrite),
+    ("CatalogService/CreatePromotion", AccessGroup::CatalogueWrite),
+    ("CatalogService/ReplacePromotion", AccessGroup::CatalogueWrite),
+    ("CatalogService/ListPromotions", AccessGroup::CatalogueRead),
+    ("CatalogService/ActivatePromotion", AccessGroup::CatalogueWrite),
+    ("CatalogService/DeactivatePromotion", AccessGroup::CatalogueWrite),
+    ("CatalogService/ChangeAudience", AccessGroup::CatalogueWrite),
+    ("CustomerService/UpsertCustomers", AccessGroup::CustomersWrite),
+    ("CustomerService/GetCustomer", AccessGroup::CustomersRead),
+];
+const BULK_EARN: &str = "EarnService/BulkEarn";
+
+/// An empty request: whoever may call is told what is wrong with it, or answered.
+async fn call(caller: &Caller, door: Door, grpc: &str, credentials: &str) -> Answer {
+    match grpc {
+        BULK_EARN => caller.earn_as(door, Some(credentials), &json!({})).await,
+        _ => try_call(caller, door, grpc, credentials, &json!({})).await.expect("an answer"),
+    }
+}
+
+/// A client for each access group, which has all others; and one for each, which has no other.
+fn clients() -> Value {
+    let mut catalogue = catalogue();
+    let clients = catalogue["apiClients"].as_array_mut().unwrap();
+    for group in AccessGroup::ALL {
+        let name = group.name().replace(':', "-");
+        let others: Vec<_> =
+            AccessGroup::ALL.into_iter().filter(|other| *other != group).map(AccessGroup::name).collect();
+        clients.push(json!({"username": format!("not-{name}"), "password": "x", "orgId": ORG, "access": others}));
+        clients
+            .push(json!({"username": format!("only-{name}"), "password": "x", "orgId": ORG, "access": [group.name()]}));
+    }
+    catalogue
+}
+
+#[tokio::test]
+async fn every_method_needs_credentials_and_its_own_access_group() {
+    let known: Vec<_> = METHODS.iter().map(|method| method.grpc).chain([BULK_EARN]).collect();
+    assert!(known.iter().all(|grpc| NEEDED.iter().any(|(needed, _)| needed == grpc)), "a method without a row");
+    let service = Service::start_with(&clients(), &[]).await;
+    for door in DOORS {
+        let refused = |answer: &Answer, expected: i64| {
+            assert_eq!(answer.code, expected, "{door:?}: {answer:?}");
+            assert_eq!(
+                answer.status,
+                match (door, expected) {
+                    (Door::Json, status) => status,
+                    (Door::Grpc, 401) => 16,
+                    (Door::Grpc, _) => 7,
+                }
+            );
+        };
+        for (grpc, group) in NEEDED {
+            for wrong in ["", "demo:wrong", "Bearer x.y.z", "Token x"] {
+                refused(&call(&service, door, grpc, wrong).await, 401);
+            }
+            let name = group.name().replace(':', "-");
+            let answer = call(&service, door, grpc, &format!("not-{name}:x")).await;
+            refused(&answer, 403);
+            assert!(answer.messages[0].contains(group.name()), "{grpc}: {answer:?}");
+            if door == Door::Grpc {
+                assert_eq!((&*answer.reason, &*answer.metadata["accessGroup"]), ("ACCESS_DENIED", group.name()));
+            }
+            let answer = call(&service, door, grpc, &format!("only-{name}:x")).await;
+            assert!(![401, 403].contains(&answer.code), "{grpc}: {answer:?}");
+        }
+    }
+    assert_eq!(service.granted().await, 0);
+}
+
+#[tokio::test]
+async fn an_unknown_access_group_is_refused_where_it_is_given() {
+    let database = Database::new().await;
+    let mut file = catalogue();
+    file["apiClients"][0]["access"] = json!(["earn:write", "earn:burn"]);
+    let refused = import(&database, &file).await.unwrap_err();
+    assert!(refused.starts_with("apiClients[0].access[1]: must be one of earn:read, earn:write"), "{refused}");
+}
+
+#[tokio::test]
+async fn nobody_needs_credentials_where_that_is_asked_for_and_only_on_loopback() {
+    let service = Service::start_with(&catalogue(), &["--without-authentication", "100737"]).await;
+    for door in DOORS {
+        for credentials in ["", "demo:wrong", "Bearer x"] {
+            assert_eq!(service.earn_as(door, Some(credentials), &documented_request()).await.code, 0);
+        }
+        assert_eq!(service.earn_as(door, None, &json!({"orgId": 2})).await.code, 403);
+    }
+    for (address, exposed) in [("0.0.0.0:0", true), ("[::]:0", true), ("192.0.2.1:80", true), ("[::1]:0", false)] {
+        let mut options = options("sqlite://x.db", &["--without-authentication", "1"]);
+        options.listen = address.parse().unwrap();
+        assert_eq!(options.settings().is_err(), exposed, "{address}");
+    }
+}

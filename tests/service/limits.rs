@@ -1,0 +1,173 @@
+//! How often a client may call, and how often a login may fail, through both doors.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use crate::rpcs;
+use crate::support::*;
+
+/// What the headers say: quota, what is left, seconds until all of it is there again.
+fn told(answer: &Answer) -> (String, u32, u32) {
+    let header = |name: &str| answer.headers[name].to_str().unwrap().to_owned();
+    let (policy, state) = (header("ratelimit-policy"), header("ratelimit"));
+    let number = |name: &str| {
+        let mut parts = state.split(';');
+        parts.find_map(|part| part.strip_prefix(name)?.strip_prefix('=')?.parse().ok()).unwrap()
+    };
+    (policy, number("r"), number("t"))
+}
+
+#[tokio::test]
+async fn a_client_has_1000_requests_a_minute_and_every_answer_says_what_is_left() {
+    for door in DOORS {
+        let service = Service::start_with(&catalogue(), &["--requests-per-minute", "1000"]).await;
+        let policy = "\"requests\";q=1000;w=60".to_owned();
+        let answer = service.earn(door, &documented_request()).await;
+        assert_eq!((answer.code, told(&answer)), (0, (policy.clone(), 999, 1)));
+        // Refusals of the request itself count, and say so too.
+        let answer = service.earn(door, &json!({"orgId": 2})).await;
+        assert_eq!((answer.code, told(&answer).0), (403, policy.clone()));
+        assert!((997..=999).contains(&told(&answer).1), "{:?}", told(&answer));
+        let answer = service.earn(door, &json!({})).await;
+        assert_eq!((answer.code, told(&answer).0), (400, policy.clone()));
+        let missing = rpcs::get(&service, door, json!({"earnedPromotionId": "0123456789abcdef01234567"})).await;
+        assert_eq!((missing.code, told(&missing).0), (404, policy));
+        // Nobody has a limit before it is known who calls.
+        let answer = service.earn_as(door, Some("demo:wrong"), &documented_request()).await;
+        assert!(!answer.headers.contains_key("ratelimit"));
+    }
+}
+
+#[tokio::test]
+async fn beyond_it_a_client_is_refused_until_there_is_room_and_others_are_not() {
+    for door in DOORS {
+        let service = Service::start_with(&catalogue(), &["--requests-per-minute", "60"]).await;
+        let begun = Instant::now();
+        let refused = loop {
+            let answer = service.earn(door, &documented_request()).await;
+            if answer.code != 0 {
+                break answer;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(20));
+        };
+        let (policy, left, whole) = told(&refused);
+        assert_eq!((refused.code, policy.as_str(), left, whole), (429, "\"requests\";q=60;w=60", 0, 60));
+        match door {
+            Door::Json => assert_eq!(refused.headers["retry-after"], "1"),
+            Door::Grpc => assert_eq!((refused.status, refused.metadata["retryAfterSeconds"].as_str()), (8, "1")),
+        }
+        assert_eq!(service.earn_as(door, Some("other:other"), &json!({"orgId": 1})).await.code, 403);
+        tokio::time::sleep(Duration::from_millis(1_100)).await;
+        assert_eq!(service.earn(door, &documented_request()).await.code, 0, "one a second");
+    }
+}
+
+/// The catalogue, in which this client has a limit of its own.
+fn with_limit(username: &str, requests_per_minute: Value) -> Value {
+    let mut catalogue = catalogue();
+    let clients = catalogue["apiClients"].as_array_mut().unwrap();
+    let client = clients.iter_mut().find(|client| client["username"] == username).unwrap();
+    client["requestsPerMinute"] = requests_per_minute;
+    catalogue
+}
+
+#[tokio::test]
+async fn a_client_may_have_a_limit_of_its_own_or_none() {
+    let service = Service::start_with(&with_limit("demo", 7.into()), &["--requests-per-minute", "5"]).await;
+    for door in DOORS {
+        let answer = service.earn(door, &json!({"orgId": 2})).await;
+        assert_eq!(told(&answer).0, "\"requests\";q=7;w=60");
+        let answer = service.earn_as(door, Some("other:other"), &json!({"orgId": 2})).await;
+        assert_eq!(told(&answer).0, "\"requests\";q=5;w=60");
+    }
+    service.import(&with_limit("demo", 0.into())).await;
+    for door in DOORS {
+        for _ in 0..10 {
+            let answer = service.earn(door, &documented_request()).await;
+            assert!(answer.code == 0 && !answer.headers.contains_key("ratelimit"), "{answer:?}");
+        }
+    }
+    let refused = import(service.database(), &with_limit("demo", (-1).into())).await.unwrap_err();
+    assert!(refused.starts_with("apiClients[0].requestsPerMinute: must be 0 or more"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_request_may_cost_as_much_as_it_grants() {
+    let options = ["--requests-per-minute", "100", "--rate-limit-cost", "grants"];
+    for door in DOORS {
+        let service = Service::start_with(&catalogue(), &options).await;
+        let answer = service.earn(door, &one_entry("a", TEN_OFF, 90)).await;
+        let (policy, left, _) = told(&answer);
+        assert_eq!((answer.code, policy.as_str()), (0, "\"grants\";q=100;w=60"));
+        assert!((10..=12).contains(&left), "{left}");
+        let answer = service.earn(door, &one_entry("b", TEN_OFF, 50)).await;
+        assert_eq!(answer.code, 429, "{answer:?}");
+        assert_eq!(service.granted().await, 90, "nothing is recorded");
+        // What grants nothing costs 1.
+        let listed = rpcs::list(&service, door, json!({"customerId": CUSTOMER})).await;
+        assert_eq!(listed.code, 0, "{listed:?}");
+    }
+}
+
+#[tokio::test]
+async fn guesses_are_told_to_wait_and_the_owner_is_let_in_all_the_same() {
+    for door in DOORS {
+        let service = Service::start().await;
+        let mut said = Vec::new();
+        for guess in 0..14 {
+            let answer = service.earn_as(door, Some(&format!("demo:guess {guess}")), &documented_request()).await;
+            if answer.code == 429 {
+                match door {
+                    Door::Json => assert!(answer.headers.contains_key("retry-after")),
+                    Door::Grpc => assert_eq!(answer.reason, "TOO_MANY_FAILED_LOGINS"),
+                }
+            }
+            said.push(answer.code);
+        }
+        assert_eq!(said, [[401; 10].as_slice(), &[429; 4]].concat());
+        // From the same address, with a secret that was never seen here: later, but in time.
+        let begun = Instant::now();
+        assert_eq!(service.earn(door, &documented_request()).await.code, 0);
+        assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
+        // From then on it is known, and nothing holds it up, though the guesses go on.
+        let guesses = tokio::spawn({
+            let caller = service.caller();
+            async move {
+                for guess in 0..40 {
+                    let guess = format!("demo:other guess {guess}");
+                    caller.earn_as(Door::Grpc, Some(&guess), &documented_request()).await;
+                }
+            }
+        });
+        for _ in 0..20 {
+            let begun = Instant::now();
+            assert_eq!(service.earn(door, &documented_request()).await.code, 0);
+            assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+        }
+        guesses.abort();
+    }
+}
+
+#[tokio::test]
+async fn a_flood_of_guesses_from_one_address_is_refused_at_once_and_slows_nobody_elsewhere() {
+    let options = ["--trusted-proxies", "127.0.0.1"];
+    let service = Service::start_with(&catalogue(), &options).await;
+    let from = |address: &'static str, credentials: String| {
+        let request = service.http().post(service.url(PATH)).header("content-type", "application/json");
+        let request = request.header("authorization", basic(&credentials)).header("x-forwarded-for", address);
+        let request = request.body(documented_request().to_string());
+        async move {
+            let begun = Instant::now();
+            (request.send().await.unwrap().status().as_u16(), begun.elapsed())
+        }
+    };
+    let guesses: JoinSet<_> = (0..150).map(|guess| from("192.0.2.1", format!("user {guess}:x"))).collect();
+    let statuses: Vec<_> = guesses.join_all().await.into_iter().map(|(status, _)| status).collect();
+    let refused = statuses.iter().filter(|status| [429, 503].contains(*status)).count();
+    assert!(refused > 50, "{statuses:?}");
+    let (status, took) = from("192.0.2.2", "other:other".to_owned()).await;
+    assert_eq!(status, 403, "let in, and told that the request is for another organization");
+    assert!(took < Duration::from_secs(2), "{took:?}");
+}
