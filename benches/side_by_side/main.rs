@@ -49,7 +49,7 @@ const CALLER_THREADS: usize = 1;
 /// A row of the table, by the name it is asked for.
 type Measurement = (&'static str, fn(&Bench) -> Row);
 
-const MEASUREMENTS: [Measurement; 17] = [
+const MEASUREMENTS: [Measurement; 18] = [
     ("one-entry", throughput::one_entry),
     ("ten-entries", throughput::ten_entries),
     ("json-one-entry", throughput::json_one_entry),
@@ -59,6 +59,7 @@ const MEASUREMENTS: [Measurement; 17] = [
     ("repeat-ten-entries", throughput::repeat_ten_entries),
     ("earn", throughput::earn),
     ("redeem", throughput::redeem),
+    ("access", throughput::access),
     ("big-wallet", wallet_size::big_wallet),
     ("listing", wallet_size::listing),
     ("latency", latency::at_half_of_the_peak),

@@ -47,18 +47,28 @@ pub struct Service {
 impl Service {
     /// On a database of its own of PostgreSQL.
     pub fn on_postgres(bench: &Bench, name: &str, customers: usize) -> Self {
+        Self::on_postgres_with(bench, name, customers, &[])
+    }
+
+    /// The same, with these options.
+    pub fn on_postgres_with(bench: &Bench, name: &str, customers: usize, options: &[&str]) -> Self {
         let database = Database::Postgres(bench.postgres().database(name));
-        Self::start(bench, database, customers, tempfile::tempdir().unwrap())
+        Self::start(bench, (database, options), customers, tempfile::tempdir().unwrap())
     }
 
     /// On a new file.
     pub fn on_sqlite(bench: &Bench, customers: usize) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let database = Database::Sqlite(directory.path().join("bench.db"));
-        Self::start(bench, database, customers, directory)
+        Self::start(bench, (database, &[]), customers, directory)
     }
 
-    fn start(bench: &Bench, database: Database, customers: usize, directory: TempDir) -> Self {
+    fn start(
+        bench: &Bench,
+        (database, options): (Database, &[&str]),
+        customers: usize,
+        directory: TempDir,
+    ) -> Self {
         let file = directory.path().join("catalogue.json");
         std::fs::write(&file, catalogue::file().to_string()).unwrap();
         server::import(&database.url(), &file);
@@ -67,7 +77,7 @@ impl Service {
             // Or it would do so by itself, in the middle of something timed.
             database.execute("VACUUM ANALYZE customers");
         }
-        let server = Server::start(directory.path(), &["--database-url", &database.url()]);
+        let server = Server::start(directory.path(), &[&["--database-url", &database.url()], options].concat());
         Self { server, database, customers, directory, runtime: bench.runtime.handle().clone() }
     }
 

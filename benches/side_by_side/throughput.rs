@@ -2,7 +2,7 @@
 
 use crate::Bench;
 use crate::baseline::{Baseline, REDEEMABLE_PER_CUSTOMER, fill_sql};
-use crate::catalogue::{CAPPED, UNCAPPED};
+use crate::catalogue::{CAPPED, ORG, UNCAPPED};
 use crate::measure::{Run, Side, alternate};
 use crate::report::{Row, Wanted};
 use crate::requests::{Call, Door, Shape, redeem_from_the_first};
@@ -66,6 +66,20 @@ pub fn capped(bench: &Bench) -> Row {
         || granting(bench, &service, Shape { promotions: &UNCAPPED[..1], ..shape }),
     );
     Row::ratio("capped", "all on one promotion, capped ÷ uncapped", Wanted::AtLeast(0.8), sides)
+}
+
+pub fn access(bench: &Bench) -> Row {
+    let service = |name, options: &[&str]| Service::on_postgres_with(bench, name, CUSTOMERS, options);
+    // More than can be sent: counted, and never refused.
+    let on = service("access_on", &["--requests-per-minute", "4000000000"]);
+    let off = service("access_off", &["--without-authentication", &ORG.to_string()]);
+    let sides = alternate(
+        Bench::ROUNDS,
+        [Side::new("on", "grants/s", "requests"), Side::new("off", "grants/s", "requests")],
+        || granting(bench, &on, on.shape(Door::Grpc, 1)),
+        || granting(bench, &off, off.shape(Door::Grpc, 1)),
+    );
+    Row::ratio("access", "gRPC, 1 entry, authentication and rate limit on ÷ off", Wanted::AtLeast(0.95), sides)
 }
 
 pub fn repeat_one_entry(bench: &Bench) -> Row {
