@@ -1,5 +1,6 @@
 //! The command line and the environment, read once. Each option says its default and its limits in `--help`.
 
+pub mod edge;
 pub mod operator;
 
 use std::fmt;
@@ -18,6 +19,7 @@ use url::Url;
 
 use crate::app::writer::WriterLimits;
 use crate::storage::StoreOptions;
+use crate::transport::BodyLimits;
 use crate::transport::Settings;
 use crate::wire::bulk_earn::RequestLimits;
 
@@ -151,6 +153,9 @@ pub struct Serve {
     /// How long a stopping service may take to finish what it accepted.
     #[arg(long, env = "CART_PROMOTIONS_DRAIN_TIMEOUT_MS", value_name = "MS", default_value_t = 30_000, value_parser = clap::value_parser!(u64).range(..=MAX_TIMEOUT_MS))]
     pub drain_timeout_ms: u64,
+    /// Options of the way in.
+    #[command(flatten)]
+    pub edge: edge::Edge,
     /// Options of every command.
     #[command(flatten)]
     pub common: Common,
@@ -163,6 +168,11 @@ impl Serve {
             time_zone: self.time_zone,
             limits: RequestLimits { max_entries: self.max_entries as usize, max_earn_count: self.max_earn_count },
             requests_per_minute: self.requests_per_minute,
+            body: BodyLimits {
+                timeout: Duration::from_millis(self.edge.body_timeout_ms),
+                memory_mib: self.edge.max_body_memory_mib,
+            },
+            call_timeout: Duration::from_millis(self.edge.call_timeout_ms),
         }
     }
 

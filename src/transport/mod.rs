@@ -1,6 +1,6 @@
 //! The doors: gRPC and JSON on one port, through the same service traits, and what stands around them.
 //!
-//! From the outside in: `request_log` (request id, one log line), `lifecycle` (only while serving), `auth` (who, and
+//! From the outside in: `edge` (connections, TLS, HTTP), `request_log` (request id, one log line, deadline), `lifecycle` (only while serving), `auth` (who, and
 //! how often), `body` (all of it, in time), then the gRPC service or the JSON door, then `wire`. Knows neither the rules
 //! nor the database.
 
@@ -9,8 +9,10 @@ mod body;
 mod catalogue_service;
 pub mod codec;
 mod customer_service;
+mod deadline;
 mod docs;
 mod earn_service;
+pub mod edge;
 mod health;
 mod json_door;
 mod json_response;
@@ -23,6 +25,7 @@ mod wallet_service;
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
@@ -30,7 +33,7 @@ use axum::middleware::{from_fn, from_fn_with_state};
 use chrono_tz::Tz;
 use tonic_health::pb::health_server::HealthServer;
 
-pub use body::MAX_BODY_BYTES;
+pub use body::{BodyLimits, MAX_BODY_BYTES};
 pub use health::Health;
 pub use lifecycle::{Lifecycle, Phase};
 
@@ -42,6 +45,7 @@ use crate::proto::earn_service_server::EarnServiceServer;
 use crate::proto::wallet_service_server::WalletServiceServer;
 use crate::wire::bulk_earn::RequestLimits;
 use auth::Gatekeeper;
+use body::Bodies;
 use rate_limit::RateLimit;
 use refusal::Refusal;
 
@@ -54,6 +58,10 @@ pub struct Settings {
     pub limits: RequestLimits,
     /// Requests a minute of one client; `None`: as many as it likes.
     pub requests_per_minute: Option<NonZeroU32>,
+    /// Of bodies.
+    pub body: BodyLimits,
+    /// How long a call may take, from its headers to its answer.
+    pub call_timeout: Duration,
 }
 
 /// Every service behind both doors.
@@ -74,6 +82,7 @@ pub fn router(
     health: &Health,
 ) -> Result<Router, tonic_reflection::server::Error> {
     let gatekeeper = Gatekeeper::new(app.clone(), settings.requests_per_minute.map(RateLimit::per_minute));
+    let bodies = Bodies::new(settings.body, Arc::clone(lifecycle));
     let api = Arc::new(Api { app, settings });
     let earn = EarnServiceServer::from_arc(Arc::clone(&api)).max_decoding_message_size(MAX_BODY_BYTES);
     let wallet = WalletServiceServer::from_arc(Arc::clone(&api)).max_decoding_message_size(MAX_BODY_BYTES);
@@ -91,7 +100,7 @@ pub fn router(
         .merge(json_door::wallet_service(&api))
         .merge(json_door::catalog_service(&api))
         .merge(json_door::customer_service(&api))
-        .route_layer(from_fn_with_state(Arc::clone(lifecycle), body::take_body))
+        .route_layer(from_fn_with_state(bodies, body::take_body))
         .route_layer(from_fn_with_state(gatekeeper, auth::admit))
         .route_layer(from_fn_with_state(Arc::clone(lifecycle), lifecycle::while_serving));
 
@@ -111,7 +120,7 @@ pub fn router(
             Refusal::UnknownPath(path).into_response(request_log::is_grpc(request.headers()))
         })
         .method_not_allowed_fallback(|| async { Refusal::MethodNotAllowed.into_json() })
-        .layer(from_fn(request_log::observe)))
+        .layer(from_fn_with_state(settings.call_timeout, request_log::observe)))
 }
 
 fn reflection() -> tonic_reflection::server::Builder<'static> {
