@@ -10,7 +10,10 @@ mod command_line;
 mod concurrency;
 mod database;
 mod documented;
+mod edge;
 mod errors;
+#[path = "../support/gzip.rs"]
+mod gzip;
 mod health;
 mod import;
 mod model;

@@ -23,7 +23,7 @@ pub enum Order {
     Cut = 2,
 }
 
-/// One connection. Times are milliseconds since it began.
+/// One connection. Times are microseconds since it began.
 #[derive(Debug)]
 pub struct Activity {
     begun: Instant,
@@ -68,7 +68,7 @@ impl Activity {
     }
 
     fn now(&self) -> u64 {
-        u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(NEVER - 1)
+        u64::try_from(self.begun.elapsed().as_micros()).unwrap_or(NEVER - 1)
     }
 
     /// Whether a call was let in with credentials on it.
@@ -88,7 +88,7 @@ impl Activity {
     pub fn idle_since(&self) -> Option<Instant> {
         let busy = if self.is_authenticated() { &self.calls } else { &self.unanswered };
         (busy.load(Ordering::SeqCst) == 0)
-            .then(|| self.begun + Duration::from_millis(self.idle_since.load(Ordering::SeqCst)))
+            .then(|| self.begun + Duration::from_micros(self.idle_since.load(Ordering::SeqCst)))
     }
 
     /// The headers of a call are here. Gives the call's name.
@@ -169,7 +169,7 @@ impl Activity {
     pub fn overdue(&self) -> Option<(Order, &'static str)> {
         let now = self.now();
         let longer =
-            |since: u64, limit: Duration| since != NEVER && u128::from(now.saturating_sub(since)) > limit.as_millis();
+            |since: u64, limit: Duration| since != NEVER && u128::from(now.saturating_sub(since)) > limit.as_micros();
         let idle = self.calls.load(Ordering::SeqCst) == 0;
         let limits = &self.limits;
         if longer(self.head_since.load(Ordering::Relaxed), limits.header_timeout) {
