@@ -1,6 +1,7 @@
 //! The command line and the environment, read once. Each option says its default and its limits in `--help`.
 
 pub mod access;
+pub mod edge;
 pub mod operator;
 
 use std::fmt;
@@ -19,6 +20,7 @@ use url::Url;
 use self::access::{AccessOptionError, AccessOptions};
 use crate::app::writer::WriterLimits;
 use crate::storage::StoreOptions;
+use crate::transport::BodyLimits;
 use crate::transport::Settings;
 use crate::wire::bulk_earn::RequestLimits;
 
@@ -152,6 +154,9 @@ pub struct Serve {
     /// Who is let in, and how often.
     #[command(flatten)]
     pub access: AccessOptions,
+    /// Options of the way in.
+    #[command(flatten)]
+    pub edge: edge::Edge,
     /// Options of every command.
     #[command(flatten)]
     pub common: Common,
@@ -167,6 +172,11 @@ impl Serve {
             time_zone: self.time_zone,
             limits: RequestLimits { max_entries: self.max_entries as usize, max_earn_count: self.max_earn_count },
             access: self.access.settings(self.listen)?,
+            body: BodyLimits {
+                timeout: Duration::from_millis(self.edge.body_timeout_ms),
+                memory_mib: self.edge.max_body_memory_mib,
+            },
+            call_timeout: Duration::from_millis(self.edge.call_timeout_ms),
         })
     }
 

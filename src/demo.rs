@@ -5,10 +5,10 @@ use std::net::SocketAddr;
 /// The catalogue, as a file to import.
 pub const CATALOGUE: &str = include_str!("demo.json");
 
-/// The documented request, to this server.
-pub fn curl(address: SocketAddr) -> String {
+/// The documented request, to this server, over `http` or `https`.
+pub fn curl(scheme: &str, address: SocketAddr) -> String {
     format!(
-        r#"curl 'http://{address}/api_gateway/v1/promotions/earn/bulk' \
+        r#"curl '{scheme}://{address}/api_gateway/v1/promotions/earn/bulk' \
   --user demo:demo \
   --header 'Content-Type: application/json' \
   --data '{{

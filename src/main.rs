@@ -83,9 +83,18 @@ async fn serve(options: &Serve) -> anyhow::Result<()> {
         TcpListener::bind(options.listen).await.with_context(|| format!("cannot listen on {}", options.listen))?;
     let address = listener.local_addr()?;
     let started = || {
-        tracing::info!(%address, database = %options.common.database_url, "serving gRPC and JSON");
+        let tls = options.edge.tls_files();
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let clients = tls.as_ref().and_then(|files| files.client_ca.as_ref()).map(|_| "required");
+        tracing::info!(
+            %address,
+            database = %options.common.database_url,
+            tls = tls.is_some(),
+            client_certificates = clients,
+            "serving gRPC and JSON"
+        );
         if options.demo {
-            let _ = writeln!(std::io::stdout(), "{}", demo::curl(address));
+            let _ = writeln!(std::io::stdout(), "{}", demo::curl(scheme, address));
         }
     };
     Ok(server::run(listener, options, Clock::system(), (started, stop)).await?)

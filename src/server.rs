@@ -10,7 +10,6 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
-use tonic::transport::server::TcpIncoming;
 
 use crate::app::import::{Import, ImportError};
 use crate::app::jws::KeyError;
@@ -20,6 +19,7 @@ use crate::config::access::AccessOptionError;
 use crate::config::{Common, DatabaseUrl, Serve};
 use crate::demo;
 use crate::storage::{StorageError, Store};
+use crate::transport::edge::{self, Certificates, TlsError};
 use crate::transport::{self, Health, Lifecycle, Phase};
 use crate::wire::{Violations, catalogue_file};
 
@@ -33,7 +33,7 @@ const REFRESH_EVERY: Duration = Duration::from_millis(400);
 const HANG_UP_AFTER: Duration = Duration::from_millis(500);
 
 /// The task that accepts connections.
-type ServerTask = JoinHandle<Result<(), tonic::transport::Error>>;
+type ServerTask = JoinHandle<()>;
 
 /// A task that ends with whoever holds it.
 struct AbortOnDrop(JoinHandle<()>);
@@ -64,9 +64,9 @@ pub enum ServeError {
     /// No tokens can be given out.
     #[error("cannot make a key for access tokens")]
     Tokens(#[source] KeyError),
-    /// The connections could not be served.
-    #[error("cannot serve")]
-    Serve(#[from] tonic::transport::Error),
+    /// The certificates cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The reflection service has no schema to show.
     #[error("cannot serve reflection")]
     Reflection(#[from] tonic_reflection::server::Error),
@@ -132,6 +132,10 @@ pub async fn run(
     // Before the database is touched: wrong options leave nothing behind.
     let (settings, tokens) = (options.settings()?, options.access.token_settings()?);
     let tokens = Tokens::new(tokens).map_err(ServeError::Tokens)?;
+    let certificates = match options.edge.tls_files() {
+        Some(files) => Some(Certificates::open(files).await?),
+        None => None,
+    };
     let store = Store::open(common.database_url.expose(), options.store_options()).await.map_err(named)?;
     let (app, writer) = App::new(store.clone(), clock.clone(), options.writer_limits(), tokens);
     let mut writer = tokio::spawn(writer.run());
@@ -140,14 +144,12 @@ pub async fn run(
 
     let router = transport::router(app.clone(), settings, &lifecycle, &health)?;
     let (hang_up, told_to_hang_up) = oneshot::channel::<()>();
-    let mut server: ServerTask = tokio::spawn(
-        tonic::transport::Server::builder().accept_http1(true).add_routes(router.into()).serve_with_incoming_shutdown(
-            TcpIncoming::from(listener).with_nodelay(Some(true)),
-            async {
-                let _ = told_to_hang_up.await;
-            },
-        ),
-    );
+    let limits = options.edge.limits(edge::raise_limit());
+    let tls = certificates.as_ref().map(Certificates::current);
+    let mut server: ServerTask = tokio::spawn(edge::serve(listener, router, (limits, tls), async {
+        let _ = told_to_hang_up.await;
+    }));
+    let _certificates = certificates.map(|certificates| AbortOnDrop(tokio::spawn(certificates.keep_fresh())));
 
     store.migrate().await.map_err(named)?;
     if options.demo {
@@ -161,10 +163,7 @@ pub async fn run(
 
     tokio::select! {
         () = stop => {}
-        ended = &mut server => return Err(match ended {
-            Ok(Err(error)) => error.into(),
-            _ => ServeError::Died("server"),
-        }),
+        _ = &mut server => return Err(ServeError::Died("server")),
         _ = &mut writer => return Err(ServeError::Died("writer")),
     }
 

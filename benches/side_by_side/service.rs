@@ -63,12 +63,7 @@ impl Service {
         Self::start(bench, (database, &[]), customers, directory)
     }
 
-    fn start(
-        bench: &Bench,
-        (database, options): (Database, &[&str]),
-        customers: usize,
-        directory: TempDir,
-    ) -> Self {
+    fn start(bench: &Bench, (database, options): (Database, &[&str]), customers: usize, directory: TempDir) -> Self {
         let file = directory.path().join("catalogue.json");
         std::fs::write(&file, catalogue::file().to_string()).unwrap();
         server::import(&database.url(), &file);

@@ -7,7 +7,7 @@ use crate::comments::{Comments, named_statuses};
 use crate::errors;
 
 /// Each status: the name of its response, and an example.
-const STATUSES: [(u16, &str, i64, &str); 11] = [
+const STATUSES: [(u16, &str, i64, &str); 12] = [
     (400, "BadRequest", 400, "earnedPromotions[1].earnCount: must be 1 or more, not 0"),
     (
         401,
@@ -29,10 +29,11 @@ const STATUSES: [(u16, &str, i64, &str); 11] = [
     (429, "TooManyRequests", 429, "over the rate limit of 600 requests a minute; try again in 1 s"),
     (500, "InternalError", 500, "internal error; the request id names it in the log"),
     (503, "Unavailable", 500, "the service is starting or stopping; try again"),
+    (504, "GatewayTimeout", 504, "the call was not answered in time; it may have been recorded: try again"),
 ];
 
-/// Of a body that is too large or too slow, whatever the call.
-const OF_EVERY_BODY: [u16; 2] = [408, 413];
+/// Of a body that is too large or too slow, and of a call that takes too long, whatever the call.
+const OF_EVERY_CALL: [u16; 3] = [408, 413, 504];
 /// What HTTP itself answers to a head that is too long, before there is any operation: it is in no table of ours.
 const TOO_LONG: [(u16, &str, &str); 2] = [
     (414, "UriTooLong", "The path and query are longer than 65,534 bytes. The answer is empty."),
@@ -84,7 +85,7 @@ pub fn of_method(
     let (service, file) = (method.parent_service(), method.parent_file());
     let mut statuses: Vec<_> = named_statuses(comments.raw(&file, service.path()))
         .chain(named_statuses(comments.raw(&file, method.path())))
-        .chain(OF_EVERY_BODY)
+        .chain(OF_EVERY_CALL)
         .chain(has_body.then_some(415))
         .chain(TOO_LONG.into_iter().filter(|_| has_parameters).map(|(status, ..)| status))
         .collect();

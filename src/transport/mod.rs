@@ -1,6 +1,6 @@
 //! The doors: gRPC and JSON on one port, through the same service traits, and what stands around them.
 //!
-//! From the outside in: `request_log` (request id, one log line), `lifecycle` (only while serving), `auth` (who, and
+//! From the outside in: `edge` (connections, TLS, HTTP), `request_log` (request id, one log line, deadline), `lifecycle` (only while serving), `auth` (who, and
 //! how often), `body` (all of it, in time), then the gRPC service or the JSON door, then `wire`. Knows neither the rules
 //! nor the database.
 
@@ -9,8 +9,10 @@ mod body;
 mod catalogue_service;
 pub mod codec;
 mod customer_service;
+mod deadline;
 mod docs;
 mod earn_service;
+pub mod edge;
 mod health;
 mod json_door;
 mod json_response;
@@ -23,6 +25,7 @@ mod token_door;
 mod wallet_service;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
@@ -30,7 +33,7 @@ use axum::middleware::{from_fn, from_fn_with_state};
 use chrono_tz::Tz;
 use tonic_health::pb::health_server::HealthServer;
 
-pub use body::MAX_BODY_BYTES;
+pub use body::{BodyLimits, MAX_BODY_BYTES};
 pub use health::Health;
 pub use lifecycle::{Lifecycle, Phase};
 
@@ -42,6 +45,7 @@ use crate::proto::earn_service_server::EarnServiceServer;
 use crate::proto::wallet_service_server::WalletServiceServer;
 use crate::wire::bulk_earn::RequestLimits;
 use auth::{AccessSettings, Gatekeeper};
+use body::Bodies;
 use refusal::Refusal;
 
 /// What the doors are told.
@@ -53,6 +57,10 @@ pub struct Settings {
     pub limits: RequestLimits,
     /// Who is let in, and how often.
     pub access: AccessSettings,
+    /// Of bodies.
+    pub body: BodyLimits,
+    /// How long a call may take, from its headers to its answer.
+    pub call_timeout: Duration,
 }
 
 /// Every service behind both doors.
@@ -73,6 +81,8 @@ pub fn router(
     health: &Health,
 ) -> Result<Router, tonic_reflection::server::Error> {
     let gatekeeper = Gatekeeper::new(app.clone(), settings.access.clone());
+    let bodies = Bodies::new(settings.body, Arc::clone(lifecycle));
+    let call_timeout = settings.call_timeout;
     let api = Arc::new(Api { app, settings });
     let earn = EarnServiceServer::from_arc(Arc::clone(&api)).max_decoding_message_size(MAX_BODY_BYTES);
     let wallet = WalletServiceServer::from_arc(Arc::clone(&api)).max_decoding_message_size(MAX_BODY_BYTES);
@@ -90,12 +100,12 @@ pub fn router(
         .merge(json_door::wallet_service(&api))
         .merge(json_door::catalog_service(&api))
         .merge(json_door::customer_service(&api))
-        .route_layer(from_fn_with_state(Arc::clone(lifecycle), body::take_body))
+        .route_layer(from_fn_with_state(bodies.clone(), body::take_body))
         .route_layer(from_fn_with_state(Arc::clone(&gatekeeper), auth::admit))
         .route_layer(from_fn_with_state(Arc::clone(lifecycle), lifecycle::while_serving));
 
     let tokens = token_door::routes(&gatekeeper)
-        .route_layer(from_fn_with_state(Arc::clone(lifecycle), body::take_body))
+        .route_layer(from_fn_with_state(bodies, body::take_body))
         .route_layer(from_fn_with_state(Arc::clone(lifecycle), lifecycle::while_serving));
 
     let open = tonic::service::Routes::new(HealthServer::new(health.service()))
@@ -115,7 +125,7 @@ pub fn router(
             Refusal::UnknownPath(path).into_response(request_log::is_grpc(request.headers()))
         })
         .method_not_allowed_fallback(|| async { Refusal::MethodNotAllowed.into_json() })
-        .layer(from_fn(request_log::observe)))
+        .layer(from_fn_with_state(call_timeout, request_log::observe)))
 }
 
 fn reflection() -> tonic_reflection::server::Builder<'static> {

@@ -126,6 +126,9 @@ pub enum Refusal {
     /// The body takes too long to arrive.
     #[error("the body did not arrive in time")]
     TooSlow,
+    /// The call took longer than it may. Whether something was saved is not known.
+    #[error("the call was not answered in time; it may have been recorded: try again")]
+    DeadlineExceeded,
     /// A path of gRPC is called by something else.
     #[error("this path speaks gRPC: send Content-Type: application/grpc, or see the documentation for the JSON paths")]
     NotGrpc,
@@ -243,6 +246,9 @@ impl Refusal {
                 row(1007, StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, "CUSTOMER_LOOKUP_FAILED")
             }
             Self::Unavailable(_) => row(500, StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, "UNAVAILABLE"),
+            Self::DeadlineExceeded => {
+                row(504, StatusCode::GATEWAY_TIMEOUT, Code::DeadlineExceeded, "DEADLINE_EXCEEDED")
+            }
             Self::Internal(_) => row(500, StatusCode::INTERNAL_SERVER_ERROR, Code::Internal, "INTERNAL"),
         }
     }

@@ -2,15 +2,17 @@
 //! errors that the transport library makes by itself.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header};
 use axum::middleware::Next;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 use tracing::Instrument;
 
+use super::deadline;
 use super::refusal::{DOMAIN, Refusal};
 use crate::app::credentials::Caller;
 use crate::wire::Violations;
@@ -26,7 +28,7 @@ pub fn is_grpc(headers: &HeaderMap) -> bool {
 }
 
 /// Layer: see the top of this file.
-pub async fn observe(request: Request<Body>, next: Next) -> Response<Body> {
+pub async fn observe(State(call_timeout): State<Duration>, request: Request<Body>, next: Next) -> Response<Body> {
     let request_id = request_id(request.headers());
     let grpc = is_grpc(request.headers());
     let span = tracing::info_span!(
@@ -39,9 +41,11 @@ pub async fn observe(request: Request<Body>, next: Next) -> Response<Body> {
     let begun = Instant::now();
     let path = request.uri().path().to_owned();
     let probe = is_probe(&path);
+    let timeout = deadline::of(request.headers(), call_timeout);
     async move {
         let unanswered = Unanswered(begun);
-        let mut response = next.run(request).await;
+        let answered = tokio::time::timeout(timeout, next.run(request)).await;
+        let mut response = answered.unwrap_or_else(|_| Refusal::DeadlineExceeded.into_response(grpc));
         // Answered: there is nothing to log of it, and nothing in it to free.
         std::mem::forget(unanswered);
         if grpc {
@@ -55,7 +59,7 @@ pub async fn observe(request: Request<Body>, next: Next) -> Response<Body> {
     .await
 }
 
-/// Logs a call whose caller hung up, or whose deadline passed: what it asked for may still be done.
+/// Logs a call whose caller hung up: what it asked for may still be done.
 struct Unanswered(Instant);
 
 impl Drop for Unanswered {

@@ -274,6 +274,8 @@ async fn provoke(reason: &str, door: Door) -> Option<Vec<Answer>> {
                 &["--database-timeout-ms", "500", "--statement-timeout-ms", "200"]
             }
             "OVERLOADED" => &["--max-waiting", "1"],
+            "TOO_SLOW" => &["--body-timeout-ms", "200"],
+            "DEADLINE_EXCEEDED" => &["--call-timeout-ms", "200"],
             _ => &[],
         },
     )
@@ -323,6 +325,12 @@ async fn provoke(reason: &str, door: Door) -> Option<Vec<Answer>> {
             service.earn(door, &changed(|request| request["eventDetails"]["id"] = "x".repeat(1024 * 1024).into())).await
         }
         ("TOO_SLOW", _) => half_a_body(&service, door).await,
+        ("DEADLINE_EXCEEDED", _) => {
+            let blocker = service.database().block_writers().await;
+            let answer = service.earn(door, &documented_request()).await;
+            blocker.release().await;
+            answer
+        }
         ("NOT_JSON", _) => {
             let request = service.http().post(service.url(PATH)).header("authorization", basic("demo:demo"));
             json_answer(request.body("{}").send().await.unwrap()).await
@@ -663,7 +671,12 @@ fn refusals() -> Vec<Refusal> {
         message: message(),
         values: vec![],
     });
-    let last = [Refusal::CustomerLookupFailed(1, cause()), Refusal::Unavailable(cause()), Refusal::Internal(cause())];
+    let last = [
+        Refusal::CustomerLookupFailed(1, cause()),
+        Refusal::Unavailable(cause()),
+        Refusal::DeadlineExceeded,
+        Refusal::Internal(cause()),
+    ];
     let all: Vec<_> = first.into_iter().chain(preconditions).chain(last).collect();
     // A new refusal stops the build here until it is in the list above.
     for refusal in &all {
@@ -690,6 +703,7 @@ fn refusals() -> Vec<Refusal> {
             | Refusal::Overloaded
             | Refusal::CustomerLookupFailed(..)
             | Refusal::Unavailable(_)
+            | Refusal::DeadlineExceeded
             | Refusal::Internal(_) => {}
         }
     }

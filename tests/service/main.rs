@@ -11,7 +11,10 @@ mod command_line;
 mod concurrency;
 mod database;
 mod documented;
+mod edge;
 mod errors;
+#[path = "../support/gzip.rs"]
+mod gzip;
 mod health;
 mod import;
 mod limits;

@@ -1,0 +1,41 @@
+//! The way in: accepts connections, with TLS or without, and keeps what they can hold within limits.
+//!
+//! `server` starts it with the router of the doors. From the outside in: `accept` (how many connections), `tls`,
+//! `stream` (what its bytes tell of a connection), hyper (HTTP/1.1 and HTTP/2), `calls` (how many calls, and how they
+//! end). `roster` knows every connection and ends those that are overdue. Knows nothing of what is called.
+
+mod accept;
+mod activity;
+mod calls;
+mod descriptors;
+mod frames;
+mod roster;
+mod stream;
+mod tls;
+
+use std::time::Duration;
+
+pub use accept::serve;
+pub use descriptors::raise_limit;
+pub use tls::{Certificates, TlsError, TlsFiles};
+
+/// Limits of connections.
+#[derive(Debug, Clone, Copy)]
+pub struct EdgeLimits {
+    /// Connections at a time.
+    pub max_connections: usize,
+    /// Calls under way of one HTTP/2 connection.
+    pub max_streams: u32,
+    /// Bytes of the headers of one call on HTTP/2, counted as HTTP/2 does; on HTTP/1.1 the address comes on top.
+    pub max_header_bytes: u32,
+    /// Calls that an HTTP/2 connection may give up before they are answered, beyond those it lets finish.
+    pub max_resets: isize,
+    /// How long a connection may have no call under way.
+    pub idle_timeout: Duration,
+    /// How long the headers of a call may take to arrive, the beginning of a connection and its TLS handshake included.
+    pub header_timeout: Duration,
+    /// How long the peer may take nothing of what is sent to it.
+    pub write_timeout: Duration,
+    /// How often the peer of an HTTP/2 connection is asked whether it is there.
+    pub ping_interval: Duration,
+}

@@ -1,0 +1,143 @@
+//! Attacks on HTTP/2 and on headers: each ends the attacker's connection, or its call, and nobody else's.
+
+use tokio::io::AsyncWriteExt;
+
+use super::*;
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+const ENHANCE_YOUR_CALM: u32 = 11;
+/// What the peer sends for an attack, at most: the attack is over by then.
+const MAX_ATTACK_FRAMES: usize = 200_000;
+
+/// Whether a GOAWAY with this error is among these frames, the last one cut off perhaps.
+fn says_goaway(mut frames: &[u8], error: u32) -> bool {
+    while frames.len() >= 9 {
+        let length = usize::from(frames[0]) << 16 | usize::from(frames[1]) << 8 | usize::from(frames[2]);
+        if frames[3] == 7 && frames.get(13..17) == Some(&error.to_be_bytes()) {
+            return true;
+        }
+        frames = frames.get(9 + length..).unwrap_or_default();
+    }
+    false
+}
+
+/// Sends a frame again and again until it is hung up on. Gives what it was told.
+async fn flood(service: &Service, beginning: &[u8], again: &[u8]) -> Vec<u8> {
+    let (mut read, mut write) = connect(service).await.into_split();
+    let told = tokio::spawn(async move { until_closed(&mut read).await });
+    let settings = frame(4, 0, 0, &[]);
+    let _ = write.write_all(&[PREFACE, &settings, beginning].concat()).await;
+    for _ in 0..MAX_ATTACK_FRAMES {
+        if write.write_all(again).await.is_err() {
+            break;
+        }
+    }
+    tokio::time::timeout(NOTICED_WITHIN, told).await.expect("it is hung up on").unwrap()
+}
+
+#[tokio::test]
+async fn calls_that_are_given_up_again_and_again_end_the_connection_of_who_does_it() {
+    let service = Service::start_with(&catalogue(), &["--max-resets", "20"]).await;
+    serves(&service).await;
+    let blocker = service.database().block_writers().await;
+    let mut attacker = Http2::over(connect(&service).await).await;
+    let mut given_up = 0;
+    let attack = async {
+        // Each reaches the service before it is given up, so the library has nothing to say.
+        while let Ok((response, mut body)) = attacker.try_begin(&grpc_head(&[])).await {
+            if body.send_data(grpc_message(&format!("event {given_up}")), true).is_err()
+                || !attacker.try_reached().await
+            {
+                break;
+            }
+            drop((response, body));
+            given_up += 1;
+        }
+    };
+    tokio::time::timeout(NOTICED_WITHIN, attack).await.expect("it is ended");
+    assert!((21..=23).contains(&given_up), "after {given_up} calls");
+    blocker.release().await;
+    serves(&service).await;
+
+    // In proportion to those that it lets finish: half of them is fine, however many.
+    let mut client = Http2::over(connect(&service).await).await;
+    for index in 0..60 {
+        let (response, body) = client.begin(&grpc_head(&[])).await;
+        client.reached().await;
+        drop((response, body));
+        assert_eq!(client.earn(&format!("kept {index}")).await.unwrap().code, 0);
+    }
+}
+
+#[tokio::test]
+async fn calls_that_are_given_up_before_anybody_takes_them_end_the_connection_too() {
+    let service = Service::start().await;
+    let block = [0x82, 0x86, 0x84, 0x41, 1, b'x'];
+    let mut rapid = Vec::new();
+    for index in 0..500 {
+        rapid.extend(frame(1, 5, 2 * index + 1, &block));
+        rapid.extend(frame(3, 0, 2 * index + 1, &8_u32.to_be_bytes()));
+    }
+    let told = flood(&service, &rapid, &[]).await;
+    assert!(says_goaway(&told, ENHANCE_YOUR_CALM), "{} bytes", told.len());
+    serves(&service).await;
+}
+
+#[tokio::test]
+async fn floods_of_frames_that_carry_no_call_end_the_connection() {
+    let service = Service::start().await;
+    let headers = frame(1, 0, 1, &[0x82, 0x86, 0x84]);
+    let indexed = [&[0x40, 1, b'x', 0x7f, 0xa1, 0x1e][..], &[b'y'; 4_000]].concat();
+    let bomb = [&indexed[..], &[0xbe; 12_000]].concat();
+    let floods: [(&str, Vec<u8>, Vec<u8>); 6] = [
+        ("pings", vec![], frame(6, 0, 0, &[0; 8])),
+        ("settings", vec![], frame(4, 0, 0, &[])),
+        ("priorities", vec![], frame(2, 0, 1, &[0; 5])),
+        ("unknown frames", vec![], frame(200, 0, 1, &[0; 5])),
+        ("headers without end", headers.clone(), frame(9, 0, 1, &[])),
+        ("headers that unpack to 48 MB", vec![], frame(1, 5, 1, &bomb)),
+    ];
+    for (name, beginning, again) in floods {
+        let attack = tokio::time::timeout(NOTICED_WITHIN, flood(&service, &beginning, &again));
+        serves(&service).await;
+        attack.await.unwrap_or_else(|_| panic!("{name}: it goes on"));
+    }
+    serves(&service).await;
+}
+
+#[tokio::test]
+async fn headers_that_are_too_long_or_too_many_are_431_on_both_versions() {
+    let service = Service::start().await;
+    let long = "x".repeat(20_000);
+    let mut client = Http2::over(connect(&service).await).await;
+    let (response, _) = client.begin(&head("GET", "/healthz", &[("x-long", &long)])).await;
+    assert_eq!(response.await.unwrap().status(), 431);
+    // Of the call, not of the connection.
+    assert_eq!(client.earn("after").await.unwrap().code, 0);
+
+    let many: String = (0..200).map(|index| format!("x-{index}: y\r\n")).collect();
+    for headers in [format!("x: {}\r\n", "x".repeat(400_000)), many] {
+        let (mut read, mut write) = connect(&service).await.into_split();
+        let head = format!("GET /healthz HTTP/1.1\r\nhost: x\r\n{headers}\r\n");
+        let writing = tokio::spawn(async move { write.write_all(head.as_bytes()).await });
+        let answer = until_closed(&mut read).await;
+        assert!(answer.starts_with(b"HTTP/1.1 431 "), "{}", String::from_utf8_lossy(&answer));
+        writing.abort();
+    }
+    serves(&service).await;
+}
+
+#[tokio::test]
+async fn no_more_calls_than_allowed_are_under_way_on_one_connection() {
+    let service = Service::start_with(&catalogue(), &["--max-streams", "3"]).await;
+    let mut client = Http2::over(connect(&service).await).await;
+    assert_eq!(client.earn("first").await.unwrap().code, 0);
+    let mut calls = Vec::new();
+    for _ in 0..3 {
+        calls.push(client.begin(&grpc_head(&[])).await);
+    }
+    let fourth = tokio::time::timeout(4 * DRIP, client.earn("fourth")).await;
+    assert!(fourth.is_err(), "the client was told to wait");
+    drop(calls);
+    assert_eq!(client.earn("last").await.unwrap().code, 0);
+}

@@ -1,0 +1,176 @@
+//! Connections by hand: HTTP/2 as h2 has it, frames as bytes, and what became of a connection.
+
+use std::future::poll_fn;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use cart_promotions::proto;
+use cart_promotions::wire::json::{UnknownFields, from_slice};
+use h2::client::{ResponseFuture, SendRequest};
+use h2::{RecvStream, SendStream};
+use http::{HeaderMap, Request, Response};
+use prost::Message;
+use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+use tonic_types::StatusExt;
+
+use crate::support::*;
+
+pub const GRPC: &[(&str, &str)] = &[("content-type", "application/grpc"), ("te", "trailers")];
+pub const BULK_EARN: &str = "/cartpromotions.v1.EarnService/BulkEarn";
+
+pub async fn connect(service: &Service) -> TcpStream {
+    let stream = TcpStream::connect(service.address).await.unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream
+}
+
+/// A frame of HTTP/2.
+pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    let mut frame = vec![length[1], length[2], length[3], kind, flags];
+    frame.extend(stream.to_be_bytes());
+    frame.extend(payload);
+    frame
+}
+
+/// Everything that comes until the other side hangs up.
+pub async fn until_closed(stream: &mut (impl AsyncRead + Unpin)) -> Vec<u8> {
+    let mut all = Vec::new();
+    // Cut or told so: either way it is the end.
+    let _ = stream.read_to_end(&mut all).await;
+    all
+}
+
+/// Whether a call over HTTP/1.1 is answered on this connection, which stays open.
+pub async fn answers(stream: &mut TcpStream) -> bool {
+    let mut answer = [0; 4096];
+    stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").await.is_ok()
+        && matches!(stream.read(&mut answer).await, Ok(1..))
+        && answer.starts_with(b"HTTP/1.1 200")
+}
+
+pub fn head(method: &str, path: &str, headers: &[(&str, &str)]) -> Request<()> {
+    let mut request = Request::builder().method(method).uri(format!("http://localhost{path}"));
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    request.body(()).unwrap()
+}
+
+pub fn head_of_get(path: &str) -> Request<()> {
+    head("GET", path, &[])
+}
+
+/// Of a bulk earning with credentials, and more headers.
+pub fn grpc_head(more: &[(&str, &str)]) -> Request<()> {
+    let basic = basic("demo:demo");
+    let headers: Vec<_> = GRPC.iter().chain(more).copied().chain([("authorization", basic.as_str())]).collect();
+    head("POST", BULK_EARN, &headers)
+}
+
+/// The message of a bulk earning of one entry, as gRPC frames it.
+pub fn grpc_message(event: &str) -> Bytes {
+    framed(0, &one_message(&one_entry(event, TEN_OFF, 1)))
+}
+
+fn one_message(request: &Value) -> Vec<u8> {
+    let (message, _) =
+        from_slice::<proto::BulkEarnRequest>(request.to_string().as_bytes(), UnknownFields::Refuse).unwrap();
+    message.encode_to_vec()
+}
+
+pub fn framed(compressed: u8, message: &[u8]) -> Bytes {
+    let mut bytes = BytesMut::new();
+    bytes.put_u8(compressed);
+    bytes.put_u32(u32::try_from(message.len()).unwrap());
+    bytes.put_slice(message);
+    bytes.freeze()
+}
+
+/// How a call over gRPC ended.
+#[derive(Debug)]
+pub struct GrpcStatus {
+    pub code: i32,
+    /// Of its `ErrorInfo`.
+    pub reason: String,
+}
+
+/// A connection of HTTP/2.
+pub struct Http2 {
+    sender: SendRequest<Bytes>,
+    ping: h2::PingPong,
+    connection: JoinHandle<Result<(), h2::Error>>,
+}
+
+impl Http2 {
+    pub async fn over(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Self {
+        Self::try_over(stream).await.expect("a connection")
+    }
+
+    pub async fn try_over(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Result<Self, h2::Error> {
+        let (sender, mut connection) = h2::client::handshake(stream).await?;
+        let ping = connection.ping_pong().unwrap();
+        Ok(Self { sender, ping, connection: tokio::spawn(connection) })
+    }
+
+    pub async fn try_begin(&mut self, head: &Request<()>) -> Result<(ResponseFuture, SendStream<Bytes>), h2::Error> {
+        poll_fn(|context| self.sender.poll_ready(context)).await?;
+        let mut request = Request::new(());
+        request.method_mut().clone_from(head.method());
+        request.uri_mut().clone_from(head.uri());
+        request.headers_mut().clone_from(head.headers());
+        self.sender.send_request(request, head.method() == "GET")
+    }
+
+    /// Sends the head of a call.
+    pub async fn begin(&mut self, head: &Request<()>) -> (ResponseFuture, SendStream<Bytes>) {
+        self.try_begin(head).await.expect("a stream")
+    }
+
+    /// Everything that was sent is at the other side: it answers a ping behind it.
+    pub async fn reached(&mut self) {
+        self.ping.ping(h2::Ping::opaque()).await.expect("an answer to a ping");
+    }
+
+    /// The same, unless the connection is over.
+    pub async fn try_reached(&mut self) -> bool {
+        self.ping.ping(h2::Ping::opaque()).await.is_ok()
+    }
+
+    /// A bulk earning of one entry.
+    pub async fn earn(&mut self, event: &str) -> Result<GrpcStatus, h2::Error> {
+        let (response, mut body) = self.try_begin(&grpc_head(&[])).await?;
+        body.send_data(grpc_message(event), true)?;
+        Self::status(response).await
+    }
+
+    pub async fn status(response: ResponseFuture) -> Result<GrpcStatus, h2::Error> {
+        let response: Response<RecvStream> = response.await?;
+        let headers = response.headers().clone();
+        assert_eq!(response.status(), 200, "{headers:?}");
+        let mut body = response.into_body();
+        while let Some(data) = body.data().await {
+            body.flow_control().release_capacity(data?.len())?;
+        }
+        Ok(Self::grpc_status(&body.trailers().await?.unwrap_or(headers)))
+    }
+
+    fn grpc_status(headers: &HeaderMap) -> GrpcStatus {
+        let status = tonic::Status::from_header_map(headers).unwrap_or_else(|| panic!("no status: {headers:?}"));
+        let reason = status.get_details_error_info().map_or_else(String::new, |info| info.reason);
+        GrpcStatus { code: status.code() as i32, reason }
+    }
+
+    /// Waits until the other side ended the connection; without an error when it said so.
+    pub async fn ended(&mut self) -> Result<(), h2::Error> {
+        (&mut self.connection).await.unwrap()
+    }
+}
+
+impl Drop for Http2 {
+    fn drop(&mut self) {
+        self.connection.abort();
+    }
+}

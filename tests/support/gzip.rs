@@ -1,0 +1,24 @@
+//! A gzip bomb, for tests and the bench: short, and long when somebody inflates it.
+
+/// About so many bytes of gzip that are some 158 times as many zeros. Only who inflates all of it meets the wrong check
+/// sum at its end.
+pub fn bomb(bytes: usize) -> Vec<u8> {
+    let mut bomb = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
+    let (mut pending, mut filled) = (0_u32, 0);
+    // One last block with fixed codes: a zero, then "258 of what was one before", again and again.
+    let block = [(0b011, 3), (0b0000_1100, 8)].into_iter().chain(std::iter::repeat((0b0_0000_1010_0011, 13)));
+    for (code, length) in block {
+        pending |= code << filled;
+        filled += length;
+        while filled >= 8 {
+            bomb.push(u8::try_from(pending & 0xff).unwrap());
+            pending >>= 8;
+            filled -= 8;
+        }
+        if bomb.len() >= bytes {
+            break;
+        }
+    }
+    bomb.extend([0; 10]);
+    bomb
+}
