@@ -30,12 +30,22 @@ impl Process {
 
     /// The same, but no file can grow beyond so many KiB.
     pub fn start_with_disk(directory: &Path, limit: &str, options: &[&str]) -> Self {
+        Self::spawn(directory, limit, (&[], options))
+    }
+
+    /// The same, in this environment.
+    pub fn start_in(directory: &Path, environment: &[(&str, &str)], options: &[&str]) -> Self {
+        Self::spawn(directory, "unlimited", (environment, options))
+    }
+
+    fn spawn(directory: &Path, limit: &str, (environment, options): (&[(&str, &str)], &[&str])) -> Self {
         let mut child = Command::new("bash")
             .args(["-c", r#"trap "" XFSZ; ulimit -f "$1"; shift; exec "$@""#, "bash", limit])
             .args([env!("CARGO_BIN_EXE_cart-promotions"), "serve", "--log-format", "json"])
             .args(options)
             // Most tests send more requests than a client may by default; an option goes before it.
             .env("CART_PROMOTIONS_REQUESTS_PER_MINUTE", "0")
+            .envs(environment.iter().copied())
             .current_dir(directory)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -5,9 +5,12 @@ use std::path::Path;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use cart_promotions::app::jws::{SigningKey, VerifyingKey};
+use cart_promotions::transport::edge::{self, Certificates, TlsFiles};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::server_process::Process;
 use crate::support::*;
 
 const PATH: &str = "/v3/oauth/token/generate";
@@ -356,5 +359,58 @@ async fn an_access_claim_narrows_what_a_token_may_do() {
     for scope in [json!("wallet:read"), json!("catalogue:write"), json!(""), json!(7), Value::Null] {
         let answer = earn(scope).await;
         assert_eq!((answer.code, &*answer.reason), (403, "ACCESS_DENIED"), "{answer:?}");
+    }
+}
+
+/// Serves the key set beside it over HTTPS, with a certificate of an authority in `ca.pem`. Gives the URL.
+async fn publish_over_https(folder: &Path) -> String {
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(vec![]).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    std::fs::write(folder.join("ca.pem"), params.self_signed(&key).unwrap().pem()).unwrap();
+    let (own, authority) = (KeyPair::generate().unwrap(), Issuer::new(params, key));
+    let certificate =
+        CertificateParams::new(vec!["localhost".to_owned()]).unwrap().signed_by(&own, &authority).unwrap();
+    let files = TlsFiles { certificate: folder.join("own.pem"), key: folder.join("own-key.pem"), client_ca: None };
+    std::fs::write(&files.certificate, certificate.pem()).unwrap();
+    std::fs::write(&files.key, own.serialize_pem()).unwrap();
+    let certificates = Certificates::open(files).await.unwrap();
+    let jwks = folder.join("jwks.json");
+    let router = axum::Router::new().route("/jwks", axum::routing::get(|| async move { std::fs::read(jwks).unwrap() }));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let limits = options("sqlite://x.db", &[]).edge.limits(100);
+    let tls = Some(certificates.current());
+    tokio::spawn(async move {
+        edge::serve(listener, router, (limits, tls), std::future::pending()).await;
+        drop(certificates);
+    });
+    format!("https://localhost:{port}/jwks")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_are_read_over_https_from_whom_the_machine_trusts() {
+    let folder = TempDir::new().unwrap();
+    let key = key("a", ED25519);
+    let url = publish_over_https(folder.path()).await;
+    let file = issuer(folder.path(), &[&key], &json!({"jwks": url}));
+    let claims = changed(&claims(), "exp", (chrono::Utc::now().timestamp() + 600).into());
+    let shown = format!("Bearer {}", key.sign(&claims).unwrap());
+    let ca = folder.path().join("ca.pem").display().to_string();
+    for (environment, let_in) in [(&[("SSL_CERT_FILE", ca.as_str())][..], true), (&[], false)] {
+        let database = format!("sqlite://{}", folder.path().join(format!("{let_in}.db")).display());
+        let options = ["--demo", "--listen", "127.0.0.1:0", "--database-url", &database, "--trusted-issuers", &file];
+        let process = Process::start_in(folder.path(), environment, &options);
+        let earned = async {
+            while process.caller.earn_as(Door::Json, Some(&shown), &documented_request()).await.code != 0 {
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            }
+        };
+        let wait = std::time::Duration::from_secs(if let_in { 5 } else { 1 });
+        assert_eq!(tokio::time::timeout(wait, earned).await.is_ok(), let_in);
+        process.signal("TERM");
+        let (_, log) = process.end();
+        let said = if let_in { "the keys of an issuer were read" } else { "the keys of an issuer cannot be read" };
+        assert!(log.iter().any(|line| line["message"] == said), "{log:#?}");
     }
 }
