@@ -13,6 +13,7 @@ mod documented;
 mod errors;
 mod health;
 mod import;
+mod isolation;
 mod model;
 mod openapi;
 mod operator;
