@@ -20,6 +20,8 @@ use crate::wallet::{granted, transaction};
 
 /// Customers of the other organization, one for each place.
 const FIRST_CUSTOMER: i64 = 300_000;
+/// A promotion of both.
+const SHARED: &str = "0000000000000000000000c1";
 const BULK_EARN: &str = "EarnService/BulkEarn";
 
 /// A request of our own that is answered, about things that no other request is about: they have `tag` in their texts.
@@ -188,6 +190,47 @@ async fn what_another_organization_has_is_answered_over_grpc_as_what_does_not_ex
     for any_customer in [false, true] {
         try_all(&Service::start_with(&catalogue_that_takes(any_customer), &[]).await, Door::Grpc).await;
     }
+}
+
+#[tokio::test]
+async fn two_organizations_may_have_the_same_identifiers_and_each_has_its_own() {
+    let service = Service::start_with(&catalogue_that_takes(true), &[]).await;
+    let limited = |name: &str| {
+        let mut limited = promotion(name);
+        limited["id"] = SHARED.into();
+        limited["maxEarningPerCustomer"] = 1.into();
+        limited["earnLimitedToSpecificAudience"] = true.into();
+        json!({"promotion": limited})
+    };
+    let mut request = one_entry("event", SHARED, 1);
+    request.as_object_mut().unwrap().remove("orgId");
+    request["eventTime"] = NOW_MS.into();
+    // Theirs is in the audience, has used its cap, and redeemed what it earned.
+    let as_neighbour = async |method, request| {
+        let answer = call(&service, Door::Json, method, NEIGHBOUR, request).await;
+        assert_eq!(answer.code, 0, "{method}: {answer:?}");
+    };
+    as_neighbour("CatalogService/CreatePromotion", limited("Theirs")).await;
+    let audience = json!({"promotionId": SHARED, "add": [CUSTOMER, 7]});
+    as_neighbour("CatalogService/ChangeAudience", audience.clone()).await;
+    let theirs = earn_ids(&service.earn_as(Door::Json, Some(NEIGHBOUR), &request).await.body).remove(0);
+    as_neighbour("WalletService/Redeem", transaction("transaction", CUSTOMER, &[(SHARED, &theirs)])).await;
+    let before = rows_of_neighbour(&service).await;
+
+    // Ours is in no audience yet, and has everything before it.
+    let ours = async |method, request| send(&service, Door::Grpc, method, &request).await;
+    assert_eq!(ours("CatalogService/CreatePromotion", limited("Ours")).await.code, 0);
+    let refused = service.earn(Door::Grpc, &request).await;
+    assert_eq!(refused.body["data"][0]["errorDetails"]["errorCode"], 715, "{refused:?}");
+    let removed = ours("CatalogService/ChangeAudience", json!({"promotionId": SHARED, "remove": [CUSTOMER, 7]})).await;
+    assert_eq!(removed.body["data"]["removed"], 0, "{removed:?}");
+    assert_eq!(ours("CatalogService/ChangeAudience", audience).await.body["data"]["added"], 2);
+    let id = earn_ids(&service.earn(Door::Grpc, &request).await.body).remove(0);
+    assert_ne!(id, theirs);
+    let redeemed = ours("WalletService/Redeem", transaction("transaction", CUSTOMER, &[(SHARED, &id)])).await;
+    assert_eq!(redeemed.code, 0, "{redeemed:?}");
+    assert_eq!(ours("CatalogService/DeactivatePromotion", json!({"promotionId": SHARED})).await.code, 0);
+    assert_eq!(rows_of_neighbour(&service).await, before);
 }
 
 #[tokio::test]
