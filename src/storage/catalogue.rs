@@ -2,15 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter};
+use sea_orm::ConnectionTrait;
 
-use super::entity::{earned_mark, org, promotion};
-use super::statement::{Lookup, Rows};
+use super::entity::{OrgOwned, earned_mark, org, promotion};
+use super::org_owned::{Lookup, Table};
+use super::statement::Rows;
 use super::{StorageError, Store, Transaction, statement};
 use crate::earning::{Catalogue, EarnExpiry, ObjectId, Org, OrgId, Promotion, PromotionType};
 
-const CATALOGUE_VERSIONS: Lookup =
-    Lookup { answers: "t.id, t.catalogue_version", table: "orgs", key: &["id"], ..Lookup::PLAIN };
+const CATALOGUE_VERSIONS: Lookup = Lookup { answers: "t.id, t.catalogue_version", ..Lookup::of(Table::Orgs) };
 
 impl Store {
     /// The current catalogue version of each of `org_ids` that exists.
@@ -18,7 +18,7 @@ impl Store {
     /// # Errors
     /// Of the database.
     pub async fn catalogue_versions(&self, org_ids: &BTreeSet<OrgId>) -> Result<BTreeMap<OrgId, i64>, StorageError> {
-        let ids = Rows::default().integers("id", org_ids.iter().map(|id| id.0));
+        let ids = Rows::of_orgs(org_ids.iter().copied());
         let rows = statement::query(&self.database, &CATALOGUE_VERSIONS.body(self.dialect), ids).await?;
         rows.iter().map(|row| Ok((OrgId(row.try_get_by_index(1)?), row.try_get_by_index(2)?))).collect()
     }
@@ -49,7 +49,7 @@ pub(super) async fn load_catalogue(
     database: &impl ConnectionTrait,
     org_id: OrgId,
 ) -> Result<Option<Catalogue>, StorageError> {
-    let Some(row) = org::Entity::find_by_id(org_id.0).one(database).await? else { return Ok(None) };
+    let Some(row) = org::Entity::of(org_id).find().one(database).await? else { return Ok(None) };
     let org = Org {
         id: org_id,
         name: row.name,
@@ -60,8 +60,8 @@ pub(super) async fn load_catalogue(
         max_active_promotions: u32::try_from(row.max_active_promotions).unwrap_or(u32::MAX),
         accept_unknown_customers: row.accept_unknown_customers,
     };
-    let rows = promotion::Entity::find().filter(promotion::Column::OrgId.eq(org_id.0)).all(database).await?;
-    let marks = earned_mark::Entity::find().filter(earned_mark::Column::OrgId.eq(org_id.0)).all(database).await?;
+    let rows = promotion::Entity::of(org_id).find().all(database).await?;
+    let marks = earned_mark::Entity::of(org_id).find().all(database).await?;
     let earned: HashSet<_> = marks.into_iter().map(|mark| mark.promotion_id).collect();
     let of = |row: promotion::Model| {
         let earned = earned.contains(&row.id);

@@ -10,8 +10,9 @@ use std::sync::Arc;
 
 use sea_orm::{DbErr, QueryResult};
 
-use super::facts::{CUSTOMERS, holders, named, object_id, of_customers, of_row};
-use super::statement::{Dialect, Lookup, Rows};
+use super::facts::{CUSTOMERS, USAGE_COLUMNS, USAGE_KEY, holders, named, object_id, of_customers, of_row};
+use super::org_owned::{Insertion, Lookup, Present, Table};
+use super::statement::{Dialect, Rows};
 use super::{StorageError, Transaction, statement};
 use crate::earning::change::{ChangeFacts, Held, InstanceKey, RecordedStatus, RecordedTransaction};
 use crate::earning::{CustomerId, Holder, OrgId};
@@ -20,46 +21,51 @@ use crate::earning::{CustomerId, Holder, OrgId};
 const HELD: Lookup = Lookup {
     answers: "t.promotion_id, t.event_id, t.earned_from_id, t.earned_from_type, t.earned_status, t.ordinal, \
               t.event_time_ms, t.valid_till_ms, t.granted_at_ms",
-    table: "earned_promotions",
-    key: &["org_id", "earn_id", "customer_id"],
+    key: &["earn_id", "customer_id"],
     condition: "t.earn_id >= ''",
-    ..Lookup::PLAIN
+    ..Lookup::of(Table::EarnedPromotions)
 };
 
-const TRANSACTIONS: Lookup = Lookup {
-    answers: "t.customer_id, t.content",
-    table: "redemptions",
-    key: &["org_id", "transaction_identifier"],
-    ..Lookup::PLAIN
-};
+const TRANSACTIONS: Lookup =
+    Lookup { answers: "t.customer_id, t.content", key: &["transaction_identifier"], ..Lookup::of(Table::Redemptions) };
 
 /// How many are revoked travels as the cap, which every earning sets anew. A row that is not there is of a count that was
 /// not made yet, and this one says so: it is from the beginning of time.
-const SUBTRACT_USAGE: &str = "
-    INSERT INTO cap_usage (org_id, customer_id, promotion_id, used, cap, counted_at_ms)
-    SELECT org_id, customer_id, promotion_id, 0, revoked, 0 FROM wanted WHERE true
-    ON CONFLICT (org_id, customer_id, promotion_id) DO UPDATE
-    SET used = CASE WHEN cap_usage.used > excluded.cap THEN cap_usage.used - excluded.cap ELSE 0 END";
+const SUBTRACT_USAGE: Insertion<'_> = Insertion {
+    table: Table::CapUsage,
+    columns: USAGE_COLUMNS,
+    values: "customer_id, promotion_id, 0, revoked, 0",
+    present: Present::Changed {
+        key: USAGE_KEY,
+        set: "used = CASE WHEN {table}.used > excluded.cap THEN {table}.used - excluded.cap ELSE 0 END",
+    },
+    rest: "",
+};
 
 /// The rows are there; they are named by their earning key, as an insertion, so that each engine finds them by that
 /// index and no other way, whatever it believes of the table.
-const CHANGE: &str = "
-    INSERT INTO earned_promotions (org_id, customer_id, earn_id, promotion_id, event_id, earned_from_id, ordinal,
-        earned_from_type, event_time_ms, valid_till_ms, granted_at_ms, earned_status, changed_at_ms,
-        transaction_identifier)
-    SELECT org_id, customer_id, earn_id, promotion_id, event_id, earned_from_id, ordinal, earned_from_type,
-        event_time_ms, valid_till_ms, granted_at_ms, earned_status, changed_at_ms, NULLIF(transaction_identifier, '')
-    FROM wanted WHERE true
-    ON CONFLICT {target} DO UPDATE SET earned_status = excluded.earned_status,
-        changed_at_ms = excluded.changed_at_ms, transaction_identifier = excluded.transaction_identifier
-    WHERE earned_promotions.earned_status = 'UNLOCKED' RETURNING 1";
-const EARNING_KEY: &str = "(org_id, customer_id, event_id, promotion_id, earned_from_id, ordinal)";
+const CHANGE: Insertion<'_> = Insertion {
+    table: Table::EarnedPromotions,
+    columns: "customer_id, earn_id, promotion_id, event_id, earned_from_id, ordinal, earned_from_type, event_time_ms, \
+              valid_till_ms, granted_at_ms, earned_status, changed_at_ms, transaction_identifier",
+    values: "customer_id, earn_id, promotion_id, event_id, earned_from_id, ordinal, earned_from_type, event_time_ms, \
+             valid_till_ms, granted_at_ms, earned_status, changed_at_ms, NULLIF(transaction_identifier, '')",
+    present: Present::Changed { key: "customer_id, event_id, promotion_id, earned_from_id, ordinal", set: CHANGED },
+    rest: "RETURNING 1",
+};
+/// SQLite finds them by the key that it is told, and would refuse a row that meets another one too.
+const CHANGE_ON_SQLITE: Insertion<'_> = Insertion { present: Present::Changed { key: "", set: CHANGED }, ..CHANGE };
+const CHANGED: &str = "earned_status = excluded.earned_status, changed_at_ms = excluded.changed_at_ms, \
+     transaction_identifier = excluded.transaction_identifier WHERE {table}.earned_status = 'UNLOCKED'";
 
 /// Citus tells of a row that is there already without saying so in the error's code: the rows that are not are counted.
-const INSERT_TRANSACTIONS: &str = "
-    INSERT INTO redemptions (org_id, transaction_identifier, customer_id, instances, redeemed_at_ms, content)
-    SELECT org_id, transaction_identifier, customer_id, instances, redeemed_at_ms, content FROM wanted WHERE true
-    ON CONFLICT DO NOTHING RETURNING 1";
+const INSERT_TRANSACTIONS: Insertion<'_> = Insertion {
+    table: Table::Redemptions,
+    columns: "transaction_identifier, customer_id, instances, redeemed_at_ms, content",
+    values: "transaction_identifier, customer_id, instances, redeemed_at_ms, content",
+    present: Present::Kept,
+    rest: "RETURNING 1",
+};
 
 /// What a batch of changes needs to know, without repeats.
 #[derive(Debug, Default)]
@@ -122,8 +128,7 @@ impl Transaction {
             rows.0.insert(key, row);
         }
         let keys: Vec<_> = wanted.transactions.iter().collect();
-        let names = Rows::default()
-            .integers("org_id", keys.iter().map(|(org_id, _)| org_id.0))
+        let names = Rows::of_orgs(keys.iter().map(|(org_id, _)| *org_id))
             .texts("transaction_identifier", keys.iter().map(|(_, identifier)| &**identifier));
         for row in self.look_up(TRANSACTIONS, names).await? {
             let content: String = row.try_get_by_index(2)?;
@@ -141,25 +146,23 @@ impl Transaction {
     pub async fn save_changes(&self, changes: &Changes, rows: &HeldRows, now_ms: i64) -> Result<(), StorageError> {
         if !changes.uncounted.is_empty() {
             let revoked = holders(changes.uncounted.keys()).integers("revoked", changes.uncounted.values().copied());
-            statement::execute(&self.0, SUBTRACT_USAGE, revoked).await?;
+            statement::execute(&self.0, &SUBTRACT_USAGE.body(), revoked).await?;
         }
         if !changes.instances.is_empty() {
-            let target = if self.1 == Dialect::Sqlite { "" } else { EARNING_KEY };
-            let upsert = CHANGE.replace("{target}", target);
-            let done = statement::query(&self.0, &upsert, changed_rows(changes, rows, now_ms)?).await?;
+            let upsert = if self.1 == Dialect::Sqlite { CHANGE_ON_SQLITE } else { CHANGE };
+            let done = statement::query(&self.0, &upsert.body(), changed_rows(changes, rows, now_ms)?).await?;
             all_of(done.len(), changes.instances.len(), DbErr::RecordNotUpdated)?;
         }
         if !changes.transactions.is_empty() {
             let names = changes.transactions.keys();
             let values = changes.transactions.values();
-            let new = Rows::default()
-                .integers("org_id", names.clone().map(|(org_id, _)| org_id.0))
+            let new = Rows::of_orgs(names.clone().map(|(org_id, _)| *org_id))
                 .texts("transaction_identifier", names.map(|(_, identifier)| &**identifier))
                 .integers("customer_id", values.clone().map(|new| new.transaction.customer_id.0))
                 .integers("instances", values.clone().map(|new| new.instances))
                 .integers("redeemed_at_ms", values.clone().map(|_| now_ms))
                 .texts("content", values.map(|new| &*new.transaction.content));
-            let recorded = statement::query(&self.0, INSERT_TRANSACTIONS, new).await?;
+            let recorded = statement::query(&self.0, &INSERT_TRANSACTIONS.body(), new).await?;
             all_of(recorded.len(), changes.transactions.len(), DbErr::RecordNotInserted)?;
         }
         Ok(())
@@ -173,8 +176,7 @@ pub(super) fn all_of(done: usize, wanted: usize, otherwise: DbErr) -> Result<(),
 
 fn instance_rows<'a>(keys: impl IntoIterator<Item = &'a InstanceKey, IntoIter: Clone>) -> Rows<'static> {
     let keys = keys.into_iter();
-    Rows::default()
-        .integers("org_id", keys.clone().map(|key| key.org_id.0))
+    Rows::of_orgs(keys.clone().map(|key| key.org_id))
         .integers("customer_id", keys.clone().map(|key| key.customer_id.0))
         .ids("earn_id", keys.map(|key| key.earn_id))
 }

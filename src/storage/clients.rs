@@ -1,19 +1,20 @@
 //! API clients, for those who check credentials and those who give them out.
 
 use sea_orm::ActiveValue::Set;
-use sea_orm::sea_query::Expr;
+use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QueryTrait, TryInsertResult};
 
 use super::entity::api_client;
-use super::statement::{Lookup, Rows};
-use super::{StorageError, Store};
+use super::org_owned::{Lookup, Table};
+use super::statement::Rows;
+use super::{StorageError, Store, Transaction};
 use crate::earning::OrgId;
 
 const CLIENTS: Lookup = Lookup {
     answers: "t.username, t.secret_hash, t.org_id, t.access, t.disabled, t.requests_per_minute",
-    table: "api_clients",
     key: &["username"],
-    ..Lookup::PLAIN
+    of_any_org: true,
+    ..Lookup::of(Table::ApiClients)
 };
 
 /// A recorded API client.
@@ -61,7 +62,7 @@ impl Store {
     /// # Errors
     /// Of the database.
     pub async fn api_clients(&self, usernames: &[String]) -> Result<Vec<ApiClient>, StorageError> {
-        let names = Rows::default().texts("username", usernames.iter().map(String::as_str));
+        let names = Rows::of_any_org().texts("username", usernames.iter().map(String::as_str));
         let find = names.statement(self.database.get_database_backend(), &CLIENTS.body(self.dialect));
         let found = api_client::Entity::find().from_raw_sql(find);
         Ok(found.all(&self.database).await?.into_iter().map(to_client).collect())
@@ -125,6 +126,28 @@ impl Store {
             update = update.col_expr(Column::RequestsPerMinute, Expr::value(i64::from(requests_per_minute)));
         }
         Ok(update.exec(&self.database).await?.rows_affected > 0)
+    }
+}
+
+impl Transaction {
+    /// Adds or replaces an API client, but for whether it is disabled: importing does not let it in again.
+    ///
+    /// # Errors
+    /// Of the database.
+    pub async fn upsert_api_client(&self, client: ApiClient) -> Result<(), StorageError> {
+        use api_client::Column;
+        let row = api_client::ActiveModel {
+            username: Set(client.username),
+            secret_hash: Set(client.secret_hash),
+            org_id: Set(client.org_id.0),
+            access: Set(client.access),
+            disabled: Set(client.disabled),
+            requests_per_minute: Set(client.requests_per_minute.map(i64::from)),
+        };
+        let replace = OnConflict::column(Column::Username)
+            .update_columns([Column::SecretHash, Column::OrgId, Column::Access, Column::RequestsPerMinute])
+            .to_owned();
+        Ok(api_client::Entity::insert(row).on_conflict(replace).exec_without_returning(&self.0).await.map(drop)?)
     }
 }
 

@@ -10,7 +10,8 @@ use std::sync::OnceLock;
 use sea_orm::QueryResult;
 use sea_orm::sqlx::postgres::PgConnection;
 
-use super::statement::{Dialect, Lookup, Rows, query_of_lists};
+use super::org_owned::{Insertion, Lookup, Present, Table};
+use super::statement::{Dialect, Rows, query_of_lists};
 use super::wallet::{Batch, Grants, Wanted, of_driver};
 use super::{StorageError, Transaction, statement};
 use crate::earning::change::RecordedStatus;
@@ -33,39 +34,35 @@ const EARNED: i64 = 4;
 /// it: a second, and the time of a transaction; with room for clocks that differ. Milliseconds.
 pub const UNCOUNTED_FOR_MS: i64 = 60_000;
 
-pub(super) const CUSTOMERS: Lookup = Lookup { table: "customers", key: &["org_id", "customer_id"], ..Lookup::PLAIN };
+pub(super) const CUSTOMERS: Lookup = Lookup { key: &["customer_id"], ..Lookup::of(Table::Customers) };
 
-pub(super) const AUDIENCES: Lookup = Lookup { table: "audiences", key: &HOLDER, ..Lookup::PLAIN };
+pub(super) const AUDIENCES: Lookup = Lookup { key: &HOLDER, ..Lookup::of(Table::Audiences) };
 
-const USAGE: Lookup =
-    Lookup { answers: "3, t.used, t.counted_at_ms", table: "cap_usage", key: &HOLDER, ..Lookup::PLAIN };
+const USAGE: Lookup = Lookup { answers: "3, t.used, t.counted_at_ms", key: &HOLDER, ..Lookup::of(Table::CapUsage) };
 
 const COUNT: Lookup = Lookup {
     answers: "count(*)",
-    table: "earned_promotions",
     index: Some(EARNING_KEY),
     key: &HOLDER,
     condition: "t.earned_status <> 'REVOKED'",
     rest: "GROUP BY wanted.place",
-    ..Lookup::PLAIN
+    ..Lookup::of(Table::EarnedPromotions)
 };
 
 pub(super) const EARNINGS: Lookup = Lookup {
     answers: "CAST(4 AS bigint) AS kind, t.ordinal, t.valid_till_ms, t.event_time_ms, t.promotion_id, t.earned_from_id, t.earn_id, \
               t.earned_from_type, t.earned_status, t.event_type, t.event_payload, t.supplementary_criteria",
-    table: "earned_promotions",
     index: Some(EARNING_KEY),
-    key: &["org_id", "customer_id", "event_id", "promotion_id", "earned_from_id"],
-    ..Lookup::PLAIN
+    key: &["customer_id", "event_id", "promotion_id", "earned_from_id"],
+    ..Lookup::of(Table::EarnedPromotions)
 };
 
-const HOLDER: [&str; 3] = ["org_id", "customer_id", "promotion_id"];
+const HOLDER: [&str; 2] = ["customer_id", "promotion_id"];
 const EARNING_KEY: &str = "earned_promotions_earning_key";
 
 /// In one statement all rows have the same columns: behind the place of what was wanted and the kind, three integers and
 /// eight texts. Parts that a batch has no use for are left out, as the engine would prepare to run them nevertheless.
-const EVENTS: Lookup =
-    Lookup { key: &["org_id", "customer_id", "event_id"], most: Some(MAX_OF_AN_EVENT + 1), ..EARNINGS };
+const EVENTS: Lookup = Lookup { key: &["customer_id", "event_id"], most: Some(MAX_OF_AN_EVENT + 1), ..EARNINGS };
 const AT_ONCE: [(&str, Lookup); 4] = [
     ("the_events", EVENTS),
     ("the_customers", Lookup { answers: "1, 0, 0, 0, '', '', '', '', '', '', '', ''", ..CUSTOMERS }),
@@ -77,16 +74,25 @@ const AT_ONCE: [(&str, Lookup); 4] = [
 static TEXTS: [OnceLock<String>; 8] = [const { OnceLock::new() }; 8];
 
 /// Locks the rows, making those that are not there: until the transaction ends nobody else can add to them.
-const LOCK_USAGE: &str = "
-    INSERT INTO cap_usage (org_id, customer_id, promotion_id, used, cap, counted_at_ms)
-    SELECT org_id, customer_id, promotion_id, 0, 0, 0 FROM wanted WHERE true
-    ON CONFLICT (org_id, customer_id, promotion_id) DO UPDATE SET cap = cap_usage.cap";
+const LOCK_USAGE: Insertion<'_> = Insertion {
+    table: Table::CapUsage,
+    columns: USAGE_COLUMNS,
+    values: "customer_id, promotion_id, 0, 0, 0",
+    present: Present::Changed { key: USAGE_KEY, set: "cap = {table}.cap" },
+    rest: "",
+};
 
-const SET_USAGE: &str = "
-    INSERT INTO cap_usage (org_id, customer_id, promotion_id, used, cap, counted_at_ms)
-    SELECT org_id, customer_id, promotion_id, used, used, counted_at_ms FROM wanted WHERE true
-    ON CONFLICT (org_id, customer_id, promotion_id)
-    DO UPDATE SET used = excluded.used, cap = excluded.cap, counted_at_ms = excluded.counted_at_ms";
+const SET_USAGE: Insertion<'_> = Insertion {
+    values: "customer_id, promotion_id, used, used, counted_at_ms",
+    present: Present::Changed {
+        key: USAGE_KEY,
+        set: "used = excluded.used, cap = excluded.cap, counted_at_ms = excluded.counted_at_ms",
+    },
+    ..LOCK_USAGE
+};
+
+pub(super) const USAGE_COLUMNS: &str = "customer_id, promotion_id, used, cap, counted_at_ms";
+pub(super) const USAGE_KEY: &str = "customer_id, promotion_id";
 
 /// What was read of what is wanted, and by which places.
 #[derive(Debug)]
@@ -324,7 +330,7 @@ impl Transaction {
 
     /// Counts what these customers hold of promotions that were capped later than they were first earned.
     async fn count_anew(&self, keys: &[Holder], now_ms: i64) -> Result<BTreeMap<Holder, u32>, StorageError> {
-        statement::execute(&self.0, LOCK_USAGE, holders(keys)).await?;
+        statement::execute(&self.0, &LOCK_USAGE.body(), holders(keys)).await?;
         // A statement of its own, so that it sees what was committed before the locks were had.
         let mut used: BTreeMap<_, _> = keys.iter().map(|key| (*key, 0)).collect();
         for row in statement::query(&self.0, &COUNT.body(self.1), holders(keys)).await? {
@@ -333,7 +339,7 @@ impl Transaction {
         let rows = holders(keys)
             .integers("used", used.values().map(|used| i64::from(*used)))
             .integers("counted_at_ms", keys.iter().map(|_| now_ms));
-        statement::execute(&self.0, SET_USAGE, rows).await?;
+        statement::execute(&self.0, &SET_USAGE.body(), rows).await?;
         Ok(used)
     }
 }
@@ -341,8 +347,7 @@ impl Transaction {
 /// The holders as rows of a statement.
 pub(super) fn holders<'a>(keys: impl IntoIterator<Item = &'a Holder, IntoIter: Clone>) -> Rows<'static> {
     let keys = keys.into_iter();
-    Rows::default()
-        .integers("org_id", keys.clone().map(|key| key.org_id.0))
+    Rows::of_orgs(keys.clone().map(|key| key.org_id))
         .integers("customer_id", keys.clone().map(|key| key.customer_id.0))
         .ids("promotion_id", keys.map(|key| key.promotion_id))
 }
@@ -352,13 +357,12 @@ pub(super) fn of_customers<'a>(
     keys: impl IntoIterator<Item = &'a (OrgId, CustomerId), IntoIter: Clone>,
 ) -> Rows<'static> {
     let keys = keys.into_iter();
-    Rows::default().integers("org_id", keys.clone().map(|key| key.0.0)).integers("customer_id", keys.map(|key| key.1.0))
+    Rows::of_orgs(keys.clone().map(|key| key.0)).integers("customer_id", keys.map(|key| key.1.0))
 }
 
 /// The events of these earnings as rows of a statement.
 fn of_events<'a>(keys: &[&'a EarningKey]) -> Rows<'a> {
-    Rows::default()
-        .integers("org_id", keys.iter().map(|key| key.org_id.0))
+    Rows::of_orgs(keys.iter().map(|key| key.org_id))
         .integers("customer_id", keys.iter().map(|key| key.customer_id.0))
         .texts("event_id", keys.iter().map(|key| &*key.event_id))
 }

@@ -7,32 +7,42 @@ use std::sync::OnceLock;
 
 use sea_orm::sqlx::Connection;
 use sea_orm::sqlx::postgres::PgConnection;
-use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement, Value};
+use sea_orm::{ConnectionTrait, DbErr, Statement, Value};
 
 use super::changes::all_of;
-use super::facts::{AUDIENCES, CUSTOMERS, EARNINGS, holders, of_customers, of_earnings, write_criteria};
+use super::facts::{
+    AUDIENCES, CUSTOMERS, EARNINGS, USAGE_COLUMNS, USAGE_KEY, holders, of_customers, of_earnings, write_criteria,
+};
 use super::import::promotion_rows;
-use super::statement::{Dialect, Lookup, Rows, query_of_lists};
+use super::org_owned::{Insertion, Lookup, Present, RowValues, Table};
+use super::statement::{Dialect, Rows, WANTED, query_of_lists};
 use super::wallet::{Grants, Wanted, of_driver};
 use super::{StorageError, Transaction, statement};
 use crate::earning::{Details, Grant, Instance};
 
-const COLUMNS: &str = "org_id, customer_id, earn_id, promotion_id, event_id, earned_from_id, ordinal, \
+/// Columns of the wallet behind the organization.
+const COLUMNS: &str = "customer_id, earn_id, promotion_id, event_id, earned_from_id, ordinal, \
      earned_from_type, event_time_ms, valid_till_ms, granted_at_ms";
 /// Further columns, where an earning of the batch has details.
 const DETAILS: [&str; 3] = ["event_type", "event_payload", "supplementary_criteria"];
 
 /// The check `cap_usage_used_within_cap` refuses what would pass the cap.
-const ADD_USAGE: &str = "
-    INSERT INTO cap_usage (org_id, customer_id, promotion_id, used, cap, counted_at_ms)
-    SELECT org_id, customer_id, promotion_id, granted, cap, counted_at_ms FROM wanted WHERE true
-    ON CONFLICT (org_id, customer_id, promotion_id)
-    DO UPDATE SET used = cap_usage.used + excluded.used, cap = excluded.cap";
+const ADD_USAGE: Insertion<'_> = Insertion {
+    table: Table::CapUsage,
+    columns: USAGE_COLUMNS,
+    values: "customer_id, promotion_id, granted, cap, counted_at_ms",
+    present: Present::Changed { key: USAGE_KEY, set: "used = {table}.used + excluded.used, cap = excluded.cap" },
+    rest: "",
+};
 
 /// Says of promotions that something of them was earned.
-const MARK_EARNED: &str = "
-    INSERT INTO earned_marks (org_id, promotion_id) SELECT org_id, promotion_id FROM wanted WHERE true
-    ON CONFLICT DO NOTHING";
+const MARK_EARNED: Insertion<'_> = Insertion {
+    table: Table::EarnedMarks,
+    columns: "promotion_id",
+    values: "promotion_id",
+    present: Present::Kept,
+    rest: "",
+};
 
 /// Most rows of one `INSERT` on SQLite, which takes 32,766 values in a statement.
 const MAX_INSERT_ROWS: usize = 1_024;
@@ -112,7 +122,7 @@ pub(super) async fn save_if(
 ) -> Result<bool, StorageError> {
     let (rows, refused) = (rows(grants), grants.refused(wanted));
     let criteria = criteria(&rows);
-    let mut lists = vec![("wanted", list(&rows, &criteria, now_ms))];
+    let mut lists = vec![(WANTED, list(&rows, &criteria, now_ms))];
     let mut text = if any_details(&rows) { 16 } else { 0 };
     if !grants.under_cap.is_empty() {
         text |= 1;
@@ -142,7 +152,8 @@ pub(super) async fn save_if(
 /// The counts are written before the instances, in whichever order the engine would go about it.
 fn write_body(lists: &[(&str, Rows<'_>)]) -> String {
     let has = |list: &str| lists.iter().any(|(name, _)| *name == list);
-    let insert = insert_list(lists.iter().any(|(name, rows)| *name == "wanted" && rows.has(DETAILS[0])));
+    let with_details = lists.iter().any(|(name, rows)| *name == WANTED && rows.has(DETAILS[0]));
+    let insert = |condition: &str| insert_list(with_details, condition, (Present::Refused, ""));
     let conditions = CONDITIONS.iter().filter(|(list, ..)| has(list)).map(|(list, lookup, all)| {
         let found = lookup.body_of(list, Dialect::Postgres);
         let wanted = if *all { format!("(SELECT count(*) FROM {list})") } else { "0".to_owned() };
@@ -155,15 +166,14 @@ fn write_body(lists: &[(&str, Rows<'_>)]) -> String {
         may = "(SELECT yes FROM may)";
     }
     if has("first_of") {
-        let mark = MARK_EARNED.replace("FROM wanted WHERE true", &format!("FROM first_of WHERE {may}"));
-        ctes = format!("{ctes}, marked AS ({mark})");
+        ctes = format!("{ctes}, marked AS ({})", MARK_EARNED.body_of("first_of", may));
     }
     if has("usage") {
-        let count = ADD_USAGE.replace("FROM wanted WHERE true", &format!("FROM usage WHERE {may}"));
-        ctes = format!("{ctes}, counted AS ({count} RETURNING 1)");
-        return format!("{ctes} {insert} WHERE {may} AND (SELECT count(*) FROM counted) >= 0");
+        let count = Insertion { rest: "RETURNING 1", ..ADD_USAGE }.body_of("usage", may);
+        let insert = insert(&format!("{may} AND (SELECT count(*) FROM counted) >= 0"));
+        return format!("{ctes}, counted AS ({count}) {insert}");
     }
-    format!("{ctes} {insert} WHERE {may}")
+    format!("{ctes} {}", insert(may))
 }
 
 /// Citus tells of a row that is there already without saying so in the error's code: the rows that are not are written,
@@ -172,28 +182,29 @@ async fn save_on_citus(connection: &mut PgConnection, grants: &Grants, now_ms: i
     let rows = rows(grants);
     let mut transaction = connection.begin().await.map_err(of_driver)?;
     if !grants.first_of.is_empty() {
-        first_of(grants).query(MARK_EARNED).execute(&mut *transaction).await.map_err(of_driver)?;
+        first_of(grants).query(&MARK_EARNED.body()).execute(&mut *transaction).await.map_err(of_driver)?;
     }
     if !grants.under_cap.is_empty() {
-        usage(grants, now_ms).query(ADD_USAGE).execute(&mut *transaction).await.map_err(of_driver)?;
+        usage(grants, now_ms).query(&ADD_USAGE.body()).execute(&mut *transaction).await.map_err(of_driver)?;
     }
     // Without RETURNING it would count what was to be written.
-    let insert = insert_list(any_details(&rows)) + " ON CONFLICT DO NOTHING RETURNING ordinal";
+    let insert = insert_list(any_details(&rows), "true", (Present::Kept, "RETURNING ordinal"));
     let done =
         list(&rows, &criteria(&rows), now_ms).query(&insert).fetch_all(&mut *transaction).await.map_err(of_driver)?;
     all_of(done.len(), rows.len(), DbErr::RecordNotInserted)?;
     transaction.commit().await.map_err(of_driver)
 }
 
-/// The insertion of a list, whose columns are named as the wallet's.
-fn insert_list(with_details: bool) -> String {
+/// The insertion of a list, whose columns are named as the wallet's, provided that the condition holds.
+fn insert_list(with_details: bool, condition: &str, (present, rest): (Present, &'static str)) -> String {
     let (mut columns, mut values) = (COLUMNS.to_owned(), COLUMNS.to_owned());
     for column in DETAILS.iter().filter(|_| with_details) {
         columns = format!("{columns}, {column}");
         // A list has no absent texts; what is there is not empty.
         values = format!("{values}, NULLIF({column}, '')");
     }
-    format!("INSERT INTO earned_promotions ({columns}) SELECT {values} FROM wanted")
+    let insertion = Insertion { table: Table::EarnedPromotions, columns: &columns, values: &values, present, rest };
+    insertion.body_of(WANTED, condition)
 }
 
 /// The supplementary programme of each row, as a text.
@@ -207,8 +218,7 @@ fn criteria(rows: &[Row<'_>]) -> Vec<String> {
 
 fn list<'a>(rows: &[Row<'a>], criteria: &'a [String], now_ms: i64) -> Rows<'a> {
     let of = |text: fn(&'a Grant) -> &'a str| rows.iter().map(move |(grant, ..)| text(grant));
-    let list = Rows::default()
-        .integers("org_id", rows.iter().map(|(grant, ..)| grant.key.org_id.0))
+    let list = Rows::of_orgs(rows.iter().map(|(grant, ..)| grant.key.org_id))
         .integers("customer_id", rows.iter().map(|(grant, ..)| grant.key.customer_id.0))
         .ids("earn_id", rows.iter().map(|(.., instance)| instance.earn_id))
         .ids("promotion_id", rows.iter().map(|(grant, ..)| grant.key.promotion_id))
@@ -235,10 +245,10 @@ impl Transaction {
     /// Writes to SQLite.
     pub(super) async fn save(&self, grants: &Grants, now_ms: i64) -> Result<(), StorageError> {
         if !grants.first_of.is_empty() {
-            statement::execute(&self.0, MARK_EARNED, first_of(grants)).await?;
+            statement::execute(&self.0, &MARK_EARNED.body(), first_of(grants)).await?;
         }
         if !grants.under_cap.is_empty() {
-            statement::execute(&self.0, ADD_USAGE, usage(grants, now_ms)).await?;
+            statement::execute(&self.0, &ADD_USAGE.body(), usage(grants, now_ms)).await?;
         }
         let rows = rows(grants);
         let mut rows = rows.as_slice();
@@ -257,16 +267,13 @@ impl Transaction {
 fn insert_values(rows: &[Row<'_>], now_ms: i64) -> Statement {
     let with_details = any_details(rows);
     let mut columns = COLUMNS.to_owned();
-    let mut places = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?".to_owned();
     for column in DETAILS.iter().filter(|_| with_details) {
         columns = format!("{columns}, {column}");
-        places.push_str(", ?");
     }
-    let mut values: Vec<Value> = Vec::with_capacity(rows.len() * 14);
+    let mut values = RowValues::with_capacity(rows.len() * 14);
     for (grant, ordinal, instance) in rows {
-        values.extend([
-            Value::from(grant.key.org_id.0),
-            grant.key.customer_id.0.into(),
+        let row = [
+            Value::from(grant.key.customer_id.0),
             instance.earn_id.to_string().into(),
             grant.key.promotion_id.to_string().into(),
             grant.key.event_id.as_ref().into(),
@@ -276,17 +283,16 @@ fn insert_values(rows: &[Row<'_>], now_ms: i64) -> Statement {
             grant.event_time_ms.into(),
             instance.valid_till_ms.into(),
             now_ms.into(),
-        ]);
-        if with_details {
+        ];
+        let details = with_details.then(|| {
             let details = details(grant, *ordinal).cloned().unwrap_or_default();
-            values.extend([
+            [
                 Value::from(details.event_type.map(String::from)),
                 details.event_payload.map(String::from).into(),
                 details.supplementary_criteria.map(write_criteria).into(),
-            ]);
-        }
+            ]
+        });
+        values.push(grant.key.org_id, row.into_iter().chain(details.into_iter().flatten()));
     }
-    let places = vec![places + ")"; rows.len()].join(", ");
-    let sql = format!("INSERT INTO earned_promotions ({columns}) VALUES {places}");
-    Statement::from_sql_and_values(DbBackend::Sqlite, sql, values)
+    values.insertion(Table::EarnedPromotions, &columns)
 }

@@ -2,35 +2,41 @@
 
 use std::collections::BTreeSet;
 
-use sea_orm::ActiveValue::Set;
+use sea_orm::ActiveValue::{NotSet, Set};
 use sea_orm::sea_query::{Expr, OnConflict};
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QuerySelect};
+use sea_orm::{ColumnTrait, QueryFilter};
 
-use super::clients::ApiClient;
-use super::entity::{api_client, audience, org, promotion};
+use super::entity::{OrgOwned, audience, org, promotion};
 use super::facts::of_customers;
+use super::org_owned::{Change, Insertion, Present, Table};
 use super::statement::Rows;
 use super::{StorageError, Transaction, statement};
 use crate::earning::{CustomerId, EarnExpiry, ObjectId, Org, OrgId, Promotion};
 
-const BUMP_CATALOGUE_VERSIONS: &str =
-    "UPDATE orgs SET catalogue_version = catalogue_version + 1 WHERE id IN (SELECT org_id FROM wanted)";
+const BUMP_CATALOGUE_VERSIONS: Change =
+    Change { table: Table::Orgs, set: "catalogue_version = catalogue_version + 1", key: &[], wanted: &[] };
 
-const DEACTIVATE: &str = "
-    UPDATE promotions SET active = false WHERE (org_id, id) IN (SELECT org_id, promotion_id FROM wanted)";
+const DEACTIVATE: Change =
+    Change { table: Table::Promotions, set: "active = false", key: &["id"], wanted: &["promotion_id"] };
 
-const CLEAR_AUDIENCES: &str = "
-    DELETE FROM audiences WHERE (org_id, promotion_id) IN (SELECT org_id, promotion_id FROM wanted)";
+const CLEAR_AUDIENCES: Change =
+    Change { table: Table::Audiences, set: "", key: &["promotion_id"], wanted: &["promotion_id"] };
 
-const INSERT_AUDIENCES: &str = "
-    INSERT INTO audiences (org_id, promotion_id, customer_id)
-    SELECT org_id, promotion_id, customer_id FROM wanted WHERE true
-    ON CONFLICT DO NOTHING RETURNING 1";
+const INSERT_AUDIENCES: Insertion<'_> = Insertion {
+    table: Table::Audiences,
+    columns: "promotion_id, customer_id",
+    values: "promotion_id, customer_id",
+    present: Present::Kept,
+    rest: "RETURNING 1",
+};
 
-const INSERT_CUSTOMERS: &str = "
-    INSERT INTO customers (org_id, customer_id)
-    SELECT org_id, customer_id FROM wanted WHERE true
-    ON CONFLICT DO NOTHING RETURNING 1";
+const INSERT_CUSTOMERS: Insertion<'_> = Insertion {
+    table: Table::Customers,
+    columns: "customer_id",
+    values: "customer_id",
+    present: Present::Kept,
+    rest: "RETURNING 1",
+};
 
 /// Rows that one statement of an import takes, so that a large file does not become one large parameter.
 const ROWS_PER_STATEMENT: usize = 10_000;
@@ -41,8 +47,7 @@ impl Transaction {
     /// # Errors
     /// Of the database.
     pub async fn org_ids(&self) -> Result<BTreeSet<OrgId>, StorageError> {
-        let ids = org::Entity::find().select_only().column(org::Column::Id).into_tuple::<i64>().all(&self.0).await?;
-        Ok(ids.into_iter().map(OrgId).collect())
+        Ok(org::ids(&self.0).await?)
     }
 
     /// Adds or replaces an organization.
@@ -52,7 +57,7 @@ impl Transaction {
     pub async fn upsert_org(&self, record: &Org) -> Result<(), StorageError> {
         use org::Column;
         let row = org::ActiveModel {
-            id: Set(record.id.0),
+            id: NotSet,
             name: Set(record.name.clone()),
             time_zone: Set(record.time_zone.name().to_owned()),
             max_active_promotions: Set(record.max_active_promotions.into()),
@@ -67,7 +72,12 @@ impl Transaction {
                 Column::AcceptUnknownCustomers,
             ])
             .to_owned();
-        Ok(org::Entity::insert(row).on_conflict(replace).exec_without_returning(&self.0).await.map(drop)?)
+        Ok(org::Entity::of(record.id)
+            .insert(row)
+            .on_conflict(replace)
+            .exec_without_returning(&self.0)
+            .await
+            .map(drop)?)
     }
 
     /// Notes that every promotion of the organization goes by other rules from `now_ms` on (milliseconds since
@@ -77,8 +87,8 @@ impl Transaction {
     /// Of the database.
     pub async fn note_changed_rules(&self, org_id: OrgId, now_ms: i64) -> Result<(), StorageError> {
         use promotion::Column;
-        let change = promotion::Entity::update_many().col_expr(Column::RulesChangedAtMs, Expr::value(now_ms));
-        Ok(change.filter(Column::OrgId.eq(org_id.0)).exec(&self.0).await.map(drop)?)
+        let change = promotion::Entity::of(org_id).update();
+        Ok(change.col_expr(Column::RulesChangedAtMs, Expr::value(now_ms)).exec(&self.0).await.map(drop)?)
     }
 
     /// Switches promotions off, for as long as it takes to replace them: so that their names may change places.
@@ -86,7 +96,7 @@ impl Transaction {
     /// # Errors
     /// Of the database.
     pub async fn deactivate(&self, promotions: &[(OrgId, ObjectId)]) -> Result<(), StorageError> {
-        statement::execute(&self.0, DEACTIVATE, promotion_rows(promotions.iter().copied())).await
+        statement::execute(&self.0, &DEACTIVATE.body(), promotion_rows(promotions.iter().copied())).await
     }
 
     /// Which active promotion of the organization has this name.
@@ -95,8 +105,8 @@ impl Transaction {
     /// Of the database.
     pub async fn active_promotion_named(&self, org_id: OrgId, name: &str) -> Result<Option<String>, StorageError> {
         use promotion::Column;
-        let found = promotion::Entity::find()
-            .filter(Column::OrgId.eq(org_id.0))
+        let found = promotion::Entity::of(org_id)
+            .find()
             .filter(Column::Name.eq(name))
             .filter(Column::Active.eq(true))
             .one(&self.0)
@@ -115,7 +125,7 @@ impl Transaction {
             EarnExpiry::DaysFromEarning(days) => Some(days.into()),
         };
         let row = promotion::ActiveModel {
-            org_id: Set(org_id.0),
+            org_id: NotSet,
             id: Set(record.id.to_string()),
             name: Set(record.name.clone()),
             kind: Set(record.kind.name().to_owned()),
@@ -142,7 +152,12 @@ impl Transaction {
                 Column::RulesChangedAtMs,
             ])
             .to_owned();
-        Ok(promotion::Entity::insert(row).on_conflict(replace).exec_without_returning(&self.0).await.map(drop)?)
+        Ok(promotion::Entity::of(org_id)
+            .insert(row)
+            .on_conflict(replace)
+            .exec_without_returning(&self.0)
+            .await
+            .map(drop)?)
     }
 
     /// Replaces the audiences of promotions by these.
@@ -151,12 +166,12 @@ impl Transaction {
     /// Of the database.
     pub async fn replace_audiences(&self, audiences: &[(OrgId, ObjectId, &[CustomerId])]) -> Result<(), StorageError> {
         let promotions = promotion_rows(audiences.iter().map(|(org_id, id, _)| (*org_id, *id)));
-        statement::execute(&self.0, CLEAR_AUDIENCES, promotions).await?;
+        statement::execute(&self.0, &CLEAR_AUDIENCES.body(), promotions).await?;
         for (org_id, id, customers) in audiences {
             for customers in customers.chunks(ROWS_PER_STATEMENT) {
                 let rows = promotion_rows(customers.iter().map(|_| (*org_id, *id)))
                     .integers("customer_id", customers.iter().map(|customer| customer.0));
-                statement::execute(&self.0, INSERT_AUDIENCES, rows).await?;
+                statement::execute(&self.0, &INSERT_AUDIENCES.body(), rows).await?;
             }
         }
         Ok(())
@@ -169,7 +184,7 @@ impl Transaction {
     pub async fn upsert_customers(&self, customers: &[(OrgId, CustomerId)]) -> Result<usize, StorageError> {
         let mut added = 0;
         for customers in customers.chunks(ROWS_PER_STATEMENT) {
-            added += statement::query(&self.0, INSERT_CUSTOMERS, of_customers(customers)).await?.len();
+            added += statement::query(&self.0, &INSERT_CUSTOMERS.body(), of_customers(customers)).await?.len();
         }
         Ok(added)
     }
@@ -179,7 +194,8 @@ impl Transaction {
     /// # Errors
     /// Of the database.
     pub async fn has_promotion(&self, org_id: OrgId, id: ObjectId) -> Result<bool, StorageError> {
-        Ok(promotion::Entity::find_by_id((org_id.0, id.to_string())).one(&self.0).await?.is_some())
+        let found = promotion::Entity::of(org_id).find().filter(promotion::Column::Id.eq(id.to_string()));
+        Ok(found.one(&self.0).await?.is_some())
     }
 
     /// Adds customers to the audience of a promotion. Gives how many were not in it.
@@ -197,7 +213,7 @@ impl Transaction {
         }
         let rows = promotion_rows(customers.iter().map(|_| (org_id, id)))
             .integers("customer_id", customers.iter().map(|customer| customer.0));
-        Ok(statement::query(&self.0, INSERT_AUDIENCES, rows).await?.len())
+        Ok(statement::query(&self.0, &INSERT_AUDIENCES.body(), rows).await?.len())
     }
 
     /// Removes customers from the audience of a promotion. Gives how many were in it.
@@ -212,31 +228,11 @@ impl Transaction {
     ) -> Result<usize, StorageError> {
         use audience::Column;
         // With the values at hand it is searched by its whole key, whatever the engine believes of the table.
-        let removed = audience::Entity::delete_many()
-            .filter(Column::OrgId.eq(org_id.0))
+        let removed = audience::Entity::of(org_id)
+            .delete()
             .filter(Column::PromotionId.eq(id.to_string()))
             .filter(Column::CustomerId.is_in(customers.iter().map(|customer| customer.0)));
         Ok(usize::try_from(removed.exec(&self.0).await?.rows_affected).unwrap_or(usize::MAX))
-    }
-
-    /// Adds or replaces an API client, but for whether it is disabled: importing does not let it in again.
-    ///
-    /// # Errors
-    /// Of the database.
-    pub async fn upsert_api_client(&self, client: ApiClient) -> Result<(), StorageError> {
-        use api_client::Column;
-        let row = api_client::ActiveModel {
-            username: Set(client.username),
-            secret_hash: Set(client.secret_hash),
-            org_id: Set(client.org_id.0),
-            access: Set(client.access),
-            disabled: Set(client.disabled),
-            requests_per_minute: Set(client.requests_per_minute.map(i64::from)),
-        };
-        let replace = OnConflict::column(Column::Username)
-            .update_columns([Column::SecretHash, Column::OrgId, Column::Access, Column::RequestsPerMinute])
-            .to_owned();
-        Ok(api_client::Entity::insert(row).on_conflict(replace).exec_without_returning(&self.0).await.map(drop)?)
     }
 
     /// Tells whoever holds the catalogue of these organizations in memory that it changed.
@@ -244,14 +240,11 @@ impl Transaction {
     /// # Errors
     /// Of the database.
     pub async fn bump_catalogue_versions(&self, org_ids: &BTreeSet<OrgId>) -> Result<(), StorageError> {
-        let ids = Rows::default().integers("org_id", org_ids.iter().map(|id| id.0));
-        statement::execute(&self.0, BUMP_CATALOGUE_VERSIONS, ids).await
+        statement::execute(&self.0, &BUMP_CATALOGUE_VERSIONS.body(), Rows::of_orgs(org_ids.iter().copied())).await
     }
 }
 
 /// The promotions as rows of a statement.
 pub(super) fn promotion_rows(promotions: impl Iterator<Item = (OrgId, ObjectId)> + Clone) -> Rows<'static> {
-    Rows::default()
-        .integers("org_id", promotions.clone().map(|(org_id, _)| org_id.0))
-        .ids("promotion_id", promotions.map(|(_, id)| id))
+    Rows::of_orgs(promotions.clone().map(|(org_id, _)| org_id)).ids("promotion_id", promotions.map(|(_, id)| id))
 }

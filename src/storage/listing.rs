@@ -5,10 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sea_orm::{ConnectionTrait, DbBackend, QueryResult, Statement, Value};
+use sea_orm::QueryResult;
 
-use super::facts::{details, named, object_id, of_earnings, of_row};
-use super::statement::{Dialect, Lookup};
+use super::facts::{EARNINGS, details, named, object_id, of_earnings, of_row};
+use super::org_owned::{Lookup, Question, Table};
+use super::statement::Dialect;
 use super::{StorageError, Store, statement};
 use crate::earning::change::{Held, InstanceKey, RecordedStatus};
 use crate::earning::{CustomerId, Details, EarnedFromType, EarningKey, ObjectId, OrgId};
@@ -16,17 +17,11 @@ use crate::earning::{CustomerId, Details, EarnedFromType, EarningKey, ObjectId, 
 const COLUMNS: &str = "earn_id, customer_id, promotion_id, event_id, earned_from_id, earned_from_type, earned_status, \
      ordinal, event_time_ms, valid_till_ms, granted_at_ms, event_type, event_payload, supplementary_criteria";
 
-/// One earned promotion, by the index of earn ids: the condition is that of the index on PostgreSQL.
-const ONE: &str = "FROM earned_promotions WHERE org_id = $1 AND earn_id = $2 AND earn_id >= '' LIMIT 1";
-
 /// The details of an earning are on its first instance.
 const FIRSTS: Lookup = Lookup {
     answers: "t.event_type, t.event_payload, t.supplementary_criteria",
-    table: "earned_promotions",
-    index: Some("earned_promotions_earning_key"),
-    key: &["org_id", "customer_id", "event_id", "promotion_id", "earned_from_id"],
     condition: "t.ordinal = 1",
-    ..Lookup::PLAIN
+    ..EARNINGS
 };
 
 /// A stretch of the listing: what has this status and is valid until some moment from `from_ms` to `to_ms`.
@@ -97,7 +92,8 @@ impl Store {
     /// # Errors
     /// Of the database.
     pub async fn wallet(&self, part: &Part<'_>) -> Result<Vec<WalletRow>, StorageError> {
-        let rows = self.database.query_all_raw(listing(part, self.dialect)).await?;
+        let (question, order) = listing(part, self.dialect);
+        let rows = question.ask(&self.database, &order).await?;
         self.complete(part.org_id, &rows).await
     }
 
@@ -106,11 +102,13 @@ impl Store {
     /// # Errors
     /// Of the database.
     pub async fn earned_promotion(&self, org_id: OrgId, earn_id: ObjectId) -> Result<Option<WalletRow>, StorageError> {
-        let sql = format!("SELECT {COLUMNS} {ONE}");
-        let values = [org_id.0.into(), earn_id.to_string().into()];
-        let backend = self.database.get_database_backend();
-        let row = self.database.query_one_raw(Statement::from_sql_and_values(backend, sql, values)).await?;
-        Ok(self.complete(org_id, row.as_slice()).await?.pop())
+        let mut question = Question::about(org_id);
+        let earn_id = question.place(earn_id.to_string());
+        // By the index of earn ids: the second condition is that of the index on PostgreSQL.
+        let condition = format!("earn_id = {earn_id} AND earn_id >= ''");
+        question.select((COLUMNS, Table::EarnedPromotions), "", &condition);
+        let rows = question.ask(&self.database, "LIMIT 1").await?;
+        Ok(self.complete(org_id, &rows).await?.pop())
     }
 
     /// Whether the customer is recorded.
@@ -118,10 +116,10 @@ impl Store {
     /// # Errors
     /// Of the database.
     pub async fn is_customer(&self, org_id: OrgId, customer_id: CustomerId) -> Result<bool, StorageError> {
-        let sql = "SELECT 1 FROM customers WHERE org_id = $1 AND customer_id = $2";
-        let values = [org_id.0.into(), customer_id.0.into()];
-        let backend = self.database.get_database_backend();
-        Ok(self.database.query_one_raw(Statement::from_sql_and_values(backend, sql, values)).await?.is_some())
+        let mut question = Question::about(org_id);
+        let condition = format!("customer_id = {}", question.place(customer_id.0));
+        question.select(("customer_id", Table::Customers), "", &condition);
+        Ok(!question.ask(&self.database, "").await?.is_empty())
     }
 
     /// The rows, with the details of earnings of which they are not the first instance.
@@ -165,66 +163,48 @@ fn wallet_row(org_id: OrgId, row: &QueryResult) -> Result<(i64, WalletRow), Stor
     Ok((row.try_get_by_index(7)?, wallet_row))
 }
 
-/// The values of a statement while it is written.
-struct Values(Vec<Value>);
-
-impl Values {
-    /// The place of a value more.
-    fn place(&mut self, value: impl Into<Value>) -> String {
-        self.0.push(value.into());
-        format!("${}", self.0.len())
-    }
-}
-
-fn listing(part: &Part<'_>, dialect: Dialect) -> Statement {
-    let mut values = Values(Vec::new());
-    let (org, customer) = (values.place(part.org_id.0), values.place(part.customer_id.0));
-    let limit = values.place(i64::try_from(part.limit).unwrap_or(i64::MAX));
-    let mut promotions = String::new();
+/// The beginnings of all stretches, and what puts them together.
+fn listing(part: &Part<'_>, dialect: Dialect) -> (Question, String) {
+    let mut question = Question::about(part.org_id);
+    let customer = question.place(part.customer_id.0);
+    let limit = question.place(i64::try_from(part.limit).unwrap_or(i64::MAX));
+    let order = format!("ORDER BY valid_till_ms DESC, earn_id LIMIT {limit}");
+    let mut filter = String::new();
     if !part.promotions.is_empty() {
-        let places: Vec<_> = part.promotions.iter().map(|id| values.place(id.to_string())).collect();
-        promotions = format!("AND promotion_id IN ({})", places.join(", "));
+        let places: Vec<_> = part.promotions.iter().map(|id| question.place(id.to_string())).collect();
+        filter = format!("AND promotion_id IN ({})", places.join(", "));
     }
     // Where SQLite would take the index of another order, and sort.
     let index = if dialect == Dialect::Sqlite { "INDEXED BY earned_promotions_listing" } else { "" };
-    let mut beginnings = Vec::new();
+    let beginning = |question: &mut Question, status: &str, condition: String| {
+        let condition = format!(
+            "customer_id = {customer} AND earned_status = {status} AND earned_status <> '' AND {condition} {filter} \
+             {order}"
+        );
+        question.select((COLUMNS, Table::EarnedPromotions), index, &condition);
+    };
     for stretch in part.stretches {
-        let status = values.place(stretch.status.name());
-        let mut beginning = |condition: String| {
-            beginnings.push(format!(
-                "SELECT * FROM (
-                    SELECT {COLUMNS} FROM earned_promotions {index}
-                    WHERE org_id = {org} AND customer_id = {customer} AND earned_status = {status}
-                        AND earned_status <> '' AND {condition} {promotions}
-                    ORDER BY valid_till_ms DESC, earn_id LIMIT {limit}) AS beginning"
-            ));
-        };
+        let status = question.place(stretch.status.name());
         let mut to_ms = stretch.to_ms;
         if let Some((at_ms, earn_id)) = part.after {
             if (stretch.from_ms..=stretch.to_ms).contains(&at_ms) {
-                let (at, earn_id) = (values.place(at_ms), values.place(earn_id.to_string()));
-                beginning(format!("valid_till_ms = {at} AND earn_id > {earn_id}"));
+                let (at, earn_id) = (question.place(at_ms), question.place(earn_id.to_string()));
+                beginning(&mut question, &status, format!("valid_till_ms = {at} AND earn_id > {earn_id}"));
             }
             to_ms = to_ms.min(at_ms.saturating_sub(1));
         }
         if stretch.from_ms <= to_ms {
-            let (from, to) = (values.place(stretch.from_ms), values.place(to_ms));
-            beginning(format!("valid_till_ms >= {from} AND valid_till_ms <= {to}"));
+            let (from, to) = (question.place(stretch.from_ms), question.place(to_ms));
+            beginning(&mut question, &status, format!("valid_till_ms >= {from} AND valid_till_ms <= {to}"));
         }
     }
-    if beginnings.is_empty() {
-        // After the end of all stretches.
-        beginnings.push(format!(
-            "SELECT {COLUMNS} FROM earned_promotions WHERE 1 = 0 AND org_id = {org} AND customer_id = {customer}"
-        ));
-    }
-    let sql = format!("{} ORDER BY valid_till_ms DESC, earn_id LIMIT {limit}", beginnings.join(" UNION ALL "));
-    let backend = if dialect == Dialect::Sqlite { DbBackend::Sqlite } else { DbBackend::Postgres };
-    Statement::from_sql_and_values(backend, sql, values.0)
+    (question, order)
 }
 
 #[cfg(test)]
 mod tests {
+    use sea_orm::ConnectionTrait;
+
     use super::*;
 
     use crate::storage::StoreOptions;
@@ -237,7 +217,8 @@ mod tests {
         let options = StoreOptions { max_connections: 1, timeout, statement_timeout: None };
         let store = Store::open(&url, options).await.unwrap();
         store.migrate().await.unwrap();
-        let mut statement = listing(part, store.dialect);
+        let (question, order) = listing(part, store.dialect);
+        let mut statement = question.statement(store.database.get_database_backend(), &order);
         statement.sql = format!("EXPLAIN QUERY PLAN {}", statement.sql);
         let rows = store.database.query_all_raw(statement).await.unwrap();
         rows.iter().map(|row| row.try_get_by_index::<String>(3).unwrap()).collect()
@@ -265,7 +246,7 @@ mod tests {
                 assert!(!plan.iter().any(|line| line.contains("SCAN earned_promotions")), "{plan:#?}");
                 // What is put together from the beginnings is sorted, not the wallet.
                 for lines in plan.windows(2).filter(|lines| lines[1].contains("TEMP B-TREE")) {
-                    assert_eq!(lines[0], "SCAN beginning", "{plan:#?}");
+                    assert_eq!(lines[0], "SCAN part", "{plan:#?}");
                 }
             }
         }

@@ -14,6 +14,7 @@ mod grants;
 pub mod import;
 pub mod listing;
 mod migration;
+mod org_owned;
 mod statement;
 pub mod verify;
 pub mod wallet;
@@ -113,17 +114,9 @@ impl Store {
     /// # Errors
     /// When it does not.
     pub async fn ping(&self) -> Result<(), StorageError> {
-        // One row of each table that a call needs, all in one statement.
-        let sql = "SELECT (SELECT count(*) FROM (SELECT 1 FROM orgs LIMIT 1) AS a)
-                        + (SELECT count(*) FROM (SELECT 1 FROM promotions LIMIT 1) AS a)
-                        + (SELECT count(*) FROM (SELECT 1 FROM customers LIMIT 1) AS a)
-                        + (SELECT count(*) FROM (SELECT 1 FROM audiences LIMIT 1) AS a)
-                        + (SELECT count(*) FROM (SELECT 1 FROM api_clients LIMIT 1) AS a)
-                        + (SELECT count(*) FROM (SELECT 1 FROM cap_usage LIMIT 1) AS a)
-                        + (SELECT count(*) FROM (SELECT 1 FROM redemptions LIMIT 1) AS a)
-                        + (SELECT count(*) FROM (SELECT 1 FROM earned_marks LIMIT 1) AS a)
-                        + (SELECT count(*) FROM (SELECT 1 FROM earned_promotions LIMIT 1) AS a)";
-        self.database.query_one_raw(Statement::from_string(self.database.get_database_backend(), sql)).await?;
+        self.database
+            .query_one_raw(Statement::from_string(self.database.get_database_backend(), org_owned::probe()))
+            .await?;
         Ok(())
     }
 

@@ -14,7 +14,7 @@ use sea_orm::{ConnectionTrait, DbBackend, QueryResult, Statement, Value};
 use serde_json::Value as Json;
 
 use super::StorageError;
-use crate::earning::ObjectId;
+use crate::earning::{ObjectId, OrgId};
 
 /// What has to be said differently to each engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,62 +37,8 @@ impl Dialect {
     }
 }
 
-/// A search for each of the wanted rows, by the whole of a key.
-#[derive(Debug, Clone, Copy)]
-pub struct Lookup {
-    /// What is answered of each row that is found, behind the place of the wanted row.
-    pub answers: &'static str,
-    /// Where it is searched; `t` in `key`.
-    pub table: &'static str,
-    /// The index of the key, where SQLite would take another and walk through all that an organization granted.
-    pub index: Option<&'static str>,
-    /// The columns of the key, named as those of the wanted rows are.
-    pub key: &'static [&'static str],
-    /// What a row must also be: empty, or a condition on `t`.
-    pub condition: &'static str,
-    /// Rows that are answered for each wanted one, at most. Only PostgreSQL can be told.
-    pub most: Option<usize>,
-    /// What follows: `GROUP BY`.
-    pub rest: &'static str,
-}
-
-impl Lookup {
-    /// What most lookups have no need of.
-    pub const PLAIN: Self = Self { answers: "", table: "", index: None, key: &[], condition: "", most: None, rest: "" };
-
-    /// The wanted rows come first, each with one search in the index: never the other way round, whatever the engine
-    /// believes of how many rows the table has. SQLite keeps to the order of a `CROSS JOIN`. PostgreSQL has to be kept
-    /// from reordering (`OFFSET 0`): a plan that was made while the table was known to be empty would read all of it,
-    /// and is kept. Citus takes no such subquery, and plans each time.
-    pub fn body(&self, dialect: Dialect) -> String {
-        self.body_of(WANTED, dialect)
-    }
-
-    /// The same, of the list of this name.
-    pub fn body_of(&self, list: &str, dialect: Dialect) -> String {
-        let Self { answers, table, rest, .. } = self;
-        let limit = self.most.map(|most| format!(" LIMIT {most}")).unwrap_or_default();
-        let mut conditions: Vec<_> = self.key.iter().map(|column| format!("t.{column} = {list}.{column}")).collect();
-        if !self.condition.is_empty() {
-            conditions.push(self.condition.to_owned());
-        }
-        let conditions = conditions.join(" AND ");
-        let select = format!("SELECT {list}.place{}{answers} FROM {list}", if answers.is_empty() { "" } else { ", " });
-        match dialect {
-            Dialect::Sqlite => {
-                let index = self.index.map(|index| format!("INDEXED BY {index} ")).unwrap_or_default();
-                format!("{select} CROSS JOIN {table} AS t {index}WHERE {conditions} {rest}")
-            }
-            Dialect::Postgres => format!(
-                "{select} CROSS JOIN LATERAL (SELECT * FROM {table} AS t WHERE {conditions} OFFSET 0{limit}) AS t {rest}"
-            ),
-            Dialect::Citus => format!("{select} CROSS JOIN {table} AS t WHERE {conditions} {rest}"),
-        }
-    }
-}
-
 /// Rows for a statement, column by column.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Rows<'a> {
     columns: Vec<(&'static str, Column<'a>)>,
 }
@@ -106,9 +52,19 @@ enum Column<'a> {
 }
 
 /// The name by which a statement with one list reads it.
-const WANTED: &str = "wanted";
+pub const WANTED: &str = "wanted";
 
 impl<'a> Rows<'a> {
+    /// Rows that belong to these organizations, one each: the column `org_id`.
+    pub fn of_orgs(orgs: impl IntoIterator<Item = OrgId>) -> Self {
+        Self::of_any_org().integers("org_id", orgs.into_iter().map(|org_id| org_id.0))
+    }
+
+    /// Rows that name no organization.
+    pub fn of_any_org() -> Self {
+        Self { columns: Vec::new() }
+    }
+
     /// With a column of integers more.
     pub fn integers(mut self, name: &'static str, values: impl IntoIterator<Item = i64>) -> Self {
         self.columns.push((name, Column::Integers(values.into_iter().collect())));

@@ -4,8 +4,8 @@
 //! words, at most [`MAX_BREACHES`].
 
 use sea_orm::{
-    AccessMode, ConnectionTrait, DatabaseTransaction, DbBackend, EntityTrait, IsolationLevel, QuerySelect, Statement,
-    TransactionOptions, TransactionTrait,
+    AccessMode, ConnectionTrait, DatabaseTransaction, DbBackend, IsolationLevel, Statement, TransactionOptions,
+    TransactionTrait,
 };
 
 use super::entity::org;
@@ -202,8 +202,7 @@ impl Snapshot {
     /// # Errors
     /// Of the database.
     pub async fn org_ids(&self) -> Result<Vec<OrgId>, StorageError> {
-        let ids = org::Entity::find().select_only().column(org::Column::Id).into_tuple::<i64>().all(&self.0).await?;
-        Ok(ids.into_iter().map(OrgId).collect())
+        Ok(org::ids(&self.0).await?)
     }
 
     /// The catalogue of an organization.

@@ -154,13 +154,11 @@ async fn guesses_are_told_to_wait_and_the_owner_is_let_in_all_the_same() {
 async fn a_flood_of_guesses_from_one_address_is_refused_at_once_and_slows_nobody_elsewhere() {
     let options = ["--trusted-proxies", "127.0.0.1"];
     let service = Service::start_with(&catalogue(), &options).await;
-    let from = |address: &'static str, credentials: String| {
-        let request = service.http().post(service.url(PATH)).header("content-type", "application/json");
-        let request = request.header("authorization", basic(&credentials)).header("x-forwarded-for", address);
-        let request = request.body(documented_request().to_string());
+    let from = |address: &str, credentials: String| {
+        let caller = service.on_behalf_of(address);
         async move {
             let begun = Instant::now();
-            (request.send().await.unwrap().status().as_u16(), begun.elapsed())
+            (caller.earn_as(Door::Json, Some(&credentials), &json!({"orgId": 1})).await.status, begun.elapsed())
         }
     };
     let guesses: JoinSet<_> = (0..150).map(|guess| from("192.0.2.1", format!("user {guess}:x"))).collect();

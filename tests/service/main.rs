@@ -17,6 +17,7 @@ mod errors;
 mod gzip;
 mod health;
 mod import;
+mod isolation;
 mod limits;
 mod model;
 mod openapi;

@@ -146,6 +146,8 @@ pub struct Caller {
     pub address: std::net::SocketAddr,
     channel: Channel,
     http: reqwest::Client,
+    /// What a proxy in front would say of it.
+    forwarded_for: Option<String>,
 }
 
 impl std::ops::Deref for Service {
@@ -272,7 +274,12 @@ impl Caller {
         // Of the whole process: there already but for the first time.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let channel = Channel::from_shared(format!("http://{address}")).unwrap().connect_lazy();
-        Self { address, channel, http: reqwest::Client::new() }
+        Self { address, channel, http: reqwest::Client::new(), forwarded_for: None }
+    }
+
+    /// The same, as a proxy calls for somebody at this address.
+    pub fn on_behalf_of(&self, address: &str) -> Self {
+        Self { forwarded_for: Some(address.to_owned()), ..self.clone() }
     }
 
     pub fn url(&self, path: &str) -> String {
@@ -328,10 +335,9 @@ impl Caller {
 
     fn request(&self, credentials: Option<&str>, body: impl Into<reqwest::Body>) -> reqwest::RequestBuilder {
         let request = self.http.post(self.url(PATH)).header("content-type", "application/json").body(body);
-        match credentials.and_then(shown) {
-            Some((name, value)) => request.header(name, value),
-            None => request,
-        }
+        let forwarded = self.forwarded_for.iter().map(|address| ("x-forwarded-for", address.clone()));
+        let headers = credentials.and_then(shown).into_iter().chain(forwarded);
+        headers.fold(request, |request, (name, value)| request.header(name, value))
     }
 
     async fn call(
@@ -343,7 +349,8 @@ impl Caller {
             from_slice::<proto::BulkEarnRequest>(request.to_string().as_bytes(), UnknownFields::Refuse).unwrap();
         assert!(faults.is_empty(), "gRPC cannot say {faults:?}");
         let mut request = tonic::Request::new(message);
-        if let Some((name, value)) = credentials.and_then(shown) {
+        let forwarded = self.forwarded_for.iter().map(|address| ("x-forwarded-for", address.clone()));
+        for (name, value) in credentials.and_then(shown).into_iter().chain(forwarded) {
             request.metadata_mut().insert(name, value.parse().unwrap());
         }
         EarnServiceClient::new(self.channel()).bulk_earn(request).await

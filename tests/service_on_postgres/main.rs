@@ -21,6 +21,8 @@ mod faults;
 mod health;
 #[path = "../service/import.rs"]
 mod import;
+#[path = "../service/isolation.rs"]
+mod isolation;
 mod load;
 #[path = "../service/model.rs"]
 mod model;

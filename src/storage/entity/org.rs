@@ -1,6 +1,9 @@
 //! Organizations.
 
 use sea_orm::entity::prelude::*;
+use sea_orm::{ConnectionTrait, QuerySelect};
+
+use crate::earning::OrgId;
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "orgs")]
@@ -20,3 +23,9 @@ pub struct Model {
 pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
+
+/// Every organization: what is of all of them asks for them first, and then of each.
+pub async fn ids<C: FromIterator<OrgId>>(database: &impl ConnectionTrait) -> Result<C, DbErr> {
+    let ids = Entity::find().select_only().column(Column::Id).into_tuple::<i64>().all(database).await?;
+    Ok(ids.into_iter().map(OrgId).collect())
+}

@@ -1,0 +1,103 @@
+//! What another organization has, of each kind, and values of the same form that nobody has.
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Value, json};
+
+use super::places::{Kind, Place};
+use crate::catalogue::promotion;
+use crate::rpcs::call;
+use crate::support::*;
+use crate::wallet::transaction;
+
+/// Who has it.
+pub const NEIGHBOUR: &str = "other:other";
+pub const NEIGHBOUR_ORG: i64 = 730_033;
+/// In what nobody else ever sends.
+pub const PRIVATE: &str = "private";
+/// No organization at all.
+const NO_ORG: i64 = 730_034;
+
+/// What was recorded for one place, and nothing else: so that what goes there is in no other place.
+#[derive(Debug)]
+pub struct Recorded {
+    customer: i64,
+    promotion: String,
+    /// Earn ids.
+    pub earned: Vec<String>,
+    /// In every text of it that goes to a place.
+    tag: String,
+    pages: BTreeMap<&'static str, String>,
+}
+
+async fn done(caller: &Caller, grpc: &str, request: Value) -> Value {
+    let answer = call(caller, Door::Grpc, grpc, NEIGHBOUR, request).await;
+    assert_eq!(answer.code, 0, "{grpc}: {answer:?}");
+    answer.body
+}
+
+async fn earned(caller: &Caller, customer: i64, promotion: &str, (tag, count): (&str, i64)) -> Vec<String> {
+    let request = json!({"customerId": customer, "eventTime": NOW_MS, "earnedFromType": "BULK_ISSUE",
+        "eventDetails": {"id": format!("event {tag}"), "type": "BULK_ISSUE", "eventPayload": {"told": PRIVATE}},
+        "earnedPromotions": [{"promotionId": promotion, "earnCount": count, "earnedFromId": format!("from {tag}")}]});
+    earn_ids(&caller.earn_as(Door::Grpc, Some(NEIGHBOUR), &request).await.body)
+}
+
+/// Records something of each kind in the other organization. The name of the customer is `customer`.
+pub async fn record(caller: &Caller, customer: i64) -> Recorded {
+    let (tag, name) = (format!("neighbour {customer}"), format!("{PRIVATE} {customer}"));
+    done(caller, "CustomerService/UpsertCustomers", json!({"customerIds": [customer]})).await;
+    let created = done(caller, "CatalogService/CreatePromotion", json!({"promotion": promotion(&name)})).await;
+    let promotion = created["data"]["id"].as_str().unwrap().to_owned();
+    let ids = earned(caller, customer, &promotion, (&tag, 3)).await;
+    let redeemed = transaction(&format!("transaction {tag}"), customer, &[(&promotion, &ids[2])]);
+    done(caller, "WalletService/Redeem", redeemed).await;
+    Recorded { customer, promotion, earned: ids, tag, pages: BTreeMap::new() }
+}
+
+impl Recorded {
+    /// With tokens of pages of this organization, of which a wallet's has to be of the customer who is asked for.
+    pub async fn with_pages(mut self, caller: &Caller) -> Self {
+        self.earned.extend(earned(caller, CUSTOMER, &self.promotion, (&format!("pages {}", self.tag), 3)).await);
+        let mut page = async |grpc, request| {
+            let body = done(caller, grpc, request).await;
+            self.pages.insert(grpc, body["nextPageToken"].as_str().unwrap().to_owned());
+        };
+        page("WalletService/ListEarnedPromotions", json!({"customerId": CUSTOMER, "limit": 1})).await;
+        // The second is of no other organization.
+        page("CatalogService/ListPromotions", json!({"limit": 2})).await;
+        self
+    }
+
+    /// What goes to a place: what is recorded, and what nobody has.
+    pub fn values(&self, place: &Place) -> (Value, Value) {
+        let text =
+            |what: &str| (json!(format!("{what} {}", self.tag)), json!(format!("{what} nobody {}", self.customer)));
+        match place.kind {
+            Kind::Org => (NEIGHBOUR_ORG.into(), NO_ORG.into()),
+            // Both have as many digits.
+            Kind::Customer => (self.customer.into(), (self.customer + 100_000).into()),
+            Kind::Promotion => (json!(self.promotion), json!(other_digits(&self.promotion))),
+            Kind::EarnedPromotion => (json!(self.earned[0]), json!(other_digits(&self.earned[0]))),
+            Kind::Event => text("event"),
+            Kind::EarnedFrom => text("from"),
+            Kind::Transaction => text("transaction"),
+            Kind::WalletPage | Kind::PromotionsPage => {
+                let token = &self.pages[place.method.as_str()];
+                let mut bytes = URL_SAFE_NO_PAD.decode(token).unwrap();
+                *bytes.last_mut().unwrap() ^= 1;
+                (json!(token), json!(URL_SAFE_NO_PAD.encode(bytes)))
+            }
+            Kind::Nothing => unreachable!("{place:?} names nothing"),
+        }
+    }
+}
+
+/// An id as old as this one, which was not made.
+fn other_digits(id: &str) -> String {
+    let (time, rest) = id.split_at(8);
+    let flipped = rest.chars().map(|digit| char::from_digit(digit.to_digit(16).unwrap() ^ 8, 16).unwrap());
+    format!("{time}{}", flipped.collect::<String>())
+}

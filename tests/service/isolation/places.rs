@@ -1,0 +1,119 @@
+//! Every place of a request in which an identifier can stand, from the descriptors of the messages.
+
+use cart_promotions::proto::DESCRIPTOR_SET;
+use prost_reflect::{DescriptorPool, Kind as FieldKind, MessageDescriptor};
+use serde_json::{Value, json};
+
+/// What a value names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Org,
+    Customer,
+    Promotion,
+    EarnedPromotion,
+    Event,
+    EarnedFrom,
+    Transaction,
+    WalletPage,
+    PromotionsPage,
+    /// Nothing that is recorded.
+    Nothing,
+}
+
+/// A field of a request.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Place {
+    /// `WalletService/Redeem`.
+    pub method: String,
+    /// Names of fields with a `.` between, a repeated one with `[]`: `lineItems[].promotionId`.
+    pub path: String,
+    pub kind: Kind,
+}
+
+/// What the fields of texts and 64-bit integers name, by the end of their path. The first that fits.
+const KINDS: [(&str, Kind); 29] = [
+    ("WalletService/ListEarnedPromotions.pageToken", Kind::WalletPage),
+    ("CatalogService/ListPromotions.pageToken", Kind::PromotionsPage),
+    ("eventDetails.id", Kind::Event),
+    ("promotion.id", Kind::Promotion),
+    (".promotionId", Kind::Promotion),
+    (".promotionId[]", Kind::Promotion),
+    (".promotionIds[]", Kind::Promotion),
+    (".earnedPromotionId", Kind::EarnedPromotion),
+    (".earnIds[]", Kind::EarnedPromotion),
+    (".earnedFromId", Kind::EarnedFrom),
+    (".customerId", Kind::Customer),
+    (".customerIds[]", Kind::Customer),
+    ("ChangeAudience.add[]", Kind::Customer),
+    ("ChangeAudience.remove[]", Kind::Customer),
+    (".transactionIdentifier", Kind::Transaction),
+    (".transactionNumber", Kind::Transaction),
+    (".orgId", Kind::Org),
+    ("eventDetails.type", Kind::Nothing),
+    ("supplementaryCriteria.loyaltyProgramId", Kind::Nothing),
+    ("supplementaryCriteria.partnerProgramId", Kind::Nothing),
+    (".sku", Kind::Nothing),
+    ("promotion.name", Kind::Nothing),
+    (".eventTime", Kind::Nothing),
+    (".eventTimeISO", Kind::Nothing),
+    (".transactionDate", Kind::Nothing),
+    (".transactionDateISO", Kind::Nothing),
+    (".startDate", Kind::Nothing),
+    (".endDate", Kind::Nothing),
+    ("DateISO", Kind::Nothing),
+];
+
+/// Every place of every request in which something can be named.
+pub fn all() -> Vec<Place> {
+    let pool = DescriptorPool::decode(DESCRIPTOR_SET).unwrap();
+    let mut places = Vec::new();
+    for service in pool.services().filter(|service| service.package_name() == "cartpromotions.v1") {
+        for method in service.methods() {
+            let name = format!("{}/{}", service.name(), method.name());
+            let before = places.len();
+            collect(&name, "", &method.input(), &mut places);
+            assert!(places.len() > before, "{name} names nothing");
+        }
+    }
+    places.retain(|place| place.kind != Kind::Nothing);
+    places
+}
+
+fn collect(method: &str, before: &str, message: &MessageDescriptor, places: &mut Vec<Place>) {
+    for field in message.fields() {
+        let list = if field.is_list() { "[]" } else { "" };
+        let path = format!("{before}{}{list}", field.json_name());
+        match field.kind() {
+            FieldKind::Message(message) if message.package_name() == "cartpromotions.v1" => {
+                collect(method, &format!("{path}."), &message, places);
+            }
+            FieldKind::String | FieldKind::Int64 => {
+                let whole = format!("{method}.{path}");
+                let kind = KINDS.iter().find(|(end, _)| whole.ends_with(end));
+                let (_, kind) = kind.unwrap_or_else(|| panic!("{whole} is new: say in KINDS what it names"));
+                places.push(Place { method: method.to_owned(), path, kind: *kind });
+            }
+            // A payload is kept as it is; enums, counts and amounts name nothing.
+            _ => {}
+        }
+    }
+}
+
+impl Place {
+    /// Puts the value there; of a list it is the first element, and where there is none, all of it.
+    pub fn put(&self, request: &mut Value, value: &Value) {
+        let (parents, last) = self.path.rsplit_once('.').unwrap_or(("", &self.path));
+        let mut at = request;
+        for name in parents.split('.').filter(|name| !name.is_empty()) {
+            at = match name.strip_suffix("[]") {
+                Some(list) => &mut at[list][0],
+                None => &mut at[name],
+            };
+            assert!(at.is_object(), "{self:?}: the request has no {name}");
+        }
+        match last.strip_suffix("[]") {
+            Some(list) => at[list] = json!([value]),
+            None => at[last] = value.clone(),
+        }
+    }
+}

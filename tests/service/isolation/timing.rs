@@ -1,0 +1,102 @@
+//! How long it takes to say no: no longer for what another organization has than for what nobody has.
+
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::neighbour::record;
+use super::{BULK_EARN, FIRST_CUSTOMER, catalogue_that_takes, send};
+use crate::support::*;
+
+/// Calls of each kind, by turns. A median of so many is not moved by some that the machine holds up.
+const ROUNDS: usize = 31;
+/// Checks of secrets, which take tens of milliseconds each.
+const SECRET_ROUNDS: usize = 15;
+/// How far medians may lie apart: one twice the other, and this much more, on a machine that does other things too. What
+/// a lookup would read of the other organization, or a check of a secret that was left out, takes longer.
+const FACTOR: u32 = 2;
+const FLOOR: Duration = Duration::from_millis(5);
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    times[times.len() / 2]
+}
+
+fn assert_alike(what: &str, theirs: Vec<Duration>, nobodys: Vec<Duration>) {
+    let (theirs, nobodys) = (median(theirs), median(nobodys));
+    let _ = writeln!(std::io::stderr(), "{what}: {theirs:?} where somebody else has it, {nobodys:?} where nobody has");
+    let (most, least) = (theirs.max(nobodys), theirs.min(nobodys));
+    assert!(most <= least * FACTOR + FLOOR, "{what}: {theirs:?} and {nobodys:?}");
+}
+
+#[tokio::test]
+async fn saying_no_takes_as_long_for_what_another_organization_has() {
+    let service = Service::start_with(&catalogue_that_takes(true), &[]).await;
+    let theirs = record(&service, FIRST_CUSTOMER).await;
+    // A wallet of some size, which would take its time to read.
+    let mut many = one_entry("many", OTHERS, 1_000);
+    many["customerId"] = FIRST_CUSTOMER.into();
+    many["eventTime"] = NOW_MS.into();
+    many.as_object_mut().unwrap().remove("orgId");
+    let answer = service.earn_as(Door::Grpc, Some("other:other"), &many).await;
+    assert_eq!(earn_ids(&answer.body).len(), 1_000, "{answer:?}");
+
+    let nobodys_id = "6912d0e0ffffffffffffffff";
+    let earning = |promotion: &str| one_entry("event", promotion, 1);
+    let list = |customer: i64| json!({"customerId": customer, "limit": 1_000});
+    let revoke = |id: &str| json!({"customerId": FIRST_CUSTOMER, "earnRevokeDetails": [{"promotionId": OTHERS, "earnIds": [id]}]});
+    let cases: [(&str, Value, Value); 5] = [
+        (
+            "WalletService/GetEarnedPromotion",
+            json!({"earnedPromotionId": theirs.earned[0]}),
+            json!({"earnedPromotionId": nobodys_id}),
+        ),
+        ("WalletService/ListEarnedPromotions", list(FIRST_CUSTOMER), list(FIRST_CUSTOMER + 1)),
+        ("WalletService/RevokeEarnedPromotions", revoke(&theirs.earned[0]), revoke(nobodys_id)),
+        ("CustomerService/GetCustomer", json!({"customerId": FIRST_CUSTOMER}), json!({"customerId": 999_999})),
+        (BULK_EARN, earning(OTHERS), earning(nobodys_id)),
+    ];
+    for (method, theirs, nobodys) in &cases {
+        for door in DOORS {
+            let mut times = [Vec::new(), Vec::new()];
+            for _ in 0..ROUNDS {
+                for (times, request) in times.iter_mut().zip([theirs, nobodys]) {
+                    let at = Instant::now();
+                    send(&service, door, method, request).await;
+                    times.push(at.elapsed());
+                }
+            }
+            let [theirs, nobodys] = times;
+            assert_alike(&format!("{method} {door:?}"), theirs, nobodys);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_secret_and_an_unknown_name_are_told_the_same_and_as_quickly() {
+    // Each time from another address: from one, checks would have to wait.
+    let service = Service::start_with(&catalogue(), &["--trusted-proxies", "127.0.0.1"]).await;
+    for door in DOORS {
+        let mut times = [Vec::new(), Vec::new()];
+        for round in 0..SECRET_ROUNDS {
+            let mut answers = Vec::new();
+            // A new pair each time: what is known to be wrong is not checked again.
+            for (times, name) in times.iter_mut().zip(["demo", "nobody"]) {
+                let pair = format!("{name}:wrong {round} {door:?}");
+                let caller = service.on_behalf_of(&format!("192.{}.{}.{round}", door as u8, name.len()));
+                let at = Instant::now();
+                let mut answer = caller.earn_as(door, Some(&pair), &documented_request()).await;
+                times.push(at.elapsed());
+                answer.headers.remove("x-request-id");
+                answer.headers.remove("date");
+                answers.push(answer);
+            }
+            // In the end so many failed for each of the two names that it is said, too.
+            assert!([401, 429].contains(&answers[0].code), "{answers:?}");
+            assert_eq!(answers[0], answers[1]);
+        }
+        let [wrong, unknown] = times;
+        assert_alike(&format!("credentials {door:?}"), wrong, unknown);
+    }
+}
