@@ -6,9 +6,9 @@ use std::sync::Arc;
 use super::catalogues::{Catalogues, InMemory};
 use super::earn_ids::EarnIds;
 use super::error::{BatchError, WalletError};
-use super::writer::Batches;
+use super::writer::{Batches, Customer};
 use super::{App, Clock};
-use crate::earning::{BulkEarn, CustomerId, Decision, EarningKey, EntryOutcome, Facts, ObjectId, OrgId, Scene, decide};
+use crate::earning::{BulkEarn, Decision, EarningKey, EntryOutcome, Facts, ObjectId, OrgId, Scene, decide};
 use crate::storage::Store;
 use crate::storage::wallet::{Grants, Session, Wanted};
 
@@ -16,12 +16,12 @@ use crate::storage::wallet::{Grants, Session, Wanted};
 pub type Earned = Result<Vec<EntryOutcome>, WalletError>;
 
 impl App {
-    /// Grants what `command` asks for. The answer is durable.
+    /// Grants what `command` of an API client asks for. The answer is durable.
     ///
     /// # Errors
     /// Why nothing was granted.
-    pub async fn bulk_earn(&self, command: Arc<BulkEarn>) -> Earned {
-        self.earner.write(command).await
+    pub async fn bulk_earn(&self, client: Arc<str>, command: Arc<BulkEarn>) -> Earned {
+        self.earner.write(client, command).await
     }
 }
 
@@ -42,7 +42,7 @@ impl Batches for BatchEarner {
     type Command = BulkEarn;
     type Outcome = Vec<EntryOutcome>;
 
-    fn customer(command: &BulkEarn) -> (OrgId, CustomerId) {
+    fn customer(command: &BulkEarn) -> Customer {
         (command.org_id, command.customer_id)
     }
 

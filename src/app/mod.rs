@@ -13,6 +13,8 @@ pub mod credentials;
 pub mod earn_ids;
 pub mod error;
 pub mod import;
+mod lane;
+mod queue;
 pub mod reachability;
 pub mod secret;
 pub mod verify;

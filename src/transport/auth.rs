@@ -87,6 +87,12 @@ pub fn caller<T>(request: &tonic::Request<T>, needed: AccessGroup, given: Option
     }
 }
 
+/// The API client that calls: whose turn it is goes by this name.
+pub fn client<T>(request: &tonic::Request<T>) -> Result<Arc<str>, Refusal> {
+    let caller = request.extensions().get::<Arc<Caller>>().ok_or(Refusal::Unauthenticated)?;
+    Ok(Arc::clone(&caller.username))
+}
+
 /// Username and secret of an HTTP Basic header.
 fn basic(headers: &HeaderMap) -> Option<(String, Secret)> {
     let (scheme, credentials) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;

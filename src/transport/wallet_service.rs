@@ -3,7 +3,7 @@
 use tonic::{Request, Response, Status};
 
 use super::Api;
-use super::auth::caller;
+use super::auth::{caller, client};
 use super::json_door::found_violations;
 use super::refusal::Refusal;
 use crate::app::access::AccessGroup;
@@ -48,19 +48,20 @@ impl WalletService for Api {
         request: Request<proto::RevokeEarnedPromotionsRequest>,
     ) -> Result<Response<proto::RevokeEarnedPromotionsResponse>, Status> {
         let org_id = caller(&request, AccessGroup::WalletWrite, None)?;
-        let found = found_violations(&request);
+        let (client, found) = (client(&request)?, found_violations(&request));
         let revoke = wallet::parse_revoke(request.into_inner(), org_id, found).map_err(Refusal::from)?;
-        let changed = self.app.change(Change::Revoke(revoke.clone())).await.map_err(Refusal::from)?;
+        let changed = self.app.change(client, Change::Revoke(revoke.clone())).await.map_err(Refusal::from)?;
         let Changed::Revoked(outcome) = changed else { return Err(Refusal::mismatch().into()) };
         Ok(Response::new(wallet::encode_revoked(&revoke, &outcome)))
     }
 
     async fn redeem(&self, request: Request<proto::RedeemRequest>) -> Result<Response<proto::RedeemResponse>, Status> {
         let org_id = caller(&request, AccessGroup::WalletWrite, None)?;
-        let (found, zone) = (found_violations(&request), self.settings.time_zone);
+        let (client, found) = (client(&request)?, found_violations(&request));
+        let zone = self.settings.time_zone;
         let (redeem, transaction) =
             wallet::parse_redeem(request.into_inner(), org_id, zone, found).map_err(Refusal::from)?;
-        let changed = self.app.change(Change::Redeem(redeem)).await.map_err(Refusal::from)?;
+        let changed = self.app.change(client, Change::Redeem(redeem)).await.map_err(Refusal::from)?;
         let Changed::Redeemed(outcome) = changed else { return Err(Refusal::mismatch().into()) };
         outcome.map_err(Refusal::from)?;
         Ok(Response::new(proto::RedeemResponse { data: Some(transaction), errors: Vec::new() }))
