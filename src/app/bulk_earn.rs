@@ -8,7 +8,7 @@ use super::earn_ids::EarnIds;
 use super::error::{BatchError, WalletError};
 use super::writer::{Batches, Customer};
 use super::{App, Clock};
-use crate::earning::{BulkEarn, Decision, EarningKey, EntryOutcome, Facts, ObjectId, OrgId, Scene, decide};
+use crate::earning::{BulkEarn, Decision, Details, EarningKey, EntryOutcome, Facts, ObjectId, OrgId, Scene, decide};
 use crate::storage::Store;
 use crate::storage::wallet::{Grants, Session, Wanted};
 
@@ -137,6 +137,9 @@ impl BatchEarner {
         {
             return Err(WalletError::CustomerNotFound(command.customer_id));
         }
+        if is_answered_too_long(command, facts) {
+            return Err(WalletError::AnswerTooLong);
+        }
         let Decision { outcomes, grants: new } =
             decide(command, &mut Scene { catalogue, facts, now_ms }, || self.ids.next(now_ms));
         for grant in &new {
@@ -149,6 +152,18 @@ impl BatchEarner {
         grants.grants.extend(new);
         Ok(outcomes)
     }
+}
+
+/// Whether something that it names is recorded with another payload, longer than its answer has room for.
+fn is_answered_too_long(command: &BulkEarn, facts: &Facts) -> bool {
+    fn payload(details: Option<&Arc<Details>>) -> Option<&str> {
+        details?.event_payload.as_deref()
+    }
+    let given = payload(command.details.as_ref());
+    let too_long = |recorded: &str| recorded.len() > command.max_recorded_payload_bytes && Some(recorded) != given;
+    let keys = command.entries.iter().filter_map(|entry| EarningKey::of(command, entry));
+    !facts.earnings.is_empty()
+        && keys.filter_map(|key| payload(facts.earnings.get(&key)?.details.as_ref())).any(too_long)
 }
 
 fn wanted(batch: &[&BulkEarn], catalogues: &InMemory) -> Wanted {

@@ -23,11 +23,8 @@ impl WalletService for Api {
         let found = found_violations(&request);
         let (list, pages) = wallet::parse_list(request.get_ref(), org_id, found).map_err(Refusal::from)?;
         let page = self.app.list_wallet(&list).await.map_err(Refusal::from)?;
-        Ok(Response::new(proto::ListEarnedPromotionsResponse {
-            data: page.entries.iter().map(|entry| wallet::encode_entry(entry, self.settings.time_zone)).collect(),
-            errors: Vec::new(),
-            next_page_token: page.more_after.map(|last| pages.write(last)),
-        }))
+        let max_bytes = self.settings.limits.max_response_bytes;
+        Ok(Response::new(wallet::encode_page(&page, pages, self.settings.time_zone, max_bytes)))
     }
 
     async fn get_earned_promotion(
