@@ -133,7 +133,12 @@ pub struct Serve {
     /// Earn counts of one request, summed.
     #[arg(long, env = "CART_PROMOTIONS_MAX_EARN_COUNT", value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub max_earn_count: u32,
-    /// Requests that may wait to be written. One more is refused at once with 503.
+    /// Longest answer: pages end before it, and a request to earn whose answer could be longer is refused with 400. Clients
+    /// must be told to take as much; stock gRPC clients take 4 MiB.
+    #[arg(long, env = "CART_PROMOTIONS_MAX_RESPONSE_BYTES", value_name = "BYTES", default_value_t = 4_000_000, value_parser = clap::value_parser!(u32).range(1_000_000..=1_000_000_000))]
+    pub max_response_bytes: u32,
+    /// Requests that may wait to be written, of all API clients. A client may have as many waiting as there are places
+    /// left, alone half of them; one more is refused at once with 503.
     #[arg(long, env = "CART_PROMOTIONS_MAX_WAITING", value_name = "N", default_value_t = 4_096, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub max_waiting: u32,
     /// How long a request may wait for its answer. One that has waited longer is refused with 503.
@@ -170,7 +175,11 @@ impl Serve {
     pub fn settings(&self) -> Result<Settings, AccessOptionError> {
         Ok(Settings {
             time_zone: self.time_zone,
-            limits: RequestLimits { max_entries: self.max_entries as usize, max_earn_count: self.max_earn_count },
+            limits: RequestLimits {
+                max_entries: self.max_entries as usize,
+                max_earn_count: self.max_earn_count,
+                max_response_bytes: self.max_response_bytes as usize,
+            },
             access: self.access.settings(self.listen)?,
             body: BodyLimits {
                 timeout: Duration::from_millis(self.edge.body_timeout_ms),

@@ -22,6 +22,8 @@ pub const UNCAPPED_STEM: &str = "6912ced9d39e256f754a83f";
 pub const CAPPED: &str = "6912ced9d39e256f754a83fa";
 /// `bench:bench`, as the header of a request has it.
 pub const AUTHORIZATION: &str = "Basic YmVuY2g6YmVuY2g=";
+/// The same of another client, `neighbour:neighbour`.
+pub const NEIGHBOUR: &str = "Basic bmVpZ2hib3VyOm5laWdoYm91cg==";
 /// Until when all promotions run, which is how long what is earned is valid.
 pub const END_MS: i64 = 4_000_000_000_000;
 /// What one earning is earned from, in every request.
@@ -38,7 +40,10 @@ pub fn file() -> Value {
     json!({
         "orgs": [{"id": ORG, "name": "Bench", "acceptUnknownCustomers": false}],
         "promotions": promotions,
-        "apiClients": [{"username": "bench", "password": "bench", "orgId": ORG}]
+        "apiClients": [
+            {"username": "bench", "password": "bench", "orgId": ORG},
+            {"username": "neighbour", "password": "neighbour", "orgId": ORG}
+        ]
     })
 }
 

@@ -17,6 +17,8 @@ use crate::requests::Call;
 const CONNECTIONS: usize = 4;
 /// A server lets a connection have at most 200 calls under way.
 const MAX_CALLERS_PER_CONNECTION: usize = 200;
+/// What a call is answered that is refused because too many wait.
+const UNAVAILABLE: &str = "14";
 /// No answer is to wait for room: of a call, and of all calls of a connection.
 const CALL_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 1 << 30;
@@ -31,6 +33,11 @@ pub struct GrpcCaller {
 
 /// As many as asked for, on open connections.
 pub async fn callers(address: SocketAddr, call: Call, count: usize) -> Vec<GrpcCaller> {
+    callers_as(catalogue::AUTHORIZATION, address, call, count).await
+}
+
+/// The same, with other credentials.
+pub async fn callers_as(authorization: &'static str, address: SocketAddr, call: Call, count: usize) -> Vec<GrpcCaller> {
     let mut connections = Vec::new();
     for _ in 0..CONNECTIONS.max(count.div_ceil(MAX_CALLERS_PER_CONNECTION)) {
         connections.push(connect(address).await);
@@ -39,7 +46,7 @@ pub async fn callers(address: SocketAddr, call: Call, count: usize) -> Vec<GrpcC
     let headers = HeaderMap::from_iter([
         (CONTENT_TYPE, HeaderValue::from_static("application/grpc")),
         (TE, HeaderValue::from_static("trailers")),
-        (AUTHORIZATION, HeaderValue::from_static(catalogue::AUTHORIZATION)),
+        (AUTHORIZATION, HeaderValue::from_static(authorization)),
     ]);
     let caller = |connection: &SendRequest<Bytes>| GrpcCaller {
         connection: connection.clone(),
@@ -60,7 +67,7 @@ async fn connect(address: SocketAddr) -> SendRequest<Bytes> {
 }
 
 impl Caller for GrpcCaller {
-    async fn call(&mut self, request: Bytes, expected: Option<Expected>) {
+    async fn call(&mut self, request: Bytes, expected: Option<Expected>) -> bool {
         poll_fn(|context| self.connection.poll_ready(context)).await.unwrap();
         let mut head = Request::new(());
         *head.method_mut() = Method::POST;
@@ -69,7 +76,11 @@ impl Caller for GrpcCaller {
         let (response, mut body) = self.connection.send_request(head, false).unwrap();
         body.send_data(request, true).unwrap();
 
-        let mut body = response.await.unwrap().into_body();
+        let response = response.await.unwrap();
+        if response.headers().get("grpc-status").is_some_and(|status| status == UNAVAILABLE) {
+            return false;
+        }
+        let mut body = response.into_body();
         let mut message = Vec::new();
         while let Some(part) = body.data().await {
             let part = part.unwrap();
@@ -84,5 +95,6 @@ impl Caller for GrpcCaller {
             // After the five bytes that say how long it is.
             expected.check_message(&message[5..]);
         }
+        true
     }
 }

@@ -31,7 +31,7 @@ pub async fn callers(address: SocketAddr, count: usize) -> Vec<JsonCaller> {
 }
 
 impl Caller for JsonCaller {
-    async fn call(&mut self, request: Bytes, expected: Option<Expected>) {
+    async fn call(&mut self, request: Bytes, expected: Option<Expected>) -> bool {
         self.connection.write_all(&request).await.unwrap();
         let mut filled = 0;
         let body = loop {
@@ -46,6 +46,7 @@ impl Caller for JsonCaller {
             let (answer, _) = from_slice::<BulkEarnResponse>(body, UnknownFields::Refuse).unwrap();
             expected.check(&answer);
         }
+        true
     }
 }
 

@@ -24,8 +24,9 @@ const MAX_LATENCY_US: u64 = 60_000_000;
 
 /// Makes one call at a time.
 pub trait Caller: Send + 'static {
-    /// Sends `request` and reads its answer, which must say that it was done. `expected` is what to check of it in full.
-    fn call(&mut self, request: Bytes, expected: Option<Expected>) -> impl Future<Output = ()> + Send;
+    /// Sends `request` and reads its answer, which must say that it was done, or that too many wait: then it gives false.
+    /// `expected` is what to check of it in full.
+    fn call(&mut self, request: Bytes, expected: Option<Expected>) -> impl Future<Output = bool> + Send;
 }
 
 /// What an answer is to say.
@@ -69,7 +70,7 @@ pub async fn closed<C: Caller>(callers: Vec<C>, requests: &Arc<Requests>) -> Vec
             loop {
                 let index = next.fetch_add(1, Ordering::Relaxed);
                 let Some(request) = requests.get(index) else { return caller };
-                caller.call(request, checked(index, &requests)).await;
+                assert!(caller.call(request, checked(index, &requests)).await, "refused");
             }
         }));
     }
@@ -80,10 +81,48 @@ pub async fn closed<C: Caller>(callers: Vec<C>, requests: &Arc<Requests>) -> Vec
     callers
 }
 
+/// Latencies in microseconds.
+fn histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, MAX_LATENCY_US, 3).unwrap()
+}
+
+/// Sends requests until then, each caller its next one when it has the answer to the last. Gives the latencies, in
+/// microseconds, of those that were done, and how many were refused.
+pub async fn closed_until<C: Caller>(
+    (callers, requests): (Vec<C>, Arc<Requests>),
+    end: Instant,
+) -> (Histogram<u64>, usize) {
+    let next = Arc::new(AtomicUsize::new(0));
+    let told = Arc::new(Mutex::new((histogram(), 0)));
+    let mut under_way = Vec::with_capacity(callers.len());
+    for mut caller in callers {
+        let (next, requests, told) = (Arc::clone(&next), Arc::clone(&requests), Arc::clone(&told));
+        under_way.push(tokio::spawn(async move {
+            while Instant::now() < end {
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                let request = requests.get(index).expect("enough requests");
+                let begun = Instant::now();
+                let done = caller.call(request, checked(index, &requests)).await;
+                let mut told = told.lock().unwrap();
+                if done {
+                    told.0.saturating_record(u64::try_from(begun.elapsed().as_micros()).unwrap());
+                } else {
+                    told.1 += 1;
+                }
+            }
+        }));
+    }
+    for caller in under_way {
+        caller.await.unwrap();
+    }
+    let told = told.lock().unwrap();
+    (told.0.clone(), told.1)
+}
+
 /// Sends all requests at `rate` per second, whether or not earlier ones are answered. Gives the latencies in
 /// microseconds, each from the moment at which its request was to be sent.
 pub fn open<C: Caller + Clone>(runtime: &Handle, callers: &[C], requests: &Arc<Requests>, rate: f64) -> Histogram<u64> {
-    let latencies = Arc::new(Mutex::new(Histogram::new_with_bounds(1, MAX_LATENCY_US, 3).unwrap()));
+    let latencies = Arc::new(Mutex::new(histogram()));
     let under_way = Arc::new(());
     let begun = Instant::now();
     // A thread that sleeps keeps time to 0.1 ms, the runtime's timers only to 1 ms.
@@ -94,7 +133,7 @@ pub fn open<C: Caller + Clone>(runtime: &Handle, callers: &[C], requests: &Arc<R
         let (request, checked) = (requests.get(index).unwrap(), checked(index, requests));
         let (latencies, under_way) = (Arc::clone(&latencies), Arc::clone(&under_way));
         runtime.spawn(async move {
-            caller.call(request, checked).await;
+            assert!(caller.call(request, checked).await, "refused");
             let latency = u64::try_from(intended.elapsed().as_micros()).unwrap();
             latencies.lock().unwrap().saturating_record(latency);
             drop(under_way);

@@ -18,6 +18,7 @@ mod catalogue;
 mod cluster;
 mod database;
 mod embedded;
+mod greedy;
 mod grpc;
 mod json;
 mod latency;
@@ -49,7 +50,7 @@ const CALLER_THREADS: usize = 1;
 /// A row of the table, by the name it is asked for.
 type Measurement = (&'static str, fn(&Bench) -> Row);
 
-const MEASUREMENTS: [Measurement; 18] = [
+const MEASUREMENTS: [Measurement; 19] = [
     ("one-entry", throughput::one_entry),
     ("ten-entries", throughput::ten_entries),
     ("json-one-entry", throughput::json_one_entry),
@@ -63,6 +64,7 @@ const MEASUREMENTS: [Measurement; 18] = [
     ("big-wallet", wallet_size::big_wallet),
     ("listing", wallet_size::listing),
     ("latency", latency::at_half_of_the_peak),
+    ("greedy", greedy::beside_a_greedy_client),
     ("sqlite", embedded::next_to_straight_inserts),
     ("memory", memory::under_load),
     ("cold-start", embedded::cold_start),

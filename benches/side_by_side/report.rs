@@ -24,6 +24,8 @@ pub struct Row {
     /// Of each round.
     ratios: Vec<f64>,
     sides: Vec<Side>,
+    /// What else there is to say.
+    note: String,
 }
 
 impl Row {
@@ -31,7 +33,7 @@ impl Row {
     pub fn ratio(name: &'static str, what: &'static str, wanted: Wanted, sides: [Side; 2]) -> Self {
         let rounds = sides[0].runs.iter().zip(&sides[1].runs);
         let ratios = rounds.map(|(one, other)| one.value / other.value).collect();
-        Self { name, what, wanted, unit: "", ratios, sides: sides.into() }
+        Self { name, what, wanted, unit: "", ratios, sides: sides.into(), note: String::new() }
     }
 
     /// A figure that stands for itself.
@@ -41,7 +43,12 @@ impl Row {
         wanted: Wanted,
         (values, unit): (Vec<f64>, &'static str),
     ) -> Self {
-        Self { name, what, wanted, unit, ratios: values, sides: Vec::new() }
+        Self { name, what, wanted, unit, ratios: values, sides: Vec::new(), note: String::new() }
+    }
+
+    /// Says so beside what was measured.
+    pub fn with_note(self, note: String) -> Self {
+        Self { note, ..self }
     }
 
     fn median(&self) -> f64 {
@@ -57,7 +64,8 @@ impl Row {
 
     fn measured(&self) -> String {
         let side = |side: &Side| format!("{} {} {}", side.label, figure(side.value()), side.unit);
-        self.sides.iter().map(side).collect::<Vec<_>>().join("; ")
+        let note = Some(self.note.clone()).filter(|note| !note.is_empty());
+        self.sides.iter().map(side).chain(note).collect::<Vec<_>>().join("; ")
     }
 
     fn print(&self) {
@@ -111,7 +119,7 @@ impl Row {
             Wanted::AtMost(most) => ("atMost", most),
         };
         json!({
-            "name": self.name, "what": self.what, "unit": self.unit, "median": self.median(), "rounds": self.ratios,
+            "name": self.name, "what": self.what, "unit": self.unit, "note": self.note, "median": self.median(), "rounds": self.ratios,
             "wanted": {wanted: bound}, "holds": self.holds(), "sides": self.sides.iter().map(side).collect::<Vec<_>>()
         })
     }

@@ -41,7 +41,7 @@ pub struct Service {
     pub database: Database,
     pub customers: usize,
     directory: TempDir,
-    runtime: Handle,
+    pub runtime: Handle,
 }
 
 impl Service {

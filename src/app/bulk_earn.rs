@@ -6,9 +6,9 @@ use std::sync::Arc;
 use super::catalogues::{Catalogues, InMemory};
 use super::earn_ids::EarnIds;
 use super::error::{BatchError, WalletError};
-use super::writer::Batches;
+use super::writer::{Batches, Customer};
 use super::{App, Clock};
-use crate::earning::{BulkEarn, CustomerId, Decision, EarningKey, EntryOutcome, Facts, ObjectId, OrgId, Scene, decide};
+use crate::earning::{BulkEarn, Decision, Details, EarningKey, EntryOutcome, Facts, ObjectId, OrgId, Scene, decide};
 use crate::storage::Store;
 use crate::storage::wallet::{Grants, Session, Wanted};
 
@@ -16,12 +16,12 @@ use crate::storage::wallet::{Grants, Session, Wanted};
 pub type Earned = Result<Vec<EntryOutcome>, WalletError>;
 
 impl App {
-    /// Grants what `command` asks for. The answer is durable.
+    /// Grants what `command` of an API client asks for. The answer is durable.
     ///
     /// # Errors
     /// Why nothing was granted.
-    pub async fn bulk_earn(&self, command: Arc<BulkEarn>) -> Earned {
-        self.earner.write(command).await
+    pub async fn bulk_earn(&self, client: Arc<str>, command: Arc<BulkEarn>) -> Earned {
+        self.earner.write(client, command).await
     }
 }
 
@@ -42,7 +42,7 @@ impl Batches for BatchEarner {
     type Command = BulkEarn;
     type Outcome = Vec<EntryOutcome>;
 
-    fn customer(command: &BulkEarn) -> (OrgId, CustomerId) {
+    fn customer(command: &BulkEarn) -> Customer {
         (command.org_id, command.customer_id)
     }
 
@@ -137,6 +137,9 @@ impl BatchEarner {
         {
             return Err(WalletError::CustomerNotFound(command.customer_id));
         }
+        if is_answered_too_long(command, facts) {
+            return Err(WalletError::AnswerTooLong);
+        }
         let Decision { outcomes, grants: new } =
             decide(command, &mut Scene { catalogue, facts, now_ms }, || self.ids.next(now_ms));
         for grant in &new {
@@ -149,6 +152,18 @@ impl BatchEarner {
         grants.grants.extend(new);
         Ok(outcomes)
     }
+}
+
+/// Whether something that it names is recorded with another payload, longer than its answer has room for.
+fn is_answered_too_long(command: &BulkEarn, facts: &Facts) -> bool {
+    fn payload(details: Option<&Arc<Details>>) -> Option<&str> {
+        details?.event_payload.as_deref()
+    }
+    let given = payload(command.details.as_ref());
+    let too_long = |recorded: &str| recorded.len() > command.max_recorded_payload_bytes && Some(recorded) != given;
+    let keys = command.entries.iter().filter_map(|entry| EarningKey::of(command, entry));
+    !facts.earnings.is_empty()
+        && keys.filter_map(|key| payload(facts.earnings.get(&key)?.details.as_ref())).any(too_long)
 }
 
 fn wanted(batch: &[&BulkEarn], catalogues: &InMemory) -> Wanted {

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use super::catalogues::{Catalogues, InMemory};
 use super::error::{BatchError, WalletError};
-use super::writer::Batches;
+use super::writer::{Batches, Customer};
 use super::{App, Clock};
+use crate::earning::Holder;
 use crate::earning::change::{self, Change, ChangeFacts, InstanceKey, RedeemFailure, RevokedDetail};
-use crate::earning::{CustomerId, Holder, OrgId};
 use crate::storage::Store;
 use crate::storage::changes::{Changes, ChangesWanted, NewTransaction};
 
@@ -22,12 +22,12 @@ pub enum Changed {
 }
 
 impl App {
-    /// Revokes or redeems. The answer is durable.
+    /// Revokes or redeems for an API client. The answer is durable.
     ///
     /// # Errors
     /// Why nothing was decided.
-    pub async fn change(&self, change: Change) -> Result<Changed, WalletError> {
-        self.changer.write(Arc::new(change)).await
+    pub async fn change(&self, client: Arc<str>, change: Change) -> Result<Changed, WalletError> {
+        self.changer.write(client, Arc::new(change)).await
     }
 }
 
@@ -43,7 +43,7 @@ impl Batches for BatchChanger {
     type Command = Change;
     type Outcome = Changed;
 
-    fn customer(command: &Change) -> (OrgId, CustomerId) {
+    fn customer(command: &Change) -> Customer {
         command.customer()
     }
 

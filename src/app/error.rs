@@ -14,6 +14,9 @@ pub enum WalletError {
     /// The database could not be asked for the customer.
     #[error("customer {} could not be looked up", .0.0)]
     CustomerLookupFailed(CustomerId, #[source] Arc<StorageError>),
+    /// What is recorded would be given back so often that the answer is longer than answers may be.
+    #[error("the answer would be too long")]
+    AnswerTooLong,
     /// As many requests wait as may.
     #[error("too many requests are waiting")]
     Overloaded,

@@ -16,6 +16,8 @@ pub mod error;
 pub mod import;
 pub mod issuers;
 pub mod jws;
+mod lane;
+mod queue;
 pub mod reachability;
 pub mod secret;
 pub mod tokens;

@@ -108,6 +108,8 @@ pub struct BulkEarn {
     pub event_id: Arc<str>,
     /// What else was told of it; `None`: nothing.
     pub details: Option<Arc<Details>>,
+    /// Longest text of a payload that may be given back with each instance, where another than this one is recorded.
+    pub max_recorded_payload_bytes: usize,
     /// What is earned.
     pub entries: Vec<Entry>,
 }

@@ -57,6 +57,7 @@ fn command(entries: &[(u8, u32, &str)]) -> BulkEarn {
         earned_from_type: EarnedFromType::BulkIssue,
         event_id: "event".into(),
         details: None,
+        max_recorded_payload_bytes: usize::MAX,
         entries: entries.collect(),
     }
 }

@@ -156,6 +156,12 @@ pub fn caller<T>(request: &tonic::Request<T>, needed: AccessGroup, given: Option
     }
 }
 
+/// The API client that calls: whose turn it is goes by this name.
+pub fn client<T>(request: &tonic::Request<T>) -> Result<Arc<str>, Refusal> {
+    let caller = request.extensions().get::<Arc<Caller>>().ok_or(Refusal::Unauthenticated { expired: false })?;
+    Ok(Arc::clone(&caller.username))
+}
+
 /// The limit of who calls.
 pub(super) fn limit<T>(request: &tonic::Request<T>) -> Option<Arc<RateLimit>> {
     request.extensions().get().cloned()

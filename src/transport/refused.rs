@@ -152,6 +152,10 @@ impl From<WalletError> for Refusal {
         match error {
             WalletError::CustomerNotFound(id) => Self::CustomerNotFound(id.0),
             WalletError::CustomerLookupFailed(id, source) => Self::CustomerLookupFailed(id.0, source),
+            WalletError::AnswerTooLong => Self::Invalid(Violations::of(
+                "earnedPromotions",
+                "is recorded with a longer eventPayload, which would be given back too often; ask for fewer at a time",
+            )),
             WalletError::Overloaded => Self::Overloaded,
             WalletError::ShuttingDown => Self::NotServing,
             WalletError::Unavailable(source) => Self::Unavailable(source),

@@ -3,7 +3,7 @@
 use tonic::{Request, Response, Status};
 
 use super::Api;
-use super::auth::caller;
+use super::auth::{caller, client};
 use super::json_door::found_violations;
 use super::refusal::Refusal;
 use crate::app::access::AccessGroup;
@@ -23,11 +23,8 @@ impl WalletService for Api {
         let found = found_violations(&request);
         let (list, pages) = wallet::parse_list(request.get_ref(), org_id, found).map_err(Refusal::from)?;
         let page = self.app.list_wallet(&list).await.map_err(Refusal::from)?;
-        Ok(Response::new(proto::ListEarnedPromotionsResponse {
-            data: page.entries.iter().map(|entry| wallet::encode_entry(entry, self.settings.time_zone)).collect(),
-            errors: Vec::new(),
-            next_page_token: page.more_after.map(|last| pages.write(last)),
-        }))
+        let max_bytes = self.settings.limits.max_response_bytes;
+        Ok(Response::new(wallet::encode_page(&page, pages, self.settings.time_zone, max_bytes)))
     }
 
     async fn get_earned_promotion(
@@ -48,19 +45,20 @@ impl WalletService for Api {
         request: Request<proto::RevokeEarnedPromotionsRequest>,
     ) -> Result<Response<proto::RevokeEarnedPromotionsResponse>, Status> {
         let org_id = caller(&request, AccessGroup::WalletWrite, None)?;
-        let found = found_violations(&request);
+        let (client, found) = (client(&request)?, found_violations(&request));
         let revoke = wallet::parse_revoke(request.into_inner(), org_id, found).map_err(Refusal::from)?;
-        let changed = self.app.change(Change::Revoke(revoke.clone())).await.map_err(Refusal::from)?;
+        let changed = self.app.change(client, Change::Revoke(revoke.clone())).await.map_err(Refusal::from)?;
         let Changed::Revoked(outcome) = changed else { return Err(Refusal::mismatch().into()) };
         Ok(Response::new(wallet::encode_revoked(&revoke, &outcome)))
     }
 
     async fn redeem(&self, request: Request<proto::RedeemRequest>) -> Result<Response<proto::RedeemResponse>, Status> {
         let org_id = caller(&request, AccessGroup::WalletWrite, None)?;
-        let (found, zone) = (found_violations(&request), self.settings.time_zone);
+        let (client, found) = (client(&request)?, found_violations(&request));
+        let zone = self.settings.time_zone;
         let (redeem, transaction) =
             wallet::parse_redeem(request.into_inner(), org_id, zone, found).map_err(Refusal::from)?;
-        let changed = self.app.change(Change::Redeem(redeem)).await.map_err(Refusal::from)?;
+        let changed = self.app.change(client, Change::Redeem(redeem)).await.map_err(Refusal::from)?;
         let Changed::Redeemed(outcome) = changed else { return Err(Refusal::mismatch().into()) };
         outcome.map_err(Refusal::from)?;
         Ok(Response::new(proto::RedeemResponse { data: Some(transaction), errors: Vec::new() }))

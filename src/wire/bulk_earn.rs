@@ -8,19 +8,22 @@ use chrono_tz::Tz;
 use super::count;
 use super::event::{Fault, MAX_ID_CHARACTERS, customer, encode_type, read_event_time, read_payload, read_type};
 use super::payload::Payload;
+use super::response_size::{payload_fits, payload_room, payload_text_room};
 use super::text::check_text;
 use super::time::to_iso;
 use super::violation::Violations;
 use crate::earning::{BulkEarn, Details, EarnedFromType, Entry, EntryOutcome, ObjectId, OrgId};
 use crate::proto;
 
-/// How much one request may ask for.
+/// How much one request may ask for, and be answered.
 #[derive(Debug, Clone, Copy)]
 pub struct RequestLimits {
     /// Entries.
     pub max_entries: usize,
     /// Sum of the earn counts.
     pub max_earn_count: u32,
+    /// Longest answer that grows with what is asked for or found: bytes.
+    pub max_response_bytes: usize,
 }
 
 /// The command that `request` of a caller of `org_id` stands for.
@@ -54,7 +57,7 @@ pub fn parse(
     let event_payload = read_payload(&mut violations, event.event_payload);
     let entries = read_entries(request.earned_promotions, limits, &mut violations);
     let customer_id = customer(request.customer_id, violations)?;
-    Ok(BulkEarn {
+    let mut command = BulkEarn {
         org_id,
         customer_id,
         // There is no fault: both were read.
@@ -62,8 +65,29 @@ pub fn parse(
         earned_from_type: earned_from_type.unwrap_or(EarnedFromType::BulkIssue),
         event_id: event.id.into(),
         details: Details { event_payload, ..Details::default() }.shared(),
+        max_recorded_payload_bytes: 0,
         entries,
-    })
+    };
+    command.max_recorded_payload_bytes =
+        room_in_the_answer(&command, limits.max_response_bytes).map_err(Fault::Invalid)?;
+    Ok(command)
+}
+
+/// Every instance gives back the texts of its event. Gives how long a payload may be that is recorded.
+fn room_in_the_answer(command: &BulkEarn, max_bytes: usize) -> Result<usize, Violations> {
+    let too_long = |field, advice| {
+        let problem =
+            format!("would be given back so often that the answer is longer than {max_bytes} bytes; {advice}");
+        Violations::of(field, problem)
+    };
+    let Ok(room) = payload_room(command, max_bytes) else {
+        return Err(too_long("earnedPromotions", "ask for fewer at a time"));
+    };
+    let payload = command.details.as_ref().and_then(|details| details.event_payload.as_deref());
+    if payload.is_some_and(|payload| !payload_fits(payload, room)) {
+        return Err(too_long("eventDetails.eventPayload", "shorten it, or ask for fewer at a time"));
+    }
+    Ok(payload_text_room(room))
 }
 
 fn read_entries(given: Vec<proto::PromotionToEarn>, limits: RequestLimits, violations: &mut Violations) -> Vec<Entry> {

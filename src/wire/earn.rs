@@ -51,6 +51,8 @@ pub fn parse(
         earned_from_type,
         event_id: event.id.into(),
         details: details.shared(),
+        // One alone is answered, whatever is recorded of it.
+        max_recorded_payload_bytes: usize::MAX,
         entries: vec![Entry {
             promotion_id: ObjectId::parse(&request.promotion_id),
             promotion_id_given: request.promotion_id,

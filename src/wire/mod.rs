@@ -16,6 +16,7 @@ pub mod json;
 pub mod page;
 pub mod payload;
 pub mod promotion;
+mod response_size;
 pub mod text;
 pub mod time;
 pub mod violation;

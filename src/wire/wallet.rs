@@ -8,10 +8,11 @@ use super::earn::encode_event;
 use super::event::{Fault, MAX_ID_CHARACTERS, customer, encode_type, one_of};
 use super::page::{Pages, wallet_limit};
 use super::promotion::promotion_id;
+use super::response_size::first_that_fit;
 use super::text::check_text;
 use super::time::{TimePair, to_iso};
 use super::violation::Violations;
-use crate::app::wallet::{Entry, ListWallet};
+use crate::app::wallet::{Entry, ListWallet, Page};
 use crate::earning::change::{EarnedStatus, Given, Redeem, Revoke, RevokedDetail};
 use crate::earning::{Amount, ObjectId, OrgId};
 use crate::proto;
@@ -94,6 +95,18 @@ pub fn encode_entry(entry: &Entry, zone: Tz) -> proto::WalletEntry {
         application_mode: ApplicationMode::Discount as i32,
         supplementary_criteria,
     }
+}
+
+/// A page as messages tell it, ended before the answer is longer than `max_bytes`; times are also written in the `zone` of
+/// the server.
+pub fn encode_page(page: &Page, pages: Pages, zone: Tz, max_bytes: usize) -> proto::ListEarnedPromotionsResponse {
+    let data = page.entries.iter().map(|entry| encode_entry(entry, zone)).collect();
+    let data = first_that_fit(data, max_bytes);
+    let ended = data.len() < page.entries.len();
+    let last = data.len().checked_sub(1).map(|last| &page.entries[last].row);
+    let last = last.filter(|_| ended).map(|row| (row.held.valid_till_ms, row.key.earn_id));
+    let next_page_token = last.or(page.more_after).map(|last| pages.write(last));
+    proto::ListEarnedPromotionsResponse { data, errors: Vec::new(), next_page_token }
 }
 
 /// What is to be revoked.

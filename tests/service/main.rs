@@ -13,6 +13,7 @@ mod database;
 mod documented;
 mod edge;
 mod errors;
+mod fairness;
 #[path = "../support/gzip.rs"]
 mod gzip;
 mod health;
@@ -24,6 +25,7 @@ mod openapi;
 mod operator;
 mod process;
 mod races;
+mod response_size;
 mod rpcs;
 mod server_process;
 mod support;

@@ -16,6 +16,8 @@ mod database;
 mod documented;
 #[path = "../service/errors.rs"]
 mod errors;
+#[path = "../service/fairness.rs"]
+mod fairness;
 mod faults;
 #[path = "../service/health.rs"]
 mod health;
@@ -32,6 +34,8 @@ mod plans;
 mod proxy;
 #[path = "../service/races.rs"]
 mod races;
+#[path = "../service/response_size.rs"]
+mod response_size;
 #[path = "../service/rpcs.rs"]
 mod rpcs;
 #[path = "../service/server_process.rs"]

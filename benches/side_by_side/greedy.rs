@@ -1,0 +1,106 @@
+//! What a client with few requests under way gets beside one that has as many as it can, next to what it gets beside one
+//! like itself.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hdrhistogram::Histogram;
+
+use crate::catalogue::{AUTHORIZATION, NEIGHBOUR};
+use crate::measure::{Run, Side, count, float, median};
+use crate::report::{Row, Wanted};
+use crate::requests::{Door, Requests};
+use crate::service::{CUSTOMERS, Service};
+use crate::{Bench, grpc, load};
+
+/// Requests under way of a modest client, and of a greedy one.
+const MODEST: usize = 16;
+const GREEDY: usize = 2_000;
+/// More than a client is served in a second, refusals included: they are made before the clock starts.
+const REQUESTS_PER_SECOND: f64 = 60_000.0;
+/// How long both send before the clock starts, as a part of the timed part.
+const WARM_UP: f64 = 0.2;
+
+/// What became of the requests of both: p99 in milliseconds, and those that were refused.
+#[derive(Default)]
+struct Told {
+    modest_p99_ms: Vec<f64>,
+    neighbour_p99_ms: Vec<f64>,
+    neighbour_per_second: Vec<f64>,
+    refused: usize,
+}
+
+pub fn beside_a_greedy_client(bench: &Bench) -> Row {
+    let service = Service::on_postgres(bench, "greedy", CUSTOMERS);
+    let mut sides = [
+        Side::new("beside a greedy client", "requests/s", "requests"),
+        Side::new("beside a modest one", "requests/s", "requests"),
+    ];
+    let mut told = [Told::default(), Told::default()];
+    for _ in 0..Bench::ROUNDS {
+        for (index, neighbours) in [GREEDY, MODEST].into_iter().enumerate() {
+            sides[index].runs.push(beside(bench, &service, neighbours, &mut told[index]));
+        }
+    }
+    let p99 = |told: &Told| {
+        let (modest, neighbour) = (median(told.modest_p99_ms.clone()), median(told.neighbour_p99_ms.clone()));
+        let (per_second, refused) = (median(told.neighbour_per_second.clone()), told.refused);
+        format!(
+            "p99 {modest:.1} ms, its neighbour's {neighbour:.1} ms at {per_second:.0} requests/s, {refused} refused"
+        )
+    };
+    let note = told.iter().map(p99).collect::<Vec<_>>().join("; ");
+    let what = "a client with 16 in flight, beside one with 2,000 ÷ beside another with 16";
+    Row::ratio("greedy", what, Wanted::AtLeast(0.5), sides).with_note(note)
+}
+
+/// What a modest client is served a second beside a neighbour with so many requests under way.
+fn beside(bench: &Bench, service: &Service, neighbours: usize, told: &mut Told) -> Run {
+    service.database.empty_wallet();
+    let warm_up = bench.seconds() * WARM_UP;
+    service.both(service.clients(neighbours, warm_up), warm_up);
+    let clients = service.clients(neighbours, bench.seconds());
+    Run::of(service.watched(), || {
+        let (modest, neighbour) = service.both(clients, bench.seconds());
+        assert_eq!(modest.1, 0, "a modest client is never refused");
+        let per_second = |answers: &Answers| float(usize::try_from(answers.0.len()).unwrap()) / bench.seconds();
+        told.modest_p99_ms.push(p99_ms(&modest.0));
+        told.neighbour_p99_ms.push(p99_ms(&neighbour.0));
+        told.neighbour_per_second.push(per_second(&neighbour));
+        told.refused += neighbour.1;
+        (per_second(&modest), per_second(&modest) * bench.seconds())
+    })
+}
+
+/// Latencies of what was done, and how many were refused.
+type Answers = (Histogram<u64>, usize);
+
+/// Callers of one client, and what they send.
+type Client = (Vec<grpc::GrpcCaller>, Arc<Requests>);
+
+impl Service {
+    /// A modest client and a neighbour with so many requests under way, ready to send for so long.
+    fn clients(&self, neighbours: usize, seconds: f64) -> (Client, Client) {
+        let shape = self.shape(Door::Grpc, 1);
+        let client = |authorization, in_flight| {
+            let callers = grpc::callers_as(authorization, self.server.address, shape.call, in_flight);
+            let requests = Requests::new(shape, count(seconds * REQUESTS_PER_SECOND));
+            (self.runtime.block_on(callers), Arc::new(requests))
+        };
+        (client(AUTHORIZATION, MODEST), client(NEIGHBOUR, neighbours))
+    }
+
+    /// Both send for so long.
+    fn both(&self, (modest, neighbour): (Client, Client), seconds: f64) -> (Answers, Answers) {
+        let both = async move {
+            let end = Instant::now() + Duration::from_secs_f64(seconds);
+            tokio::join!(load::closed_until(modest, end), load::closed_until(neighbour, end))
+        };
+        // Not on this thread: it would be one more that the callers' thread has to wake.
+        self.runtime.block_on(self.runtime.spawn(both)).unwrap()
+    }
+}
+
+fn p99_ms(latencies: &Histogram<u64>) -> f64 {
+    float(usize::try_from(latencies.value_at_quantile(0.99)).unwrap()) / 1000.0
+}

@@ -1,0 +1,456 @@
+//! The queue by its promises, one after the other, and by properties.
+
+use std::collections::HashSet;
+
+use proptest::prelude::*;
+
+use super::super::error::BatchError;
+use super::*;
+use crate::earning::{CustomerId, OrgId};
+
+const LIMITS: WriterLimits = WriterLimits {
+    lanes: 2,
+    max_waiting: 4_096,
+    max_batch_requests: 1_024,
+    max_batch_rows: 10_000,
+    request_timeout: Duration::from_secs(10),
+    transaction_timeout: Duration::from_secs(15),
+};
+
+/// A request of so many rows for a customer, with a number to be told by.
+#[derive(Debug)]
+struct Request {
+    number: usize,
+    customer: i64,
+    rows: usize,
+}
+
+#[derive(Debug)]
+struct Nothing;
+
+impl Batches for Nothing {
+    type Command = Request;
+    type Outcome = ();
+
+    fn customer(command: &Request) -> Customer {
+        (OrgId(1), CustomerId(command.customer))
+    }
+
+    fn rows(command: &Request) -> usize {
+        command.rows
+    }
+
+    async fn run(&mut self, _: &[&Request]) -> Result<Vec<Answer<Self>>, BatchError> {
+        Ok(Vec::new())
+    }
+}
+
+/// A caller that waits for its answer.
+struct Caller {
+    answered: oneshot::Receiver<Answer<Nothing>>,
+    settled: Arc<AtomicBool>,
+}
+
+type Batch = Vec<Job<Nothing>>;
+
+/// A queue, everybody who waits, and a clock that stands still.
+struct Scene {
+    queue: Queue<Nothing>,
+    callers: Vec<Option<Caller>>,
+    now: Instant,
+}
+
+impl Scene {
+    fn new(limits: WriterLimits) -> Self {
+        Self { queue: Queue::new(limits), callers: Vec::new(), now: Instant::now() }
+    }
+
+    /// Has `client` ask for `rows` of a customer. Gives the number of the request.
+    fn ask(&mut self, client: &str, customer: i64, rows: usize) -> Result<usize, WalletError> {
+        let number = self.callers.len();
+        let (job, answered, settled) = Job::new(client.into(), Arc::new(Request { number, customer, rows }));
+        self.queue.push(job)?;
+        self.callers.push(Some(Caller { answered: answered, settled }));
+        Ok(number)
+    }
+
+    /// Has `client` ask for one row each of so many customers that nobody else asks for, until it is refused.
+    fn ask_often(&mut self, client: &str, times: usize) -> usize {
+        let new_customer = |scene: &Self| 1_000_000 + i64::try_from(scene.callers.len()).unwrap();
+        (0..times).take_while(|_| self.ask(client, new_customer(self), 1).is_ok()).count()
+    }
+
+    fn take(&mut self) -> Option<Batch> {
+        self.queue.take(self.now)
+    }
+
+    fn done(&mut self, batch: &Batch) {
+        self.queue.done(&batch.iter().map(Job::customer).collect::<Vec<_>>());
+    }
+
+    /// The caller that hangs up.
+    fn hang_up(&mut self, number: usize) {
+        self.callers[number] = None;
+    }
+
+    fn is_forgotten(&self) -> bool {
+        let Queue { lines, turns, in_flight, ready, aside, batches, .. } = &self.queue;
+        lines.is_empty() && turns.is_empty() && in_flight.is_empty() && (*ready, *aside, *batches) == (0, 0, 0)
+    }
+}
+
+fn numbers(batch: Option<&Batch>) -> Vec<usize> {
+    batch.into_iter().flatten().map(|job| job.command.number).collect()
+}
+
+fn of(batch: &Batch, client: &str) -> usize {
+    batch.iter().filter(|job| &*job.client == client).count()
+}
+
+#[test]
+fn one_client_alone_gets_everything_in_its_order_in_one_batch() {
+    let mut scene = Scene::new(LIMITS);
+    assert_eq!(scene.ask_often("one", 500), 500);
+    let batch = scene.take();
+    assert_eq!(numbers(batch.as_ref()), (0..500).collect::<Vec<_>>());
+    scene.done(&batch.unwrap());
+    assert!(scene.take().is_none() && scene.is_forgotten());
+}
+
+#[test]
+fn whoever_has_one_request_waits_for_one_batch_however_many_another_has() {
+    let mut scene = Scene::new(LIMITS);
+    scene.ask_often("greedy", 2_000);
+    let first = scene.take().unwrap();
+    let modest = scene.ask("modest", 1, 1).unwrap();
+    let second = scene.take().unwrap();
+    assert_eq!(numbers(Some(&second))[0], modest, "it is the furthest behind");
+    // The first of the next batch also once the greedy one is served again.
+    let again = scene.ask("modest", 2, 1).unwrap();
+    scene.done(&first);
+    assert!(numbers(scene.take().as_ref())[..2].contains(&again));
+}
+
+#[test]
+fn two_clients_that_ask_for_more_than_there_is_get_alike() {
+    let mut scene = Scene::new(LIMITS);
+    scene.ask_often("one", 1_000);
+    scene.ask_often("other", 1_000);
+    for _ in 0..10 {
+        let batch = scene.take().unwrap();
+        let (one, other) = (of(&batch, "one"), of(&batch, "other"));
+        assert!(one.abs_diff(other) <= 1, "{one} and {other}");
+        scene.done(&batch);
+    }
+}
+
+#[test]
+fn rows_count_so_that_large_requests_get_no_more_than_small_ones() {
+    let mut scene = Scene::new(LIMITS);
+    for customer in 0..100 {
+        scene.ask("large", customer, 95).unwrap();
+    }
+    scene.ask_often("small", 1_000);
+    let mut given = HashMap::new();
+    for _ in 0..10 {
+        let batch = scene.take().unwrap();
+        for job in &batch {
+            *given.entry(Arc::clone(&job.client)).or_insert(0) += job.cost();
+        }
+        scene.done(&batch);
+    }
+    let (large, small) = (given["large"], given["small"]);
+    assert!(large.abs_diff(small) <= 100, "{large} and {small}");
+}
+
+#[test]
+fn while_several_clients_are_about_batches_are_small_and_grow_again_when_one_is_left() {
+    let mut scene = Scene::new(LIMITS);
+    scene.ask_often("greedy", 2_000);
+    scene.ask("modest", 1, 1).unwrap();
+    for _ in 0..SHARED_FOR {
+        let batch = scene.take().unwrap();
+        scene.ask_often("greedy", batch.len());
+        let cost: usize = batch.iter().map(Job::cost).sum();
+        assert!(cost <= 2 * FAIR_SHARE, "{cost}, also while the modest one has nothing to give");
+        scene.done(&batch);
+    }
+    assert_eq!(scene.take().unwrap().len(), LIMITS.max_batch_requests);
+}
+
+#[test]
+fn a_client_may_have_as_many_waiting_as_there_are_places_left() {
+    let mut scene = Scene::new(WriterLimits { max_waiting: 60, ..LIMITS });
+    // Half of them; then half of the rest, and so on.
+    assert_eq!(scene.ask_often("one", 100), 30);
+    assert_eq!(scene.ask_often("two", 100), 15);
+    assert_eq!(scene.ask_often("three", 100), 8);
+    assert_eq!(scene.ask_often("one", 100), 0, "it has more than its share");
+    assert!(matches!(scene.ask("one", 1, 1), Err(WalletError::Overloaded)));
+    assert_eq!(scene.ask_often("four", 1), 1, "who comes anew finds a place");
+    // Once there is room, those that ask get the same.
+    let batch = scene.take().unwrap();
+    assert_eq!(batch.len(), 54);
+    for _ in 0..60 {
+        for client in ["one", "two", "three"] {
+            scene.ask_often(client, 1);
+        }
+    }
+    let has = |client: &str| scene.queue.lines[client].ready.len();
+    assert_eq!((has("one"), has("two"), has("three")), (15, 15, 15));
+}
+
+#[test]
+fn a_refused_client_leaves_nothing_behind() {
+    let mut scene = Scene::new(WriterLimits { max_waiting: 1, ..LIMITS });
+    assert_eq!(scene.ask_often("one", 5), 1);
+    assert_eq!(scene.ask_often("other", 5), 0);
+    assert_eq!(scene.queue.lines.len(), 1);
+}
+
+#[test]
+fn a_request_for_a_customer_in_flight_waits_for_that_batch_and_keeps_its_place() {
+    let mut scene = Scene::new(LIMITS);
+    scene.ask("one", 7, 1).unwrap();
+    let first = scene.take().unwrap();
+    let (held, also, other) =
+        (scene.ask("one", 7, 1).unwrap(), scene.ask("two", 7, 1).unwrap(), scene.ask("one", 8, 1).unwrap());
+    scene.now += 2 * SLOW;
+    let second = scene.take();
+    assert_eq!(numbers(second.as_ref()), [other], "of others nothing is held up");
+    let later = scene.ask("one", 9, 1).unwrap();
+    scene.done(&first);
+    scene.done(&second.unwrap());
+    let third = scene.take();
+    assert_eq!(numbers(third.as_ref()), [also, held, later], "each client's in its order");
+    scene.done(&third.unwrap());
+    assert!(scene.is_forgotten());
+}
+
+#[test]
+fn several_requests_for_one_customer_may_be_in_one_batch() {
+    let mut scene = Scene::new(LIMITS);
+    for _ in 0..3 {
+        scene.ask("one", 7, 1).unwrap();
+    }
+    assert_eq!(numbers(scene.take().as_ref()), [0, 1, 2]);
+}
+
+#[test]
+fn what_nobody_waits_for_is_passed_over() {
+    let mut scene = Scene::new(LIMITS);
+    scene.ask_often("one", 4);
+    scene.hang_up(0);
+    // Out of patience, though it is still there to read its answer.
+    assert!(!scene.callers[2].as_ref().unwrap().settled.swap(true, Ordering::Relaxed));
+    let batch = scene.take();
+    assert_eq!(numbers(batch.as_ref()), [1, 3]);
+    assert!(scene.callers[1].as_ref().unwrap().settled.load(Ordering::Relaxed), "it can no longer give up");
+    scene.done(&batch.unwrap());
+    scene.ask_often("one", 1);
+    scene.hang_up(4);
+    assert!(scene.take().is_none() && scene.is_forgotten(), "and no batch begins for it alone");
+}
+
+#[test]
+fn a_request_that_does_not_fit_is_the_first_of_the_next_batch() {
+    let mut scene = Scene::new(LIMITS);
+    scene.ask("one", 1, 1).unwrap();
+    scene.ask("one", 2, LIMITS.max_batch_rows).unwrap();
+    scene.ask("one", 3, 1).unwrap();
+    for expected in [0, 1, 2] {
+        let batch = scene.take();
+        assert_eq!(numbers(batch.as_ref()), [expected]);
+        scene.done(&batch.unwrap());
+    }
+}
+
+#[test]
+fn a_request_larger_than_a_batch_goes_alone_and_is_not_starved_by_small_ones() {
+    let mut scene = Scene::new(LIMITS);
+    scene.ask_often("small", 500);
+    let large = scene.ask("large", 1, 2 * LIMITS.max_batch_rows).unwrap();
+    let batches = (0..10).find_map(|index| {
+        scene.ask_often("small", 100);
+        let batch = scene.take().unwrap();
+        scene.done(&batch);
+        (numbers(Some(&batch)) == [large]).then_some(index)
+    });
+    assert!(batches.is_some_and(|batches| batches <= 2), "{batches:?}");
+}
+
+#[test]
+fn one_lane_is_called_while_it_keeps_up_and_another_when_it_does_not() {
+    let mut scene = Scene::new(LIMITS);
+    let calls = |scene: &mut Scene| scene.queue.calls(scene.now);
+    assert!(!calls(&mut scene), "nothing waits");
+    scene.ask_often("one", 1);
+    assert!(calls(&mut scene));
+    scene.ask_often("one", 1);
+    assert!(!calls(&mut scene), "it was, and did not come yet");
+    let first = scene.take().unwrap();
+    scene.ask_often("one", KEEPS_UP);
+    assert!(!calls(&mut scene) && scene.take().is_none(), "the one in flight takes them when it is done");
+    scene.ask_often("one", 1);
+    assert!(calls(&mut scene));
+    let second = scene.take().unwrap();
+    assert_eq!(second.len(), KEEPS_UP + 1);
+    scene.ask_often("one", 10 * KEEPS_UP);
+    assert!(!calls(&mut scene), "there are two lanes");
+    scene.done(&first);
+    assert_eq!(scene.take().unwrap().len(), 10 * KEEPS_UP);
+}
+
+#[test]
+fn a_batch_that_takes_long_does_not_hold_up_who_comes_then() {
+    let mut scene = Scene::new(LIMITS);
+    scene.ask_often("one", 1);
+    scene.take().unwrap();
+    scene.now += SLOW;
+    scene.ask_often("one", 1);
+    assert!(!scene.queue.calls(scene.now));
+    scene.now += Duration::from_millis(1);
+    assert!(scene.queue.calls(scene.now));
+    assert_eq!(scene.take().unwrap().len(), 1);
+}
+
+#[test]
+fn a_closed_queue_takes_nothing_in_and_is_over_once_it_is_empty() {
+    let mut scene = Scene::new(LIMITS);
+    scene.ask_often("one", 1);
+    scene.queue.close();
+    assert!(matches!(scene.ask("one", 1, 1), Err(WalletError::ShuttingDown)));
+    assert!(!scene.queue.is_over(), "what it took in is still written");
+    let batch = scene.take().unwrap();
+    assert!(scene.queue.is_over());
+    scene.done(&batch);
+    assert!(scene.queue.is_over() && scene.is_forgotten());
+}
+
+#[test]
+fn what_is_abandoned_lets_its_callers_go() {
+    let mut scene = Scene::new(LIMITS);
+    scene.ask_often("one", 1);
+    let Some(mut caller) = scene.callers[0].take() else { panic!("it waits") };
+    scene.queue.abandon();
+    assert!(matches!(caller.answered.try_recv(), Err(oneshot::error::TryRecvError::Closed)));
+    assert!(matches!(scene.ask("one", 1, 1), Err(WalletError::ShuttingDown)));
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Ask(u8, i64, usize),
+    Take,
+    Done(usize),
+    HangUp(usize),
+    Wait,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => (0..4_u8, 0..6_i64, prop_oneof![4 => 0..3_usize, 1 => 0..40_usize])
+            .prop_map(|(client, customer, rows)| Step::Ask(client, customer, rows)),
+        3 => Just(Step::Take),
+        2 => any::<usize>().prop_map(Step::Done),
+        1 => any::<usize>().prop_map(Step::HangUp),
+        1 => Just(Step::Wait),
+    ]
+}
+
+/// What a random scene saw.
+struct Watched {
+    scene: Scene,
+    limits: WriterLimits,
+    in_flight: Vec<Batch>,
+    taken: HashSet<usize>,
+    /// The last request that was taken of a client and customer.
+    last: HashMap<(Arc<str>, Customer), usize>,
+}
+
+impl Watched {
+    fn step(&mut self, step: Step) {
+        match step {
+            Step::Ask(client, customer, rows) => self.ask(client, customer, rows),
+            Step::Take => self.take(),
+            Step::Done(which) if !self.in_flight.is_empty() => {
+                let batch = self.in_flight.swap_remove(which % self.in_flight.len());
+                self.scene.done(&batch);
+            }
+            Step::HangUp(which) if !self.scene.callers.is_empty() => {
+                self.scene.hang_up(which % self.scene.callers.len());
+            }
+            Step::Wait => self.scene.now += 2 * SLOW,
+            Step::Done(_) | Step::HangUp(_) => {}
+        }
+        let queue = &self.scene.queue;
+        let (ready, aside) =
+            queue.lines.values().fold((0, 0), |sum, line| (sum.0 + line.ready.len(), sum.1 + line.aside));
+        assert_eq!((ready, aside), (queue.ready, queue.aside));
+        assert!(queue.waiting() <= self.limits.max_waiting);
+        assert!(queue.lines.values().all(|line| line.ready.len() + line.aside > 0), "an empty line is kept");
+        let with_turn: HashSet<_> = queue.turns.values().cloned().collect();
+        let with_ready = queue.lines.iter().filter(|(_, line)| !line.ready.is_empty()).map(|(client, _)| client);
+        assert_eq!(with_turn, with_ready.cloned().collect(), "turns are of those that have something ready");
+    }
+
+    fn ask(&mut self, client: u8, customer: i64, rows: usize) {
+        let client = client.to_string();
+        let has = self.scene.queue.lines.get(&*client).map_or(0, |line| line.ready.len() + line.aside);
+        let left = self.limits.max_waiting - self.scene.queue.waiting();
+        assert_eq!(self.scene.ask(&client, customer, rows).is_ok(), has < left);
+    }
+
+    fn take(&mut self) {
+        if self.in_flight.len() == self.limits.lanes {
+            return;
+        }
+        let Some(batch) = self.scene.take() else {
+            let queue = &self.scene.queue;
+            assert!(queue.batches > 0 || queue.ready == 0, "something is ready, and no lane takes it");
+            return;
+        };
+        assert!(!batch.is_empty() && batch.len() <= self.limits.max_batch_requests);
+        let rows: usize = batch.iter().map(Job::rows).sum();
+        assert!(batch.len() == 1 || rows <= self.limits.max_batch_rows, "{rows} rows");
+        let busy: HashSet<_> = self.in_flight.iter().flatten().map(Job::customer).collect();
+        for job in &batch {
+            assert!(!busy.contains(&job.customer()), "a customer is in two batches");
+            let number = job.command.number;
+            assert!(self.taken.insert(number), "taken twice");
+            assert!(self.scene.callers[number].is_some(), "nobody waits for it");
+            let before = self.last.insert((Arc::clone(&job.client), job.customer()), number);
+            assert!(before.is_none_or(|before| before < number), "overtaken by a later one");
+        }
+        self.in_flight.push(batch);
+    }
+}
+
+proptest! {
+    #[test]
+    fn whatever_happens_everybody_who_waits_is_taken_once_in_order_and_nothing_is_left(
+        steps in prop::collection::vec(step(), 1..200),
+        lanes in 1..4_usize,
+        max_waiting in 1..40_usize,
+    ) {
+        let limits = WriterLimits { lanes, max_waiting, max_batch_requests: 8, max_batch_rows: 20, ..LIMITS };
+        let mut watched = Watched {
+            scene: Scene::new(limits),
+            limits,
+            in_flight: Vec::new(),
+            taken: HashSet::new(),
+            last: HashMap::new(),
+        };
+        for step in steps {
+            watched.step(step);
+        }
+        while watched.scene.queue.waiting() > 0 || !watched.in_flight.is_empty() {
+            watched.step(Step::Done(0));
+            watched.step(Step::Take);
+        }
+        let waited = watched.scene.callers.iter().enumerate().filter(|(_, caller)| caller.is_some());
+        for (number, _) in waited {
+            prop_assert!(watched.taken.contains(&number), "{} is forgotten", number);
+        }
+        prop_assert!(watched.scene.is_forgotten());
+    }
+}

@@ -1,0 +1,240 @@
+//! How large answers become: what of a page fits into one, and what a bulk earning may be answered.
+//!
+//! Clients bound what they read; stock gRPC clients take 4 MiB. An answer is the same on both doors, so it is measured as
+//! the larger of its two forms. Called by `wallet` and `bulk_earn`.
+
+use std::io;
+
+use prost::Message;
+use serde::Serialize;
+
+use crate::earning::{BulkEarn, Entry};
+
+/// What an answer has besides its elements: bytes.
+const ENVELOPE_BYTES: usize = 200;
+/// What an element has around it: bytes.
+const FRAME_BYTES: usize = 8;
+/// A message of gRPC takes at most so many times what it takes as JSON: `1,` in a payload is 11 bytes there.
+const MAX_GROWTH: usize = 6;
+/// What became of an entry, without the caller's own texts: bytes.
+const RESULT_BYTES: usize = 500;
+/// An instance of it, likewise: bytes.
+const INSTANCE_BYTES: usize = 450;
+/// Characters that a byte of a promotion that is none may become in the message that says so.
+const MAX_ESCAPED: usize = 12;
+
+/// The first of `elements`, as many as an answer of `max_bytes` holds, and at least one.
+pub fn first_that_fit<M: Message + Serialize>(mut elements: Vec<M>, max_bytes: usize) -> Vec<M> {
+    let json: Vec<_> = elements.iter().map(json_bytes).collect();
+    let most = json.iter().map(|bytes| MAX_GROWTH * bytes + FRAME_BYTES).sum::<usize>();
+    if most + ENVELOPE_BYTES <= max_bytes {
+        return elements;
+    }
+    let mut size = (ENVELOPE_BYTES, ENVELOPE_BYTES);
+    let fit = elements.iter().zip(json).take_while(|(element, json)| {
+        size = (size.0 + json + FRAME_BYTES, size.1 + element.encoded_len() + FRAME_BYTES);
+        size.0.max(size.1) <= max_bytes
+    });
+    let fit = fit.count().max(1);
+    elements.truncate(fit);
+    elements
+}
+
+/// How many bytes of payload each instance may give back, for the answer to `command` to be no longer than `max_bytes`.
+///
+/// # Errors
+/// How long it may be even without.
+pub fn payload_room(command: &BulkEarn, max_bytes: usize) -> Result<usize, usize> {
+    let event_bytes = text_bytes(&command.event_id);
+    let (mut bytes, mut instances) = (ENVELOPE_BYTES, 0);
+    for entry in &command.entries {
+        let (earned_from_bytes, count) = (text_bytes(&entry.earned_from_id), entry.earn_count as usize);
+        bytes += RESULT_BYTES + earned_from_bytes + given_bytes(entry);
+        bytes += count * (INSTANCE_BYTES + earned_from_bytes + event_bytes);
+        instances += count;
+    }
+    max_bytes.checked_sub(bytes).map(|room| room / instances.max(1)).ok_or(bytes)
+}
+
+/// What the caller wrote for a promotion is repeated, and once more in the message that it is none.
+fn given_bytes(entry: &Entry) -> usize {
+    if entry.promotion_id.is_some() { 0 } else { (MAX_GROWTH + MAX_ESCAPED) * entry.promotion_id_given.len() }
+}
+
+/// Whether a payload of this text takes at most `room` bytes in either form.
+pub fn payload_fits(text: &str, room: usize) -> bool {
+    let grpc_bytes = || super::payload::Payload::from_text(text).map_or(0, |payload| payload.encoded_len());
+    text.len().saturating_mul(MAX_GROWTH) <= room || text.len().max(grpc_bytes()) <= room
+}
+
+/// The longest text of a payload that takes at most `room` bytes in either form, whatever it says.
+pub fn payload_text_room(room: usize) -> usize {
+    room / MAX_GROWTH
+}
+
+/// A text as JSON at most.
+fn text_bytes(text: &str) -> usize {
+    let escaped = |byte: u8| match byte {
+        ..=0x1f => 6,
+        b'"' | b'\\' => 2,
+        _ => 1,
+    };
+    text.bytes().map(escaped).sum()
+}
+
+fn json_bytes(message: &impl Serialize) -> usize {
+    let mut counter = Counter(0);
+    // Nothing is written, so nothing fails.
+    let _ = serde_json::to_writer(&mut counter, message);
+    counter.0
+}
+
+/// Counts what is written.
+struct Counter(usize);
+
+impl io::Write for Counter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use chrono_tz::Tz;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::earning::{
+        CustomerId, Details, EarnFailure, EarnedFromType, EntryOutcome, Instance, ObjectId, OrgId, PromotionType,
+    };
+    use crate::proto;
+    use crate::wire::payload::Payload;
+
+    /// Both forms, the longer one.
+    fn bytes<M: Message + Serialize>(message: &M) -> usize {
+        json_bytes(message).max(message.encoded_len())
+    }
+
+    fn entry(name: &str, payload: &str) -> proto::WalletEntry {
+        proto::WalletEntry {
+            earned_promotion_id: name.to_owned(),
+            event_details: Some(proto::EarnEventDetails {
+                event_payload: Payload::from_text(payload),
+                ..proto::EarnEventDetails::default()
+            }),
+            ..proto::WalletEntry::default()
+        }
+    }
+
+    #[test]
+    fn a_page_has_what_fits_in_either_form_and_at_least_one() {
+        let numbers = format!(r#"{{"a":[{}1]}}"#, "1,".repeat(1_000));
+        let text = format!(r#"{{"a":"{}"}}"#, "\\u0001".repeat(1_000));
+        for payload in [numbers.as_str(), &text, "{}"] {
+            let elements: Vec<_> = (0..100).map(|index| entry(&format!("{index:024}"), payload)).collect();
+            let one = bytes(&elements[0]);
+            for max_bytes in [1, one, 10 * one, 50 * one, 1_000 * one] {
+                let fit = first_that_fit(elements.clone(), max_bytes);
+                let page = |count: usize| proto::ListEarnedPromotionsResponse {
+                    data: elements[..count].to_vec(),
+                    next_page_token: Some("x".repeat(40)),
+                    ..proto::ListEarnedPromotionsResponse::default()
+                };
+                assert!(fit.len() == 1 || bytes(&page(fit.len())) <= max_bytes, "{max_bytes}: {}", fit.len());
+                // And hardly less than could be.
+                let more = (fit.len() + 1 + fit.len() / 10).min(100);
+                assert!(more == 100 || bytes(&page(more)) + ENVELOPE_BYTES > max_bytes, "{max_bytes}: {}", fit.len());
+            }
+        }
+    }
+
+    #[test]
+    fn a_thousand_promotions_are_within_any_bound() {
+        let time = i64::MIN;
+        let iso = "9999-12-31T23:59:59+05:53";
+        let promotion = proto::Promotion {
+            id: "0".repeat(24),
+            org_id: Some(time),
+            name: "\u{1}".repeat(50),
+            r#type: PromotionType::ALL.map(|kind| proto::promotion::Type::from_str_name(kind.name()).unwrap() as i32)
+                [2],
+            active: Some(false),
+            start_date: Some(time),
+            start_date_iso: Some(iso.to_owned()),
+            end_date: Some(time),
+            end_date_iso: Some(iso.to_owned()),
+            max_earning_per_customer: Some(i32::MIN),
+            earn_expiry: Some(proto::EarnExpiry {
+                r#type: proto::earn_expiry::Type::DaysFromEarning as i32,
+                days: Some(i32::MIN),
+            }),
+            earn_limited_to_specific_audience: false,
+        };
+        let page = proto::ListPromotionsResponse { data: vec![promotion; 1_000], ..Default::default() };
+        assert!(bytes(&page) < 1_000_000, "{}", bytes(&page));
+    }
+
+    prop_compose! {
+        fn command()(
+            texts in prop::collection::vec(("[ -~]{0,30}", "\\PC{1,250}", "[\u{1}-~é€😀]{1,250}", 1..40_u32), 1..5),
+            named in prop::collection::vec(any::<bool>(), 5),
+        ) -> BulkEarn {
+            let entry = |(index, (given, id, _, count)): (usize, &(String, String, String, u32))| Entry {
+                promotion_id: named[index].then_some(ObjectId([255; 12])),
+                promotion_id_given: if named[index] { ObjectId([255; 12]).to_string() } else { given.clone() },
+                earn_count: *count,
+                earned_from_id: id.as_str().into(),
+            };
+            BulkEarn {
+                org_id: OrgId(1),
+                customer_id: CustomerId(i64::MAX),
+                event_time_ms: 0,
+                earned_from_type: EarnedFromType::BulkIssue,
+                event_id: texts[0].2.as_str().into(),
+                details: None,
+                max_recorded_payload_bytes: 0,
+                entries: texts.iter().enumerate().map(entry).collect(),
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_payload_is_so_much_longer_on_grpc(json in "[\\[\\]{}1,\":a]{0,40}", list in prop::collection::vec(0..12_i32, 0..300)) {
+            let list = serde_json::to_string(&list).unwrap();
+            for text in [json, format!(r#"{{"a":{list}}}"#), format!(r#"{{"":[[[{list}]]]}}"#)] {
+                if let Some(payload) = Payload::from_text(&text) {
+                    prop_assert!(payload.encoded_len() <= MAX_GROWTH * text.len(), "{text}");
+                }
+            }
+        }
+
+        #[test]
+        fn no_answer_to_a_bulk_earning_is_longer_than_was_reckoned(command in command(), payload in 0..2_000_usize) {
+            let text = format!(r#"{{"a":"{}"}}"#, "x".repeat(payload));
+            let details = Arc::new(Details { event_payload: Some(text.as_str().into()), ..Details::default() });
+            let outcome = |entry: &Entry| EntryOutcome {
+                event_time_ms: 253_402_300_799_999,
+                details: Some(Arc::clone(&details)),
+                instances: entry.promotion_id.map_or_else(Vec::new, |_| {
+                    let instance = Instance { earn_id: ObjectId([255; 12]), valid_till_ms: -62_135_596_800_000, revoked: false };
+                    vec![instance; entry.earn_count as usize]
+                }),
+                failure: Some(EarnFailure::PromotionNotFound { given: entry.promotion_id_given.clone() }),
+            };
+            let outcomes: Vec<_> = command.entries.iter().map(outcome).collect();
+            let answer = crate::wire::bulk_earn::encode(&command, &outcomes, Tz::Asia__Kolkata);
+            let (most, each) = (bytes(&answer), text.len());
+            // With so much for each payload as it takes, the answer is within the bound.
+            let max_bytes = (1..).map(|step| step * 1_000).find(|max_bytes| payload_room(&command, *max_bytes).is_ok_and(|room| room >= each + 10));
+            prop_assert!(most <= max_bytes.unwrap(), "{most} > {max_bytes:?}");
+        }
+    }
+}
