@@ -1,13 +1,13 @@
 //! The command line and the environment, read once. Each option says its default and its limits in `--help`.
 
 pub mod access;
+mod argv;
+mod database_url;
 pub mod edge;
 pub mod operator;
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
 use chrono_tz::Tz;
@@ -15,7 +15,9 @@ use clap::builder::BoolishValueParser;
 use clap::builder::styling::Styles;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tracing::level_filters::LevelFilter;
-use url::Url;
+
+pub use argv::hide_password;
+pub use database_url::DatabaseUrl;
 
 use self::access::{AccessOptionError, AccessOptions};
 use crate::app::writer::WriterLimits;
@@ -75,7 +77,8 @@ pub enum Command {
 #[derive(Debug, Clone, Args)]
 pub struct Common {
     /// The database: `sqlite://FILE`, made when it is not there, or `postgres://USER:PASSWORD@HOST/NAME` (15 and later).
-    /// A password is better off in the environment variable, which other users cannot see.
+    /// A password is better off in the environment variable: from the command line it is taken at once, but not before
+    /// other users could see it.
     #[arg(
         long,
         env = "CART_PROMOTIONS_DATABASE_URL",
@@ -249,65 +252,6 @@ pub struct Verify {
     pub common: Common,
 }
 
-/// Where the database is. Shown without its password.
-#[derive(Clone)]
-pub struct DatabaseUrl(String);
-
-impl DatabaseUrl {
-    /// As it was given, password included.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-
-    /// Whether it is an SQLite file, which has one writer at a time.
-    pub fn is_sqlite(&self) -> bool {
-        self.0.starts_with("sqlite:")
-    }
-}
-
-impl FromStr for DatabaseUrl {
-    type Err = &'static str;
-
-    fn from_str(url: &str) -> Result<Self, &'static str> {
-        if let Some(path) = url.strip_prefix("sqlite:") {
-            if path.contains(":memory:") || path.contains("mode=memory") {
-                return Err("a database in memory would keep nothing; name a file");
-            }
-            // SQLite takes it for a file that is gone with the connection.
-            if path.trim_start_matches("//").split('?').next().is_none_or(str::is_empty) {
-                return Err("no file is named");
-            }
-            return Ok(Self(url.to_owned()));
-        }
-        let rest = url.strip_prefix("postgres://").or_else(|| url.strip_prefix("postgresql://"));
-        let url = format!("postgres://{}", rest.ok_or("neither sqlite://FILE nor postgres://USER:PASSWORD@HOST/NAME")?);
-        Url::parse(&url).map_err(|_| "not a URL of PostgreSQL: postgres://USER:PASSWORD@HOST/NAME")?;
-        Ok(Self(url))
-    }
-}
-
-impl fmt::Display for DatabaseUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut shown = match Url::parse(&self.0) {
-            Ok(url) if !self.is_sqlite() => url,
-            _ => return f.write_str(&self.0),
-        };
-        if shown.password().is_some() {
-            // Fails only for a URL that has no host to have a password for.
-            let _ = shown.set_password(Some("…"));
-        }
-        // They may hold a password too, or the name of a file that does.
-        shown.set_query(None);
-        f.write_str(shown.as_str())
-    }
-}
-
-impl fmt::Debug for DatabaseUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
 fn time_zone(name: &str) -> Result<Tz, String> {
     name.parse().map_err(|_| "not an IANA time zone, as Asia/Kolkata".to_owned())
 }
@@ -321,7 +265,8 @@ pub fn one_line(error: &clap::Error) -> Option<String> {
     if !error.use_stderr() {
         return None;
     }
-    let text = error.to_string();
+    // It repeats what was given.
+    let text = error.to_string().lines().map(database_url::without_passwords).collect::<Vec<_>>().join("\n");
     let fault = text.split("\n\n").next().unwrap_or_default();
     let fault = fault.strip_prefix("error: ").unwrap_or(fault);
     let line = fault.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");

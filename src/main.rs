@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use cart_promotions::app::Clock;
-use cart_promotions::config::{Cli, Command, ImportFile, Migrate, Serve, Verify, one_line};
+use cart_promotions::config::{Cli, Command, ImportFile, Migrate, Serve, Verify, hide_password, one_line};
 use cart_promotions::proto::DESCRIPTOR_SET;
 use cart_promotions::storage::Store;
 use cart_promotions::{app, commands, demo, server, telemetry};
@@ -18,6 +18,9 @@ use tokio::signal::unix::{SignalKind, signal};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    if let Err(error) = hide_password() {
+        let _ = writeln!(std::io::stderr(), "cart-promotions: the password stays in the command line: {error}");
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

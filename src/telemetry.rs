@@ -26,7 +26,13 @@ pub fn start(options: &Common) {
     };
     // Which migrations run, and what the database remarks, is news to those who ask for more than the default.
     let details = if options.log > LevelFilter::INFO { options.log } else { options.log.min(LevelFilter::WARN) };
-    let filter =
-        Targets::new().with_default(options.log).with_target("sea_orm_migration", details).with_target("sqlx", details);
+    let filter = Targets::new()
+        .with_default(options.log)
+        .with_target("sea_orm_migration", details)
+        .with_target("sqlx", details)
+        // It puts the URL of the database into a span, password included.
+        .with_target("sea_orm::driver", options.log.min(LevelFilter::INFO))
+        // It says what it does not understand of the URL and of files with passwords.
+        .with_target("sqlx_postgres::options", LevelFilter::OFF);
     tracing_subscriber::registry().with(lines.with_filter(filter)).init();
 }

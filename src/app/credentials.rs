@@ -294,7 +294,7 @@ impl Credentials {
         }
         let mut checker = Arc::clone(&self.checker).lock_owned().await;
         let hash = client.as_ref().map(|client| client.secret_hash.clone());
-        let right = tokio::task::spawn_blocking(move || checker.matches(&secret, hash.as_deref())).await;
+        let right = tokio::task::spawn_blocking(move || checker.matches(&secret, hash.as_ref())).await;
         let caller = client.as_deref().filter(|_| right.unwrap_or(false)).and_then(caller);
         let basis = Basis::Record(username.into(), client);
         Ok(Memory { basis, caller, until_ms: i64::MAX, at, used: true })

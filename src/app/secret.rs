@@ -5,25 +5,28 @@ use std::fmt;
 use argon2::password_hash::{PasswordHasher, phc::PasswordHash};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
+
+use crate::storage::SecretHash;
 
 /// A hash with the parameters of those made here, of a secret that nobody has.
 const OF_NOTHING: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
-/// A caller's secret.
+/// A caller's secret. Its memory is overwritten when it is done with.
 #[derive(Clone)]
-pub struct Secret(String);
+pub struct Secret(Zeroizing<String>);
 
 impl Secret {
     /// Keeps `text`.
     pub fn new(text: String) -> Self {
-        Self(text)
+        Self(Zeroizing::new(text))
     }
 
     /// One that nobody can guess: 32 random bytes in hexadecimal digits, which no shell and no form takes for anything
     /// else.
     pub fn random() -> Self {
-        Self(format!("{:032x}{:032x}", rand::random::<u128>(), rand::random::<u128>()))
+        Self::new(format!("{:032x}{:032x}", rand::random::<u128>(), rand::random::<u128>()))
     }
 
     /// The text itself, to be looked at.
@@ -40,8 +43,9 @@ impl Secret {
     ///
     /// # Errors
     /// When the system gives no randomness.
-    pub fn hash(&self) -> Result<String, HashError> {
-        Ok(Argon2::default().hash_password(self.expose()).map_err(|_| HashError)?.to_string())
+    pub fn hash(&self) -> Result<SecretHash, HashError> {
+        let hash = Argon2::default().hash_password(self.expose()).map_err(|_| HashError)?;
+        Ok(SecretHash::new(hash.to_string()))
     }
 }
 
@@ -52,10 +56,10 @@ pub struct Checker {
 }
 
 impl Checker {
-    /// Whether `hash`, a PHC string of argon2id, is of this secret. Without one it takes as long and says no: the time
+    /// Whether `hash` is of this secret. Without one it takes as long and says no: the time
     /// taken tells nobody which clients exist.
-    pub fn matches(&mut self, secret: &Secret, hash: Option<&str>) -> bool {
-        self.try_match(secret, hash.unwrap_or(OF_NOTHING)).unwrap_or(false) && hash.is_some()
+    pub fn matches(&mut self, secret: &Secret, hash: Option<&SecretHash>) -> bool {
+        self.try_match(secret, hash.map_or(OF_NOTHING, SecretHash::expose)).unwrap_or(false) && hash.is_some()
     }
 
     fn try_match(&mut self, secret: &Secret, hash: &str) -> Option<bool> {
@@ -98,16 +102,34 @@ mod tests {
     fn a_hash_matches_its_secret_and_no_other() {
         let secret = |text: &str| Secret::new(text.to_owned());
         let hash = secret("demo").hash().unwrap();
-        assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
+        assert!(hash.expose().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{}", hash.expose());
         let mut checker = Checker::default();
         assert!(checker.matches(&secret("demo"), Some(&hash)));
         for wrong in ["", "Demo", "demo "] {
             assert!(!checker.matches(&secret(wrong), Some(&hash)), "{wrong:?}");
         }
         for no_hash in ["", "demo", "$argon2id$", "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ"] {
-            assert!(!checker.matches(&secret("demo"), Some(no_hash)), "{no_hash:?}");
+            let no_hash = SecretHash::new(no_hash.to_owned());
+            assert!(!checker.matches(&secret("demo"), Some(&no_hash)), "{}", no_hash.expose());
         }
         assert!(!checker.matches(&secret("demo"), None));
         assert_eq!(checker.try_match(&secret("demo"), OF_NOTHING), Some(false), "it is computed");
+    }
+
+    #[test]
+    fn neither_a_secret_nor_its_hash_is_shown() {
+        let secret = Secret::new("hunter2".to_owned());
+        let hash = secret.hash().unwrap();
+        let client = crate::storage::clients::ApiClient {
+            username: "demo".to_owned(),
+            secret_hash: hash.clone(),
+            org_id: crate::earning::OrgId(1),
+            access: "*".to_owned(),
+            disabled: false,
+            requests_per_minute: None,
+        };
+        let change = crate::storage::clients::ClientChange { secret_hash: Some(hash.clone()), ..Default::default() };
+        let shown = format!("{secret:?} {hash:?} {client:?} {change:?}");
+        assert!(!shown.contains("hunter2") && !shown.contains("argon2"), "{shown}");
     }
 }

@@ -76,7 +76,7 @@ pub struct Fingerprint {
 impl Fingerprint {
     /// Of this record.
     pub fn of(client: &ApiClient) -> Self {
-        let digest = Sha256::new().chain_update("token of ").chain_update(&client.secret_hash).finalize();
+        let digest = Sha256::new().chain_update("token of ").chain_update(client.secret_hash.expose()).finalize();
         Self { org_id: client.org_id.0, secret: URL_SAFE_NO_PAD.encode(&digest[..16]) }
     }
 }

@@ -7,7 +7,7 @@ use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QueryTrait, Try
 use super::entity::api_client;
 use super::org_owned::{Lookup, Table};
 use super::statement::Rows;
-use super::{StorageError, Store, Transaction};
+use super::{SecretHash, StorageError, Store, Transaction};
 use crate::earning::OrgId;
 
 const CLIENTS: Lookup = Lookup {
@@ -22,8 +22,8 @@ const CLIENTS: Lookup = Lookup {
 pub struct ApiClient {
     /// Name, unique among all clients.
     pub username: String,
-    /// argon2id, as a PHC string.
-    pub secret_hash: String,
+    /// Of its secret.
+    pub secret_hash: SecretHash,
     /// Organization it calls for.
     pub org_id: OrgId,
     /// Access groups with a space between them.
@@ -37,8 +37,8 @@ pub struct ApiClient {
 /// What is changed of a recorded API client; `None` stays as it is.
 #[derive(Debug, Default)]
 pub struct ClientChange {
-    /// argon2id, as a PHC string.
-    pub secret_hash: Option<String>,
+    /// Of its secret.
+    pub secret_hash: Option<SecretHash>,
     /// Access groups with a space between them.
     pub access: Option<String>,
     /// Whether its credentials are refused.

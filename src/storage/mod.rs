@@ -15,6 +15,7 @@ pub mod import;
 pub mod listing;
 mod migration;
 mod org_owned;
+mod secret_hash;
 mod statement;
 pub mod verify;
 pub mod wallet;
@@ -32,6 +33,7 @@ use sea_orm_migration::MigratorTrait;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 pub use error::StorageError;
+pub use secret_hash::SecretHash;
 use statement::Dialect;
 
 /// How long a connection may have been idle before it is tried: shorter than anything that drops idle ones.

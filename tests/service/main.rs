@@ -27,6 +27,7 @@ mod process;
 mod races;
 mod response_size;
 mod rpcs;
+mod secrets;
 mod server_process;
 mod support;
 mod tokens;

@@ -31,6 +31,7 @@ mod model;
 #[path = "../service/operator.rs"]
 mod operator;
 mod plans;
+mod process_list;
 mod proxy;
 #[path = "../service/races.rs"]
 mod races;
@@ -38,6 +39,8 @@ mod races;
 mod response_size;
 #[path = "../service/rpcs.rs"]
 mod rpcs;
+#[path = "../service/secrets.rs"]
+mod secrets;
 #[path = "../service/server_process.rs"]
 mod server_process;
 #[path = "../service/support.rs"]

@@ -2,13 +2,15 @@
 
 use sea_orm::entity::prelude::*;
 
+use crate::storage::SecretHash;
+
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "api_clients")]
 pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
     pub username: String,
     /// argon2id, as a PHC string.
-    pub secret_hash: String,
+    pub secret_hash: SecretHash,
     pub org_id: i64,
     /// Access groups with a space between them, as `earn:write`.
     pub access: String,

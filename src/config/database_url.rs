@@ -1,0 +1,162 @@
+//! Where the database is: a URL, which may hold a password, and is shown without it.
+
+use std::fmt;
+use std::str::FromStr;
+
+use url::Url;
+
+/// What the query of a URL of PostgreSQL may say. The driver passes over other names, and logs what they are given.
+const PARAMETERS: [&str; 18] = [
+    "application_name",
+    "dbname",
+    "host",
+    "hostaddr",
+    "options",
+    "password",
+    "port",
+    "ssl-ca",
+    "ssl-cert",
+    "ssl-key",
+    "ssl-mode",
+    "ssl-root-cert",
+    "sslcert",
+    "sslkey",
+    "sslmode",
+    "sslrootcert",
+    "statement-cache-capacity",
+    "user",
+];
+
+/// Where the database is. Shown without its password.
+#[derive(Clone)]
+pub struct DatabaseUrl(String);
+
+impl DatabaseUrl {
+    /// As it was given, password included.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether it is an SQLite file, which has one writer at a time.
+    pub fn is_sqlite(&self) -> bool {
+        self.0.starts_with("sqlite:")
+    }
+}
+
+impl FromStr for DatabaseUrl {
+    type Err = String;
+
+    fn from_str(url: &str) -> Result<Self, String> {
+        if let Some(path) = url.strip_prefix("sqlite:") {
+            if path.contains(":memory:") || path.contains("mode=memory") {
+                return Err("a database in memory would keep nothing; name a file".to_owned());
+            }
+            // SQLite takes it for a file that is gone with the connection.
+            if path.trim_start_matches("//").split('?').next().is_none_or(str::is_empty) {
+                return Err("no file is named".to_owned());
+            }
+            return Ok(Self(url.to_owned()));
+        }
+        let rest = url.strip_prefix("postgres://").or_else(|| url.strip_prefix("postgresql://"));
+        let url = format!("postgres://{}", rest.ok_or("neither sqlite://FILE nor postgres://USER:PASSWORD@HOST/NAME")?);
+        let parsed = Url::parse(&url).map_err(|_| "not a URL of PostgreSQL: postgres://USER:PASSWORD@HOST/NAME")?;
+        for (name, _) in parsed.query_pairs() {
+            if !PARAMETERS.contains(&&*name) && !name.starts_with("options[") {
+                return Err(format!("the parameter {name:?} is not known"));
+            }
+        }
+        Ok(Self(url))
+    }
+}
+
+impl fmt::Display for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_sqlite() { f.write_str(&self.0) } else { f.write_str(&without_passwords(&self.0)) }
+    }
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// `text` without what may be a password in a URL in it, be the URL well-formed or not: what is between its scheme and
+/// the last `@`, but for the name of the user, and its query.
+pub fn without_passwords(text: &str) -> String {
+    let Some((before, url)) = text.split_once("://") else { return text.to_owned() };
+    let (user, rest) = match url.rsplit_once('@') {
+        Some((user, rest)) => (Some(user), rest),
+        None => (None, url),
+    };
+    let user = user.map_or(String::new(), |user| match user.split_once(':') {
+        Some((name, _)) => format!("{name}:…@"),
+        None => format!("{user}@"),
+    });
+    // The query of a file says how it is opened.
+    let shown = match rest.split_once('?') {
+        Some((host, query)) if !before.ends_with("sqlite") => {
+            let after = query.find(['\'', '"', ' ']).map_or("", |end| &query[end..]);
+            format!("{host}{after}")
+        }
+        _ => rest.to_owned(),
+    };
+    format!("{before}://{user}{shown}")
+}
+
+/// Whether the URL has a password, in whichever of its places.
+pub fn has_password(url: &str) -> bool {
+    let Some((scheme, rest)) = url.split_once("://") else { return false };
+    let in_front = rest.rsplit_once('@').is_some_and(|(user, _)| user.contains(':'));
+    scheme != "sqlite" && (in_front || rest.contains("password"))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_url_is_shown_without_its_password_and_its_query() {
+        for (given, shown) in [
+            ("postgres://demo:hunter2@db:5432/name", "postgres://demo:…@db:5432/name"),
+            ("postgresql://demo:hunter2@db/name?sslmode=require&password=hunter2", "postgres://demo:…@db/name"),
+            ("postgres://demo:hunter2:hunter2@db/name", "postgres://demo:…@db/name"),
+            ("postgres://db/name?password=hunter2", "postgres://db/name"),
+            ("postgres://demo@db/name", "postgres://demo@db/name"),
+            ("sqlite://a/b.db?mode=rwc", "sqlite://a/b.db?mode=rwc"),
+        ] {
+            let url: DatabaseUrl = given.parse().unwrap();
+            assert_eq!((url.to_string().as_str(), format!("{url:?}").as_str()), (shown, shown));
+            assert_eq!(has_password(given), given.contains("hunter2"), "{given}");
+        }
+        assert_eq!(
+            without_passwords("invalid value 'mysql://demo:p@ss hunter2@db/x?y=z' for '--database-url'"),
+            "invalid value 'mysql://demo:…@db/x' for '--database-url'"
+        );
+    }
+
+    #[test]
+    fn a_parameter_that_the_driver_would_pass_over_is_refused_without_its_value() {
+        let fault = "postgres://db/name?pasword=hunter2".parse::<DatabaseUrl>().unwrap_err();
+        assert_eq!(fault, "the parameter \"pasword\" is not known");
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_given_is_taken_or_refused_and_its_password_is_never_shown(
+            (before, after) in (".{0,20}", ".{0,20}"),
+            kind in prop::sample::select(vec!["postgres://u:hunter2@", "postgres://?password=hunter2&", "x://:hunter2@", "sqlite:", ""]),
+        ) {
+            let text = format!("{before}{kind}{after}");
+            for text in [text.as_str(), &text[before.len()..]] {
+                if let Ok(url) = text.parse::<DatabaseUrl>() {
+                    prop_assert!(!url.to_string().contains("hunter2"), "{}", url);
+                } else {
+                    prop_assert!(!without_passwords(&text[text.find(kind).unwrap_or_default()..]).contains("hunter2"));
+                }
+            }
+        }
+    }
+}

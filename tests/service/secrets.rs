@@ -1,0 +1,149 @@
+//! Secrets come into the program, and nothing of them comes out of it, whatever is asked to be logged.
+
+use serde_json::{Value, json};
+
+use crate::server_process::{Process, run};
+use crate::support::*;
+
+/// Of the client that calls.
+const RIGHT: &str = "right-5ecret";
+/// Tried by a caller.
+const WRONG: &str = "wrong-5ecret";
+/// In a header that is no HTTP Basic.
+const ASTRAY: &str = "astray-5ecret";
+/// In files that are refused.
+const REFUSED: &str = "refused-5ecret";
+/// Of the database; the one of these tests takes any.
+pub const OF_DATABASE: &str = "database-5ecret";
+
+/// The URL of the database, with a password where it can have one.
+pub fn url_with_password(database: &Database) -> String {
+    let mut url = url::Url::parse(database.url()).unwrap();
+    let _ = url.set_password(Some(OF_DATABASE));
+    if url.scheme() == "sqlite" { database.url().to_owned() } else { url.to_string() }
+}
+
+fn catalogue_with(password: &Value) -> String {
+    let mut catalogue = endless(catalogue());
+    catalogue["apiClients"][0]["password"] = password.clone();
+    catalogue.to_string()
+}
+
+/// Everything that a command prints.
+fn printed(directory: &std::path::Path, arguments: &[&str]) -> String {
+    let output = run(directory, arguments);
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// The text has none of the secrets, plain, as the header they are sent in, or as what is stored of them.
+fn assert_none_in(text: &str) {
+    for secret in [RIGHT, WRONG, ASTRAY, REFUSED, OF_DATABASE] {
+        let header = basic(&format!("demo:{secret}"));
+        for shown in [secret, header.strip_prefix("Basic ").unwrap()] {
+            let line = text.lines().find(|line| line.contains(shown));
+            assert_eq!(line, None, "{secret}");
+        }
+    }
+    let line = text.lines().find(|line| line.contains("$argon2"));
+    assert_eq!(line, None, "a hash");
+}
+
+#[tokio::test]
+async fn the_most_talkative_log_of_calls_and_imports_has_no_secret() {
+    let database = Database::new().await;
+    let url = url_with_password(&database);
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    std::fs::write(path.join("right.json"), catalogue_with(&RIGHT.into())).unwrap();
+    let import = |file: &str| printed(path, &["import", "--log", "trace", "--database-url", &url, file]);
+    let text = import("right.json");
+    assert!(text.contains("imported right.json") && text.contains("\"level\""), "{text}");
+    assert_none_in(&text);
+    // Known already: its hash is read and compared.
+    assert_none_in(&import("right.json"));
+    let numbers = format!("[\"{REFUSED}\"]");
+    let too_long = REFUSED.repeat(100);
+    for (index, file) in [
+        catalogue_with(&numbers.parse().unwrap()),
+        catalogue_with(&json!({"password": REFUSED})),
+        catalogue_with(&too_long.into()),
+        catalogue_with(&format!("{REFUSED}\0").into()),
+        catalogue_with(&REFUSED.into()).replace("\"orgId\":100737,", ""),
+        catalogue_with(&REFUSED.into()).split_inclusive(REFUSED).next().unwrap().to_owned(),
+        catalogue_with(&REFUSED.into()).replace(REFUSED, &format!("{REFUSED}\\x")),
+    ]
+    .iter()
+    .enumerate()
+    {
+        let name = format!("refused-{index}.json");
+        std::fs::write(path.join(&name), file).unwrap();
+        let text = import(&name);
+        assert!(text.contains(&format!("cart-promotions: {name}")), "{text}");
+        assert_none_in(&text);
+    }
+
+    let options = ["--log", "trace", "--listen", "127.0.0.1:0", "--database-url", &url];
+    let process = Process::start(path, &options);
+    let caller = process.caller.clone();
+    for door in DOORS {
+        for (secret, code) in [(RIGHT, 0), (WRONG, 401), (WRONG, 401)] {
+            let request = one_entry(&format!("{door:?}"), TEN_OFF, 1);
+            let answer = caller.earn_as(door, Some(&format!("demo:{secret}")), &request).await;
+            assert_eq!(answer.code, code, "{answer:?}");
+            assert_none_in(&format!("{answer:?}"));
+        }
+        let refused = caller.earn_as(door, Some(&format!("demo:{RIGHT}")), &json!({"customerId": CUSTOMER})).await;
+        assert_eq!(refused.code, 400, "{refused:?}");
+    }
+    for header in [format!("Bearer {ASTRAY}"), format!("Basic {ASTRAY}"), ASTRAY.to_owned()] {
+        let request = caller.http().post(caller.url(PATH)).header("authorization", header);
+        assert_eq!(request.body("{}").send().await.unwrap().status(), 401);
+    }
+    process.signal("TERM");
+    let (success, log) = process.end();
+    assert!(success);
+    assert!(log.iter().any(|line| line["level"] == "TRACE"), "{log:#?}");
+    let log: Vec<_> = log.iter().map(ToString::to_string).collect();
+    assert_none_in(&log.join("\n"));
+}
+
+#[test]
+fn a_command_line_that_is_refused_is_told_without_its_password() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    for arguments in [
+        &["serve", "--database-url", "mysql://demo:database-5ecret@db/name"][..],
+        &["serve", "--database-url", "postgres://demo:database-5ecret@db:port/name"],
+        &["serve", "--database-url", "postgres://demo@db/name?pasword=database-5ecret"],
+        &["serve", "--database-url=postgres://demo:database-5ecret@127.0.0.1:1/name?sslmode=perhaps"],
+        &["serve", "--databaseurl=postgres://demo:database-5ecret@db/name"],
+        &["serve", "postgres://demo:database-5ecret@db/name"],
+        &["postgres://demo:database-5ecret@db/name"],
+        &["serve", "--listen", "postgres://demo:database-5ecret@db/name"],
+        // Nobody listens there.
+        &[
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--log",
+            "trace",
+            "--database-timeout-ms",
+            "100",
+            "--database-url",
+            "postgres://demo:database-5ecret@127.0.0.1:1/name",
+        ],
+        &[
+            "verify",
+            "--log",
+            "trace",
+            "--database-timeout-ms",
+            "100",
+            "--database-url",
+            "postgres://127.0.0.1:1/name?password=database-5ecret",
+        ],
+    ] {
+        let text = printed(path, arguments);
+        assert!(text.contains("cart-promotions: "), "{arguments:?}: {text}");
+        assert_none_in(&text);
+    }
+}
