@@ -70,7 +70,7 @@ impl Scene {
         let number = self.callers.len();
         let (job, answered, settled) = Job::new(client.into(), Arc::new(Request { number, customer, rows }));
         self.queue.push(job)?;
-        self.callers.push(Some(Caller { answered: answered, settled }));
+        self.callers.push(Some(Caller { answered, settled }));
         Ok(number)
     }
 
@@ -270,11 +270,11 @@ fn a_request_larger_than_a_batch_goes_alone_and_is_not_starved_by_small_ones() {
     let mut scene = Scene::new(LIMITS);
     scene.ask_often("small", 500);
     let large = scene.ask("large", 1, 2 * LIMITS.max_batch_rows).unwrap();
-    let batches = (0..10).find_map(|index| {
+    let batches = (0..10).find(|_| {
         scene.ask_often("small", 100);
         let batch = scene.take().unwrap();
         scene.done(&batch);
-        (numbers(Some(&batch)) == [large]).then_some(index)
+        numbers(Some(&batch)) == [large]
     });
     assert!(batches.is_some_and(|batches| batches <= 2), "{batches:?}");
 }
@@ -337,7 +337,7 @@ fn what_is_abandoned_lets_its_callers_go() {
     assert!(matches!(scene.ask("one", 1, 1), Err(WalletError::ShuttingDown)));
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 enum Step {
     Ask(u8, i64, usize),
     Take,

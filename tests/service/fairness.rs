@@ -67,15 +67,14 @@ async fn a_greedy_client_is_refused_what_is_too_much_and_a_modest_one_beside_it_
             while !over.load(Ordering::Relaxed) {
                 let customer = 1_000 * (index + 1) + granted + refused;
                 let answer = caller.earn_as(DOORS[index % 2], Some("greedy:greedy"), &request(customer)).await;
-                match answer.code {
-                    0 => granted += 1,
-                    _ => {
-                        assert!(answer.messages[0].contains("too many requests are waiting"), "{answer:?}");
-                        refused += 1;
-                        // As clients do that go by what they are told, if hastily.
-                        tokio::time::sleep(Duration::from_millis(200)).await;
-                    }
+                if answer.code == 0 {
+                    granted += 1;
+                    continue;
                 }
+                assert!(answer.messages[0].contains("too many requests are waiting"), "{answer:?}");
+                refused += 1;
+                // As clients do that go by what they are told, if hastily.
+                tokio::time::sleep(Duration::from_millis(200)).await;
             }
             (granted, refused)
         });

@@ -102,7 +102,7 @@ fn collect(method: &str, before: &str, message: &MessageDescriptor, places: &mut
 impl Place {
     /// Puts the value there; of a list it is the first element, and where there is none, all of it.
     pub fn put(&self, request: &mut Value, value: &Value) {
-        let (parents, last) = self.path.rsplit_once('.').unwrap_or(("", &self.path));
+        let (parents, end) = self.path.rsplit_once('.').unwrap_or(("", &self.path));
         let mut at = request;
         for name in parents.split('.').filter(|name| !name.is_empty()) {
             at = match name.strip_suffix("[]") {
@@ -111,9 +111,9 @@ impl Place {
             };
             assert!(at.is_object(), "{self:?}: the request has no {name}");
         }
-        match last.strip_suffix("[]") {
+        match end.strip_suffix("[]") {
             Some(list) => at[list] = json!([value]),
-            None => at[last] = value.clone(),
+            None => at[end] = value.clone(),
         }
     }
 }
