@@ -89,7 +89,7 @@ pub fn without_passwords(text: &str) -> String {
         Some((user, rest)) => (Some(user), rest),
         None => (None, url),
     };
-    let user = user.map_or(String::new(), |user| match user.split_once(':') {
+    let user = user.map_or(String::new(), |user| match user.split_once([':', '/', '?']) {
         Some((name, _)) => format!("{name}:…@"),
         None => format!("{user}@"),
     });
@@ -131,6 +131,7 @@ mod tests {
             assert_eq!((url.to_string().as_str(), format!("{url:?}").as_str()), (shown, shown));
             assert_eq!(has_password(given), given.contains("hunter2"), "{given}");
         }
+        assert_eq!(without_passwords("postgres://?password=hunter2&@"), "postgres://:…@");
         assert_eq!(
             without_passwords("invalid value 'mysql://demo:p@ss hunter2@db/x?y=z' for '--database-url'"),
             "invalid value 'mysql://demo:…@db/x' for '--database-url'"

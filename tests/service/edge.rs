@@ -233,7 +233,8 @@ fn long_answer() -> serde_json::Value {
 
 #[tokio::test]
 async fn whoever_does_not_read_its_answer_is_hung_up_on() {
-    let service = Service::start_with(&catalogue(), &["--write-timeout-ms", "400"]).await;
+    let options = ["--write-timeout-ms", "400", "--max-response-bytes", "100000000"];
+    let service = Service::start_with(&catalogue(), &options).await;
     assert_eq!(service.earn(Door::Json, &long_answer()).await.code, 0);
 
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
