@@ -106,7 +106,7 @@ async fn bodies_that_take_more_memory_together_than_they_may_are_refused() {
     assert!(answer.headers.contains_key("retry-after"), "{answer:?}");
     let mut client = Http2::over(connect(&service).await).await;
     let (refused, mut body_of_refused) = client.begin(&grpc_head(&[])).await;
-    let message = wire::framed(0, &[0; 200 * 1024]);
+    let message = wire::framed(0, &vec![0; 200 * 1024]);
     let sending = tokio::spawn(async move {
         let mut left = message;
         while !left.is_empty() {
