@@ -19,7 +19,7 @@ use super::refusal::Refusal;
 use super::request_log::is_grpc;
 use crate::app::App;
 use crate::app::access::{Access, AccessGroup};
-use crate::app::credentials::{Caller, Shown};
+use crate::app::credentials::{Caller, CheckError, Shown};
 use crate::app::secret::Secret;
 use crate::app::tokens::IssuedToken;
 use crate::earning::OrgId;
@@ -47,6 +47,14 @@ pub struct AccessSettings {
     pub anybody_as: Option<OrgId>,
 }
 
+/// A token, and to whom it was given.
+#[derive(Debug)]
+pub(super) struct Given {
+    pub caller: Arc<Caller>,
+    pub limit: Option<Arc<RateLimit>>,
+    pub token: IssuedToken,
+}
+
 /// Lets requests in.
 #[derive(Debug)]
 pub(super) struct Gatekeeper {
@@ -69,9 +77,12 @@ impl Gatekeeper {
         if let Some(anybody) = &self.anybody {
             return Ok(Arc::clone(anybody));
         }
-        let shown = shown(headers).ok_or(Refusal::Unauthenticated { expired: false })?;
         let address = self.address(headers, extensions);
-        self.app.credentials().check(&shown, address).await.map_err(Refusal::from)
+        let checked = match shown(headers) {
+            Some(shown) => self.app.credentials().check(&shown, address).await,
+            None => Err(CheckError::Wrong),
+        };
+        checked.map_err(|error| not_let_in(error, address))
     }
 
     /// A token for the client whose username and secret these are.
@@ -80,14 +91,15 @@ impl Gatekeeper {
         pair: (String, Secret),
         headers: &HeaderMap,
         extensions: &Extensions,
-    ) -> Result<(Option<Arc<RateLimit>>, IssuedToken), Refusal> {
+    ) -> Result<Given, Refusal> {
         let address = self.address(headers, extensions);
-        let (caller, token) = self.app.credentials().give_token(pair, address).await?;
+        let given = self.app.credentials().give_token(pair, address).await;
+        let (caller, token) = given.map_err(|error| not_let_in(error, address))?;
         let limit = self.limits.of(&caller);
         if let Some(limit) = &limit {
             limit.charge_request()?;
         }
-        Ok((limit, token))
+        Ok(Given { caller, limit, token })
     }
 
     /// Where a request comes from: what the nearest proxy says that is not trusted itself, or the other end of the
@@ -136,6 +148,14 @@ pub(super) async fn admit(
     // For the log line.
     response.extensions_mut().insert(caller);
     response
+}
+
+/// Why somebody is not let in; the log line says from where.
+fn not_let_in(error: CheckError, address: Option<IpAddr>) -> Refusal {
+    if let Some(address) = address {
+        tracing::Span::current().record("address", tracing::field::display(address));
+    }
+    error.into()
 }
 
 async fn refuse(request: Request<Body>, refusal: Refusal) -> Response<Body> {

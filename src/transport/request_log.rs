@@ -37,6 +37,8 @@ pub async fn observe(State(call_timeout): State<Duration>, request: Request<Body
         method = %request.method(),
         path = %request.uri().path(),
         refusal = tracing::field::Empty,
+        // Of somebody who is not let in.
+        address = tracing::field::Empty,
     );
     let begun = Instant::now();
     let path = request.uri().path().to_owned();

@@ -11,10 +11,9 @@ use axum::routing::post;
 use http_body_util::{BodyExt, Collected};
 use serde::{Deserialize, Serialize};
 
-use super::auth::Gatekeeper;
+use super::auth::{Gatekeeper, Given};
 use super::json_door::is_json;
 use super::json_response::json_response;
-use super::rate_limit::RateLimit;
 use super::refusal::Refusal;
 use crate::app::secret::Secret;
 use crate::app::tokens::IssuedToken;
@@ -50,12 +49,14 @@ pub fn routes(gatekeeper: &Arc<Gatekeeper>) -> Router {
 
 async fn generate(State(gatekeeper): State<Arc<Gatekeeper>>, request: Request) -> Response<Body> {
     let mut response = match give(&gatekeeper, request).await {
-        Ok((limit, IssuedToken { access_token, ttl_seconds })) => {
+        Ok(Given { caller, limit, token: IssuedToken { access_token, ttl_seconds } }) => {
             let data = Some(Token { access_token, ttl_seconds });
             let mut response = json_response(StatusCode::OK, &Answer { data, errors: None });
             if let Some(limit) = limit {
                 limit.tell(response.headers_mut());
             }
+            // For the log line.
+            response.extensions_mut().insert(caller);
             response
         }
         Err(refusal) => refused(refusal),
@@ -64,7 +65,7 @@ async fn generate(State(gatekeeper): State<Arc<Gatekeeper>>, request: Request) -
     response
 }
 
-async fn give(gatekeeper: &Gatekeeper, request: Request) -> Result<(Option<Arc<RateLimit>>, IssuedToken), Refusal> {
+async fn give(gatekeeper: &Gatekeeper, request: Request) -> Result<Given, Refusal> {
     let (parts, body) = request.into_parts();
     if !is_json(&parts.headers) {
         return Err(Refusal::NotJson);
