@@ -12,6 +12,7 @@
     reason = "a program for people"
 )]
 
+mod attacks;
 mod baseline;
 mod catalogue;
 #[path = "../../tests/support/cluster.rs"]
@@ -20,6 +21,8 @@ mod database;
 mod embedded;
 mod greedy;
 mod grpc;
+#[path = "../../tests/support/gzip.rs"]
+mod gzip;
 mod json;
 mod latency;
 mod load;
@@ -50,7 +53,7 @@ const CALLER_THREADS: usize = 1;
 /// A row of the table, by the name it is asked for.
 type Measurement = (&'static str, fn(&Bench) -> Row);
 
-const MEASUREMENTS: [Measurement; 19] = [
+const MEASUREMENTS: [Measurement; 26] = [
     ("one-entry", throughput::one_entry),
     ("ten-entries", throughput::ten_entries),
     ("json-one-entry", throughput::json_one_entry),
@@ -70,6 +73,13 @@ const MEASUREMENTS: [Measurement; 19] = [
     ("cold-start", embedded::cold_start),
     ("memory-idle", memory::idle),
     ("memory-after", memory::idle_after_requests),
+    ("attack-slow-loris", attacks::slow_loris),
+    ("attack-idle", attacks::idle),
+    ("attack-rapid-reset", attacks::rapid_reset),
+    ("attack-large-body", attacks::large_body),
+    ("attack-header-bomb", attacks::header_bomb),
+    ("attack-gzip-bomb", attacks::gzip_bomb),
+    ("attack-memory", attacks::memory),
 ];
 
 /// Measures the service next to its database alone.
