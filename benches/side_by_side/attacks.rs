@@ -37,8 +37,10 @@ const IDLE: usize = 10_000;
 /// New connections in a second, for those that the server ended too.
 const CONNECTIONS_PER_SECOND: u32 = 3_000;
 const REOPENED_PER_SECOND: u32 = 300;
-/// Calls in a second that are given up at once.
-const RESETS_PER_SECOND: u32 = 2_000;
+/// Bursts of calls in a second that are given up: at once, or when they are under way.
+const BURSTS_PER_SECOND: u32 = 200;
+const BURST: usize = 20;
+const UNDER_WAY_AFTER: Duration = Duration::from_millis(3);
 /// Large bodies, large headers and bombs in a second.
 const LARGE_PER_SECOND: u32 = 50;
 /// As declared, and sent as long as the server takes it.
@@ -141,25 +143,36 @@ async fn stay(attacker: Arc<Attacker>, again: Arc<Mutex<Interval>>, index: usize
 }
 
 pub fn rapid_reset(bench: &Bench) -> Row {
-    let what = "beside 2,000 calls a second that are given up at once, over HTTP/2 ÷ alone";
-    beside(bench, ("attack-rapid-reset", what), RESETS_PER_SECOND, |attacker| {
-        each(FEW, move |_| reset(Arc::clone(&attacker)))
+    let what = "beside 4,000 calls a second that are given up, at once or when they are under way, over HTTP/2 ÷ alone";
+    beside(bench, ("attack-rapid-reset", what), BURSTS_PER_SECOND, |attacker| {
+        each(FEW, move |index| reset(Arc::clone(&attacker), index % 2 == 0))
     })
 }
 
-async fn reset(attacker: Arc<Attacker>) {
+async fn reset(attacker: Arc<Attacker>, at_once: bool) {
     loop {
         let mut sender = attacker.http2().await;
-        loop {
-            attacker.turn().await;
-            let Ok(ready) = sender.ready().await else { break };
-            sender = ready;
-            let Ok((answer, mut body)) = sender.send_request(grpc_head(&attacker, &[]), false) else { break };
-            body.send_reset(Reason::CANCEL);
-            drop(answer);
-        }
+        while reset_some(&attacker, &mut sender, at_once).await.is_ok() {}
         attacker.ended();
     }
+}
+
+async fn reset_some(
+    attacker: &Attacker,
+    sender: &mut h2::client::SendRequest<Bytes>,
+    at_once: bool,
+) -> Result<(), h2::Error> {
+    attacker.turn().await;
+    let mut calls = Vec::new();
+    for _ in 0..BURST {
+        *sender = sender.clone().ready().await?;
+        calls.push(sender.send_request(grpc_head(attacker, &[]), false)?);
+    }
+    if !at_once {
+        sleep(UNDER_WAY_AFTER).await;
+    }
+    calls.iter_mut().for_each(|(_, body)| body.send_reset(Reason::CANCEL));
+    Ok(())
 }
 
 fn grpc_head(attacker: &Attacker, more: &[(&str, &str)]) -> Request<()> {
