@@ -171,7 +171,9 @@ async fn reset_some(
     if !at_once {
         sleep(UNDER_WAY_AFTER).await;
     }
-    calls.iter_mut().for_each(|(_, body)| body.send_reset(Reason::CANCEL));
+    for (_, body) in &mut calls {
+        body.send_reset(Reason::CANCEL);
+    }
     Ok(())
 }
 
