@@ -14,3 +14,7 @@ pub mod storage;
 pub mod telemetry;
 pub mod transport;
 pub mod wire;
+
+#[cfg(test)]
+#[path = "../tests/support/mutate.rs"]
+mod mutate;

@@ -271,3 +271,46 @@ fn names(value: Option<&Value>) -> Vec<&str> {
         _ => Vec::new(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::jws::SigningKey;
+    use super::*;
+    use crate::mutate::damaged;
+
+    const CLAIMS: &str = r#"{"iss":"https://id.example","aud":["them","us"],"exp":4000000000.5,"nbf":1,"org":"1",
+        "sub":"till","scope":"earn wallet"}"#;
+
+    fn issuer(key: &SigningKey) -> Issuer {
+        let issuer = Issuer::new(IssuerSettings {
+            issuer: "https://id.example".to_owned(),
+            jwks: KeySource::File(PathBuf::new()),
+            audience: "us".to_owned(),
+            org_claim: "org".to_owned(),
+            orgs: BTreeMap::new(),
+            client_claim: "sub".to_owned(),
+            access: AccessGroup::ALL.to_vec(),
+            access_claim: Some("scope".to_owned()),
+        });
+        lock(&issuer.keys).published.push((Some(key.kid().to_owned()), key.verifying_key()));
+        issuer
+    }
+
+    proptest! {
+        #[test]
+        fn claims_of_any_form_name_a_caller_or_nobody(claims in damaged(vec![CLAIMS.as_bytes().to_vec()])) {
+            let key = SigningKey::random("a").unwrap();
+            // What cannot be text cannot be signed by the library: it stays a token of other claims.
+            let Ok(claims) = serde_json::from_slice::<Box<serde_json::value::RawValue>>(&claims) else { return Ok(()) };
+            let token = key.sign(&claims).unwrap();
+            if let Some(token) = Unverified::parse(&token)
+                && let Ok((caller, until_ms, _)) = issuer(&key).read(&token, 1_000_000)
+            {
+                prop_assert!(caller.org_id.0 > 0 && until_ms > 1_000_000);
+                prop_assert!(caller.username.starts_with("https://id.example:"));
+            }
+        }
+    }
+}

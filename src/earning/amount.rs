@@ -79,5 +79,12 @@ mod tests {
             let amount = Amount { millionths };
             prop_assert_eq!(Amount::from_f64(amount.to_f64()), Some(amount));
         }
+
+        #[test]
+        fn every_double_is_an_amount_of_that_value_or_none(bits in any::<u64>()) {
+            let number = f64::from_bits(bits);
+            let amount = Amount::from_f64(number);
+            prop_assert!(amount.is_none_or(|amount| amount.to_f64().to_bits() == (number + 0.0).to_bits()), "{number}");
+        }
     }
 }

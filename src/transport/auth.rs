@@ -105,19 +105,25 @@ impl Gatekeeper {
     /// Where a request comes from: what the nearest proxy says that is not trusted itself, or the other end of the
     /// connection.
     fn address(&self, headers: &HeaderMap, extensions: &Extensions) -> Option<IpAddr> {
-        let trusted = |address: &IpAddr| self.trusted_proxies.iter().any(|network| network.contains(address));
-        let mut address = extensions.get::<TcpConnectInfo>()?.remote_addr()?.ip().to_canonical();
-        let forwarded = headers.get_all(FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok());
-        let forwarded: Vec<_> = forwarded.flat_map(|value| value.split(',')).collect();
-        for before in forwarded.iter().rev() {
-            let Ok(before) = before.trim().parse::<IpAddr>() else { break };
-            if !trusted(&address) {
-                break;
-            }
-            address = before.to_canonical();
-        }
-        Some(address)
+        let nearest = extensions.get::<TcpConnectInfo>()?.remote_addr()?.ip().to_canonical();
+        Some(origin(headers, nearest, &self.trusted_proxies))
     }
+}
+
+/// Where a request comes from that `nearest` handed on.
+fn origin(headers: &HeaderMap, nearest: IpAddr, trusted_proxies: &[IpNet]) -> IpAddr {
+    let trusted = |address: &IpAddr| trusted_proxies.iter().any(|network| network.contains(address));
+    let mut address = nearest;
+    let forwarded = headers.get_all(FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok());
+    let forwarded: Vec<_> = forwarded.flat_map(|value| value.split(',')).collect();
+    for before in forwarded.iter().rev() {
+        let Ok(before) = before.trim().parse::<IpAddr>() else { break };
+        if !trusted(&address) {
+            break;
+        }
+        address = before.to_canonical();
+    }
+    address
 }
 
 /// Layer: hands the request on with its [`Caller`], or refuses it.
@@ -218,6 +224,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::mutate::damaged;
 
     /// Username, or nothing for a token, and secret.
     fn read_from(name: HeaderName, value: &[u8]) -> Option<(String, Vec<u8>)> {
@@ -282,6 +289,24 @@ mod tests {
                 read(&[scheme, value.as_slice()].concat());
             }
             read_from(TOKEN, &value);
+        }
+
+        #[test]
+        fn every_list_of_proxies_gives_an_address(
+            value in damaged(vec![b"203.0.113.9, ::ffff:10.0.0.2,10.0.0.1".to_vec(), b"2001:db8::1 , 10.9.9.9".to_vec()]),
+        ) {
+            let nearest = IpAddr::from([10, 0, 0, 3]);
+            let mut headers = HeaderMap::new();
+            if let Ok(value) = HeaderValue::from_bytes(&value) {
+                headers.append(FORWARDED_FOR, value);
+            }
+            prop_assert_eq!(origin(&headers, nearest, &[]), nearest, "nobody is believed");
+            let proxies = ["10.0.0.0/8".parse().unwrap()];
+            let address = origin(&headers, nearest, &proxies);
+            let said = String::from_utf8_lossy(&value);
+            let mut said = said.split(',').filter_map(|each| each.trim().parse::<IpAddr>().ok());
+            let among_them = said.any(|each| each.to_canonical() == address);
+            prop_assert!(address == nearest || among_them);
         }
     }
 }

@@ -103,3 +103,24 @@ fn refused(refusal: Refusal) -> Response<Body> {
     *response.body_mut() = body;
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::mutate::damaged;
+
+    proptest! {
+        #[test]
+        fn every_body_is_a_pair_or_refused(
+            bytes in damaged(vec![br#"{"key":"till","secret":"caf\u00e9","more":[1]}"#.to_vec()]),
+        ) {
+            match read(&Bytes::from(bytes)) {
+                Ok((key, secret)) => prop_assert!(!key.is_empty() && !secret.expose().is_empty()),
+                Err(Refusal::Invalid(violations)) => prop_assert!(!violations.is_empty()),
+                Err(_) => prop_assert!(false, "refused for another reason"),
+            }
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! No bytes from outside make a decoder panic, overflow the stack or hang, and what it cannot read it says so.
+//!
+//! Good input is damaged (`support/mutate.rs`) and read as the doors and the command line read it, without a server.
+//! `PROPTEST_CASES` says how often.
+
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "support/mutate.rs"]
+mod mutate;
+
+use std::io::Cursor;
+use std::path::Path;
+
+use cart_promotions::app::jws::{Jwk, Jwks};
+use cart_promotions::earning::{ObjectId, OrgId};
+use cart_promotions::proto;
+use cart_promotions::wire::bulk_earn::RequestLimits;
+use cart_promotions::wire::customer_file::{CustomerLines, Format};
+use cart_promotions::wire::json::{JsonMessage, ReadJson, UnknownFields, from_slice, read_parameters};
+use cart_promotions::wire::payload::{self, Payload};
+use cart_promotions::wire::time::TimePair;
+use cart_promotions::wire::{Fault, Violations};
+use cart_promotions::wire::{bulk_earn, catalogue, catalogue_file, customers, earn, event, issuers_file, wallet};
+use proptest::prelude::*;
+use prost::Message;
+use serde::de::IgnoredAny;
+use serde_json::Value;
+
+const ORG: OrgId = OrgId(100_737);
+const NOW_MS: i64 = 1_762_840_800_000;
+const LIMITS: RequestLimits = RequestLimits { max_entries: 100, max_earn_count: 1_000, max_response_bytes: 4_000_000 };
+/// Twice the default: the examples are damaged in many ways.
+const CASES: u32 = 512;
+
+/// How a request comes in, from its example.
+struct Door {
+    example: Value,
+    json: Box<dyn Fn(&[u8])>,
+    parameters: Box<dyn Fn(&[u8])>,
+    grpc: Box<dyn Fn(&[u8])>,
+    message: Vec<u8>,
+}
+
+fn door<M>(example: &str, parse: fn(M, Violations) -> Result<(), Fault>) -> Door
+where
+    M: Message + JsonMessage + ReadJson + 'static,
+{
+    let example: Value = serde_json::from_str(example).unwrap();
+    let example = example["request"].clone();
+    let (message, faults) = from_slice::<M>(example.to_string().as_bytes(), UnknownFields::Ignore).unwrap();
+    assert!(faults.is_empty(), "{example}: {faults:?}");
+    Door {
+        example,
+        json: Box::new(move |bytes| match from_slice::<M>(bytes, UnknownFields::Ignore) {
+            Ok((message, found)) => {
+                assert!(serde_json::from_slice::<IgnoredAny>(bytes).is_ok(), "no JSON was read");
+                check(parse, message, found);
+            }
+            Err(fault) => assert!(!fault.to_string().is_empty()),
+        }),
+        parameters: Box::new(move |query| {
+            let pairs: Vec<_> = form_urlencoded::parse(query).collect();
+            let mut message = M::default();
+            let found = read_parameters(&mut message, pairs.iter().map(|(name, value)| (&**name, &**value)));
+            check(parse, message, found);
+        }),
+        grpc: Box::new(move |bytes| {
+            if let Ok(message) = M::decode(bytes) {
+                check(parse, message, Violations::default());
+            }
+        }),
+        message: message.encode_to_vec(),
+    }
+}
+
+/// What was found before is not forgotten, and a refusal says where and why.
+fn check<M>(parse: fn(M, Violations) -> Result<(), Fault>, message: M, found: Violations) {
+    let before = found.clone();
+    match parse(message, found) {
+        Ok(()) => assert!(before.is_empty(), "taken in spite of {before:?}"),
+        Err(Fault::Invalid(faults)) => {
+            says_why(&faults);
+            assert!(before.as_slice().iter().all(|fault| faults.has(&fault.field)), "{before:?} / {faults:?}");
+        }
+        Err(Fault::InvalidCustomerId(_) | Fault::InvalidPromotionId(_)) => assert!(before.is_empty()),
+    }
+}
+
+fn says_why(faults: &Violations) {
+    assert!(!faults.is_empty(), "refused without a reason");
+    assert!(faults.as_slice().iter().all(|fault| !fault.description.is_empty()), "{faults:?}");
+}
+
+fn doors() -> Vec<Door> {
+    vec![
+        door(include_str!("../proto/examples/Earn.json"), |request, found| {
+            earn::parse(request, ORG, (NOW_MS, found)).map(drop)
+        }),
+        door(include_str!("../proto/examples/BulkEarn.json"), |request, found| {
+            bulk_earn::parse(request, ORG, LIMITS, (NOW_MS, found)).map(drop)
+        }),
+        door(include_str!("../proto/examples/CreatePromotion.json"), |request, found| {
+            catalogue::parse_new(request, || ObjectId([7; 12]), found).map(drop)
+        }),
+        door(include_str!("../proto/examples/ReplacePromotion.json"), |request, found| {
+            catalogue::parse_replacement(request, found).map(drop)
+        }),
+        door(include_str!("../proto/examples/ListPromotions.json"), |request, found| {
+            catalogue::parse_list(&request, found).map(drop)
+        }),
+        door::<proto::ActivatePromotionRequest>(
+            include_str!("../proto/examples/ActivatePromotion.json"),
+            |request, found| catalogue::parse_id(&request.promotion_id, found).map(drop),
+        ),
+        door::<proto::DeactivatePromotionRequest>(
+            include_str!("../proto/examples/DeactivatePromotion.json"),
+            |request, found| catalogue::parse_id(&request.promotion_id, found).map(drop),
+        ),
+        door(include_str!("../proto/examples/ChangeAudience.json"), |request, found| {
+            catalogue::parse_audience(&request, found).map(drop)
+        }),
+        door(include_str!("../proto/examples/UpsertCustomers.json"), |request, found| {
+            customers::parse_upsert(&request, found).map(drop)
+        }),
+        door::<proto::GetCustomerRequest>(include_str!("../proto/examples/GetCustomer.json"), |request, found| {
+            event::customer(request.customer_id, found).map(drop)
+        }),
+        door(include_str!("../proto/examples/ListEarnedPromotions.json"), |request, found| {
+            wallet::parse_list(&request, ORG, found).map(drop)
+        }),
+        door::<proto::GetEarnedPromotionRequest>(
+            include_str!("../proto/examples/GetEarnedPromotion.json"),
+            |request, found| wallet::parse_earn_id(&request.earned_promotion_id, found).map(drop),
+        ),
+        door(include_str!("../proto/examples/RevokeEarnedPromotions.json"), |request, found| {
+            wallet::parse_revoke(request, ORG, found).map(drop)
+        }),
+        door(include_str!("../proto/examples/Redeem.json"), |request, found| {
+            wallet::parse_redeem(request, ORG, chrono_tz::UTC, found).map(drop)
+        }),
+    ]
+}
+
+/// The example as a query, a list one value at a time.
+fn query(example: &Value) -> Vec<u8> {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    let mut left: Vec<_> = example.as_object().unwrap().iter().map(|(name, value)| (name.clone(), value)).collect();
+    while let Some((name, value)) = left.pop() {
+        match value {
+            Value::Object(fields) => {
+                left.extend(fields.iter().map(|(field, value)| (format!("{name}.{field}"), value)))
+            }
+            Value::Array(list) => left.extend(list.iter().map(|value| (name.clone(), value))),
+            Value::String(text) => drop(query.append_pair(&name, text)),
+            other => drop(query.append_pair(&name, &other.to_string())),
+        }
+    }
+    query.finish().into_bytes()
+}
+
+/// Reads damaged examples at every door.
+fn at_every_door(examples: fn(&Door) -> Vec<u8>, read: fn(&Door, &[u8])) {
+    let doors = doors();
+    let examples: Vec<_> = doors.iter().map(examples).collect();
+    let mut runner = proptest::test_runner::TestRunner::new(failing_nowhere());
+    // Through the others, too: names and numbers of fields mean something else there.
+    let result = runner.run(&mutate::damaged(examples), |bytes| {
+        for door in &doors {
+            read(door, &bytes);
+        }
+        Ok(())
+    });
+    result.unwrap();
+}
+
+/// `PROPTEST_CASES`, or ours.
+fn cases() -> u32 {
+    if std::env::var_os("PROPTEST_CASES").is_some() { ProptestConfig::default().cases } else { CASES }
+}
+
+/// Failures are shown, not kept in a file: the bytes go into a test of their own.
+fn failing_nowhere() -> ProptestConfig {
+    ProptestConfig { failure_persistence: None, cases: cases(), ..ProptestConfig::default() }
+}
+
+#[test]
+fn every_json_body_is_read_or_refused() {
+    at_every_door(|door| door.example.to_string().into_bytes(), |door, bytes| (door.json)(bytes));
+}
+
+#[test]
+fn every_query_is_read_or_refused() {
+    at_every_door(|door| query(&door.example), |door, bytes| (door.parameters)(bytes));
+}
+
+#[test]
+fn every_grpc_message_is_read_or_refused() {
+    at_every_door(|door| door.message.clone(), |door, bytes| (door.grpc)(bytes));
+}
+
+const ISSUERS: &str = r#"{"issuers":[{"issuer":"https://id.example","jwks":"https://id.example/keys","audience":"us",
+    "orgClaim":"tenant","orgs":{"a":1,"b":2},"clientClaim":"azp","access":["earn"],"accessClaim":"scope"},
+    {"issuer":"b","jwks":"keys.json","audience":"us","orgClaim":"org","access":["earn"]}]}"#;
+const KEYS: &str = r#"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"a","use":"sig","alg":"EdDSA",
+    "x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"},{"kty":"RSA","kid":"b","n":"AQAB_-8","e":"AQAB"}]}"#;
+const CATALOGUE: &str = r#"{"orgs":[{"id":1,"name":"Shop","timeZone":"Asia/Kolkata","maxActivePromotions":3}],
+    "promotions":[{"id":"6912ced9d39e256f754a83f8","orgId":"1","name":"Ten off","type":"EARNING","startDate":0,
+    "endDateISO":"2030-12-31T23:59:59.999+05:30","earnExpiry":{"type":"DAYS_FROM_EARNING","days":3},"audience":[7]}],
+    "customers":[{"orgId":1,"customerId":7}],
+    "apiClients":[{"username":"till","password":"secret","orgId":1,"requestsPerMinute":6}]}"#;
+const CSV: &str = "name,customerId,\"city, or town\"\n\"a \"\"b\"\"\",7,Pune\n\n,\"8\",\r\nx,9223372036854775807,y\n";
+const LINES: &str = "{\"customerId\":7}\n\n{\"orgId\":100737,\"customerId\":\"8\",\"x\":[1]}\r\n";
+const PAYLOAD: &str =
+    r#"{"store":"Pune 3","lines":[1,2.50,1e3,null,true,{"a":{"b":[{}]}}],"big":123456789012345678901}"#;
+const TIMES: [&str; 4] =
+    ["2025-10-29T15:00:00Z", "2030-12-31T23:59:59.999+05:30", "0001-01-01T00:00:00-23:59", "2024-02-29t23:59:60z"];
+
+fn texts(examples: &[&str]) -> BoxedStrategy<Vec<u8>> {
+    mutate::damaged(examples.iter().map(|example| example.as_bytes().to_vec()).collect())
+}
+
+/// A payload that may be stored is an object within its limits, and is read back as what it was.
+fn check_payload(payload: &Payload) {
+    let Ok(text) = payload.to_text() else { return };
+    assert!(text.len() <= payload::MAX_BYTES && text.starts_with('{'), "{text}");
+    let again = Payload::from_text(&text).expect("what was stored is JSON");
+    assert_eq!(again.to_text(), Ok(text));
+}
+
+proptest! {
+    #![proptest_config(failing_nowhere())]
+
+    #[test]
+    fn every_catalogue_file_is_read_or_refused(bytes in texts(&[CATALOGUE, include_str!("../src/demo.json")])) {
+        match catalogue_file::parse(&bytes) {
+            Ok(_) => prop_assert!(serde_json::from_slice::<IgnoredAny>(&bytes).is_ok()),
+            Err(faults) => says_why(&faults),
+        }
+    }
+
+    #[test]
+    fn every_issuers_file_is_read_or_refused(bytes in texts(&[ISSUERS])) {
+        match issuers_file::parse(&bytes, Path::new("/etc")) {
+            Ok(issuers) => for issuer in issuers {
+                prop_assert!(!issuer.issuer.is_empty() && !issuer.access.is_empty());
+                prop_assert!(issuer.orgs.values().all(|id| id.0 > 0));
+            },
+            Err(faults) => says_why(&faults),
+        }
+    }
+
+    #[test]
+    fn every_key_set_is_read_or_refused(bytes in texts(&[KEYS])) {
+        if let Ok(set) = serde_json::from_slice::<Jwks>(&bytes) {
+            for key in set.keys {
+                if let Ok(key) = serde_json::from_value::<Jwk>(key) {
+                    key.verifying_key();
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_line_of_a_customer_file_is_read_or_refused(bytes in texts(&[CSV, LINES]), from_line in 0_u64..4) {
+        for format in [Format::Csv, Format::NdJson] {
+            let mut lines = CustomerLines::new(Box::new(Cursor::new(bytes.clone())), format, ORG, from_line);
+            let mut answers = 0;
+            while let Some(answer) = lines.next() {
+                answers += 1;
+                match answer {
+                    Ok(id) => prop_assert!(id.0 > 0),
+                    Err(fault) => prop_assert!(!fault.to_string().is_empty() && fault.to_string().len() < 1_000),
+                }
+                prop_assert!(answers <= lines.line());
+            }
+        }
+    }
+
+    #[test]
+    fn every_payload_is_read_or_refused(bytes in texts(&[PAYLOAD])) {
+        if let Some(payload) = std::str::from_utf8(&bytes).ok().and_then(Payload::from_text) {
+            check_payload(&payload);
+            check_payload(&Payload::decode(payload.encode_to_vec().as_slice()).unwrap_or_default());
+        }
+    }
+
+    #[test]
+    fn every_time_is_read_or_refused(bytes in texts(&TIMES), ms in any::<Option<i64>>()) {
+        let text = String::from_utf8_lossy(&bytes);
+        let mut faults = Violations::default();
+        let pair = TimePair { field: "eventTime", ms, iso: Some(&text) };
+        if pair.read(&mut faults).is_none() {
+            says_why(&faults);
+        }
+    }
+}

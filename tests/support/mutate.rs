@@ -1,0 +1,112 @@
+//! Damage to good input, for the tests of what reads bytes from outside: `tests/decoders.rs`, and tests beside the code.
+
+use proptest::prelude::*;
+
+/// Deeper than any stack would bear, were it to hold a frame a level.
+const DEEP: usize = 100_000;
+/// What readers stumble over, put in as it is.
+const SNIPPETS: [&[u8]; 36] = [
+    b"null",
+    b"true",
+    b"[]",
+    b"{}",
+    b"\"\"",
+    b"-0",
+    b"-1",
+    b"0.1",
+    b"1e400",
+    b"1e-400",
+    b"1E999999999999",
+    b"9223372036854775807",
+    b"9223372036854775808",
+    b"-9223372036854775808",
+    b"-9223372036854775809",
+    b"2147483648",
+    b"123456789012345678901234567890123456789012345678901234567890",
+    b"\"9223372036854775808\"",
+    b"\"1e3\"",
+    b"NaN",
+    b"\\ud800",
+    b"\\udc00\\ud800",
+    b"\\u0000",
+    b"\0",
+    b"\xff",
+    b"\xc0\x80",
+    b"\xed\xa0\x80",
+    b"\xf4\x90\x80\x80",
+    b"\xef\xbb\xbf",
+    "\u{e9}\u{1f600}\u{202e}".as_bytes(),
+    b"\"",
+    b"\\",
+    b",",
+    b"\r\n",
+    b"9999-12-31T23:59:60.999999999999+24:00",
+    b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01",
+];
+
+/// One piece of damage: its kind, two places, and what to put there.
+type Damage = (u8, prop::sample::Index, prop::sample::Index, u8);
+
+/// One of `examples`, damaged in one to six places.
+pub fn damaged(examples: Vec<Vec<u8>>) -> BoxedStrategy<Vec<u8>> {
+    let damage = prop::collection::vec(any::<Damage>(), 1..=6);
+    (any::<prop::sample::Index>(), damage)
+        .prop_map(move |(index, damages)| {
+            let mut bytes = index.get(&examples).clone();
+            for damage in &damages {
+                damage_once(&mut bytes, *damage, &examples);
+            }
+            bytes
+        })
+        .boxed()
+}
+
+fn damage_once(bytes: &mut Vec<u8>, (kind, from, to, byte): Damage, examples: &[Vec<u8>]) {
+    let (one, other) = (from.index(bytes.len() + 1), to.index(bytes.len() + 1));
+    let (start, end) = (one.min(other), one.max(other));
+    let snippet = SNIPPETS[usize::from(byte) % SNIPPETS.len()];
+    match kind % 16 {
+        0 | 1 if start < bytes.len() => bytes[start] ^= 1 << (byte % 8),
+        2 if start < bytes.len() => bytes[start] = byte,
+        3 => bytes.truncate(end),
+        4 => drop(bytes.drain(start..end)),
+        5 => {
+            let twice = bytes[start..end].to_vec();
+            insert(bytes, end, &twice);
+        }
+        6 => {
+            let source = to.get(examples);
+            let piece = source[from.index(source.len() + 1)..].to_vec();
+            insert(bytes, start, &piece);
+        }
+        7 | 8 => insert(bytes, start, snippet),
+        // Rarely: it is slow.
+        9 if byte < 16 => nest(bytes, start, byte),
+        _ => {
+            let value = value_at(bytes, start);
+            bytes.splice(value, snippet.iter().copied());
+        }
+    }
+}
+
+fn insert(bytes: &mut Vec<u8>, at: usize, piece: &[u8]) {
+    bytes.splice(at..at, piece.iter().copied());
+}
+
+/// Puts one value there that is nested deeply, closed or not, as an object or a list.
+fn nest(bytes: &mut Vec<u8>, at: usize, byte: u8) {
+    let (open, close) = if byte & 1 == 0 { ("[", "]") } else { ("{\"id\":", "}") };
+    let closed = if byte & 2 == 0 { close.repeat(DEEP) } else { String::new() };
+    let nested = format!("{}1{closed}", open.repeat(DEEP));
+    let value = value_at(bytes, at);
+    bytes.splice(value, nested.bytes());
+}
+
+/// Where the JSON scalar after the next colon, comma or bracket stands: what is put there is likely still JSON.
+fn value_at(bytes: &[u8], at: usize) -> std::ops::Range<usize> {
+    let Some(start) = bytes[at..].iter().position(|byte| b":,[".contains(byte)).map(|found| at + found + 1) else {
+        return at..at;
+    };
+    let end = bytes[start..].iter().position(|byte| b",]}".contains(byte)).map_or(bytes.len(), |found| start + found);
+    start..end
+}
