@@ -96,6 +96,9 @@ async fn serve(options: &Serve) -> anyhow::Result<()> {
             client_certificates = clients,
             "serving gRPC and JSON"
         );
+        if options.access.token_keys.is_empty() {
+            tracing::info!("access tokens are good for this process only: no key for them is configured");
+        }
         if options.demo {
             let _ = writeln!(std::io::stdout(), "{}", demo::curl(scheme, address));
         }

@@ -147,7 +147,6 @@ impl Tokens {
     pub fn new(settings: TokenSettings) -> Result<Self, KeyError> {
         let mut keys = settings.keys;
         if keys.is_empty() {
-            tracing::info!("access tokens are good for this process only: no key for them is configured");
             keys.push(Arc::new(SigningKey::random(OWN_KID)?));
         }
         Ok(Self {
