@@ -32,12 +32,15 @@ const LIMITS: RequestLimits = RequestLimits { max_entries: 100, max_earn_count: 
 /// Twice the default: the examples are damaged in many ways.
 const CASES: u32 = 512;
 
+/// Takes bytes from outside, and fails where they are neither read nor refused.
+type Reader = Box<dyn Fn(&[u8])>;
+
 /// How a request comes in, from its example.
 struct Door {
     example: Value,
-    json: Box<dyn Fn(&[u8])>,
-    parameters: Box<dyn Fn(&[u8])>,
-    grpc: Box<dyn Fn(&[u8])>,
+    json: Reader,
+    parameters: Reader,
+    grpc: Reader,
     message: Vec<u8>,
 }
 
@@ -148,7 +151,7 @@ fn query(example: &Value) -> Vec<u8> {
     while let Some((name, value)) = left.pop() {
         match value {
             Value::Object(fields) => {
-                left.extend(fields.iter().map(|(field, value)| (format!("{name}.{field}"), value)))
+                left.extend(fields.iter().map(|(field, value)| (format!("{name}.{field}"), value)));
             }
             Value::Array(list) => left.extend(list.iter().map(|value| (name.clone(), value))),
             Value::String(text) => drop(query.append_pair(&name, text)),
