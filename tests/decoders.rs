@@ -32,16 +32,18 @@ const LIMITS: RequestLimits = RequestLimits { max_entries: 100, max_earn_count: 
 /// Twice the default: the examples are damaged in many ways.
 const CASES: u32 = 512;
 
-/// Reads bytes, and checks what comes of it.
-type Decoder = Box<dyn Fn(&[u8])>;
+/// Takes bytes from outside, and fails where they are neither read nor refused.
+type Reader = Box<dyn Fn(&[u8])>;
 
 /// How a request comes in, from its example.
 struct Door {
     example: Value,
-    json: Decoder,
-    parameters: Decoder,
-    grpc: Decoder,
+    json: Reader,
+    parameters: Reader,
+    grpc: Reader,
     message: Vec<u8>,
+    /// JSON as the message that gRPC would bring.
+    encode: Box<dyn Fn(&[u8]) -> Option<Vec<u8>>>,
 }
 
 fn door<M>(example: &str, parse: fn(M, Violations) -> Result<(), Fault>) -> Door
@@ -73,6 +75,7 @@ where
             }
         }),
         message: message.encode_to_vec(),
+        encode: Box::new(|json| Some(from_slice::<M>(json, UnknownFields::Ignore).ok()?.0.encode_to_vec())),
     }
 }
 
@@ -201,6 +204,23 @@ fn every_grpc_message_is_read_or_refused() {
     at_every_door(|door| door.message.clone(), |door, bytes| (door.grpc)(bytes));
 }
 
+#[test]
+fn every_grpc_message_of_other_values_is_read_or_refused() {
+    let doors = doors();
+    for door in &doors {
+        let cases = ProptestConfig { cases: 256, ..ProptestConfig::default() };
+        let mut runner = proptest::test_runner::TestRunner::new(cases);
+        let run = runner.run(&mutate::altered(&door.example.to_string()), |json| {
+            if let Some(message) = (door.encode)(&json) {
+                (door.grpc)(&message);
+            }
+            (door.json)(&json);
+            Ok(())
+        });
+        run.unwrap_or_else(|fault| panic!("{}: {fault}", door.example));
+    }
+}
+
 const ISSUERS: &str = r#"{"issuers":[{"issuer":"https://id.example","jwks":"https://id.example/keys","audience":"us",
     "orgClaim":"tenant","orgs":{"a":1,"b":2},"clientClaim":"azp","access":["earn"],"accessClaim":"scope"},
     {"issuer":"b","jwks":"keys.json","audience":"us","orgClaim":"org","access":["earn"]}]}"#;
@@ -253,7 +273,7 @@ proptest! {
     }
 
     #[test]
-    fn every_key_set_is_read_or_refused(bytes in texts(&[KEYS])) {
+    fn every_key_set_is_read_or_refused(bytes in prop_oneof![texts(&[KEYS]), mutate::altered(KEYS)]) {
         if let Ok(set) = serde_json::from_slice::<Jwks>(&bytes) {
             for key in set.keys {
                 if let Ok(key) = serde_json::from_value::<Jwk>(key) {

@@ -1,6 +1,7 @@
 //! Damage to good input, for the tests of what reads bytes from outside: `tests/decoders.rs`, and tests beside the code.
 
 use proptest::prelude::*;
+use serde_json::{Value, json};
 
 /// Deeper than any stack would bear, were it to hold a frame a level.
 const DEEP: usize = 100_000;
@@ -109,4 +110,62 @@ fn value_at(bytes: &[u8], at: usize) -> std::ops::Range<usize> {
     };
     let end = bytes[start..].iter().position(|byte| b",]}".contains(byte)).map_or(bytes.len(), |found| start + found);
     start..end
+}
+
+/// The document with values exchanged or left out in one to four places: it stays JSON, and gets further than most that is
+/// damaged.
+pub fn altered(example: &str) -> BoxedStrategy<Vec<u8>> {
+    let example: Value = serde_json::from_str(example).unwrap();
+    prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..=4)
+        .prop_map(move |changes| {
+            let mut document = example.clone();
+            for (place, byte) in changes {
+                alter(&mut document, place, byte);
+            }
+            document.to_string().into_bytes()
+        })
+        .boxed()
+}
+
+fn alter(document: &mut Value, place: prop::sample::Index, byte: u8) {
+    let mut places = Vec::new();
+    pointers(document, "", &mut places);
+    if places.is_empty() {
+        return;
+    }
+    let pointer = place.get(&places);
+    let (parent, name) = pointer.rsplit_once('/').unwrap();
+    let values = [
+        json!(null),
+        json!(true),
+        json!([]),
+        json!({}),
+        json!(""),
+        json!("x"),
+        json!("-1"),
+        json!(0),
+        json!(-1),
+        json!(1.5),
+        json!(-1e300),
+        json!(i64::MIN),
+        json!(i64::MAX),
+        json!(u64::MAX),
+    ];
+    match document.pointer_mut(parent) {
+        Some(Value::Object(fields)) if byte < 64 => drop(fields.remove(name)),
+        _ => *document.pointer_mut(pointer).unwrap() = values[usize::from(byte) % values.len()].clone(),
+    }
+}
+
+/// Where there is something in it, as JSON pointers.
+fn pointers(value: &Value, at: &str, found: &mut Vec<String>) {
+    let inner: Vec<(String, &Value)> = match value {
+        Value::Object(fields) => fields.iter().map(|(name, value)| (format!("{at}/{name}"), value)).collect(),
+        Value::Array(list) => list.iter().enumerate().map(|(index, value)| (format!("{at}/{index}"), value)).collect(),
+        _ => Vec::new(),
+    };
+    for (pointer, value) in inner {
+        pointers(value, &pointer, found);
+        found.push(pointer);
+    }
 }
