@@ -35,6 +35,9 @@ const CASES: u32 = 512;
 /// Takes bytes from outside, and fails where they are neither read nor refused.
 type Reader = Box<dyn Fn(&[u8])>;
 
+/// Makes bytes of others, if they can be read.
+type Encoder = Box<dyn Fn(&[u8]) -> Option<Vec<u8>>>;
+
 /// How a request comes in, from its example.
 struct Door {
     example: Value,
@@ -43,7 +46,7 @@ struct Door {
     grpc: Reader,
     message: Vec<u8>,
     /// JSON as the message that gRPC would bring.
-    encode: Box<dyn Fn(&[u8]) -> Option<Vec<u8>>>,
+    encode: Encoder,
 }
 
 fn door<M>(example: &str, parse: fn(M, Violations) -> Result<(), Fault>) -> Door
