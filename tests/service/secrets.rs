@@ -48,7 +48,8 @@ fn assert_none_in(text: &str) {
     assert_eq!(line, None, "a hash");
 }
 
-#[tokio::test]
+// Waiting for its end blocks a thread, and a connection of gRPC has to be let go of meanwhile.
+#[tokio::test(flavor = "multi_thread")]
 async fn the_most_talkative_log_of_calls_and_imports_has_no_secret() {
     let database = Database::new().await;
     let url = url_with_password(&database);
