@@ -86,15 +86,7 @@ impl Store {
     /// Of the database.
     pub async fn insert_api_client(&self, client: ApiClient) -> Result<bool, StorageError> {
         use api_client::Column;
-        let row = api_client::ActiveModel {
-            username: Set(client.username),
-            secret_hash: Set(client.secret_hash),
-            org_id: Set(client.org_id.0),
-            access: Set(client.access),
-            disabled: Set(client.disabled),
-            requests_per_minute: Set(client.requests_per_minute.map(i64::from)),
-        };
-        let insert = api_client::Entity::insert(row).on_conflict_do_nothing_on([Column::Username]);
+        let insert = api_client::Entity::insert(to_row(client)).on_conflict_do_nothing_on([Column::Username]);
         Ok(matches!(insert.exec_without_returning(&self.database).await?, TryInsertResult::Inserted(1)))
     }
 
@@ -136,18 +128,25 @@ impl Transaction {
     /// Of the database.
     pub async fn upsert_api_client(&self, client: ApiClient) -> Result<(), StorageError> {
         use api_client::Column;
-        let row = api_client::ActiveModel {
-            username: Set(client.username),
-            secret_hash: Set(client.secret_hash),
-            org_id: Set(client.org_id.0),
-            access: Set(client.access),
-            disabled: Set(client.disabled),
-            requests_per_minute: Set(client.requests_per_minute.map(i64::from)),
-        };
         let replace = OnConflict::column(Column::Username)
             .update_columns([Column::SecretHash, Column::OrgId, Column::Access, Column::RequestsPerMinute])
             .to_owned();
-        Ok(api_client::Entity::insert(row).on_conflict(replace).exec_without_returning(&self.0).await.map(drop)?)
+        Ok(api_client::Entity::insert(to_row(client))
+            .on_conflict(replace)
+            .exec_without_returning(&self.0)
+            .await
+            .map(drop)?)
+    }
+}
+
+fn to_row(client: ApiClient) -> api_client::ActiveModel {
+    api_client::ActiveModel {
+        username: Set(client.username),
+        secret_hash: Set(client.secret_hash),
+        org_id: Set(client.org_id.0),
+        access: Set(client.access),
+        disabled: Set(client.disabled),
+        requests_per_minute: Set(client.requests_per_minute.map(i64::from)),
     }
 }
 

@@ -170,9 +170,14 @@ async fn refuse(request: Request<Body>, refusal: Refusal) -> Response<Body> {
     refusal.into_response(is_grpc(&parts.headers))
 }
 
+/// Whom the layer let in.
+fn who_calls<T>(request: &tonic::Request<T>) -> Result<&Arc<Caller>, Refusal> {
+    request.extensions().get().ok_or(Refusal::Unauthenticated { expired: false })
+}
+
 /// The organization of who calls, who has this access and asks for no other organization.
 pub fn caller<T>(request: &tonic::Request<T>, needed: AccessGroup, given: Option<i64>) -> Result<OrgId, Refusal> {
-    let caller = request.extensions().get::<Arc<Caller>>().ok_or(Refusal::Unauthenticated { expired: false })?;
+    let caller = who_calls(request)?;
     if !caller.access.includes(needed) {
         return Err(Refusal::AccessDenied(needed));
     }
@@ -184,7 +189,7 @@ pub fn caller<T>(request: &tonic::Request<T>, needed: AccessGroup, given: Option
 
 /// The API client that calls: whose turn it is goes by this name.
 pub fn client<T>(request: &tonic::Request<T>) -> Result<Arc<str>, Refusal> {
-    let caller = request.extensions().get::<Arc<Caller>>().ok_or(Refusal::Unauthenticated { expired: false })?;
+    let caller = who_calls(request)?;
     Ok(Arc::clone(&caller.username))
 }
 
