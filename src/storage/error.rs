@@ -118,7 +118,7 @@ fn of_sqlstate(code: &str, constraint: &str) -> Kind {
         "40001" | "40P01" => Kind::Conflict,
         // Terminated, crashed, starting or stopping, the database dropped; idle for too long; a transaction that failed
         // already, or a prepared statement that is not there: the connection is in another state than it is believed to be.
-        "57P01" | "57P02" | "57P03" | "57P04" | "25P03" | "25P04" | "25P02" | "26000" => Kind::Disconnected,
+        "57P01" | "57P02" | "57P03" | "57P04" | "25P03" | "25P04" => Kind::Disconnected,
         // Cancelled (statement_timeout), lock not available (lock_timeout), a standby that was primary.
         "57014" | "55P03" | "25006" => Kind::Unavailable,
         // Connection exception, wrong credentials, no such database, out of resources.

@@ -5,7 +5,6 @@
 
 use std::sync::OnceLock;
 
-use sea_orm::sqlx::Connection;
 use sea_orm::sqlx::postgres::PgConnection;
 use sea_orm::{ConnectionTrait, DbErr, Statement, Value};
 
@@ -88,15 +87,7 @@ fn any_details(rows: &[Row<'_>]) -> bool {
 ///
 /// `COPY` would cost the database less, but the driver sends its end in a packet of its own, which waits for the other
 /// side to acknowledge the one before (Nagle's algorithm): 40 ms.
-pub(super) async fn save(
-    connection: &mut PgConnection,
-    dialect: Dialect,
-    grants: &Grants,
-    now_ms: i64,
-) -> Result<(), StorageError> {
-    if dialect == Dialect::Citus {
-        return save_on_citus(connection, grants, now_ms).await;
-    }
+pub(super) async fn save(connection: &mut PgConnection, grants: &Grants, now_ms: i64) -> Result<(), StorageError> {
     // With nothing to depend on it is written.
     save_if(connection, (&Wanted::default(), grants), now_ms).await.map(drop)
 }
@@ -176,25 +167,6 @@ fn write_body(lists: &[(&str, Rows<'_>)]) -> String {
     format!("{ctes} {}", insert(may))
 }
 
-/// Citus tells of a row that is there already without saying so in the error's code: the rows that are not are written,
-/// and counted. Counts and instances are in other places there, which one statement cannot write.
-async fn save_on_citus(connection: &mut PgConnection, grants: &Grants, now_ms: i64) -> Result<(), StorageError> {
-    let rows = rows(grants);
-    let mut transaction = connection.begin().await.map_err(of_driver)?;
-    if !grants.first_of.is_empty() {
-        first_of(grants).query(&MARK_EARNED.body()).execute(&mut *transaction).await.map_err(of_driver)?;
-    }
-    if !grants.under_cap.is_empty() {
-        usage(grants, now_ms).query(&ADD_USAGE.body()).execute(&mut *transaction).await.map_err(of_driver)?;
-    }
-    // Without RETURNING it would count what was to be written.
-    let insert = insert_list(any_details(&rows), "true", (Present::Kept, "RETURNING ordinal"));
-    let done =
-        list(&rows, &criteria(&rows), now_ms).query(&insert).fetch_all(&mut *transaction).await.map_err(of_driver)?;
-    all_of(done.len(), rows.len(), DbErr::RecordNotInserted)?;
-    transaction.commit().await.map_err(of_driver)
-}
-
 /// The insertion of a list, whose columns are named as the wallet's, provided that the condition holds.
 fn insert_list(with_details: bool, condition: &str, (present, rest): (Present, &'static str)) -> String {
     let (mut columns, mut values) = (COLUMNS.to_owned(), COLUMNS.to_owned());
@@ -242,8 +214,8 @@ fn list<'a>(rows: &[Row<'a>], criteria: &'a [String], now_ms: i64) -> Rows<'a> {
 }
 
 impl Transaction {
-    /// Writes to SQLite.
-    pub(super) async fn save(&self, grants: &Grants, now_ms: i64) -> Result<(), StorageError> {
+    /// Writes to SQLite, and to Citus, durably: counts and instances are in other places there, which one statement cannot write.
+    pub(super) async fn save(self, grants: &Grants, now_ms: i64) -> Result<(), StorageError> {
         if !grants.first_of.is_empty() {
             statement::execute(&self.0, &MARK_EARNED.body(), first_of(grants)).await?;
         }
@@ -251,6 +223,14 @@ impl Transaction {
             statement::execute(&self.0, &ADD_USAGE.body(), usage(grants, now_ms)).await?;
         }
         let rows = rows(grants);
+        if self.1 == Dialect::Citus {
+            // It tells of a row that is there already without saying so in the error's code: the rows that are not are
+            // written, and counted; without RETURNING it would count what was to be written.
+            let insert = insert_list(any_details(&rows), "true", (Present::Kept, "RETURNING ordinal"));
+            let written = statement::query(&self.0, &insert, list(&rows, &criteria(&rows), now_ms)).await?;
+            all_of(written.len(), rows.len(), DbErr::RecordNotInserted)?;
+            return self.commit().await;
+        }
         let mut rows = rows.as_slice();
         // Value by value: taking them out of a list in JSON costs SQLite more than the insertion itself. The rows go in
         // powers of two, so that there are few statements, and few to prepare.
@@ -259,7 +239,7 @@ impl Transaction {
             rows = later;
             self.0.execute_raw(insert_values(now, now_ms)).await?;
         }
-        Ok(())
+        self.commit().await
     }
 }
 

@@ -122,7 +122,10 @@ impl Store {
         Ok(())
     }
 
-    /// Begins a transaction that may write. Dropped, it is rolled back.
+    /// Begins a transaction that may write. Dropped, it is rolled back, and so it is when nobody waits for it any longer.
+    ///
+    /// In a task of its own: given up between `BEGIN` and its answer, the driver would forget about it, and the connection
+    /// would go back to the pool with a transaction open, in which the writes of others would be lost.
     ///
     /// # Errors
     /// When others do not finish writing in time.
@@ -136,7 +139,13 @@ impl Store {
             Dialect::Sqlite => Some(Arc::clone(&self.turn).lock_owned().await),
             Dialect::Postgres | Dialect::Citus => None,
         };
-        Ok(Transaction(self.database.begin_with_options(options).await?, self.dialect, turn))
+        let (database, dialect) = (self.database.clone(), self.dialect);
+        let begun = tokio::spawn(async move {
+            let transaction = database.begin_with_options(options).await?;
+            Ok(Transaction(transaction, dialect, turn))
+        });
+        // The task is only ever cancelled with the runtime.
+        begun.await.unwrap_or(Err(StorageError::Lost))
     }
 
     /// Closes every connection.

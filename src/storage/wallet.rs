@@ -112,13 +112,12 @@ impl Session {
         match batch {
             // What is only replayed is durable already.
             Batch::Exclusive(transaction) if grants.grants.is_empty() => transaction.rollback().await,
-            Batch::Exclusive(transaction) => {
-                transaction.save(grants, now_ms).await?;
-                transaction.commit().await
-            }
+            Batch::Exclusive(transaction) => transaction.save(grants, now_ms).await,
             Batch::Optimistic(mut connection, store) => {
-                if !grants.grants.is_empty() {
-                    grants::save(&mut connection, store.dialect, grants, now_ms).await?;
+                match store.dialect {
+                    _ if grants.grants.is_empty() => {}
+                    Dialect::Citus => store.begin().await?.save(grants, now_ms).await?,
+                    _ => grants::save(&mut connection, grants, now_ms).await?,
                 }
                 // Only a connection that did all it was asked to is used again.
                 self.kept = Some(connection);

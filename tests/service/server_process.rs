@@ -2,7 +2,7 @@
 
 #![allow(dead_code, reason = "each suite uses its part of it")]
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
@@ -106,6 +106,13 @@ impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        // What it complained of, where a test failed.
+        if let (true, Some(Ok(log))) = (std::thread::panicking(), self.log.take().map(JoinHandle::join)) {
+            let complaints = log.iter().filter(|line| !matches!(line["level"].as_str(), Some("INFO" | "DEBUG")));
+            for line in complaints {
+                let _ = writeln!(std::io::stderr(), "{}: {line}", self.child.id());
+            }
+        }
     }
 }
 

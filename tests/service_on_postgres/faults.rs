@@ -12,6 +12,7 @@ use crate::proxy::Proxy;
 use crate::rpcs::try_call;
 use crate::server_process::{Process, run, verify};
 use crate::support::*;
+use cart_promotions::storage::{Store, StoreOptions};
 
 /// How long the service may take to see that the database is gone.
 const NOTICED_WITHIN: Duration = Duration::from_secs(3);
@@ -29,6 +30,14 @@ fn server(url: &str, listen: &str, more: &[&str]) -> Process {
 async fn prepared(database: Database) -> Database {
     import(&database, &load_catalogue()).await.unwrap();
     database
+}
+
+/// A way to the database that can be cut, and its URL.
+async fn proxied(database: &Database) -> (Proxy, String) {
+    let proxy = Proxy::to(database.url()).await;
+    let mut through = url::Url::parse(database.url()).unwrap();
+    through.set_port(Some(proxy.address.port())).unwrap();
+    (proxy, through.into())
 }
 
 fn own_cluster() -> (Cluster, Database) {
@@ -140,10 +149,8 @@ async fn a_lost_database_is_told_by_health_and_refused_at_once_until_it_is_back(
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_cut_mid_transaction_under_load() {
     let database = prepared(Database::new().await).await;
-    let proxy = Proxy::to(database.url()).await;
-    let mut through = url::Url::parse(database.url()).unwrap();
-    through.set_port(Some(proxy.address.port())).unwrap();
-    let processes = [(); 2].map(|()| server(through.as_str(), "127.0.0.1:0", &[]));
+    let (proxy, through) = proxied(&database).await;
+    let processes = [(); 2].map(|()| server(&through, "127.0.0.1:0", &[]));
     let callers = processes.iter().map(|process| process.caller.clone()).collect();
     let load = tokio::spawn(load::run(callers));
     let terminate = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
@@ -163,6 +170,29 @@ async fn connections_cut_mid_transaction_under_load() {
     load.await.unwrap().compare(&database).await;
     assert!(cuts >= 10, "{cuts} cuts");
     verify(database.url());
+}
+
+/// Whoever gives up on a transaction that is about to begin leaves none behind on a connection that others use next: what
+/// they write would not be durable.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_given_up_while_it_begins_does_not_stay_open() {
+    let database = prepared(Database::new().await).await;
+    let (proxy, through) = proxied(&database).await;
+    let timeout = Duration::from_secs(10);
+    let options = StoreOptions { max_connections: 1, timeout, statement_timeout: None };
+    let store = Store::open(&through, options).await.unwrap();
+    store.ping().await.unwrap();
+    // The connection is tried when it comes back to the pool: that is to be over.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    proxy.stall(true);
+    assert!(tokio::time::timeout(Duration::from_millis(100), store.begin()).await.is_err());
+    proxy.stall(false);
+    // On the same connection, as there is no other.
+    store.ping().await.unwrap();
+    let open = "SELECT state, query FROM pg_stat_activity
+                WHERE datname = current_database() AND state LIKE 'idle in transaction%'";
+    let open = database.rows(open).await;
+    assert!(open.is_empty(), "{open:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

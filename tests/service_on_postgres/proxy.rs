@@ -1,7 +1,8 @@
-//! A way to PostgreSQL that can be cut: a proxy on a port of its own.
+//! A way to PostgreSQL that can be cut, and that can stand still: a proxy on a port of its own.
 
 use std::net::SocketAddr;
 
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
@@ -9,6 +10,7 @@ use tokio::sync::watch;
 pub struct Proxy {
     pub address: SocketAddr,
     cuts: watch::Sender<u64>,
+    stalled: watch::Sender<bool>,
 }
 
 impl Proxy {
@@ -18,26 +20,48 @@ impl Proxy {
         let server = (url.host_str().unwrap().to_owned(), url.port().unwrap_or(5432));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let cuts = watch::Sender::new(0);
-        let cut = cuts.clone();
+        let (cuts, stalled) = (watch::Sender::new(0), watch::Sender::new(false));
+        let (cut, stall) = (cuts.clone(), stalled.clone());
         tokio::spawn(async move {
             while let Ok((mut client, _)) = listener.accept().await {
-                let (server, mut cut) = (server.clone(), cut.subscribe());
+                let (server, mut cut, stall) = (server.clone(), cut.subscribe(), stall.subscribe());
                 tokio::spawn(async move {
                     let Ok(mut server) = TcpStream::connect(server).await else { return };
+                    let ((from_client, to_client), (from_server, to_server)) = (client.split(), server.split());
+                    let never = watch::Sender::new(false);
                     tokio::select! {
-                        _ = tokio::io::copy_bidirectional(&mut client, &mut server) => {}
+                        () = forward(from_client, to_server, never.subscribe()) => {}
+                        () = forward(from_server, to_client, stall) => {}
                         // Whatever is under way, in either direction, is lost.
                         _ = cut.changed() => {}
                     }
                 });
             }
         });
-        Self { address, cuts }
+        Self { address, cuts, stalled }
     }
 
     /// Cuts every connection.
     pub fn cut(&self) {
         self.cuts.send_modify(|cuts| *cuts += 1);
+    }
+
+    /// Holds back, or lets go, what the server answers: it hears everything, and is not heard.
+    pub fn stall(&self, stalled: bool) {
+        self.stalled.send_replace(stalled);
+    }
+}
+
+/// Until either side is through.
+async fn forward(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    mut stalled: watch::Receiver<bool>,
+) {
+    let mut bytes = vec![0; 64 * 1024];
+    while let Ok(length @ 1..) = from.read(&mut bytes).await {
+        if stalled.wait_for(|stalled| !stalled).await.is_err() || to.write_all(&bytes[..length]).await.is_err() {
+            return;
+        }
     }
 }
