@@ -116,8 +116,7 @@ fn of_sqlstate(code: &str, constraint: &str) -> Kind {
         }
         // Serialization failure, deadlock.
         "40001" | "40P01" => Kind::Conflict,
-        // Terminated, crashed, starting or stopping, the database dropped; idle for too long; a transaction that failed
-        // already, or a prepared statement that is not there: the connection is in another state than it is believed to be.
+        // Terminated, crashed, starting or stopping, the database dropped; idle for too long.
         "57P01" | "57P02" | "57P03" | "57P04" | "25P03" | "25P04" => Kind::Disconnected,
         // Cancelled (statement_timeout), lock not available (lock_timeout), a standby that was primary.
         "57014" | "55P03" | "25006" => Kind::Unavailable,
@@ -146,8 +145,6 @@ mod tests {
             ("40P01", "", Kind::Conflict),
             ("57P01", "", Kind::Disconnected),
             ("08006", "", Kind::Disconnected),
-            ("25P02", "", Kind::Disconnected),
-            ("26000", "", Kind::Disconnected),
             ("57014", "", Kind::Unavailable),
             ("53300", "", Kind::Unavailable),
             ("42P01", "", Kind::Failed),

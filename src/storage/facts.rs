@@ -210,10 +210,8 @@ impl Batch {
     pub async fn facts(&mut self, wanted: &Wanted, now_ms: i64) -> Result<Facts, StorageError> {
         let mut reading = Reading::of(wanted);
         match self {
-            Self::Optimistic(connection, store) if store.dialect == Dialect::Postgres => {
-                read_at_once(connection, &mut reading).await?;
-            }
-            _ => {
+            Self::Statements(connection, _) => read_at_once(connection, &mut reading).await?,
+            Self::Transaction(_) => {
                 self.read_one_by_one(&mut reading).await?;
                 reading.unread.clone_from(&wanted.earnings);
             }
@@ -252,10 +250,10 @@ impl Batch {
 
     async fn look_up(&mut self, lookup: Lookup, rows: Rows<'_>) -> Result<Vec<QueryResult>, StorageError> {
         match self {
-            Self::Exclusive(transaction) => transaction.look_up(lookup, rows).await,
-            Self::Optimistic(..) if rows.is_empty() => Ok(Vec::new()),
-            Self::Optimistic(connection, store) => {
-                let found = rows.query(&lookup.body(store.dialect)).fetch_all(&mut **connection).await;
+            Self::Transaction(transaction) => transaction.look_up(lookup, rows).await,
+            Self::Statements(..) if rows.is_empty() => Ok(Vec::new()),
+            Self::Statements(connection, _) => {
+                let found = rows.query(&lookup.body(Dialect::Postgres)).fetch_all(&mut **connection).await;
                 Ok(found.map_err(of_driver)?.into_iter().map(QueryResult::from).collect())
             }
         }
@@ -282,8 +280,8 @@ impl Batch {
 
     async fn count_anew(&mut self, keys: &[Holder], now_ms: i64) -> Result<BTreeMap<Holder, u32>, StorageError> {
         match self {
-            Self::Exclusive(transaction) => transaction.count_anew(keys, now_ms).await,
-            Self::Optimistic(_, store) => {
+            Self::Transaction(transaction) => transaction.count_anew(keys, now_ms).await,
+            Self::Statements(_, store) => {
                 let transaction = store.begin().await?;
                 let used = transaction.count_anew(keys, now_ms).await?;
                 transaction.commit().await?;

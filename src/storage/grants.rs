@@ -214,7 +214,8 @@ fn list<'a>(rows: &[Row<'a>], criteria: &'a [String], now_ms: i64) -> Rows<'a> {
 }
 
 impl Transaction {
-    /// Writes to SQLite, and to Citus, durably: counts and instances are in other places there, which one statement cannot write.
+    /// Writes to SQLite, and to Citus, durably. On Citus counts and instances are in other places, which one statement
+    /// cannot write.
     pub(super) async fn save(self, grants: &Grants, now_ms: i64) -> Result<(), StorageError> {
         if !grants.first_of.is_empty() {
             statement::execute(&self.0, &MARK_EARNED.body(), first_of(grants)).await?;

@@ -75,10 +75,10 @@ pub struct Session {
 /// What one batch reads and writes through. Dropped, it leaves nothing behind.
 #[derive(Debug)]
 pub enum Batch {
-    /// SQLite: one transaction, which excludes other writers from its first statement on.
-    Exclusive(Transaction),
+    /// SQLite, and Citus: all of it in one transaction, which on SQLite excludes other writers from its first statement on.
+    Transaction(Transaction),
     /// PostgreSQL: each statement by itself, and what is written in one transaction.
-    Optimistic(PoolConnection<Postgres>, Store),
+    Statements(PoolConnection<Postgres>, Store),
 }
 
 impl Session {
@@ -92,14 +92,14 @@ impl Session {
     /// # Errors
     /// When the database does not get to it in time.
     pub async fn begin(&mut self) -> Result<Batch, StorageError> {
-        if self.store.dialect == Dialect::Sqlite {
-            return Ok(Batch::Exclusive(self.store.begin().await?));
+        if self.store.dialect != Dialect::Postgres {
+            return Ok(Batch::Transaction(self.store.begin().await?));
         }
         let connection = match self.kept.take() {
             Some(kept) => kept,
             None => self.store.database.get_postgres_connection_pool().acquire().await.map_err(of_driver)?,
         };
-        Ok(Batch::Optimistic(connection, self.store.clone()))
+        Ok(Batch::Statements(connection, self.store.clone()))
     }
 
     /// Writes what was granted at `now_ms` (milliseconds since 1970-01-01T00:00:00Z) and makes it durable; or, when
@@ -111,13 +111,11 @@ impl Session {
     pub async fn end(&mut self, batch: Batch, grants: &Grants, now_ms: i64) -> Result<(), StorageError> {
         match batch {
             // What is only replayed is durable already.
-            Batch::Exclusive(transaction) if grants.grants.is_empty() => transaction.rollback().await,
-            Batch::Exclusive(transaction) => transaction.save(grants, now_ms).await,
-            Batch::Optimistic(mut connection, store) => {
-                match store.dialect {
-                    _ if grants.grants.is_empty() => {}
-                    Dialect::Citus => store.begin().await?.save(grants, now_ms).await?,
-                    _ => grants::save(&mut connection, grants, now_ms).await?,
+            Batch::Transaction(transaction) if grants.grants.is_empty() => transaction.rollback().await,
+            Batch::Transaction(transaction) => transaction.save(grants, now_ms).await,
+            Batch::Statements(mut connection, _) => {
+                if !grants.grants.is_empty() {
+                    grants::save(&mut connection, grants, now_ms).await?;
                 }
                 // Only a connection that did all it was asked to is used again.
                 self.kept = Some(connection);
@@ -145,7 +143,7 @@ impl Session {
         now_ms: i64,
     ) -> Result<Option<Batch>, StorageError> {
         match &mut batch {
-            Batch::Optimistic(connection, _) => {
+            Batch::Statements(connection, _) => {
                 match grants::save_if(connection, (wanted, grants), now_ms).await {
                     Ok(true) => {}
                     Ok(false) | Err(StorageError::Conflict(_)) => return Ok(Some(batch)),
@@ -156,12 +154,12 @@ impl Session {
                         return Ok(Some(batch));
                     }
                 }
-                if let Batch::Optimistic(connection, _) = batch {
+                if let Batch::Statements(connection, _) = batch {
                     self.kept = Some(connection);
                 }
                 Ok(None)
             }
-            Batch::Exclusive(_) => {
+            Batch::Transaction(_) => {
                 // An earning that is not written might be recorded.
                 if grants.refused(wanted).is_empty() && batch.is_as_presumed(wanted, grants).await? {
                     return self.end(batch, grants, now_ms).await.map(|()| None);
