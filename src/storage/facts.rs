@@ -40,11 +40,14 @@ pub(super) const AUDIENCES: Lookup = Lookup { key: &HOLDER, ..Lookup::of(Table::
 
 const USAGE: Lookup = Lookup { answers: "3, t.used, t.counted_at_ms", key: &HOLDER, ..Lookup::of(Table::CapUsage) };
 
+/// In the order of the listing, so that no engine takes another index, which begins with more than the customer. Its
+/// condition is the first one.
 const COUNT: Lookup = Lookup {
     answers: "count(*)",
-    index: Some(EARNING_KEY),
+    index: Some("earned_promotions_listing"),
     key: &HOLDER,
-    condition: "t.earned_status <> 'REVOKED'",
+    condition: "t.earned_status <> '' AND t.earned_status <> 'REVOKED'",
+    order: "ORDER BY t.earned_status, t.valid_till_ms DESC, t.earn_id",
     rest: "GROUP BY wanted.place",
     ..Lookup::of(Table::EarnedPromotions)
 };
@@ -461,11 +464,11 @@ mod tests {
             (USAGE, format!("SEARCH t USING PRIMARY KEY ({key})")),
             (
                 COUNT,
-                "SEARCH t USING INDEX earned_promotions_earning_key (org_id=? AND customer_id=?)".to_owned(),
+                "SEARCH t USING INDEX earned_promotions_listing (org_id=? AND customer_id=?)".to_owned(),
             ),
             (
                 EARNINGS,
-"SEARCH t USING INDEX earned_promotions_earning_key (org_id=? AND customer_id=? AND event_id=? AND promotion_id=? AND earned_from_id=?)".to_owned(),
+"SEARCH t USING INDEX earned_promotions_earning_key (org_id=? AND event_id=? AND customer_id=? AND promotion_id=? AND earned_from_id=?)".to_owned(),
             ),
         ] {
             let rows = holders(&[]).texts("event_id", []).texts("earned_from_id", []);

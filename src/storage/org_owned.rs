@@ -78,6 +78,8 @@ pub struct Lookup {
     pub key: &'static [&'static str],
     /// What a row must also be: empty, or a condition on `t`.
     pub condition: &'static str,
+    /// The order of the index of the key, where PostgreSQL might take another.
+    pub order: &'static str,
     /// Rows that are answered for each wanted one, at most. Only PostgreSQL can be told.
     pub most: Option<usize>,
     /// What follows: `GROUP BY`.
@@ -89,7 +91,17 @@ pub struct Lookup {
 impl Lookup {
     /// What most lookups in a table have no need of.
     pub const fn of(table: Table) -> Self {
-        Self { table, answers: "", index: None, key: &[], condition: "", most: None, rest: "", of_any_org: false }
+        Self {
+            table,
+            answers: "",
+            index: None,
+            key: &[],
+            condition: "",
+            order: "",
+            most: None,
+            rest: "",
+            of_any_org: false,
+        }
     }
 
     /// The wanted rows come first, each with one search in the index: never the other way round, whatever the engine
@@ -102,7 +114,7 @@ impl Lookup {
 
     /// The same, of the list of this name.
     pub fn body_of(&self, list: &str, dialect: Dialect) -> String {
-        let Self { answers, rest, .. } = self;
+        let Self { answers, order, rest, .. } = self;
         let (table, org_column) = (self.table.name(), self.table.org_column());
         let limit = self.most.map(|most| format!(" LIMIT {most}")).unwrap_or_default();
         let mut conditions = Vec::new();
@@ -121,7 +133,8 @@ impl Lookup {
                 format!("{select} CROSS JOIN {table} AS t {index}WHERE {conditions} {rest}")
             }
             Dialect::Postgres => format!(
-                "{select} CROSS JOIN LATERAL (SELECT * FROM {table} AS t WHERE {conditions} OFFSET 0{limit}) AS t {rest}"
+                "{select} CROSS JOIN LATERAL (SELECT * FROM {table} AS t WHERE {conditions} {order} OFFSET 0{limit}) AS t \
+                 {rest}"
             ),
             Dialect::Citus => format!("{select} CROSS JOIN {table} AS t WHERE {conditions} {rest}"),
         }

@@ -1,4 +1,5 @@
-//! How PostgreSQL goes about a batch: by the earning key, also when it believes that the wallet is empty.
+//! How PostgreSQL goes about a batch, also when it believes that the wallet is empty: an earning is found by its key, a
+//! customer's holdings by the listing.
 
 use std::time::Duration;
 
@@ -81,4 +82,43 @@ async fn a_page_of_a_wallet_reads_no_more_than_it_shows_though_the_wallet_was_kn
     assert!((150..=20 * 12).contains(&listed), "{listed} entries of the index read for 20 pages of 10");
     // The first instance of the earning, for each page; and the probes of health.
     assert!(after.2 - before.2 <= 400, "{} entries of the earning key read", after.2 - before.2);
+}
+
+#[tokio::test]
+async fn what_a_customer_holds_is_counted_by_the_listing_though_the_wallet_was_known_to_be_empty() {
+    let service = Service::start().await;
+    // For a while after a promotion was given its cap, what a customer holds of it is counted each time.
+    let mut capped = catalogue();
+    capped["promotions"][0]["maxEarningPerCustomer"] = 1_000.into();
+    service.import(&capped).await;
+    let database = service.database();
+    database.execute("VACUUM ANALYZE").await;
+    let earn = async |event: &str| assert_eq!(granted(&service, 7, event, TEN_OFF, 1).await.len(), 1);
+    for index in 0..20 {
+        // Plans are made with the first, and kept.
+        earn(&format!("before {index}")).await;
+    }
+    for event in 0..5 {
+        granted(&service, CUSTOMER, &format!("{event}"), FREE_DELIVERY, 1_000).await;
+    }
+    let counted = async |column: &str, index: &str| {
+        let sql = format!("SELECT {column}::bigint FROM pg_stat_user_indexes WHERE indexrelname = '{index}'");
+        database.count(&sql).await
+    };
+    let scans = async || counted("idx_scan", "earned_promotions_listing").await;
+    let read = async || counted("idx_tup_read", "earned_promotions_earning_key").await;
+    let before = (scans().await, read().await);
+    for index in 0..20 {
+        earn(&format!("after {index}")).await;
+    }
+    // Statistics come late.
+    let told = async {
+        while scans().await < before.0 + 20 {
+            earn(&format!("{}", rand::random::<u64>())).await;
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), told).await.expect("searches by the listing");
+    let read = read().await - before.1;
+    assert!(read <= 400, "{read} entries of the earning key read");
 }

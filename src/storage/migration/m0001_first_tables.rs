@@ -5,10 +5,11 @@
 //! primary key and in each unique constraint, so that the wallet can be distributed by customer.
 //!
 //! The wallet has two unique keys: the earn id, which grows with time, so that new rows go to the end of its index; and
-//! the earning key, which is written all over. On SQLite the earn id is the primary key, so that the table itself grows
-//! at its end. On PostgreSQL the earning key is, and the index of earn ids has a condition that every row meets and no
-//! search by earning key names: the planner, which would otherwise choose between the two by what it believes of the
-//! table's size, has no choice. So has the index by which a wallet is listed.
+//! the earning key, which does so where the callers' identifiers of events grow, as the documented ones do. On SQLite the
+//! earn id is the primary key, so that the table itself grows at its end. On PostgreSQL the earning key is, and the index
+//! of earn ids has a condition that every row meets and no search by earning key names: the planner, which would otherwise
+//! choose between the two by what it believes of the table's size, has no choice. So has the index by which a wallet is
+//! listed.
 //!
 //! The wallet has no foreign keys: a key check per granted row costs as much as the row, and rows of the catalogue are
 //! never deleted.
@@ -315,16 +316,17 @@ fn listing() -> IndexCreateStatement {
         .to_owned()
 }
 
-/// The name of an earning and the number of the instance. The event comes before the promotion: what one request names
-/// is side by side, found in one search and written in one place.
+/// The name of an earning and the number of the instance. The event comes first: identifiers of events mostly grow, and
+/// new rows go to the end of the index then, not all over it; and what one request names is side by side, found in one
+/// search and written in one place.
 fn earning_key() -> IndexCreateStatement {
     use earned_promotion::Column;
     Index::create()
         .name("earned_promotions_earning_key")
         .table(earned_promotion::Entity)
         .col(Column::OrgId)
-        .col(Column::CustomerId)
         .col(Column::EventId)
+        .col(Column::CustomerId)
         .col(Column::PromotionId)
         .col(Column::EarnedFromId)
         .col(Column::Ordinal)
