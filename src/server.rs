@@ -142,11 +142,11 @@ pub async fn run(
     let lifecycle = Lifecycle::new();
     let mut health = Health::new().await;
 
-    let router = transport::router(app.clone(), settings, &lifecycle, &health)?;
+    let doors = transport::Doors::new(app.clone(), settings, &lifecycle, &health)?;
     let (hang_up, told_to_hang_up) = oneshot::channel::<()>();
     let limits = options.edge.limits(edge::raise_limit());
     let tls = certificates.as_ref().map(Certificates::current);
-    let mut server: ServerTask = tokio::spawn(edge::serve(listener, router, (limits, tls), async {
+    let mut server: ServerTask = tokio::spawn(edge::serve(listener, doors, (limits, tls), async {
         let _ = told_to_hang_up.await;
     }));
     let _certificates = certificates.map(|certificates| AbortOnDrop(tokio::spawn(certificates.keep_fresh())));

@@ -4,9 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::State;
 use axum::http::{Extensions, HeaderMap, HeaderName, Request, Response, header};
-use axum::middleware::Next;
 use base64::Engine;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
@@ -85,6 +83,36 @@ impl Gatekeeper {
         checked.map_err(|error| not_let_in(error, address))
     }
 
+    /// Hands the request on with its [`Caller`], or refuses it.
+    pub async fn admit<A: Future<Output = Response<Body>>>(
+        &self,
+        mut request: Request<Body>,
+        then: impl FnOnce(Request<Body>) -> A,
+    ) -> Response<Body> {
+        let caller = match self.check(request.headers(), request.extensions()).await {
+            Ok(caller) => caller,
+            Err(refusal) => return refuse(request, refusal).await,
+        };
+        let limit = self.limits.of(&caller);
+        let charged = limit.as_ref().map_or(Ok(()), |limit| limit.charge_request());
+        let mut response = match charged {
+            Ok(()) => {
+                request.extensions_mut().insert(Arc::clone(&caller));
+                if let Some(limit) = &limit {
+                    request.extensions_mut().insert(Arc::clone(limit));
+                }
+                then(request).await
+            }
+            Err(refusal) => refuse(request, refusal).await,
+        };
+        if let Some(limit) = limit {
+            limit.tell(response.headers_mut());
+        }
+        // For the log line.
+        response.extensions_mut().insert(caller);
+        response
+    }
+
     /// A token for the client whose username and secret these are.
     pub async fn give_token(
         &self,
@@ -124,36 +152,6 @@ fn origin(headers: &HeaderMap, nearest: IpAddr, trusted_proxies: &[IpNet]) -> Ip
         address = before.to_canonical();
     }
     address
-}
-
-/// Layer: hands the request on with its [`Caller`], or refuses it.
-pub(super) async fn admit(
-    State(gatekeeper): State<Arc<Gatekeeper>>,
-    mut request: Request<Body>,
-    next: Next,
-) -> Response<Body> {
-    let caller = match gatekeeper.check(request.headers(), request.extensions()).await {
-        Ok(caller) => caller,
-        Err(refusal) => return refuse(request, refusal).await,
-    };
-    let limit = gatekeeper.limits.of(&caller);
-    let charged = limit.as_ref().map_or(Ok(()), |limit| limit.charge_request());
-    let mut response = match charged {
-        Ok(()) => {
-            request.extensions_mut().insert(Arc::clone(&caller));
-            if let Some(limit) = &limit {
-                request.extensions_mut().insert(Arc::clone(limit));
-            }
-            next.run(request).await
-        }
-        Err(refusal) => refuse(request, refusal).await,
-    };
-    if let Some(limit) = limit {
-        limit.tell(response.headers_mut());
-    }
-    // For the log line.
-    response.extensions_mut().insert(caller);
-    response
 }
 
 /// Why somebody is not let in; the log line says from where.

@@ -8,9 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::extract::State;
 use axum::http::{HeaderMap, Request, Response, Version, header};
-use axum::middleware::Next;
 use bytes::BytesMut;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
@@ -55,6 +53,25 @@ impl Bodies {
         let max_bytes = limits.memory_mib as usize * 1024 * 1024;
         Self(Arc::new(Shared { lifecycle, timeout: limits.timeout, max_bytes, bytes: AtomicUsize::new(0) }))
     }
+
+    /// Hands the request on with its body in memory.
+    pub async fn take<A: Future<Output = Response<Body>>>(
+        &self,
+        request: Request<Body>,
+        then: impl FnOnce(Request<Body>) -> A,
+    ) -> Response<Body> {
+        let (parts, mut body) = request.into_parts();
+        let grpc = is_grpc(&parts.headers);
+        let mut taken = Taken { bodies: self.clone(), bytes: 0 };
+        match collect(&parts.headers, &mut body, &mut taken).await {
+            Ok(bytes) => then(Request::from_parts(parts, Body::from(bytes))).await,
+            Err(refusal) => {
+                drop(taken);
+                discard(parts.version, body).await;
+                refusal.into_response(grpc)
+            }
+        }
+    }
 }
 
 /// What one body takes of the memory of all, for as long as its call is under way.
@@ -77,21 +94,6 @@ impl Taken {
 impl Drop for Taken {
     fn drop(&mut self) {
         self.bodies.0.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
-    }
-}
-
-/// Layer: hands the request on with its body in memory.
-pub async fn take_body(State(bodies): State<Bodies>, request: Request<Body>, next: Next) -> Response<Body> {
-    let (parts, mut body) = request.into_parts();
-    let grpc = is_grpc(&parts.headers);
-    let mut taken = Taken { bodies, bytes: 0 };
-    match collect(&parts.headers, &mut body, &mut taken).await {
-        Ok(bytes) => next.run(Request::from_parts(parts, Body::from(bytes))).await,
-        Err(refusal) => {
-            drop(taken);
-            discard(parts.version, body).await;
-            refusal.into_response(grpc)
-        }
     }
 }
 

@@ -6,9 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use axum::body::{Body, Bytes, HttpBody};
-use axum::extract::State;
 use axum::http::{Request, Response};
-use axum::middleware::Next;
 use http_body::{Frame, SizeHint};
 use tokio::sync::{Notify, watch};
 
@@ -91,18 +89,18 @@ impl Drop for UnderWay {
     }
 }
 
-/// Layer: takes calls only while serving.
-pub async fn while_serving(
-    State(lifecycle): State<Arc<Lifecycle>>,
+/// Takes calls only while serving.
+pub async fn while_serving<A: Future<Output = Response<Body>>>(
+    lifecycle: &Arc<Lifecycle>,
     request: Request<Body>,
-    next: Next,
+    then: impl FnOnce(Request<Body>) -> A,
 ) -> Response<Body> {
     // Counted before the phase is looked at: a drain that begins in between waits for this call.
-    let under_way = UnderWay::enter(lifecycle);
-    if under_way.0.phase() != Phase::Serving {
+    let under_way = UnderWay::enter(Arc::clone(lifecycle));
+    if lifecycle.phase() != Phase::Serving {
         return Refusal::NotServing.into_response(is_grpc(request.headers()));
     }
-    next.run(request).await.map(|body| Body::new(Answer { body, _under_way: under_way }))
+    then(request).await.map(|body| Body::new(Answer { body, _under_way: under_way }))
 }
 
 /// The body of an answer: its call is under way until the last of it is sent.

@@ -28,10 +28,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::Request;
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::Response;
 use chrono_tz::Tz;
 use tonic_health::pb::health_server::HealthServer;
+use tower_service::Service;
 
 pub use body::{BodyLimits, MAX_BODY_BYTES};
 pub use health::Health;
@@ -70,11 +72,69 @@ struct Api {
     settings: Settings,
 }
 
-/// Everything that is served.
-///
-/// # Errors
-/// When the descriptor set cannot be read by the reflection service.
-pub fn router(
+/// What stands before every call. Three ways in, each one layer: every layer costs a call as much as what they do.
+#[derive(Debug)]
+struct Entrance {
+    lifecycle: Arc<Lifecycle>,
+    gatekeeper: Arc<Gatekeeper>,
+    bodies: Bodies,
+}
+
+impl Entrance {
+    async fn let_in(State(entrance): State<Arc<Self>>, request: Request, next: Next) -> Response {
+        let Self { lifecycle, gatekeeper, bodies } = &*entrance;
+        let take = |request| bodies.take(request, |request| next.run(request));
+        lifecycle::while_serving(lifecycle, request, |request| gatekeeper.admit(request, take)).await
+    }
+
+    async fn let_grpc_in(State(entrance): State<Arc<Self>>, request: Request, next: Next) -> Response {
+        let Self { lifecycle, gatekeeper, bodies } = &*entrance;
+        let call = |request| request_log::only_grpc(request, |request| next.run(request));
+        let take = |request| bodies.take(request, call);
+        lifecycle::while_serving(lifecycle, request, |request| gatekeeper.admit(request, take)).await
+    }
+
+    /// Who has no token yet.
+    async fn let_anybody_in(State(entrance): State<Arc<Self>>, request: Request, next: Next) -> Response {
+        let Self { lifecycle, bodies, .. } = &*entrance;
+        let take = |request| bodies.take(request, |request| next.run(request));
+        lifecycle::while_serving(lifecycle, request, take).await
+    }
+}
+
+/// Both doors: everything that is served.
+#[derive(Debug, Clone)]
+pub struct Doors {
+    router: Router,
+    call_timeout: Duration,
+}
+
+impl Doors {
+    /// To `app`, and to what tells of the service itself.
+    ///
+    /// # Errors
+    /// When the descriptor set cannot be read by the reflection service.
+    pub fn new(
+        app: App,
+        settings: Settings,
+        lifecycle: &Arc<Lifecycle>,
+        health: &Health,
+    ) -> Result<Self, tonic_reflection::server::Error> {
+        let call_timeout = settings.call_timeout;
+        Ok(Self { router: router(app, settings, lifecycle, health)?, call_timeout })
+    }
+
+    /// Answers one request, whatever it is.
+    pub async fn answer(mut self, request: Request) -> Response {
+        request_log::observe(self.call_timeout, request, async |request| match self.router.call(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        })
+        .await
+    }
+}
+
+fn router(
     app: App,
     settings: Settings,
     lifecycle: &Arc<Lifecycle>,
@@ -82,7 +142,7 @@ pub fn router(
 ) -> Result<Router, tonic_reflection::server::Error> {
     let gatekeeper = Gatekeeper::new(app.clone(), settings.access.clone());
     let bodies = Bodies::new(settings.body, Arc::clone(lifecycle));
-    let call_timeout = settings.call_timeout;
+    let entrance = Arc::new(Entrance { lifecycle: Arc::clone(lifecycle), gatekeeper, bodies });
     let api = Arc::new(Api { app, settings });
     let earn = EarnServiceServer::from_arc(Arc::clone(&api)).max_decoding_message_size(MAX_BODY_BYTES);
     let wallet = WalletServiceServer::from_arc(Arc::clone(&api)).max_decoding_message_size(MAX_BODY_BYTES);
@@ -95,18 +155,17 @@ pub fn router(
         .add_service(customers)
         .into_axum_router()
         .reset_fallback()
-        .route_layer(from_fn(request_log::only_grpc))
-        .merge(json_door::earn_service(&api))
-        .merge(json_door::wallet_service(&api))
-        .merge(json_door::catalog_service(&api))
-        .merge(json_door::customer_service(&api))
-        .route_layer(from_fn_with_state(bodies.clone(), body::take_body))
-        .route_layer(from_fn_with_state(Arc::clone(&gatekeeper), auth::admit))
-        .route_layer(from_fn_with_state(Arc::clone(lifecycle), lifecycle::while_serving));
+        .route_layer(from_fn_with_state(Arc::clone(&entrance), Entrance::let_grpc_in))
+        .merge(
+            json_door::earn_service(&api)
+                .merge(json_door::wallet_service(&api))
+                .merge(json_door::catalog_service(&api))
+                .merge(json_door::customer_service(&api))
+                .route_layer(from_fn_with_state(Arc::clone(&entrance), Entrance::let_in)),
+        );
 
-    let tokens = token_door::routes(&gatekeeper)
-        .route_layer(from_fn_with_state(bodies, body::take_body))
-        .route_layer(from_fn_with_state(Arc::clone(lifecycle), lifecycle::while_serving));
+    let tokens = token_door::routes(&entrance.gatekeeper)
+        .route_layer(from_fn_with_state(Arc::clone(&entrance), Entrance::let_anybody_in));
 
     let open = tonic::service::Routes::new(HealthServer::new(health.service()))
         .add_service(reflection().build_v1()?)
@@ -124,8 +183,7 @@ pub fn router(
             let path = request.uri().path().chars().take(200).collect();
             Refusal::UnknownPath(path).into_response(request_log::is_grpc(request.headers()))
         })
-        .method_not_allowed_fallback(|| async { Refusal::MethodNotAllowed.into_json() })
-        .layer(from_fn_with_state(call_timeout, request_log::observe)))
+        .method_not_allowed_fallback(|| async { Refusal::MethodNotAllowed.into_json() }))
 }
 
 fn reflection() -> tonic_reflection::server::Builder<'static> {

@@ -5,9 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
-use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header};
-use axum::middleware::Next;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 use tracing::Instrument;
@@ -27,8 +25,12 @@ pub fn is_grpc(headers: &HeaderMap) -> bool {
     headers.get(header::CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
 }
 
-/// Layer: see the top of this file.
-pub async fn observe(State(call_timeout): State<Duration>, request: Request<Body>, next: Next) -> Response<Body> {
+/// Hands a request on, and sees that it is answered within `call_timeout`: see the top of this file.
+pub async fn observe<A: Future<Output = Response<Body>>>(
+    call_timeout: Duration,
+    request: Request<Body>,
+    then: impl FnOnce(Request<Body>) -> A,
+) -> Response<Body> {
     let request_id = request_id(request.headers());
     let grpc = is_grpc(request.headers());
     let span = tracing::info_span!(
@@ -46,7 +48,7 @@ pub async fn observe(State(call_timeout): State<Duration>, request: Request<Body
     let timeout = deadline::of(request.headers(), call_timeout);
     async move {
         let unanswered = Unanswered(begun);
-        let answered = tokio::time::timeout(timeout, next.run(request)).await;
+        let answered = tokio::time::timeout(timeout, then(request)).await;
         let mut response = answered.unwrap_or_else(|_| Refusal::DeadlineExceeded.into_response(grpc));
         // Answered: there is nothing to log of it, and nothing in it to free.
         std::mem::forget(unanswered);
@@ -108,9 +110,12 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
     })
 }
 
-/// Layer: for the paths of gRPC, which answers anything else with an empty 200.
-pub async fn only_grpc(request: Request<Body>, next: Next) -> Response<Body> {
-    if is_grpc(request.headers()) { next.run(request).await } else { Refusal::NotGrpc.into_json() }
+/// For the paths of gRPC, which answers anything else with an empty 200.
+pub async fn only_grpc<A: Future<Output = Response<Body>>>(
+    request: Request<Body>,
+    then: impl FnOnce(Request<Body>) -> A,
+) -> Response<Body> {
+    if is_grpc(request.headers()) { then(request).await } else { Refusal::NotGrpc.into_json() }
 }
 
 /// Gives an error that the transport library makes by itself the details that all of ours have.

@@ -5,7 +5,6 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::Router;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use rustls::ServerConfig;
@@ -22,6 +21,7 @@ use super::activity::{Activity, Order};
 use super::calls;
 use super::roster::{Membership, Roster};
 use super::stream::Stream;
+use crate::transport::Doors;
 
 /// After an error that accepting the next connection would meet again, as when no more files can be opened.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -52,21 +52,21 @@ const MAX_ADDRESS_BYTES: usize = 64 * 1024;
 
 /// What every connection needs.
 struct Edge {
-    router: Router,
+    doors: Doors,
     http: auto::Builder<TokioExecutor>,
     tls: Option<watch::Receiver<Arc<ServerConfig>>>,
 }
 
-/// Serves `router` on `listener` until `hang_up` resolves; then tells every connection to finish what is under way, and
+/// Serves `doors` on `listener` until `hang_up` resolves; then tells every connection to finish what is under way, and
 /// waits until all are gone. Dropped, it ends them.
 pub async fn serve(
     listener: TcpListener,
-    router: Router,
+    doors: Doors,
     (limits, tls): (EdgeLimits, Option<watch::Receiver<Arc<ServerConfig>>>),
     hang_up: impl Future<Output = ()>,
 ) {
     let members = Roster::new(limits);
-    let edge = Arc::new(Edge { router, http: http(&limits), tls });
+    let edge = Arc::new(Edge { doors, http: http(&limits), tls });
     let mut connections = JoinSet::new();
     let mut hang_up = pin!(hang_up);
     let mut look = tokio::time::interval(look_every(&limits));
@@ -157,8 +157,7 @@ async fn connection(edge: Arc<Edge>, stream: TcpStream, membership: Membership) 
     let _ = stream.set_nodelay(true);
     let peer = stream.connect_info();
     let activity = membership.activity();
-    let router = edge.router.clone();
-    let calls = calls::service(router, Arc::clone(activity), peer);
+    let calls = calls::service(edge.doors.clone(), Arc::clone(activity), peer);
     let Some(tls) = &edge.tls else {
         return serve_http(&edge.http, stream, calls, activity).await;
     };

@@ -1,22 +1,21 @@
 //! The calls of one connection: counted from their headers to the last of their answer, and how they ended. Around the
-//! router of the doors.
+//! doors.
 
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use axum::Router;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::http::{Request, Response, Version};
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::service::{Service, service_fn};
 use tonic::transport::server::TcpConnectInfo;
-use tower_service::Service as _;
 
 use super::activity::Activity;
 use crate::app::credentials::Caller;
+use crate::transport::Doors;
 
 /// Most of an answer that is handed on at once: beyond it the library would hold what the peer does not take, and nobody
 /// could tell. Bytes.
@@ -24,7 +23,7 @@ const MAX_PART_BYTES: usize = 16 * 1024;
 
 /// What hyper hands the calls of a connection to.
 pub fn service(
-    router: Router,
+    doors: Doors,
     activity: Arc<Activity>,
     peer: TcpConnectInfo,
 ) -> impl Service<
@@ -36,9 +35,9 @@ pub fn service(
     service_fn(move |mut request: Request<Incoming>| {
         let mut call = Call::begin(&activity, request.version());
         request.extensions_mut().insert(peer.clone());
-        let answer = router.clone().call(request.map(Body::new));
+        let answer = doors.clone().answer(request.map(Body::new));
         async move {
-            let response = answer.await?;
+            let response = answer.await;
             // Left there by the layer that checks credentials.
             if response.extensions().get::<Arc<Caller>>().is_some() {
                 call.activity.authenticate();

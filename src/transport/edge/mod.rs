@@ -1,6 +1,6 @@
 //! The way in: accepts connections, with TLS or without, and keeps what they can hold within limits.
 //!
-//! `server` starts it with the router of the doors. From the outside in: `accept` (how many connections), `tls`,
+//! `server` starts it with the doors. From the outside in: `accept` (how many connections), `tls`,
 //! `stream` (what its bytes tell of a connection), hyper (HTTP/1.1 and HTTP/2), `calls` (how many calls, and how they
 //! end). `roster` knows every connection and ends those that are overdue. Knows nothing of what is called.
 
