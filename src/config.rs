@@ -188,7 +188,6 @@ impl Serve {
                 timeout: Duration::from_millis(self.edge.body_timeout_ms),
                 memory_mib: self.edge.max_body_memory_mib,
             },
-            call_timeout: Duration::from_millis(self.edge.call_timeout_ms),
         })
     }
 

@@ -20,7 +20,7 @@ use crate::config::{Common, DatabaseUrl, Serve};
 use crate::demo;
 use crate::storage::{StorageError, Store};
 use crate::transport::edge::{self, Certificates, TlsError};
-use crate::transport::{self, Health, Lifecycle, Phase};
+use crate::transport::{self, Doors, Health, Lifecycle, Phase};
 use crate::wire::{Violations, catalogue_file};
 
 /// How often the database is asked whether it is there.
@@ -142,7 +142,8 @@ pub async fn run(
     let lifecycle = Lifecycle::new();
     let mut health = Health::new().await;
 
-    let doors = transport::Doors::new(app.clone(), settings, &lifecycle, &health)?;
+    let router = transport::router(app.clone(), settings, &lifecycle, &health)?;
+    let doors = Doors { router, call_timeout: Duration::from_millis(options.edge.call_timeout_ms) };
     let (hang_up, told_to_hang_up) = oneshot::channel::<()>();
     let limits = options.edge.limits(edge::raise_limit());
     let tls = certificates.as_ref().map(Certificates::current);

@@ -143,10 +143,8 @@ impl BatchEarner {
         let Decision { outcomes, grants: new } =
             decide(command, &mut Scene { catalogue, facts, now_ms }, || self.ids.next(now_ms));
         for grant in &new {
-            let promotion = catalogue.promotions.get(&grant.key.promotion_id);
-            if let Some(cap) = promotion.and_then(|promotion| promotion.max_earning_per_customer) {
-                let granted = u32::try_from(grant.instances.len()).unwrap_or(u32::MAX);
-                grants.under_cap.entry(grant.key.holder()).or_insert((0, cap)).0 += granted;
+            if let Some(cap) = grant.cap {
+                grants.under_cap.entry(grant.key.holder()).or_insert((0, cap)).0 += grant.count();
             }
         }
         grants.grants.extend(new);
@@ -167,7 +165,7 @@ fn is_answered_too_long(command: &BulkEarn, facts: &Facts) -> bool {
 }
 
 fn wanted(batch: &[&BulkEarn], catalogues: &InMemory) -> Wanted {
-    let mut wanted = Wanted::default();
+    let (mut wanted, mut named) = (Wanted::default(), Vec::new());
     for command in batch {
         let Some(catalogue) = catalogues.get(&command.org_id) else { continue };
         if !catalogue.org.accept_unknown_customers {
@@ -181,8 +179,12 @@ fn wanted(batch: &[&BulkEarn], catalogues: &InMemory) -> Wanted {
             if promotion.limited_to_audience {
                 wanted.limited.insert(key.holder());
             }
-            wanted.earnings.insert(key);
+            named.push(key);
         }
     }
+    let count = named.len();
+    // Sorted once, and not searched for the place of each.
+    wanted.earnings = named.into_iter().collect();
+    wanted.each_named_once = wanted.earnings.len() == count;
     wanted
 }

@@ -1,6 +1,6 @@
 //! What the catalogue says of an organization and its promotions, as far as earning reads it.
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 
 use chrono_tz::Tz;
 

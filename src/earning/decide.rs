@@ -112,6 +112,7 @@ fn decide_entry(
         earned_from_type: command.earned_from_type,
         event_time_ms,
         details: outcome.details.clone(),
+        cap: promotion.max_earning_per_customer,
         first_ordinal: entry.earn_count - missing + 1,
         instances: (0..fitting).map(|_| Instance { earn_id: new_id(), valid_till_ms, revoked: false }).collect(),
         key,

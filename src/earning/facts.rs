@@ -1,8 +1,9 @@
 //! What the wallet and the customer base say about the commands at hand: loaded by storage, read by the rules, and
 //! kept up to date while the commands of one batch are decided one after the other.
 
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+
+use foldhash::{HashMap, HashSet};
 
 use super::{BulkEarn, CustomerId, Details, EarnedFromType, Entry, ObjectId, OrgId};
 
@@ -91,10 +92,19 @@ pub struct Grant {
     pub event_time_ms: i64,
     /// Those of the earning.
     pub details: Option<Arc<Details>>,
+    /// How many of its promotion each customer may hold, if that is limited.
+    pub cap: Option<u32>,
     /// Ordinal of the first new instance: 1 for a new earning.
     pub first_ordinal: u32,
     /// The new instances.
     pub instances: Vec<Instance>,
+}
+
+impl Grant {
+    /// How many new instances there are.
+    pub fn count(&self) -> u32 {
+        u32::try_from(self.instances.len()).unwrap_or(u32::MAX)
+    }
 }
 
 /// Everything the rules need besides the catalogue.
@@ -102,6 +112,8 @@ pub struct Grant {
 pub struct Facts {
     /// The recorded earnings among those that the commands name.
     pub earnings: HashMap<EarningKey, RecordedEarning>,
+    /// Whether the commands name every earning once: then nobody looks for what was just granted of one.
+    pub each_named_once: bool,
     /// How many a customer holds of each capped promotion, those that were taken back not counted; absent: none.
     pub used: HashMap<Holder, u32>,
     /// The audiences that the customers are in, among the limited promotions that the commands name.
@@ -113,8 +125,12 @@ pub struct Facts {
 impl Facts {
     /// Takes what was just granted into account for the entries and commands that follow.
     pub fn record(&mut self, grant: &Grant) {
-        let granted = u32::try_from(grant.instances.len()).unwrap_or(u32::MAX);
-        *self.used.entry(grant.key.holder()).or_default() += granted;
+        if grant.cap.is_some() {
+            *self.used.entry(grant.key.holder()).or_default() += grant.count();
+        }
+        if self.each_named_once {
+            return;
+        }
         self.earnings
             .entry(grant.key.clone())
             .or_insert_with(|| RecordedEarning {

@@ -4,9 +4,10 @@
 //! PostgreSQL answers all of it in one statement; SQLite, and Citus, one kind after the other. Nothing that is read is
 //! locked: see `wallet`.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 
+use foldhash::{HashMap, HashSet};
 use sea_orm::QueryResult;
 use sea_orm::sqlx::postgres::PgConnection;
 
@@ -127,9 +128,9 @@ impl<'a> Reading<'a> {
             customers: wanted.customers.iter().copied().collect(),
             limited: wanted.limited.iter().copied().collect(),
             capped: wanted.capped.keys().copied().collect(),
-            known: HashSet::new(),
-            audiences: HashSet::new(),
-            usage: HashMap::new(),
+            known: HashSet::default(),
+            audiences: HashSet::default(),
+            usage: HashMap::default(),
             instances: BTreeMap::new(),
             unread: BTreeSet::new(),
         }
@@ -278,7 +279,8 @@ impl Batch {
             reading.instances.insert(earning_key(of_row(&keys, &row)?, &row)?, row);
         }
         let earnings = earnings(reading.instances)?;
-        Ok(Facts { earnings, used, audiences: reading.audiences, customers: reading.known })
+        let each_named_once = reading.wanted.each_named_once;
+        Ok(Facts { earnings, each_named_once, used, audiences: reading.audiences, customers: reading.known })
     }
 
     async fn count_anew(&mut self, keys: &[Holder], now_ms: i64) -> Result<BTreeMap<Holder, u32>, StorageError> {
@@ -298,7 +300,7 @@ impl Batch {
 fn earnings(
     instances: BTreeMap<(EarningKey, i64), QueryResult>,
 ) -> Result<HashMap<EarningKey, RecordedEarning>, StorageError> {
-    let mut earnings: HashMap<EarningKey, RecordedEarning> = HashMap::new();
+    let mut earnings: HashMap<EarningKey, RecordedEarning> = HashMap::default();
     for ((key, _), row) in instances {
         let instance = Instance {
             earn_id: object_id(&row.try_get_by_index::<String>(7)?)?,

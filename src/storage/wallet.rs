@@ -5,9 +5,10 @@
 //! else wrote in the meantime meets the unique earning key, a count that somebody else raised meets the check of the
 //! cap. Then the transaction is undone with [`StorageError::Conflict`], and its batch is read and decided again.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use foldhash::HashSet;
 use sea_orm::sqlx;
 use sea_orm::sqlx::pool::PoolConnection;
 use sea_orm::sqlx::postgres::Postgres;
@@ -24,6 +25,8 @@ pub struct Wanted {
     pub customers: BTreeSet<(OrgId, CustomerId)>,
     /// Earnings that may be recorded.
     pub earnings: BTreeSet<EarningKey>,
+    /// Whether each of them is named once.
+    pub each_named_once: bool,
     /// Customers and the capped promotions they want, and when the promotion was given its cap, if not from its
     /// beginning (milliseconds since 1970-01-01T00:00:00Z).
     pub capped: BTreeMap<Holder, Option<i64>>,
@@ -60,6 +63,7 @@ impl Wanted {
         Facts {
             customers: self.customers.iter().copied().collect(),
             audiences: self.limited.iter().copied().collect(),
+            each_named_once: self.each_named_once,
             ..Facts::default()
         }
     }

@@ -61,8 +61,6 @@ pub struct Settings {
     pub access: AccessSettings,
     /// Of bodies.
     pub body: BodyLimits,
-    /// How long a call may take, from its headers to its answer.
-    pub call_timeout: Duration,
 }
 
 /// Every service behind both doors.
@@ -102,28 +100,16 @@ impl Entrance {
     }
 }
 
-/// Both doors: everything that is served.
+/// What is served, and around all of it what every request gets.
 #[derive(Debug, Clone)]
 pub struct Doors {
-    router: Router,
-    call_timeout: Duration,
+    /// What answers.
+    pub router: Router,
+    /// How long that may take.
+    pub call_timeout: Duration,
 }
 
 impl Doors {
-    /// To `app`, and to what tells of the service itself.
-    ///
-    /// # Errors
-    /// When the descriptor set cannot be read by the reflection service.
-    pub fn new(
-        app: App,
-        settings: Settings,
-        lifecycle: &Arc<Lifecycle>,
-        health: &Health,
-    ) -> Result<Self, tonic_reflection::server::Error> {
-        let call_timeout = settings.call_timeout;
-        Ok(Self { router: router(app, settings, lifecycle, health)?, call_timeout })
-    }
-
     /// Answers one request, whatever it is.
     pub async fn answer(mut self, request: Request) -> Response {
         request_log::observe(self.call_timeout, request, async |request| match self.router.call(request).await {
@@ -134,7 +120,11 @@ impl Doors {
     }
 }
 
-fn router(
+/// Both doors to `app`, and what tells of the service itself.
+///
+/// # Errors
+/// When the descriptor set cannot be read by the reflection service.
+pub fn router(
     app: App,
     settings: Settings,
     lifecycle: &Arc<Lifecycle>,

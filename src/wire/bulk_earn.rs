@@ -1,16 +1,16 @@
 //! `EarnService.BulkEarn`: the request as a command, with every fault of its form, and the outcome as a response.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use chrono_tz::Tz;
+use foldhash::{HashMap, HashMapExt};
 
 use super::count;
 use super::event::{Fault, MAX_ID_CHARACTERS, customer, encode_type, read_event_time, read_payload, read_type};
 use super::payload::Payload;
 use super::response_size::{payload_fits, payload_room, payload_text_room};
 use super::text::check_text;
-use super::time::to_iso;
+use super::time::IsoTimes;
 use super::violation::Violations;
 use crate::earning::{BulkEarn, Details, EarnedFromType, Entry, EntryOutcome, ObjectId, OrgId};
 use crate::proto;
@@ -91,7 +91,7 @@ fn room_in_the_answer(command: &BulkEarn, max_bytes: usize) -> Result<usize, Vio
 }
 
 fn read_entries(given: Vec<proto::PromotionToEarn>, limits: RequestLimits, violations: &mut Violations) -> Vec<Entry> {
-    let mut seen = HashMap::new();
+    let mut seen = HashMap::with_capacity(given.len());
     let mut sum = 0_i64;
     let mut entries = Vec::with_capacity(given.len());
     for (index, entry) in given.into_iter().enumerate() {
@@ -143,13 +143,20 @@ fn check_limits(violations: &mut Violations, entries: usize, sum: i64, limits: R
 
 /// The response to `command`, whose outcomes these are; times are also written in the `zone` of the server.
 pub fn encode(command: &BulkEarn, outcomes: &[EntryOutcome], zone: Tz) -> proto::BulkEarnResponse {
-    let data = command.entries.iter().zip(outcomes).map(|(entry, outcome)| encode_entry(command, entry, outcome, zone));
+    let mut times = (IsoTimes::in_zone(zone), IsoTimes::in_zone(zone));
+    let entries = command.entries.iter().zip(outcomes);
+    let data = entries.map(|(entry, outcome)| encode_entry(command, entry, outcome, &mut times));
     proto::BulkEarnResponse { data: data.collect(), errors: Vec::new() }
 }
 
-fn encode_entry(command: &BulkEarn, entry: &Entry, outcome: &EntryOutcome, zone: Tz) -> proto::EarnResult {
+fn encode_entry(
+    command: &BulkEarn,
+    entry: &Entry,
+    outcome: &EntryOutcome,
+    (event_times, valid_tills): &mut (IsoTimes, IsoTimes),
+) -> proto::EarnResult {
     let earned_from_type = encode_type(command.earned_from_type);
-    let event_time_iso = to_iso(outcome.event_time_ms, zone);
+    let event_time_iso = event_times.write(outcome.event_time_ms);
     let payload = outcome.details.as_ref().and_then(|details| details.event_payload.as_deref());
     let event_details = proto::EventDetails {
         id: command.event_id.as_ref().to_owned(),
@@ -167,7 +174,7 @@ fn encode_entry(command: &BulkEarn, entry: &Entry, outcome: &EntryOutcome, zone:
         event_time_iso: event_time_iso.clone(),
         event_details: Some(event_details.clone()),
         valid_till: instance.valid_till_ms,
-        valid_till_iso: to_iso(instance.valid_till_ms, zone),
+        valid_till_iso: valid_tills.write(instance.valid_till_ms),
     });
     let customer_earned_promotions: Vec<_> = earned.collect();
     let successful = u32::try_from(customer_earned_promotions.len()).unwrap_or(entry.earn_count);

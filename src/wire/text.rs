@@ -10,7 +10,7 @@ pub fn check_text(violations: &mut Violations, field: impl Display, text: &str, 
         violations.add(field, "is required");
     } else if text.contains('\0') {
         violations.add(field, "must not contain U+0000");
-    } else if text.chars().nth(max).is_some() {
+    } else if text.len() > max && text.chars().nth(max).is_some() {
         violations.add(field, format!("must be at most {max} characters, not {}", text.chars().count()));
     }
 }

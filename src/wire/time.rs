@@ -81,6 +81,27 @@ pub fn to_iso(ms: i64, zone: Tz) -> String {
     time.with_timezone(&zone).to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
+/// Writes times as [`to_iso`] does, of which one is often that before it.
+#[derive(Debug)]
+pub struct IsoTimes {
+    zone: Tz,
+    last: Option<(i64, String)>,
+}
+
+impl IsoTimes {
+    /// In this zone.
+    pub fn in_zone(zone: Tz) -> Self {
+        Self { zone, last: None }
+    }
+
+    /// This one.
+    pub fn write(&mut self, ms: i64) -> String {
+        let zone = self.zone;
+        let last = self.last.take().filter(|(of, _)| *of == ms);
+        self.last.insert(last.unwrap_or_else(|| (ms, to_iso(ms, zone)))).1.clone()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -137,5 +158,9 @@ mod tests {
         assert_eq!(to_iso(1_767_205_799_999, Tz::Asia__Kolkata), "2025-12-31T23:59:59+05:30");
         assert_eq!(to_iso(-1, Tz::UTC), "1969-12-31T23:59:59Z");
         assert_eq!(to_iso(1_767_205_799_999, Tz::Europe__London), "2025-12-31T18:29:59Z");
+        let mut times = IsoTimes::in_zone(Tz::Asia__Kolkata);
+        for ms in [-1, 1_767_205_799_999, 1_767_205_799_999, 0, -1] {
+            assert_eq!(times.write(ms), to_iso(ms, Tz::Asia__Kolkata));
+        }
     }
 }

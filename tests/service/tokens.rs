@@ -1,10 +1,12 @@
 //! Access tokens: how one is given out, and which are taken, through both doors.
 
 use std::path::Path;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use cart_promotions::app::jws::{SigningKey, VerifyingKey};
+use cart_promotions::transport::Doors;
 use cart_promotions::transport::edge::{self, Certificates, TlsFiles};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use serde_json::{Value, json};
@@ -382,7 +384,8 @@ async fn publish_over_https(folder: &Path) -> String {
     let limits = options("sqlite://x.db", &[]).edge.limits(100);
     let tls = Some(certificates.current());
     tokio::spawn(async move {
-        edge::serve(listener, router, (limits, tls), std::future::pending()).await;
+        let doors = Doors { router, call_timeout: Duration::from_secs(5) };
+        edge::serve(listener, doors, (limits, tls), std::future::pending()).await;
         drop(certificates);
     });
     format!("https://localhost:{port}/jwks")

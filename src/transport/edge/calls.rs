@@ -35,9 +35,10 @@ pub fn service(
     service_fn(move |mut request: Request<Incoming>| {
         let mut call = Call::begin(&activity, request.version());
         request.extensions_mut().insert(peer.clone());
-        let answer = doors.clone().answer(request.map(Body::new));
-        async move {
-            let response = answer.await;
+        let doors = doors.clone();
+        // It is large, and handed on a dozen times before it runs.
+        Box::pin(async move {
+            let response = doors.answer(request.map(Body::new)).await;
             // Left there by the layer that checks credentials.
             if response.extensions().get::<Arc<Caller>>().is_some() {
                 call.activity.authenticate();
@@ -47,7 +48,7 @@ pub fn service(
                 call.finished = body.is_end_stream();
                 Answer { body, rest: Bytes::new(), call }
             }))
-        }
+        })
     })
 }
 
