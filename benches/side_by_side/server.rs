@@ -1,15 +1,19 @@
 //! The release server as a process of its own.
 
-use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use tempfile::NamedTempFile;
+
 use crate::processes;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_cart-promotions");
+/// Where files are in memory, if the system has such a place. On the disk of the database a log grows until the system
+/// writes tens of megabytes of it at once, and commits wait behind them.
+const IN_MEMORY: &str = "/dev/shm";
 /// How long it may take to become ready.
 const READY_WITHIN: Duration = Duration::from_secs(20);
 
@@ -17,28 +21,30 @@ const READY_WITHIN: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub struct Server {
     child: Child,
+    log: NamedTempFile,
     pub address: SocketAddr,
     /// How long it took from its start to the first answer that it is ready.
     pub ready_after: Duration,
 }
 
 impl Server {
-    /// Starts it with these arguments over the defaults, in `directory`, where its log goes; gives it once it is ready.
+    /// Starts it with these arguments over the defaults, in `directory`; gives it once it is ready.
     pub fn start(directory: &Path, arguments: &[&str]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         drop(listener);
-        let log = File::create(directory.join("log")).unwrap();
+        let log = NamedTempFile::new_in(IN_MEMORY).or_else(|_| NamedTempFile::new()).unwrap();
+        let lines = log.reopen().unwrap();
         let mut command = Command::new(PROGRAM);
         command.args(["serve", "--listen", &address.to_string(), "--log-format", "json"]).args(arguments);
         // As fast as it can; an option goes before it.
         command.env("CART_PROMOTIONS_REQUESTS_PER_MINUTE", "0");
         let begun = Instant::now();
-        let child = command.current_dir(directory).stdout(Stdio::null()).stderr(log).spawn().unwrap();
-        let mut server = Self { child, address, ready_after: Duration::ZERO };
+        let child = command.current_dir(directory).stdout(Stdio::null()).stderr(lines).spawn().unwrap();
+        let mut server = Self { child, log, address, ready_after: Duration::ZERO };
         while !ready(address) {
             assert!(begun.elapsed() < READY_WITHIN, "the server does not become ready");
-            assert!(server.child.try_wait().unwrap().is_none(), "{}", log_of(directory));
+            assert!(server.child.try_wait().unwrap().is_none(), "{}", server.log());
             std::thread::sleep(Duration::from_millis(1));
         }
         server.ready_after = begun.elapsed();
@@ -51,6 +57,10 @@ impl Server {
 
     pub fn resident_mib(&self) -> f64 {
         processes::resident_mib(self.process())
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.log.path()).unwrap_or_default()
     }
 
     /// Lets it finish and end by itself.
@@ -72,10 +82,6 @@ impl Drop for Server {
 pub fn import(url: &str, file: &Path) {
     let imported = Command::new(PROGRAM).args(["import", "--database-url", url]).arg(file).output().unwrap();
     assert!(imported.status.success(), "{}", String::from_utf8_lossy(&imported.stderr));
-}
-
-fn log_of(directory: &Path) -> String {
-    std::fs::read_to_string(directory.join("log")).unwrap_or_default()
 }
 
 fn ready(address: SocketAddr) -> bool {
