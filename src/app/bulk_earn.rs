@@ -188,3 +188,20 @@ fn wanted(batch: &[&BulkEarn], catalogues: &InMemory) -> Wanted {
     wanted.each_named_once = wanted.earnings.len() == count;
     wanted
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::earning::CustomerId;
+    use crate::earning::decide::tests::{catalogue, command, promotion};
+
+    #[test]
+    fn what_a_batch_names_twice_is_known() {
+        let catalogues = InMemory::from([(OrgId(1), Arc::new(catalogue(vec![promotion(1), promotion(2)], 250)))]);
+        let distinct = |batch: &[&BulkEarn]| wanted(batch, &catalogues).each_named_once;
+        let one = command(&[(1, 1, "a"), (2, 1, "a"), (1, 1, "b")]);
+        let of_another = BulkEarn { customer_id: CustomerId(8), ..one.clone() };
+        assert!(distinct(&[]) && distinct(&[&one]) && distinct(&[&one, &of_another]));
+        assert!(!distinct(&[&one, &of_another, &command(&[(2, 3, "a")])]));
+    }
+}

@@ -202,4 +202,4 @@ fn fit_under_cap(promotion: &Promotion, holder: Holder, missing: u32, facts: &Fa
 
 #[cfg(test)]
 #[path = "decide_tests.rs"]
-mod tests;
+pub(crate) mod tests;

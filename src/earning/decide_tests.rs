@@ -15,7 +15,7 @@ fn id(number: u8) -> ObjectId {
     ObjectId(bytes)
 }
 
-fn promotion(number: u8) -> Promotion {
+pub(crate) fn promotion(number: u8) -> Promotion {
     Promotion {
         id: id(number),
         name: format!("Promotion {number}"),
@@ -32,7 +32,7 @@ fn promotion(number: u8) -> Promotion {
     }
 }
 
-fn catalogue(promotions: Vec<Promotion>, max_active_promotions: u32) -> Catalogue {
+pub(crate) fn catalogue(promotions: Vec<Promotion>, max_active_promotions: u32) -> Catalogue {
     let org = Org {
         id: OrgId(1),
         name: "Shop".to_owned(),
@@ -43,7 +43,7 @@ fn catalogue(promotions: Vec<Promotion>, max_active_promotions: u32) -> Catalogu
     Catalogue::new(1, org, promotions)
 }
 
-fn command(entries: &[(u8, u32, &str)]) -> BulkEarn {
+pub(crate) fn command(entries: &[(u8, u32, &str)]) -> BulkEarn {
     let entries = entries.iter().map(|(promotion, earn_count, earned_from_id)| Entry {
         promotion_id_given: id(*promotion).to_string(),
         promotion_id: Some(id(*promotion)),
