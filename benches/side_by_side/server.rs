@@ -12,7 +12,7 @@ use crate::processes;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_cart-promotions");
 /// Where files are in memory, if the system has such a place. On the disk of the database a log grows until the system
-/// writes tens of megabytes of it at once, and commits wait behind them.
+/// writes tens of megabytes of it at once, and commits can wait behind them.
 const IN_MEMORY: &str = "/dev/shm";
 /// How long it may take to become ready.
 const READY_WITHIN: Duration = Duration::from_secs(20);
