@@ -1,8 +1,7 @@
 //! What the catalogue says of an organization and its promotions, as far as earning reads it.
 
-use foldhash::HashMap;
-
 use chrono_tz::Tz;
+use foldhash::HashMap;
 
 use super::{ObjectId, OrgId};
 

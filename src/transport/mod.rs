@@ -80,15 +80,16 @@ struct Entrance {
 
 impl Entrance {
     async fn let_in(State(entrance): State<Arc<Self>>, request: Request, next: Next) -> Response {
-        let Self { lifecycle, gatekeeper, bodies } = &*entrance;
-        let take = |request| bodies.take(request, |request| next.run(request));
-        lifecycle::while_serving(lifecycle, request, |request| gatekeeper.admit(request, take)).await
+        entrance.admit(request, |request| next.run(request)).await
     }
 
     async fn let_grpc_in(State(entrance): State<Arc<Self>>, request: Request, next: Next) -> Response {
-        let Self { lifecycle, gatekeeper, bodies } = &*entrance;
-        let call = |request| request_log::only_grpc(request, |request| next.run(request));
-        let take = |request| bodies.take(request, call);
+        entrance.admit(request, |request| request_log::only_grpc(request, |request| next.run(request))).await
+    }
+
+    async fn admit<A: Future<Output = Response>>(&self, request: Request, then: impl FnOnce(Request) -> A) -> Response {
+        let Self { lifecycle, gatekeeper, bodies } = self;
+        let take = |request| bodies.take(request, then);
         lifecycle::while_serving(lifecycle, request, |request| gatekeeper.admit(request, take)).await
     }
 
