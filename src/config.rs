@@ -101,7 +101,7 @@ pub struct Common {
 impl Common {
     /// How the database is used by a command that runs by itself.
     pub fn store_options(&self) -> StoreOptions {
-        StoreOptions { max_connections: 2, timeout: self.database_timeout(), statement_timeout: None }
+        StoreOptions { writers: 1, changes: 2, reads: 2, timeout: self.database_timeout(), statement_timeout: None }
     }
 
     fn database_timeout(&self) -> Duration {
@@ -209,7 +209,9 @@ impl Serve {
     pub fn store_options(&self) -> StoreOptions {
         StoreOptions {
             // Earnings, and what becomes of them, have lanes of their own.
-            max_connections: 2 * self.lanes() + self.database_connections,
+            writers: 2 * self.lanes(),
+            changes: self.database_connections,
+            reads: self.database_connections,
             timeout: self.common.database_timeout(),
             statement_timeout: Some(Duration::from_millis(self.statement_timeout_ms)),
         }

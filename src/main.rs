@@ -145,7 +145,7 @@ async fn import(options: &ImportFile) -> anyhow::Result<()> {
     // Before the database is touched: a wrong file leaves nothing behind.
     let import = server::read_import(&json).with_context(|| file.to_string())?;
     let store = server::open(&options.common).await?;
-    let imported = import.run(&store, Clock::system().now_ms()).await.with_context(|| file.to_string())?;
+    let imported = import.run(&store).await.with_context(|| file.to_string())?;
     store.close().await;
     for warning in imported.warnings {
         let _ = writeln!(std::io::stderr(), "cart-promotions: warning: {warning}");

@@ -104,8 +104,8 @@ pub async fn open(common: &Common) -> Result<Store, ServeError> {
 ///
 /// # Errors
 /// Every fault of the file, or the first that shows against the database. Then nothing is imported.
-pub async fn import(store: &Store, json: &[u8], clock: &Clock) -> Result<Vec<String>, ImportFileError> {
-    Ok(read_import(json)?.run(store, clock.now_ms()).await?.warnings)
+pub async fn import(store: &Store, json: &[u8]) -> Result<Vec<String>, ImportFileError> {
+    Ok(read_import(json)?.run(store).await?.warnings)
 }
 
 /// Reads a catalogue file.
@@ -154,7 +154,7 @@ pub async fn run(
 
     store.migrate().await.map_err(named)?;
     if options.demo {
-        import(&store, demo::CATALOGUE.as_bytes(), &clock).await?;
+        import(&store, demo::CATALOGUE.as_bytes()).await?;
     }
     lifecycle.enter(Phase::Serving);
     let watch = tokio::spawn(watch_database(app.clone(), health.clone(), Arc::clone(&lifecycle)));

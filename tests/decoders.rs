@@ -126,7 +126,7 @@ fn doors() -> Vec<Door> {
             |request, found| catalogue::parse_id(&request.promotion_id, found).map(drop),
         ),
         door(include_str!("../proto/examples/ChangeAudience.json"), |request, found| {
-            catalogue::parse_audience(&request, found).map(drop)
+            catalogue::parse_audience(&request, OrgId(1), found).map(drop)
         }),
         door(include_str!("../proto/examples/UpsertCustomers.json"), |request, found| {
             customers::parse_upsert(&request, found).map(drop)

@@ -3,14 +3,18 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::catalogues::{Catalogues, InMemory};
+use super::catalogues::{Catalogues, InMemory, versions};
 use super::earn_ids::EarnIds;
-use super::error::{BatchError, WalletError};
+use super::error::WalletError;
 use super::writer::{Batches, Customer};
 use super::{App, Clock};
-use crate::earning::{BulkEarn, Decision, Details, EarningKey, EntryOutcome, Facts, ObjectId, OrgId, Scene, decide};
-use crate::storage::Store;
-use crate::storage::wallet::{Grants, Session, Wanted};
+use crate::earning::{BulkEarn, Decision, Details, EarningKey, EntryOutcome, Facts, Scene, decide};
+use crate::storage::batch::earnings::{Grants, UnderCap, Wanted};
+use crate::storage::batch::session::{BatchError, Ran, Session};
+use crate::storage::{StorageError, Store};
+
+/// Times that a batch is decided from another catalog before it is given up.
+pub(super) const MAX_CATALOGS: u32 = 16;
 
 /// The outcome of each entry of a command, or why there is none.
 pub type Earned = Result<Vec<EntryOutcome>, WalletError>;
@@ -32,10 +36,6 @@ pub struct BatchEarner {
     clock: Clock,
     ids: EarnIds,
     catalogues: Arc<Catalogues>,
-    /// Batches to come of which the facts are read before they are decided.
-    read_first: u32,
-    /// Promotions that were found not to be marked as earned, and were.
-    marked: BTreeSet<(OrgId, ObjectId)>,
 }
 
 impl Batches for BatchEarner {
@@ -51,100 +51,62 @@ impl Batches for BatchEarner {
     }
 
     async fn run(&mut self, batch: &[&BulkEarn]) -> Result<Vec<Earned>, BatchError> {
-        self.earn(batch).await
+        let org_ids: BTreeSet<_> = batch.iter().map(|command| command.org_id).collect();
+        let mut catalogs = self.catalogues.of(&org_ids).await.map_err(BatchError::Load)?;
+        for _ in 0..MAX_CATALOGS {
+            let now_ms = self.clock.now_ms();
+            let wanted = wanted(batch, &catalogs);
+            let deciding = Deciding { catalogs: &catalogs, ids: &self.ids, now_ms };
+            if let Ran::Done(outcomes) = self.session.earn(&wanted, now_ms, |facts| deciding.all(batch, facts)).await? {
+                return Ok(outcomes);
+            }
+            catalogs = self.catalogues.current(&org_ids).await.map_err(BatchError::Load)?;
+        }
+        Err(BatchError::Load(StorageError::catalog_keeps_changing()))
     }
 }
 
-/// For so many batches after one whose facts were not as presumed, or that repeats something, the next may be alike.
-const READ_FIRST: u32 = 16;
-
 impl BatchEarner {
     pub(super) fn new(store: Store, clock: Clock, catalogues: Arc<Catalogues>) -> Self {
-        Self {
-            session: Session::new(store),
-            clock,
-            ids: EarnIds::of_this_process(),
-            catalogues,
-            read_first: 0,
-            marked: BTreeSet::new(),
-        }
+        Self { session: Session::new(store), clock, ids: EarnIds::of_this_process(), catalogues }
     }
+}
 
-    /// Decides every command of the batch, in order, and saves what they grant in one transaction.
-    async fn earn(&mut self, batch: &[&BulkEarn]) -> Result<Vec<Earned>, BatchError> {
-        let org_ids: BTreeSet<_> = batch.iter().map(|command| command.org_id).collect();
-        let catalogues = self.catalogues.of(&org_ids).await.map_err(BatchError::Load)?;
-        let mut access = self.session.begin().await.map_err(BatchError::Load)?;
-        let now_ms = self.clock.now_ms();
-        let wanted = wanted(batch, &catalogues);
-        if self.read_first == 0 && self.session.writes_at_once(&wanted) {
-            let (outcomes, grants) = self.decide_all(batch, (&catalogues, &mut wanted.presumed()), now_ms);
-            if !grants.grants.is_empty() {
-                // Unless it is written: an error ends this batch here.
-                self.read_first = READ_FIRST;
-                let written = self.session.write_as_presumed(access, (&wanted, &grants), now_ms).await;
-                match written.map_err(BatchError::Save)? {
-                    None => {
-                        self.read_first = 0;
-                        self.marked.extend(grants.first_of);
-                        return Ok(outcomes);
-                    }
-                    Some(batch) => access = batch,
-                }
-            }
-        }
-        let mut facts = access.facts(&wanted, now_ms).await.map_err(BatchError::Load)?;
-        self.read_first = if facts.earnings.is_empty() { self.read_first.saturating_sub(1) } else { READ_FIRST };
-        let (outcomes, grants) = self.decide_all(batch, (&catalogues, &mut facts), now_ms);
-        self.session.end(access, &grants, now_ms).await.map_err(BatchError::Save)?;
-        self.marked.extend(grants.first_of);
-        Ok(outcomes)
-    }
+/// What a batch is decided from, besides the facts.
+struct Deciding<'a> {
+    catalogs: &'a InMemory,
+    ids: &'a EarnIds,
+    /// Milliseconds since 1970-01-01T00:00:00Z.
+    now_ms: i64,
+}
 
-    /// The promotions that are earned for the first time, as far as is known here.
-    fn first_earned(&self, grants: &Grants, catalogues: &InMemory) -> BTreeSet<(OrgId, ObjectId)> {
-        let is_news = |key: &(OrgId, ObjectId)| {
-            let catalogue = catalogues.get(&key.0);
-            let promotion = catalogue.and_then(|catalogue| catalogue.promotions.get(&key.1));
-            promotion.is_some_and(|promotion| !promotion.earned) && !self.marked.contains(key)
-        };
-        let keys = grants.grants.iter().map(|grant| (grant.key.org_id, grant.key.promotion_id));
-        keys.filter(is_news).collect()
-    }
-
-    fn decide_all(
-        &self,
-        batch: &[&BulkEarn],
-        (catalogues, facts): (&InMemory, &mut Facts),
-        now_ms: i64,
-    ) -> (Vec<Earned>, Grants) {
+impl Deciding<'_> {
+    /// Decides every command, in order.
+    fn all(&self, batch: &[&BulkEarn], facts: &mut Facts) -> (Vec<Earned>, Grants) {
         let mut grants = Grants::default();
-        let outcomes = batch.iter().map(|command| self.decide(command, (catalogues, facts), now_ms, &mut grants));
-        let outcomes = outcomes.collect();
-        grants.first_of = self.first_earned(&grants, catalogues);
+        let outcomes = batch.iter().map(|command| self.one(command, facts, &mut grants)).collect();
+        let keys = grants.grants.iter().map(|grant| (grant.key.org_id, grant.key.promotion_id));
+        grants.first_of = keys.filter(|(org_id, id)| !self.catalogs[org_id].promotions[id].earned).collect();
         (outcomes, grants)
     }
 
-    fn decide(
-        &self,
-        command: &BulkEarn,
-        (catalogues, facts): (&InMemory, &mut Facts),
-        now_ms: i64,
-        grants: &mut Grants,
-    ) -> Earned {
-        let catalogue = catalogues.get(&command.org_id).ok_or_else(|| WalletError::no_organization(command.org_id))?;
-        if !catalogue.org.accept_unknown_customers && !facts.customers.contains(&(command.org_id, command.customer_id))
-        {
+    fn one(&self, command: &BulkEarn, facts: &mut Facts, grants: &mut Grants) -> Earned {
+        let org_id = command.org_id;
+        let catalogue = self.catalogs.get(&org_id).ok_or_else(|| WalletError::no_organization(org_id))?;
+        if !catalogue.org.accept_unknown_customers && !facts.customers.contains(&(org_id, command.customer_id)) {
             return Err(WalletError::CustomerNotFound(command.customer_id));
         }
         if is_answered_too_long(command, facts) {
             return Err(WalletError::AnswerTooLong);
         }
+        let now_ms = self.now_ms;
         let Decision { outcomes, grants: new } =
             decide(command, &mut Scene { catalogue, facts, now_ms }, || self.ids.next(now_ms));
         for grant in &new {
             if let Some(cap) = grant.cap {
-                grants.under_cap.entry(grant.key.holder()).or_insert((0, cap)).0 += grant.count();
+                let cap_period = catalogue.promotions[&grant.key.promotion_id].cap_period;
+                let under = UnderCap { granted: 0, cap, cap_period };
+                grants.under_cap.entry(grant.key.holder()).or_insert(under).granted += grant.count();
             }
         }
         grants.grants.extend(new);
@@ -165,7 +127,8 @@ fn is_answered_too_long(command: &BulkEarn, facts: &Facts) -> bool {
 }
 
 fn wanted(batch: &[&BulkEarn], catalogues: &InMemory) -> Wanted {
-    let (mut wanted, mut named) = (Wanted::default(), Vec::new());
+    let mut wanted = Wanted { catalogs: versions(catalogues), ..Wanted::default() };
+    let mut named = Vec::new();
     for command in batch {
         let Some(catalogue) = catalogues.get(&command.org_id) else { continue };
         if !catalogue.org.accept_unknown_customers {
@@ -174,7 +137,7 @@ fn wanted(batch: &[&BulkEarn], catalogues: &InMemory) -> Wanted {
         for key in command.entries.iter().filter_map(|entry| EarningKey::of(command, entry)) {
             let Some(promotion) = catalogue.promotions.get(&key.promotion_id) else { continue };
             if promotion.max_earning_per_customer.is_some() {
-                wanted.capped.insert(key.holder(), promotion.capped_since_ms);
+                wanted.capped.insert(key.holder(), promotion.cap_period);
             }
             if promotion.limited_to_audience {
                 wanted.limited.insert(key.holder());
@@ -192,7 +155,7 @@ fn wanted(batch: &[&BulkEarn], catalogues: &InMemory) -> Wanted {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::earning::CustomerId;
+    use crate::earning::{CustomerId, OrgId};
     use crate::earning::decide::tests::{catalogue, command, promotion};
 
     #[test]

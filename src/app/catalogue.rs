@@ -6,12 +6,15 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use async_trait::async_trait;
+
 use super::App;
 use super::earn_ids::EarnIds;
 use super::error::WalletError;
+use super::transaction::{Change, ChangeError, Ended, in_transaction};
 use crate::earning::catalogue_change::{CatalogueChange, CatalogueRefusal, apply};
 use crate::earning::{Catalogue, CustomerId, ObjectId, OrgId, Promotion};
-use crate::storage::{StorageError, Store};
+use crate::storage::{StorageError, Store, Transaction};
 
 /// Why the catalogue stays as it is.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -30,14 +33,19 @@ pub enum CatalogueError {
     Storage(#[source] Arc<StorageError>),
 }
 
+impl ChangeError for CatalogueError {
+    fn is_conflict(&self) -> bool {
+        matches!(self, Self::Unavailable(error) if error.is_conflict())
+    }
+}
+
 impl From<StorageError> for CatalogueError {
     fn from(error: StorageError) -> Self {
         if error.may_pass() { Self::Unavailable(Arc::new(error)) } else { Self::Storage(Arc::new(error)) }
     }
 }
 
-/// Changes a promotion of an organization at `now_ms` (milliseconds since 1970-01-01T00:00:00Z). Gives it as it is then,
-/// and the version of the catalogue.
+/// Changes a promotion of an organization at `now_ms` (milliseconds since 1970-01-01T00:00:00Z). Returns it as it is then.
 ///
 /// # Errors
 /// Why it stays as it is.
@@ -46,24 +54,53 @@ pub async fn change_promotion(
     org_id: OrgId,
     change: CatalogueChange,
     now_ms: i64,
-) -> Result<(Promotion, i64), CatalogueError> {
-    let id = match &change {
-        CatalogueChange::Create(promotion) | CatalogueChange::Replace(promotion) => promotion.id,
-        CatalogueChange::SetActive(id, _) => *id,
-    };
-    let transaction = store.begin().await?;
-    // First of all: from here on every other change of this organization waits.
-    transaction.bump_catalogue_versions(&BTreeSet::from([org_id])).await?;
-    let catalogue = transaction.catalogue(org_id).await?.ok_or(CatalogueError::NoOrganization(org_id))?;
-    let Some(promotion) = apply(change, &catalogue, now_ms)? else {
-        transaction.rollback().await?;
-        let promotion = catalogue.promotions.get(&id).cloned();
-        // The version as it was before this.
-        return Ok((promotion.ok_or(CatalogueRefusal::NotFound(id))?, catalogue.version - 1));
-    };
-    transaction.upsert_promotion(org_id, &promotion).await?;
-    transaction.commit().await?;
-    Ok((promotion, catalogue.version))
+) -> Result<Promotion, CatalogueError> {
+    in_transaction(store, &ChangePromotion { org_id, change, now_ms }).await
+}
+
+/// A change of a promotion.
+struct ChangePromotion {
+    org_id: OrgId,
+    change: CatalogueChange,
+    /// Milliseconds since 1970-01-01T00:00:00Z.
+    now_ms: i64,
+}
+
+#[async_trait]
+impl Change for ChangePromotion {
+    type Done = Promotion;
+    type Error = CatalogueError;
+
+    async fn make(&self, transaction: &Transaction) -> Result<Ended<Promotion>, CatalogueError> {
+        let Self { org_id, change, now_ms } = self;
+        let id = match change {
+            CatalogueChange::Create(promotion) | CatalogueChange::Replace(promotion) => promotion.id,
+            CatalogueChange::SetActive(id, _) => *id,
+        };
+        // First of all: it waits for every batch that holds the catalog, and every other change of it waits here.
+        transaction.lock_catalog(*org_id).await?;
+        let catalog = transaction.catalog(*org_id).await?.ok_or(CatalogueError::NoOrganization(*org_id))?;
+        let Some(promotion) = apply(change.clone(), &catalog, *now_ms)? else {
+            let promotion = catalog.promotions.get(&id).cloned();
+            return Ok(Ended::Rollback(promotion.ok_or(CatalogueRefusal::NotFound(id))?));
+        };
+        save_promotion(transaction, &catalog, &promotion).await?;
+        transaction.raise_catalog_version(*org_id).await?;
+        Ok(Ended::Commit(promotion))
+    }
+}
+
+/// Writes a promotion that takes the place of the one that `catalog` has of its id, if it has one.
+async fn save_promotion(
+    transaction: &Transaction,
+    catalog: &Catalogue,
+    promotion: &Promotion,
+) -> Result<(), StorageError> {
+    let org_id = catalog.org.id;
+    let mut after = catalog.clone();
+    after.promotions.insert(promotion.id, promotion.clone());
+    transaction.record_former_terms(org_id, &catalog.former_terms(&after)).await?;
+    transaction.upsert_promotion(org_id, promotion).await
 }
 
 /// The catalogue of an organization, from the database.
@@ -71,7 +108,7 @@ pub async fn change_promotion(
 /// # Errors
 /// When there is no such organization, or of the database.
 pub async fn recorded(store: &Store, org_id: OrgId) -> Result<Catalogue, CatalogueError> {
-    store.catalogue(org_id).await?.ok_or(CatalogueError::NoOrganization(org_id))
+    store.catalog(org_id).await?.ok_or(CatalogueError::NoOrganization(org_id))
 }
 
 /// An id that no promotion has, made at `now_ms` (milliseconds since 1970-01-01T00:00:00Z).
@@ -98,11 +135,61 @@ pub async fn record_customers(
     org_id: OrgId,
     customers: &BTreeSet<CustomerId>,
 ) -> Result<usize, StorageError> {
-    let transaction = store.begin().await?;
-    let customers: Vec<_> = customers.iter().map(|customer_id| (org_id, *customer_id)).collect();
-    let added = transaction.upsert_customers(&customers).await?;
-    transaction.commit().await?;
-    Ok(added)
+    let customers = customers.iter().map(|customer_id| (org_id, *customer_id)).collect();
+    in_transaction(store, &RecordCustomers(customers)).await
+}
+
+/// Customers to record.
+struct RecordCustomers(BTreeSet<(OrgId, CustomerId)>);
+
+#[async_trait]
+impl Change for RecordCustomers {
+    type Done = usize;
+    type Error = StorageError;
+
+    async fn make(&self, transaction: &Transaction) -> Result<Ended<usize>, StorageError> {
+        Ok(Ended::Commit(transaction.upsert_customers(&self.0).await?))
+    }
+}
+
+/// A change of a promotion's audience.
+#[derive(Debug)]
+pub struct ChangeAudience {
+    /// Organization.
+    pub org_id: OrgId,
+    /// The promotion.
+    pub promotion_id: ObjectId,
+    /// Customers to add.
+    pub add: BTreeSet<CustomerId>,
+    /// Customers to remove.
+    pub remove: BTreeSet<CustomerId>,
+}
+
+/// Numbers of customers that came into an audience and left it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AudienceChanged {
+    /// Customers that were not in it before.
+    pub added: usize,
+    /// Customers that were in it before.
+    pub removed: usize,
+}
+
+#[async_trait]
+impl Change for ChangeAudience {
+    type Done = AudienceChanged;
+    type Error = CatalogueError;
+
+    async fn make(&self, transaction: &Transaction) -> Result<Ended<AudienceChanged>, CatalogueError> {
+        let Self { org_id, promotion_id, add, remove } = self;
+        if !transaction.has_promotion(*org_id, *promotion_id).await? {
+            return Err(CatalogueRefusal::NotFound(*promotion_id).into());
+        }
+        // Changes of audiences go one after the other, so that none of them waits for a row of another.
+        transaction.lock_audiences(*org_id).await?;
+        let added = transaction.add_to_audience(*org_id, *promotion_id, add).await?;
+        let removed = transaction.remove_from_audience(*org_id, *promotion_id, remove).await?;
+        Ok(Ended::Commit(AudienceChanged { added, removed }))
+    }
 }
 
 impl App {
@@ -116,11 +203,7 @@ impl App {
     /// # Errors
     /// Why it stays as it is.
     pub async fn change_promotion(&self, org_id: OrgId, change: CatalogueChange) -> Result<Promotion, CatalogueError> {
-        let changed = change_promotion(&self.store, org_id, change, self.now_ms());
-        let (promotion, version) = self.within(changed).await?;
-        // From here on this process earns by nothing older.
-        self.catalogues.require(org_id, version);
-        Ok(promotion)
+        self.within(change_promotion(&self.store, org_id, change, self.now_ms())).await
     }
 
     /// The promotions of these ids that the organization has, in this order.
@@ -148,27 +231,12 @@ impl App {
         Ok((promotions.into_iter().cloned().collect(), more))
     }
 
-    /// Adds customers to the audience of a promotion, and removes others. Gives how many were added and removed.
+    /// Adds customers to the audience of a promotion, and removes others.
     ///
     /// # Errors
     /// Why it stays as it is.
-    pub async fn change_audience(
-        &self,
-        (org_id, promotion_id): (OrgId, ObjectId),
-        add: &BTreeSet<CustomerId>,
-        remove: &BTreeSet<CustomerId>,
-    ) -> Result<(usize, usize), CatalogueError> {
-        let changed = async {
-            let transaction = self.store.begin().await?;
-            if !transaction.has_promotion(org_id, promotion_id).await? {
-                return Err(CatalogueRefusal::NotFound(promotion_id).into());
-            }
-            let added = transaction.add_to_audience(org_id, promotion_id, add).await?;
-            let removed = transaction.remove_from_audience(org_id, promotion_id, remove).await?;
-            transaction.commit().await?;
-            Ok((added, removed))
-        };
-        self.within(changed).await
+    pub async fn change_audience(&self, change: &ChangeAudience) -> Result<AudienceChanged, CatalogueError> {
+        self.within(in_transaction(&self.store, change)).await
     }
 
     /// Records customers. Gives how many were not recorded before.

@@ -3,14 +3,16 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::catalogues::{Catalogues, InMemory};
-use super::error::{BatchError, WalletError};
+use super::bulk_earn::MAX_CATALOGS;
+use super::catalogues::{Catalogues, InMemory, versions};
+use super::error::WalletError;
 use super::writer::{Batches, Customer};
 use super::{App, Clock};
-use crate::earning::Holder;
 use crate::earning::change::{self, Change, ChangeFacts, InstanceKey, RedeemFailure, RevokedDetail};
-use crate::storage::Store;
-use crate::storage::changes::{Changes, ChangesWanted, NewTransaction};
+use crate::earning::{Catalogue, Holder};
+use crate::storage::batch::changes::{Changes, ChangesWanted, NewTransaction, Revoked};
+use crate::storage::batch::session::{BatchError, Ran, Session};
+use crate::storage::{StorageError, Store};
 
 /// What became of a change.
 #[derive(Debug)]
@@ -34,7 +36,7 @@ impl App {
 /// Decides and saves batches. Each lane of the writer has its own.
 #[derive(Debug)]
 pub(super) struct BatchChanger {
-    store: Store,
+    session: Session,
     clock: Clock,
     catalogues: Arc<Catalogues>,
 }
@@ -53,33 +55,28 @@ impl Batches for BatchChanger {
 
     async fn run(&mut self, batch: &[&Change]) -> Result<Vec<Result<Changed, WalletError>>, BatchError> {
         let org_ids: BTreeSet<_> = batch.iter().map(|command| command.customer().0).collect();
-        let catalogues = self.catalogues.of(&org_ids).await.map_err(BatchError::Load)?;
-        let transaction = self.store.begin().await.map_err(BatchError::Load)?;
-        let now_ms = self.clock.now_ms();
-        let wanted = wanted(batch, &catalogues);
-        let (mut facts, rows) = transaction.change_facts(&wanted).await.map_err(BatchError::Load)?;
-        let mut changes = Changes::default();
-        let answers = batch.iter().map(|command| decide(command, (&catalogues, &mut facts), now_ms, &mut changes));
-        let answers: Vec<_> = answers.collect();
-        if changes.instances.is_empty() {
-            // What is only repeated is durable already.
-            transaction.rollback().await.map_err(BatchError::Load)?;
-        } else {
-            transaction.save_changes(&changes, &rows, now_ms).await.map_err(BatchError::Save)?;
-            transaction.commit().await.map_err(BatchError::Save)?;
+        let mut catalogs = self.catalogues.of(&org_ids).await.map_err(BatchError::Load)?;
+        for _ in 0..MAX_CATALOGS {
+            let now_ms = self.clock.now_ms();
+            let wanted = wanted(batch, &catalogs);
+            let decide = |facts: &mut ChangeFacts| decide_all(batch, &catalogs, facts, now_ms);
+            if let Ran::Done(answers) = self.session.change(&wanted, now_ms, decide).await? {
+                return Ok(answers);
+            }
+            catalogs = self.catalogues.current(&org_ids).await.map_err(BatchError::Load)?;
         }
-        Ok(answers)
+        Err(BatchError::Load(StorageError::catalog_keeps_changing()))
     }
 }
 
 impl BatchChanger {
     pub(super) fn new(store: Store, clock: Clock, catalogues: Arc<Catalogues>) -> Self {
-        Self { store, clock, catalogues }
+        Self { session: Session::new(store), clock, catalogues }
     }
 }
 
 fn wanted(batch: &[&Change], catalogues: &InMemory) -> ChangesWanted {
-    let mut wanted = ChangesWanted::default();
+    let mut wanted = ChangesWanted { catalogs: versions(catalogues), ..ChangesWanted::default() };
     for command in batch {
         let (org_id, customer_id) = command.customer();
         if catalogues.get(&org_id).is_some_and(|catalogue| !catalogue.org.accept_unknown_customers) {
@@ -93,31 +90,51 @@ fn wanted(batch: &[&Change], catalogues: &InMemory) -> ChangesWanted {
     wanted
 }
 
-fn decide(
-    command: &Change,
-    (catalogues, facts): (&InMemory, &mut ChangeFacts),
+/// Decides every command, in order.
+fn decide_all(
+    batch: &[&Change],
+    catalogs: &InMemory,
+    facts: &mut ChangeFacts,
     now_ms: i64,
-    changes: &mut Changes,
-) -> Result<Changed, WalletError> {
+) -> (Vec<Result<Changed, WalletError>>, Changes) {
+    let mut changes = Changes::default();
+    let answers = batch.iter().map(|command| {
+        let (org_id, _) = command.customer();
+        let catalog = catalogs.get(&org_id).ok_or_else(|| WalletError::no_organization(org_id))?;
+        decide(command, &mut Deciding { catalog, facts, now_ms, changes: &mut changes })
+    });
+    let answers = answers.collect();
+    (answers, changes)
+}
+
+/// What a command is decided from, and what is to be written of those before it.
+struct Deciding<'a> {
+    catalog: &'a Catalogue,
+    facts: &'a mut ChangeFacts,
+    /// Milliseconds since 1970-01-01T00:00:00Z.
+    now_ms: i64,
+    changes: &'a mut Changes,
+}
+
+fn decide(command: &Change, deciding: &mut Deciding<'_>) -> Result<Changed, WalletError> {
+    let Deciding { catalog, facts, now_ms, changes } = deciding;
     let (org_id, customer_id) = command.customer();
-    let catalogue = catalogues.get(&org_id).ok_or_else(|| WalletError::no_organization(org_id))?;
-    if !catalogue.org.accept_unknown_customers && !facts.customers.contains(&(org_id, customer_id)) {
+    if !catalog.org.accept_unknown_customers && !facts.customers.contains(&(org_id, customer_id)) {
         return Err(WalletError::CustomerNotFound(customer_id));
     }
     match command {
         Change::Revoke(revoke) => {
-            let (details, newly) = change::revoke(revoke, catalogue, facts);
+            let (details, newly) = change::revoke(revoke, catalog, facts);
             for key in newly {
                 let promotion_id = facts.held[&key].promotion_id;
-                let promotion = catalogue.promotions.get(&promotion_id);
-                if promotion.is_some_and(|promotion| promotion.max_earning_per_customer.is_some()) {
-                    *changes.uncounted.entry(Holder { org_id, customer_id, promotion_id }).or_default() += 1;
-                }
+                let cap_period = catalog.promotions.get(&promotion_id).map_or(0, |promotion| promotion.cap_period);
+                let revoked = changes.revoked.entry(Holder { org_id, customer_id, promotion_id }).or_default();
+                *revoked = Revoked { count: revoked.count + 1, cap_period };
                 changes.instances.insert(key, None);
             }
             Ok(Changed::Revoked(details))
         }
-        Change::Redeem(redeem) => Ok(Changed::Redeemed(change::redeem(redeem, facts, now_ms).map(|newly| {
+        Change::Redeem(redeem) => Ok(Changed::Redeemed(change::redeem(redeem, facts, *now_ms).map(|newly| {
             let name = (org_id, Arc::clone(&redeem.transaction_identifier));
             if let (Some(transaction), false) = (facts.transactions.get(&name), newly.is_empty()) {
                 let instances = i64::try_from(newly.len()).unwrap_or(i64::MAX);

@@ -53,7 +53,7 @@ pub enum ClientError {
 /// When its name is taken, or of the database.
 pub async fn add(store: &Store, client: &ImportedClient) -> Result<(), ClientError> {
     let org_id = client.org_id;
-    if store.catalogue_versions(&[org_id].into()).await?.is_empty() {
+    if store.catalog_versions(&[org_id].into()).await?.is_empty() {
         return Err(ClientError::NoOrganization(org_id));
     }
     let username = client.username.clone();
@@ -96,7 +96,7 @@ pub async fn set_disabled(store: &Store, username: &str, disabled: bool) -> Resu
 /// When there is no such organization, or of the database.
 pub async fn list(store: &Store, org_id: Option<OrgId>) -> Result<Vec<RecordedClient>, ClientError> {
     if let Some(org_id) = org_id
-        && store.catalogue_versions(&[org_id].into()).await?.is_empty()
+        && store.catalog_versions(&[org_id].into()).await?.is_empty()
     {
         return Err(ClientError::NoOrganization(org_id));
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::earning::{CustomerId, OrgId};
 use crate::storage::StorageError;
+use crate::storage::batch::session::BatchError;
 
 /// Why nothing of a command was decided or saved.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -46,34 +47,17 @@ impl From<StorageError> for WalletError {
     }
 }
 
-/// Where a batch failed: it tells what may be said of the customers in it.
-#[derive(Debug)]
-pub enum BatchError {
-    /// While reading.
-    Load(StorageError),
-    /// While writing.
-    Save(StorageError),
-}
-
-impl BatchError {
-    /// What the database said.
-    pub fn source(&self) -> &StorageError {
-        let (Self::Load(source) | Self::Save(source)) = self;
-        source
-    }
-
-    /// The error of every command of a batch that failed so, by its customer.
-    pub fn spread(self) -> impl Fn(CustomerId) -> WalletError {
-        let (saving, source) = match self {
-            Self::Load(source) => (false, Arc::new(source)),
-            Self::Save(source) => (true, Arc::new(source)),
-        };
-        move |customer_id| match (&*source, saving) {
-            // Others were faster, time and again: they may not be the next time.
-            (StorageError::Conflict(_), _) => WalletError::Unavailable(Arc::clone(&source)),
-            (error, _) if !error.is_unavailable() => WalletError::Internal(Arc::clone(&source)),
-            (_, true) => WalletError::Unavailable(Arc::clone(&source)),
-            (_, false) => WalletError::CustomerLookupFailed(customer_id, Arc::clone(&source)),
-        }
+/// Returns the error of every command of a batch that failed so, by its customer.
+pub(super) fn spread(error: BatchError) -> impl Fn(CustomerId) -> WalletError {
+    let (saving, source) = match error {
+        BatchError::Load(source) => (false, Arc::new(source)),
+        BatchError::Save(source) => (true, Arc::new(source)),
+    };
+    move |customer_id| match (&*source, saving) {
+        // Others were faster, time and again: they may not be the next time.
+        (StorageError::Conflict(_), _) => WalletError::Unavailable(Arc::clone(&source)),
+        (error, _) if !error.is_unavailable() => WalletError::Internal(Arc::clone(&source)),
+        (_, true) => WalletError::Unavailable(Arc::clone(&source)),
+        (_, false) => WalletError::CustomerLookupFailed(customer_id, Arc::clone(&source)),
     }
 }

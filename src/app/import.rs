@@ -1,9 +1,12 @@
 //! Importing a catalogue: an upsert of everything in one transaction.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use async_trait::async_trait;
 
 use super::access::Access;
 use super::secret::{Checker, HashError, Secret};
+use super::transaction::{Change, ChangeError, Ended, in_transaction};
 use crate::earning::{Catalogue, CustomerId, ObjectId, Org, OrgId, Promotion};
 use crate::storage::clients::ApiClient;
 use crate::storage::{StorageError, Store, Transaction};
@@ -74,37 +77,60 @@ pub enum ImportError {
 }
 
 impl Import {
-    /// Upserts everything into `store`, whose schema is up to date, or nothing. `now_ms` is milliseconds since
-    /// 1970-01-01T00:00:00Z.
+    /// Upserts everything into `store`, whose schema is up to date, or nothing.
     ///
     /// # Errors
     /// The first record that does not fit, or the database's failure.
-    pub async fn run(self, store: &Store, now_ms: i64) -> Result<Imported, ImportError> {
+    pub async fn run(self, store: &Store) -> Result<Imported, ImportError> {
         let clients = self.hash_secrets(store).await?;
-        let transaction = store.begin().await?;
-        let touched: BTreeSet<OrgId> =
-            self.orgs.iter().map(|org| org.id).chain(self.promotions.iter().map(|each| each.org_id)).collect();
-        // First of all: from here on another import of the same organizations waits.
-        transaction.bump_catalogue_versions(&touched).await?;
-        let mut before = HashMap::new();
+        in_transaction(store, &WithHashes { import: &self, clients }).await
+    }
+
+    /// Writes everything in one transaction, in the one order of locks: catalogs, audiences, rows.
+    async fn write(&self, transaction: &Transaction, clients: &[ApiClient]) -> Result<Imported, ImportError> {
+        let orgs = self.orgs.iter().map(|org| org.id).chain(self.promotions.iter().map(|each| each.org_id));
+        let touched: BTreeSet<OrgId> = orgs.collect();
+        let mut before = BTreeMap::new();
         for org_id in &touched {
-            before.extend(transaction.catalogue(*org_id).await?.map(|catalogue| (*org_id, catalogue)));
+            transaction.lock_catalog(*org_id).await?;
+            before.extend(transaction.catalog(*org_id).await?.map(|catalog| (*org_id, catalog)));
         }
         for org in &self.orgs {
             transaction.upsert_org(org).await?;
-            if before.get_mut(&org.id).is_some_and(|before| before.move_to_zone(org.time_zone, now_ms)) {
-                transaction.note_changed_rules(org.id, now_ms).await?;
-            }
         }
         self.check_references(&transaction.org_ids().await?)?;
-        self.upsert_promotions(&transaction, &before, now_ms).await?;
-        transaction.upsert_customers(&self.customers).await?;
-        for client in clients {
-            transaction.upsert_api_client(client).await?;
+        self.upsert_promotions(transaction, &before).await?;
+        let mut warnings = Vec::new();
+        for org_id in &touched {
+            let Some(after) = transaction.catalog(*org_id).await? else { continue };
+            warnings.extend(warning_of_cap(&after));
+            if let Some(before) = before.get(org_id) {
+                transaction.record_former_terms(*org_id, &before.former_terms(&after)).await?;
+            }
+            transaction.raise_catalog_version(*org_id).await?;
         }
-        let warnings = warn_of_caps(&transaction, &touched).await?;
-        transaction.commit().await?;
+        self.replace_audiences(transaction).await?;
+        transaction.upsert_customers(&self.customers.iter().copied().collect()).await?;
+        for client in clients {
+            transaction.upsert_api_client(client.clone()).await?;
+        }
         Ok(Imported { warnings })
+    }
+
+    /// Replaces the audiences of the promotions, in the order of their keys.
+    async fn replace_audiences(&self, transaction: &Transaction) -> Result<(), ImportError> {
+        let audiences: BTreeMap<_, BTreeSet<_>> = self
+            .promotions
+            .iter()
+            .map(|each| ((each.org_id, each.promotion.id), each.audience.iter().copied().collect()))
+            .collect();
+        for org_id in audiences.keys().map(|(org_id, _)| org_id).collect::<BTreeSet<_>>() {
+            transaction.lock_audiences(*org_id).await?;
+        }
+        for ((org_id, id), customers) in &audiences {
+            transaction.replace_audience(*org_id, *id, customers).await?;
+        }
+        Ok(())
     }
 
     /// Keeps the hash of a secret that is recorded already, so that a repeated import changes nothing. Hashing is slow,
@@ -157,17 +183,21 @@ impl Import {
     async fn upsert_promotions(
         &self,
         transaction: &Transaction,
-        before: &HashMap<OrgId, Catalogue>,
-        now_ms: i64,
+        before: &BTreeMap<OrgId, Catalogue>,
     ) -> Result<(), ImportError> {
-        let keys: Vec<_> = self.promotions.iter().map(|each| (each.org_id, each.promotion.id)).collect();
-        transaction.deactivate(&keys).await?;
+        let mut named_here = BTreeMap::<OrgId, BTreeSet<ObjectId>>::new();
+        for each in &self.promotions {
+            named_here.entry(each.org_id).or_default().insert(each.promotion.id);
+        }
+        for (org_id, ids) in &named_here {
+            transaction.deactivate(*org_id, ids).await?;
+        }
         let mut named = HashMap::<(OrgId, &str), ObjectId>::new();
         for (index, ImportedPromotion { org_id, promotion, .. }) in self.promotions.iter().enumerate() {
             if promotion.active {
                 let recorded = transaction.active_promotion_named(*org_id, &promotion.name).await?;
                 let other =
-                    named.insert((*org_id, &promotion.name), promotion.id).map(|id| id.to_string()).or(recorded);
+                    named.insert((*org_id, &promotion.name), promotion.id).or(recorded);
                 if let Some(other) = other {
                     let problem = format!("{:?} is the name of active promotion {other} (716)", promotion.name);
                     return Err(ImportError::Refused { at: format!("promotions[{index}].name"), problem });
@@ -175,30 +205,45 @@ impl Import {
             }
             let recorded = before.get(org_id).and_then(|catalogue| catalogue.promotions.get(&promotion.id));
             let promotion = match recorded {
-                Some(recorded) => promotion.clone().replacing(recorded, now_ms),
+                Some(recorded) => promotion.clone().replacing(recorded),
                 None => promotion.clone(),
             };
             transaction.upsert_promotion(*org_id, &promotion).await?;
         }
-        let audiences: Vec<_> =
-            self.promotions.iter().map(|each| (each.org_id, each.promotion.id, each.audience.as_slice())).collect();
-        Ok(transaction.replace_audiences(&audiences).await?)
+        Ok(())
     }
 }
 
-/// An organization past its cap is accepted: earning then answers 705, and the operator should hear of it now.
-async fn warn_of_caps(transaction: &Transaction, orgs: &BTreeSet<OrgId>) -> Result<Vec<String>, StorageError> {
-    let mut warnings = Vec::new();
-    for org_id in orgs {
-        let Some(catalogue) = transaction.catalogue(*org_id).await? else { continue };
-        let (active, cap) = (catalogue.active_promotions, catalogue.org.max_active_promotions);
-        if active > cap {
-            warnings.push(format!(
-                "organization {} has {active} active promotions, more than its maximum of {cap}: \
-                 earning answers 705 until some are deactivated",
-                org_id.0
-            ));
-        }
+/// An import whose secrets are hashed.
+struct WithHashes<'a> {
+    import: &'a Import,
+    clients: Vec<ApiClient>,
+}
+
+#[async_trait]
+impl Change for WithHashes<'_> {
+    type Done = Imported;
+    type Error = ImportError;
+
+    async fn make(&self, transaction: &Transaction) -> Result<Ended<Imported>, ImportError> {
+        self.import.write(transaction, &self.clients).await.map(Ended::Commit)
     }
-    Ok(warnings)
+}
+
+/// Warns of an organization past its cap. It is accepted: earning then answers 705, and the operator should hear of it now.
+fn warning_of_cap(catalog: &Catalogue) -> Option<String> {
+    let (active, cap) = (catalog.active_promotions, catalog.org.max_active_promotions);
+    let OrgId(org_id) = catalog.org.id;
+    (active > cap).then(|| {
+        format!(
+            "organization {org_id} has {active} active promotions, more than its maximum of {cap}: \
+             earning answers 705 until some are deactivated"
+        )
+    })
+}
+
+impl ChangeError for ImportError {
+    fn is_conflict(&self) -> bool {
+        matches!(self, Self::Storage(error) if error.is_conflict())
+    }
 }

@@ -6,11 +6,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::error::BatchError;
+use super::error::spread;
 use super::queue::Job;
 use super::reachability::Reachability;
 use super::writer::{Answer, Batches, Shared, WriterLimits};
 use crate::storage::StorageError;
+use crate::storage::batch::session::BatchError;
 
 /// How often a batch that met faster writers is decided anew before it is split.
 const MAX_CONFLICTS: u32 = 8;
@@ -84,7 +85,7 @@ impl<B: Batches> Lane<B> {
                     parts.push(part);
                 }
                 Err(error) => {
-                    let error = error.spread();
+                    let error = spread(error);
                     for job in part {
                         let answer = Err(error(B::customer(&job.command).1));
                         let _ = job.answer.send(answer);

@@ -21,6 +21,7 @@ mod queue;
 pub mod reachability;
 pub mod secret;
 pub mod tokens;
+mod transaction;
 pub mod verify;
 pub mod wallet;
 pub mod writer;
@@ -104,11 +105,11 @@ impl App {
     /// # Errors
     /// Of the database.
     pub async fn refresh(&self) -> Result<(), StorageError> {
-        let refreshed = tokio::try_join!(self.catalogues.refresh(), self.credentials.refresh());
+        let refreshed = self.credentials.refresh().await;
         if refreshed.is_err() {
             self.reachability.suspect();
         }
-        refreshed.map(drop)
+        refreshed
     }
 
     /// Whether the database answers. When it does not, calls are refused at once until it does.

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use proptest::prelude::*;
 
-use super::super::error::BatchError;
+use crate::storage::batch::session::BatchError;
 use super::*;
 use crate::earning::{CustomerId, OrgId};
 

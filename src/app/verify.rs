@@ -2,7 +2,6 @@
 
 use crate::earning::expiry::valid_till_ms;
 use crate::earning::{Catalogue, OrgId, PromotionType};
-use crate::storage::facts::UNCOUNTED_FOR_MS;
 use crate::storage::verify::{EarnedRow, MAX_BREACHES, Question, Snapshot};
 use crate::storage::{StorageError, Store};
 
@@ -15,10 +14,9 @@ pub struct Check {
     pub breaches: Vec<String>,
 }
 
-const QUESTIONS: [(Question, &str); 5] = [
+const QUESTIONS: [(Question, &str); 4] = [
     (Question::EarnIds, "earn ids: none is given twice"),
     (Question::Earnings, "earnings: the instances of each are numbered 1 to n, of one type and one event time"),
-    (Question::Caps, "caps: nobody holds more than maxEarningPerCustomer, what was revoked not counted"),
     (Question::Counts, "counts: what is counted under each cap is what the wallet holds"),
     (
         Question::Redemptions,
@@ -77,10 +75,6 @@ fn breach_of_validity(catalogue: &Catalogue, row: &EarnedRow) -> Result<bool, St
     let Some(promotion) = catalogue.promotions.get(promotion_id) else {
         return Err(format!("{earn_id} is of promotion {promotion_id}, which organization {org_id} has not"));
     };
-    let changed = promotion.rules_changed_at_ms;
-    if changed.is_some_and(|changed_ms| row.granted_at_ms <= changed_ms + UNCOUNTED_FOR_MS) {
-        return Ok(false);
-    }
     if !matches!(promotion.kind, PromotionType::Earning | PromotionType::Reward) {
         return Err(format!("{earn_id} is of promotion {promotion_id}, of type {}", promotion.kind.name()));
     }

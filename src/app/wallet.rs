@@ -124,7 +124,7 @@ impl App {
         if entries.iter().all(|entry| !entry.promotion_name.is_empty()) {
             return Ok(());
         }
-        let compared = self.catalogues.compare(&BTreeSet::from([org_id])).await?.remove(&org_id);
+        let compared = self.catalogues.current(&BTreeSet::from([org_id])).await?.remove(&org_id);
         for entry in entries {
             let id = entry.row.held.promotion_id;
             if let Some(promotion) = compared.as_ref().and_then(|catalogue| catalogue.promotions.get(&id)) {
@@ -134,9 +134,9 @@ impl App {
         Ok(())
     }
 
-    /// The catalogue of an organization, from memory.
+    /// The catalog of an organization as it is now.
     pub(super) async fn catalogue(&self, org_id: OrgId) -> Result<Arc<Catalogue>, WalletError> {
-        let catalogue = self.catalogues.of(&BTreeSet::from([org_id])).await?.remove(&org_id);
+        let catalogue = self.catalogues.current(&BTreeSet::from([org_id])).await?.remove(&org_id);
         catalogue.ok_or_else(|| WalletError::no_organization(org_id))
     }
 }

@@ -14,12 +14,13 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
-use super::error::{BatchError, WalletError};
+use super::error::WalletError;
 use super::lane::Lane;
 use super::queue::{Job, Queue};
 use super::reachability::Reachability;
 use crate::earning::{CustomerId, OrgId};
 use crate::storage::StorageError;
+use crate::storage::batch::session::BatchError;
 
 /// Whose wallet.
 pub(super) type Customer = (OrgId, CustomerId);

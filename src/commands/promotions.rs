@@ -116,7 +116,7 @@ async fn change(
     clock: &Clock,
 ) -> Result<Promotion, CommandError> {
     let changed = catalogue::change_promotion(store, org_id, change, clock.now_ms()).await;
-    changed.map(|(promotion, _)| promotion).map_err(|error| CommandError::of_catalogue(error, &OPTIONS))
+    changed.map_err(|error| CommandError::of_catalogue(error, &OPTIONS))
 }
 
 fn show_promotions(output: &TimedOutput, org_id: OrgId, promotions: &[&Promotion]) -> Result<(), CommandError> {

@@ -82,42 +82,51 @@ pub struct Promotion {
     pub end_ms: i64,
     /// How many of it one customer can earn; `None`: no cap.
     pub max_earning_per_customer: Option<u32>,
-    /// When it was given a cap that it had not from its beginning, milliseconds since 1970-01-01T00:00:00Z. What was
-    /// granted before was not counted.
-    pub capped_since_ms: Option<i64>,
+    /// Number of times that a cap was set after something had been earned without one. What was granted before the last of
+    /// them was not counted.
+    pub cap_period: i64,
     /// Until when an earned one is valid.
     pub earn_expiry: EarnExpiry,
     /// Whether only the customers of its audience can earn it.
     pub limited_to_audience: bool,
-    /// When its type, end, cap or expiry last changed, or its organization's zone, milliseconds since
-    /// 1970-01-01T00:00:00Z.
-    /// What was granted before went by other rules.
-    pub rules_changed_at_ms: Option<i64>,
-    /// Whether something of it was earned, or may have been.
+    /// True once something of it was earned.
     pub earned: bool,
 }
 
 impl Promotion {
-    /// It in the place of `before`, at `now_ms` (milliseconds since 1970-01-01T00:00:00Z): remembers since when its
-    /// cap and its rules are what they are.
+    /// Puts the promotion in the place of `before`: it was earned if that was, and a cap that comes after something was
+    /// earned without one begins another period of counts.
     #[must_use]
-    pub fn replacing(mut self, before: &Self, now_ms: i64) -> Self {
+    pub fn replacing(mut self, before: &Self) -> Self {
         let (cap, cap_before) = (self.max_earning_per_customer, before.max_earning_per_customer);
-        self.capped_since_ms =
-            if cap.is_some() && cap_before.is_none() { Some(now_ms) } else { before.capped_since_ms };
-        let rules = |of: &Self| (of.kind, of.end_ms, of.max_earning_per_customer, of.earn_expiry);
-        let same = rules(&self) == rules(before);
-        self.rules_changed_at_ms = if same { before.rules_changed_at_ms } else { Some(now_ms) };
+        let comes_late = cap.is_some() && cap_before.is_none() && before.earned;
+        self.cap_period = before.cap_period + i64::from(comes_late);
         self.earned = before.earned;
         self
     }
 }
 
+/// Identifies the state of an organization and its promotions. Compared for equality only: every change gives the catalog a
+/// version that it never had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CatalogVersion(pub i64);
+
+/// Terms by which a promotion was earned, and which changed since.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FormerTerms {
+    /// The promotion.
+    pub promotion_id: ObjectId,
+    /// Its last millisecond, since 1970-01-01T00:00:00Z.
+    pub end_ms: i64,
+    /// Zone of its organization.
+    pub time_zone: Tz,
+}
+
 /// One organization and all its promotions at one version.
 #[derive(Debug, Clone)]
 pub struct Catalogue {
-    /// Grows with every change.
-    pub version: i64,
+    /// Its version.
+    pub version: CatalogVersion,
     /// The organization.
     pub org: Org,
     /// Its promotions.
@@ -128,20 +137,24 @@ pub struct Catalogue {
 
 impl Catalogue {
     /// The catalogue of `org` with these promotions.
-    pub fn new(version: i64, org: Org, promotions: Vec<Promotion>) -> Self {
+    pub fn new(version: CatalogVersion, org: Org, promotions: Vec<Promotion>) -> Self {
         let active_promotions = promotions.iter().map(|promotion| u32::from(promotion.active)).sum();
         let promotions = promotions.into_iter().map(|promotion| (promotion.id, promotion)).collect();
         Self { version, org, promotions, active_promotions }
     }
 
-    /// Notes another zone, in which its days begin and end from `now_ms` on (milliseconds since 1970-01-01T00:00:00Z).
-    /// True when it is another.
-    pub fn move_to_zone(&mut self, time_zone: Tz, now_ms: i64) -> bool {
-        let moves = self.org.time_zone != time_zone;
-        if moves {
-            self.org.time_zone = time_zone;
-            self.promotions.values_mut().for_each(|promotion| promotion.rules_changed_at_ms = Some(now_ms));
-        }
-        moves
+    /// Returns the terms by which promotions of this catalog were earned, and that `after` changes.
+    pub fn former_terms(&self, after: &Self) -> Vec<FormerTerms> {
+        let terms = |catalog: &Self, promotion: &Promotion| FormerTerms {
+            promotion_id: promotion.id,
+            end_ms: promotion.end_ms,
+            time_zone: catalog.org.time_zone,
+        };
+        let earned = self.promotions.values().filter(|promotion| promotion.earned);
+        let changed = earned.filter_map(|promotion| {
+            let (before, after) = (terms(self, promotion), after.promotions.get(&promotion.id).map(|now| terms(after, now)));
+            (after != Some(before)).then_some(before)
+        });
+        changed.collect()
     }
 }

@@ -98,7 +98,7 @@ pub fn apply(
             if before.earned && promotion.earn_expiry != before.earn_expiry {
                 return Err(CatalogueRefusal::ExpiryFixed(before.earn_expiry));
             }
-            (promotion.replacing(before, now_ms), Some(before))
+            (promotion.replacing(before), Some(before))
         }
         CatalogueChange::SetActive(id, active) => {
             let before = recorded(id)?;

@@ -3,7 +3,7 @@
 use chrono_tz::Tz;
 use proptest::prelude::*;
 
-use super::super::{CustomerId, EarnExpiry, EarnedFromType, Org, OrgId};
+use super::super::{CatalogVersion, CustomerId, EarnExpiry, EarnedFromType, Org, OrgId};
 use super::*;
 
 const NOW_MS: i64 = 1_762_840_000_000;
@@ -25,9 +25,8 @@ pub(crate) fn promotion(number: u8) -> Promotion {
         end_ms: NOW_MS + 100 * DAY_MS,
         max_earning_per_customer: None,
         earn_expiry: EarnExpiry::WithPromotion,
-        capped_since_ms: None,
+        cap_period: 0,
         limited_to_audience: false,
-        rules_changed_at_ms: None,
         earned: false,
     }
 }
@@ -40,7 +39,7 @@ pub(crate) fn catalogue(promotions: Vec<Promotion>, max_active_promotions: u32) 
         max_active_promotions,
         accept_unknown_customers: false,
     };
-    Catalogue::new(1, org, promotions)
+    Catalogue::new(CatalogVersion(1), org, promotions)
 }
 
 pub(crate) fn command(entries: &[(u8, u32, &str)]) -> BulkEarn {

@@ -15,7 +15,7 @@ pub mod failure;
 pub mod object_id;
 
 pub use amount::Amount;
-pub use catalogue::{Catalogue, EarnExpiry, Org, Promotion, PromotionType};
+pub use catalogue::{CatalogVersion, Catalogue, EarnExpiry, FormerTerms, Org, Promotion, PromotionType};
 pub use command::{BulkEarn, Details, EarnedFromType, Entry, ProgramType, SupplementaryCriteria};
 pub use decide::{Decision, EntryOutcome, Scene, decide};
 pub use facts::{EarningKey, Facts, Grant, Holder, Instance, RecordedEarning};

@@ -2,10 +2,11 @@
 
 use sea_orm::{ConnectionTrait, Statement};
 
+use super::migration::lock_schema;
 use super::{StorageError, Store};
 
 /// What every worker has whole.
-const REFERENCE_TABLES: [&str; 4] = ["orgs", "promotions", "api_clients", "earned_marks"];
+const REFERENCE_TABLES: [&str; 4] = ["orgs", "promotions", "api_clients", "former_terms"];
 /// What is spread by customer, each customer's rows of every table on one worker.
 const CUSTOMER_TABLES: [&str; 4] = ["customers", "audiences", "cap_usage", "earned_promotions"];
 /// What is spread by the identifier of a transaction, which names it whoever its customer is.
@@ -18,22 +19,20 @@ impl Store {
     /// When the database is no Citus coordinator, or fails. Then nothing is changed.
     pub async fn distribute(&self) -> Result<(), StorageError> {
         let transaction = self.begin().await?;
-        transaction.lock_schema().await?;
-        let distributed = "SELECT logicalrelid::text FROM pg_dist_partition";
-        let rows = transaction
-            .0
-            .query_all_raw(Statement::from_string(transaction.0.get_database_backend(), distributed))
-            .await?;
-        let done = rows.iter().map(|row| row.try_get_by_index(0)).collect::<Result<Vec<String>, _>>()?;
+        lock_schema(&transaction.connection).await?;
+        let distributed = "SELECT logicalrelid::text AS name FROM pg_dist_partition";
+        let connection = &transaction.connection;
+        let rows = connection.query_all_raw(Statement::from_string(connection.get_database_backend(), distributed)).await?;
+        let done = rows.iter().map(|row| row.try_get("", "name")).collect::<Result<Vec<String>, _>>()?;
         let left = |table: &&str| !done.iter().any(|name| name == table);
         for table in REFERENCE_TABLES.into_iter().filter(left) {
-            transaction.0.execute_unprepared(&format!("SELECT create_reference_table('{table}')")).await?;
+            connection.execute_unprepared(&format!("SELECT create_reference_table('{table}')")).await?;
         }
         let by_customer = CUSTOMER_TABLES.map(|table| (table, "customer_id"));
         let spread = by_customer.into_iter().chain([(TRANSACTION_TABLE, "transaction_identifier")]);
         for (table, column) in spread.filter(|(table, _)| left(table)) {
             let distribute = format!("SELECT create_distributed_table('{table}', '{column}')");
-            transaction.0.execute_unprepared(&distribute).await?;
+            connection.execute_unprepared(&distribute).await?;
         }
         transaction.commit().await
     }

@@ -5,17 +5,10 @@ use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QueryTrait, TryInsertResult};
 
 use super::entity::api_client;
-use super::org_owned::{Lookup, Table};
+use super::org_owned::Search;
 use super::statement::Rows;
 use super::{SecretHash, StorageError, Store, Transaction};
 use crate::earning::OrgId;
-
-const CLIENTS: Lookup = Lookup {
-    answers: "t.username, t.secret_hash, t.org_id, t.access, t.disabled, t.requests_per_minute",
-    key: &["username"],
-    of_any_org: true,
-    ..Lookup::of(Table::ApiClients)
-};
 
 /// A recorded API client.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,7 +46,7 @@ impl Store {
     /// # Errors
     /// Of the database.
     pub async fn api_client(&self, username: &str) -> Result<Option<ApiClient>, StorageError> {
-        let row = api_client::Entity::find_by_id(username).one(&self.database).await?;
+        let row = api_client::Entity::find_by_id(username).one(&self.reads).await?;
         Ok(row.map(to_client))
     }
 
@@ -62,10 +55,11 @@ impl Store {
     /// # Errors
     /// Of the database.
     pub async fn api_clients(&self, usernames: &[String]) -> Result<Vec<ApiClient>, StorageError> {
-        let names = Rows::of_any_org().texts("username", usernames.iter().map(String::as_str));
-        let find = names.statement(self.database.get_database_backend(), &CLIENTS.body(self.dialect));
-        let found = api_client::Entity::find().from_raw_sql(find);
-        Ok(found.all(&self.database).await?.into_iter().map(to_client).collect())
+        use api_client::Column;
+        let names = Rows::of_any_org().texts(Column::Username, usernames.iter().map(String::as_str));
+        let search = Search::<api_client::Entity> { of_any_org: true, ..Search::by(&[Column::Username]) };
+        let found = search.run::<api_client::Model>(&self.on(), names).await?;
+        Ok(found.into_iter().map(|found| to_client(found.row)).collect())
     }
 
     /// Every client, or those of one organization, in the order of their names.
@@ -77,7 +71,7 @@ impl Store {
         let found = api_client::Entity::find()
             .apply_if(org_id, |find, org_id| find.filter(Column::OrgId.eq(org_id.0)))
             .order_by_asc(Column::Username);
-        Ok(found.all(&self.database).await?.into_iter().map(to_client).collect())
+        Ok(found.all(&self.reads).await?.into_iter().map(to_client).collect())
     }
 
     /// Adds a client. Whether its name was free; otherwise nothing changes.
@@ -87,7 +81,10 @@ impl Store {
     pub async fn insert_api_client(&self, client: ApiClient) -> Result<bool, StorageError> {
         use api_client::Column;
         let insert = api_client::Entity::insert(to_row(client)).on_conflict_do_nothing_on([Column::Username]);
-        Ok(matches!(insert.exec_without_returning(&self.database).await?, TryInsertResult::Inserted(1)))
+        let transaction = self.begin().await?;
+        let inserted = insert.exec_without_returning(&transaction.connection).await?;
+        transaction.commit().await?;
+        Ok(matches!(inserted, TryInsertResult::Inserted(1)))
     }
 
     /// Changes the client of that name, if it is one of this organization where one is given. Whether there is one.
@@ -117,7 +114,10 @@ impl Store {
         if let Some(requests_per_minute) = change.requests_per_minute {
             update = update.col_expr(Column::RequestsPerMinute, Expr::value(i64::from(requests_per_minute)));
         }
-        Ok(update.exec(&self.database).await?.rows_affected > 0)
+        let transaction = self.begin().await?;
+        let changed = update.exec(&transaction.connection).await?;
+        transaction.commit().await?;
+        Ok(changed.rows_affected > 0)
     }
 }
 
@@ -133,7 +133,7 @@ impl Transaction {
             .to_owned();
         Ok(api_client::Entity::insert(to_row(client))
             .on_conflict(replace)
-            .exec_without_returning(&self.0)
+            .exec_without_returning(&self.connection)
             .await
             .map(drop)?)
     }

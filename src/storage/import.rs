@@ -1,4 +1,7 @@
-//! Upserts of the catalogue.
+//! Writing what an operator or a caller tells of organizations, promotions, audiences and customers.
+//!
+//! One order of locks for all: the catalogs of the organizations, ascending; their audiences, ascending; then rows, in the
+//! order of their keys.
 
 use std::collections::BTreeSet;
 
@@ -6,37 +9,13 @@ use sea_orm::ActiveValue::{NotSet, Set};
 use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{ColumnTrait, QueryFilter};
 
-use super::entity::{OrgOwned, audience, org, promotion};
-use super::facts::of_customers;
-use super::org_owned::{Change, Insertion, Present, Table};
+use super::batch::read::of_customers;
+use super::entity::stored::Id;
+use super::entity::{OrgOwned, audience, customer, former_term, org, promotion};
+use super::org_owned::{Insertion, Present, removal};
 use super::statement::Rows;
-use super::{StorageError, Transaction, statement};
-use crate::earning::{CustomerId, EarnExpiry, ObjectId, Org, OrgId, Promotion};
-
-const BUMP_CATALOGUE_VERSIONS: Change =
-    Change { table: Table::Orgs, set: "catalogue_version = catalogue_version + 1", key: &[], wanted: &[] };
-
-const DEACTIVATE: Change =
-    Change { table: Table::Promotions, set: "active = false", key: &["id"], wanted: &["promotion_id"] };
-
-const CLEAR_AUDIENCES: Change =
-    Change { table: Table::Audiences, set: "", key: &["promotion_id"], wanted: &["promotion_id"] };
-
-const INSERT_AUDIENCES: Insertion<'_> = Insertion {
-    table: Table::Audiences,
-    columns: "promotion_id, customer_id",
-    values: "promotion_id, customer_id",
-    present: Present::Kept,
-    rest: "RETURNING 1",
-};
-
-const INSERT_CUSTOMERS: Insertion<'_> = Insertion {
-    table: Table::Customers,
-    columns: "customer_id",
-    values: "customer_id",
-    present: Present::Kept,
-    rest: "RETURNING 1",
-};
+use super::{StorageError, Transaction};
+use crate::earning::{CustomerId, EarnExpiry, FormerTerms, ObjectId, Org, OrgId, Promotion};
 
 /// Rows that one statement of an import takes, so that a large file does not become one large parameter.
 const ROWS_PER_STATEMENT: usize = 10_000;
@@ -47,7 +26,7 @@ impl Transaction {
     /// # Errors
     /// Of the database.
     pub async fn org_ids(&self) -> Result<BTreeSet<OrgId>, StorageError> {
-        Ok(org::ids(&self.0).await?)
+        Ok(org::ids(&self.connection).await?)
     }
 
     /// Adds or replaces an organization.
@@ -62,7 +41,7 @@ impl Transaction {
             time_zone: Set(record.time_zone.name().to_owned()),
             max_active_promotions: Set(record.max_active_promotions.into()),
             accept_unknown_customers: Set(record.accept_unknown_customers),
-            catalogue_version: Set(0),
+            catalog_version: Set(0),
         };
         let replace = OnConflict::column(Column::Id)
             .update_columns([
@@ -75,43 +54,52 @@ impl Transaction {
         Ok(org::Entity::of(record.id)
             .insert(row)
             .on_conflict(replace)
-            .exec_without_returning(&self.0)
+            .exec_without_returning(&self.connection)
             .await
             .map(drop)?)
     }
 
-    /// Notes that every promotion of the organization goes by other rules from `now_ms` on (milliseconds since
-    /// 1970-01-01T00:00:00Z).
+    /// Records terms by which promotions of the organization were earned, and that are about to change.
     ///
     /// # Errors
-    /// Of the database.
-    pub async fn note_changed_rules(&self, org_id: OrgId, now_ms: i64) -> Result<(), StorageError> {
-        use promotion::Column;
-        let change = promotion::Entity::of(org_id).update();
-        Ok(change.col_expr(Column::RulesChangedAtMs, Expr::value(now_ms)).exec(&self.0).await.map(drop)?)
+    /// Those of the database.
+    pub async fn record_former_terms(&self, org_id: OrgId, terms: &[FormerTerms]) -> Result<(), StorageError> {
+        use former_term::Column;
+        let rows = Rows::of_orgs(terms.iter().map(|_| org_id))
+            .ids(Column::PromotionId, terms.iter().map(|terms| terms.promotion_id))
+            .integers(Column::EndMs, terms.iter().map(|terms| terms.end_ms))
+            .texts(Column::TimeZone, terms.iter().map(|terms| terms.time_zone.name()));
+        let columns = [Column::PromotionId, Column::EndMs, Column::TimeZone];
+        let insertion: Insertion<former_term::Entity> = Insertion::of(&columns, Present::Kept);
+        if rows.is_empty() { Ok(()) } else { self.on().execute(&insertion.body(), rows).await.map(drop) }
     }
 
     /// Switches promotions off, for as long as it takes to replace them: so that their names may change places.
     ///
     /// # Errors
-    /// Of the database.
-    pub async fn deactivate(&self, promotions: &[(OrgId, ObjectId)]) -> Result<(), StorageError> {
-        statement::execute(&self.0, &DEACTIVATE.body(), promotion_rows(promotions.iter().copied())).await
+    /// Those of the database.
+    pub async fn deactivate(&self, org_id: OrgId, ids: &BTreeSet<ObjectId>) -> Result<(), StorageError> {
+        use promotion::Column;
+        for id in ids {
+            let change = promotion::Entity::of(org_id).update().filter(Column::Id.eq(Id(*id)));
+            change.col_expr(Column::Active, Expr::value(false)).exec(&self.connection).await?;
+        }
+        Ok(())
     }
 
-    /// Which active promotion of the organization has this name.
+    /// Returns the active promotion of the organization that has this name.
     ///
     /// # Errors
     /// Of the database.
-    pub async fn active_promotion_named(&self, org_id: OrgId, name: &str) -> Result<Option<String>, StorageError> {
+    pub async fn active_promotion_named(&self, org_id: OrgId, name: &str) -> Result<Option<ObjectId>, StorageError> {
         use promotion::Column;
         let found = promotion::Entity::of(org_id)
             .find()
             .filter(Column::Name.eq(name))
             .filter(Column::Active.eq(true))
-            .one(&self.0)
+            .one(&self.connection)
             .await?;
-        Ok(found.map(|row| row.id))
+        Ok(found.map(|row| row.id.0))
     }
 
     /// Adds or replaces a promotion.
@@ -126,17 +114,17 @@ impl Transaction {
         };
         let row = promotion::ActiveModel {
             org_id: NotSet,
-            id: Set(record.id.to_string()),
+            id: Set(Id(record.id)),
             name: Set(record.name.clone()),
-            kind: Set(record.kind.name().to_owned()),
+            kind: Set(record.kind.into()),
             active: Set(record.active),
             start_ms: Set(record.start_ms),
             end_ms: Set(record.end_ms),
             max_earning_per_customer: Set(record.max_earning_per_customer.map(Into::into)),
-            capped_since_ms: Set(record.capped_since_ms),
+            cap_period: Set(record.cap_period),
             earn_expiry_days: Set(days),
             earn_limited_to_specific_audience: Set(record.limited_to_audience),
-            rules_changed_at_ms: Set(record.rules_changed_at_ms),
+            earned: Set(record.earned),
         };
         let replace = OnConflict::columns([Column::OrgId, Column::Id])
             .update_columns([
@@ -146,105 +134,119 @@ impl Transaction {
                 Column::StartMs,
                 Column::EndMs,
                 Column::MaxEarningPerCustomer,
-                Column::CappedSinceMs,
+                Column::CapPeriod,
                 Column::EarnExpiryDays,
                 Column::EarnLimitedToSpecificAudience,
-                Column::RulesChangedAtMs,
             ])
             .to_owned();
         Ok(promotion::Entity::of(org_id)
             .insert(row)
             .on_conflict(replace)
-            .exec_without_returning(&self.0)
+            .exec_without_returning(&self.connection)
             .await
             .map(drop)?)
     }
 
-    /// Replaces the audiences of promotions by these.
+    /// Locks the audiences of an organization until the transaction ends. Comes behind the catalogs, and before any row.
     ///
     /// # Errors
-    /// Of the database.
-    pub async fn replace_audiences(&self, audiences: &[(OrgId, ObjectId, &[CustomerId])]) -> Result<(), StorageError> {
-        let promotions = promotion_rows(audiences.iter().map(|(org_id, id, _)| (*org_id, *id)));
-        statement::execute(&self.0, &CLEAR_AUDIENCES.body(), promotions).await?;
-        for (org_id, id, customers) in audiences {
-            for customers in customers.chunks(ROWS_PER_STATEMENT) {
-                let rows = promotion_rows(customers.iter().map(|_| (*org_id, *id)))
-                    .integers("customer_id", customers.iter().map(|customer| customer.0));
-                statement::execute(&self.0, &INSERT_AUDIENCES.body(), rows).await?;
-            }
-        }
+    /// Those of the database; [`StorageError::Busy`] when the lock is not had in time.
+    pub async fn lock_audiences(&self, org_id: OrgId) -> Result<(), StorageError> {
+        // Organizations are numbered from 1, so the negative of a number names nothing else.
+        self.engine.lock(&self.connection, -org_id.0).await
+    }
+
+    /// Replaces the audience of a promotion by this one. The audiences are locked.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn replace_audience(
+        &self,
+        org_id: OrgId,
+        id: ObjectId,
+        customers: &BTreeSet<CustomerId>,
+    ) -> Result<(), StorageError> {
+        use audience::Column;
+        let recorded = audience::Entity::of(org_id).find().filter(Column::PromotionId.eq(Id(id)));
+        let recorded = recorded.all(&self.connection).await?;
+        let recorded: BTreeSet<_> = recorded.into_iter().map(|row| CustomerId(row.customer_id)).collect();
+        self.remove_from_audience(org_id, id, &(&recorded - customers)).await?;
+        self.add_to_audience(org_id, id, &(customers - &recorded)).await?;
         Ok(())
     }
 
-    /// Adds customers that are not recorded yet. Gives how many.
+    /// Adds customers that are not recorded yet. Returns how many.
     ///
     /// # Errors
-    /// Of the database.
-    pub async fn upsert_customers(&self, customers: &[(OrgId, CustomerId)]) -> Result<usize, StorageError> {
-        let mut added = 0;
-        for customers in customers.chunks(ROWS_PER_STATEMENT) {
-            added += statement::query(&self.0, &INSERT_CUSTOMERS.body(), of_customers(customers)).await?.len();
-        }
-        Ok(added)
+    /// Those of the database.
+    pub async fn upsert_customers(&self, customers: &BTreeSet<(OrgId, CustomerId)>) -> Result<usize, StorageError> {
+        let columns = [customer::Column::CustomerId];
+        let insertion: Insertion<customer::Entity> = Insertion::of(&columns, Present::Kept);
+        let customers: Vec<_> = customers.iter().copied().collect();
+        self.execute(&insertion.body(), customers.chunks(ROWS_PER_STATEMENT).map(of_customers)).await
     }
 
-    /// Whether the organization has this promotion.
+    /// Returns true if the organization has this promotion.
     ///
     /// # Errors
-    /// Of the database.
+    /// Those of the database.
     pub async fn has_promotion(&self, org_id: OrgId, id: ObjectId) -> Result<bool, StorageError> {
-        let found = promotion::Entity::of(org_id).find().filter(promotion::Column::Id.eq(id.to_string()));
-        Ok(found.one(&self.0).await?.is_some())
+        let found = promotion::Entity::of(org_id).find().filter(promotion::Column::Id.eq(Id(id)));
+        Ok(found.one(&self.connection).await?.is_some())
     }
 
-    /// Adds customers to the audience of a promotion. Gives how many were not in it.
+    /// Adds customers to the audience of a promotion. Returns how many were not in it. The audiences are locked.
     ///
     /// # Errors
-    /// Of the database.
+    /// Those of the database.
     pub async fn add_to_audience(
         &self,
         org_id: OrgId,
         id: ObjectId,
         customers: &BTreeSet<CustomerId>,
     ) -> Result<usize, StorageError> {
-        if customers.is_empty() {
-            return Ok(0);
-        }
-        let rows = promotion_rows(customers.iter().map(|_| (org_id, id)))
-            .integers("customer_id", customers.iter().map(|customer| customer.0));
-        Ok(statement::query(&self.0, &INSERT_AUDIENCES.body(), rows).await?.len())
+        let insertion: Insertion<audience::Entity> = Insertion::of(&MEMBER, Present::Kept);
+        self.execute(&insertion.body(), members(org_id, id, customers)).await
     }
 
-    /// Removes customers from the audience of a promotion. Gives how many were in it.
+    /// Removes customers from the audience of a promotion. Returns how many were in it. The audiences are locked.
     ///
     /// # Errors
-    /// Of the database.
+    /// Those of the database.
     pub async fn remove_from_audience(
         &self,
         org_id: OrgId,
         id: ObjectId,
         customers: &BTreeSet<CustomerId>,
     ) -> Result<usize, StorageError> {
-        use audience::Column;
-        // With the values at hand it is searched by its whole key, whatever the engine believes of the table.
-        let removed = audience::Entity::of(org_id)
-            .delete()
-            .filter(Column::PromotionId.eq(id.to_string()))
-            .filter(Column::CustomerId.is_in(customers.iter().map(|customer| customer.0)));
-        Ok(usize::try_from(removed.exec(&self.0).await?.rows_affected).unwrap_or(usize::MAX))
+        let removal = removal::<audience::Entity>(self.engine, &MEMBER);
+        self.execute(&removal, members(org_id, id, customers)).await
     }
 
-    /// Tells whoever holds the catalogue of these organizations in memory that it changed.
-    ///
-    /// # Errors
-    /// Of the database.
-    pub async fn bump_catalogue_versions(&self, org_ids: &BTreeSet<OrgId>) -> Result<(), StorageError> {
-        statement::execute(&self.0, &BUMP_CATALOGUE_VERSIONS.body(), Rows::of_orgs(org_ids.iter().copied())).await
+    /// Runs `body` with each of these lists. Returns the number of rows that it wrote.
+    async fn execute<'a>(&self, body: &str, lists: impl Iterator<Item = Rows<'a>>) -> Result<usize, StorageError> {
+        let mut written = 0;
+        for rows in lists {
+            written += self.on().execute(body, rows).await?;
+        }
+        Ok(usize::try_from(written).unwrap_or(usize::MAX))
     }
 }
 
-/// The promotions as rows of a statement.
-pub(super) fn promotion_rows(promotions: impl Iterator<Item = (OrgId, ObjectId)> + Clone) -> Rows<'static> {
-    Rows::of_orgs(promotions.clone().map(|(org_id, _)| org_id)).ids("promotion_id", promotions.map(|(_, id)| id))
+/// The key of a member of an audience, behind the organization.
+const MEMBER: [audience::Column; 2] = [audience::Column::CustomerId, audience::Column::PromotionId];
+
+/// Lists members of an audience, in parts that one statement takes.
+fn members(
+    org_id: OrgId,
+    id: ObjectId,
+    customers: &BTreeSet<CustomerId>,
+) -> impl Iterator<Item = Rows<'static>> {
+    let customers: Vec<_> = customers.iter().map(|customer_id| customer_id.0).collect();
+    let lists = customers.chunks(ROWS_PER_STATEMENT).map(|customers| {
+        Rows::of_orgs(customers.iter().map(|_| org_id))
+            .integers(audience::Column::CustomerId, customers.iter().copied())
+            .ids(audience::Column::PromotionId, customers.iter().map(|_| id))
+    });
+    lists.collect::<Vec<_>>().into_iter()
 }

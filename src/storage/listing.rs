@@ -5,24 +5,51 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sea_orm::QueryResult;
+use sea_orm::{DerivePartialModel, IdenStatic};
 
-use super::facts::{EARNINGS, details, named, object_id, of_earnings, of_row};
-use super::org_owned::{Lookup, Question, Table};
-use super::statement::Dialect;
-use super::{StorageError, Store, statement};
+use super::batch::read::{details, earnings, of_earnings};
+use super::engine::Engine;
+use super::entity::earned_promotion::{Column, LISTING};
+use super::entity::stored::{Id, StoredCriteria, StoredEarnedFromType, StoredStatus};
+use super::entity::{customer, earned_promotion};
+use super::org_owned::{Question, Search, column};
+use super::{StorageError, Store};
 use crate::earning::change::{Held, InstanceKey, RecordedStatus};
 use crate::earning::{CustomerId, Details, EarnedFromType, EarningKey, ObjectId, OrgId};
 
-const COLUMNS: &str = "earn_id, customer_id, promotion_id, event_id, earned_from_id, earned_from_type, earned_status, \
-     ordinal, event_time_ms, valid_till_ms, granted_at_ms, event_type, event_payload, supplementary_criteria";
+/// An earned promotion as it is listed.
+#[derive(Debug, DerivePartialModel)]
+#[sea_orm(entity = "earned_promotion::Entity")]
+struct ListedRow {
+    earn_id: Id,
+    customer_id: i64,
+    promotion_id: Id,
+    event_id: String,
+    earned_from_id: String,
+    earned_from_type: StoredEarnedFromType,
+    earned_status: StoredStatus,
+    ordinal: i64,
+    event_time_ms: i64,
+    valid_till_ms: i64,
+    granted_at_ms: i64,
+    event_type: Option<String>,
+    event_payload: Option<String>,
+    supplementary_criteria: Option<StoredCriteria>,
+}
 
-/// The details of an earning are on its first instance.
-const FIRSTS: Lookup = Lookup {
-    answers: "t.event_type, t.event_payload, t.supplementary_criteria",
-    condition: "t.ordinal = 1",
-    ..EARNINGS
-};
+/// The details of an earning, which are on its first instance.
+#[derive(Debug, DerivePartialModel)]
+#[sea_orm(entity = "earned_promotion::Entity")]
+struct DetailsRow {
+    event_type: Option<String>,
+    event_payload: Option<String>,
+    supplementary_criteria: Option<StoredCriteria>,
+}
+
+/// Searches the first instances of earnings.
+fn firsts() -> Search<earned_promotion::Entity> {
+    Search { condition: format!("{} = 1", column::<earned_promotion::Entity>(Column::Ordinal)), ..earnings() }
+}
 
 /// A stretch of the listing: what has this status and is valid until some moment from `from_ms` to `to_ms`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,9 +119,9 @@ impl Store {
     /// # Errors
     /// Of the database.
     pub async fn wallet(&self, part: &Part<'_>) -> Result<Vec<WalletRow>, StorageError> {
-        let (question, order) = listing(part, self.dialect);
-        let rows = question.ask(&self.database, &order).await?;
-        self.complete(part.org_id, &rows).await
+        let (question, order) = listing(part, self.engine);
+        let rows = question.ask(&self.reads, &order).await?;
+        self.complete(part.org_id, rows).await
     }
 
     /// The earned promotion of this earn id.
@@ -103,12 +130,12 @@ impl Store {
     /// Of the database.
     pub async fn earned_promotion(&self, org_id: OrgId, earn_id: ObjectId) -> Result<Option<WalletRow>, StorageError> {
         let mut question = Question::about(org_id);
-        let earn_id = question.place(earn_id.to_string());
         // By the index of earn ids: the second condition is that of the index on PostgreSQL.
-        let condition = format!("earn_id = {earn_id} AND earn_id >= ''");
-        question.select((COLUMNS, Table::EarnedPromotions), "", &condition);
-        let rows = question.ask(&self.database, "LIMIT 1").await?;
-        Ok(self.complete(org_id, &rows).await?.pop())
+        let column = Column::EarnId.as_str();
+        let condition = format!("{column} = {} AND {column} >= ''", question.place(earn_id.to_string()));
+        question.select::<earned_promotion::Entity, ListedRow>("", &condition);
+        let rows = question.ask(&self.reads, "LIMIT 1").await?;
+        Ok(self.complete(org_id, rows).await?.pop())
     }
 
     /// Whether the customer is recorded.
@@ -117,85 +144,86 @@ impl Store {
     /// Of the database.
     pub async fn is_customer(&self, org_id: OrgId, customer_id: CustomerId) -> Result<bool, StorageError> {
         let mut question = Question::about(org_id);
-        let condition = format!("customer_id = {}", question.place(customer_id.0));
-        question.select(("customer_id", Table::Customers), "", &condition);
-        Ok(!question.ask(&self.database, "").await?.is_empty())
+        let condition = format!("{} = {}", customer::Column::CustomerId.as_str(), question.place(customer_id.0));
+        question.select::<customer::Entity, customer::Model>("", &condition);
+        Ok(!question.ask::<customer::Model>(&self.reads, "").await?.is_empty())
     }
 
     /// The rows, with the details of earnings of which they are not the first instance.
-    async fn complete(&self, org_id: OrgId, rows: &[QueryResult]) -> Result<Vec<WalletRow>, StorageError> {
-        let mut complete = rows.iter().map(|row| wallet_row(org_id, row)).collect::<Result<Vec<_>, _>>()?;
+    async fn complete(&self, org_id: OrgId, rows: Vec<ListedRow>) -> Result<Vec<WalletRow>, StorageError> {
+        let later_instance: Vec<_> = rows.iter().map(|row| row.ordinal > 1).collect();
+        let mut complete: Vec<_> = rows.into_iter().map(|row| wallet_row(org_id, row)).collect();
         // Of each earning once, however many of its instances are shown.
         let mut later: BTreeMap<_, Vec<usize>> = BTreeMap::new();
-        for (place, (_, row)) in complete.iter().enumerate().filter(|(_, (ordinal, _))| *ordinal > 1) {
+        for (place, row) in complete.iter().enumerate().filter(|(place, _)| later_instance[*place]) {
             later.entry(row.earning_key()).or_default().push(place);
         }
-        if !later.is_empty() {
-            let keys: Vec<_> = later.keys().collect();
-            for row in statement::query(&self.database, &FIRSTS.body(self.dialect), of_earnings(&keys)).await? {
-                let (key, details) = (*of_row(&keys, &row)?, details(&row, 1)?);
-                for place in &later[key] {
-                    complete[*place].1.details = details.clone();
-                }
+        let keys: Vec<_> = later.keys().collect();
+        for found in firsts().run::<DetailsRow>(&self.on(), of_earnings(&keys)).await? {
+            let key = *found.of(&keys)?;
+            let DetailsRow { event_type, event_payload, supplementary_criteria } = found.row;
+            let details = details(event_type, event_payload, supplementary_criteria);
+            for place in &later[key] {
+                complete[*place].details = details.clone();
             }
         }
-        Ok(complete.into_iter().map(|(_, row)| row).collect())
+        Ok(complete)
     }
 }
 
-/// A row of the columns above, and which instance of its earning it is.
-fn wallet_row(org_id: OrgId, row: &QueryResult) -> Result<(i64, WalletRow), StorageError> {
-    let id = |column: usize| object_id(&row.try_get_by_index::<String>(column)?);
-    let wallet_row = WalletRow {
-        key: InstanceKey { org_id, customer_id: CustomerId(row.try_get_by_index(1)?), earn_id: id(0)? },
+fn wallet_row(org_id: OrgId, row: ListedRow) -> WalletRow {
+    WalletRow {
+        key: InstanceKey { org_id, customer_id: CustomerId(row.customer_id), earn_id: row.earn_id.0 },
         held: Held {
-            promotion_id: id(2)?,
-            valid_till_ms: row.try_get_by_index(9)?,
-            status: named(&row.try_get_by_index::<String>(6)?, RecordedStatus::from_name)?,
+            promotion_id: row.promotion_id.0,
+            valid_till_ms: row.valid_till_ms,
+            status: row.earned_status.into(),
         },
-        event_id: row.try_get_by_index(3)?,
-        earned_from_id: row.try_get_by_index(4)?,
-        earned_from_type: named(&row.try_get_by_index::<String>(5)?, EarnedFromType::from_name)?,
-        event_time_ms: row.try_get_by_index(8)?,
-        granted_at_ms: row.try_get_by_index(10)?,
-        details: details(row, 11)?,
-    };
-    Ok((row.try_get_by_index(7)?, wallet_row))
+        event_id: row.event_id,
+        earned_from_id: row.earned_from_id,
+        earned_from_type: row.earned_from_type.into(),
+        event_time_ms: row.event_time_ms,
+        granted_at_ms: row.granted_at_ms,
+        details: details(row.event_type, row.event_payload, row.supplementary_criteria),
+    }
 }
 
 /// The beginnings of all stretches, and what puts them together.
-fn listing(part: &Part<'_>, dialect: Dialect) -> (Question, String) {
+fn listing(part: &Part<'_>, engine: &dyn Engine) -> (Question, String) {
     let mut question = Question::about(part.org_id);
     let customer = question.place(part.customer_id.0);
     let limit = question.place(i64::try_from(part.limit).unwrap_or(i64::MAX));
-    let order = format!("ORDER BY valid_till_ms DESC, earn_id LIMIT {limit}");
+    let [customer_id, status_column, valid_till, earn_id_column, promotion_id] =
+        [Column::CustomerId, Column::EarnedStatus, Column::ValidTillMs, Column::EarnId, Column::PromotionId]
+            .map(|column| column.as_str());
+    let order = format!("ORDER BY {valid_till} DESC, {earn_id_column} LIMIT {limit}");
     let mut filter = String::new();
     if !part.promotions.is_empty() {
         let places: Vec<_> = part.promotions.iter().map(|id| question.place(id.to_string())).collect();
-        filter = format!("AND promotion_id IN ({})", places.join(", "));
+        filter = format!("AND {promotion_id} IN ({})", places.join(", "));
     }
     // Where SQLite would take the index of another order, and sort.
-    let index = if dialect == Dialect::Sqlite { "INDEXED BY earned_promotions_listing" } else { "" };
+    let index = engine.index_hint(LISTING);
     let beginning = |question: &mut Question, status: &str, condition: String| {
         let condition = format!(
-            "customer_id = {customer} AND earned_status = {status} AND earned_status <> '' AND {condition} {filter} \
+            "{customer_id} = {customer} AND {status_column} = {status} AND {status_column} <> '' AND {condition} {filter} \
              {order}"
         );
-        question.select((COLUMNS, Table::EarnedPromotions), index, &condition);
+        question.select::<earned_promotion::Entity, ListedRow>(&index, &condition);
     };
     for stretch in part.stretches {
-        let status = question.place(stretch.status.name());
+        let status = question.place(StoredStatus::text(stretch.status));
         let mut to_ms = stretch.to_ms;
         if let Some((at_ms, earn_id)) = part.after {
             if (stretch.from_ms..=stretch.to_ms).contains(&at_ms) {
                 let (at, earn_id) = (question.place(at_ms), question.place(earn_id.to_string()));
-                beginning(&mut question, &status, format!("valid_till_ms = {at} AND earn_id > {earn_id}"));
+                beginning(&mut question, &status, format!("{valid_till} = {at} AND {earn_id_column} > {earn_id}"));
             }
             to_ms = to_ms.min(at_ms.saturating_sub(1));
         }
         if stretch.from_ms <= to_ms {
             let (from, to) = (question.place(stretch.from_ms), question.place(to_ms));
-            beginning(&mut question, &status, format!("valid_till_ms >= {from} AND valid_till_ms <= {to}"));
+            beginning(&mut question, &status, format!("{valid_till} >= {from} AND {valid_till} <= {to}"));
         }
     }
     (question, order)
@@ -203,25 +231,14 @@ fn listing(part: &Part<'_>, dialect: Dialect) -> (Question, String) {
 
 #[cfg(test)]
 mod tests {
-    use sea_orm::ConnectionTrait;
-
+    use super::super::schema_tests;
     use super::*;
-
-    use crate::storage::StoreOptions;
 
     /// How SQLite goes about it.
     async fn plan(part: &Part<'_>) -> Vec<String> {
-        let directory = tempfile::tempdir().unwrap();
-        let url = format!("sqlite://{}", directory.path().join("x.db").display());
-        let timeout = std::time::Duration::from_secs(5);
-        let options = StoreOptions { max_connections: 1, timeout, statement_timeout: None };
-        let store = Store::open(&url, options).await.unwrap();
-        store.migrate().await.unwrap();
-        let (question, order) = listing(part, store.dialect);
-        let mut statement = question.statement(store.database.get_database_backend(), &order);
-        statement.sql = format!("EXPLAIN QUERY PLAN {}", statement.sql);
-        let rows = store.database.query_all_raw(statement).await.unwrap();
-        rows.iter().map(|row| row.try_get_by_index::<String>(3).unwrap()).collect()
+        let (_directory, store) = schema_tests::store().await;
+        let (question, order) = listing(part, store.engine);
+        schema_tests::plan(&store.reads, question.statement(store.engine.backend(), &order)).await
     }
 
     #[tokio::test]

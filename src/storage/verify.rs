@@ -9,7 +9,7 @@ use sea_orm::{
 };
 
 use super::entity::org;
-use super::facts::{UNCOUNTED_FOR_MS, object_id};
+use super::entity::stored::Id;
 use super::{StorageError, Store};
 use crate::earning::{CustomerId, ObjectId, OrgId};
 
@@ -19,7 +19,7 @@ pub const MAX_BREACHES: usize = 100;
 const PAGE_ROWS: usize = 10_000;
 
 const REPEATED_EARN_IDS: &str = "
-    SELECT 'earn id ' || earn_id || ' is given ' || count(*) || ' times'
+    SELECT 'earn id ' || earn_id || ' is given ' || count(*) || ' times' AS breach
     FROM earned_promotions GROUP BY earn_id HAVING count(*) > 1";
 
 const UNEVEN_EARNINGS: &str = "
@@ -27,45 +27,32 @@ const UNEVEN_EARNINGS: &str = "
         || ', event ' || event_id || ', earned from ' || earned_from_id || ' has ' || count(*) || ' instances, '
         || count(DISTINCT ordinal) || ' of them different, numbered ' || min(ordinal) || ' to ' || max(ordinal)
         || ', of types ' || min(earned_from_type) || ' to ' || max(earned_from_type)
-        || ' and event times ' || min(event_time_ms) || ' to ' || max(event_time_ms)
+        || ' and event times ' || min(event_time_ms) || ' to ' || max(event_time_ms) AS breach
     FROM earned_promotions
     GROUP BY org_id, customer_id, promotion_id, event_id, earned_from_id
     HAVING min(ordinal) <> 1 OR max(ordinal) <> count(*) OR count(DISTINCT ordinal) <> count(*)
         OR min(earned_from_type) <> max(earned_from_type) OR min(event_time_ms) <> max(event_time_ms)";
 
-/// What was taken back counts towards no cap.
-///
-/// A customer may hold more than the cap when it was lowered, or set, after the last one was granted.
-const PASSED_CAPS: &str = "
-    SELECT 'customer ' || e.customer_id || ' of organization ' || e.org_id || ' holds ' || count(*) || ' of promotion '
-        || e.promotion_id || ', whose cap is ' || p.max_earning_per_customer
-    FROM earned_promotions AS e JOIN promotions AS p ON p.org_id = e.org_id AND p.id = e.promotion_id
-    WHERE p.max_earning_per_customer IS NOT NULL AND e.earned_status <> 'REVOKED'
-    GROUP BY e.org_id, e.customer_id, e.promotion_id, p.max_earning_per_customer, p.rules_changed_at_ms
-    HAVING count(*) > p.max_earning_per_customer
-       AND (p.rules_changed_at_ms IS NULL OR max(e.granted_at_ms) > p.rules_changed_at_ms + {margin})";
-
-/// What was granted before the promotion had a cap is counted with the next grant.
 const MISCOUNTED: &str = "
     SELECT 'customer ' || e.customer_id || ' of organization ' || e.org_id || ' holds ' || count(*) || ' of promotion '
-        || e.promotion_id || ', and ' || coalesce(u.used, 0) || ' are counted under its cap'
+        || e.promotion_id || ', and ' || coalesce(u.used, 0) || ' are counted under its cap' AS breach
     FROM earned_promotions AS e JOIN promotions AS p ON p.org_id = e.org_id AND p.id = e.promotion_id
     LEFT JOIN cap_usage AS u
       ON u.org_id = e.org_id AND u.customer_id = e.customer_id AND u.promotion_id = e.promotion_id
+        AND u.cap_period = p.cap_period
     WHERE p.max_earning_per_customer IS NOT NULL AND e.earned_status <> 'REVOKED'
-    GROUP BY e.org_id, e.customer_id, e.promotion_id, p.capped_since_ms, u.used
-    HAVING count(*) <> coalesce(u.used, 0)
-       AND (p.capped_since_ms IS NULL OR max(e.granted_at_ms) > p.capped_since_ms + {margin})";
+      AND (p.cap_period = 0 OR u.used IS NOT NULL)
+    GROUP BY e.org_id, e.customer_id, e.promotion_id, u.used
+    HAVING count(*) <> coalesce(u.used, 0)";
 
 const COUNTED_FOR_NOTHING: &str = "
     SELECT 'customer ' || u.customer_id || ' of organization ' || u.org_id || ' holds none of promotion '
-        || u.promotion_id || ', and ' || u.used || ' are counted under its cap'
+        || u.promotion_id || ', and ' || u.used || ' are counted under its cap' AS breach
     FROM cap_usage AS u JOIN promotions AS p ON p.org_id = u.org_id AND p.id = u.promotion_id
-    WHERE u.used > 0 AND p.max_earning_per_customer IS NOT NULL AND NOT EXISTS (
+    WHERE u.used > 0 AND p.max_earning_per_customer IS NOT NULL AND u.cap_period = p.cap_period AND NOT EXISTS (
         SELECT 1 FROM earned_promotions AS e
         WHERE e.org_id = u.org_id AND e.customer_id = u.customer_id AND e.promotion_id = u.promotion_id
-            AND e.earned_status <> 'REVOKED')
-      AND (p.capped_since_ms IS NULL OR u.counted_at_ms > p.capped_since_ms + {margin})";
+            AND e.earned_status <> 'REVOKED')";
 
 /// Each put together by itself first: on Citus the two are in different places.
 const TRANSACTIONS: &str = "
@@ -80,14 +67,14 @@ const TRANSACTIONS: &str = "
 const REDEEMED_BY_NOTHING: &str = "
     {transactions} SELECT e.instances || ' earned promotions of customer ' || e.customer_id || ' of organization '
         || e.org_id || ' are redeemed by transaction ' || e.transaction_identifier
-        || ', which is not recorded for them'
+        || ', which is not recorded for them' AS breach
     FROM spent AS e LEFT JOIN recorded AS r
       ON r.org_id = e.org_id AND r.customer_id = e.customer_id AND r.transaction_identifier = e.transaction_identifier
     WHERE r.org_id IS NULL";
 
 const UNEVEN_REDEMPTIONS: &str = "
     {transactions} SELECT 'transaction ' || r.transaction_identifier || ' of organization ' || r.org_id || ' redeemed '
-        || r.instances || ' earned promotions, and the wallet has ' || coalesce(e.instances, 0) || ' of it'
+        || r.instances || ' earned promotions, and the wallet has ' || coalesce(e.instances, 0) || ' of it' AS breach
     FROM recorded AS r LEFT JOIN spent AS e
       ON e.org_id = r.org_id AND e.customer_id = r.customer_id AND e.transaction_identifier = r.transaction_identifier
     WHERE r.instances <> coalesce(e.instances, 0)";
@@ -96,7 +83,7 @@ const UNEVEN_REDEMPTIONS: &str = "
 const UNEVEN_STATUSES: &str = "
     SELECT 'earned promotion ' || earn_id || ' of customer ' || customer_id || ' of organization ' || org_id
         || ' is ' || earned_status || ', changed ' || CASE WHEN changed_at_ms IS NULL THEN 'never' ELSE 'once' END
-        || ', by transaction ' || coalesce(transaction_identifier, 'none')
+        || ', by transaction ' || coalesce(transaction_identifier, 'none') AS breach
     FROM earned_promotions
     WHERE (earned_status <> 'UNLOCKED') <> (changed_at_ms IS NOT NULL)
         OR (earned_status = 'REDEEMED') <> (transaction_identifier IS NOT NULL)";
@@ -114,8 +101,6 @@ pub enum Question {
     EarnIds,
     /// Has an earning instances other than 1 to n, or several types or event times?
     Earnings,
-    /// Does a customer hold more than the cap under which the last one was granted?
-    Caps,
     /// Are the counts under caps those of the wallet?
     Counts,
     /// Is everything that is redeemed redeemed by a transaction that is recorded, and the other way round?
@@ -149,7 +134,7 @@ impl Store {
     /// # Errors
     /// Of the database.
     pub async fn snapshot(&self) -> Result<Snapshot, StorageError> {
-        let options = match self.database.get_database_backend() {
+        let options = match self.reads.get_database_backend() {
             DbBackend::Postgres => TransactionOptions {
                 isolation_level: Some(IsolationLevel::RepeatableRead),
                 access_mode: Some(AccessMode::ReadOnly),
@@ -158,7 +143,7 @@ impl Store {
             // Every transaction of SQLite reads one snapshot.
             _ => TransactionOptions::default(),
         };
-        Ok(Snapshot(self.database.begin_with_options(options).await?))
+        Ok(Snapshot(self.reads.begin_with_options(options).await?))
     }
 }
 
@@ -171,16 +156,15 @@ impl Snapshot {
         let statements: &[&str] = match question {
             Question::EarnIds => &[REPEATED_EARN_IDS],
             Question::Earnings => &[UNEVEN_EARNINGS],
-            Question::Caps => &[PASSED_CAPS],
             Question::Counts => &[MISCOUNTED, COUNTED_FOR_NOTHING],
             Question::Redemptions => &[UNEVEN_STATUSES, REDEEMED_BY_NOTHING, UNEVEN_REDEMPTIONS],
         };
         let mut breaches = Vec::new();
         for sql in statements {
-            let sql = sql.replace("{margin}", &UNCOUNTED_FOR_MS.to_string()).replace("{transactions}", TRANSACTIONS);
+            let sql = sql.replace("{transactions}", TRANSACTIONS);
             let sql = format!("{sql} LIMIT {MAX_BREACHES}");
             for row in self.0.query_all_raw(Statement::from_string(self.0.get_database_backend(), sql)).await? {
-                breaches.push(row.try_get_by_index(0)?);
+                breaches.push(row.try_get("", "breach")?);
             }
         }
         Ok(breaches)
@@ -191,9 +175,9 @@ impl Snapshot {
     /// # Errors
     /// Of the database.
     pub async fn earned(&self) -> Result<u64, StorageError> {
-        let sql = "SELECT count(*) FROM earned_promotions";
+        let sql = "SELECT count(*) AS earned FROM earned_promotions";
         let row = self.0.query_one_raw(Statement::from_string(self.0.get_database_backend(), sql)).await?;
-        let count: i64 = row.map_or(Ok(0), |row| row.try_get_by_index(0))?;
+        let count: i64 = row.map_or(Ok(0), |row| row.try_get("", "earned"))?;
         Ok(u64::try_from(count).unwrap_or_default())
     }
 
@@ -210,7 +194,7 @@ impl Snapshot {
     /// # Errors
     /// Of the database.
     pub async fn catalogue(&self, org_id: OrgId) -> Result<Option<crate::earning::Catalogue>, StorageError> {
-        super::catalogue::load_catalogue(&self.0, org_id).await
+        super::catalog::load(&self.0, org_id).await
     }
 
     /// Earned promotions of an organization in the order of their ids, those after `after`; empty at the end.
@@ -225,12 +209,12 @@ impl Snapshot {
         let mut page = Vec::new();
         for row in self.0.query_all_raw(statement).await? {
             page.push(EarnedRow {
-                earn_id: object_id(&row.try_get_by_index::<String>(0)?)?,
-                customer_id: CustomerId(row.try_get_by_index(1)?),
-                promotion_id: object_id(&row.try_get_by_index::<String>(2)?)?,
-                event_time_ms: row.try_get_by_index(3)?,
-                valid_till_ms: row.try_get_by_index(4)?,
-                granted_at_ms: row.try_get_by_index(5)?,
+                earn_id: row.try_get::<Id>("", "earn_id")?.0,
+                customer_id: CustomerId(row.try_get("", "customer_id")?),
+                promotion_id: row.try_get::<Id>("", "promotion_id")?.0,
+                event_time_ms: row.try_get("", "event_time_ms")?,
+                valid_till_ms: row.try_get("", "valid_till_ms")?,
+                granted_at_ms: row.try_get("", "granted_at_ms")?,
             });
         }
         Ok(page)

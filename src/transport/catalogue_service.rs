@@ -103,13 +103,12 @@ impl CatalogService for Api {
     ) -> Result<Response<proto::ChangeAudienceResponse>, Status> {
         let org_id = writer(&request, None)?;
         let found = found_violations(&request);
-        let change = catalogue::parse_audience(request.get_ref(), found).map_err(Refusal::from)?;
-        let key = (org_id, change.promotion_id);
-        let changed = self.app.change_audience(key, &change.add, &change.remove).await.map_err(Refusal::from)?;
+        let change = catalogue::parse_audience(request.get_ref(), org_id, found).map_err(Refusal::from)?;
+        let changed = self.app.change_audience(&change).await.map_err(Refusal::from)?;
         let data = proto::AudienceChange {
             promotion_id: change.promotion_id.to_string(),
-            added: count(changed.0),
-            removed: count(changed.1),
+            added: count(changed.added),
+            removed: count(changed.removed),
         };
         Ok(Response::new(proto::ChangeAudienceResponse { data: Some(data), errors: Vec::new() }))
     }

@@ -7,7 +7,8 @@ use super::page::{Pages, promotion_limit};
 use super::promotion;
 use super::text::check_id;
 use super::violation::Violations;
-use crate::earning::{CustomerId, ObjectId, Promotion};
+use crate::app::catalogue::ChangeAudience;
+use crate::earning::{CustomerId, ObjectId, OrgId, Promotion};
 use crate::proto;
 
 /// Ids that one request may ask for, and customers that it may add and remove.
@@ -125,22 +126,15 @@ pub fn next_page(last: ObjectId) -> String {
     Pages::of_promotions().write((0, last))
 }
 
-/// How an audience is to change.
-#[derive(Debug, Clone)]
-pub struct AudienceChange {
-    /// The promotion.
-    pub promotion_id: ObjectId,
-    /// Customers to add.
-    pub add: BTreeSet<CustomerId>,
-    /// Customers to remove.
-    pub remove: BTreeSet<CustomerId>,
-}
-
 /// Reads how an audience is to change.
 ///
 /// # Errors
 /// Every fault there is.
-pub fn parse_audience(request: &proto::ChangeAudienceRequest, found: Violations) -> Result<AudienceChange, Fault> {
+pub fn parse_audience(
+    request: &proto::ChangeAudienceRequest,
+    org_id: OrgId,
+    found: Violations,
+) -> Result<ChangeAudience, Fault> {
     let mut violations = found;
     let add = customers("add", &request.add, &mut violations);
     let remove = customers("remove", &request.remove, &mut violations);
@@ -156,7 +150,7 @@ pub fn parse_audience(request: &proto::ChangeAudienceRequest, found: Violations)
         }
         _ => {}
     }
-    Ok(AudienceChange { promotion_id: parse_id(&request.promotion_id, violations)?, add, remove })
+    Ok(ChangeAudience { org_id, promotion_id: parse_id(&request.promotion_id, violations)?, add, remove })
 }
 
 /// Customers of a list.

@@ -50,9 +50,8 @@ pub fn read(at: &str, id: ObjectId, promotion: proto::Promotion, violations: &mu
         end_ms: end_ms.unwrap_or_default(),
         max_earning_per_customer: cap.map(|cap| at_least_one(field("maxEarningPerCustomer"), cap, violations)),
         earn_expiry: read_earn_expiry(&field("earnExpiry"), promotion.earn_expiry, violations),
-        capped_since_ms: None,
+        cap_period: 0,
         limited_to_audience: promotion.earn_limited_to_specific_audience,
-        rules_changed_at_ms: None,
         earned: false,
     }
 }

@@ -127,7 +127,7 @@ pub fn options(url: &str, more: &[&str]) -> Serve {
 /// Imports into a database, making its tables where there are none. Gives the warnings, or what is wrong.
 pub async fn import(database: &Database, file: &Value) -> Result<Vec<String>, String> {
     let store = server::open(&options(database.url(), &[]).common).await.unwrap();
-    let result = server::import(&store, file.to_string().as_bytes(), &Clock::fixed(NOW_MS)).await;
+    let result = server::import(&store, file.to_string().as_bytes()).await;
     store.close().await;
     result.map_err(|error| error.to_string())
 }

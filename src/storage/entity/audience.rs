@@ -2,6 +2,8 @@
 
 use sea_orm::entity::prelude::*;
 
+use super::stored::Id;
+
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "audiences")]
 pub struct Model {
@@ -10,7 +12,7 @@ pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
     pub customer_id: i64,
     #[sea_orm(primary_key, auto_increment = false)]
-    pub promotion_id: String,
+    pub promotion_id: Id,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

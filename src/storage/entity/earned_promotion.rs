@@ -2,6 +2,8 @@
 
 use sea_orm::entity::prelude::*;
 
+use super::stored::{Id, StoredCriteria, StoredEarnedFromType, StoredStatus};
+
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "earned_promotions")]
 pub struct Model {
@@ -9,22 +11,19 @@ pub struct Model {
     pub org_id: i64,
     #[sea_orm(primary_key, auto_increment = false)]
     pub customer_id: i64,
-    /// 24 lower-case hexadecimal digits.
     #[sea_orm(primary_key, auto_increment = false)]
-    pub earn_id: String,
-    pub promotion_id: String,
+    pub earn_id: Id,
+    pub promotion_id: Id,
     pub event_id: String,
     pub earned_from_id: String,
-    /// Which instance of its earning this is: 1, 2, …
+    /// Number of the instance within its earning: 1, 2, …
     pub ordinal: i64,
-    /// `BULK_ISSUE`, ACTIVITY, MILESTONE or REWARD.
-    pub earned_from_type: String,
+    pub earned_from_type: StoredEarnedFromType,
     pub event_time_ms: i64,
     pub valid_till_ms: i64,
     pub granted_at_ms: i64,
-    /// UNLOCKED, REDEEMED or REVOKED.
-    pub earned_status: String,
-    /// When it was redeemed or revoked.
+    pub earned_status: StoredStatus,
+    /// Time of its redemption or revocation.
     pub changed_at_ms: Option<i64>,
     /// The transaction that redeemed it.
     pub transaction_identifier: Option<String>,
@@ -32,11 +31,16 @@ pub struct Model {
     pub event_type: Option<String>,
     /// JSON object of the earning; on its first instance only.
     pub event_payload: Option<String>,
-    /// Loyalty programme, its kind and partner programme with a space between; on the first instance only.
-    pub supplementary_criteria: Option<String>,
+    /// Supplementary loyalty program of the earning; on its first instance only.
+    pub supplementary_criteria: Option<StoredCriteria>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
 pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
+
+/// Name of the index by earning: organization, event, customer, promotion, `earned_from_id`, ordinal.
+pub const EARNING_KEY: &str = "earned_promotions_earning_key";
+/// Name of the index by which a wallet is listed: organization, customer, status, end of validity, earn id.
+pub const LISTING: &str = "earned_promotions_listing";

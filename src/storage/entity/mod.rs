@@ -6,15 +6,16 @@ pub mod api_client;
 pub mod audience;
 pub mod cap_usage;
 pub mod customer;
-pub mod earned_mark;
 pub mod earned_promotion;
+pub mod former_term;
 pub mod org;
 pub mod promotion;
 pub mod redemption;
+pub mod stored;
 
 use std::marker::PhantomData;
 
-use sea_orm::{ActiveModelTrait, ColumnTrait, DeleteMany, EntityTrait, Insert, QueryFilter, Select, UpdateMany};
+use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, Insert, QueryFilter, Select, UpdateMany};
 
 use crate::earning::OrgId;
 
@@ -45,11 +46,6 @@ impl<E: OrgOwned> RowsOf<E> {
         E::update_many().filter(E::ORG.eq(self.0.0))
     }
 
-    /// Removes them.
-    pub fn delete(self) -> DeleteMany<E> {
-        E::delete_many().filter(E::ORG.eq(self.0.0))
-    }
-
     /// Adds one to them.
     pub fn insert(self, mut row: E::ActiveModel) -> Insert<E::ActiveModel>
     where
@@ -60,18 +56,23 @@ impl<E: OrgOwned> RowsOf<E> {
     }
 }
 
-impl OrgOwned for audience::Entity {
-    const ORG: Self::Column = audience::Column::OrgId;
+/// Declares the column that says whose a row of each table is.
+macro_rules! org_owned {
+    ($($entity:ident by $column:ident,)*) => {
+        $(impl OrgOwned for $entity::Entity {
+            const ORG: Self::Column = $entity::Column::$column;
+        })*
+    };
 }
 
-impl OrgOwned for earned_mark::Entity {
-    const ORG: Self::Column = earned_mark::Column::OrgId;
-}
-
-impl OrgOwned for org::Entity {
-    const ORG: Self::Column = org::Column::Id;
-}
-
-impl OrgOwned for promotion::Entity {
-    const ORG: Self::Column = promotion::Column::OrgId;
+org_owned! {
+    api_client by OrgId,
+    audience by OrgId,
+    cap_usage by OrgId,
+    customer by OrgId,
+    earned_promotion by OrgId,
+    former_term by OrgId,
+    org by Id,
+    promotion by OrgId,
+    redemption by OrgId,
 }

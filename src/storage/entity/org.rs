@@ -15,8 +15,9 @@ pub struct Model {
     pub time_zone: String,
     pub max_active_promotions: i64,
     pub accept_unknown_customers: bool,
-    /// Grows with every change of the organization or one of its promotions: whoever holds them in memory compares it.
-    pub catalogue_version: i64,
+    /// Identifies the state of the organization and its promotions: every change of them gives it a value that it never
+    /// had, so it is compared for equality only.
+    pub catalog_version: i64,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

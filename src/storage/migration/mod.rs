@@ -1,8 +1,17 @@
-//! The schema's history. A migration that has been released is never edited: the next one changes what it made.
+//! The schema's history, and bringing a database up to date. A migration that has been released is never edited: the next
+//! one changes what it made.
 
+use sea_orm::{
+    ConnectionTrait, DbBackend, SqliteTransactionMode, TransactionOptions, TransactionTrait,
+};
 use sea_orm_migration::prelude::*;
 
-mod m0001_first_tables;
+use super::{StorageError, Store};
+
+mod m0001_catalog_and_wallet;
+
+/// Names the lock under which one process at a time migrates a PostgreSQL database: "cartprom" in ASCII.
+const MIGRATION_LOCK: i64 = 0x6361_7274_7072_6f6d;
 
 /// Every migration, in order.
 #[derive(Debug)]
@@ -11,6 +20,37 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m0001_first_tables::Migration)]
+        vec![Box::new(m0001_catalog_and_wallet::Migration)]
     }
+}
+
+/// Brings the database up to date, in one transaction.
+pub(super) async fn run(store: &Store) -> Result<(), StorageError> {
+    let options = TransactionOptions {
+        sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+        ..Default::default()
+    };
+    let transaction = store.changes.database().begin_with_options(options).await?;
+    lock_schema(&transaction).await?;
+    Migrator::install(&transaction).await?;
+    let known: Vec<_> = Migrator::migrations().iter().map(|migration| migration.name().to_owned()).collect();
+    let applied = Migrator::get_migration_models(&transaction).await?;
+    if let Some(other) = applied.into_iter().find(|applied| !known.contains(&applied.version)) {
+        return Err(StorageError::OtherSchema(other.version));
+    }
+    Migrator::up(&transaction, None).await?;
+    Ok(transaction.commit().await?)
+}
+
+/// Keeps other processes from changing the schema until the transaction ends. Whoever comes second waits here, for as long
+/// as the first one takes, and finds nothing left to do. SQLite has one writer anyway.
+pub(super) async fn lock_schema(database: &impl ConnectionTrait) -> Result<(), StorageError> {
+    if database.get_database_backend() == DbBackend::Postgres {
+        let wait = format!(
+            "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0; \
+             SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"
+        );
+        database.execute_unprepared(&wait).await?;
+    }
+    Ok(())
 }

@@ -18,7 +18,7 @@ use sea_orm::DbBackend;
 use sea_orm_migration::prelude::*;
 
 use crate::storage::entity::{
-    api_client, audience, cap_usage, customer, earned_mark, earned_promotion, org, promotion, redemption,
+    api_client, audience, cap_usage, customer, earned_promotion, former_term, org, promotion, redemption,
 };
 
 #[derive(DeriveMigrationName)]
@@ -37,7 +37,7 @@ impl MigrationTrait for Migration {
             earned_promotions,
             cap_usage,
             redemptions,
-            earned_marks,
+            former_terms,
         ];
         for mut table in tables.map(|table| table(backend)) {
             if backend == DbBackend::Sqlite {
@@ -45,6 +45,9 @@ impl MigrationTrait for Migration {
                 table.extra("WITHOUT ROWID");
             }
             manager.create_table(table).await?;
+        }
+        if backend == DbBackend::Postgres {
+            manager.get_connection().execute_unprepared(HOLD_CATALOG).await?;
         }
         manager.create_index(active_promotion_name()).await?;
         manager.create_index(listing()).await?;
@@ -55,7 +58,10 @@ impl MigrationTrait for Migration {
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        manager.drop_table(Table::drop().table(earned_mark::Entity).to_owned()).await?;
+        if manager.get_database_backend() == DbBackend::Postgres {
+            manager.get_connection().execute_unprepared("DROP FUNCTION hold_catalog").await?;
+        }
+        manager.drop_table(Table::drop().table(former_term::Entity).to_owned()).await?;
         manager.drop_table(Table::drop().table(redemption::Entity).to_owned()).await?;
         manager.drop_table(Table::drop().table(cap_usage::Entity).to_owned()).await?;
         manager.drop_table(Table::drop().table(earned_promotion::Entity).to_owned()).await?;
@@ -97,7 +103,7 @@ fn orgs(backend: DbBackend) -> TableCreateStatement {
         .col(text(backend, Column::TimeZone))
         .col(integer(Column::MaxActivePromotions).check(Expr::cust("max_active_promotions > 0")))
         .col(boolean(Column::AcceptUnknownCustomers))
-        .col(integer(Column::CatalogueVersion))
+        .col(integer(Column::CatalogVersion))
         .primary_key(Index::create().name("orgs_pkey").col(Column::Id))
         .to_owned()
 }
@@ -118,10 +124,10 @@ fn promotions(backend: DbBackend) -> TableCreateStatement {
                 .big_integer()
                 .check(Expr::cust("max_earning_per_customer > 0")),
         )
-        .col(ColumnDef::new(Column::CappedSinceMs).big_integer())
+        .col(integer(Column::CapPeriod).check(Expr::cust("cap_period >= 0")))
         .col(ColumnDef::new(Column::EarnExpiryDays).big_integer().check(Expr::cust("earn_expiry_days > 0")))
         .col(boolean(Column::EarnLimitedToSpecificAudience))
-        .col(ColumnDef::new(Column::RulesChangedAtMs).big_integer())
+        .col(boolean(Column::Earned))
         .check(Expr::cust("start_ms <= end_ms"))
         .primary_key(Index::create().name("promotions_pkey").col(Column::OrgId).col(Column::Id))
         .foreign_key(
@@ -266,7 +272,8 @@ fn cap_usage(backend: DbBackend) -> TableCreateStatement {
         .col(text(backend, Column::PromotionId).check(Expr::cust("length(promotion_id) = 24")))
         .col(integer(Column::Used).check(Expr::cust("used >= 0")))
         .col(integer(Column::Cap))
-        .col(integer(Column::CountedAtMs))
+        .col(integer(Column::CapPeriod).check(Expr::cust("cap_period >= 0")))
+        .col(integer(Column::LastChange))
         .check(Check::named("cap_usage_used_within_cap", Expr::cust("used <= cap")))
         .primary_key(
             Index::create().name("cap_usage_pkey").col(Column::OrgId).col(Column::CustomerId).col(Column::PromotionId),
@@ -290,16 +297,38 @@ fn redemptions(backend: DbBackend) -> TableCreateStatement {
         .to_owned()
 }
 
-/// One row for each promotion of which something was earned.
-fn earned_marks(backend: DbBackend) -> TableCreateStatement {
-    use earned_mark::Column;
+/// One row for each end of a promotion, and time zone of its organization, by which something was earned and that have
+/// changed since.
+fn former_terms(backend: DbBackend) -> TableCreateStatement {
+    use former_term::Column;
     Table::create()
-        .table(earned_mark::Entity)
+        .table(former_term::Entity)
         .col(integer(Column::OrgId))
         .col(text(backend, Column::PromotionId).check(Expr::cust("length(promotion_id) = 24")))
-        .primary_key(Index::create().name("earned_marks_pkey").col(Column::OrgId).col(Column::PromotionId))
+        .col(integer(Column::EndMs))
+        .col(text(backend, Column::TimeZone))
+        .primary_key(
+            Index::create()
+                .name("former_terms_pkey")
+                .col(Column::OrgId)
+                .col(Column::PromotionId)
+                .col(Column::EndMs)
+                .col(Column::TimeZone),
+        )
         .to_owned()
 }
+
+/// Holds the catalog of an organization until the transaction ends, and tells whether it still is the one of `version`.
+///
+/// The lock comes first and the version is read behind it, by a query of its own with a snapshot of its own: that is what
+/// `VOLATILE` means. Within one plain statement the version would be as old as the statement. Advisory locks are granted in
+/// the order in which they are asked for, so a change waits for the batches under way, and no batch passes it.
+const HOLD_CATALOG: &str = "
+    CREATE FUNCTION hold_catalog(org bigint, version bigint) RETURNS boolean LANGUAGE plpgsql VOLATILE AS $$
+    BEGIN
+        PERFORM pg_advisory_xact_lock_shared(org);
+        RETURN EXISTS (SELECT 1 FROM orgs WHERE id = org AND catalog_version = version);
+    END $$";
 
 /// What a customer holds, in the order in which it is listed. Of the condition see the top of this file.
 fn listing() -> IndexCreateStatement {

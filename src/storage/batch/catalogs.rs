@@ -1,0 +1,98 @@
+//! The catalog fence: a write commits only against the catalog that it was decided from.
+//!
+//! A batch holds the catalogs of its organizations in shared mode and requires the versions of its decision; a change
+//! takes the catalog exclusively, and gives it a version that it never had.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sea_orm::sea_query::Expr;
+use sea_orm::{ColumnTrait, ConnectionTrait, DerivePartialModel, QueryFilter};
+
+use crate::earning::{CatalogVersion, ObjectId, OrgId};
+use crate::storage::StorageError;
+use crate::storage::connection::Transaction;
+use crate::storage::entity::stored::Id;
+use crate::storage::entity::{OrgOwned, org, promotion};
+use crate::storage::org_owned::Search;
+use crate::storage::statement::{On, Rows};
+
+/// The version of each organization's catalog that a batch is decided from. The order is that in which they are locked.
+pub type Catalogs = BTreeMap<OrgId, CatalogVersion>;
+
+/// Holds each catalog of a list; see the migration.
+pub(in crate::storage) const HOLD: &str = "SELECT hold_catalog(org_id, catalog_version) AS held FROM wanted";
+
+/// Bits of the random part of a version, below its counter.
+const RANDOM_BITS: u32 = 31;
+
+/// Lists the catalogs.
+pub(in crate::storage) fn rows(catalogs: &Catalogs) -> Rows<'static> {
+    Rows::of_orgs(catalogs.keys().copied())
+        .integers(org::Column::CatalogVersion, catalogs.values().map(|version| version.0))
+}
+
+/// Searches the catalogs of a list that are of their versions.
+pub(in crate::storage) fn current() -> Search<org::Entity> {
+    Search::by(&[org::Column::CatalogVersion])
+}
+
+/// Returns true if each catalog is of its version.
+pub(in crate::storage) async fn are_current(
+    on: &On<'_, impl ConnectionTrait>,
+    catalogs: &Catalogs,
+) -> Result<bool, StorageError> {
+    let keys: Vec<_> = catalogs.keys().collect();
+    Ok(current().which(on, &keys, rows(catalogs)).await?.len() == catalogs.len())
+}
+
+impl Transaction {
+    /// Takes the catalog of an organization exclusively until the transaction ends: waits for the batches that hold it, and
+    /// keeps further ones waiting. Comes before anything is read, with the organizations in ascending order.
+    ///
+    /// # Errors
+    /// Those of the database; [`StorageError::Busy`] when it is not had in time.
+    pub async fn lock_catalog(&self, org_id: OrgId) -> Result<(), StorageError> {
+        self.engine.lock(&self.connection, org_id.0).await
+    }
+
+    /// Gives the catalog of an organization a new version. The catalog is locked.
+    ///
+    /// The version is a counter with a random part below it. A database that is set back counts the same numbers again, but
+    /// not with the same random parts, so nobody takes a new catalog for the one that was lost.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn raise_catalog_version(&self, org_id: OrgId) -> Result<(), StorageError> {
+        use org::Column;
+        let random = i64::from(rand::random_range(0..1_u32 << RANDOM_BITS));
+        let unit = 1_i64 << RANDOM_BITS;
+        let next = Expr::cust_with_values("(catalog_version / $1 + 1) * $2 + $3", [unit, unit, random]);
+        org::Entity::of(org_id).update().col_expr(Column::CatalogVersion, next).exec(&self.connection).await?;
+        Ok(())
+    }
+
+    /// Records that something of a promotion was earned. The catalog is locked.
+    pub(in crate::storage) async fn mark_earned(&self, org_id: OrgId, id: ObjectId) -> Result<(), StorageError> {
+        use promotion::Column;
+        let mark = promotion::Entity::of(org_id).update().filter(Column::Id.eq(Id(id)));
+        mark.col_expr(Column::Earned, Expr::value(true)).exec(&self.connection).await?;
+        Ok(())
+    }
+}
+
+/// A version as it is recorded.
+#[derive(Debug, DerivePartialModel)]
+#[sea_orm(entity = "org::Entity")]
+pub(in crate::storage) struct Version {
+    pub id: i64,
+    pub catalog_version: i64,
+}
+
+/// Reads the present version of each organization that exists.
+pub(in crate::storage) async fn versions(
+    on: &On<'_, impl ConnectionTrait>,
+    orgs: &BTreeSet<OrgId>,
+) -> Result<Catalogs, StorageError> {
+    let found = Search::<org::Entity>::by(&[]).run::<Version>(on, Rows::of_orgs(orgs.iter().copied())).await?;
+    Ok(found.iter().map(|found| (OrgId(found.row.id), CatalogVersion(found.row.catalog_version))).collect())
+}

@@ -1,0 +1,283 @@
+//! A batch of revocations and redemptions: what it needs to know, and what it writes.
+//!
+//! A row is changed only while it is unlocked; if another process changed it since it was read, fewer rows are changed than
+//! were to be, and the transaction is undone. A transaction that another process recorded meets the primary key. The order
+//! of writing is that of earning: counts, instances, transactions, each in the order of their keys.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use sea_orm::{DbErr, DerivePartialModel, IdenStatic};
+
+use super::catalogs::Catalogs;
+pub use super::counts::Revoked;
+use super::counts;
+use super::read::{customers, of_customers};
+use super::session::{Decided, Work};
+use crate::earning::change::{ChangeFacts, Held, InstanceKey, RecordedStatus, RecordedTransaction};
+use crate::earning::{CustomerId, Holder, ObjectId, OrgId};
+use crate::storage::StorageError;
+use crate::storage::connection::Connection;
+use crate::storage::engine::Engine;
+use crate::storage::entity::earned_promotion::{Column, Entity};
+use crate::storage::entity::stored::{Id, StoredEarnedFromType, StoredStatus};
+use crate::storage::entity::{earned_promotion, redemption};
+use crate::storage::error::all_of;
+use crate::storage::org_owned::{Insertion, Present, Search, column, names};
+use crate::storage::statement::{On, Rows};
+
+/// An earned promotion as it is recorded: what its row is written again from.
+#[derive(Debug, Clone, DerivePartialModel)]
+#[sea_orm(entity = "earned_promotion::Entity")]
+struct HeldRow {
+    promotion_id: Id,
+    event_id: String,
+    earned_from_id: String,
+    ordinal: i64,
+    earned_from_type: StoredEarnedFromType,
+    event_time_ms: i64,
+    valid_till_ms: i64,
+    granted_at_ms: i64,
+    earned_status: StoredStatus,
+}
+
+/// A transaction as it is recorded.
+#[derive(Debug, DerivePartialModel)]
+#[sea_orm(entity = "redemption::Entity")]
+struct TransactionRow {
+    customer_id: i64,
+    content: String,
+}
+
+/// What a batch of changes needs to know, without repeats.
+#[derive(Debug, Default)]
+pub struct ChangesWanted {
+    /// The catalogs that the batch is decided from.
+    pub catalogs: Catalogs,
+    /// Earned promotions.
+    pub instances: BTreeSet<InstanceKey>,
+    /// Transactions, by organization and identifier.
+    pub transactions: BTreeSet<(OrgId, Arc<str>)>,
+    /// Customers who may be unknown.
+    pub customers: BTreeSet<(OrgId, CustomerId)>,
+}
+
+/// What a batch of changes writes.
+#[derive(Debug, Default)]
+pub struct Changes {
+    /// Earned promotions that are revoked, or redeemed by a transaction of this identifier.
+    pub instances: BTreeMap<InstanceKey, Option<Arc<str>>>,
+    /// Transactions to record.
+    pub transactions: BTreeMap<(OrgId, Arc<str>), NewTransaction>,
+    /// Revoked instances of each customer and promotion.
+    pub revoked: BTreeMap<Holder, Revoked>,
+}
+
+/// A transaction to record.
+#[derive(Debug)]
+pub struct NewTransaction {
+    /// What is told of it.
+    pub transaction: RecordedTransaction,
+    /// Number of earned promotions that it redeems.
+    pub instances: i64,
+}
+
+/// The facts of a batch of changes.
+#[derive(Debug, Default)]
+pub struct ReadChanges {
+    /// What the rules are told.
+    pub facts: ChangeFacts,
+    /// Rows of the wallet as they were read: what their change is written with.
+    rows: BTreeMap<InstanceKey, HeldRow>,
+}
+
+#[async_trait]
+impl Work for ChangesWanted {
+    type Facts = ReadChanges;
+    type Writes = Changes;
+
+    fn catalogs(&self) -> &Catalogs {
+        &self.catalogs
+    }
+
+    fn presumed(&self, _: &dyn Engine) -> Option<ReadChanges> {
+        None
+    }
+
+    fn repeats_something(_: &ReadChanges) -> bool {
+        false
+    }
+
+    fn writes_nothing(changes: &Changes) -> bool {
+        changes.instances.is_empty()
+    }
+
+    fn earned_first(_: &Changes) -> Option<&BTreeSet<(OrgId, ObjectId)>> {
+        None
+    }
+
+    fn needs_transaction(_: &dyn Engine) -> bool {
+        true
+    }
+
+    /// Transactions are read last: what was redeemed before it was looked at was so by a transaction that is then seen, and
+    /// its repeat is not told of another one.
+    async fn read(
+        &self,
+        engine: &'static dyn Engine,
+        connection: &mut Connection,
+    ) -> Result<Option<ReadChanges>, StorageError> {
+        let on = On { engine, database: &*connection };
+        let mut read = ReadChanges::default();
+        let keys: Vec<_> = self.customers.iter().copied().collect();
+        read.facts.customers.extend(customers().which(&on, &keys, of_customers(&keys)).await?);
+        let keys: Vec<_> = self.instances.iter().copied().collect();
+        for found in by_earn_id().run::<HeldRow>(&on, instance_rows(&keys)).await? {
+            let (key, row) = (*found.of(&keys)?, found.row);
+            let held = Held {
+                promotion_id: row.promotion_id.0,
+                valid_till_ms: row.valid_till_ms,
+                status: row.earned_status.into(),
+            };
+            read.facts.held.insert(key, held);
+            read.rows.insert(key, row);
+        }
+        let keys: Vec<_> = self.transactions.iter().collect();
+        let names = Rows::of_orgs(keys.iter().map(|(org_id, _)| *org_id)).texts(
+            redemption::Column::TransactionIdentifier,
+            keys.iter().map(|(_, identifier)| &**identifier),
+        );
+        for found in recorded_transactions().run::<TransactionRow>(&on, names).await? {
+            let key = (*found.of(&keys)?).clone();
+            let TransactionRow { customer_id, content } = found.row;
+            let transaction = RecordedTransaction { customer_id: CustomerId(customer_id), content: content.into() };
+            read.facts.transactions.insert(key, transaction);
+        }
+        Ok(Some(read))
+    }
+
+    /// Citus tells of a row that is there already without the error's code, so rows that are written are counted.
+    async fn write(
+        &self,
+        engine: &'static dyn Engine,
+        connection: &mut Connection,
+        decided: &Decided<'_, Self>,
+    ) -> Result<bool, StorageError> {
+        let on = On { engine, database: &*connection };
+        let (changes, now_ms) = (decided.writes, decided.fence.now_ms);
+        counts::subtract(&on, &changes.revoked).await?;
+        let change = change(engine.has_one_writer());
+        let done = on.query(&change.body(), changed_rows(changes, &decided.facts.rows, now_ms)).await?;
+        all_of(done.len(), changes.instances.len(), DbErr::RecordNotUpdated)?;
+        if !changes.transactions.is_empty() {
+            let insertion: Insertion<redemption::Entity> =
+                Insertion { answers: true, ..Insertion::of(&TRANSACTION_COLUMNS, Present::Kept) };
+            let recorded = on.query(&insertion.body(), new_transactions(changes, now_ms)).await?;
+            all_of(recorded.len(), changes.transactions.len(), DbErr::RecordNotInserted)?;
+        }
+        Ok(true)
+    }
+}
+
+/// Searches earned promotions by their earn ids. The condition is that of the index of earn ids on PostgreSQL.
+pub(in crate::storage) fn by_earn_id() -> Search<Entity> {
+    let condition = format!("{} >= ''", column::<Entity>(Column::EarnId));
+    Search { condition, ..Search::by(&[Column::EarnId, Column::CustomerId]) }
+}
+
+/// Searches transactions by their identifiers.
+pub(in crate::storage) fn recorded_transactions() -> Search<redemption::Entity> {
+    Search::by(&[redemption::Column::TransactionIdentifier])
+}
+
+const TRANSACTION_COLUMNS: [redemption::Column; 5] = [
+    redemption::Column::TransactionIdentifier,
+    redemption::Column::CustomerId,
+    redemption::Column::Instances,
+    redemption::Column::RedeemedAtMs,
+    redemption::Column::Content,
+];
+
+fn new_transactions(changes: &Changes, now_ms: i64) -> Rows<'_> {
+    use redemption::Column;
+    let (names, values) = (changes.transactions.keys(), changes.transactions.values());
+    Rows::of_orgs(names.clone().map(|(org_id, _)| *org_id))
+        .texts(Column::TransactionIdentifier, names.map(|(_, identifier)| &**identifier))
+        .integers(Column::CustomerId, values.clone().map(|new| new.transaction.customer_id.0))
+        .integers(Column::Instances, values.clone().map(|new| new.instances))
+        .integers(Column::RedeemedAtMs, values.clone().map(|_| now_ms))
+        .texts(Column::Content, values.map(|new| &*new.transaction.content))
+}
+
+/// Columns of a changed row, those that change last.
+const COLUMNS: [Column; 13] = [
+    Column::CustomerId,
+    Column::EarnId,
+    Column::PromotionId,
+    Column::EventId,
+    Column::EarnedFromId,
+    Column::Ordinal,
+    Column::EarnedFromType,
+    Column::EventTimeMs,
+    Column::ValidTillMs,
+    Column::GrantedAtMs,
+    Column::EarnedStatus,
+    Column::ChangedAtMs,
+    Column::TransactionIdentifier,
+];
+
+/// Changes rows. They are there; they are named by their earning key, as an insertion, so that each engine finds them by
+/// that index and no other way, whatever it believes of the table. SQLite finds them by the key that it is told, and would
+/// refuse a row that meets another one too.
+fn change(by_any_key: bool) -> Insertion<Entity> {
+    let key =
+        [Column::CustomerId, Column::EventId, Column::PromotionId, Column::EarnedFromId, Column::Ordinal];
+    let identifier = Column::TransactionIdentifier.as_str();
+    let (kept, changing) = COLUMNS.split_at(COLUMNS.len() - 3);
+    let set = changing.iter().map(|column| format!("{0} = excluded.{0}", column.as_str())).collect::<Vec<_>>().join(", ");
+    let unlocked = StoredStatus::text(RecordedStatus::Unlocked);
+    let set = format!("{set} WHERE {} = '{unlocked}'", column::<Entity>(Column::EarnedStatus));
+    Insertion {
+        columns: COLUMNS.to_vec(),
+        // A list has no absent texts.
+        values: format!("{}, {}, NULLIF({identifier}, '')", names(kept), names(&changing[..2])),
+        present: Present::Changed { key: if by_any_key { String::new() } else { names(&key) }, set },
+        answers: true,
+    }
+}
+
+fn instance_rows<'a>(keys: impl IntoIterator<Item = &'a InstanceKey, IntoIter: Clone>) -> Rows<'static> {
+    let keys = keys.into_iter();
+    Rows::of_orgs(keys.clone().map(|key| key.org_id))
+        .integers(Column::CustomerId, keys.clone().map(|key| key.customer_id.0))
+        .ids(Column::EarnId, keys.map(|key| key.earn_id))
+}
+
+/// Lists the changed rows, whole.
+fn changed_rows<'a>(changes: &'a Changes, rows: &'a BTreeMap<InstanceKey, HeldRow>, now_ms: i64) -> Rows<'a> {
+    let status = |by: &Option<Arc<str>>| match by {
+        Some(_) => StoredStatus::text(RecordedStatus::Redeemed),
+        None => StoredStatus::text(RecordedStatus::Revoked),
+    };
+    let read: Vec<_> = changes.instances.keys().filter_map(|key| rows.get(key)).collect();
+    let integers = |of: fn(&HeldRow) -> i64| read.iter().map(move |row| of(row));
+    instance_rows(changes.instances.keys())
+        .ids(Column::PromotionId, read.iter().map(|row| row.promotion_id.0))
+        .texts(Column::EventId, read.iter().map(|row| row.event_id.as_str()))
+        .texts(Column::EarnedFromId, read.iter().map(|row| row.earned_from_id.as_str()))
+        .integers(Column::Ordinal, integers(|row| row.ordinal))
+        .texts(
+            Column::EarnedFromType,
+            read.iter().map(|row| StoredEarnedFromType::text(row.earned_from_type.into())),
+        )
+        .integers(Column::EventTimeMs, integers(|row| row.event_time_ms))
+        .integers(Column::ValidTillMs, integers(|row| row.valid_till_ms))
+        .integers(Column::GrantedAtMs, integers(|row| row.granted_at_ms))
+        .texts(Column::EarnedStatus, changes.instances.values().map(status))
+        .integers(Column::ChangedAtMs, changes.instances.values().map(|_| now_ms))
+        .texts(
+            Column::TransactionIdentifier,
+            changes.instances.values().map(|by| by.as_deref().unwrap_or_default()),
+        )
+}

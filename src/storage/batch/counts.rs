@@ -1,0 +1,226 @@
+//! Counts under caps: the number of a capped promotion that each customer holds.
+//!
+//! Whoever changes what a customer holds of a capped promotion leaves a count of the promotion's present period behind. A
+//! promotion that had its cap from the beginning has period 0: where there is no count, nothing is held. One that got its
+//! cap after something was earned has a later period: where there is no count of that period, the wallet is counted.
+
+use std::collections::BTreeMap;
+
+use foldhash::HashMap;
+use sea_orm::{ConnectionTrait, DerivePartialModel, IdenStatic};
+
+use super::earnings::{Grants, Wanted};
+use crate::earning::Holder;
+use crate::earning::change::RecordedStatus;
+use crate::storage::StorageError;
+use crate::storage::entity::cap_usage::{Column, Entity};
+use crate::storage::entity::stored::StoredStatus;
+use crate::storage::entity::{cap_usage, earned_promotion};
+use crate::storage::org_owned::{Insertion, Present, Search, column, names};
+use crate::storage::statement::{On, Rows, WANTED};
+
+/// A count as it is recorded.
+#[derive(Debug, DerivePartialModel)]
+#[sea_orm(entity = "cap_usage::Entity")]
+pub(in crate::storage) struct Count {
+    pub used: i64,
+    pub cap_period: i64,
+}
+
+/// Columns of the key behind the organization.
+const KEY: [Column; 2] = [Column::CustomerId, Column::PromotionId];
+const COLUMNS: [Column; 6] =
+    [Column::CustomerId, Column::PromotionId, Column::Used, Column::Cap, Column::CapPeriod, Column::LastChange];
+
+/// Lists holders.
+pub(in crate::storage) fn holders<'a>(
+    keys: impl IntoIterator<Item = &'a Holder, IntoIter: Clone>,
+) -> Rows<'static> {
+    let keys = keys.into_iter();
+    Rows::of_orgs(keys.clone().map(|key| key.org_id))
+        .integers(Column::CustomerId, keys.clone().map(|key| key.customer_id.0))
+        .ids(Column::PromotionId, keys.map(|key| key.promotion_id))
+}
+
+/// Searches the counts of a list of holders.
+pub(in crate::storage) fn recorded() -> Search<Entity> {
+    Search::by(&KEY)
+}
+
+/// Searches the earned promotions that count towards a cap, of a list of holders. The order is that of the listing, whose
+/// condition comes first, so that no engine takes another index, which would begin with more than the customer.
+pub(in crate::storage) fn held() -> Search<earned_promotion::Entity> {
+    use earned_promotion::Column;
+    let status = column::<earned_promotion::Entity>(Column::EarnedStatus);
+    let revoked = StoredStatus::text(RecordedStatus::Revoked);
+    Search {
+        index: Some(earned_promotion::LISTING),
+        condition: format!("{status} <> '' AND {status} <> '{revoked}'"),
+        order: format!(
+            "{}, {} DESC, {}",
+            Column::EarnedStatus.as_str(),
+            Column::ValidTillMs.as_str(),
+            Column::EarnId.as_str()
+        ),
+        ..Search::by(&[Column::CustomerId, Column::PromotionId])
+    }
+}
+
+/// Reads the counts of what is wanted, and counts the wallet where there is none of the promotion's period. Within a
+/// transaction.
+pub(in crate::storage) async fn read_or_count(
+    on: &On<'_, impl ConnectionTrait>,
+    wanted: &Wanted,
+) -> Result<HashMap<Holder, u32>, StorageError> {
+    let keys: Vec<_> = wanted.capped.keys().collect();
+    let mut used = HashMap::default();
+    for found in recorded().run::<Count>(on, holders(keys.iter().copied())).await? {
+        let holder = **found.of(&keys)?;
+        if wanted.capped[&holder] == found.row.cap_period {
+            used.insert(holder, count(found.row.used));
+        }
+    }
+    let unsure = wanted.capped.iter().filter(|(holder, period)| **period > 0 && !used.contains_key(holder));
+    let unsure: BTreeMap<_, _> = unsure.map(|(holder, period)| (*holder, *period)).collect();
+    used.extend(count_anew(on, &unsure).await?);
+    Ok(used)
+}
+
+/// Counts what these holders hold, and records it as the count of the period that is given with each. Until the transaction
+/// ends nobody else changes these counts.
+pub(in crate::storage) async fn count_anew(
+    on: &On<'_, impl ConnectionTrait>,
+    unsure: &BTreeMap<Holder, i64>,
+) -> Result<BTreeMap<Holder, u32>, StorageError> {
+    if unsure.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    // Makes the rows that are not there, of the period before: whoever else counts at this moment waits here.
+    let former = rows(unsure.keys(), |holder| Values { cap_period: unsure[holder] - 1, ..Values::default() });
+    let kept = format!("{cap} = {}", column::<Entity>(Column::Cap), cap = Column::Cap.as_str());
+    on.execute(&upsert(kept).body(), former).await?;
+    // A statement of its own, so that it sees what was committed before the locks were had.
+    let mut used: BTreeMap<_, _> = unsure.keys().map(|holder| (*holder, 0)).collect();
+    let keys: Vec<_> = unsure.keys().collect();
+    let count_held = format!(
+        "SELECT place, count(*) AS held FROM ({}) AS found GROUP BY place",
+        held().places(on.engine, WANTED)
+    );
+    for row in on.query(&count_held, holders(unsure.keys())).await? {
+        let holder = crate::storage::statement::at_place(row.try_get("", "place")?, &keys)?;
+        used.insert(**holder, count(row.try_get("", "held")?));
+    }
+    let counted = rows(unsure.keys(), |holder| {
+        let used = i64::from(used[holder]);
+        Values { used, cap: used, cap_period: unsure[holder], last_change: 0 }
+    });
+    let replaced = [Column::Used, Column::Cap, Column::CapPeriod, Column::LastChange]
+        .map(|column| format!("{0} = excluded.{0}", column.as_str()));
+    on.execute(&upsert(replaced.join(", ")).body(), counted).await?;
+    Ok(used)
+}
+
+/// Adds what was granted. The check `cap_usage_used_within_cap` refuses what would pass a cap.
+pub(in crate::storage) async fn add(
+    on: &On<'_, impl ConnectionTrait>,
+    grants: &Grants,
+) -> Result<(), StorageError> {
+    if !grants.under_cap.is_empty() {
+        on.execute(&addition().body(), granted(grants)).await?;
+    }
+    Ok(())
+}
+
+/// Lists what was granted under caps.
+pub(in crate::storage) fn granted(grants: &Grants) -> Rows<'static> {
+    rows(grants.under_cap.keys(), |holder| {
+        let under = &grants.under_cap[holder];
+        let granted = i64::from(under.granted);
+        Values { used: granted, cap: under.cap.into(), cap_period: under.cap_period, last_change: granted }
+    })
+}
+
+/// Adds to counts. A count of the promotion's period takes what is new; any other is replaced.
+pub(in crate::storage) fn addition() -> Insertion<Entity> {
+    let of = column::<Entity>;
+    let [used, cap, period, change] =
+        [Column::Used, Column::Cap, Column::CapPeriod, Column::LastChange].map(|column| column.as_str());
+    upsert(format!(
+        "{used} = CASE WHEN {} = excluded.{period} THEN {} + excluded.{change} ELSE excluded.{used} END, \
+         {cap} = excluded.{cap}, {period} = excluded.{period}, {change} = excluded.{change}",
+        of(Column::CapPeriod),
+        of(Column::Used),
+    ))
+}
+
+/// Takes off what was revoked, of each count that is there, whatever the catalog says of the promotion. Where there is none,
+/// an empty one is made.
+pub(in crate::storage) async fn subtract(
+    on: &On<'_, impl ConnectionTrait>,
+    revoked: &BTreeMap<Holder, Revoked>,
+) -> Result<(), StorageError> {
+    if revoked.is_empty() {
+        return Ok(());
+    }
+    let recount = revoked.iter().filter(|(_, revoked)| revoked.cap_period > 0);
+    let recount: BTreeMap<_, _> = recount.map(|(holder, revoked)| (*holder, revoked.cap_period)).collect();
+    let keys: Vec<_> = recount.keys().collect();
+    let mut unsure = recount.clone();
+    for found in recorded().run::<Count>(on, holders(keys.iter().copied())).await? {
+        let holder = **found.of(&keys)?;
+        if recount[&holder] == found.row.cap_period {
+            unsure.remove(&holder);
+        }
+    }
+    count_anew(on, &unsure).await?;
+    let of = column::<Entity>;
+    let [used, change] = [Column::Used, Column::LastChange].map(|column| column.as_str());
+    let taken_off = upsert(format!(
+        "{used} = CASE WHEN {0} > excluded.{change} THEN {0} - excluded.{change} ELSE 0 END, {change} = excluded.{change}",
+        of(Column::Used),
+    ));
+    let list = rows(revoked.keys(), |holder| {
+        let Revoked { count, cap_period } = revoked[holder];
+        Values { cap_period, last_change: count, ..Values::default() }
+    });
+    on.execute(&taken_off.body(), list).await.map(drop)
+}
+
+/// Earned promotions of one holder that are revoked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Revoked {
+    /// Number revoked.
+    pub count: i64,
+    /// The period of the promotion's cap.
+    pub cap_period: i64,
+}
+
+/// The values of a count to write.
+#[derive(Default)]
+struct Values {
+    used: i64,
+    cap: i64,
+    cap_period: i64,
+    last_change: i64,
+}
+
+fn rows<'a>(
+    keys: impl Iterator<Item = &'a Holder> + Clone,
+    of: impl Fn(&Holder) -> Values,
+) -> Rows<'static> {
+    let values: Vec<_> = keys.clone().map(of).collect();
+    holders(keys)
+        .integers(Column::Used, values.iter().map(|values| values.used))
+        .integers(Column::Cap, values.iter().map(|values| values.cap))
+        .integers(Column::CapPeriod, values.iter().map(|values| values.cap_period))
+        .integers(Column::LastChange, values.iter().map(|values| values.last_change))
+}
+
+fn upsert(set: String) -> Insertion<Entity> {
+    Insertion::of(&COLUMNS, Present::Changed { key: names(&KEY), set })
+}
+
+/// Converts a count, which no table has below 0.
+pub(in crate::storage) fn count(count: i64) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}

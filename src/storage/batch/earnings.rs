@@ -1,0 +1,141 @@
+//! A batch of earnings: what it needs to know, and what it writes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use async_trait::async_trait;
+use foldhash::HashSet;
+
+use super::catalogs::Catalogs;
+use super::session::{Decided, Work};
+use crate::earning::{CustomerId, EarningKey, Facts, Grant, Holder, Instance, ObjectId, OrgId};
+use crate::storage::StorageError;
+use crate::storage::connection::Connection;
+use crate::storage::engine::{Engine, Write};
+
+/// What a batch needs to know, without repeats. The order is the global one, in which a batch takes its locks.
+#[derive(Debug, Default)]
+pub struct Wanted {
+    /// The catalogs that the batch is decided from.
+    pub catalogs: Catalogs,
+    /// Customers who may be unknown.
+    pub customers: BTreeSet<(OrgId, CustomerId)>,
+    /// Earnings that may be recorded.
+    pub earnings: BTreeSet<EarningKey>,
+    /// True if each of them is named once.
+    pub each_named_once: bool,
+    /// Customers and the capped promotions they want, each with the period of the promotion's cap.
+    pub capped: BTreeMap<Holder, i64>,
+    /// Customers and the promotions they want that are limited to an audience.
+    pub limited: BTreeSet<Holder>,
+}
+
+impl Wanted {
+    /// Returns true if the cap of one of the promotions was set after something of it was earned.
+    pub(in crate::storage) fn has_late_caps(&self) -> bool {
+        self.capped.values().any(|period| *period > 0)
+    }
+}
+
+/// What a batch writes.
+#[derive(Debug, Default)]
+pub struct Grants {
+    /// New instances.
+    pub grants: Vec<Grant>,
+    /// What each customer is granted of a capped promotion.
+    pub under_cap: BTreeMap<Holder, UnderCap>,
+    /// Promotions of which something is earned for the first time.
+    pub first_of: BTreeSet<(OrgId, ObjectId)>,
+}
+
+/// What a customer is granted of a capped promotion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnderCap {
+    /// Number granted.
+    pub granted: u32,
+    /// The cap.
+    pub cap: u32,
+    /// The period of the cap.
+    pub cap_period: i64,
+}
+
+impl Grants {
+    /// Returns the earnings of `wanted` of which nothing is written.
+    pub(in crate::storage) fn untouched<'a>(&self, wanted: &'a Wanted) -> Vec<&'a EarningKey> {
+        let begun = self.grants.iter().filter(|grant| grant.first_ordinal == 1).map(|grant| &grant.key);
+        if begun.clone().count() == wanted.earnings.len() {
+            return Vec::new();
+        }
+        let begun: HashSet<_> = begun.collect();
+        wanted.earnings.iter().filter(|key| !begun.contains(key)).collect()
+    }
+}
+
+/// A row of the wallet: the grant, the number of the instance within its earning, and the instance.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::storage) struct Row<'a> {
+    pub grant: &'a Grant,
+    pub ordinal: u32,
+    pub instance: &'a Instance,
+}
+
+/// Lists the rows to write, in the order of their keys.
+pub(in crate::storage) fn rows(grants: &Grants) -> Vec<Row<'_>> {
+    let mut sorted: Vec<_> = grants.grants.iter().collect();
+    sorted.sort_by(|one, other| (&one.key, one.first_ordinal).cmp(&(&other.key, other.first_ordinal)));
+    let mut rows = Vec::new();
+    for grant in sorted {
+        let numbered = (grant.first_ordinal..).zip(&grant.instances);
+        rows.extend(numbered.map(|(ordinal, instance)| Row { grant, ordinal, instance }));
+    }
+    rows
+}
+
+#[async_trait]
+impl Work for Wanted {
+    type Facts = Facts;
+    type Writes = Grants;
+
+    fn catalogs(&self) -> &Catalogs {
+        &self.catalogs
+    }
+
+    /// Everybody is known and in the audiences, and nothing is earned yet.
+    fn presumed(&self, engine: &dyn Engine) -> Option<Facts> {
+        engine.writes_as_presumed().then(|| Facts {
+            customers: self.customers.iter().copied().collect(),
+            audiences: self.limited.iter().copied().collect(),
+            each_named_once: self.each_named_once,
+            ..Facts::default()
+        })
+    }
+
+    fn repeats_something(facts: &Facts) -> bool {
+        !facts.earnings.is_empty()
+    }
+
+    fn writes_nothing(grants: &Grants) -> bool {
+        grants.grants.is_empty()
+    }
+
+    fn earned_first(grants: &Grants) -> Option<&BTreeSet<(OrgId, ObjectId)>> {
+        Some(&grants.first_of).filter(|first_of| !first_of.is_empty())
+    }
+
+    fn needs_transaction(engine: &dyn Engine) -> bool {
+        engine.needs_transaction()
+    }
+
+    async fn read(&self, engine: &'static dyn Engine, connection: &mut Connection) -> Result<Option<Facts>, StorageError> {
+        engine.read(connection, self).await
+    }
+
+    async fn write(
+        &self,
+        engine: &'static dyn Engine,
+        connection: &mut Connection,
+        decided: &Decided<'_, Self>,
+    ) -> Result<bool, StorageError> {
+        let Decided { writes: grants, fence, .. } = *decided;
+        engine.write(connection, &Write { wanted: self, grants, fence }).await
+    }
+}

@@ -1,0 +1,196 @@
+//! Reading what a batch of earnings depends on, one kind after the other: who is a customer, who is in an audience, what
+//! is counted under a cap, and what is recorded of the earnings that the batch names.
+//!
+//! Counts are read before earnings. A count that another process raised in between belongs to an earning that is then seen
+//! and replayed; the other way round a repeat could be told that the cap is reached by its own original.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use foldhash::HashMap;
+use sea_orm::{ConnectionTrait, DerivePartialModel};
+
+use super::counts::{self, holders};
+use super::earnings::{Grants, Wanted};
+use crate::earning::{CustomerId, Details, EarningKey, Facts, Holder, Instance, OrgId, RecordedEarning};
+use crate::storage::StorageError;
+use crate::storage::entity::earned_promotion::{Column, EARNING_KEY};
+use crate::storage::entity::stored::{Id, StoredCriteria, StoredEarnedFromType, StoredStatus};
+use crate::storage::entity::{audience, customer, earned_promotion};
+use crate::storage::org_owned::Search;
+use crate::storage::statement::{On, Rows};
+
+/// An instance of an earning as it is recorded.
+#[derive(Debug, DerivePartialModel)]
+#[sea_orm(entity = "earned_promotion::Entity")]
+pub(in crate::storage) struct Recorded {
+    pub promotion_id: Id,
+    pub earned_from_id: String,
+    pub ordinal: i64,
+    earn_id: Id,
+    earned_from_type: StoredEarnedFromType,
+    event_time_ms: i64,
+    valid_till_ms: i64,
+    earned_status: StoredStatus,
+    event_type: Option<String>,
+    event_payload: Option<String>,
+    supplementary_criteria: Option<StoredCriteria>,
+}
+
+/// Instances by earning and ordinal.
+pub(in crate::storage) type Instances = BTreeMap<(EarningKey, i64), Recorded>;
+
+/// Searches the recorded ones among customers.
+pub(in crate::storage) fn customers() -> Search<customer::Entity> {
+    Search::by(&[customer::Column::CustomerId])
+}
+
+/// Searches the members of audiences among holders.
+pub(in crate::storage) fn audiences() -> Search<audience::Entity> {
+    Search::by(&[audience::Column::CustomerId, audience::Column::PromotionId])
+}
+
+/// Searches what is recorded of earnings.
+pub(in crate::storage) fn earnings() -> Search<earned_promotion::Entity> {
+    Search {
+        index: Some(EARNING_KEY),
+        ..Search::by(&[Column::CustomerId, Column::EventId, Column::PromotionId, Column::EarnedFromId])
+    }
+}
+
+/// Reads everything, within a transaction.
+pub(in crate::storage) async fn one_by_one(
+    on: &On<'_, impl ConnectionTrait>,
+    wanted: &Wanted,
+) -> Result<Facts, StorageError> {
+    let context = Context {
+        customers: known(on, wanted).await?,
+        audiences: included(on, wanted).await?,
+        used: counts::read_or_count(on, wanted).await?,
+    };
+    let keys: Vec<_> = wanted.earnings.iter().collect();
+    let mut instances = Instances::new();
+    for found in earnings().run::<Recorded>(on, of_earnings(&keys)).await? {
+        let key = (*found.of(&keys)?).clone();
+        instances.insert((key, found.row.ordinal), found.row);
+    }
+    Ok(context.with(instances, wanted))
+}
+
+/// Returns true if every customer of `wanted` is known, all are in the audiences, and the counts have room for what is
+/// added.
+pub(in crate::storage) async fn is_as_presumed(
+    on: &On<'_, impl ConnectionTrait>,
+    wanted: &Wanted,
+    grants: &Grants,
+) -> Result<bool, StorageError> {
+    if known(on, wanted).await?.len() < wanted.customers.len()
+        || included(on, wanted).await?.len() < wanted.limited.len()
+    {
+        return Ok(false);
+    }
+    let used = counts::read_or_count(on, wanted).await?;
+    Ok(grants.under_cap.iter().all(|(holder, under)| {
+        let used = used.get(holder).copied().unwrap_or_default();
+        used.checked_add(under.granted).is_some_and(|used| used <= under.cap)
+    }))
+}
+
+async fn known(
+    on: &On<'_, impl ConnectionTrait>,
+    wanted: &Wanted,
+) -> Result<Vec<(OrgId, CustomerId)>, StorageError> {
+    let keys: Vec<_> = wanted.customers.iter().copied().collect();
+    Ok(customers().which(on, &keys, of_customers(&keys)).await?.into_iter().copied().collect())
+}
+
+async fn included(on: &On<'_, impl ConnectionTrait>, wanted: &Wanted) -> Result<Vec<Holder>, StorageError> {
+    let keys: Vec<_> = wanted.limited.iter().copied().collect();
+    Ok(audiences().which(on, &keys, holders(&keys)).await?.into_iter().copied().collect())
+}
+
+/// The facts but for the earnings.
+pub(in crate::storage) struct Context {
+    pub customers: Vec<(OrgId, CustomerId)>,
+    pub audiences: Vec<Holder>,
+    pub used: HashMap<Holder, u32>,
+}
+
+impl Context {
+    /// Completes the facts by these instances.
+    pub fn with(self, instances: Instances, wanted: &Wanted) -> Facts {
+        Facts {
+            earnings: recorded_earnings(instances),
+            each_named_once: wanted.each_named_once,
+            used: self.used,
+            audiences: self.audiences.into_iter().collect(),
+            customers: self.customers.into_iter().collect(),
+        }
+    }
+}
+
+/// Puts instances together to earnings. By key and ordinal, the first instance of one comes first, and has its details.
+fn recorded_earnings(instances: Instances) -> HashMap<EarningKey, RecordedEarning> {
+    let mut earnings: HashMap<EarningKey, RecordedEarning> = HashMap::default();
+    for ((key, _), row) in instances {
+        let instance = Instance {
+            earn_id: row.earn_id.0,
+            valid_till_ms: row.valid_till_ms,
+            revoked: row.earned_status == StoredStatus::Revoked,
+        };
+        if let Some(earning) = earnings.get_mut(&key) {
+            earning.instances.push(instance);
+            continue;
+        }
+        let earning = RecordedEarning {
+            earned_from_type: row.earned_from_type.into(),
+            event_time_ms: row.event_time_ms,
+            details: details(row.event_type, row.event_payload, row.supplementary_criteria).shared(),
+            instances: vec![instance],
+        };
+        earnings.insert(key, earning);
+    }
+    earnings
+}
+
+/// Puts the details of an earning together.
+pub(in crate::storage) fn details(
+    event_type: Option<String>,
+    event_payload: Option<String>,
+    criteria: Option<StoredCriteria>,
+) -> Details {
+    Details {
+        event_type: event_type.map(Into::into),
+        event_payload: event_payload.map(Into::into),
+        supplementary_criteria: criteria.map(|criteria| criteria.0),
+    }
+}
+
+/// Returns the earning of an instance that was found for the event of `wanted`.
+pub(in crate::storage) fn earning_key(wanted: &EarningKey, row: &Recorded) -> EarningKey {
+    let (promotion_id, earned_from_id) = (row.promotion_id.0, Arc::from(row.earned_from_id.as_str()));
+    EarningKey { promotion_id, earned_from_id, ..wanted.clone() }
+}
+
+/// Lists customers.
+pub(in crate::storage) fn of_customers<'a>(
+    keys: impl IntoIterator<Item = &'a (OrgId, CustomerId), IntoIter: Clone>,
+) -> Rows<'static> {
+    let keys = keys.into_iter();
+    Rows::of_orgs(keys.clone().map(|key| key.0))
+        .integers(customer::Column::CustomerId, keys.map(|key| key.1.0))
+}
+
+/// Lists the events of earnings.
+pub(in crate::storage) fn of_events<'a>(keys: &[&'a EarningKey]) -> Rows<'a> {
+    Rows::of_orgs(keys.iter().map(|key| key.org_id))
+        .integers(Column::CustomerId, keys.iter().map(|key| key.customer_id.0))
+        .texts(Column::EventId, keys.iter().map(|key| &*key.event_id))
+}
+
+/// Lists earnings.
+pub(in crate::storage) fn of_earnings<'a>(keys: &[&'a EarningKey]) -> Rows<'a> {
+    of_events(keys)
+        .ids(Column::PromotionId, keys.iter().map(|key| key.promotion_id))
+        .texts(Column::EarnedFromId, keys.iter().map(|key| &*key.earned_from_id))
+}

@@ -1,0 +1,91 @@
+//! Reading the catalog of an organization, whole, for those who keep it in memory.
+
+use std::collections::BTreeSet;
+
+use sea_orm::ConnectionTrait;
+
+use super::batch::catalogs::{Catalogs, versions};
+use super::entity::{OrgOwned, org, promotion};
+use super::{StorageError, Store, Transaction};
+use crate::earning::{Catalogue, CatalogVersion, EarnExpiry, Org, OrgId, Promotion};
+
+/// Times that a catalog is read again because it changed while it was read.
+const MAX_READS: usize = 8;
+
+impl Store {
+    /// Reads the present catalog version of each of `org_ids` that exists.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn catalog_versions(&self, org_ids: &BTreeSet<OrgId>) -> Result<Catalogs, StorageError> {
+        versions(&self.on(), org_ids).await
+    }
+
+    /// Reads the organization and all its promotions; `None` when there is no such organization.
+    ///
+    /// The version is read before and after the rest: what is read between two readings of one version is of that version,
+    /// as none comes twice.
+    ///
+    /// # Errors
+    /// Those of the database; [`StorageError::Conflict`] when it changes as often as it is read.
+    pub async fn catalog(&self, org_id: OrgId) -> Result<Option<Catalogue>, StorageError> {
+        for _ in 0..MAX_READS {
+            let Some(catalog) = load(&self.reads, org_id).await? else { return Ok(None) };
+            let after = versions(&self.on(), &BTreeSet::from([org_id])).await?;
+            if after.get(&org_id) == Some(&catalog.version) {
+                return Ok(Some(catalog));
+            }
+        }
+        Err(StorageError::catalog_keeps_changing())
+    }
+}
+
+impl Transaction {
+    /// Reads the organization and all its promotions; `None` when there is no such organization. The catalog is locked.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn catalog(&self, org_id: OrgId) -> Result<Option<Catalogue>, StorageError> {
+        load(&self.connection, org_id).await
+    }
+}
+
+pub(super) async fn load(database: &impl ConnectionTrait, org_id: OrgId) -> Result<Option<Catalogue>, StorageError> {
+    let Some(row) = org::Entity::of(org_id).find().one(database).await? else { return Ok(None) };
+    let org = Org {
+        id: org_id,
+        name: row.name,
+        time_zone: row
+            .time_zone
+            .parse()
+            .map_err(|_| StorageError::Corrupt(format!("time zone {:?}", row.time_zone)))?,
+        max_active_promotions: count(row.max_active_promotions),
+        accept_unknown_customers: row.accept_unknown_customers,
+    };
+    let rows = promotion::Entity::of(org_id).find().all(database).await?;
+    let promotions = rows.into_iter().map(to_promotion).collect();
+    Ok(Some(Catalogue::new(CatalogVersion(row.catalog_version), org, promotions)))
+}
+
+fn to_promotion(row: promotion::Model) -> Promotion {
+    Promotion {
+        id: row.id.0,
+        name: row.name,
+        kind: row.kind.into(),
+        active: row.active,
+        start_ms: row.start_ms,
+        end_ms: row.end_ms,
+        max_earning_per_customer: row.max_earning_per_customer.map(count),
+        cap_period: row.cap_period,
+        earn_expiry: row
+            .earn_expiry_days
+            .map_or(EarnExpiry::WithPromotion, |days| EarnExpiry::DaysFromEarning(count(days))),
+        limited_to_audience: row.earn_limited_to_specific_audience,
+        earned: row.earned,
+    }
+}
+
+/// Converts a number that the table has no lower than 1.
+fn count(count: i64) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}

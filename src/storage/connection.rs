@@ -1,0 +1,198 @@
+//! One connection to the database, and the transactions on it.
+//!
+//! `BEGIN`, `COMMIT` and `ROLLBACK` are plain statements here, not the driver's nested transactions: a `BEGIN` on a
+//! connection that is inside a transaction is an error of the database, never a savepoint, so what is committed is always
+//! the outermost transaction. A connection goes back to its pool only when its work ended in order; any other is closed,
+//! which undoes what it left open.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use sea_orm::sea_query::Values;
+use sea_orm::sqlx::pool::PoolConnection;
+use sea_orm::sqlx::postgres::{PgConnection, Postgres};
+use sea_orm::sqlx::sqlite::Sqlite;
+use sea_orm::sqlx::{self, AssertSqlSafe, PgPool, SqlitePool};
+use sea_orm::{
+    ConnectionTrait, DatabaseConnection, DbBackend, DbErr, ExecResult, QueryResult, RuntimeErr, SqlxPostgresConnector,
+    SqlxSqliteConnector, Statement,
+};
+use sea_query_sqlx::SqlxValues;
+use tokio::sync::{Mutex, OwnedMutexGuard};
+
+use super::StorageError;
+use super::engine::Engine;
+use super::statement::On;
+
+/// A pool of connections for one class of work.
+#[derive(Debug, Clone)]
+pub(super) enum Pool {
+    Sqlite(SqlitePool),
+    Postgres(PgPool),
+}
+
+impl Pool {
+    /// Takes a connection.
+    pub async fn acquire(&self) -> Result<Connection, StorageError> {
+        let (driver, backend) = match self {
+            Self::Sqlite(pool) => (Driver::Sqlite(pool.acquire().await.map_err(of_driver)?), DbBackend::Sqlite),
+            Self::Postgres(pool) => (Driver::Postgres(pool.acquire().await.map_err(of_driver)?), DbBackend::Postgres),
+        };
+        Ok(Connection { driver: Mutex::new(driver), backend, in_order: false })
+    }
+
+    /// Returns the pool as SeaORM has it, for what runs in transactions of its own (migrations).
+    pub fn database(&self) -> DatabaseConnection {
+        match self {
+            Self::Sqlite(pool) => SqlxSqliteConnector::from_sqlx_sqlite_pool(pool.clone()),
+            Self::Postgres(pool) => SqlxPostgresConnector::from_sqlx_postgres_pool(pool.clone()),
+        }
+    }
+
+    /// Closes every connection of the pool.
+    pub async fn close(&self) {
+        match self {
+            Self::Sqlite(pool) => pool.close().await,
+            Self::Postgres(pool) => pool.close().await,
+        }
+    }
+}
+
+#[derive(Debug)]
+enum Driver {
+    Sqlite(PoolConnection<Sqlite>),
+    Postgres(PoolConnection<Postgres>),
+}
+
+/// A connection. Dropped, it is closed; [`Connection::release`] returns it to its pool.
+#[derive(Debug)]
+pub(super) struct Connection {
+    driver: Mutex<Driver>,
+    backend: DbBackend,
+    in_order: bool,
+}
+
+impl Connection {
+    /// Returns the connection to its pool: its work ended in order, and nothing is open on it.
+    pub fn release(mut self) {
+        self.in_order = true;
+    }
+
+    /// The driver's connection to PostgreSQL, for statements that take lists as they are.
+    pub fn postgres(&mut self) -> Result<&mut PgConnection, StorageError> {
+        match self.driver.get_mut() {
+            Driver::Postgres(connection) => Ok(&mut *connection),
+            Driver::Sqlite(_) => Err(StorageError::Corrupt("a connection to SQLite where PostgreSQL is due".into())),
+        }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        if self.in_order {
+            return;
+        }
+        match self.driver.get_mut() {
+            Driver::Sqlite(connection) => connection.close_on_drop(),
+            Driver::Postgres(connection) => connection.close_on_drop(),
+        }
+    }
+}
+
+/// Runs `$run` of a statement on whichever driver it is, and converts the result.
+macro_rules! on_driver {
+    ($self:ident, $statement:ident, $run:ident, $kind:ident, |$found:ident| $convert:expr) => {{
+        let Statement { sql, values, .. } = $statement;
+        let values = SqlxValues(values.unwrap_or_else(|| Values(Vec::new())));
+        match &mut *$self.driver.lock().await {
+            Driver::Sqlite(connection) => sqlx::query_with(AssertSqlSafe(sql), values)
+                .$run(&mut **connection)
+                .await
+                .map(|$found| $convert)
+                .map_err(|error| DbErr::$kind(runtime(error))),
+            Driver::Postgres(connection) => sqlx::query_with(AssertSqlSafe(sql), values)
+                .$run(&mut **connection)
+                .await
+                .map(|$found| $convert)
+                .map_err(|error| DbErr::$kind(runtime(error))),
+        }
+    }};
+}
+
+#[async_trait]
+impl ConnectionTrait for Connection {
+    fn get_database_backend(&self) -> DbBackend {
+        self.backend
+    }
+
+    async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
+        on_driver!(self, statement, execute, Exec, |done| done.into())
+    }
+
+    async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
+        let sql = AssertSqlSafe(sql.to_owned());
+        let done = match &mut *self.driver.lock().await {
+            Driver::Sqlite(connection) => sqlx::raw_sql(sql).execute(&mut **connection).await.map(ExecResult::from),
+            Driver::Postgres(connection) => sqlx::raw_sql(sql).execute(&mut **connection).await.map(ExecResult::from),
+        };
+        done.map_err(|error| DbErr::Exec(runtime(error)))
+    }
+
+    async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
+        on_driver!(self, statement, fetch_optional, Query, |row| row.map(QueryResult::from))
+    }
+
+    async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
+        on_driver!(self, statement, fetch_all, Query, |rows| rows.into_iter().map(QueryResult::from).collect())
+    }
+}
+
+/// A transaction that may write. Dropped, it is undone.
+#[derive(Debug)]
+pub struct Transaction {
+    pub(super) connection: Connection,
+    pub(super) engine: &'static dyn Engine,
+    /// The turn of this process to write, on an engine with one writer.
+    pub(super) turn: Option<OwnedMutexGuard<()>>,
+}
+
+impl Transaction {
+    /// Makes what was written durable.
+    ///
+    /// # Errors
+    /// When it is not known to be: it may or may not be there.
+    pub async fn commit(self) -> Result<(), StorageError> {
+        self.end("COMMIT").await.map(Connection::release)
+    }
+
+    /// Gives the transaction up.
+    ///
+    /// # Errors
+    /// When the database went away; it then gives it up by itself.
+    pub async fn rollback(self) -> Result<(), StorageError> {
+        self.end("ROLLBACK").await.map(Connection::release)
+    }
+
+    /// Ends the transaction, and returns its connection. One that cannot do even that is closed: the database may have
+    /// ended the transaction by itself, or have left it open.
+    pub(super) async fn end(self, sql: &str) -> Result<Connection, StorageError> {
+        let Self { connection, turn, .. } = self;
+        connection.execute_unprepared(sql).await?;
+        drop(turn);
+        Ok(connection)
+    }
+
+    /// Returns what statements are run on.
+    pub(super) fn on(&self) -> On<'_, Connection> {
+        On { engine: self.engine, database: &self.connection }
+    }
+}
+
+/// An error of the driver as that of the library around it.
+pub(super) fn of_driver(error: sqlx::Error) -> StorageError {
+    DbErr::Query(runtime(error)).into()
+}
+
+fn runtime(error: sqlx::Error) -> RuntimeErr {
+    RuntimeErr::SqlxError(Arc::new(error))
+}

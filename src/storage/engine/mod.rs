@@ -1,0 +1,112 @@
+//! The database engines: the interface behind which they stand, and the text forms that two of them share.
+//!
+//! Everything that is said differently to SQLite, PostgreSQL and Citus is said in this room, one file each.
+
+mod citus;
+mod postgres;
+mod postgres_texts;
+mod sqlite;
+
+use std::fmt;
+
+use async_trait::async_trait;
+use sea_orm::{ConnectionTrait, DbBackend, Statement};
+
+use super::StorageError;
+use super::batch::catalogs::Catalogs;
+use super::batch::earnings::{Grants, Wanted};
+use super::batch::session::Fence;
+use super::connection::Connection;
+use super::org_owned::{Removal, SearchText};
+use super::statement::{Rows, WANTED};
+use crate::earning::Facts;
+
+pub(super) use citus::Citus;
+pub(super) use postgres::Postgres;
+pub(super) use sqlite::Sqlite;
+
+/// A database engine.
+#[async_trait]
+pub(super) trait Engine: fmt::Debug + Send + Sync {
+    /// Returns the dialect of SeaORM's own builders.
+    fn backend(&self) -> DbBackend;
+
+    /// Returns the question of the probe, about no table; it answers whether the database takes writes, as far as it says.
+    fn probe(&self) -> &'static str {
+        "SELECT NOT pg_is_in_recovery() AS writable"
+    }
+
+    /// Returns the statement that begins a transaction that may write.
+    fn begin(&self) -> &'static str {
+        "BEGIN"
+    }
+
+    /// Returns true where one transaction at a time may write to the database.
+    fn has_one_writer(&self) -> bool {
+        false
+    }
+
+    /// Returns true where a batch of earnings is read and written within one transaction, false where it is written by one
+    /// statement.
+    fn needs_transaction(&self) -> bool {
+        true
+    }
+
+    /// Returns true where a batch may be written before its facts were read, provided that they are as presumed.
+    fn writes_as_presumed(&self) -> bool {
+        true
+    }
+
+    /// Writes the text of a search.
+    fn search(&self, search: &SearchText<'_>) -> String;
+
+    /// Writes a removal.
+    fn removal(&self, removal: &Removal<'_>) -> String {
+        let Removal { table, columns, .. } = removal;
+        format!("DELETE FROM {table} WHERE ({columns}) IN (SELECT {columns} FROM {WANTED})")
+    }
+
+    /// Binds a list of rows to `body`, which reads it as `wanted`.
+    fn statement(&self, rows: Rows<'_>, body: &str) -> Statement;
+
+    /// Writes what makes a search take this index.
+    fn index_hint(&self, _index: &str) -> String {
+        String::new()
+    }
+
+    /// Holds the catalogs in shared mode until the transaction ends. Returns true if each of them is the one of its version.
+    async fn hold_catalogs(&self, connection: &Connection, catalogs: &Catalogs) -> Result<bool, StorageError>;
+
+    /// Takes a lock of this name exclusively until the transaction ends.
+    async fn lock(&self, connection: &Connection, name: i64) -> Result<(), StorageError>;
+
+    /// Bounds how long a statement on the connection waits for a lock, in milliseconds.
+    async fn limit_lock_waits(&self, _connection: &Connection, _ms: u64) -> Result<(), StorageError> {
+        Ok(())
+    }
+
+    /// Reads the facts of a batch of earnings; `None` if its catalogs are no longer those of the decision.
+    async fn read(&self, connection: &mut Connection, wanted: &Wanted) -> Result<Option<Facts>, StorageError>;
+
+    /// Writes what a batch of earnings was granted. Returns false, with nothing written, if it was decided from another
+    /// catalog or from facts that are not so.
+    async fn write(&self, connection: &mut Connection, batch: &Write<'_>) -> Result<bool, StorageError>;
+}
+
+/// A batch of earnings to be written.
+#[derive(Debug)]
+pub(super) struct Write<'a> {
+    pub wanted: &'a Wanted,
+    pub grants: &'a Grants,
+    pub fence: &'a Fence<'a>,
+}
+
+/// Returns the engine that the connection leads to.
+pub(super) async fn of(connection: &impl ConnectionTrait) -> Result<&'static dyn Engine, StorageError> {
+    if connection.get_database_backend() == DbBackend::Sqlite {
+        return Ok(&Sqlite);
+    }
+    let citus = "SELECT 1 FROM pg_extension WHERE extname = 'citus'";
+    let found = connection.query_one_raw(Statement::from_string(DbBackend::Postgres, citus)).await?;
+    Ok(if found.is_some() { &Citus } else { &Postgres })
+}

@@ -1,0 +1,112 @@
+//! SQLite: one writer, whose transaction excludes all others from its first statement on.
+
+use async_trait::async_trait;
+use sea_orm::{ConnectionTrait, DbBackend, Statement};
+use serde_json::Value as Json;
+
+use super::{Engine, Write};
+use crate::earning::Facts;
+use crate::storage::StorageError;
+use crate::storage::batch::catalogs::{self, Catalogs};
+use crate::storage::batch::earnings::{Wanted, rows};
+use crate::storage::batch::session::Basis;
+use crate::storage::batch::{counts, read, write};
+use crate::storage::connection::Connection;
+use crate::storage::org_owned::SearchText;
+use crate::storage::statement::{On, Rows, Values};
+
+/// Rows of one `INSERT`: SQLite takes 32,766 values in a statement.
+const MAX_INSERT_ROWS: usize = 1_024;
+
+/// SQLite.
+#[derive(Debug)]
+pub struct Sqlite;
+
+#[async_trait]
+impl Engine for Sqlite {
+    fn backend(&self) -> DbBackend {
+        DbBackend::Sqlite
+    }
+
+    /// A deferred transaction would read first and fail to write later, when another wrote in between.
+    fn begin(&self) -> &'static str {
+        "BEGIN IMMEDIATE"
+    }
+
+    /// Reads from the file: a question that names none would not so much as open it.
+    fn probe(&self) -> &'static str {
+        "SELECT count(*) >= 0 AS writable FROM sqlite_schema"
+    }
+
+    fn has_one_writer(&self) -> bool {
+        true
+    }
+
+    /// SQLite keeps to the order of a `CROSS JOIN`: the list comes first, each row of it with one search in the index.
+    fn search(&self, search: &SearchText<'_>) -> String {
+        let SearchText { table, list, answers, conditions, index, .. } = search;
+        let (comma, index) = (if answers.is_empty() { "" } else { ", " }, index.map_or(String::new(), |i| self.index_hint(i)));
+        format!("SELECT {list}.place{comma}{answers} FROM {list} CROSS JOIN {table} {index} WHERE {conditions}")
+    }
+
+    fn statement(&self, rows: Rows<'_>, body: &str) -> Statement {
+        let (length, columns) = (rows.length(), rows.into_columns());
+        let mut list: Vec<Vec<Json>> = (0..length).map(|_| Vec::with_capacity(columns.len())).collect();
+        let mut names = Vec::new();
+        for (index, (name, values)) in columns.into_iter().enumerate() {
+            names.push(format!("value ->> {index} AS {name}"));
+            let values: Box<dyn Iterator<Item = Json> + '_> = match values {
+                Values::Integers(integers) => Box::new(integers.into_iter().map(Json::from)),
+                Values::Texts(texts) => Box::new(texts.into_iter().map(Json::from)),
+                Values::Owned(texts) => Box::new(texts.into_iter().map(Json::from)),
+                Values::Ids(ids) => Box::new(ids.into_iter().map(|id| id.to_string().into())),
+            };
+            list.iter_mut().zip(values).for_each(|(row, value)| row.push(value));
+        }
+        let list = Json::from(list.into_iter().map(Json::from).collect::<Vec<_>>()).to_string();
+        let names = names.join(", ");
+        let sql = format!("WITH wanted AS (SELECT {names}, key + 1 AS place FROM json_each(?1)) {body}");
+        Statement::from_sql_and_values(DbBackend::Sqlite, sql, [list.into()])
+    }
+
+    fn index_hint(&self, index: &str) -> String {
+        format!("INDEXED BY {index}")
+    }
+
+    /// Reads the versions: whoever would change them waits for this transaction.
+    async fn hold_catalogs(&self, connection: &Connection, catalogs: &Catalogs) -> Result<bool, StorageError> {
+        catalogs::are_current(&On { engine: &Sqlite, database: connection }, catalogs).await
+    }
+
+    /// The transaction is the lock.
+    async fn lock(&self, _: &Connection, _: i64) -> Result<(), StorageError> {
+        Ok(())
+    }
+
+    async fn read(&self, connection: &mut Connection, wanted: &Wanted) -> Result<Option<Facts>, StorageError> {
+        Ok(Some(read::one_by_one(&On { engine: &Sqlite, database: &*connection }, wanted).await?))
+    }
+
+    /// Inserts value by value, as taking the rows out of a list in JSON costs SQLite more than the insertion itself. The
+    /// rows go in powers of two, so that there are few statements, and few to prepare.
+    async fn write(&self, connection: &mut Connection, batch: &Write<'_>) -> Result<bool, StorageError> {
+        let on = On { engine: &Sqlite, database: &*connection };
+        let Write { wanted, grants, fence } = *batch;
+        if fence.basis == Basis::Presumed {
+            // A recorded earning meets the unique key only where something is written of it.
+            let shown = grants.untouched(wanted).is_empty();
+            if !shown || !read::is_as_presumed(&on, wanted, grants).await? {
+                return Ok(false);
+            }
+        }
+        counts::add(&on, grants).await?;
+        let all = rows(grants);
+        let mut left = all.as_slice();
+        while !left.is_empty() {
+            let (now, later) = left.split_at(MAX_INSERT_ROWS.min(1 << left.len().ilog2()));
+            left = later;
+            connection.execute_raw(write::values(now, fence.now_ms)).await?;
+        }
+        Ok(true)
+    }
+}

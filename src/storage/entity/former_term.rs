@@ -1,0 +1,25 @@
+//! Terms by which promotions were earned before they changed: what `verify` compares older earned promotions with.
+
+use sea_orm::entity::prelude::*;
+
+use super::stored::Id;
+
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "former_terms")]
+pub struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub org_id: i64,
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub promotion_id: Id,
+    /// The promotion's end at the time.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub end_ms: i64,
+    /// The organization's time zone at the time, by its IANA name.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub time_zone: String,
+}
+
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}

@@ -1,0 +1,175 @@
+//! Opening the database: the options of a connection, and a pool for each class of work.
+//!
+//! Pools are bulkheads: the writer, look-ups and the probe never wait for a connection that a change of the catalog, of an
+//! audience or of customers holds while it waits for a lock.
+
+use std::time::Duration;
+
+use sea_orm::sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
+use sea_orm::sqlx::sqlite::{
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
+};
+use sea_orm::sqlx::{AssertSqlSafe, ConnectOptions, Connection as _, Executor};
+use sea_orm::{DatabaseConnection, DbErr, RuntimeErr, SqlxPostgresConnector, SqlxSqliteConnector};
+
+use super::connection::Pool;
+use super::{StorageError, StoreOptions};
+
+/// A connection that was idle for longer is tried before it is used: shorter than anything that drops idle ones.
+const TRIED_AFTER_IDLE: Duration = Duration::from_secs(5);
+/// Bound of a transaction in which nothing happens, as when the process is paused: then it holds no locks any longer.
+const IDLE_IN_TRANSACTION: Duration = Duration::from_secs(30);
+
+/// A pool for each class of work.
+#[derive(Debug)]
+pub(super) struct Pools {
+    /// Sessions of the writer.
+    pub writers: Pool,
+    /// Changes of catalogs, audiences, customers and clients, and imports.
+    pub changes: Pool,
+    /// Look-ups and listings.
+    pub reads: DatabaseConnection,
+    /// The probe.
+    pub probe: DatabaseConnection,
+}
+
+impl Pools {
+    /// Opens the database at `url`, making the file of an SQLite database that is not there.
+    pub async fn open(url: &str, options: StoreOptions) -> Result<Self, StorageError> {
+        if url.starts_with("sqlite:") { sqlite(url, options).await } else { postgres(url, options).await }
+    }
+}
+
+async fn sqlite(url: &str, options: StoreOptions) -> Result<Pools, StorageError> {
+    let connect: SqliteConnectOptions = url.parse().map_err(connecting)?;
+    let connect = connect
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        // A commit is on the disk before it is answered; anything less may lose it with the power.
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(options.timeout)
+        .disable_statement_logging();
+    let pool = |connections: u32| SqlitePoolOptions::new().max_connections(connections).acquire_timeout(options.timeout);
+    let writers = pool(options.writers).connect_with(connect.clone()).await.map_err(connecting)?;
+    // Whoever only reads cannot write by mistake.
+    let reading = |connections| {
+        let reads = pool(connections).after_connect(|connection: &mut SqliteConnection, _| {
+            Box::pin(async move { connection.execute("PRAGMA query_only = ON").await.map(drop) })
+        });
+        SqlxSqliteConnector::from_sqlx_sqlite_pool(reads.connect_lazy_with(connect.clone()))
+    };
+    Ok(Pools {
+        writers: Pool::Sqlite(writers),
+        changes: Pool::Sqlite(pool(options.changes).connect_lazy_with(connect.clone())),
+        reads: reading(options.reads),
+        probe: reading(1),
+    })
+}
+
+async fn postgres(url: &str, options: StoreOptions) -> Result<Pools, StorageError> {
+    let connect: PgConnectOptions = url.parse().map_err(connecting)?;
+    let connect = connect.application_name("cart-promotions").disable_statement_logging();
+    refuse_shared_sessions(&connect, options.timeout).await?;
+    let settings = settings(options.statement_timeout);
+    let pool = |connections: u32| {
+        let settings = settings.clone();
+        PgPoolOptions::new()
+            .max_connections(connections)
+            .acquire_timeout(options.timeout)
+            .test_before_acquire(false)
+            .before_acquire(|connection, state| {
+                Box::pin(async move {
+                    if state.idle_for > TRIED_AFTER_IDLE {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
+            .after_connect(move |connection: &mut PgConnection, _| {
+                let settings = AssertSqlSafe(settings.clone());
+                Box::pin(async move { connection.execute(sea_orm::sqlx::raw_sql(settings)).await.map(drop) })
+            })
+    };
+    let reading = |connections| {
+        SqlxPostgresConnector::from_sqlx_postgres_pool(pool(connections).connect_lazy_with(connect.clone()))
+    };
+    Ok(Pools {
+        writers: Pool::Postgres(pool(options.writers).connect_with(connect.clone()).await.map_err(connecting)?),
+        changes: Pool::Postgres(pool(options.changes).connect_lazy_with(connect.clone())),
+        reads: reading(options.reads),
+        probe: reading(1),
+    })
+}
+
+/// Returns what a session of PostgreSQL is told first.
+///
+/// What is promised rests on these, whatever the role or the database says: durable commits, and statements that each see
+/// what was committed before them. Every statement of a call looks rows up by their whole key, and its text is constant:
+/// one plan, made once, that uses the indexes. Citus cannot plan without the values.
+fn settings(statement_timeout: Option<Duration>) -> String {
+    let mut settings = format!(
+        "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'; \
+         SET default_transaction_isolation = 'read committed'; SET row_security = off; \
+         SET idle_in_transaction_session_timeout = {}; ",
+        IDLE_IN_TRANSACTION.as_millis()
+    );
+    if let Some(timeout) = statement_timeout {
+        let (ms, lock_ms) = (timeout.as_millis(), lock_timeout(timeout).as_millis());
+        settings.push_str(&format!(
+            "SET statement_timeout = {ms}; SET lock_timeout = {lock_ms}; SET idle_in_transaction_session_timeout = {ms}; \
+             SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off; \
+             SELECT set_config('plan_cache_mode', 'force_generic_plan', false) \
+             WHERE NOT EXISTS (SELECT 1 FROM pg_extension WHERE extname = 'citus')"
+        ));
+    }
+    settings
+}
+
+/// Returns the bound of a wait for a lock: shorter than that of the statement, which would otherwise be cancelled first, and
+/// a wait for a lock could not be told from slow work.
+pub(super) fn lock_timeout(statement_timeout: Duration) -> Duration {
+    (statement_timeout * 4 / 5).max(Duration::from_millis(1))
+}
+
+/// Refuses a pooler that hands the sessions of the database from one client to another, transaction by transaction: the
+/// settings of a session, its prepared statements and its locks would be those of somebody else.
+///
+/// Several clients take turns in short transactions, in an order that changes, and none of them may meet a session that
+/// another one had.
+async fn refuse_shared_sessions(connect: &PgConnectOptions, timeout: Duration) -> Result<(), StorageError> {
+    let mut clients = Vec::new();
+    let mut sessions: Vec<i32> = Vec::new();
+    for _ in 0..3 {
+        let opened = tokio::time::timeout(timeout, connect.connect()).await;
+        let mut client = opened.map_err(|_| StorageError::TimedOut)?.map_err(connecting)?;
+        let session = session_of(&mut client).await?;
+        if sessions.contains(&session) {
+            return Err(StorageError::SharedSessions);
+        }
+        sessions.push(session);
+        clients.push(client);
+    }
+    for order in [[0, 1, 2], [1, 2, 0], [2, 1, 0]] {
+        for client in order {
+            if session_of(&mut clients[client]).await? != sessions[client] {
+                return Err(StorageError::SharedSessions);
+            }
+        }
+    }
+    for client in clients {
+        client.close().await.map_err(connecting)?;
+    }
+    Ok(())
+}
+
+/// Returns the session of the database that a client has, by the number of its process. Without preparing a statement,
+/// which such a pooler would mix up.
+async fn session_of(client: &mut PgConnection) -> Result<i32, StorageError> {
+    let row = client.fetch_one(sea_orm::sqlx::raw_sql("SELECT pg_backend_pid()")).await.map_err(connecting)?;
+    Ok(sea_orm::QueryResult::from(row).try_get("", "pg_backend_pid")?)
+}
+
+fn connecting(error: sea_orm::sqlx::Error) -> StorageError {
+    DbErr::Conn(RuntimeErr::SqlxError(std::sync::Arc::new(error))).into()
+}
