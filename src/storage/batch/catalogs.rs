@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sea_orm::sea_query::Expr;
-use sea_orm::{ColumnTrait, ConnectionTrait, DerivePartialModel, QueryFilter};
+use sea_orm::{ColumnTrait, ConnectionTrait, DerivePartialModel, IdenStatic, QueryFilter};
 
 use crate::earning::{CatalogVersion, ObjectId, OrgId};
 use crate::storage::StorageError;
@@ -64,11 +64,13 @@ impl Transaction {
     /// Those of the database.
     pub async fn raise_catalog_version(&self, org_id: OrgId) -> Result<(), StorageError> {
         use org::Column;
-        let random = i64::from(rand::random_range(0..1_u32 << RANDOM_BITS));
-        let unit = 1_i64 << RANDOM_BITS;
-        let next = Expr::cust_with_values("(catalog_version / $1 + 1) * $2 + $3", [unit, unit, random]);
-        org::Entity::of(org_id).update().col_expr(Column::CatalogVersion, next).exec(&self.connection).await?;
-        Ok(())
+        let (unit, random) = (1_i64 << RANDOM_BITS, rand::random_range(0..1_u32 << RANDOM_BITS));
+        let next = format!("({} / {unit} + 1) * {unit} + {random}", Column::CatalogVersion.as_str());
+        let raise = org::Entity::of(org_id).update().col_expr(Column::CatalogVersion, Expr::cust(next));
+        match raise.exec(&self.connection).await?.rows_affected {
+            1 => Ok(()),
+            rows => Err(StorageError::Corrupt(format!("{rows} organizations {}", org_id.0))),
+        }
     }
 
     /// Records that something of a promotion was earned. The catalog is locked.
