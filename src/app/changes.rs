@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::catalogues::{Catalogues, InMemory};
 use super::error::{BatchError, WalletError};
 use super::writer::{Batches, Customer};
 use super::{App, Clock};
-use crate::earning::Holder;
 use crate::earning::change::{self, Change, ChangeFacts, InstanceKey, RedeemFailure, RevokedDetail};
+use crate::earning::{Holder, Redemption};
 use crate::storage::Store;
 use crate::storage::changes::{Changes, ChangesWanted, NewTransaction};
 
@@ -17,8 +18,8 @@ use crate::storage::changes::{Changes, ChangesWanted, NewTransaction};
 pub enum Changed {
     /// What was revoked, of each promotion of the command.
     Revoked(Vec<RevokedDetail>),
-    /// Whether the transaction is redeemed.
-    Redeemed(Result<(), RedeemFailure>),
+    /// The content of the transaction as it is recorded, or why nothing is redeemed.
+    Redeemed(Result<Arc<Redemption>, RedeemFailure>),
 }
 
 impl App {
@@ -37,6 +38,8 @@ pub(super) struct BatchChanger {
     store: Store,
     clock: Clock,
     catalogues: Arc<Catalogues>,
+    /// How late a redemption may be told.
+    late_redemption: Duration,
 }
 
 impl Batches for BatchChanger {
@@ -59,7 +62,9 @@ impl Batches for BatchChanger {
         let wanted = wanted(batch, &catalogues);
         let (mut facts, rows) = transaction.change_facts(&wanted).await.map_err(BatchError::Load)?;
         let mut changes = Changes::default();
-        let answers = batch.iter().map(|command| decide(command, (&catalogues, &mut facts), now_ms, &mut changes));
+        let late_from_ms = now_ms.saturating_sub(i64::try_from(self.late_redemption.as_millis()).unwrap_or(i64::MAX));
+        let answers =
+            batch.iter().map(|command| decide(command, (&catalogues, &mut facts), late_from_ms, &mut changes));
         let answers: Vec<_> = answers.collect();
         if changes.instances.is_empty() {
             // What is only repeated is durable already.
@@ -73,8 +78,8 @@ impl Batches for BatchChanger {
 }
 
 impl BatchChanger {
-    pub(super) fn new(store: Store, clock: Clock, catalogues: Arc<Catalogues>) -> Self {
-        Self { store, clock, catalogues }
+    pub(super) fn new(store: Store, clock: Clock, catalogues: Arc<Catalogues>, late_redemption: Duration) -> Self {
+        Self { store, clock, catalogues, late_redemption }
     }
 }
 
@@ -96,7 +101,7 @@ fn wanted(batch: &[&Change], catalogues: &InMemory) -> ChangesWanted {
 fn decide(
     command: &Change,
     (catalogues, facts): (&InMemory, &mut ChangeFacts),
-    now_ms: i64,
+    late_from_ms: i64,
     changes: &mut Changes,
 ) -> Result<Changed, WalletError> {
     let (org_id, customer_id) = command.customer();
@@ -117,14 +122,15 @@ fn decide(
             }
             Ok(Changed::Revoked(details))
         }
-        Change::Redeem(redeem) => Ok(Changed::Redeemed(change::redeem(redeem, facts, now_ms).map(|newly| {
-            let name = (org_id, Arc::clone(&redeem.transaction_identifier));
-            if let (Some(transaction), false) = (facts.transactions.get(&name), newly.is_empty()) {
-                let instances = i64::try_from(newly.len()).unwrap_or(i64::MAX);
-                changes.transactions.insert(name, NewTransaction { transaction: transaction.clone(), instances });
+        Change::Redeem(redeem) => Ok(Changed::Redeemed(change::redeem(redeem, facts, late_from_ms).map(|redeemed| {
+            let by = &redeem.transaction_identifier;
+            if !redeemed.newly.is_empty() {
+                let instances = i64::try_from(redeemed.newly.len()).unwrap_or(i64::MAX);
+                let transaction = NewTransaction { transaction: redeem.transaction.clone(), instances };
+                changes.transactions.insert((org_id, Arc::clone(by)), transaction);
             }
-            let by = Some(Arc::clone(&redeem.transaction_identifier));
-            changes.instances.extend(newly.into_iter().map(|key| (key, by.clone())));
+            changes.instances.extend(redeemed.newly.into_iter().map(|key| (key, Some(Arc::clone(by)))));
+            redeemed.redemption
         }))),
     }
 }

@@ -44,7 +44,7 @@ pub(super) trait Batches: Send + 'static {
 /// What a command is answered.
 pub(super) type Answer<B> = Result<<B as Batches>::Outcome, WalletError>;
 
-/// How much the writer holds and takes at once, and for how long.
+/// How much the writer holds and takes at once, for how long, and how late.
 #[derive(Debug, Clone, Copy)]
 pub struct WriterLimits {
     /// Transactions that may be in flight.
@@ -60,6 +60,8 @@ pub struct WriterLimits {
     pub request_timeout: Duration,
     /// How long a transaction may take, in all.
     pub transaction_timeout: Duration,
+    /// How long after its transaction a redemption may be told, and is judged as if it had been told at once.
+    pub late_redemption: Duration,
 }
 
 /// Where requests are handed in.

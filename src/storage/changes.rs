@@ -13,21 +13,24 @@ use sea_orm::{DbErr, QueryResult};
 use super::facts::{CUSTOMERS, USAGE_COLUMNS, USAGE_KEY, holders, named, object_id, of_customers, of_row};
 use super::org_owned::{Insertion, Lookup, Present, Table};
 use super::statement::{Dialect, Rows};
-use super::{StorageError, Transaction, statement};
+use super::{StorageError, Transaction, redemption_content, statement};
 use crate::earning::change::{ChangeFacts, Held, InstanceKey, RecordedStatus, RecordedTransaction};
 use crate::earning::{CustomerId, Holder, OrgId};
 
 /// What a row is written again from is answered with it. The condition is that of the index of earn ids on PostgreSQL.
 const HELD: Lookup = Lookup {
     answers: "t.promotion_id, t.event_id, t.earned_from_id, t.earned_from_type, t.earned_status, t.ordinal, \
-              t.event_time_ms, t.valid_till_ms, t.granted_at_ms",
+              t.event_time_ms, t.valid_till_ms, t.granted_at_ms, t.transaction_identifier",
     key: &["earn_id", "customer_id"],
     condition: "t.earn_id >= ''",
     ..Lookup::of(Table::EarnedPromotions)
 };
 
-const TRANSACTIONS: Lookup =
-    Lookup { answers: "t.customer_id, t.content", key: &["transaction_identifier"], ..Lookup::of(Table::Redemptions) };
+const TRANSACTIONS: Lookup = Lookup {
+    answers: "t.customer_id, t.digest, t.content",
+    key: &["transaction_identifier"],
+    ..Lookup::of(Table::Redemptions)
+};
 
 /// How many are revoked travels as the cap, which every earning sets anew. A row that is not there is of a count that was
 /// not made yet, and this one says so: it is from the beginning of time.
@@ -61,8 +64,8 @@ const CHANGED: &str = "earned_status = excluded.earned_status, changed_at_ms = e
 /// Citus tells of a row that is there already without saying so in the error's code: the rows that are not are counted.
 const INSERT_TRANSACTIONS: Insertion<'_> = Insertion {
     table: Table::Redemptions,
-    columns: "transaction_identifier, customer_id, instances, redeemed_at_ms, content",
-    values: "transaction_identifier, customer_id, instances, redeemed_at_ms, content",
+    columns: "transaction_identifier, customer_id, instances, redeemed_at_ms, digest, content",
+    values: "transaction_identifier, customer_id, instances, redeemed_at_ms, digest, content",
     present: Present::Kept,
     rest: "RETURNING 1",
 };
@@ -121,8 +124,10 @@ impl Transaction {
             let key = *of_row(&keys, &row)?;
             let held = Held {
                 promotion_id: object_id(&row.try_get_by_index::<String>(1)?)?,
+                event_time_ms: row.try_get_by_index(7)?,
                 valid_till_ms: row.try_get_by_index(8)?,
                 status: named(&row.try_get_by_index::<String>(5)?, RecordedStatus::from_name)?,
+                redeemed_by: row.try_get_by_index::<Option<String>>(10)?.map(Into::into),
             };
             facts.held.insert(key, held);
             rows.0.insert(key, row);
@@ -131,9 +136,9 @@ impl Transaction {
         let names = Rows::of_orgs(keys.iter().map(|(org_id, _)| *org_id))
             .texts("transaction_identifier", keys.iter().map(|(_, identifier)| &**identifier));
         for row in self.look_up(TRANSACTIONS, names).await? {
-            let content: String = row.try_get_by_index(2)?;
-            let transaction =
-                RecordedTransaction { customer_id: CustomerId(row.try_get_by_index(1)?), content: content.into() };
+            let (digest, content): (String, String) = (row.try_get_by_index(2)?, row.try_get_by_index(3)?);
+            let redemption = redemption_content::read(CustomerId(row.try_get_by_index(1)?), &content)?;
+            let transaction = RecordedTransaction { digest: digest.into(), redemption: redemption.into() };
             facts.transactions.insert((*of_row(&keys, &row)?).clone(), transaction);
         }
         Ok((facts, rows))
@@ -158,10 +163,14 @@ impl Transaction {
             let values = changes.transactions.values();
             let new = Rows::of_orgs(names.clone().map(|(org_id, _)| *org_id))
                 .texts("transaction_identifier", names.map(|(_, identifier)| &**identifier))
-                .integers("customer_id", values.clone().map(|new| new.transaction.customer_id.0))
+                .integers("customer_id", values.clone().map(|new| new.transaction.redemption.customer_id.0))
                 .integers("instances", values.clone().map(|new| new.instances))
                 .integers("redeemed_at_ms", values.clone().map(|_| now_ms))
-                .texts("content", values.map(|new| &*new.transaction.content));
+                .texts("digest", values.clone().map(|new| &*new.transaction.digest))
+                .owned_texts(
+                    "content",
+                    values.map(|new| redemption_content::write(&new.transaction.redemption)).collect(),
+                );
             let recorded = statement::query(&self.0, &INSERT_TRANSACTIONS.body(), new).await?;
             all_of(recorded.len(), changes.transactions.len(), DbErr::RecordNotInserted)?;
         }

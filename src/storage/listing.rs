@@ -15,7 +15,8 @@ use crate::earning::change::{Held, InstanceKey, RecordedStatus};
 use crate::earning::{CustomerId, Details, EarnedFromType, EarningKey, ObjectId, OrgId};
 
 const COLUMNS: &str = "earn_id, customer_id, promotion_id, event_id, earned_from_id, earned_from_type, earned_status, \
-     ordinal, event_time_ms, valid_till_ms, granted_at_ms, event_type, event_payload, supplementary_criteria";
+     ordinal, event_time_ms, valid_till_ms, granted_at_ms, event_type, event_payload, supplementary_criteria, \
+     transaction_identifier";
 
 /// The details of an earning are on its first instance.
 const FIRSTS: Lookup = Lookup {
@@ -65,8 +66,6 @@ pub struct WalletRow {
     pub earned_from_id: String,
     /// How it was earned.
     pub earned_from_type: EarnedFromType,
-    /// When its event occurred, milliseconds since 1970-01-01T00:00:00Z.
-    pub event_time_ms: i64,
     /// When it was granted, milliseconds since 1970-01-01T00:00:00Z.
     pub granted_at_ms: i64,
     /// Those of its earning.
@@ -150,13 +149,14 @@ fn wallet_row(org_id: OrgId, row: &QueryResult) -> Result<(i64, WalletRow), Stor
         key: InstanceKey { org_id, customer_id: CustomerId(row.try_get_by_index(1)?), earn_id: id(0)? },
         held: Held {
             promotion_id: id(2)?,
+            event_time_ms: row.try_get_by_index(8)?,
             valid_till_ms: row.try_get_by_index(9)?,
             status: named(&row.try_get_by_index::<String>(6)?, RecordedStatus::from_name)?,
+            redeemed_by: row.try_get_by_index::<Option<String>>(14)?.map(Into::into),
         },
         event_id: row.try_get_by_index(3)?,
         earned_from_id: row.try_get_by_index(4)?,
         earned_from_type: named(&row.try_get_by_index::<String>(5)?, EarnedFromType::from_name)?,
-        event_time_ms: row.try_get_by_index(8)?,
         granted_at_ms: row.try_get_by_index(10)?,
         details: details(row, 11)?,
     };

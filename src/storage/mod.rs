@@ -15,6 +15,7 @@ pub mod import;
 pub mod listing;
 mod migration;
 mod org_owned;
+mod redemption_content;
 mod secret_hash;
 mod statement;
 pub mod verify;

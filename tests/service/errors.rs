@@ -718,7 +718,7 @@ fn failures() -> Vec<EarnFailure> {
         EarnFailure::TypeNotSupported { promotion_id, kind: PromotionType::Pos },
         EarnFailure::TypeNotEarnable { promotion_id, kind: PromotionType::Customer },
         EarnFailure::EarnedFromTypeChanged { recorded: EarnedFromType::Reward, given: EarnedFromType::Activity },
-        EarnFailure::Revoked { promotion_id, revoked: 1 },
+        EarnFailure::Revoked { promotion_id, revoked: 1, rest: None },
         EarnFailure::TooManyActivePromotions { active: 2, cap: 1 },
         EarnFailure::Inactive { promotion_id },
         EarnFailure::NotStarted { promotion_id, event_time_ms: 1, start_ms: 2 },
