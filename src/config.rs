@@ -161,7 +161,7 @@ pub struct Serve {
     /// How long a stopping service may take to finish what it accepted.
     #[arg(long, env = "CART_PROMOTIONS_DRAIN_TIMEOUT_MS", value_name = "MS", default_value_t = 30_000, value_parser = clap::value_parser!(u64).range(..=MAX_TIMEOUT_MS))]
     pub drain_timeout_ms: u64,
-    /// How many days after its transaction a redemption may be told: whether an earned promotion had expired is judged at
+    /// Days after its transaction within which a redemption may be told: an earned promotion must have been valid at
     /// `transactionDate`, or so many days ago where that is later.
     #[arg(long, env = "CART_PROMOTIONS_LATE_REDEMPTION_DAYS", value_name = "DAYS", default_value_t = 7, value_parser = clap::value_parser!(u32).range(..=365))]
     pub late_redemption_days: u32,

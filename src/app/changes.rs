@@ -38,7 +38,7 @@ pub(super) struct BatchChanger {
     store: Store,
     clock: Clock,
     catalogues: Arc<Catalogues>,
-    /// How late a redemption may be told.
+    /// Longest time after its transaction at which a redemption is judged as if it had been told at once.
     late_redemption: Duration,
 }
 

@@ -44,7 +44,7 @@ pub(super) trait Batches: Send + 'static {
 /// What a command is answered.
 pub(super) type Answer<B> = Result<<B as Batches>::Outcome, WalletError>;
 
-/// How much the writer holds and takes at once, for how long, and how late.
+/// Limits of the writer: the amounts that it holds and takes at once, and the times that things may take.
 #[derive(Debug, Clone, Copy)]
 pub struct WriterLimits {
     /// Transactions that may be in flight.
@@ -60,7 +60,7 @@ pub struct WriterLimits {
     pub request_timeout: Duration,
     /// How long a transaction may take, in all.
     pub transaction_timeout: Duration,
-    /// How long after its transaction a redemption may be told, and is judged as if it had been told at once.
+    /// Longest time after its transaction at which a redemption is judged as if it had been told at once.
     pub late_redemption: Duration,
 }
 

@@ -8,7 +8,7 @@ const PLACES: usize = 6;
 const UNIT: u64 = 1_000_000;
 /// The first number of millionths that has more than nine digits before the point.
 const TOO_MANY_MILLIONTHS: u64 = 1_000_000_000 * UNIT;
-/// How far a double may be from the decimal that it stands for: sums and products of decimals are off by less.
+/// Largest distance of a double from the decimal that it stands for: sums and products of decimals are off by less.
 const NEAR: f64 = 1e-9;
 /// The same in units in the last place of the double, where that is more: from 4,194,304 on.
 const NEAR_UNITS: u128 = 2;
@@ -66,7 +66,7 @@ impl Amount {
     }
 }
 
-/// With six digits after the point.
+/// Writes six digits after the point.
 impl fmt::Display for Amount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{:0PLACES$}", self.millionths / UNIT, self.millionths % UNIT)

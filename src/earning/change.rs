@@ -8,8 +8,8 @@ use super::redemption::{Redemption, RedemptionLine, first_difference};
 use super::time::{DAY_MS, iso};
 use super::{Catalogue, CustomerId, ObjectId, OrgId, PromotionType};
 
-/// How long before the event of an earned promotion the transaction that redeems it may be dated: as much as clocks of tills
-/// may differ from those of whatever sends events.
+/// Longest time from the date of a transaction to the event of an earned promotion that it redeems: clocks of tills and of
+/// whatever sends events differ, and an event may be as far ahead of the server's clock.
 const MAX_BEFORE_EVENT_MS: i64 = DAY_MS;
 
 /// An earned promotion, by what its row is found by.
@@ -387,7 +387,7 @@ pub fn redeem(redeem: &Redeem, facts: &mut ChangeFacts, late_from_ms: i64) -> Re
     Ok(Redeemed { redemption: Arc::clone(redemption), newly })
 }
 
-/// The earned promotion of `line`, which can be redeemed at `judged_ms`.
+/// Returns the earned promotion of `line` when it can be redeemed by a transaction that is judged at `judged_ms`.
 fn redeemable(
     redeem: &Redeem,
     line: &RedemptionLine,

@@ -109,10 +109,13 @@ fn validity_is_judged_when_the_transaction_occurred_or_as_long_ago_as_it_may_be_
     }
 }
 
+/// One reason to refuse, laid over an earned promotion that could be redeemed.
+type Spoil = fn(&mut Held);
+type Expected = fn(&RedeemFailure) -> bool;
+
 #[test]
 fn of_the_reasons_why_not_the_first_wins() {
-    type Spoil = fn(&mut Held);
-    let rows: [(Spoil, fn(&RedeemFailure) -> bool); 5] = [
+    let rows: [(Spoil, Expected); 5] = [
         (|held| held.promotion_id = EARN_ID, |failure| matches!(failure, RedeemFailure::NotHeld(_))),
         (|held| held.status = RecordedStatus::Revoked, |failure| matches!(failure, RedeemFailure::Revoked(_))),
         (

@@ -123,9 +123,9 @@ pub enum EarnFailure {
 /// The instances of an entry that fail for another cause than the first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rest {
-    /// How many they are.
+    /// Number of these instances.
     pub count: u32,
-    /// Why they are not granted.
+    /// The cause that keeps them back.
     pub cause: EarnFailure,
 }
 

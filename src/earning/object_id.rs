@@ -31,20 +31,20 @@ impl ObjectId {
     }
 }
 
-/// How much of a text that is no id a message repeats: characters.
+/// Characters of a text that is no id, of which a message repeats no more.
 pub const MAX_ECHOED_CHARACTERS: usize = 100;
 
 /// An identifier as a caller wrote it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Given {
-    /// What was written.
+    /// The text as it was written.
     pub text: String,
     /// The id, when it is one at all.
     pub id: Option<ObjectId>,
 }
 
 impl Given {
-    /// The identifier in lower case where it is an id: the one text that the same id has.
+    /// Returns the identifier in lower case where it is an id: the one text that the same id has.
     pub fn in_lower_case(text: String) -> Self {
         let id = ObjectId::parse(&text);
         Self { text: id.map_or(text, |id| id.to_string()), id }

@@ -68,7 +68,9 @@ impl Redemption {
         fields.integer(amount.millionths());
         for list in [line_items, redemptions] {
             fields.integer(list.len() as u64);
-            by_earned_promotion(list).into_values().for_each(|line| line.add_to(&mut fields));
+            for line in by_earned_promotion(list).into_values() {
+                line.add_to(&mut fields);
+            }
         }
         let mut text = format!("{DIGEST_VERSION}:");
         for byte in fields.0.finalize() {

@@ -12,7 +12,7 @@ use crate::proto;
 
 /// Longest identifier of the caller's own: characters.
 pub const MAX_ID_CHARACTERS: usize = 250;
-/// How far ahead of the server's clock an event or a transaction may be: milliseconds.
+/// Milliseconds by which an event or a transaction may be ahead of the server's clock.
 pub const MAX_AHEAD_MS: i64 = DAY_MS;
 
 /// Why a request is no command.

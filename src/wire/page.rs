@@ -43,12 +43,12 @@ fn read_limit(limit: i32, violations: &mut Violations) -> usize {
 pub struct Pages([u8; QUESTION_BYTES]);
 
 impl Pages {
-    /// Of the list of promotions of an organization.
+    /// Returns the pages of the list of promotions of an organization.
     pub fn of_promotions(org_id: OrgId) -> Self {
         Self::of(org_id, "promotions")
     }
 
-    /// Of the list of an organization that `question` names, filters included.
+    /// Returns the pages of the list of an organization that `question` names, filters included.
     pub fn of(org_id: OrgId, question: &str) -> Self {
         let mut bytes = [0; QUESTION_BYTES];
         bytes.copy_from_slice(&Sha256::digest(format!("{} {question}", org_id.0))[..QUESTION_BYTES]);

@@ -182,7 +182,7 @@ pub fn encode_revoked(revoke: &Revoke, outcome: &[RevokedDetail]) -> proto::Revo
     proto::RevokeEarnedPromotionsResponse { data: Some(data), errors }
 }
 
-/// What is to be redeemed, at `now_ms` (milliseconds since 1970-01-01T00:00:00Z).
+/// Reads the transaction that is to be redeemed, at `now_ms` (milliseconds since 1970-01-01T00:00:00Z).
 ///
 /// # Errors
 /// Every fault there is.
@@ -239,7 +239,7 @@ fn check_transaction_date(date_ms: i64, now_ms: i64, violations: &mut Violations
     }
 }
 
-/// The elements of a list.
+/// Reads the elements of a list.
 fn read_lines(list: &str, lines: Vec<proto::RedemptionLine>, violations: &mut Violations) -> Vec<RedemptionLine> {
     let mut seen = HashSet::new();
     let mut read = Vec::with_capacity(lines.len().min(MAX_LINES));
@@ -286,7 +286,7 @@ fn read_amount(field: impl std::fmt::Display, given: Option<f64>, violations: &m
     })
 }
 
-/// A transaction as messages tell it; times are also written in the `zone` of the server.
+/// Writes a transaction as messages tell it; times are also written in the `zone` of the server.
 pub fn encode_redemption(
     org_id: OrgId,
     transaction_identifier: &str,

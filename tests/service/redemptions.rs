@@ -23,7 +23,7 @@ fn status(door: Door, http: i64, grpc: i64) -> i64 {
 async fn recorded(service: &Service, name: &str) -> (Value, Answer) {
     let ids = granted(service, CUSTOMER, name, TEN_OFF, 4).await;
     let mut request = transaction(name, CUSTOMER, &[(TEN_OFF, &ids[0]), (TEN_OFF, &ids[1])]);
-    request["amount"] = json!(4999.3);
+    request["amount"] = json!(4_999.3);
     request["lineItems"][1]["discount"] = json!(0.3);
     request["lineItems"][1].as_object_mut().unwrap().remove("sku");
     let whole = transaction(name, CUSTOMER, &[(TEN_OFF, &ids[1]), (TEN_OFF, &ids[2])]);
@@ -178,7 +178,7 @@ async fn a_retry_that_says_something_else_is_told_the_first_field_that_differs()
         (|_, _| "transactionNumber".to_owned(), |request| request["transactionNumber"] = "Other ".into()),
         (|_, _| "transactionDate".to_owned(), |request| request["transactionDate"] = (TRANSACTION_MS + 1000).into()),
         (|_, _| "transactionDate".to_owned(), |request| request["transactionDate"] = (TRANSACTION_MS - 1).into()),
-        (|_, _| "amount".to_owned(), |request| request["amount"] = 4999.300_001.into()),
+        (|_, _| "amount".to_owned(), |request| request["amount"] = 4_999.300_001.into()),
         (
             |id, _| format!("lineItems[earnedPromotionId={id}].promotionId"),
             |request| {
@@ -380,7 +380,7 @@ async fn amounts_are_the_decimals_that_tills_mean() {
             (json!(5.99 * 3.0), "17.970000"),
             (json!(-1e-10), "0.000000"),
             (json!(0.000_001), "0.000001"),
-            (json!(4_194_304.000_000_001_5), "4194304.000000"),
+            (json!("4194304.0000000018"), "4194304.000000"),
             (json!(999_999_999.999_999), "999999999.999999"),
         ]
         .into_iter()
