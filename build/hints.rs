@@ -11,6 +11,7 @@
 //! | `1 to 1,000`, `1 or more`, `always 1` | a number |
 //! | `at most 9 digits before the point` | a decimal |
 //! | `milliseconds since 1970` | a time in the years 1 to 9999 |
+//! | `not before 2000-01-01T00:00:00Z` | its earliest |
 //! | `in ISO 8601` | the same as text |
 //! | `Default: VALUE.` | what stands for it when it is absent |
 //!
@@ -33,12 +34,17 @@ pub struct Hints {
     /// Digits before the point, at most.
     pub whole_digits: Option<u64>,
     pub calendar: bool,
+    /// The time is in the year 2000 or later.
+    pub since_2000: bool,
     pub iso: bool,
     pub default: Option<String>,
 }
 
 /// The years 1 to 9999 in epoch milliseconds; as in `wire/time.rs`.
 pub const CALENDAR_MS: (i64, i64) = (-62_135_596_800_000, 253_402_300_799_999);
+
+/// 2000-01-01T00:00:00Z in epoch milliseconds; as in `wire/wallet.rs`.
+pub const YEAR_2000_MS: i64 = 946_684_800_000;
 
 const LIST_UNITS: [&str; 3] = ["elements", "entries", "ids"];
 
@@ -81,6 +87,10 @@ fn phrase(hints: &mut Hints, words: &[&str]) -> usize {
         }
         ["milliseconds", "since", "1970-01-01T00:00:00Z", ..] => {
             hints.calendar = true;
+            3
+        }
+        ["not", "before", "2000-01-01T00:00:00Z", ..] => {
+            hints.since_2000 = true;
             3
         }
         ["in", "ISO", "8601", ..] => {

@@ -28,6 +28,8 @@ use crate::wire::bulk_earn::RequestLimits;
 
 /// Longest time-out that may be asked for: an hour.
 const MAX_TIMEOUT_MS: u64 = 3_600_000;
+/// Seconds of a day.
+const SECONDS_OF_A_DAY: u64 = 24 * 60 * 60;
 /// Requests of one transaction.
 const MAX_BATCH_REQUESTS: usize = 1_024;
 /// Rows of the wallet that one transaction writes.
@@ -159,6 +161,10 @@ pub struct Serve {
     /// How long a stopping service may take to finish what it accepted.
     #[arg(long, env = "CART_PROMOTIONS_DRAIN_TIMEOUT_MS", value_name = "MS", default_value_t = 30_000, value_parser = clap::value_parser!(u64).range(..=MAX_TIMEOUT_MS))]
     pub drain_timeout_ms: u64,
+    /// Days after its transaction within which a redemption may be told: an earned promotion must have been valid at
+    /// `transactionDate`, or so many days ago where that is later.
+    #[arg(long, env = "CART_PROMOTIONS_LATE_REDEMPTION_DAYS", value_name = "DAYS", default_value_t = 7, value_parser = clap::value_parser!(u32).range(..=365))]
+    pub late_redemption_days: u32,
     /// Who is let in, and how often.
     #[command(flatten)]
     pub access: AccessOptions,
@@ -202,6 +208,7 @@ impl Serve {
             request_timeout: Duration::from_millis(self.request_timeout_ms),
             // A wait for the connection, one for a lock, and the work.
             transaction_timeout: self.common.database_timeout() + 2 * statement_timeout,
+            late_redemption: Duration::from_secs(u64::from(self.late_redemption_days) * SECONDS_OF_A_DAY),
         }
     }
 

@@ -115,7 +115,7 @@ fn doors() -> Vec<Door> {
             catalogue::parse_replacement(request, found).map(drop)
         }),
         door(include_str!("../proto/examples/ListPromotions.json"), |request, found| {
-            catalogue::parse_list(&request, found).map(drop)
+            catalogue::parse_list(&request, ORG, found).map(drop)
         }),
         door::<proto::ActivatePromotionRequest>(
             include_str!("../proto/examples/ActivatePromotion.json"),
@@ -145,7 +145,7 @@ fn doors() -> Vec<Door> {
             wallet::parse_revoke(request, ORG, found).map(drop)
         }),
         door(include_str!("../proto/examples/Redeem.json"), |request, found| {
-            wallet::parse_redeem(request, ORG, chrono_tz::UTC, found).map(drop)
+            wallet::parse_redeem(request, ORG, NOW_MS, found).map(drop)
         }),
     ]
 }

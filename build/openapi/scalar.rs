@@ -6,7 +6,7 @@ use prost_reflect::{FieldDescriptor, Kind};
 use serde_json::{Value, json};
 
 use super::schema::Form;
-use crate::hints::{CALENDAR_MS, Hints};
+use crate::hints::{CALENDAR_MS, Hints, YEAR_2000_MS};
 
 /// An integer within `range` and what `hints` say.
 pub fn integer(range: RangeInclusive<i64>, format: &str, form: Form, hints: &Hints) -> Value {
@@ -14,7 +14,8 @@ pub fn integer(range: RangeInclusive<i64>, format: &str, form: Form, hints: &Hin
     let (mut least, mut most) = hints.number;
     if form != Form::Response {
         if hints.calendar {
-            (least, most) = (Some(CALENDAR_MS.0), Some(CALENDAR_MS.1));
+            let first = if hints.since_2000 { YEAR_2000_MS } else { CALENDAR_MS.0 };
+            (least, most) = (Some(first), Some(CALENDAR_MS.1));
         }
         (least, most) = (least.or(Some(*range.start())), most.or(Some(*range.end())));
     }
@@ -29,7 +30,9 @@ pub fn integer(range: RangeInclusive<i64>, format: &str, form: Form, hints: &Hin
         let digits = if least == most { 1 } else { (nearest.to_string().len() - 1).max(1) };
         let pattern = match (least, digits) {
             (1, 1) if most == 1 => "^1$".to_owned(),
-            (1.., _) => format!("^[1-9][0-9]{{0,{}}}$", digits - 1),
+            (1, _) => format!("^[1-9][0-9]{{0,{}}}$", digits - 1),
+            // Longer than the least: every such number is larger.
+            (2.., _) => format!("^[1-9][0-9]{{{},{}}}$", least.to_string().len(), digits - 1),
             _ => format!("^{}[0-9]{{1,{digits}}}$", if least < 0 { "-?" } else { "" }),
         };
         schema["type"] = json!(["integer", "string"]);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::bulk_earn::MAX_CATALOGS;
 use super::catalogues::{Catalogues, InMemory, versions};
@@ -9,7 +10,7 @@ use super::error::WalletError;
 use super::writer::{Batches, Customer};
 use super::{App, Clock};
 use crate::earning::change::{self, Change, ChangeFacts, InstanceKey, RedeemFailure, RevokedDetail};
-use crate::earning::{Catalogue, Holder};
+use crate::earning::{Catalogue, Holder, Redemption};
 use crate::storage::batch::changes::{Changes, ChangesWanted, NewTransaction, Revoked};
 use crate::storage::batch::session::{BatchError, Ran, Session};
 use crate::storage::{StorageError, Store};
@@ -19,8 +20,8 @@ use crate::storage::{StorageError, Store};
 pub enum Changed {
     /// What was revoked, of each promotion of the command.
     Revoked(Vec<RevokedDetail>),
-    /// Whether the transaction is redeemed.
-    Redeemed(Result<(), RedeemFailure>),
+    /// The content of the transaction as it is recorded, or why nothing is redeemed.
+    Redeemed(Result<Arc<Redemption>, RedeemFailure>),
 }
 
 impl App {
@@ -39,6 +40,8 @@ pub(super) struct BatchChanger {
     session: Session,
     clock: Clock,
     catalogues: Arc<Catalogues>,
+    /// Longest time after its transaction at which a redemption is judged as if it had been told at once.
+    late_redemption: Duration,
 }
 
 impl Batches for BatchChanger {
@@ -58,8 +61,10 @@ impl Batches for BatchChanger {
         let mut catalogs = self.catalogues.of(&org_ids).await.map_err(BatchError::Load)?;
         for _ in 0..MAX_CATALOGS {
             let now_ms = self.clock.now_ms();
+            let late = i64::try_from(self.late_redemption.as_millis()).unwrap_or(i64::MAX);
+            let late_from_ms = now_ms.saturating_sub(late);
             let wanted = wanted(batch, &catalogs);
-            let decide = |facts: &mut ChangeFacts| decide_all(batch, &catalogs, facts, now_ms);
+            let decide = |facts: &mut ChangeFacts| decide_all(batch, &catalogs, facts, late_from_ms);
             if let Ran::Done(answers) = self.session.change(&wanted, now_ms, decide).await? {
                 return Ok(answers);
             }
@@ -70,8 +75,8 @@ impl Batches for BatchChanger {
 }
 
 impl BatchChanger {
-    pub(super) fn new(store: Store, clock: Clock, catalogues: Arc<Catalogues>) -> Self {
-        Self { session: Session::new(store), clock, catalogues }
+    pub(super) fn new(store: Store, clock: Clock, catalogues: Arc<Catalogues>, late_redemption: Duration) -> Self {
+        Self { session: Session::new(store), clock, catalogues, late_redemption }
     }
 }
 
@@ -90,18 +95,18 @@ fn wanted(batch: &[&Change], catalogues: &InMemory) -> ChangesWanted {
     wanted
 }
 
-/// Decides every command, in order.
+/// Decides every command, in order. Redemptions are judged as of `late_from_ms` at the earliest.
 fn decide_all(
     batch: &[&Change],
     catalogs: &InMemory,
     facts: &mut ChangeFacts,
-    now_ms: i64,
+    late_from_ms: i64,
 ) -> (Vec<Result<Changed, WalletError>>, Changes) {
     let mut changes = Changes::default();
     let answers = batch.iter().map(|command| {
         let (org_id, _) = command.customer();
         let catalog = catalogs.get(&org_id).ok_or_else(|| WalletError::no_organization(org_id))?;
-        decide(command, &mut Deciding { catalog, facts, now_ms, changes: &mut changes })
+        decide(command, &mut Deciding { catalog, facts, late_from_ms, changes: &mut changes })
     });
     let answers = answers.collect();
     (answers, changes)
@@ -112,12 +117,12 @@ struct Deciding<'a> {
     catalog: &'a Catalogue,
     facts: &'a mut ChangeFacts,
     /// Milliseconds since 1970-01-01T00:00:00Z.
-    now_ms: i64,
+    late_from_ms: i64,
     changes: &'a mut Changes,
 }
 
 fn decide(command: &Change, deciding: &mut Deciding<'_>) -> Result<Changed, WalletError> {
-    let Deciding { catalog, facts, now_ms, changes } = deciding;
+    let Deciding { catalog, facts, late_from_ms, changes } = deciding;
     let (org_id, customer_id) = command.customer();
     if !catalog.org.accept_unknown_customers && !facts.customers.contains(&(org_id, customer_id)) {
         return Err(WalletError::CustomerNotFound(customer_id));
@@ -134,14 +139,15 @@ fn decide(command: &Change, deciding: &mut Deciding<'_>) -> Result<Changed, Wall
             }
             Ok(Changed::Revoked(details))
         }
-        Change::Redeem(redeem) => Ok(Changed::Redeemed(change::redeem(redeem, facts, *now_ms).map(|newly| {
-            let name = (org_id, Arc::clone(&redeem.transaction_identifier));
-            if let (Some(transaction), false) = (facts.transactions.get(&name), newly.is_empty()) {
-                let instances = i64::try_from(newly.len()).unwrap_or(i64::MAX);
-                changes.transactions.insert(name, NewTransaction { transaction: transaction.clone(), instances });
+        Change::Redeem(redeem) => Ok(Changed::Redeemed(change::redeem(redeem, facts, *late_from_ms).map(|redeemed| {
+            let by = &redeem.transaction_identifier;
+            if !redeemed.newly.is_empty() {
+                let instances = i64::try_from(redeemed.newly.len()).unwrap_or(i64::MAX);
+                let transaction = NewTransaction { transaction: redeem.transaction.clone(), instances };
+                changes.transactions.insert((org_id, Arc::clone(by)), transaction);
             }
-            let by = Some(Arc::clone(&redeem.transaction_identifier));
-            changes.instances.extend(newly.into_iter().map(|key| (key, by.clone())));
+            changes.instances.extend(redeemed.newly.into_iter().map(|key| (key, Some(Arc::clone(by)))));
+            redeemed.redemption
         }))),
     }
 }

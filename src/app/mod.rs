@@ -82,7 +82,7 @@ impl App {
             BatchEarner::new(store.clone(), clock.clone(), Arc::clone(&catalogues))
         });
         let (changer, change_lanes) = Writer::new(limits, &reachability, || {
-            BatchChanger::new(store.clone(), clock.clone(), Arc::clone(&catalogues))
+            BatchChanger::new(store.clone(), clock.clone(), Arc::clone(&catalogues), limits.late_redemption)
         });
         let credentials = Arc::new(Credentials::new(store.clone(), clock.clone(), reachability.clone(), tokens));
         let task = WriterTask { earnings: earning_lanes, changes: change_lanes };

@@ -15,6 +15,7 @@ const LIMITS: WriterLimits = WriterLimits {
     max_batch_rows: 10_000,
     request_timeout: Duration::from_secs(10),
     transaction_timeout: Duration::from_secs(15),
+    late_redemption: Duration::ZERO,
 };
 
 /// A request of so many rows for a customer, with a number to be told by.

@@ -45,7 +45,7 @@ pub(super) trait Batches: Send + 'static {
 /// What a command is answered.
 pub(super) type Answer<B> = Result<<B as Batches>::Outcome, WalletError>;
 
-/// How much the writer holds and takes at once, and for how long.
+/// Limits of the writer: the amounts that it holds and takes at once, and the times that things may take.
 #[derive(Debug, Clone, Copy)]
 pub struct WriterLimits {
     /// Transactions that may be in flight.
@@ -61,6 +61,8 @@ pub struct WriterLimits {
     pub request_timeout: Duration,
     /// How long a transaction may take, in all.
     pub transaction_timeout: Duration,
+    /// Longest time after its transaction at which a redemption is judged as if it had been told at once.
+    pub late_redemption: Duration,
 }
 
 /// Where requests are handed in.

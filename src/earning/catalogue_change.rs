@@ -1,5 +1,6 @@
 //! What may become of a promotion of the catalogue.
 
+use super::time::iso;
 use super::{Catalogue, EarnExpiry, ObjectId, Promotion, PromotionType};
 
 /// Why a promotion stays as it is.
@@ -18,7 +19,7 @@ pub enum CatalogueRefusal {
     #[error("cannot change once the promotion was earned: it is {}", expiry(*.0))]
     ExpiryFixed(EarnExpiry),
     /// 706: it would run after its end.
-    #[error("promotion {promotion_id} cannot be activated: it ended at {end_ms}")]
+    #[error("promotion {promotion_id} cannot be activated: it ended at {}", iso(*end_ms))]
     Ended {
         /// The promotion.
         promotion_id: ObjectId,

@@ -3,7 +3,14 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use super::object_id::{Given, MAX_ECHOED_CHARACTERS};
+use super::redemption::{Redemption, RedemptionLine, first_difference};
+use super::time::{DAY_MS, iso};
 use super::{Catalogue, CustomerId, ObjectId, OrgId, PromotionType};
+
+/// Longest time from the date of a transaction to the event of an earned promotion that it redeems: clocks of tills and of
+/// whatever sends events differ, and an event may be as far ahead of the server's clock.
+const MAX_BEFORE_EVENT_MS: i64 = DAY_MS;
 
 /// An earned promotion, by what its row is found by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -14,21 +21,6 @@ pub struct InstanceKey {
     pub customer_id: CustomerId,
     /// The earn id.
     pub earn_id: ObjectId,
-}
-
-/// An identifier as a caller wrote it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Given {
-    /// What was written.
-    pub text: String,
-    /// The id, when it is one at all.
-    pub id: Option<ObjectId>,
-}
-
-impl From<String> for Given {
-    fn from(text: String) -> Self {
-        Self { id: ObjectId::parse(&text), text }
-    }
 }
 
 /// Earned promotions of one customer to take back.
@@ -47,14 +39,10 @@ pub struct Revoke {
 pub struct Redeem {
     /// Organization of the caller.
     pub org_id: OrgId,
-    /// Who holds them.
-    pub customer_id: CustomerId,
     /// Names the transaction within the organization.
     pub transaction_identifier: Arc<str>,
-    /// All that the transaction is, in a form in which the same has the same text.
-    pub content: Arc<str>,
-    /// The promotions and earn ids.
-    pub instances: Vec<(Given, Given)>,
+    /// The transaction as it is recorded if it is new.
+    pub transaction: RecordedTransaction,
 }
 
 /// Something that is done to what a customer holds.
@@ -71,7 +59,7 @@ impl Change {
     pub fn customer(&self) -> (OrgId, CustomerId) {
         match self {
             Self::Revoke(revoke) => (revoke.org_id, revoke.customer_id),
-            Self::Redeem(redeem) => (redeem.org_id, redeem.customer_id),
+            Self::Redeem(redeem) => (redeem.org_id, redeem.transaction.redemption.customer_id),
         }
     }
 
@@ -81,7 +69,9 @@ impl Change {
             Self::Revoke(revoke) => {
                 Box::new(revoke.details.iter().flat_map(|(_, ids)| ids).filter_map(|given| given.id))
             }
-            Self::Redeem(redeem) => Box::new(redeem.instances.iter().filter_map(|(_, given)| given.id)),
+            Self::Redeem(redeem) => {
+                Box::new(redeem.transaction.redemption.lines().filter_map(|line| line.earned_promotion.id))
+            }
         }
     }
 }
@@ -162,23 +152,44 @@ impl Held {
 }
 
 /// What the wallet says of an earned promotion.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Held {
     /// Of which promotion it is.
     pub promotion_id: ObjectId,
+    /// When its event occurred, milliseconds since 1970-01-01T00:00:00Z.
+    pub event_time_ms: i64,
     /// Last millisecond at which it is valid, since 1970-01-01T00:00:00Z.
     pub valid_till_ms: i64,
     /// What became of it.
     pub status: RecordedStatus,
+    /// The transaction that redeemed it.
+    pub redeemed_by: Option<Arc<str>>,
 }
 
-/// A transaction that is recorded.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A transaction that is recorded, or is to be.
+#[derive(Debug, Clone)]
 pub struct RecordedTransaction {
-    /// Whose it is.
-    pub customer_id: CustomerId,
-    /// All that it is.
-    pub content: Arc<str>,
+    /// The digest of its content, perhaps in a version of another release.
+    pub digest: Arc<str>,
+    /// Its content.
+    pub redemption: Arc<Redemption>,
+}
+
+impl RecordedTransaction {
+    /// The path of the first field in which `given` differs; `None` when both have the same content.
+    fn first_difference(&self, given: &Self) -> Option<String> {
+        if self.digest == given.digest {
+            return None;
+        }
+        // Digests of two versions differ though the content may not.
+        first_difference(&self.redemption, &given.redemption)
+    }
+}
+
+impl From<Redemption> for RecordedTransaction {
+    fn from(redemption: Redemption) -> Self {
+        Self { digest: redemption.digest().into(), redemption: Arc::new(redemption) }
+    }
 }
 
 /// Everything the rules need besides the catalogue: of what the commands of a batch name. What one command changes, the
@@ -231,8 +242,13 @@ pub struct RevokedDetail {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RedeemFailure {
     /// 800: the transaction is recorded with other content.
-    #[error("transaction {0:?} is recorded with other content")]
-    OtherContent(Arc<str>),
+    #[error("transaction {transaction_identifier:?} is recorded with other content: {field} differs")]
+    OtherContent {
+        /// The transaction.
+        transaction_identifier: Arc<str>,
+        /// Path of the first field that differs.
+        field: String,
+    },
     /// 731: no earned promotion of this customer and promotion.
     #[error("{0:?} is not an earned promotion of this customer and promotion")]
     NotHeld(String),
@@ -240,28 +256,37 @@ pub enum RedeemFailure {
     #[error("earned promotion {0} was revoked")]
     Revoked(ObjectId),
     /// 729: redeemed by another transaction.
-    #[error("earned promotion {0} was redeemed by another transaction")]
-    Redeemed(ObjectId),
+    #[error("earned promotion {earn_id} was redeemed by another transaction, {by:?}")]
+    Redeemed {
+        /// The earn id.
+        earn_id: ObjectId,
+        /// The transaction that redeemed it.
+        by: Arc<str>,
+    },
+    /// 400: the transaction is dated too long before the event that earned the promotion.
+    #[error(
+        "must not be more than 24 hours before {}, the eventTime of earned promotion {earn_id}: it is {}",
+        iso(*event_time_ms),
+        iso(*transaction_date_ms)
+    )]
+    BeforeEvent {
+        /// The earn id.
+        earn_id: ObjectId,
+        /// When the transaction occurred, milliseconds since 1970-01-01T00:00:00Z.
+        transaction_date_ms: i64,
+        /// When the event occurred, milliseconds since 1970-01-01T00:00:00Z.
+        event_time_ms: i64,
+    },
     /// 706: no longer valid.
-    #[error("earned promotion {earn_id} expired: it was valid until {valid_till_ms}")]
+    #[error("earned promotion {earn_id} had expired at {}: it was valid until {}", iso(*judged_ms), iso(*valid_till_ms))]
     Expired {
         /// The earn id.
         earn_id: ObjectId,
+        /// The instant at which it had to be valid, milliseconds since 1970-01-01T00:00:00Z.
+        judged_ms: i64,
         /// Last millisecond at which it was valid, since 1970-01-01T00:00:00Z.
         valid_till_ms: i64,
     },
-}
-
-impl RedeemFailure {
-    /// The documented number.
-    pub fn code(&self) -> i32 {
-        match self {
-            Self::Expired { .. } => 706,
-            Self::Redeemed(_) => 729,
-            Self::NotHeld(_) | Self::Revoked(_) => 731,
-            Self::OtherContent(_) => 800,
-        }
-    }
 }
 
 /// Decides what of `revoke` is taken back: what becomes of each promotion's earn ids, and what is newly revoked.
@@ -319,44 +344,81 @@ fn revoke_one(
     }
 }
 
-/// Decides whether all of `redeem` can be redeemed at `now_ms` (milliseconds since 1970-01-01T00:00:00Z), and what is
-/// newly redeemed: nothing, when the transaction is recorded already.
+/// A transaction that is redeemed.
+#[derive(Debug)]
+pub struct Redeemed {
+    /// Its content as it is recorded.
+    pub redemption: Arc<Redemption>,
+    /// The earned promotions that are newly redeemed: none, when the transaction was recorded already.
+    pub newly: Vec<InstanceKey>,
+}
+
+/// Decides whether all of `redeem` can be redeemed. A transaction that was told late is judged as if it had occurred at
+/// `late_from_ms` (milliseconds since 1970-01-01T00:00:00Z).
 ///
 /// # Errors
 /// The first reason why not.
-pub fn redeem(redeem: &Redeem, facts: &mut ChangeFacts, now_ms: i64) -> Result<Vec<InstanceKey>, RedeemFailure> {
+pub fn redeem(redeem: &Redeem, facts: &mut ChangeFacts, late_from_ms: i64) -> Result<Redeemed, RedeemFailure> {
     let name = (redeem.org_id, Arc::clone(&redeem.transaction_identifier));
-    let transaction = RecordedTransaction { customer_id: redeem.customer_id, content: Arc::clone(&redeem.content) };
-    match facts.transactions.get(&name) {
-        Some(recorded) if *recorded == transaction => return Ok(Vec::new()),
-        Some(_) => return Err(RedeemFailure::OtherContent(name.1)),
-        None => {}
+    if let Some(recorded) = facts.transactions.get(&name) {
+        return match recorded.first_difference(&redeem.transaction) {
+            None => Ok(Redeemed { redemption: Arc::clone(&recorded.redemption), newly: Vec::new() }),
+            Some(field) => Err(RedeemFailure::OtherContent { transaction_identifier: name.1, field }),
+        };
     }
+    let redemption = &redeem.transaction.redemption;
+    let judged_ms = redemption.transaction_date_ms.max(late_from_ms);
     let mut newly = Vec::new();
-    for (promotion, given) in &redeem.instances {
-        let not_held = || RedeemFailure::NotHeld(given.text.chars().take(MAX_ECHOED_CHARACTERS).collect());
-        let earn_id = given.id.ok_or_else(not_held)?;
-        let key = InstanceKey { org_id: redeem.org_id, customer_id: redeem.customer_id, earn_id };
-        let held = facts.held.get(&key).filter(|held| Some(held.promotion_id) == promotion.id).ok_or_else(not_held)?;
-        match held.status {
-            RecordedStatus::Revoked => return Err(RedeemFailure::Revoked(earn_id)),
-            RecordedStatus::Redeemed => return Err(RedeemFailure::Redeemed(earn_id)),
-            RecordedStatus::Unlocked if held.valid_till_ms < now_ms => {
-                return Err(RedeemFailure::Expired { earn_id, valid_till_ms: held.valid_till_ms });
-            }
-            // It may be in both lists.
-            RecordedStatus::Unlocked if newly.contains(&key) => {}
-            RecordedStatus::Unlocked => newly.push(key),
+    let mut seen = HashSet::new();
+    for line in redemption.lines() {
+        let key = redeemable(redeem, line, facts, judged_ms)?;
+        // It may be in both lists.
+        if seen.insert(key) {
+            newly.push(key);
         }
     }
     for key in &newly {
         if let Some(held) = facts.held.get_mut(key) {
             held.status = RecordedStatus::Redeemed;
+            held.redeemed_by = Some(Arc::clone(&name.1));
         }
     }
-    facts.transactions.insert(name, transaction);
-    Ok(newly)
+    facts.transactions.insert(name, redeem.transaction.clone());
+    Ok(Redeemed { redemption: Arc::clone(redemption), newly })
 }
 
-/// How much of an earn id that is none a text repeats.
-const MAX_ECHOED_CHARACTERS: usize = 100;
+/// Returns the earned promotion of `line` when it can be redeemed by a transaction that is judged at `judged_ms`.
+fn redeemable(
+    redeem: &Redeem,
+    line: &RedemptionLine,
+    facts: &ChangeFacts,
+    judged_ms: i64,
+) -> Result<InstanceKey, RedeemFailure> {
+    let redemption = &redeem.transaction.redemption;
+    let given = &line.earned_promotion;
+    let not_held = || RedeemFailure::NotHeld(given.text.chars().take(MAX_ECHOED_CHARACTERS).collect());
+    let earn_id = given.id.ok_or_else(not_held)?;
+    let key = InstanceKey { org_id: redeem.org_id, customer_id: redemption.customer_id, earn_id };
+    let held = facts.held.get(&key).filter(|held| Some(held.promotion_id) == line.promotion.id).ok_or_else(not_held)?;
+    match held.status {
+        RecordedStatus::Revoked => return Err(RedeemFailure::Revoked(earn_id)),
+        RecordedStatus::Redeemed => {
+            let by = held.redeemed_by.clone().unwrap_or_default();
+            return Err(RedeemFailure::Redeemed { earn_id, by });
+        }
+        RecordedStatus::Unlocked => {}
+    }
+    let transaction_date_ms = redemption.transaction_date_ms;
+    if transaction_date_ms < held.event_time_ms.saturating_sub(MAX_BEFORE_EVENT_MS) {
+        let event_time_ms = held.event_time_ms;
+        return Err(RedeemFailure::BeforeEvent { earn_id, transaction_date_ms, event_time_ms });
+    }
+    if held.valid_till_ms < judged_ms {
+        return Err(RedeemFailure::Expired { earn_id, judged_ms, valid_till_ms: held.valid_till_ms });
+    }
+    Ok(key)
+}
+
+#[cfg(test)]
+#[path = "change_tests.rs"]
+mod tests;

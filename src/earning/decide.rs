@@ -3,13 +3,12 @@
 use std::sync::Arc;
 
 use super::expiry::valid_till_ms;
+use super::failure::Rest;
+use super::object_id::MAX_ECHOED_CHARACTERS;
 use super::{
     BulkEarn, Catalogue, Details, EarnFailure, EarningKey, Entry, Facts, Grant, Holder, Instance, ObjectId, Promotion,
     PromotionType, RecordedEarning,
 };
-
-/// How much of a promotion id that is none a text repeats.
-const MAX_ECHOED_CHARACTERS: usize = 100;
 
 /// What became of one entry: `instances` succeed, and the rest of its `earn_count` fails for `failure`.
 #[derive(Debug, Clone)]
@@ -103,7 +102,10 @@ fn decide_entry(
     let (fitting, refused) = grantable(promotion, key.holder(), missing, (event_time_ms, valid_till_ms), scene);
     outcome.failure = match revoked {
         0 => refused,
-        revoked => Some(EarnFailure::Revoked { promotion_id: promotion.id, revoked }),
+        revoked => {
+            let rest = refused.map(|cause| Box::new(Rest { count: missing - fitting, cause }));
+            Some(EarnFailure::Revoked { promotion_id: promotion.id, revoked, rest })
+        }
     };
     if fitting == 0 {
         return (outcome, None);

@@ -125,6 +125,46 @@ fn every_refusal_has_its_code_and_those_before_it_win() {
 }
 
 #[test]
+fn two_causes_in_one_entry_are_each_told_with_their_number() {
+    let world = |change: fn(&mut Promotion)| {
+        let mut changed = Promotion { max_earning_per_customer: Some(3), ..promotion(1) };
+        change(&mut changed);
+        catalogue(vec![changed], 250)
+    };
+    for (asked_for, change, expected) in [
+        // One of two was revoked; of seven more two fit under a cap of three.
+        (
+            9,
+            (|_| {}) as fn(&mut Promotion),
+            "; 5 not granted: maxEarningPerCustomer of promotion 000000000000000000000001 reached: cap 3, used 1, left 2",
+        ),
+        (3, |promotion| promotion.active = false, "; 1 not granted: promotion 000000000000000000000001 is not active"),
+        (
+            4,
+            |promotion| promotion.end_ms = NOW_MS - 2 * DAY_MS,
+            "; 2 not granted: promotion 000000000000000000000001 had expired at eventTime 2025-11-10T05:46:40Z: it ended at 2025-11-09T05:46:40Z",
+        ),
+        // All that is missing was granted, or nothing is missing.
+        (4, |_| {}, ""),
+        (2, |promotion| promotion.active = false, ""),
+    ] {
+        let mut facts = Facts::default();
+        run(&command(&[(1, 2, "earning")]), &world(|_| {}), &mut facts);
+        facts.earnings.values_mut().next().unwrap().instances[0].revoked = true;
+        *facts.used.values_mut().next().unwrap() -= 1;
+        let decision = run(&command(&[(1, asked_for, "earning")]), &world(change), &mut facts);
+        let failure = decision.outcomes[0].failure.clone().expect("a failure");
+        assert_eq!(failure.code(), 731);
+        let revoked = "1 of this earning of promotion 000000000000000000000001 was revoked, and is not granted again";
+        assert_eq!(failure.to_string(), format!("{revoked}{expected}"));
+        // Each instance that is missing has its cause.
+        let EarnFailure::Revoked { revoked, rest, .. } = failure else { panic!("{failure}") };
+        let told = revoked + rest.map_or(0, |rest| rest.count as usize);
+        assert_eq!(told + decision.outcomes[0].instances.len(), asked_for as usize);
+    }
+}
+
+#[test]
 fn the_remaining_kinds_and_reasons_have_their_codes() {
     let code = Promotion { kind: PromotionType::Code, ..promotion(1) };
     let inactive = Promotion { active: false, ..promotion(1) };

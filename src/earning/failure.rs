@@ -1,5 +1,6 @@
 //! Why an entry fails: the closed list of outcomes, with their documented numbers and texts.
 
+use super::time::iso;
 use super::{EarnedFromType, ObjectId, PromotionType};
 
 /// Why an entry was not granted, or not in full.
@@ -36,12 +37,14 @@ pub enum EarnFailure {
         given: EarnedFromType,
     },
     /// 731: some of what is recorded was taken back, and is not granted again.
-    #[error("{revoked} of this earning of promotion {promotion_id} were revoked, and are not granted again")]
+    #[error("{}", revoked_text(*promotion_id, *revoked, rest.as_deref()))]
     Revoked {
         /// The promotion.
         promotion_id: ObjectId,
         /// How many of those asked for.
         revoked: usize,
+        /// Those that fail for another cause, when there are such.
+        rest: Option<Box<Rest>>,
     },
     /// 705: the organization has more active promotions than it may have.
     #[error("the organization has {active} active promotions, more than its maximum of {cap}; deactivate some")]
@@ -58,7 +61,9 @@ pub enum EarnFailure {
         promotion_id: ObjectId,
     },
     /// 709: the event is before the promotion's start.
-    #[error("promotion {promotion_id} had not started at eventTime {event_time_ms}: it starts at {start_ms}")]
+    #[error(
+        "promotion {promotion_id} had not started at eventTime {}: it starts at {}", iso(*event_time_ms), iso(*start_ms)
+    )]
     NotStarted {
         /// The promotion.
         promotion_id: ObjectId,
@@ -68,7 +73,7 @@ pub enum EarnFailure {
         start_ms: i64,
     },
     /// 706: the event is after the promotion's end.
-    #[error("promotion {promotion_id} had expired at eventTime {event_time_ms}: it ended at {end_ms}")]
+    #[error("promotion {promotion_id} had expired at eventTime {}: it ended at {}", iso(*event_time_ms), iso(*end_ms))]
     Ended {
         /// The promotion.
         promotion_id: ObjectId,
@@ -78,7 +83,11 @@ pub enum EarnFailure {
         end_ms: i64,
     },
     /// 706: what would be earned is no longer valid.
-    #[error("promotion {promotion_id} earned at eventTime {event_time_ms} would have expired at {valid_till_ms}")]
+    #[error(
+        "promotion {promotion_id} earned at eventTime {} would have expired at {}",
+        iso(*event_time_ms),
+        iso(*valid_till_ms)
+    )]
     NoLongerValid {
         /// The promotion.
         promotion_id: ObjectId,
@@ -96,9 +105,7 @@ pub enum EarnFailure {
         customer_id: i64,
     },
     /// 708: the customer holds as many as one may.
-    #[error(
-        "maxEarningPerCustomer of promotion {promotion_id} reached: cap {cap}, used {used}, left {left}; {refused} not granted"
-    )]
+    #[error("{}; {refused} not granted", cap_text(*promotion_id, [*cap, *used, *left]))]
     CapReached {
         /// The promotion.
         promotion_id: ObjectId,
@@ -111,6 +118,32 @@ pub enum EarnFailure {
         /// How many were not.
         refused: u32,
     },
+}
+
+/// The instances of an entry that fail for another cause than the first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rest {
+    /// Number of these instances.
+    pub count: u32,
+    /// The cause that keeps them back.
+    pub cause: EarnFailure,
+}
+
+fn revoked_text(promotion_id: ObjectId, revoked: usize, rest: Option<&Rest>) -> String {
+    let were = if revoked == 1 { "was revoked, and is" } else { "were revoked, and are" };
+    let text = format!("{revoked} of this earning of promotion {promotion_id} {were} not granted again");
+    match rest {
+        None => text,
+        // The number of those stands in front already.
+        Some(Rest { count, cause: EarnFailure::CapReached { promotion_id, cap, used, left, .. } }) => {
+            format!("{text}; {count} not granted: {}", cap_text(*promotion_id, [*cap, *used, *left]))
+        }
+        Some(Rest { count, cause }) => format!("{text}; {count} not granted: {cause}"),
+    }
+}
+
+fn cap_text(promotion_id: ObjectId, [cap, used, left]: [u32; 3]) -> String {
+    format!("maxEarningPerCustomer of promotion {promotion_id} reached: cap {cap}, used {used}, left {left}")
 }
 
 impl EarnFailure {

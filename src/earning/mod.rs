@@ -13,6 +13,8 @@ pub mod expiry;
 pub mod facts;
 pub mod failure;
 pub mod object_id;
+pub mod redemption;
+pub mod time;
 
 pub use amount::Amount;
 pub use catalogue::{CatalogVersion, Catalogue, EarnExpiry, FormerTerms, Org, Promotion, PromotionType};
@@ -20,7 +22,8 @@ pub use command::{BulkEarn, Details, EarnedFromType, Entry, ProgramType, Supplem
 pub use decide::{Decision, EntryOutcome, Scene, decide};
 pub use facts::{EarningKey, Facts, Grant, Holder, Instance, RecordedEarning};
 pub use failure::EarnFailure;
-pub use object_id::ObjectId;
+pub use object_id::{Given, ObjectId};
+pub use redemption::{Redemption, RedemptionLine};
 
 /// Identifier of an organization (tenant), 1 or more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

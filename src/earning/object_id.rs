@@ -31,6 +31,32 @@ impl ObjectId {
     }
 }
 
+/// Characters of a text that is no id, of which a message repeats no more.
+pub const MAX_ECHOED_CHARACTERS: usize = 100;
+
+/// An identifier as a caller wrote it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Given {
+    /// The text as it was written.
+    pub text: String,
+    /// The id, when it is one at all.
+    pub id: Option<ObjectId>,
+}
+
+impl Given {
+    /// Returns the identifier in lower case where it is an id: the one text that the same id has.
+    pub fn in_lower_case(text: String) -> Self {
+        let id = ObjectId::parse(&text);
+        Self { text: id.map_or(text, |id| id.to_string()), id }
+    }
+}
+
+impl From<String> for Given {
+    fn from(text: String) -> Self {
+        Self { id: ObjectId::parse(&text), text }
+    }
+}
+
 /// Its digits.
 impl fmt::Display for ObjectId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

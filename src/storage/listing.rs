@@ -35,6 +35,7 @@ struct ListedRow {
     event_type: Option<String>,
     event_payload: Option<String>,
     supplementary_criteria: Option<StoredCriteria>,
+    transaction_identifier: Option<String>,
 }
 
 /// The details of an earning, which are on its first instance.
@@ -92,8 +93,6 @@ pub struct WalletRow {
     pub earned_from_id: String,
     /// How it was earned.
     pub earned_from_type: EarnedFromType,
-    /// When its event occurred, milliseconds since 1970-01-01T00:00:00Z.
-    pub event_time_ms: i64,
     /// When it was granted, milliseconds since 1970-01-01T00:00:00Z.
     pub granted_at_ms: i64,
     /// Those of its earning.
@@ -176,13 +175,14 @@ fn wallet_row(org_id: OrgId, row: ListedRow) -> WalletRow {
         key: InstanceKey { org_id, customer_id: CustomerId(row.customer_id), earn_id: row.earn_id.0 },
         held: Held {
             promotion_id: row.promotion_id.0,
+            event_time_ms: row.event_time_ms,
             valid_till_ms: row.valid_till_ms,
             status: row.earned_status.into(),
+            redeemed_by: row.transaction_identifier.map(Into::into),
         },
         event_id: row.event_id,
         earned_from_id: row.earned_from_id,
         earned_from_type: row.earned_from_type.into(),
-        event_time_ms: row.event_time_ms,
         granted_at_ms: row.granted_at_ms,
         details: details(row.event_type, row.event_payload, row.supplementary_criteria),
     }

@@ -16,6 +16,7 @@ pub mod listing;
 mod migration;
 mod org_owned;
 mod pools;
+mod redemption_content;
 mod secret_hash;
 #[cfg(test)]
 mod schema_tests;

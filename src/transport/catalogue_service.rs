@@ -61,7 +61,8 @@ impl CatalogService for Api {
     ) -> Result<Response<proto::ListPromotionsResponse>, Status> {
         let org_id = caller(&request, AccessGroup::CatalogueRead, None)?;
         let found = found_violations(&request);
-        let (promotions, more) = match catalogue::parse_list(request.get_ref(), found).map_err(Refusal::from)? {
+        let wanted = catalogue::parse_list(request.get_ref(), org_id, found).map_err(Refusal::from)?;
+        let (promotions, more) = match wanted {
             Wanted::Ids(ids) => (self.app.promotions(org_id, &ids).await.map_err(Refusal::from)?, false),
             Wanted::Page { limit, after } => {
                 self.app.list_promotions(org_id, limit, after).await.map_err(Refusal::from)?
@@ -71,7 +72,7 @@ impl CatalogService for Api {
         Ok(Response::new(proto::ListPromotionsResponse {
             data: promotions.iter().map(|promotion| self.encode(org_id, promotion)).collect(),
             errors: Vec::new(),
-            next_page_token: last.map(catalogue::next_page),
+            next_page_token: last.map(|last| catalogue::next_page(org_id, last)),
         }))
     }
 

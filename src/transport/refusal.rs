@@ -266,7 +266,7 @@ impl Refusal {
     }
 
     /// The values in the message, by name.
-    fn values(&self) -> Values {
+    pub(super) fn values(&self) -> Values {
         match self {
             Self::RateLimited { per_minute, retry_after } => vec![
                 ("requestsPerMinute", per_minute.to_string()),

@@ -57,8 +57,13 @@ impl From<EarnFailure> for Refusal {
                 Precondition::EarnedFromTypeChanged,
                 vec![("recorded", recorded.name().to_owned()), ("given", given.name().to_owned())],
             ),
-            EarnFailure::Revoked { promotion_id, revoked } => {
-                (Precondition::RevokedOrNotHeld, vec![of(promotion_id), ("revoked", revoked.to_string())])
+            EarnFailure::Revoked { promotion_id, revoked, rest } => {
+                let mut values = vec![of(promotion_id), ("revoked", revoked.to_string())];
+                if let Some(rest) = rest {
+                    values.push(("notGranted", rest.count.to_string()));
+                    values.extend(Self::from(rest.cause.clone()).values());
+                }
+                (Precondition::RevokedOrNotHeld, values)
             }
             EarnFailure::TooManyActivePromotions { active, cap } => {
                 (Precondition::TooManyActivePromotions, vec![("active", active.to_string()), ("cap", cap.to_string())])
@@ -97,17 +102,24 @@ impl From<RedeemFailure> for Refusal {
     fn from(failure: RedeemFailure) -> Self {
         let of = |id: &ObjectId| ("earnedPromotionId", id.to_string());
         let (precondition, values) = match &failure {
-            RedeemFailure::OtherContent(name) => {
-                (Precondition::OtherTransaction, vec![("transactionIdentifier", name.to_string())])
-            }
+            RedeemFailure::OtherContent { transaction_identifier, field } => (
+                Precondition::OtherTransaction,
+                vec![("transactionIdentifier", transaction_identifier.to_string()), ("field", field.clone())],
+            ),
             RedeemFailure::NotHeld(given) => {
                 (Precondition::RevokedOrNotHeld, vec![("earnedPromotionId", given.clone())])
             }
             RedeemFailure::Revoked(id) => (Precondition::RevokedOrNotHeld, vec![of(id)]),
-            RedeemFailure::Redeemed(id) => (Precondition::AlreadyRedeemed, vec![of(id)]),
-            RedeemFailure::Expired { earn_id, valid_till_ms } => {
-                (Precondition::Expired, vec![of(earn_id), ("validTill", valid_till_ms.to_string())])
+            RedeemFailure::Redeemed { earn_id, by } => {
+                (Precondition::AlreadyRedeemed, vec![of(earn_id), ("transactionIdentifier", by.to_string())])
             }
+            RedeemFailure::BeforeEvent { .. } => {
+                return Self::Invalid(Violations::of("transactionDate", failure.to_string()));
+            }
+            RedeemFailure::Expired { earn_id, judged_ms, valid_till_ms } => (
+                Precondition::Expired,
+                vec![of(earn_id), ("judgedAt", judged_ms.to_string()), ("validTill", valid_till_ms.to_string())],
+            ),
         };
         Self::Precondition { precondition, message: failure.to_string(), values }
     }

@@ -1,5 +1,7 @@
 //! `WalletService`: each method reads, calls the use case, and writes.
 
+use std::sync::Arc;
+
 use tonic::{Request, Response, Status};
 
 use super::Api;
@@ -55,12 +57,13 @@ impl WalletService for Api {
     async fn redeem(&self, request: Request<proto::RedeemRequest>) -> Result<Response<proto::RedeemResponse>, Status> {
         let org_id = caller(&request, AccessGroup::WalletWrite, None)?;
         let (client, found) = (client(&request)?, found_violations(&request));
-        let zone = self.settings.time_zone;
-        let (redeem, transaction) =
-            wallet::parse_redeem(request.into_inner(), org_id, zone, found).map_err(Refusal::from)?;
+        let redeem = wallet::parse_redeem(request.into_inner(), org_id, self.app.now_ms(), found);
+        let redeem = redeem.map_err(Refusal::from)?;
+        let identifier = Arc::clone(&redeem.transaction_identifier);
         let changed = self.app.change(client, Change::Redeem(redeem)).await.map_err(Refusal::from)?;
         let Changed::Redeemed(outcome) = changed else { return Err(Refusal::mismatch().into()) };
-        outcome.map_err(Refusal::from)?;
-        Ok(Response::new(proto::RedeemResponse { data: Some(transaction), errors: Vec::new() }))
+        let recorded = outcome.map_err(Refusal::from)?;
+        let data = Some(wallet::encode_redemption(org_id, &identifier, &recorded, self.settings.time_zone));
+        Ok(Response::new(proto::RedeemResponse { data, errors: Vec::new() }))
     }
 }

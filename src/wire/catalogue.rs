@@ -98,7 +98,7 @@ pub enum Wanted {
 ///
 /// # Errors
 /// Every fault there is.
-pub fn parse_list(request: &proto::ListPromotionsRequest, found: Violations) -> Result<Wanted, Fault> {
+pub fn parse_list(request: &proto::ListPromotionsRequest, org_id: OrgId, found: Violations) -> Result<Wanted, Fault> {
     let mut violations = found;
     let mut ids = Vec::new();
     for (index, text) in request.promotion_ids.iter().enumerate() {
@@ -110,7 +110,7 @@ pub fn parse_list(request: &proto::ListPromotionsRequest, found: Violations) -> 
         violations.add("promotionIds", format!("must have at most {MAX_IDS} ids, not {}", ids.len()));
     }
     let limit = promotion_limit(request.limit, &mut violations);
-    let after = Pages::of_promotions().read(request.page_token.as_deref(), &mut violations);
+    let after = Pages::of_promotions(org_id).read(request.page_token.as_deref(), &mut violations);
     let mut seen = BTreeSet::new();
     ids.retain(|id| seen.insert(*id));
     let wanted = if request.promotion_ids.is_empty() {
@@ -122,8 +122,8 @@ pub fn parse_list(request: &proto::ListPromotionsRequest, found: Violations) -> 
 }
 
 /// The token of the page after the one that ends with this promotion.
-pub fn next_page(last: ObjectId) -> String {
-    Pages::of_promotions().write((0, last))
+pub fn next_page(org_id: OrgId, last: ObjectId) -> String {
+    Pages::of_promotions(org_id).write((0, last))
 }
 
 /// Reads how an audience is to change.

@@ -6,13 +6,14 @@ use super::payload::Payload;
 use super::text::check_id;
 use super::time::TimePair;
 use super::violation::Violations;
+use crate::earning::time::DAY_MS;
 use crate::earning::{CustomerId, EarnedFromType};
 use crate::proto;
 
 /// Longest identifier of the caller's own: characters.
 pub const MAX_ID_CHARACTERS: usize = 250;
-/// How far ahead of the server's clock an event may be: milliseconds.
-const MAX_AHEAD_MS: i64 = 24 * 60 * 60 * 1000;
+/// Milliseconds by which an event or a transaction may be ahead of the server's clock.
+pub const MAX_AHEAD_MS: i64 = DAY_MS;
 
 /// Why a request is no command.
 #[derive(Debug, Clone, PartialEq, Eq)]

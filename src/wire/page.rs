@@ -1,14 +1,14 @@
 //! Pages of lists: how many, and the tokens that ask for the next one.
 //!
-//! A token names the last element of the page before, and carries a digest of what was asked for: to another question it
-//! is no answer. It is opaque to callers, and nothing secret is in it.
+//! A token names the last element of the page before, and carries a digest of what was asked for, and of which organization:
+//! to another question it is no answer. It is opaque to callers, and nothing secret is in it.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 
 use super::violation::Violations;
-use crate::earning::ObjectId;
+use crate::earning::{ObjectId, OrgId};
 
 /// Elements of one page, at most.
 const MAX_LIMIT: i32 = 1_000;
@@ -43,15 +43,15 @@ fn read_limit(limit: i32, violations: &mut Violations) -> usize {
 pub struct Pages([u8; QUESTION_BYTES]);
 
 impl Pages {
-    /// Of the list of promotions.
-    pub fn of_promotions() -> Self {
-        Self::of("promotions")
+    /// Returns the pages of the list of promotions of an organization.
+    pub fn of_promotions(org_id: OrgId) -> Self {
+        Self::of(org_id, "promotions")
     }
 
-    /// Of the list that `question` names, filters included.
-    pub fn of(question: &str) -> Self {
+    /// Returns the pages of the list of an organization that `question` names, filters included.
+    pub fn of(org_id: OrgId, question: &str) -> Self {
         let mut bytes = [0; QUESTION_BYTES];
-        bytes.copy_from_slice(&Sha256::digest(question)[..QUESTION_BYTES]);
+        bytes.copy_from_slice(&Sha256::digest(format!("{} {question}", org_id.0))[..QUESTION_BYTES]);
         Self(bytes)
     }
 
@@ -87,22 +87,27 @@ mod tests {
 
     use super::*;
 
+    const ORG: OrgId = OrgId(1);
+
     #[test]
     fn a_token_comes_back_for_its_own_question_and_for_no_other() {
         let element = (-5, ObjectId([7; 12]));
-        let token = Pages::of("a").write(element);
+        let token = Pages::of(ORG, "a").write(element);
         let mut violations = Violations::default();
-        assert_eq!(Pages::of("a").read(Some(&token), &mut violations), Some(element));
+        assert_eq!(Pages::of(ORG, "a").read(Some(&token), &mut violations), Some(element));
         assert!(violations.is_empty());
-        assert_eq!(Pages::of("b").read(Some(&token), &mut violations), None);
-        assert!(violations.has("pageToken"));
+        for other in [Pages::of(ORG, "b"), Pages::of(OrgId(2), "a"), Pages::of_promotions(ORG)] {
+            let mut violations = Violations::default();
+            assert_eq!(other.read(Some(&token), &mut violations), None);
+            assert!(violations.has("pageToken"));
+        }
     }
 
     proptest! {
         #[test]
         fn no_token_panics(token in ".{1,80}") {
             let mut violations = Violations::default();
-            let _ = Pages::of("a").read(Some(&token), &mut violations);
+            let _ = Pages::of(ORG, "a").read(Some(&token), &mut violations);
             prop_assert!(violations.has("pageToken"));
         }
     }

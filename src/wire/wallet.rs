@@ -4,8 +4,9 @@ use std::collections::{BTreeSet, HashSet};
 
 use chrono_tz::Tz;
 
+use super::count;
 use super::earn::encode_event;
-use super::event::{Fault, MAX_ID_CHARACTERS, customer, encode_type, one_of};
+use super::event::{Fault, MAX_AHEAD_MS, MAX_ID_CHARACTERS, customer, encode_type, one_of};
 use super::page::{Pages, wallet_limit};
 use super::promotion::promotion_id;
 use super::response_size::first_that_fit;
@@ -13,8 +14,9 @@ use super::text::check_text;
 use super::time::{TimePair, to_iso};
 use super::violation::Violations;
 use crate::app::wallet::{Entry, ListWallet, Page};
-use crate::earning::change::{EarnedStatus, Given, Redeem, Revoke, RevokedDetail};
-use crate::earning::{Amount, ObjectId, OrgId};
+use crate::earning::change::{EarnedStatus, Redeem, Revoke, RevokedDetail};
+use crate::earning::time::iso;
+use crate::earning::{Amount, Given, ObjectId, OrgId, Redemption, RedemptionLine};
 use crate::proto;
 use crate::proto::revoked_details::Status;
 use crate::proto::wallet_entry::{ApplicationMode, PromotionStatus};
@@ -25,6 +27,8 @@ const MAX_FILTERED: usize = 100;
 const MAX_REVOKED: usize = 1_000;
 /// Elements of a transaction.
 const MAX_LINES: usize = 1_000;
+/// 2000-01-01T00:00:00Z, the first instant of a transaction: seconds that are sent for milliseconds are before it.
+const FIRST_TRANSACTION_MS: i64 = 946_684_800_000;
 
 /// What of a wallet is asked for, and its pages.
 ///
@@ -54,7 +58,7 @@ pub fn parse_list(
     if filtered > MAX_FILTERED {
         violations.add("promotionId", format!("must have at most {MAX_FILTERED} ids, not {filtered}"));
     }
-    let pages = Pages::of(&format!("wallet {} {statuses:?} {promotions:?}", request.customer_id));
+    let pages = Pages::of(org_id, &format!("wallet {} {statuses:?} {promotions:?}", request.customer_id));
     let after = pages.read(request.page_token.as_deref(), &mut violations);
     let customer_id = customer(request.customer_id, violations)?;
     Ok((ListWallet { org_id, customer_id, limit, after, statuses, promotions }, pages))
@@ -85,8 +89,8 @@ pub fn encode_entry(entry: &Entry, zone: Tz) -> proto::WalletEntry {
         valid_till_iso: to_iso(row.held.valid_till_ms, zone),
         unlocked_date: row.granted_at_ms,
         unlocked_date_iso: to_iso(row.granted_at_ms, zone),
-        event_time: row.event_time_ms,
-        event_time_iso: to_iso(row.event_time_ms, zone),
+        event_time: row.held.event_time_ms,
+        event_time_iso: to_iso(row.held.event_time_ms, zone),
         earned_from_type: encode_type(row.earned_from_type),
         earned_from_id: row.earned_from_id.clone(),
         event_details: Some(event_details),
@@ -178,23 +182,25 @@ pub fn encode_revoked(revoke: &Revoke, outcome: &[RevokedDetail]) -> proto::Revo
     proto::RevokeEarnedPromotionsResponse { data: Some(data), errors }
 }
 
-/// What is to be redeemed, and the transaction as it is then answered; times are also written in the `zone` of the
-/// server.
+/// Reads the transaction that is to be redeemed, at `now_ms` (milliseconds since 1970-01-01T00:00:00Z).
 ///
 /// # Errors
 /// Every fault there is.
 pub fn parse_redeem(
     request: proto::RedeemRequest,
     org_id: OrgId,
-    zone: Tz,
+    now_ms: i64,
     found: Violations,
-) -> Result<(Redeem, proto::RedeemedTransaction), Fault> {
+) -> Result<Redeem, Fault> {
     let mut violations = found;
     let identifier = request.transaction_identifier;
     check_text(&mut violations, "transactionIdentifier", &identifier, MAX_ID_CHARACTERS);
     check_text(&mut violations, "transactionNumber", &request.transaction_number, MAX_ID_CHARACTERS);
-    let iso = request.transaction_date_iso.as_deref();
-    let date = TimePair { field: "transactionDate", ms: request.transaction_date, iso }.read(&mut violations);
+    let iso_text = request.transaction_date_iso.as_deref();
+    let date = TimePair { field: "transactionDate", ms: request.transaction_date, iso: iso_text }.read(&mut violations);
+    if let Some(date_ms) = date {
+        check_transaction_date(date_ms, now_ms, &mut violations);
+    }
     let amount = read_amount("amount", request.amount, &mut violations);
     let (lines, redemptions) = (request.line_items.len(), request.redemptions.len());
     let line_items = read_lines("lineItems", request.line_items, &mut violations);
@@ -206,38 +212,35 @@ pub fn parse_redeem(
         }
         _ => {}
     }
-    let customer_id = customer(request.customer_id, violations)?;
-    let date = date.unwrap_or_default();
-    let mut transaction = proto::RedeemedTransaction {
-        org_id: org_id.0,
-        customer_id: customer_id.0,
-        transaction_identifier: identifier.clone(),
-        transaction_number: request.transaction_number,
-        transaction_date: date,
-        // Of what the transaction is it is no part: a server in another zone writes another.
-        transaction_date_iso: String::new(),
-        amount: amount.to_f64(),
+    let redemption = Redemption {
+        customer_id: customer(request.customer_id, violations)?,
+        transaction_number: request.transaction_number.into(),
+        // There is no fault: it was read.
+        transaction_date_ms: date.unwrap_or_default(),
+        amount,
         line_items,
         redemptions: others,
     };
-    // A message of texts and numbers is always written.
-    let content = serde_json::to_string(&transaction).unwrap_or_default();
-    transaction.transaction_date_iso = to_iso(date, zone);
-    let both = transaction.line_items.iter().chain(&transaction.redemptions);
-    let instances =
-        both.map(|line| (Given::from(line.promotion_id.clone()), Given::from(line.earned_promotion_id.clone())));
-    let redeem = Redeem {
-        org_id,
-        customer_id,
-        transaction_identifier: identifier.into(),
-        content: content.into(),
-        instances: instances.collect(),
-    };
-    Ok((redeem, transaction))
+    Ok(Redeem { org_id, transaction_identifier: identifier.into(), transaction: redemption.into() })
 }
 
-/// The elements of a list, in the form in which they are answered.
-fn read_lines(list: &str, lines: Vec<proto::RedemptionLine>, violations: &mut Violations) -> Vec<proto::RedeemedLine> {
+/// Checks when a transaction occurred by what holds for every one. A violation has the name of the milliseconds field,
+/// whichever of the two was given.
+fn check_transaction_date(date_ms: i64, now_ms: i64, violations: &mut Violations) {
+    let field = "transactionDate";
+    if date_ms < FIRST_TRANSACTION_MS {
+        let advice = "seconds may have been sent for milliseconds";
+        let problem = format!("must not be before {}: it is {}; {advice}", iso(FIRST_TRANSACTION_MS), iso(date_ms));
+        violations.add(field, problem);
+    }
+    if date_ms > now_ms.saturating_add(MAX_AHEAD_MS) {
+        let problem = format!("must be at most 24 hours ahead of now, {}: it is {}", iso(now_ms), iso(date_ms));
+        violations.add(field, problem);
+    }
+}
+
+/// Reads the elements of a list.
+fn read_lines(list: &str, lines: Vec<proto::RedemptionLine>, violations: &mut Violations) -> Vec<RedemptionLine> {
     let mut seen = HashSet::new();
     let mut read = Vec::with_capacity(lines.len().min(MAX_LINES));
     // Of what is too long anyway the rest is not looked at.
@@ -245,8 +248,8 @@ fn read_lines(list: &str, lines: Vec<proto::RedemptionLine>, violations: &mut Vi
         let field = |name: &str| format!("{list}[{index}].{name}");
         check_text(violations, field("promotionId"), &line.promotion_id, MAX_ID_CHARACTERS);
         check_text(violations, field("earnedPromotionId"), &line.earned_promotion_id, MAX_ID_CHARACTERS);
-        let earned_promotion_id = lower(line.earned_promotion_id);
-        if !seen.insert(earned_promotion_id.clone()) {
+        let earned_promotion = Given::in_lower_case(line.earned_promotion_id);
+        if !seen.insert(earned_promotion.text.clone()) {
             violations.add(field("earnedPromotionId"), "repeats that of an earlier element");
         }
         if let Some(sku) = &line.sku {
@@ -256,12 +259,12 @@ fn read_lines(list: &str, lines: Vec<proto::RedemptionLine>, violations: &mut Vi
             let problem = format!("must be 1, not {}: an earned promotion is redeemed once", line.redemption_count);
             violations.add(field("redemptionCount"), problem);
         }
-        let mut amount = |name: &str, given| read_amount(field(name), given, violations).to_string();
-        read.push(proto::RedeemedLine {
-            promotion_id: lower(line.promotion_id),
-            earned_promotion_id,
+        let mut amount = |name: &str, given| read_amount(field(name), given, violations);
+        read.push(RedemptionLine {
+            promotion: Given::in_lower_case(line.promotion_id),
+            earned_promotion,
             sku: line.sku,
-            redemption_count: line.redemption_count,
+            redemption_count: line.redemption_count.unsigned_abs(),
             discount: amount("discount", line.discount),
             discount_applied_on_quantity: amount("discountAppliedOnQuantity", line.discount_applied_on_quantity),
             promotion_applied_on_quantity: amount("promotionAppliedOnQuantity", line.promotion_applied_on_quantity),
@@ -270,18 +273,48 @@ fn read_lines(list: &str, lines: Vec<proto::RedemptionLine>, violations: &mut Vi
     read
 }
 
-/// An id in the one form that the same id has.
-fn lower(id: String) -> String {
-    ObjectId::parse(&id).map_or(id, |id| id.to_string())
-}
-
 fn read_amount(field: impl std::fmt::Display, given: Option<f64>, violations: &mut Violations) -> Amount {
     let Some(number) = given else {
         violations.add(field, "is required");
         return Amount::default();
     };
     Amount::from_f64(number).unwrap_or_else(|| {
-        violations.add(field, "must be 0 or more, with at most 9 digits before the point and 6 after");
+        let rule = "must be 0 or more, with at most 9 digits before the point and 6 after";
+        // Large numbers with an exponent, not with hundreds of digits.
+        violations.add(field, format!("{rule}, not {number:?}"));
         Amount::default()
     })
+}
+
+/// Writes a transaction as messages tell it; times are also written in the `zone` of the server.
+pub fn encode_redemption(
+    org_id: OrgId,
+    transaction_identifier: &str,
+    recorded: &Redemption,
+    zone: Tz,
+) -> proto::RedeemedTransaction {
+    let lines = |lines: &[RedemptionLine]| lines.iter().map(encode_line).collect();
+    proto::RedeemedTransaction {
+        org_id: org_id.0,
+        customer_id: recorded.customer_id.0,
+        transaction_identifier: transaction_identifier.to_owned(),
+        transaction_number: recorded.transaction_number.as_ref().to_owned(),
+        transaction_date: recorded.transaction_date_ms,
+        transaction_date_iso: to_iso(recorded.transaction_date_ms, zone),
+        amount: recorded.amount.to_f64(),
+        line_items: lines(&recorded.line_items),
+        redemptions: lines(&recorded.redemptions),
+    }
+}
+
+fn encode_line(line: &RedemptionLine) -> proto::RedeemedLine {
+    proto::RedeemedLine {
+        promotion_id: line.promotion.text.clone(),
+        earned_promotion_id: line.earned_promotion.text.clone(),
+        sku: line.sku.clone(),
+        redemption_count: count(line.redemption_count),
+        discount: line.discount.to_string(),
+        discount_applied_on_quantity: line.discount_applied_on_quantity.to_string(),
+        promotion_applied_on_quantity: line.promotion_applied_on_quantity.to_string(),
+    }
 }

@@ -89,7 +89,9 @@ def bulk_earn(body):
 
 
 def redeem(body):
-    time(body, "transactionDate")
+    time(body, "transactionDate", NOW)
+    if body.get("transactionDateISO") is not None and body["transactionDateISO"][:4] < "2000":
+        body["transactionDateISO"] = "2025-01-01T00:00:00Z"
     round_amount(body, "amount")
     for name in ("lineItems", "redemptions"):
         lines = body.get(name) or []

@@ -279,7 +279,7 @@ fn faults() -> Vec<Fault> {
     };
     let transaction = || {
         json!({"customerId": 7, "transactionIdentifier": "t", "transactionNumber": "t",
-        "transactionDate": 0, "amount": 0, "lineItems": [line()]})
+        "transactionDate": NOW_MS, "amount": 0, "lineItems": [line()]})
     };
     let new = |change: fn(&mut Value)| {
         let mut promotion = promotion("New");
@@ -416,12 +416,12 @@ fn faults() -> Vec<Fault> {
             400,
             &[
                 "transactionDateISO: must name the same second",
-                "amount: must be 0 or more, with at most 9 digits",
+                "amount: must be 0 or more, with at most 9 digits before the point and 6 after, not 1000000000.0",
                 "lineItems[1].promotionId: is required",
                 "lineItems[1].earnedPromotionId: is required",
                 "lineItems[1].sku: is required",
                 "lineItems[1].redemptionCount: must be 1, not 2",
-                "lineItems[1].discount: must be 0 or more",
+                "lineItems[1].discount: must be 0 or more, with at most 9 digits before the point and 6 after, not -1.0",
                 "lineItems[1].discountAppliedOnQuantity: is required",
                 "lineItems[1].promotionAppliedOnQuantity: is required",
                 "lineItems[2].earnedPromotionId: repeats",

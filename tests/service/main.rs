@@ -25,6 +25,7 @@ mod openapi;
 mod operator;
 mod process;
 mod races;
+mod redemptions;
 mod response_size;
 mod rpcs;
 mod secrets;

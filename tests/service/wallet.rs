@@ -7,6 +7,8 @@ use crate::support::*;
 
 /// The end of the promotions of the catalogue: 2025-12-31T18:29:59.999Z.
 const END_MS: i64 = 1_767_205_799_999;
+/// 2025-11-11T05:11:48Z: when transactions occur.
+pub const TRANSACTION_MS: i64 = 1_762_837_908_000;
 /// Seven days after the day of the documented event, in India.
 const SHORT: &str = "0000000000000000000000a7";
 
@@ -37,7 +39,7 @@ pub fn transaction(name: &str, customer: i64, earned: &[(&str, &str)]) -> Value 
         "customerId": customer,
         "transactionIdentifier": name,
         "transactionNumber": name,
-        "transactionDate": 1_743_521_508_000_i64,
+        "transactionDate": TRANSACTION_MS,
         "amount": 1000,
         "lineItems": lines.collect::<Vec<_>>()
     })
@@ -217,6 +219,24 @@ async fn pages_show_everything_once_though_rows_are_added_meanwhile() {
         assert_eq!((answer.status, answer.code), (400, 400), "{other} {answer:?}");
         assert!(answer.messages[0].starts_with("pageToken: "), "{answer:?}");
     }
+    // Nor of another organization, whose customer has the same number.
+    for (method, request) in [
+        ("WalletService/ListEarnedPromotions", json!({"customerId": CUSTOMER, "limit": 1})),
+        ("CatalogService/ListPromotions", json!({"limit": 1})),
+    ] {
+        let as_caller = async |door, who: &str, request: &Value| {
+            crate::rpcs::call(&service, door, method, &format!("{who}:{who}"), request.clone()).await
+        };
+        for door in DOORS {
+            let first = as_caller(door, "demo", &request).await;
+            let mut request = request.clone();
+            request["pageToken"] = first.body["nextPageToken"].clone();
+            assert_eq!(as_caller(door, "demo", &request).await.code, 0);
+            let theirs = as_caller(door, "other", &request).await;
+            assert_eq!(theirs.code, 400, "{theirs:?}");
+            assert!(theirs.messages[0].starts_with("pageToken: "), "{theirs:?}");
+        }
+    }
 }
 
 #[tokio::test]
@@ -349,6 +369,16 @@ async fn what_is_revoked_makes_room_under_the_cap_but_is_not_granted_again() {
     revoke(&service, Door::Json, revoke_of(CUSTOMER, CAPPED, &ids[1..2])).await;
     let full = service.earn(Door::Json, &one_entry("c", CAPPED, 1)).await;
     assert_eq!(full.body["data"][0]["errorDetails"]["errorCode"], 708, "{full:?}");
+    // Two causes in one entry: each is told with its number.
+    for door in DOORS {
+        let mixed = service.earn(door, &one_entry("a", CAPPED, 9)).await;
+        let entry = &mixed.body["data"][0];
+        assert_eq!((&entry["errorDetails"]["errorCode"], &entry["failedEarnCount"]), (&json!(731), &json!(7)));
+        let text = entry["errorDetails"]["errorMessages"].as_str().unwrap();
+        assert!(text.starts_with("1 of this earning of promotion 0000000000000000000000a9 was revoked"), "{text}");
+        assert!(text.contains("; 6 not granted: maxEarningPerCustomer of promotion"), "{text}");
+        assert!(text.ends_with("cap 3, used 3, left 0"), "{text}");
+    }
     // One alone says so as a whole.
     let mut one = one_to_earn();
     one["eventDetails"] = json!({"id": "one", "type": "X"});
@@ -376,8 +406,8 @@ async fn the_documented_transaction_redeems_once_and_a_repeat_is_answered_the_sa
             "customerId": CUSTOMER,
             "transactionIdentifier": "txn-50",
             "transactionNumber": "txn-50",
-            "transactionDate": 1_743_521_508_000_i64,
-            "transactionDateISO": "2025-04-01T15:31:48Z",
+            "transactionDate": TRANSACTION_MS,
+            "transactionDateISO": "2025-11-11T05:11:48Z",
             "amount": 1000,
             "lineItems": [line],
             "redemptions": [other]
@@ -430,16 +460,21 @@ async fn a_transaction_redeems_all_or_nothing() {
     let ten = granted(&service, CUSTOMER, "a", TEN_OFF, 4).await;
     let short = granted(&service, CUSTOMER, "a", SHORT, 1).await;
     let others = granted(&service, 7, "a", TEN_OFF, 1).await;
+    let past = TRANSACTION_MS - 1;
     service
         .database()
-        .execute(&format!("UPDATE earned_promotions SET valid_till_ms = {} WHERE earn_id = '{}'", NOW_MS - 1, short[0]))
+        .execute(&format!("UPDATE earned_promotions SET valid_till_ms = {} WHERE earn_id = '{}'", past, short[0]))
         .await;
     redeem(&service, Door::Grpc, transaction("first", CUSTOMER, &[(TEN_OFF, &ten[0])])).await;
     revoke(&service, Door::Grpc, revoke_of(CUSTOMER, TEN_OFF, &ten[1..2])).await;
     for (bad, code, message) in [
-        ((TEN_OFF, ten[0].as_str()), 729, "redeemed by another transaction"),
+        ((TEN_OFF, ten[0].as_str()), 729, "was redeemed by another transaction, \"first\""),
         ((TEN_OFF, ten[1].as_str()), 731, "was revoked"),
-        ((SHORT, short[0].as_str()), 706, "it was valid until 1762840799999"),
+        (
+            (SHORT, short[0].as_str()),
+            706,
+            "had expired at 2025-11-11T05:11:48Z: it was valid until 2025-11-11T05:11:47.999Z",
+        ),
         ((TEN_OFF, others[0].as_str()), 731, "is not an earned promotion of this customer and promotion"),
         ((FREE_DELIVERY, ten[3].as_str()), 731, "is not an earned promotion"),
         ((TEN_OFF, "000000000000000000000000"), 731, "is not an earned promotion"),

@@ -35,6 +35,8 @@ mod process_list;
 mod proxy;
 #[path = "../service/races.rs"]
 mod races;
+#[path = "../service/redemptions.rs"]
+mod redemptions;
 #[path = "../service/response_size.rs"]
 mod response_size;
 #[path = "../service/rpcs.rs"]

@@ -26,6 +26,7 @@ use crate::storage::entity::{earned_promotion, redemption};
 use crate::storage::error::all_of;
 use crate::storage::org_owned::{Insertion, Present, Search, column, names};
 use crate::storage::statement::{On, Rows};
+use crate::storage::redemption_content;
 
 /// An earned promotion as it is recorded: what its row is written again from.
 #[derive(Debug, Clone, DerivePartialModel)]
@@ -40,6 +41,7 @@ struct HeldRow {
     valid_till_ms: i64,
     granted_at_ms: i64,
     earned_status: StoredStatus,
+    transaction_identifier: Option<String>,
 }
 
 /// A transaction as it is recorded.
@@ -47,6 +49,7 @@ struct HeldRow {
 #[sea_orm(entity = "redemption::Entity")]
 struct TransactionRow {
     customer_id: i64,
+    digest: String,
     content: String,
 }
 
@@ -137,8 +140,10 @@ impl Work for ChangesWanted {
             let (key, row) = (*found.of(&keys)?, found.row);
             let held = Held {
                 promotion_id: row.promotion_id.0,
+                event_time_ms: row.event_time_ms,
                 valid_till_ms: row.valid_till_ms,
                 status: row.earned_status.into(),
+                redeemed_by: row.transaction_identifier.as_deref().map(Into::into),
             };
             read.facts.held.insert(key, held);
             read.rows.insert(key, row);
@@ -150,8 +155,9 @@ impl Work for ChangesWanted {
         );
         for found in recorded_transactions().run::<TransactionRow>(&on, names).await? {
             let key = (*found.of(&keys)?).clone();
-            let TransactionRow { customer_id, content } = found.row;
-            let transaction = RecordedTransaction { customer_id: CustomerId(customer_id), content: content.into() };
+            let TransactionRow { customer_id, digest, content } = found.row;
+            let redemption = redemption_content::read(CustomerId(customer_id), &content)?;
+            let transaction = RecordedTransaction { digest: digest.into(), redemption: redemption.into() };
             read.facts.transactions.insert(key, transaction);
         }
         Ok(Some(read))
@@ -191,11 +197,12 @@ pub(in crate::storage) fn recorded_transactions() -> Search<redemption::Entity> 
     Search::by(&[redemption::Column::TransactionIdentifier])
 }
 
-const TRANSACTION_COLUMNS: [redemption::Column; 5] = [
+const TRANSACTION_COLUMNS: [redemption::Column; 6] = [
     redemption::Column::TransactionIdentifier,
     redemption::Column::CustomerId,
     redemption::Column::Instances,
     redemption::Column::RedeemedAtMs,
+    redemption::Column::Digest,
     redemption::Column::Content,
 ];
 
@@ -204,10 +211,11 @@ fn new_transactions(changes: &Changes, now_ms: i64) -> Rows<'_> {
     let (names, values) = (changes.transactions.keys(), changes.transactions.values());
     Rows::of_orgs(names.clone().map(|(org_id, _)| *org_id))
         .texts(Column::TransactionIdentifier, names.map(|(_, identifier)| &**identifier))
-        .integers(Column::CustomerId, values.clone().map(|new| new.transaction.customer_id.0))
+        .integers(Column::CustomerId, values.clone().map(|new| new.transaction.redemption.customer_id.0))
         .integers(Column::Instances, values.clone().map(|new| new.instances))
         .integers(Column::RedeemedAtMs, values.clone().map(|_| now_ms))
-        .texts(Column::Content, values.map(|new| &*new.transaction.content))
+        .texts(Column::Digest, values.clone().map(|new| &*new.transaction.digest))
+        .owned_texts(Column::Content, values.map(|new| redemption_content::write(&new.transaction.redemption)))
 }
 
 /// Columns of a changed row, those that change last.

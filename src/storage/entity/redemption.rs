@@ -14,7 +14,9 @@ pub struct Model {
     /// How many earned promotions were redeemed.
     pub instances: i64,
     pub redeemed_at_ms: i64,
-    /// All that was told of it, as JSON: the same content has the same text.
+    /// The digest of its content, with the version of the digest before it.
+    pub digest: String,
+    /// Its content but for the customer, as JSON; `storage/redemption_content.rs` writes and reads it.
     pub content: String,
 }
 

@@ -292,6 +292,7 @@ fn redemptions(backend: DbBackend) -> TableCreateStatement {
         .col(integer(Column::CustomerId).check(Expr::cust("customer_id > 0")))
         .col(integer(Column::Instances).check(Expr::cust("instances > 0")))
         .col(integer(Column::RedeemedAtMs))
+        .col(text(backend, Column::Digest).check(Expr::cust("digest <> ''")))
         .col(text(backend, Column::Content))
         .primary_key(Index::create().name("redemptions_pkey").col(Column::OrgId).col(Column::TransactionIdentifier))
         .to_owned()

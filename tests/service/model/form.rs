@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::oracle::{Change, Earn, Earned, Entry, Key, Outcome, PROMOTIONS, Reply, Request, UNKNOWN_CUSTOMER};
+use super::oracle::{
+    Change, Earn, Earned, Entry, Key, Outcome, PROMOTIONS, Reply, Request, UNKNOWN_CUSTOMER, transaction_date,
+};
 use crate::support::{Answer, ORG};
 
 /// Nobody's.
@@ -66,7 +68,7 @@ pub fn redeem_body(transaction: u8, change: &Change, run: u32) -> Value {
             "redemptionCount": 1, "discount": 1, "discountAppliedOnQuantity": 1, "promotionAppliedOnQuantity": 1})
     });
     json!({"customerId": customer_id(run, change.customer), "transactionIdentifier": name, "transactionNumber": name,
-        "transactionDate": 0, "amount": 1, "redemptions": lines.collect::<Vec<_>>()})
+        "transactionDate": transaction_date(transaction), "amount": 1, "redemptions": lines.collect::<Vec<_>>()})
 }
 
 fn event_details(request: &Earn, note: Option<u8>) -> Value {

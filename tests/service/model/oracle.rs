@@ -13,6 +13,8 @@ pub const UNKNOWN_CUSTOMER: usize = CUSTOMERS;
 /// The one in the audience of the promotion that has one.
 pub const FRIEND: usize = 0;
 
+/// How late a transaction may be told.
+const LATE_MS: i64 = 7 * DAY_MS;
 /// The organization is in India: 5 h 30 min ahead of UTC, all year.
 const ZONE_MS: i64 = 19_800_000;
 const DAY_MS: i64 = 86_400_000;
@@ -26,6 +28,11 @@ const MIDNIGHT: i64 = 1_762_367_400_000;
 
 /// When events occur: at the very edges of what the promotions below allow.
 pub const EVENT_TIMES: [i64; 5] = [MIDNIGHT - 1, MIDNIGHT, NOW_MS, MID_JUNE, NOW_MS + DAY_MS];
+
+/// When transactions occur, by their name: now, told two days late, and at both edges of what earned promotions allow.
+pub fn transaction_date(transaction: u8) -> i64 {
+    [NOW_MS, NOW_MS - 2 * DAY_MS, NOW_MS + DAY_MS, MIDNIGHT - DAY_MS][usize::from(transaction % 4)]
+}
 
 /// A promotion that scripts ask for.
 pub struct Promotion {
@@ -305,8 +312,10 @@ impl Model {
     }
 
     fn redeem(&mut self, transaction: u8, change: &Change) -> Result<(), i64> {
-        // An instance that nobody knows makes other content each time it becomes known.
-        let content = (change.customer, change.slots.clone());
+        // An instance that nobody knows makes other content each time it becomes known. In another order it is the same.
+        let mut slots = change.slots.clone();
+        slots.sort_unstable();
+        let content = (change.customer, slots);
         let all_known = change.known.iter().all(Option::is_some);
         if let Some(recorded) = self.transactions.get(&transaction) {
             return if *recorded == content && all_known { Ok(()) } else { Err(800) };
@@ -316,6 +325,14 @@ impl Model {
                 None | Some(Status::Revoked) => return Err(731),
                 Some(Status::Redeemed(_)) => return Err(729),
                 Some(Status::Unlocked) => {}
+            }
+            let (key, _) = change.slots[index];
+            let (date, event_time) = (transaction_date(transaction), self.earnings[&key].event_time);
+            if date < event_time - DAY_MS {
+                return Err(400);
+            }
+            if PROMOTIONS[key.promotion].valid_till(event_time) < date.max(NOW_MS - LATE_MS) {
+                return Err(706);
             }
         }
         for index in 0..change.slots.len() {
