@@ -1,18 +1,29 @@
 //! Importing a catalogue: an upsert of everything in one transaction.
+//!
+//! A record that is recorded already keeps what the file leaves out. The rules that the calls of the catalogue hold are
+//! held here too, with two exceptions: more active promotions than the maximum are accepted with a warning, and so are
+//! promotions that have ended.
 
 use std::collections::{BTreeSet, HashMap};
 
+use chrono_tz::Tz;
+
 use super::access::Access;
-use super::secret::{Checker, HashError, Secret};
-use crate::earning::{Catalogue, CustomerId, ObjectId, Org, OrgId, Promotion};
-use crate::storage::clients::ApiClient;
+use super::import_changes;
+use super::import_clients::ClientWrites;
+use super::secret::{HashError, Secret};
+use crate::earning::catalogue_change::{CatalogueRefusal, replace};
+use crate::earning::{Catalogue, CustomerId, ObjectId, Org, OrgId, Promotion, PromotionDraft};
 use crate::storage::{StorageError, Store, Transaction};
 
-/// What a file holds, each record already right in itself.
+/// Promotions a new organization may have active at once, where the file does not say.
+const DEFAULT_MAX_ACTIVE_PROMOTIONS: u32 = 250;
+
+/// The records of a file, each already right in itself.
 #[derive(Debug)]
 pub struct Import {
     /// Organizations.
-    pub orgs: Vec<Org>,
+    pub orgs: Vec<ImportedOrg>,
     /// Promotions.
     pub promotions: Vec<ImportedPromotion>,
     /// Customers.
@@ -21,50 +32,81 @@ pub struct Import {
     pub api_clients: Vec<ImportedClient>,
 }
 
+/// An organization of a file. Absent fields stay as recorded, or take their defaults.
+#[derive(Debug)]
+pub struct ImportedOrg {
+    /// Identifier.
+    pub id: OrgId,
+    /// Display name; a new one needs it.
+    pub name: Option<String>,
+    /// Zone in which its days begin and end.
+    pub time_zone: Option<Tz>,
+    /// How many promotions may be active before earning answers 705.
+    pub max_active_promotions: Option<u32>,
+    /// True: any positive customer id is taken.
+    pub accept_unknown_customers: Option<bool>,
+}
+
 /// A promotion of a file.
 #[derive(Debug)]
 pub struct ImportedPromotion {
     /// Organization it belongs to.
     pub org_id: OrgId,
     /// The promotion.
-    pub promotion: Promotion,
-    /// Its audience, which replaces the recorded one.
-    pub audience: Vec<CustomerId>,
+    pub draft: PromotionDraft,
+    /// Its audience, which replaces the recorded one; `None` keeps that.
+    pub audience: Option<Vec<CustomerId>>,
 }
 
-/// An API client of a file.
+/// An API client of a file. Absent fields stay as recorded, or take their defaults.
 #[derive(Debug)]
 pub struct ImportedClient {
     /// Name.
     pub username: String,
-    /// Secret.
-    pub secret: Secret,
-    /// Organization it calls for.
-    pub org_id: OrgId,
+    /// Secret; a new one needs it.
+    pub secret: Option<Secret>,
+    /// Organization it calls for; a new one needs it.
+    pub org_id: Option<OrgId>,
     /// What it may do.
-    pub access: Access,
+    pub access: Option<Access>,
     /// Requests a minute, where it has a limit of its own; 0: as many as it likes.
     pub requests_per_minute: Option<u32>,
 }
 
-/// What an import did.
+/// The way in which a file is imported.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ImportOptions {
+    /// True: the secrets of recorded clients become those of the file.
+    pub replace_secrets: bool,
+    /// True: nothing is changed, and [`Imported::changes`] says what would be.
+    pub dry_run: bool,
+}
+
+/// The outcome of an import.
 #[derive(Debug)]
 pub struct Imported {
     /// What the operator should know, though it is no reason to refuse.
     pub warnings: Vec<String>,
+    /// One line for each record that would change, when nothing was to be changed.
+    pub changes: Vec<String>,
+}
+
+/// A record that does not fit the others, or what is recorded.
+#[derive(Debug, thiserror::Error)]
+#[error("{at}: {problem}")]
+pub struct RecordFault {
+    /// Path in the file.
+    pub at: String,
+    /// What is wrong, in words that follow the path.
+    pub problem: String,
 }
 
 /// Why nothing was imported.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
-    /// A record does not fit the others, or what is recorded.
-    #[error("{at}: {problem}")]
-    Refused {
-        /// Path in the file.
-        at: String,
-        /// What is wrong, in words that follow the path.
-        problem: String,
-    },
+    /// Records do not fit.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Refused(Vec<RecordFault>),
     /// The database failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
@@ -73,14 +115,22 @@ pub enum ImportError {
     Hash(#[from] HashError),
 }
 
+impl ImportError {
+    /// One record does not fit.
+    pub(super) fn refused(at: String, problem: String) -> Self {
+        Self::Refused(vec![RecordFault { at, problem }])
+    }
+}
+
 impl Import {
     /// Upserts everything into `store`, whose schema is up to date, or nothing. `now_ms` is milliseconds since
     /// 1970-01-01T00:00:00Z.
     ///
     /// # Errors
     /// The first record that does not fit, or the database's failure.
-    pub async fn run(self, store: &Store, now_ms: i64) -> Result<Imported, ImportError> {
-        let clients = self.hash_secrets(store).await?;
+    pub async fn run(self, store: &Store, options: ImportOptions, now_ms: i64) -> Result<Imported, ImportError> {
+        // Hashing is slow, so it is done before the transaction.
+        let clients = ClientWrites::plan(&self.api_clients, store, options.replace_secrets).await?;
         let transaction = store.begin().await?;
         let touched: BTreeSet<OrgId> =
             self.orgs.iter().map(|org| org.id).chain(self.promotions.iter().map(|each| each.org_id)).collect();
@@ -90,99 +140,124 @@ impl Import {
         for org_id in &touched {
             before.extend(transaction.catalogue(*org_id).await?.map(|catalogue| (*org_id, catalogue)));
         }
-        for org in &self.orgs {
+        let orgs = self.complete_orgs(&before)?;
+        let mut changes = if options.dry_run { import_changes::of_orgs(&before, &orgs) } else { Vec::new() };
+        for org in &orgs {
             transaction.upsert_org(org).await?;
             if before.get_mut(&org.id).is_some_and(|before| before.move_to_zone(org.time_zone, now_ms)) {
                 transaction.note_changed_rules(org.id, now_ms).await?;
             }
         }
         self.check_references(&transaction.org_ids().await?)?;
-        self.upsert_promotions(&transaction, &before, now_ms).await?;
-        transaction.upsert_customers(&self.customers).await?;
-        for client in clients {
-            transaction.upsert_api_client(client).await?;
+        let promotions = self.complete_promotions(&before, now_ms)?;
+        if options.dry_run {
+            changes.extend(import_changes::of_promotions(&transaction, &self.promotions, &before, &promotions).await?);
+            changes.extend(import_changes::of_customers(&transaction, &self.customers).await?);
+            changes.extend(clients.changes.iter().cloned());
         }
-        let warnings = warn_of_caps(&transaction, &touched).await?;
-        transaction.commit().await?;
-        Ok(Imported { warnings })
+        self.upsert_promotions(&transaction, &promotions).await?;
+        transaction.upsert_customers(&self.customers).await?;
+        clients.write(&transaction).await?;
+        let mut warnings = clients.warnings;
+        warnings.extend(warn_of_caps(&transaction, &touched).await?);
+        if options.dry_run {
+            transaction.rollback().await?;
+        } else {
+            transaction.commit().await?;
+        }
+        Ok(Imported { warnings, changes })
     }
 
-    /// Keeps the hash of a secret that is recorded already, so that a repeated import changes nothing. Hashing is slow,
-    /// so it is done before the transaction.
-    async fn hash_secrets(&self, store: &Store) -> Result<Vec<ApiClient>, ImportError> {
-        let mut clients = Vec::with_capacity(self.api_clients.len());
-        let mut checker = Checker::default();
-        for (index, client) in self.api_clients.iter().enumerate() {
-            let recorded = store.api_client(&client.username).await?;
-            if let Some(recorded) = &recorded
-                && recorded.org_id != client.org_id
-            {
-                // Whoever uses these credentials would act for another organization from now on.
-                let problem = format!("{:?} is a client of organization {}", client.username, recorded.org_id.0);
-                return Err(ImportError::Refused { at: format!("apiClients[{index}].orgId"), problem });
-            }
-            let recorded = recorded.map(|recorded| recorded.secret_hash);
-            let secret_hash = match recorded.filter(|hash| checker.matches(&client.secret, Some(hash))) {
-                Some(hash) => hash,
-                None => client.secret.hash()?,
+    /// Returns the organizations as they will be, in the order of the file.
+    fn complete_orgs(&self, before: &HashMap<OrgId, Catalogue>) -> Result<Vec<Org>, ImportError> {
+        let (mut orgs, mut faults) = (Vec::with_capacity(self.orgs.len()), Vec::new());
+        for (index, org) in self.orgs.iter().enumerate() {
+            let recorded = before.get(&org.id).map(|catalogue| &catalogue.org);
+            let Some(name) = org.name.clone().or_else(|| recorded.map(|recorded| recorded.name.clone())) else {
+                let problem = "is required for a new organization".to_owned();
+                faults.push(RecordFault { at: format!("orgs[{index}].name"), problem });
+                continue;
             };
-            clients.push(ApiClient {
-                username: client.username.clone(),
-                secret_hash,
-                org_id: client.org_id,
-                access: client.access.to_string(),
-                // A new one is not; of a recorded one it stays as it is.
-                disabled: false,
-                requests_per_minute: client.requests_per_minute,
+            let (zone, max) = recorded.map_or((Tz::UTC, DEFAULT_MAX_ACTIVE_PROMOTIONS), |recorded| {
+                (recorded.time_zone, recorded.max_active_promotions)
+            });
+            let unknown = recorded.is_some_and(|recorded| recorded.accept_unknown_customers);
+            orgs.push(Org {
+                id: org.id,
+                name,
+                time_zone: org.time_zone.unwrap_or(zone),
+                max_active_promotions: org.max_active_promotions.unwrap_or(max),
+                accept_unknown_customers: org.accept_unknown_customers.unwrap_or(unknown),
             });
         }
-        Ok(clients)
+        if faults.is_empty() { Ok(orgs) } else { Err(ImportError::Refused(faults)) }
     }
 
     fn check_references(&self, orgs: &BTreeSet<OrgId>) -> Result<(), ImportError> {
-        let lists: [(&str, Vec<OrgId>); 3] = [
-            ("promotions", self.promotions.iter().map(|each| each.org_id).collect()),
-            ("customers", self.customers.iter().map(|(org_id, _)| *org_id).collect()),
+        let lists: [(&str, Vec<Option<OrgId>>); 3] = [
+            ("promotions", self.promotions.iter().map(|each| Some(each.org_id)).collect()),
+            ("customers", self.customers.iter().map(|(org_id, _)| Some(*org_id)).collect()),
             ("apiClients", self.api_clients.iter().map(|client| client.org_id).collect()),
         ];
         for (list, org_ids) in lists {
-            if let Some(index) = org_ids.iter().position(|org_id| !orgs.contains(org_id)) {
-                let problem = format!("there is no organization {}", org_ids[index].0);
-                return Err(ImportError::Refused { at: format!("{list}[{index}].orgId"), problem });
+            for (index, org_id) in org_ids.into_iter().enumerate() {
+                if let Some(org_id) = org_id.filter(|org_id| !orgs.contains(org_id)) {
+                    let problem = format!("there is no organization {}", org_id.0);
+                    return Err(ImportError::refused(format!("{list}[{index}].orgId"), problem));
+                }
             }
         }
         Ok(())
     }
 
-    async fn upsert_promotions(
+    /// Returns the promotions as they will be, in the order of the file.
+    fn complete_promotions(
         &self,
-        transaction: &Transaction,
         before: &HashMap<OrgId, Catalogue>,
         now_ms: i64,
-    ) -> Result<(), ImportError> {
-        let keys: Vec<_> = self.promotions.iter().map(|each| (each.org_id, each.promotion.id)).collect();
+    ) -> Result<Vec<Promotion>, ImportError> {
+        let (mut promotions, mut faults) = (Vec::with_capacity(self.promotions.len()), Vec::new());
+        for (index, ImportedPromotion { org_id, draft, .. }) in self.promotions.iter().enumerate() {
+            let recorded = before.get(org_id).and_then(|catalogue| catalogue.promotions.get(&draft.id));
+            let completed = match recorded {
+                Some(recorded) => replace(draft, recorded, now_ms).map_err(|refusal| vec![refusal]),
+                None => draft
+                    .complete(None)
+                    .map_err(|faults| faults.into_iter().map(CatalogueRefusal::Incomplete).collect()),
+            };
+            match completed {
+                Ok(promotion) => promotions.push(promotion),
+                Err(refusals) => faults.extend(refusals.into_iter().map(|refusal| {
+                    let field = refusal.field().map(|field| format!(".{field}")).unwrap_or_default();
+                    RecordFault { at: format!("promotions[{index}]{field}"), problem: refusal.to_string() }
+                })),
+            }
+        }
+        if faults.is_empty() { Ok(promotions) } else { Err(ImportError::Refused(faults)) }
+    }
+
+    /// Upserts the promotions of the file, which will be these.
+    async fn upsert_promotions(&self, transaction: &Transaction, promotions: &[Promotion]) -> Result<(), ImportError> {
+        let org_ids = || self.promotions.iter().map(|each| each.org_id);
+        let keys: Vec<_> = org_ids().zip(promotions.iter().map(|promotion| promotion.id)).collect();
         transaction.deactivate(&keys).await?;
         let mut named = HashMap::<(OrgId, &str), ObjectId>::new();
-        for (index, ImportedPromotion { org_id, promotion, .. }) in self.promotions.iter().enumerate() {
+        for (index, (org_id, promotion)) in org_ids().zip(promotions).enumerate() {
             if promotion.active {
-                let recorded = transaction.active_promotion_named(*org_id, &promotion.name).await?;
-                let other =
-                    named.insert((*org_id, &promotion.name), promotion.id).map(|id| id.to_string()).or(recorded);
+                let recorded = transaction.active_promotion_named(org_id, &promotion.name).await?;
+                let other = named.insert((org_id, &promotion.name), promotion.id).map(|id| id.to_string()).or(recorded);
                 if let Some(other) = other {
                     let problem = format!("{:?} is the name of active promotion {other} (716)", promotion.name);
-                    return Err(ImportError::Refused { at: format!("promotions[{index}].name"), problem });
+                    return Err(ImportError::refused(format!("promotions[{index}].name"), problem));
                 }
             }
-            let recorded = before.get(org_id).and_then(|catalogue| catalogue.promotions.get(&promotion.id));
-            let promotion = match recorded {
-                Some(recorded) => promotion.clone().replacing(recorded, now_ms),
-                None => promotion.clone(),
-            };
-            transaction.upsert_promotion(*org_id, &promotion).await?;
+            transaction.upsert_promotion(org_id, promotion).await?;
         }
-        let audiences: Vec<_> =
-            self.promotions.iter().map(|each| (each.org_id, each.promotion.id, each.audience.as_slice())).collect();
-        Ok(transaction.replace_audiences(&audiences).await?)
+        let audiences = self.promotions.iter().filter_map(|each| {
+            let audience = each.audience.as_ref()?;
+            Some((each.org_id, each.draft.id, audience.as_slice()))
+        });
+        Ok(transaction.replace_audiences(&audiences.collect::<Vec<_>>()).await?)
     }
 }
 

@@ -198,6 +198,15 @@ impl Transaction {
         Ok(found.one(&self.0).await?.is_some())
     }
 
+    /// Returns the customers in the audience of a promotion.
+    ///
+    /// # Errors
+    /// Of the database.
+    pub async fn audience(&self, org_id: OrgId, id: ObjectId) -> Result<BTreeSet<CustomerId>, StorageError> {
+        let rows = audience::Entity::of(org_id).find().filter(audience::Column::PromotionId.eq(id.to_string()));
+        Ok(rows.all(&self.0).await?.into_iter().map(|row| CustomerId(row.customer_id)).collect())
+    }
+
     /// Adds customers to the audience of a promotion. Gives how many were not in it.
     ///
     /// # Errors

@@ -476,8 +476,8 @@ fn faults() -> Vec<Fault> {
         (
             "CatalogService/CreatePromotion",
             new(|promotion| promotion["id"] = TEN_OFF.into()),
-            400,
-            &["promotion.id: is the id of a promotion"],
+            409,
+            &["promotion 6912ced9d39e256f754a83f8 is recorded with other content (name, startDate, endDate)"],
         ),
         ("CatalogService/CreatePromotion", new(|promotion| promotion["orgId"] = 2.into()), 403, &["orgId 2"]),
         (
@@ -506,9 +506,15 @@ fn faults() -> Vec<Fault> {
         ),
         (
             "CatalogService/ListPromotions",
-            json!({"promotionIds": ["x,"], "limit": -1, "pageToken": "x"}),
+            json!({"promotionIds": [format!("{TEN_OFF},x,"), TEN_OFF, "y"], "limit": -1, "pageToken": "x"}),
             400,
-            &["promotionIds[0]: must be 24", "limit: ", "pageToken: "],
+            &[
+                "promotionIds[1]: must be 24 hexadecimal digits, not \"x\"",
+                "promotionIds[2]: must be 24 hexadecimal digits, not \"\"",
+                "promotionIds[4]: must be 24 hexadecimal digits, not \"y\"",
+                "limit: ",
+                "pageToken: ",
+            ],
         ),
         ("CatalogService/ActivatePromotion", json!({"promotionId": "x"}), 725, &["\"x\""]),
         ("CatalogService/ActivatePromotion", json!({"promotionId": OTHERS}), 404, &["not found"]),
