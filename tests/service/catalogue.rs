@@ -167,7 +167,7 @@ async fn a_replacement_keeps_the_type_and_once_earned_the_expiry() {
     let other = service.beside().await;
     assert_eq!(earn(&other, Door::Json, earning("first", &id)).await.code, 0);
     for door in DOORS {
-        let fixed = replaced(door, |_| {}).await;
+        let fixed = replaced(door, |promotion| promotion["earnExpiry"] = json!({"type": "WITH_PROMOTION"})).await;
         let message =
             "promotion.earnExpiry: cannot change once the promotion was earned: it is DAYS_FROM_EARNING with 30 days";
         assert_eq!((fixed.code, fixed.messages[0].as_str()), (400, message));
@@ -471,6 +471,12 @@ fn faults() -> Vec<Fault> {
                 "promotion.maxEarningPerCustomer: must be 1 or more",
                 "promotion.earnExpiry.days: must be from 1 to 36500",
             ],
+        ),
+        (
+            "CatalogService/CreatePromotion",
+            new(|promotion| promotion["name"] = "\tNew".into()),
+            400,
+            &["promotion.name: must not begin or end with white space"],
         ),
         ("CatalogService/CreatePromotion", new(|promotion| promotion["id"] = "x".into()), 725, &["promotionId: "]),
         (
