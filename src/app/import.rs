@@ -94,7 +94,7 @@ pub struct Imported {
 /// A record that does not fit the others, or what is recorded.
 #[derive(Debug, thiserror::Error)]
 #[error("{at}: {problem}")]
-pub struct RecordFault {
+pub struct RefusedRecord {
     /// Path in the file.
     pub at: String,
     /// What is wrong, in words that follow the path.
@@ -106,7 +106,7 @@ pub struct RecordFault {
 pub enum ImportError {
     /// Records do not fit.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
-    Refused(Vec<RecordFault>),
+    Refused(Vec<RefusedRecord>),
     /// The database failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
@@ -118,7 +118,7 @@ pub enum ImportError {
 impl ImportError {
     /// One record does not fit.
     pub(super) fn refused(at: String, problem: String) -> Self {
-        Self::Refused(vec![RecordFault { at, problem }])
+        Self::Refused(vec![RefusedRecord { at, problem }])
     }
 }
 
@@ -175,7 +175,7 @@ impl Import {
             let recorded = before.get(&org.id).map(|catalogue| &catalogue.org);
             let Some(name) = org.name.clone().or_else(|| recorded.map(|recorded| recorded.name.clone())) else {
                 let problem = "is required for a new organization".to_owned();
-                faults.push(RecordFault { at: format!("orgs[{index}].name"), problem });
+                faults.push(RefusedRecord { at: format!("orgs[{index}].name"), problem });
                 continue;
             };
             let (zone, max) = recorded.map_or((Tz::UTC, DEFAULT_MAX_ACTIVE_PROMOTIONS), |recorded| {
@@ -229,7 +229,7 @@ impl Import {
                 Ok(promotion) => promotions.push(promotion),
                 Err(refusals) => faults.extend(refusals.into_iter().map(|refusal| {
                     let field = refusal.field().map(|field| format!(".{field}")).unwrap_or_default();
-                    RecordFault { at: format!("promotions[{index}]{field}"), problem: refusal.to_string() }
+                    RefusedRecord { at: format!("promotions[{index}]{field}"), problem: refusal.to_string() }
                 })),
             }
         }

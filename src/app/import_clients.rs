@@ -1,7 +1,7 @@
 //! The API clients of a file, compared with those that are recorded: secrets change only where the operator says so.
 
 use super::access::Access;
-use super::import::{ImportError, ImportedClient, RecordFault};
+use super::import::{ImportError, ImportedClient, RefusedRecord};
 use super::import_changes::{differing, line};
 use super::secret::{Checker, Secret};
 use crate::earning::OrgId;
@@ -60,7 +60,7 @@ impl ClientWrites {
                     (org_id, secret) => {
                         let missing = [(org_id.is_none(), "orgId"), (secret.is_none(), "password")];
                         let missing = missing.into_iter().filter(|(missing, _)| *missing);
-                        faults.extend(missing.map(|(_, field)| RecordFault {
+                        faults.extend(missing.map(|(_, field)| RefusedRecord {
                             at: format!("apiClients[{index}].{field}"),
                             problem: "is required for a new client".to_owned(),
                         }));
@@ -123,8 +123,8 @@ impl ClientWrites {
 }
 
 /// Refuses to move a recorded client: whoever uses its credentials would act for another organization from then on.
-fn other_org(index: usize, client: &ImportedClient, recorded: &ApiClient) -> Option<RecordFault> {
+fn other_org(index: usize, client: &ImportedClient, recorded: &ApiClient) -> Option<RefusedRecord> {
     client.org_id.filter(|org_id| *org_id != recorded.org_id)?;
     let problem = format!("{:?} is a client of organization {}", client.username, recorded.org_id.0);
-    Some(RecordFault { at: format!("apiClients[{index}].orgId"), problem })
+    Some(RefusedRecord { at: format!("apiClients[{index}].orgId"), problem })
 }

@@ -1,6 +1,6 @@
 //! What may become of a promotion of the catalogue.
 
-use super::draft::{DraftFault, PromotionDraft};
+use super::draft::{DraftViolation, PromotionDraft};
 use super::{Catalogue, EarnExpiry, ObjectId, Promotion, PromotionType};
 
 /// Why a promotion stays as it is.
@@ -19,7 +19,7 @@ pub enum CatalogueRefusal {
     },
     /// 400: a new promotion lacks a field, or ends before it starts. Holds the first fault.
     #[error(transparent)]
-    Incomplete(DraftFault),
+    Incomplete(DraftViolation),
     /// 400.
     #[error("cannot change: it is {}", .0.name())]
     TypeFixed(PromotionType),
@@ -76,10 +76,10 @@ impl CatalogueRefusal {
     }
 }
 
-impl From<Vec<DraftFault>> for CatalogueRefusal {
-    fn from(faults: Vec<DraftFault>) -> Self {
+impl From<Vec<DraftViolation>> for CatalogueRefusal {
+    fn from(faults: Vec<DraftViolation>) -> Self {
         // A draft that cannot be completed has at least one.
-        Self::Incomplete(faults.first().copied().unwrap_or(DraftFault::EndsBeforeStart))
+        Self::Incomplete(faults.first().copied().unwrap_or(DraftViolation::EndsBeforeStart))
     }
 }
 

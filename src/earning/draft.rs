@@ -38,7 +38,7 @@ pub struct PromotionDraft {
 
 /// A violation of the form that shows once the draft is complete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum DraftFault {
+pub enum DraftViolation {
     /// A new promotion lacks a field that has no default.
     #[error("is required for a new promotion")]
     Missing(&'static str),
@@ -47,7 +47,7 @@ pub enum DraftFault {
     EndsBeforeStart,
 }
 
-impl DraftFault {
+impl DraftViolation {
     /// The name of the field in messages.
     pub fn field(self) -> &'static str {
         match self {
@@ -63,9 +63,9 @@ impl PromotionDraft {
     ///
     /// # Errors
     /// Every field that a new promotion lacks, or the end before the start.
-    pub fn complete(&self, recorded: Option<&Promotion>) -> Result<Promotion, Vec<DraftFault>> {
+    pub fn complete(&self, recorded: Option<&Promotion>) -> Result<Promotion, Vec<DraftViolation>> {
         let mut missing = Vec::new();
-        let mut lacks = |field| missing.push(DraftFault::Missing(field));
+        let mut lacks = |field| missing.push(DraftViolation::Missing(field));
         let name = self.name.clone().or_else(|| recorded.map(|recorded| recorded.name.clone()));
         let kind = self.kind.or(recorded.map(|recorded| recorded.kind));
         let start_ms = self.start_ms.or(recorded.map(|recorded| recorded.start_ms));
@@ -105,7 +105,7 @@ impl PromotionDraft {
             earned: false,
         };
         if missing.is_empty() && promotion.end_ms < promotion.start_ms {
-            missing.push(DraftFault::EndsBeforeStart);
+            missing.push(DraftViolation::EndsBeforeStart);
         }
         if missing.is_empty() { Ok(promotion) } else { Err(missing) }
     }
@@ -135,6 +135,9 @@ fn iso(ms: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Names one field of a draft.
+    type Change = fn(&mut PromotionDraft);
 
     fn empty() -> PromotionDraft {
         PromotionDraft {
@@ -173,7 +176,7 @@ mod tests {
     #[test]
     fn each_field_that_a_draft_names_changes_that_field_alone() {
         let recorded = full().complete(None).unwrap();
-        let changes: [(&str, fn(&mut PromotionDraft)); 8] = [
+        let drafts: [(&str, Change); 8] = [
             ("name", |draft| draft.name = Some("Other".to_owned())),
             ("type", |draft| draft.kind = Some(PromotionType::Earning)),
             ("active", |draft| draft.active = Some(true)),
@@ -183,7 +186,7 @@ mod tests {
             ("earnExpiry", |draft| draft.earn_expiry = Some(EarnExpiry::WithPromotion)),
             ("earnLimitedToSpecificAudience", |draft| draft.limited_to_audience = Some(false)),
         ];
-        for (field, change) in changes {
+        for (field, change) in drafts {
             let mut draft = empty();
             change(&mut draft);
             let changed = draft.complete(Some(&recorded)).unwrap().content();
@@ -194,7 +197,7 @@ mod tests {
 
     #[test]
     fn a_new_promotion_has_defaults_for_all_but_four_fields() {
-        let missing: Vec<_> = empty().complete(None).unwrap_err().into_iter().map(DraftFault::field).collect();
+        let missing: Vec<_> = empty().complete(None).unwrap_err().into_iter().map(DraftViolation::field).collect();
         assert_eq!(missing, ["name", "type", "startDate", "endDate"]);
         let optional = empty();
         let new = PromotionDraft { active: optional.active, ..full() };
@@ -209,6 +212,6 @@ mod tests {
     fn an_end_before_the_recorded_start_is_found() {
         let recorded = full().complete(None).unwrap();
         let early = PromotionDraft { end_ms: Some(4), ..empty() };
-        assert_eq!(early.complete(Some(&recorded)).unwrap_err(), [DraftFault::EndsBeforeStart]);
+        assert_eq!(early.complete(Some(&recorded)).unwrap_err(), [DraftViolation::EndsBeforeStart]);
     }
 }

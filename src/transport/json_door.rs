@@ -15,7 +15,7 @@ use tonic::Status;
 use super::json_response::json_response;
 use super::refusal::{Refusal, status_to_json};
 use crate::wire::Violations;
-use crate::wire::json::{JsonFault, JsonMessage, ReadJson, UnknownFields, document, from_slice, read_parameters};
+use crate::wire::json::{InvalidJson, JsonMessage, ReadJson, UnknownFields, document, from_slice, read_parameters};
 
 include!(concat!(env!("OUT_DIR"), "/json_routes.rs"));
 
@@ -103,7 +103,7 @@ async fn read_body<M: JsonMessage + ReadJson>(
     }
     // In memory already: see `body`.
     let mut body = body.collect().await.map(Collected::to_bytes).unwrap_or_default();
-    let unreadable = |fault: JsonFault| (M::default(), Violations::of("", format!("the body {fault}")));
+    let unreadable = |fault: InvalidJson| (M::default(), Violations::of("", format!("the body {fault}")));
     if let Some(name) = field {
         // As if the body stood in a message with nothing else.
         let value = document(&body).and_then(|value| {

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::csv::{Column, FirstLine};
-use super::json::{JsonFault, UnknownFields, from_slice};
+use super::json::{InvalidJson, UnknownFields, from_slice};
 pub use super::lines::LineFault;
 use super::lines::Lines;
 use super::text::cut;
@@ -127,7 +127,7 @@ struct Written<'a> {
 fn from_json(line: &[u8], org_id: OrgId) -> Result<CustomerId, String> {
     let read = from_slice::<proto::Customer>(line, UnknownFields::Ignore);
     let (customer, violations) = read.map_err(|fault| {
-        let column = if let JsonFault::Syntax(fault) = &fault { fault.column() } else { 1 };
+        let column = if let InvalidJson::Syntax(fault) = &fault { fault.column() } else { 1 };
         let line = String::from_utf8_lossy(line);
         format!("is no JSON object, as {{\"customerId\": 7}}, from column {column} on: {}", cut(&line))
     })?;

@@ -15,7 +15,7 @@ mod write;
 mod tests;
 
 pub use read::{
-    Context, JsonEnum, JsonFault, JsonMessage, ReadJson, UnknownFields, document, from_slice, read_parameters,
+    Context, InvalidJson, JsonEnum, JsonMessage, ReadJson, UnknownFields, document, from_slice, read_parameters,
 };
 
 use composite::read_message;

@@ -105,7 +105,7 @@ pub trait JsonEnum {
 
 /// The reason why a text is no JSON document. Its words follow the name of what was read.
 #[derive(Debug, thiserror::Error)]
-pub enum JsonFault {
+pub enum InvalidJson {
     /// The text is encoded in another way.
     #[error(transparent)]
     Encoding(#[from] Utf16),
@@ -121,9 +121,9 @@ pub enum JsonFault {
 ///
 /// # Errors
 /// When there is none, or it is encoded in another way than UTF-8.
-pub fn document(text: &[u8]) -> Result<&[u8], JsonFault> {
+pub fn document(text: &[u8]) -> Result<&[u8], InvalidJson> {
     let document = without_mark(text)?;
-    if document.trim_ascii().is_empty() { Err(JsonFault::Empty) } else { Ok(document) }
+    if document.trim_ascii().is_empty() { Err(InvalidJson::Empty) } else { Ok(document) }
 }
 
 /// Reads a message from one JSON document.
@@ -133,7 +133,7 @@ pub fn document(text: &[u8]) -> Result<&[u8], JsonFault> {
 pub fn from_slice<M: ReadJson + Default>(
     json: &[u8],
     unknown_fields: UnknownFields,
-) -> Result<(M, Violations), JsonFault> {
+) -> Result<(M, Violations), InvalidJson> {
     let mut context = Context::new(unknown_fields, false);
     let mut message = M::default();
     let mut document = serde_json::Deserializer::from_slice(document(json)?);

@@ -357,7 +357,7 @@ fn numbers_as_floats(value: Value) -> Value {
 #[test]
 fn a_list_that_is_absent_differs_from_an_empty_one_where_a_message_holds_it() {
     for (text, audience) in [
-        (r#"{}"#, None),
+        ("{}", None),
         (r#"{"audience":null}"#, None),
         (r#"{"audience":[]}"#, Some(vec![])),
         (r#"{"audience":["7",8]}"#, Some(vec![7, 8])),
