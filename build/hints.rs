@@ -6,6 +6,7 @@
 //! | `At least one of `a` and `b`` | one of these fields must be given |
 //! | `Required with VALUE, refused without` | it goes with that value of its sibling `type` |
 //! | `1 to 250 characters` | length of a text |
+//! | `without white space at either end` | a text does not begin or end with white space |
 //! | `1 to 100 entries`, `1 or more ids`, `at most 100 ids` (or `elements`) | length of a list |
 //! | `24 hexadecimal digits` | a text's form; with `commas in between`, several of these |
 //! | `1 to 1,000`, `1 or more`, `always 1` | a number |
@@ -27,6 +28,8 @@ pub struct Hints {
     /// The value of the sibling `type` that the field goes with.
     pub goes_with: Option<String>,
     pub characters: Option<(u64, u64)>,
+    /// True: the text does not begin or end with white space.
+    pub trimmed: bool,
     pub items: (Option<u64>, Option<u64>),
     pub hex_digits: Option<u64>,
     pub commas: bool,
@@ -96,6 +99,10 @@ fn phrase(hints: &mut Hints, words: &[&str]) -> usize {
         ["in", "ISO", "8601", ..] => {
             hints.iso = true;
             3
+        }
+        ["without", "white", "space", "at", "either", "end", ..] => {
+            hints.trimmed = true;
+            6
         }
         ["commas", "in", "between", ..] => {
             hints.commas = true;

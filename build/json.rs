@@ -35,8 +35,27 @@ pub fn message_json(out: &mut String, message: &MessageDescriptor) -> std::fmt::
     let plain = |field: &FieldDescriptor| field.containing_oneof().is_none_or(|oneof| oneof.is_synthetic());
     assert!(fields.iter().all(plain), "{full_name}: the JSON door has no oneof");
     let path = rust_path(full_name);
+    if let [values] = &fields[..]
+        && values.is_list()
+        && values.name() == LIST_FIELD
+    {
+        return list_json(out, &path);
+    }
     read_json(out, &path, &fields)?;
     write_json(out, &path, &fields)
+}
+
+/// The only field of a message that stands for a list in JSON, as `google.protobuf.ListValue` does.
+const LIST_FIELD: &str = "values";
+
+/// Reading and writing a message as the list that it holds.
+fn list_json(out: &mut String, path: &str) -> std::fmt::Result {
+    writeln!(out, "impl ReadJson for {path} {{")?;
+    writeln!(out, "    fn read<'de, D: serde::Deserializer<'de>>(&mut self, {READS} {{")?;
+    writeln!(out, "        self.{LIST_FIELD}.read(value, context)\n    }}\n}}")?;
+    writeln!(out, "impl serde::Serialize for {path} {{")?;
+    writeln!(out, "    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {{")?;
+    writeln!(out, "        self.{LIST_FIELD}.serialize(serializer)\n    }}\n}}")
 }
 
 /// The signature that all reading has after its name and first parameters.
@@ -61,18 +80,19 @@ fn read_json(out: &mut String, path: &str, fields: &[FieldDescriptor]) -> std::f
             writeln!(out, "            {index} => self.{name}.read(value, context),")?;
             continue;
         };
-        let (holder, take) = if field.is_list() {
-            // Added: a query has a list one value at a time.
-            (format!("Vec<EnumValue<{kind}>>"), ".extend(read.into_iter().map(i32::from))")
+        let (read, take) = if field.is_list() {
+            // Added to what is there: a query has a list one value at a time.
+            let there = format!("self.{name}.iter().copied().map(EnumValue::<{kind}>::from).collect::<Vec<_>>()");
+            (there, ".into_iter().map(i32::from).collect()")
         } else if field.supports_presence() {
-            (format!("Option<EnumValue<{kind}>>"), " = read.map(i32::from)")
+            (format!("Option::<EnumValue<{kind}>>::default()"), ".map(i32::from)")
         } else {
-            (format!("EnumValue<{kind}>"), " = read.into()")
+            (format!("EnumValue::<{kind}>::default()"), ".into()")
         };
         writeln!(out, "            {index} => {{")?;
-        writeln!(out, "                let mut read = <{holder}>::default();")?;
+        writeln!(out, "                let mut read = {read};")?;
         writeln!(out, "                let given = read.read(value, context)?;")?;
-        writeln!(out, "                if given {{ self.{name}{take}; }}")?;
+        writeln!(out, "                if given {{ self.{name} = read{take}; }}")?;
         writeln!(out, "                Ok(given)\n            }}")?;
     }
     writeln!(out, "            _ => skip(value),\n        }}\n    }}\n}}")?;

@@ -51,8 +51,8 @@ pub enum Command {
     Serve(Box<Serve>),
     /// Import organizations, promotions, customers and API clients from a JSON file, all or nothing.
     ///
-    /// What is recorded under the same ids is replaced; importing the same file twice changes nothing. Servers that run
-    /// on the database obey the change within a second.
+    /// A record that is recorded already changes in what the file names, and keeps the rest; importing the same file twice
+    /// changes nothing. Servers that run on the database obey the change within a second.
     Import(ImportFile),
     /// Bring the schema of a database up to date; `serve` and `import` do so by themselves.
     Migrate(Migrate),
@@ -235,6 +235,12 @@ pub struct ImportFile {
     /// The file; docs/import.md describes it.
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
+    /// Change nothing, and print one line for each record that would change.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Give recorded API clients the secrets of the file. By default those that are recorded stay.
+    #[arg(long)]
+    pub replace_secrets: bool,
     /// Options of every command.
     #[command(flatten)]
     pub common: Common,

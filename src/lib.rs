@@ -8,6 +8,7 @@ pub mod commands;
 pub mod config;
 pub mod demo;
 pub mod earning;
+pub mod encoding;
 pub mod proto;
 pub mod server;
 pub mod storage;

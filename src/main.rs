@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use cart_promotions::app::Clock;
+use cart_promotions::app::import::ImportOptions;
 use cart_promotions::config::{Cli, Command, ImportFile, Migrate, Serve, Verify, hide_password, one_line};
 use cart_promotions::proto::DESCRIPTOR_SET;
 use cart_promotions::storage::Store;
@@ -145,11 +146,22 @@ async fn import(options: &ImportFile) -> anyhow::Result<()> {
     // Before the database is touched: a wrong file leaves nothing behind.
     let import = server::read_import(&json).with_context(|| file.to_string())?;
     let store = server::open(&options.common).await?;
-    let imported = import.run(&store).await.with_context(|| file.to_string())?;
+    let how = ImportOptions { replace_secrets: options.replace_secrets, dry_run: options.dry_run };
+    let imported = import.run(&store, how).await.with_context(|| file.to_string())?;
     store.close().await;
     for warning in imported.warnings {
         let _ = writeln!(std::io::stderr(), "cart-promotions: warning: {warning}");
     }
-    let _ = writeln!(std::io::stdout(), "imported {file}");
+    let mut out = std::io::stdout();
+    if options.dry_run {
+        if imported.changes.is_empty() {
+            let _ = writeln!(out, "nothing would change");
+        }
+        for change in imported.changes {
+            let _ = writeln!(out, "{change}");
+        }
+    } else {
+        let _ = writeln!(out, "imported {file}");
+    }
     Ok(())
 }

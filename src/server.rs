@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
-use crate::app::import::{Import, ImportError};
+use crate::app::import::{Import, ImportError, ImportOptions, Imported};
 use crate::app::jws::KeyError;
 use crate::app::tokens::Tokens;
 use crate::app::{App, Clock};
@@ -100,12 +100,12 @@ pub async fn open(common: &Common) -> Result<Store, ServeError> {
     Ok(store)
 }
 
-/// Imports a catalogue file into a database whose schema is up to date. Gives what the operator should know.
+/// Imports a catalogue file into a database whose schema is up to date.
 ///
 /// # Errors
 /// Every fault of the file, or the first that shows against the database. Then nothing is imported.
-pub async fn import(store: &Store, json: &[u8]) -> Result<Vec<String>, ImportFileError> {
-    Ok(read_import(json)?.run(store).await?.warnings)
+pub async fn import(store: &Store, json: &[u8], options: ImportOptions) -> Result<Imported, ImportFileError> {
+    Ok(read_import(json)?.run(store, options).await?)
 }
 
 /// Reads a catalogue file.
@@ -154,7 +154,7 @@ pub async fn run(
 
     store.migrate().await.map_err(named)?;
     if options.demo {
-        import(&store, demo::CATALOGUE.as_bytes()).await?;
+        import(&store, demo::CATALOGUE.as_bytes(), ImportOptions::default()).await?;
     }
     lifecycle.enter(Phase::Serving);
     let watch = tokio::spawn(watch_database(app.clone(), health.clone(), Arc::clone(&lifecycle)));

@@ -16,7 +16,7 @@ use cart_promotions::earning::{ObjectId, OrgId};
 use cart_promotions::proto;
 use cart_promotions::wire::bulk_earn::RequestLimits;
 use cart_promotions::wire::customer_file::{CustomerLines, Format};
-use cart_promotions::wire::json::{JsonMessage, ReadJson, UnknownFields, from_slice, read_parameters};
+use cart_promotions::wire::json::{JsonMessage, ReadJson, UnknownFields, document, from_slice, read_parameters};
 use cart_promotions::wire::payload::{self, Payload};
 use cart_promotions::wire::time::TimePair;
 use cart_promotions::wire::{Fault, Violations};
@@ -61,7 +61,8 @@ where
         example,
         json: Box::new(move |bytes| match from_slice::<M>(bytes, UnknownFields::Ignore) {
             Ok((message, found)) => {
-                assert!(serde_json::from_slice::<IgnoredAny>(bytes).is_ok(), "no JSON was read");
+                let json = document(bytes).unwrap();
+                assert!(serde_json::from_slice::<IgnoredAny>(json).is_ok(), "no JSON was read");
                 check(parse, message, found);
             }
             Err(fault) => assert!(!fault.to_string().is_empty()),
@@ -259,7 +260,7 @@ proptest! {
     #[test]
     fn every_catalogue_file_is_read_or_refused(bytes in texts(&[CATALOGUE, include_str!("../src/demo.json")])) {
         match catalogue_file::parse(&bytes) {
-            Ok(_) => prop_assert!(serde_json::from_slice::<IgnoredAny>(&bytes).is_ok()),
+            Ok(_) => prop_assert!(serde_json::from_slice::<IgnoredAny>(document(&bytes).unwrap()).is_ok()),
             Err(faults) => says_why(&faults),
         }
     }

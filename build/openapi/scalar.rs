@@ -87,7 +87,8 @@ pub fn text(form: Form, hints: &Hints, may_be_empty: bool) -> Value {
         schema["minLength"] = 1.into();
     }
     if form != Form::Response {
-        schema["pattern"] = r"^[^\u0000]*$".into();
+        let pattern = if hints.trimmed { r"^[^\u0000\s]([^\u0000]*[^\u0000\s])?$" } else { r"^[^\u0000]*$" };
+        schema["pattern"] = pattern.into();
     }
     schema
 }

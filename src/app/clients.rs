@@ -1,8 +1,7 @@
 //! Giving out credentials and taking them back, one API client at a time. A server obeys within a second.
 
 use super::access::Access;
-use super::import::ImportedClient;
-use super::secret::HashError;
+use super::secret::{HashError, Secret};
 use crate::earning::OrgId;
 use crate::storage::clients::{ApiClient, ClientChange};
 use crate::storage::{StorageError, Store};
@@ -18,6 +17,21 @@ pub struct RecordedClient {
     pub access: Access,
     /// Whether its credentials are refused.
     pub disabled: bool,
+    /// Requests a minute, where it has a limit of its own; 0: as many as it likes.
+    pub requests_per_minute: Option<u32>,
+}
+
+/// An API client to add, or to give a new secret.
+#[derive(Debug)]
+pub struct NewClient {
+    /// Name.
+    pub username: String,
+    /// Secret.
+    pub secret: Secret,
+    /// Organization it calls for.
+    pub org_id: OrgId,
+    /// What it may do; by default everything, or what is recorded.
+    pub access: Option<Access>,
     /// Requests a minute, where it has a limit of its own; 0: as many as it likes.
     pub requests_per_minute: Option<u32>,
 }
@@ -51,27 +65,27 @@ pub enum ClientError {
 ///
 /// # Errors
 /// When its name is taken, or of the database.
-pub async fn add(store: &Store, client: &ImportedClient) -> Result<(), ClientError> {
+pub async fn add(store: &Store, client: &NewClient) -> Result<(), ClientError> {
     let org_id = client.org_id;
     if store.catalog_versions(&[org_id].into()).await?.is_empty() {
         return Err(ClientError::NoOrganization(org_id));
     }
     let username = client.username.clone();
-    let (secret_hash, access) = (client.secret.hash()?, client.access.to_string());
+    let (secret_hash, access) = (client.secret.hash()?, client.access.as_ref().unwrap_or(&Access::All).to_string());
     let requests_per_minute = client.requests_per_minute;
     let added = ApiClient { username, secret_hash, org_id, access, disabled: false, requests_per_minute };
     if store.insert_api_client(added).await? { Ok(()) } else { Err(taken_or_missing(store, &client.username).await) }
 }
 
-/// Replaces the secret of a client by that of `client`, its access where `with_access` says so, and its limit where
-/// `client` has one. Whether it is disabled stays as it is.
+/// Replaces the secret of a client by that of `client`, and its access and its limit where `client` has them. Whether it
+/// is disabled stays as it is.
 ///
 /// # Errors
 /// When the organization has no such client, or of the database.
-pub async fn renew(store: &Store, client: &ImportedClient, with_access: bool) -> Result<(), ClientError> {
+pub async fn renew(store: &Store, client: &NewClient) -> Result<(), ClientError> {
     let change = ClientChange {
         secret_hash: Some(client.secret.hash()?),
-        access: with_access.then(|| client.access.to_string()),
+        access: client.access.as_ref().map(ToString::to_string),
         disabled: None,
         requests_per_minute: client.requests_per_minute,
     };

@@ -1,21 +1,31 @@
 //! Importing a catalogue: an upsert of everything in one transaction.
+//!
+//! A record that is recorded already keeps what the file leaves out. The rules that the calls of the catalogue hold are
+//! held here too, with two exceptions: more active promotions than the maximum are accepted with a warning, and so are
+//! promotions that have ended.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use async_trait::async_trait;
+use chrono_tz::Tz;
 
 use super::access::Access;
-use super::secret::{Checker, HashError, Secret};
+use super::import_changes;
+use super::import_clients::ClientWrites;
+use super::secret::{HashError, Secret};
 use super::transaction::{Change, ChangeError, Ended, in_transaction};
-use crate::earning::{Catalogue, CustomerId, ObjectId, Org, OrgId, Promotion};
-use crate::storage::clients::ApiClient;
+use crate::earning::catalogue_change::{CatalogueRefusal, replace};
+use crate::earning::{Catalogue, CustomerId, ObjectId, Org, OrgId, Promotion, PromotionDraft};
 use crate::storage::{StorageError, Store, Transaction};
 
-/// What a file holds, each record already right in itself.
+/// Promotions a new organization may have active at once, where the file does not say.
+const DEFAULT_MAX_ACTIVE_PROMOTIONS: u32 = 250;
+
+/// The records of a file, each already right in itself.
 #[derive(Debug)]
 pub struct Import {
     /// Organizations.
-    pub orgs: Vec<Org>,
+    pub orgs: Vec<ImportedOrg>,
     /// Promotions.
     pub promotions: Vec<ImportedPromotion>,
     /// Customers.
@@ -24,50 +34,81 @@ pub struct Import {
     pub api_clients: Vec<ImportedClient>,
 }
 
+/// An organization of a file. Absent fields stay as recorded, or take their defaults.
+#[derive(Debug)]
+pub struct ImportedOrg {
+    /// Identifier.
+    pub id: OrgId,
+    /// Display name; a new one needs it.
+    pub name: Option<String>,
+    /// Zone in which its days begin and end.
+    pub time_zone: Option<Tz>,
+    /// How many promotions may be active before earning answers 705.
+    pub max_active_promotions: Option<u32>,
+    /// True: any positive customer id is taken.
+    pub accept_unknown_customers: Option<bool>,
+}
+
 /// A promotion of a file.
 #[derive(Debug)]
 pub struct ImportedPromotion {
     /// Organization it belongs to.
     pub org_id: OrgId,
     /// The promotion.
-    pub promotion: Promotion,
-    /// Its audience, which replaces the recorded one.
-    pub audience: Vec<CustomerId>,
+    pub draft: PromotionDraft,
+    /// Its audience, which replaces the recorded one; `None` keeps that.
+    pub audience: Option<Vec<CustomerId>>,
 }
 
-/// An API client of a file.
+/// An API client of a file. Absent fields stay as recorded, or take their defaults.
 #[derive(Debug)]
 pub struct ImportedClient {
     /// Name.
     pub username: String,
-    /// Secret.
-    pub secret: Secret,
-    /// Organization it calls for.
-    pub org_id: OrgId,
+    /// Secret; a new one needs it.
+    pub secret: Option<Secret>,
+    /// Organization it calls for; a new one needs it.
+    pub org_id: Option<OrgId>,
     /// What it may do.
-    pub access: Access,
+    pub access: Option<Access>,
     /// Requests a minute, where it has a limit of its own; 0: as many as it likes.
     pub requests_per_minute: Option<u32>,
 }
 
-/// What an import did.
+/// The way in which a file is imported.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ImportOptions {
+    /// True: the secrets of recorded clients become those of the file.
+    pub replace_secrets: bool,
+    /// True: nothing is changed, and [`Imported::changes`] says what would be.
+    pub dry_run: bool,
+}
+
+/// The outcome of an import.
 #[derive(Debug)]
 pub struct Imported {
     /// What the operator should know, though it is no reason to refuse.
     pub warnings: Vec<String>,
+    /// One line for each record that would change, when nothing was to be changed.
+    pub changes: Vec<String>,
+}
+
+/// A record that does not fit the others, or what is recorded.
+#[derive(Debug, thiserror::Error)]
+#[error("{at}: {problem}")]
+pub struct RefusedRecord {
+    /// Path in the file.
+    pub at: String,
+    /// What is wrong, in words that follow the path.
+    pub problem: String,
 }
 
 /// Why nothing was imported.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
-    /// A record does not fit the others, or what is recorded.
-    #[error("{at}: {problem}")]
-    Refused {
-        /// Path in the file.
-        at: String,
-        /// What is wrong, in words that follow the path.
-        problem: String,
-    },
+    /// Records do not fit.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Refused(Vec<RefusedRecord>),
     /// The database failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
@@ -76,31 +117,47 @@ pub enum ImportError {
     Hash(#[from] HashError),
 }
 
+impl ImportError {
+    /// One record does not fit.
+    pub(super) fn refused(at: String, problem: String) -> Self {
+        Self::Refused(vec![RefusedRecord { at, problem }])
+    }
+}
+
 impl Import {
     /// Upserts everything into `store`, whose schema is up to date, or nothing.
     ///
     /// # Errors
     /// The first record that does not fit, or the database's failure.
-    pub async fn run(self, store: &Store) -> Result<Imported, ImportError> {
-        let clients = self.hash_secrets(store).await?;
-        in_transaction(store, &WithHashes { import: &self, clients }).await
+    pub async fn run(self, store: &Store, options: ImportOptions) -> Result<Imported, ImportError> {
+        // Hashing is slow, so it is done before the transaction.
+        let clients = ClientWrites::plan(&self.api_clients, store, options.replace_secrets).await?;
+        in_transaction(store, &PlannedImport { import: &self, clients, dry_run: options.dry_run }).await
     }
 
     /// Writes everything in one transaction, in the one order of locks: catalogs, audiences, rows.
-    async fn write(&self, transaction: &Transaction, clients: &[ApiClient]) -> Result<Imported, ImportError> {
-        let orgs = self.orgs.iter().map(|org| org.id).chain(self.promotions.iter().map(|each| each.org_id));
-        let touched: BTreeSet<OrgId> = orgs.collect();
-        let mut before = BTreeMap::new();
+    async fn write(&self, transaction: &Transaction, planned: &PlannedImport<'_>) -> Result<Imported, ImportError> {
+        let touched: BTreeSet<OrgId> =
+            self.orgs.iter().map(|org| org.id).chain(self.promotions.iter().map(|each| each.org_id)).collect();
+        let mut before = HashMap::new();
         for org_id in &touched {
             transaction.lock_catalog(*org_id).await?;
             before.extend(transaction.catalog(*org_id).await?.map(|catalog| (*org_id, catalog)));
         }
-        for org in &self.orgs {
+        let orgs = self.complete_orgs(&before)?;
+        let mut changes = if planned.dry_run { import_changes::of_orgs(&before, &orgs) } else { Vec::new() };
+        for org in &orgs {
             transaction.upsert_org(org).await?;
         }
         self.check_references(&transaction.org_ids().await?)?;
-        self.upsert_promotions(transaction, &before).await?;
-        let mut warnings = Vec::new();
+        let promotions = self.complete_promotions(&before)?;
+        if planned.dry_run {
+            changes.extend(import_changes::of_promotions(transaction, &self.promotions, &before, &promotions).await?);
+            changes.extend(import_changes::of_customers(transaction, &self.customers).await?);
+            changes.extend(planned.clients.changes.iter().cloned());
+        }
+        self.upsert_promotions(transaction, &promotions).await?;
+        let mut warnings = planned.clients.warnings.clone();
         for org_id in &touched {
             let Some(after) = transaction.catalog(*org_id).await? else { continue };
             warnings.extend(warning_of_cap(&after));
@@ -111,19 +168,17 @@ impl Import {
         }
         self.replace_audiences(transaction).await?;
         transaction.upsert_customers(&self.customers.iter().copied().collect()).await?;
-        for client in clients {
-            transaction.upsert_api_client(client.clone()).await?;
-        }
-        Ok(Imported { warnings })
+        planned.clients.write(transaction).await?;
+        Ok(Imported { warnings, changes })
     }
 
-    /// Replaces the audiences of the promotions, in the order of their keys.
+    /// Replaces the audiences of the promotions that name one, in the order of their keys.
     async fn replace_audiences(&self, transaction: &Transaction) -> Result<(), ImportError> {
-        let audiences: BTreeMap<_, BTreeSet<_>> = self
-            .promotions
-            .iter()
-            .map(|each| ((each.org_id, each.promotion.id), each.audience.iter().copied().collect()))
-            .collect();
+        let named = self.promotions.iter().filter_map(|each| {
+            let audience: BTreeSet<_> = each.audience.as_ref()?.iter().copied().collect();
+            Some(((each.org_id, each.draft.id), audience))
+        });
+        let audiences: BTreeMap<_, _> = named.collect();
         for org_id in audiences.keys().map(|(org_id, _)| org_id).collect::<BTreeSet<_>>() {
             transaction.lock_audiences(*org_id).await?;
         }
@@ -133,100 +188,114 @@ impl Import {
         Ok(())
     }
 
-    /// Keeps the hash of a secret that is recorded already, so that a repeated import changes nothing. Hashing is slow,
-    /// so it is done before the transaction.
-    async fn hash_secrets(&self, store: &Store) -> Result<Vec<ApiClient>, ImportError> {
-        let mut clients = Vec::with_capacity(self.api_clients.len());
-        let mut checker = Checker::default();
-        for (index, client) in self.api_clients.iter().enumerate() {
-            let recorded = store.api_client(&client.username).await?;
-            if let Some(recorded) = &recorded
-                && recorded.org_id != client.org_id
-            {
-                // Whoever uses these credentials would act for another organization from now on.
-                let problem = format!("{:?} is a client of organization {}", client.username, recorded.org_id.0);
-                return Err(ImportError::Refused { at: format!("apiClients[{index}].orgId"), problem });
-            }
-            let recorded = recorded.map(|recorded| recorded.secret_hash);
-            let secret_hash = match recorded.filter(|hash| checker.matches(&client.secret, Some(hash))) {
-                Some(hash) => hash,
-                None => client.secret.hash()?,
+    /// Returns the organizations as they will be, in the order of the file.
+    fn complete_orgs(&self, before: &HashMap<OrgId, Catalogue>) -> Result<Vec<Org>, ImportError> {
+        let (mut orgs, mut faults) = (Vec::with_capacity(self.orgs.len()), Vec::new());
+        for (index, org) in self.orgs.iter().enumerate() {
+            let recorded = before.get(&org.id).map(|catalogue| &catalogue.org);
+            let Some(name) = org.name.clone().or_else(|| recorded.map(|recorded| recorded.name.clone())) else {
+                let problem = "is required for a new organization".to_owned();
+                faults.push(RefusedRecord { at: format!("orgs[{index}].name"), problem });
+                continue;
             };
-            clients.push(ApiClient {
-                username: client.username.clone(),
-                secret_hash,
-                org_id: client.org_id,
-                access: client.access.to_string(),
-                // A new one is not; of a recorded one it stays as it is.
-                disabled: false,
-                requests_per_minute: client.requests_per_minute,
+            let (zone, max) = recorded.map_or((Tz::UTC, DEFAULT_MAX_ACTIVE_PROMOTIONS), |recorded| {
+                (recorded.time_zone, recorded.max_active_promotions)
+            });
+            let unknown = recorded.is_some_and(|recorded| recorded.accept_unknown_customers);
+            orgs.push(Org {
+                id: org.id,
+                name,
+                time_zone: org.time_zone.unwrap_or(zone),
+                max_active_promotions: org.max_active_promotions.unwrap_or(max),
+                accept_unknown_customers: org.accept_unknown_customers.unwrap_or(unknown),
             });
         }
-        Ok(clients)
+        if faults.is_empty() { Ok(orgs) } else { Err(ImportError::Refused(faults)) }
     }
 
     fn check_references(&self, orgs: &BTreeSet<OrgId>) -> Result<(), ImportError> {
-        let lists: [(&str, Vec<OrgId>); 3] = [
-            ("promotions", self.promotions.iter().map(|each| each.org_id).collect()),
-            ("customers", self.customers.iter().map(|(org_id, _)| *org_id).collect()),
+        let lists: [(&str, Vec<Option<OrgId>>); 3] = [
+            ("promotions", self.promotions.iter().map(|each| Some(each.org_id)).collect()),
+            ("customers", self.customers.iter().map(|(org_id, _)| Some(*org_id)).collect()),
             ("apiClients", self.api_clients.iter().map(|client| client.org_id).collect()),
         ];
         for (list, org_ids) in lists {
-            if let Some(index) = org_ids.iter().position(|org_id| !orgs.contains(org_id)) {
-                let problem = format!("there is no organization {}", org_ids[index].0);
-                return Err(ImportError::Refused { at: format!("{list}[{index}].orgId"), problem });
+            for (index, org_id) in org_ids.into_iter().enumerate() {
+                if let Some(org_id) = org_id.filter(|org_id| !orgs.contains(org_id)) {
+                    let problem = format!("there is no organization {}", org_id.0);
+                    return Err(ImportError::refused(format!("{list}[{index}].orgId"), problem));
+                }
             }
         }
         Ok(())
     }
 
-    async fn upsert_promotions(
+    /// Returns the promotions as they will be, in the order of the file.
+    fn complete_promotions(
         &self,
-        transaction: &Transaction,
-        before: &BTreeMap<OrgId, Catalogue>,
-    ) -> Result<(), ImportError> {
+        before: &HashMap<OrgId, Catalogue>,
+    ) -> Result<Vec<Promotion>, ImportError> {
+        let (mut promotions, mut faults) = (Vec::with_capacity(self.promotions.len()), Vec::new());
+        for (index, ImportedPromotion { org_id, draft, .. }) in self.promotions.iter().enumerate() {
+            let recorded = before.get(org_id).and_then(|catalogue| catalogue.promotions.get(&draft.id));
+            let completed = match recorded {
+                Some(recorded) => replace(draft, recorded).map_err(|refusal| vec![refusal]),
+                None => draft
+                    .complete(None)
+                    .map_err(|faults| faults.into_iter().map(CatalogueRefusal::Incomplete).collect()),
+            };
+            match completed {
+                Ok(promotion) => promotions.push(promotion),
+                Err(refusals) => faults.extend(refusals.into_iter().map(|refusal| {
+                    let field = refusal.field().map(|field| format!(".{field}")).unwrap_or_default();
+                    RefusedRecord { at: format!("promotions[{index}]{field}"), problem: refusal.to_string() }
+                })),
+            }
+        }
+        if faults.is_empty() { Ok(promotions) } else { Err(ImportError::Refused(faults)) }
+    }
+
+    /// Upserts the promotions of the file, which will be these.
+    async fn upsert_promotions(&self, transaction: &Transaction, promotions: &[Promotion]) -> Result<(), ImportError> {
+        let org_ids = || self.promotions.iter().map(|each| each.org_id);
         let mut named_here = BTreeMap::<OrgId, BTreeSet<ObjectId>>::new();
-        for each in &self.promotions {
-            named_here.entry(each.org_id).or_default().insert(each.promotion.id);
+        for (org_id, promotion) in org_ids().zip(promotions) {
+            named_here.entry(org_id).or_default().insert(promotion.id);
         }
         for (org_id, ids) in &named_here {
             transaction.deactivate(*org_id, ids).await?;
         }
         let mut named = HashMap::<(OrgId, &str), ObjectId>::new();
-        for (index, ImportedPromotion { org_id, promotion, .. }) in self.promotions.iter().enumerate() {
+        for (index, (org_id, promotion)) in org_ids().zip(promotions).enumerate() {
             if promotion.active {
-                let recorded = transaction.active_promotion_named(*org_id, &promotion.name).await?;
-                let other =
-                    named.insert((*org_id, &promotion.name), promotion.id).or(recorded);
+                let recorded = transaction.active_promotion_named(org_id, &promotion.name).await?;
+                let other = named.insert((org_id, &promotion.name), promotion.id).or(recorded);
                 if let Some(other) = other {
                     let problem = format!("{:?} is the name of active promotion {other} (716)", promotion.name);
-                    return Err(ImportError::Refused { at: format!("promotions[{index}].name"), problem });
+                    return Err(ImportError::refused(format!("promotions[{index}].name"), problem));
                 }
             }
-            let recorded = before.get(org_id).and_then(|catalogue| catalogue.promotions.get(&promotion.id));
-            let promotion = match recorded {
-                Some(recorded) => promotion.clone().replacing(recorded),
-                None => promotion.clone(),
-            };
-            transaction.upsert_promotion(*org_id, &promotion).await?;
+            transaction.upsert_promotion(org_id, promotion).await?;
         }
         Ok(())
     }
 }
 
-/// An import whose secrets are hashed.
-struct WithHashes<'a> {
+/// An import whose clients are compared and whose secrets are hashed.
+struct PlannedImport<'a> {
     import: &'a Import,
-    clients: Vec<ApiClient>,
+    clients: ClientWrites,
+    dry_run: bool,
 }
 
 #[async_trait]
-impl Change for WithHashes<'_> {
+impl Change for PlannedImport<'_> {
     type Done = Imported;
     type Error = ImportError;
 
     async fn make(&self, transaction: &Transaction) -> Result<Ended<Imported>, ImportError> {
-        self.import.write(transaction, &self.clients).await.map(Ended::Commit)
+        let imported = self.import.write(transaction, self).await?;
+        Ok(if self.dry_run { Ended::Rollback(imported) } else { Ended::Commit(imported) })
     }
 }
 

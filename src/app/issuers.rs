@@ -18,6 +18,7 @@ use super::jws::{Jwk, Jwks, Unverified, VerifyingKey};
 use super::lock;
 use super::tokens::{Period, TokenFault};
 use crate::earning::OrgId;
+use crate::encoding::{Utf16, without_mark};
 
 /// How often keys are read: of a file, over HTTPS, and over HTTPS after a failure or when a token names an unknown key.
 const FILE_EVERY: Duration = Duration::from_secs(1);
@@ -69,6 +70,8 @@ enum FetchError {
     Http(#[from] reqwest::Error),
     #[error("is larger than {MAX_JWKS_BYTES} bytes")]
     TooLarge,
+    #[error(transparent)]
+    Encoding(#[from] Utf16),
     #[error("is no JSON Web Key Set")]
     NoKeySet(#[from] serde_json::Error),
 }
@@ -225,7 +228,7 @@ impl Issuer {
         if text.len() > MAX_JWKS_BYTES {
             return Err(FetchError::TooLarge);
         }
-        let set: Jwks = serde_json::from_slice(&text)?;
+        let set: Jwks = serde_json::from_slice(without_mark(&text)?)?;
         let keys = set.keys.into_iter().filter_map(|key| serde_json::from_value::<Jwk>(key).ok()?.verifying_key());
         let keys = keys.collect();
         Ok((text, keys))

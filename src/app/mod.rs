@@ -14,6 +14,8 @@ pub mod credentials;
 pub mod earn_ids;
 pub mod error;
 pub mod import;
+mod import_changes;
+mod import_clients;
 pub mod issuers;
 pub mod jws;
 mod lane;

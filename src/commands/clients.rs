@@ -60,15 +60,15 @@ async fn add(options: &AddClient) -> Result<(), CommandError> {
     let secret = Secret::random();
     let client = proto::ApiClient {
         username: options.username.clone(),
-        password: secret.reveal().to_owned(),
-        org_id: options.org.id,
-        access: options.access.clone(),
+        password: Some(secret.reveal().to_owned()),
+        org_id: Some(options.org.id),
+        access: (!options.access.is_empty()).then(|| proto::AccessGroups { values: options.access.clone() }),
         requests_per_minute: options.requests_per_minute,
     };
     let client = parse_client(client).map_err(|violations| CommandError::of_violations(&violations, &OPTIONS))?;
     let added = async |store: &Store| {
         if options.new_secret {
-            Ok(clients::renew(store, &client, !options.access.is_empty()).await?)
+            Ok(clients::renew(store, &client).await?)
         } else {
             Ok(clients::add(store, &client).await?)
         }

@@ -15,12 +15,12 @@ use tokio::sync::mpsc;
 
 use super::error::ImportEnded;
 use super::table::Table;
-use super::{CommandError, on_database, print, show};
+use super::{CommandError, note, on_database, print, show};
 use crate::app::catalogue;
 use crate::config::operator::{Customers, FileFormat, ImportCustomers};
 use crate::earning::{CustomerId, OrgId};
 use crate::storage::{StorageError, Store};
-use crate::wire::customer_file::{CustomerLines, Format, LineFault};
+use crate::wire::customer_file::{Content, CustomerLines, Format, LineFault};
 
 /// Customers of one transaction.
 const BATCH: u64 = 10_000;
@@ -40,6 +40,17 @@ enum Read {
     Batch(Batch),
     /// The number of a line that holds none, and why. Nothing follows.
     Fault(u64, LineFault),
+    /// The end of the file.
+    End(End),
+}
+
+/// The end of a file.
+#[derive(Debug, Clone, Copy)]
+struct End {
+    /// Number of its last line.
+    lines: u64,
+    /// What was seen up to there.
+    content: Content,
 }
 
 /// Customers to record.
@@ -65,6 +76,9 @@ struct Recorded {
     /// The first line that is not known to be recorded.
     #[serde(skip)]
     next_line: u64,
+    /// The end of the file, once it was read to there.
+    #[serde(skip)]
+    end: Option<End>,
 }
 
 /// Does what the command line says.
@@ -80,7 +94,7 @@ pub async fn run(command: &Customers) -> Result<(), CommandError> {
     let (input, length) = open(options).map_err(unreadable)?;
     let bar = progress(length);
     let lines = CustomerLines::new(input, format, org_id, options.from_line);
-    let mut recorded = Recorded { rows: 0, added: 0, next_line: options.from_line };
+    let mut recorded = Recorded { rows: 0, added: 0, next_line: options.from_line, end: None };
     let pause = options.output.common.database_url.is_sqlite().then_some(OTHERS_WRITE_FOR);
     let import = async |store: &Store| {
         // Every row would be refused.
@@ -102,11 +116,35 @@ pub async fn run(command: &Customers) -> Result<(), CommandError> {
     let ended = on_database(&options.output.common, import).await;
     bar.finish_and_clear();
     ended?;
+    if recorded.rows == 0
+        && let Some(end) = recorded.end
+    {
+        tell_of_no_rows(&file, options.from_line, end)?;
+    }
     if options.output.json {
         return show(true, &[recorded], || Table::new(&[]));
     }
     let Recorded { rows, added, .. } = recorded;
     print(&format!("recorded {rows} customers of {file}: {added} new, {} known\n", rows - added))
+}
+
+/// Tells the operator why a file that was read to its end held no customers.
+///
+/// # Errors
+/// When the file, or the line to go on from, cannot be the right one.
+fn tell_of_no_rows(file: &str, from_line: u64, end: End) -> Result<(), CommandError> {
+    match end.content {
+        Content::Nothing => return Err(CommandError::refused(400, format!("{file} is empty"))),
+        // An import that was interrupted may say to go on behind the last line.
+        _ if from_line > end.lines + 1 => {
+            let lines = end.lines;
+            let problem = format!("--from-line: {from_line} is past the end of {file}, which has {lines} lines");
+            return Err(CommandError::refused(400, problem));
+        }
+        Content::Header => note(&format!("{file} has a header and no customers")),
+        Content::Rows => note(&format!("{file} has no customers from line {from_line} on")),
+    }
+    Ok(())
 }
 
 /// Why recording ended before the end of the file.
@@ -138,6 +176,10 @@ async fn record(
         let batch = match read {
             Read::Batch(batch) => batch,
             Read::Fault(line, fault) => return Err(Ended::Line(line, fault)),
+            Read::End(end) => {
+                recorded.end = Some(end);
+                break;
+            }
         };
         let added = catalogue::record_customers(store, org_id, &batch.customers).await.map_err(Ended::Storage)?;
         recorded.rows += batch.rows;
@@ -177,7 +219,10 @@ fn read(mut lines: CustomerLines, send: &mpsc::Sender<Read>) {
         match fault {
             None => {}
             Some(Some(Err(fault))) => return drop(send.blocking_send(Read::Fault(lines.line(), fault))),
-            Some(_) => return,
+            Some(_) => {
+                let end = End { lines: lines.line(), content: lines.content() };
+                return drop(send.blocking_send(Read::End(end)));
+            }
         }
     }
 }

@@ -2,7 +2,6 @@
 
 use crate::app::catalogue::CatalogueError;
 use crate::app::clients::ClientError;
-use crate::earning::catalogue_change::CatalogueRefusal;
 use crate::earning::{CustomerId, OrgId};
 use crate::server::ServeError;
 use crate::storage::StorageError;
@@ -137,11 +136,12 @@ impl CommandError {
             CatalogueError::NoOrganization(org_id) => return Self::no_organization(org_id),
             CatalogueError::Refused(refused) => refused,
         };
-        match &refused {
-            CatalogueRefusal::IdTaken => {
-                Self::refused(refused.code(), format!("{}: {refused}", option_of("promotion.id", names)))
+        match refused.field() {
+            Some(field) => {
+                let field = format!("promotion.{field}");
+                Self::refused(refused.code(), format!("{}: {refused}", option_of(&field, names)))
             }
-            _ => Self::refused(refused.code(), refused.to_string()),
+            None => Self::refused(refused.code(), refused.to_string()),
         }
     }
 }

@@ -77,7 +77,8 @@ fn message(options: &CreatePromotion) -> proto::Promotion {
         earn_expiry: options
             .earn_expiry_days
             .map(|days| proto::EarnExpiry { r#type: Type::DaysFromEarning as i32, days: Some(days) }),
-        earn_limited_to_specific_audience: options.limited_to_audience,
+        earn_limited_to_specific_audience: Some(options.limited_to_audience),
+        unlimited_earning: None,
     }
 }
 

@@ -141,7 +141,7 @@ pub enum Customers {
     /// ends the import; what is before it is recorded, and the message says from which line to go on.
     #[command(
         after_help = "CSV has the customer in the column that the first line names customerId or customer_id, else \
-        in the first.\nNDJSON has an object like {\"customerId\": 7} on each line.\n\nExamples:\n  \
+        in the first; values have commas, semicolons or tabs between them.\nNDJSON has an object like {\"customerId\": 7} on each line.\n\nExamples:\n  \
         cart-promotions customers import --org 100737 customers.csv\n  \
         zcat customers.ndjson.gz | cart-promotions customers import --org 100737 --format ndjson -"
     )]
@@ -171,7 +171,7 @@ pub struct ImportCustomers {
 /// Form of a file of customers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum FileFormat {
-    /// Values with commas in between.
+    /// Values with commas, semicolons or tabs between them.
     Csv,
     /// One JSON object a line.
     Ndjson,

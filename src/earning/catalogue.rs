@@ -65,6 +65,16 @@ pub enum EarnExpiry {
     DaysFromEarning(u32),
 }
 
+impl EarnExpiry {
+    /// Returns the rule in words, by its documented name.
+    pub fn text(self) -> String {
+        match self {
+            Self::WithPromotion => "WITH_PROMOTION".to_owned(),
+            Self::DaysFromEarning(days) => format!("DAYS_FROM_EARNING with {days} days"),
+        }
+    }
+}
+
 /// A cart promotion definition.
 #[derive(Debug, Clone)]
 pub struct Promotion {

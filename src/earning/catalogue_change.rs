@@ -1,6 +1,7 @@
 //! What may become of a promotion of the catalogue.
 
 use super::time::iso;
+use super::draft::{DraftViolation, PromotionDraft};
 use super::{Catalogue, EarnExpiry, ObjectId, Promotion, PromotionType};
 
 /// Why a promotion stays as it is.
@@ -9,14 +10,22 @@ pub enum CatalogueRefusal {
     /// 404.
     #[error("promotion {0} not found")]
     NotFound(ObjectId),
-    /// 400: a promotion is created under the id of another.
-    #[error("is the id of a promotion already")]
-    IdTaken,
+    /// 409: a promotion is created with the id of a recorded one, and other content.
+    #[error("promotion {promotion_id} is recorded with other content ({})", differing.join(", "))]
+    Exists {
+        /// The promotion.
+        promotion_id: ObjectId,
+        /// The fields that differ, by their names in messages.
+        differing: Vec<&'static str>,
+    },
+    /// 400: a new promotion lacks a field, or ends before it starts. Holds the first fault.
+    #[error(transparent)]
+    Incomplete(DraftViolation),
     /// 400.
     #[error("cannot change: it is {}", .0.name())]
     TypeFixed(PromotionType),
     /// 400: something was earned already.
-    #[error("cannot change once the promotion was earned: it is {}", expiry(*.0))]
+    #[error("cannot change once the promotion was earned: it is {}", .0.text())]
     ExpiryFixed(EarnExpiry),
     /// 706: it would run after its end.
     #[error("promotion {promotion_id} cannot be activated: it ended at {}", iso(*end_ms))]
@@ -44,33 +53,44 @@ pub enum CatalogueRefusal {
     },
 }
 
-fn expiry(expiry: EarnExpiry) -> String {
-    match expiry {
-        EarnExpiry::WithPromotion => "WITH_PROMOTION".to_owned(),
-        EarnExpiry::DaysFromEarning(days) => format!("DAYS_FROM_EARNING with {days} days"),
-    }
-}
-
 impl CatalogueRefusal {
     /// The documented number.
     pub fn code(&self) -> i32 {
         match self {
             Self::NotFound(_) => 404,
-            Self::IdTaken | Self::TypeFixed(_) | Self::ExpiryFixed(_) => 400,
+            Self::Incomplete(_) | Self::TypeFixed(_) | Self::ExpiryFixed(_) => 400,
+            Self::Exists { .. } => 409,
             Self::TooManyActive { .. } => 705,
             Self::Ended { .. } => 706,
             Self::NameTaken { .. } => 716,
         }
+    }
+
+    /// Returns the field that is refused, by its name in messages, where the refusal is of one field.
+    pub fn field(&self) -> Option<&'static str> {
+        match self {
+            Self::Incomplete(fault) => Some(fault.field()),
+            Self::TypeFixed(_) => Some("type"),
+            Self::ExpiryFixed(_) => Some("earnExpiry"),
+            _ => None,
+        }
+    }
+}
+
+impl From<Vec<DraftViolation>> for CatalogueRefusal {
+    fn from(faults: Vec<DraftViolation>) -> Self {
+        // A draft that cannot be completed has at least one.
+        Self::Incomplete(faults.first().copied().unwrap_or(DraftViolation::EndsBeforeStart))
     }
 }
 
 /// What is done to a promotion.
 #[derive(Debug, Clone)]
 pub enum CatalogueChange {
-    /// It is new.
-    Create(Promotion),
-    /// It takes the place of the one of its id.
-    Replace(Promotion),
+    /// It is new. A recorded one of its id and content stays as it is.
+    Create(PromotionDraft),
+    /// It takes the place of the one of its id, and keeps what the draft leaves out.
+    Replace(PromotionDraft),
     /// It runs from now on, or no longer.
     SetActive(ObjectId, bool),
 }
@@ -87,19 +107,16 @@ pub fn apply(
 ) -> Result<Option<Promotion>, CatalogueRefusal> {
     let recorded = |id| catalogue.promotions.get(&id).ok_or(CatalogueRefusal::NotFound(id));
     let (promotion, before) = match change {
-        CatalogueChange::Create(promotion) if catalogue.promotions.contains_key(&promotion.id) => {
-            return Err(CatalogueRefusal::IdTaken);
+        CatalogueChange::Create(draft) => {
+            let promotion = draft.complete(None)?;
+            if let Some(recorded) = catalogue.promotions.get(&promotion.id) {
+                return same_content(&promotion, recorded).map(|()| None);
+            }
+            (promotion, None)
         }
-        CatalogueChange::Create(promotion) => (promotion, None),
-        CatalogueChange::Replace(promotion) => {
-            let before = recorded(promotion.id)?;
-            if promotion.kind != before.kind {
-                return Err(CatalogueRefusal::TypeFixed(before.kind));
-            }
-            if before.earned && promotion.earn_expiry != before.earn_expiry {
-                return Err(CatalogueRefusal::ExpiryFixed(before.earn_expiry));
-            }
-            (promotion.replacing(before), Some(before))
+        CatalogueChange::Replace(draft) => {
+            let before = recorded(draft.id)?;
+            (replace(&draft, before)?, Some(before))
         }
         CatalogueChange::SetActive(id, active) => {
             let before = recorded(id)?;
@@ -119,6 +136,32 @@ pub fn apply(
         }
     }
     Ok(Some(promotion))
+}
+
+/// Returns the promotion that `draft` makes of `before` and holds the rules that a replacement by a call and
+/// one by an import share.
+///
+/// # Errors
+/// The reason why it stays as it is.
+pub fn replace(draft: &PromotionDraft, before: &Promotion) -> Result<Promotion, CatalogueRefusal> {
+    let promotion = draft.complete(Some(before))?;
+    if promotion.kind != before.kind {
+        return Err(CatalogueRefusal::TypeFixed(before.kind));
+    }
+    if before.earned && promotion.earn_expiry != before.earn_expiry {
+        return Err(CatalogueRefusal::ExpiryFixed(before.earn_expiry));
+    }
+    Ok(promotion.replacing(before))
+}
+
+/// Refuses to create `promotion` under the id of a recorded one with other content.
+fn same_content(promotion: &Promotion, recorded: &Promotion) -> Result<(), CatalogueRefusal> {
+    let fields = promotion.content().into_iter().zip(recorded.content());
+    let differing: Vec<_> = fields.filter(|(given, recorded)| given != recorded).map(|(given, _)| given.0).collect();
+    if differing.is_empty() {
+        return Ok(());
+    }
+    Err(CatalogueRefusal::Exists { promotion_id: promotion.id, differing })
 }
 
 /// Whether one more may run.

@@ -1,8 +1,8 @@
 //! API clients, for those who check credentials and those who give them out.
 
 use sea_orm::ActiveValue::Set;
-use sea_orm::sea_query::{Expr, OnConflict};
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QueryTrait, TryInsertResult};
+use sea_orm::sea_query::Expr;
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QueryTrait, TryInsertResult};
 
 use super::entity::api_client;
 use super::org_owned::Search;
@@ -28,7 +28,7 @@ pub struct ApiClient {
 }
 
 /// What is changed of a recorded API client; `None` stays as it is.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct ClientChange {
     /// Of its secret.
     pub secret_hash: Option<SecretHash>,
@@ -79,12 +79,10 @@ impl Store {
     /// # Errors
     /// Of the database.
     pub async fn insert_api_client(&self, client: ApiClient) -> Result<bool, StorageError> {
-        use api_client::Column;
-        let insert = api_client::Entity::insert(to_row(client)).on_conflict_do_nothing_on([Column::Username]);
         let transaction = self.begin().await?;
-        let inserted = insert.exec_without_returning(&transaction.connection).await?;
+        let inserted = insert(&transaction.connection, client).await?;
         transaction.commit().await?;
-        Ok(matches!(inserted, TryInsertResult::Inserted(1)))
+        Ok(inserted)
     }
 
     /// Changes the client of that name, if it is one of this organization where one is given. Whether there is one.
@@ -97,46 +95,61 @@ impl Store {
         org_id: Option<OrgId>,
         change: ClientChange,
     ) -> Result<bool, StorageError> {
-        use api_client::Column;
-        let mut update = api_client::Entity::update_many().filter(Column::Username.eq(username));
-        if let Some(org_id) = org_id {
-            update = update.filter(Column::OrgId.eq(org_id.0));
-        }
-        if let Some(secret_hash) = change.secret_hash {
-            update = update.col_expr(Column::SecretHash, Expr::value(secret_hash));
-        }
-        if let Some(access) = change.access {
-            update = update.col_expr(Column::Access, Expr::value(access));
-        }
-        if let Some(disabled) = change.disabled {
-            update = update.col_expr(Column::Disabled, Expr::value(disabled));
-        }
-        if let Some(requests_per_minute) = change.requests_per_minute {
-            update = update.col_expr(Column::RequestsPerMinute, Expr::value(i64::from(requests_per_minute)));
-        }
         let transaction = self.begin().await?;
-        let changed = update.exec(&transaction.connection).await?;
+        let changed = update(&transaction.connection, username, org_id, change).await?;
         transaction.commit().await?;
-        Ok(changed.rows_affected > 0)
+        Ok(changed)
     }
 }
 
 impl Transaction {
-    /// Adds or replaces an API client, but for whether it is disabled: importing does not let it in again.
+    /// Adds a client. Returns false when there is one of its name; then nothing changes.
     ///
     /// # Errors
     /// Of the database.
-    pub async fn upsert_api_client(&self, client: ApiClient) -> Result<(), StorageError> {
-        use api_client::Column;
-        let replace = OnConflict::column(Column::Username)
-            .update_columns([Column::SecretHash, Column::OrgId, Column::Access, Column::RequestsPerMinute])
-            .to_owned();
-        Ok(api_client::Entity::insert(to_row(client))
-            .on_conflict(replace)
-            .exec_without_returning(&self.connection)
-            .await
-            .map(drop)?)
+    pub async fn insert_api_client(&self, client: ApiClient) -> Result<bool, StorageError> {
+        insert(&self.connection, client).await
     }
+
+    /// Changes the client of that name. Returns false when there is none.
+    ///
+    /// # Errors
+    /// Of the database.
+    pub async fn change_api_client(&self, username: &str, change: ClientChange) -> Result<bool, StorageError> {
+        update(&self.connection, username, None, change).await
+    }
+}
+
+async fn insert(database: &impl ConnectionTrait, client: ApiClient) -> Result<bool, StorageError> {
+    use api_client::Column;
+    let insert = api_client::Entity::insert(to_row(client)).on_conflict_do_nothing_on([Column::Username]);
+    Ok(matches!(insert.exec_without_returning(database).await?, TryInsertResult::Inserted(1)))
+}
+
+async fn update(
+    database: &impl ConnectionTrait,
+    username: &str,
+    org_id: Option<OrgId>,
+    change: ClientChange,
+) -> Result<bool, StorageError> {
+    use api_client::Column;
+    let mut update = api_client::Entity::update_many().filter(Column::Username.eq(username));
+    if let Some(org_id) = org_id {
+        update = update.filter(Column::OrgId.eq(org_id.0));
+    }
+    if let Some(secret_hash) = change.secret_hash {
+        update = update.col_expr(Column::SecretHash, Expr::value(secret_hash));
+    }
+    if let Some(access) = change.access {
+        update = update.col_expr(Column::Access, Expr::value(access));
+    }
+    if let Some(disabled) = change.disabled {
+        update = update.col_expr(Column::Disabled, Expr::value(disabled));
+    }
+    if let Some(requests_per_minute) = change.requests_per_minute {
+        update = update.col_expr(Column::RequestsPerMinute, Expr::value(i64::from(requests_per_minute)));
+    }
+    Ok(update.exec(database).await?.rows_affected > 0)
 }
 
 fn to_row(client: ApiClient) -> api_client::ActiveModel {

@@ -166,10 +166,7 @@ impl Transaction {
         id: ObjectId,
         customers: &BTreeSet<CustomerId>,
     ) -> Result<(), StorageError> {
-        use audience::Column;
-        let recorded = audience::Entity::of(org_id).find().filter(Column::PromotionId.eq(Id(id)));
-        let recorded = recorded.all(&self.connection).await?;
-        let recorded: BTreeSet<_> = recorded.into_iter().map(|row| CustomerId(row.customer_id)).collect();
+        let recorded = self.audience(org_id, id).await?;
         self.remove_from_audience(org_id, id, &(&recorded - customers)).await?;
         self.add_to_audience(org_id, id, &(customers - &recorded)).await?;
         Ok(())
@@ -193,6 +190,15 @@ impl Transaction {
     pub async fn has_promotion(&self, org_id: OrgId, id: ObjectId) -> Result<bool, StorageError> {
         let found = promotion::Entity::of(org_id).find().filter(promotion::Column::Id.eq(Id(id)));
         Ok(found.one(&self.connection).await?.is_some())
+    }
+
+    /// Returns the customers in the audience of a promotion.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn audience(&self, org_id: OrgId, id: ObjectId) -> Result<BTreeSet<CustomerId>, StorageError> {
+        let rows = audience::Entity::of(org_id).find().filter(audience::Column::PromotionId.eq(Id(id)));
+        Ok(rows.all(&self.connection).await?.into_iter().map(|row| CustomerId(row.customer_id)).collect())
     }
 
     /// Adds customers to the audience of a promotion. Returns how many were not in it. The audiences are locked.

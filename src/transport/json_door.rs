@@ -15,7 +15,7 @@ use tonic::Status;
 use super::json_response::json_response;
 use super::refusal::{Refusal, status_to_json};
 use crate::wire::Violations;
-use crate::wire::json::{JsonMessage, ReadJson, UnknownFields, from_slice, read_parameters};
+use crate::wire::json::{InvalidJson, JsonMessage, ReadJson, UnknownFields, document, from_slice, read_parameters};
 
 include!(concat!(env!("OUT_DIR"), "/json_routes.rs"));
 
@@ -103,16 +103,20 @@ async fn read_body<M: JsonMessage + ReadJson>(
     }
     // In memory already: see `body`.
     let mut body = body.collect().await.map(Collected::to_bytes).unwrap_or_default();
+    let unreadable = |fault: InvalidJson| (M::default(), Violations::of("", format!("the body {fault}")));
     if let Some(name) = field {
         // As if the body stood in a message with nothing else.
-        if let Err(error) = serde_json::from_slice::<IgnoredAny>(&body) {
-            return Ok((M::default(), Violations::of("", format!("the body is no JSON: {error}"))));
-        }
-        body = Bytes::from([b"{\"", name.as_bytes(), b"\":", body.as_ref(), b"}"].concat());
+        let value = document(&body).and_then(|value| {
+            serde_json::from_slice::<IgnoredAny>(value)?;
+            Ok(value)
+        });
+        body = match value {
+            Ok(value) => Bytes::from([b"{\"", name.as_bytes(), b"\":", value, b"}"].concat()),
+            Err(fault) => return Ok(unreadable(fault)),
+        };
     }
     // A body that cannot be read is a fault for the service to report: who may not call is told that first.
-    Ok(from_slice(&body, UnknownFields::Ignore)
-        .unwrap_or_else(|error| (M::default(), Violations::of("", format!("the body is no JSON: {error}")))))
+    Ok(from_slice(&body, UnknownFields::Ignore).unwrap_or_else(unreadable))
 }
 
 /// Whether a body is declared as plain JSON.

@@ -89,6 +89,14 @@ pub enum Refusal {
     /// The organization has no such earned promotion.
     #[error("earned promotion {0} not found")]
     EarnedPromotionNotFound(String),
+    /// A promotion is created with the id of a recorded one, and other content.
+    #[error("promotion {promotion_id} is recorded with other content ({differing})")]
+    PromotionExists {
+        /// The id.
+        promotion_id: String,
+        /// The fields that differ.
+        differing: String,
+    },
     /// What is recorded forbids it, for one of the documented reasons.
     #[error("{message}")]
     Precondition {
@@ -239,6 +247,7 @@ impl Refusal {
             Self::EarnedPromotionNotFound(_) => {
                 row(404, StatusCode::NOT_FOUND, Code::NotFound, "EARNED_PROMOTION_NOT_FOUND")
             }
+            Self::PromotionExists { .. } => row(409, StatusCode::CONFLICT, Code::AlreadyExists, "PROMOTION_EXISTS"),
             Self::Precondition { precondition, .. } => precondition.row(),
             Self::Overloaded => row(500, StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, "OVERLOADED"),
             Self::CustomerNotFound(_) => row(404, StatusCode::NOT_FOUND, Code::NotFound, "CUSTOMER_NOT_FOUND"),
@@ -284,6 +293,9 @@ impl Refusal {
             }
             Self::InvalidPromotionId(id) | Self::PromotionNotFound(id) => vec![("promotionId", id.clone())],
             Self::EarnedPromotionNotFound(id) => vec![("earnedPromotionId", id.clone())],
+            Self::PromotionExists { promotion_id, differing } => {
+                vec![("promotionId", promotion_id.clone()), ("differing", differing.clone())]
+            }
             Self::Precondition { values, .. } => values.clone(),
             _ => Vec::new(),
         }

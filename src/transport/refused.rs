@@ -139,12 +139,21 @@ impl From<CatalogueError> for Refusal {
 impl From<CatalogueRefusal> for Refusal {
     fn from(refusal: CatalogueRefusal) -> Self {
         let of = |id: &ObjectId| ("promotionId", id.to_string());
-        let invalid = |field| Self::Invalid(Violations::of(field, refusal.to_string()));
+        if let Some(field) = refusal.field() {
+            return Self::Invalid(Violations::of(&format!("promotion.{field}"), refusal.to_string()));
+        }
         let (precondition, values) = match &refusal {
             CatalogueRefusal::NotFound(id) => return Self::PromotionNotFound(id.to_string()),
-            CatalogueRefusal::IdTaken => return invalid("promotion.id"),
-            CatalogueRefusal::TypeFixed(_) => return invalid("promotion.type"),
-            CatalogueRefusal::ExpiryFixed(_) => return invalid("promotion.earnExpiry"),
+            CatalogueRefusal::Exists { promotion_id, differing } => {
+                return Self::PromotionExists {
+                    promotion_id: promotion_id.to_string(),
+                    differing: differing.join(", "),
+                };
+            }
+            // Of one field, told above.
+            CatalogueRefusal::Incomplete(_) | CatalogueRefusal::TypeFixed(_) | CatalogueRefusal::ExpiryFixed(_) => {
+                return Self::Invalid(Violations::of("promotion", refusal.to_string()));
+            }
             CatalogueRefusal::Ended { promotion_id, end_ms } => {
                 (Precondition::Expired, vec![of(promotion_id), ("endDate", end_ms.to_string())])
             }

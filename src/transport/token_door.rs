@@ -17,6 +17,7 @@ use super::json_response::json_response;
 use super::refusal::Refusal;
 use crate::app::secret::Secret;
 use crate::app::tokens::IssuedToken;
+use crate::encoding::without_mark;
 use crate::proto::CallError;
 use crate::wire::Violations;
 
@@ -76,13 +77,12 @@ async fn give(gatekeeper: &Gatekeeper, request: Request) -> Result<Given, Refusa
 }
 
 fn read(body: &Bytes) -> Result<(String, Secret), Refusal> {
+    let invalid = |description| Refusal::Invalid(Violations::of("", description));
+    let body = without_mark(body).map_err(|encoding| invalid(format!("the body {encoding}")))?;
     let request: TokenRequest = serde_json::from_slice(body).map_err(|fault| {
         // The library's text repeats what it did not expect, which may be the secret.
         let place = format!("line {}, column {}", fault.line(), fault.column());
-        Refusal::Invalid(Violations::of(
-            "",
-            format!("the body is no JSON object with the texts key and secret: {place}"),
-        ))
+        invalid(format!("the body is no JSON object with the texts key and secret: {place}"))
     })?;
     let mut violations = Violations::default();
     for (name, value) in [("key", &request.key), ("secret", &request.secret)] {

@@ -8,7 +8,7 @@ use super::promotion;
 use super::text::check_id;
 use super::violation::Violations;
 use crate::app::catalogue::ChangeAudience;
-use crate::earning::{CustomerId, ObjectId, OrgId, Promotion};
+use crate::earning::{CustomerId, ObjectId, OrgId, PromotionDraft};
 use crate::proto;
 
 /// Ids that one request may ask for, and customers that it may add and remove.
@@ -39,7 +39,7 @@ pub fn parse_new(
     request: proto::CreatePromotionRequest,
     new_id: impl FnOnce() -> ObjectId,
     found: Violations,
-) -> Result<Promotion, Fault> {
+) -> Result<PromotionDraft, Fault> {
     let mut violations = found;
     let given = required(request.promotion, &mut violations);
     let id = match given.id.as_str() {
@@ -48,12 +48,12 @@ pub fn parse_new(
     };
     let well_named = given.id.is_empty() || ObjectId::parse(&given.id).is_some();
     let named = given.id.clone();
-    let promotion = promotion::read("promotion", id, given, &mut violations);
+    let promotion = promotion::read_whole("promotion", id, given, &mut violations);
     if violations.is_empty() && !well_named {
         return Err(Fault::InvalidPromotionId(named));
     }
     if !well_named {
-        violations.add("promotion.id", "must be 24 hexadecimal digits");
+        promotion::promotion_id("promotion.id", &named, &mut violations);
     }
     violations.or_ok(promotion).map_err(Fault::Invalid)
 }
@@ -62,14 +62,14 @@ pub fn parse_new(
 ///
 /// # Errors
 /// Every fault there is.
-pub fn parse_replacement(request: proto::ReplacePromotionRequest, found: Violations) -> Result<Promotion, Fault> {
+pub fn parse_replacement(request: proto::ReplacePromotionRequest, found: Violations) -> Result<PromotionDraft, Fault> {
     let mut violations = found;
     let given = required(request.promotion, &mut violations);
     let id = ObjectId::parse(&request.promotion_id);
     if !given.id.is_empty() && ObjectId::parse(&given.id) != id {
         violations.add("promotion.id", "must be the promotionId of the path, or absent");
     }
-    let promotion = promotion::read("promotion", id.unwrap_or(ObjectId([0; 12])), given, &mut violations);
+    let promotion = promotion::read_whole("promotion", id.unwrap_or(ObjectId([0; 12])), given, &mut violations);
     parse_id(&request.promotion_id, violations).map(|_| promotion)
 }
 
@@ -101,10 +101,9 @@ pub enum Wanted {
 pub fn parse_list(request: &proto::ListPromotionsRequest, org_id: OrgId, found: Violations) -> Result<Wanted, Fault> {
     let mut violations = found;
     let mut ids = Vec::new();
-    for (index, text) in request.promotion_ids.iter().enumerate() {
-        for id in text.split(',') {
-            ids.push(promotion::promotion_id(format_args!("promotionIds[{index}]"), id.trim(), &mut violations));
-        }
+    // Each element by its own index, whether a value holds one or several with commas in between.
+    for (index, id) in request.promotion_ids.iter().flat_map(|text| text.split(',')).enumerate() {
+        ids.push(promotion::promotion_id(format_args!("promotionIds[{index}]"), id.trim(), &mut violations));
     }
     if ids.len() > MAX_IDS {
         violations.add("promotionIds", format!("must have at most {MAX_IDS} ids, not {}", ids.len()));

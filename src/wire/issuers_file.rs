@@ -6,6 +6,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::access::access_groups;
+use super::json::document;
 use super::violation::Violations;
 use crate::app::issuers::{IssuerSettings, KeySource};
 use crate::earning::OrgId;
@@ -40,7 +41,8 @@ fn subject() -> String {
 /// # Errors
 /// Every fault, under its path in the file.
 pub fn parse(json: &[u8], folder: &Path) -> Result<Vec<IssuerSettings>, Violations> {
-    let file: File = serde_json::from_slice(json).map_err(|fault| Violations::of("", fault.to_string()))?;
+    let file = document(json).and_then(|json| Ok(serde_json::from_slice::<File>(json)?));
+    let file = file.map_err(|fault| Violations::of("", fault.to_string()))?;
     let mut violations = Violations::default();
     let issuers: Vec<_> = file
         .issuers

@@ -5,10 +5,10 @@ use std::fmt::Display;
 use chrono_tz::Tz;
 
 use super::event::one_of;
-use super::text::{at_least_one, check_text};
+use super::text::{at_least_one, check_name, cut};
 use super::time::{TimePair, to_iso};
 use super::violation::Violations;
-use crate::earning::{EarnExpiry, ObjectId, OrgId, Promotion, PromotionType};
+use crate::earning::{CapDraft, EarnExpiry, ObjectId, OrgId, Promotion, PromotionDraft, PromotionType};
 use crate::proto;
 
 const MAX_PROMOTION_NAME_CHARACTERS: usize = 50;
@@ -18,47 +18,86 @@ const MAX_EXPIRY_DAYS: i32 = 36_500;
 /// The id of a promotion; of what is none, one that stands for it.
 pub fn promotion_id(field: impl Display, id: &str, violations: &mut Violations) -> ObjectId {
     ObjectId::parse(id).unwrap_or_else(|| {
-        violations.add(field, "must be 24 hexadecimal digits");
+        violations.add(field, format!("must be 24 hexadecimal digits, not {:?}", cut(id)));
         ObjectId([0; 12])
     })
 }
 
-/// The promotion that `promotion` tells, with this `id` and without history. `at` is its path.
-pub fn read(at: &str, id: ObjectId, promotion: proto::Promotion, violations: &mut Violations) -> Promotion {
+/// Reads the promotion of a call, which names at least its name, its type and its two dates. `at` is its path.
+pub fn read_whole(at: &str, id: ObjectId, promotion: proto::Promotion, violations: &mut Violations) -> PromotionDraft {
+    let neither = |ms: Option<i64>, iso: &Option<String>| ms.is_none() && iso.is_none();
+    let missing = [
+        ("startDate", neither(promotion.start_date, &promotion.start_date_iso)),
+        ("endDate", neither(promotion.end_date, &promotion.end_date_iso)),
+    ];
+    let record = proto::FilePromotion {
+        id: String::new(),
+        org_id: None,
+        name: Some(promotion.name),
+        r#type: Some(promotion.r#type),
+        active: promotion.active,
+        start_date: promotion.start_date,
+        start_date_iso: promotion.start_date_iso,
+        end_date: promotion.end_date,
+        end_date_iso: promotion.end_date_iso,
+        max_earning_per_customer: promotion.max_earning_per_customer,
+        earn_expiry: promotion.earn_expiry,
+        earn_limited_to_specific_audience: promotion.earn_limited_to_specific_audience,
+        audience: None,
+        unlimited_earning: promotion.unlimited_earning,
+    };
+    let draft = read(at, id, &record, violations);
+    for (name, _) in missing.into_iter().filter(|(_, missing)| *missing) {
+        TimePair { field: &format!("{at}.{name}"), ms: None, iso: None }.read(violations);
+    }
+    draft
+}
+
+/// Reads a promotion of which any field may be absent. `at` is its path.
+pub fn read(at: &str, id: ObjectId, record: &proto::FilePromotion, violations: &mut Violations) -> PromotionDraft {
     let field = |name: &str| format!("{at}.{name}");
-    check_text(violations, field("name"), &promotion.name, MAX_PROMOTION_NAME_CHARACTERS);
-    let kind = proto::promotion::Type::try_from(promotion.r#type).ok();
-    let kind = kind.and_then(|kind| PromotionType::from_name(kind.as_str_name()));
-    let names = || PromotionType::ALL.map(PromotionType::name).join(", ");
-    let kind = one_of(violations, field("type"), promotion.r#type, kind, names).unwrap_or(PromotionType::Earning);
-    let (start, end) = (field("startDate"), field("endDate"));
-    let start_ms = TimePair { field: &start, ms: promotion.start_date, iso: promotion.start_date_iso.as_deref() };
-    let end_ms = TimePair { field: &end, ms: promotion.end_date, iso: promotion.end_date_iso.as_deref() };
-    let (start_ms, end_ms) = (start_ms.read(violations), end_ms.read(violations));
+    if let Some(name) = &record.name {
+        check_name(violations, field("name"), name, MAX_PROMOTION_NAME_CHARACTERS);
+    }
+    let kind = record.r#type.and_then(|number| {
+        let kind = proto::promotion::Type::try_from(number).ok();
+        let kind = kind.and_then(|kind| PromotionType::from_name(kind.as_str_name()));
+        let names = || PromotionType::ALL.map(PromotionType::name).join(", ");
+        one_of(violations, field("type"), number, kind, names)
+    });
+    let start_ms = read_time(&field("startDate"), record.start_date, record.start_date_iso.as_deref(), violations);
+    let end_ms = read_time(&field("endDate"), record.end_date, record.end_date_iso.as_deref(), violations);
     if let (Some(start_ms), Some(end_ms)) = (start_ms, end_ms)
         && end_ms < start_ms
     {
-        violations.add(&end, "must not be before startDate");
+        violations.add(field("endDate"), "must not be before startDate");
     }
-    let cap = promotion.max_earning_per_customer;
-    Promotion {
+    let cap = record.max_earning_per_customer;
+    let cap = cap.map(|cap| CapDraft::AtMost(at_least_one(field("maxEarningPerCustomer"), cap, violations)));
+    let unlimited = record.unlimited_earning.unwrap_or_default();
+    if unlimited && cap.is_some() {
+        violations.add(field("unlimitedEarning"), "must not be true together with maxEarningPerCustomer");
+    }
+    PromotionDraft {
         id,
-        name: promotion.name,
+        name: record.name.clone(),
         kind,
-        active: promotion.active.unwrap_or(true),
-        start_ms: start_ms.unwrap_or_default(),
-        end_ms: end_ms.unwrap_or_default(),
-        max_earning_per_customer: cap.map(|cap| at_least_one(field("maxEarningPerCustomer"), cap, violations)),
-        earn_expiry: read_earn_expiry(&field("earnExpiry"), promotion.earn_expiry, violations),
-        cap_period: 0,
-        limited_to_audience: promotion.earn_limited_to_specific_audience,
-        earned: false,
+        active: record.active,
+        start_ms,
+        end_ms,
+        max_earning_per_customer: cap.or(unlimited.then_some(CapDraft::Unlimited)),
+        earn_expiry: record.earn_expiry.map(|expiry| read_earn_expiry(&field("earnExpiry"), expiry, violations)),
+        limited_to_audience: record.earn_limited_to_specific_audience,
     }
 }
 
-fn read_earn_expiry(at: &str, expiry: Option<proto::EarnExpiry>, violations: &mut Violations) -> EarnExpiry {
+/// Reads a time that may be absent.
+fn read_time(field: &str, ms: Option<i64>, iso: Option<&str>, violations: &mut Violations) -> Option<i64> {
+    if ms.is_none() && iso.is_none() { None } else { TimePair { field, ms, iso }.read(violations) }
+}
+
+fn read_earn_expiry(at: &str, expiry: proto::EarnExpiry, violations: &mut Violations) -> EarnExpiry {
     use proto::earn_expiry::Type;
-    let Some(expiry) = expiry else { return EarnExpiry::WithPromotion };
     match (expiry.r#type(), expiry.days) {
         (Type::WithPromotion, None) => {}
         (Type::WithPromotion, Some(_)) => {
@@ -97,6 +136,7 @@ pub fn encode(org_id: OrgId, promotion: &Promotion, zone: Tz) -> proto::Promotio
         end_date_iso: Some(to_iso(promotion.end_ms, zone)),
         max_earning_per_customer: promotion.max_earning_per_customer.map(|cap| i32::try_from(cap).unwrap_or(i32::MAX)),
         earn_expiry: Some(proto::EarnExpiry { r#type: rule as i32, days }),
-        earn_limited_to_specific_audience: promotion.limited_to_audience,
+        earn_limited_to_specific_audience: Some(promotion.limited_to_audience),
+        unlimited_earning: None,
     }
 }

@@ -175,7 +175,8 @@ mod tests {
                 r#type: proto::earn_expiry::Type::DaysFromEarning as i32,
                 days: Some(i32::MIN),
             }),
-            earn_limited_to_specific_audience: false,
+            earn_limited_to_specific_audience: Some(false),
+            unlimited_earning: Some(false),
         };
         let page = proto::ListPromotionsResponse { data: vec![promotion; 1_000], ..Default::default() };
         assert!(bytes(&page) < 1_000_000, "{}", bytes(&page));

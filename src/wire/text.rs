@@ -15,6 +15,34 @@ pub fn check_text(violations: &mut Violations, field: impl Display, text: &str, 
     }
 }
 
+/// Checks a required name: a text as [`check_text`] wants it, without white space at either end.
+pub fn check_name(violations: &mut Violations, field: impl Display, name: &str, max: usize) {
+    let spaced = name.starts_with(char::is_whitespace) || name.ends_with(char::is_whitespace);
+    if spaced && !name.contains('\0') {
+        violations.add(field, format!("must not begin or end with white space, as {:?} does", cut(name)));
+    } else {
+        check_text(violations, field, name, max);
+    }
+}
+
+/// Characters of a value that a message repeats.
+const MAX_ECHOED_CHARACTERS: usize = 100;
+
+/// Returns the beginning of a value, as much of it as a message repeats.
+pub fn cut(value: &str) -> &str {
+    let end = value.char_indices().nth(MAX_ECHOED_CHARACTERS).map_or(value.len(), |(at, _)| at);
+    &value[..end]
+}
+
+/// Checks a required identifier of a file, which may be missing: 1 or more. Returns 0 for one that is missing.
+pub fn check_given_id(violations: &mut Violations, field: impl Display, id: Option<i64>) -> i64 {
+    match id {
+        Some(id) => check_id(violations, field, id),
+        None => violations.add(field, "is required"),
+    }
+    id.unwrap_or_default()
+}
+
 /// Checks a required identifier: 1 or more.
 pub fn check_id(violations: &mut Violations, field: impl Display, id: i64) {
     if id <= 0 {

@@ -124,6 +124,9 @@ def promotion(body):
     body["startDate"] = body["endDate"] = body.get("endDate", 0) or 0
     body.pop("startDateISO", None)
     body.pop("endDateISO", None)
+    # It has a cap or none.
+    if body.get("unlimitedEarning"):
+        body.pop("maxEarningPerCustomer", None)
 
 
 def audience(body):

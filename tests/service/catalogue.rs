@@ -167,7 +167,7 @@ async fn a_replacement_keeps_the_type_and_once_earned_the_expiry() {
     let other = service.beside().await;
     assert_eq!(earn(&other, Door::Json, earning("first", &id)).await.code, 0);
     for door in DOORS {
-        let fixed = replaced(door, |_| {}).await;
+        let fixed = replaced(door, |promotion| promotion["earnExpiry"] = json!({"type": "WITH_PROMOTION"})).await;
         let message =
             "promotion.earnExpiry: cannot change once the promotion was earned: it is DAYS_FROM_EARNING with 30 days";
         assert_eq!((fixed.code, fixed.messages[0].as_str()), (400, message));
@@ -472,12 +472,18 @@ fn faults() -> Vec<Fault> {
                 "promotion.earnExpiry.days: must be from 1 to 36500",
             ],
         ),
+        (
+            "CatalogService/CreatePromotion",
+            new(|promotion| promotion["name"] = "\tNew".into()),
+            400,
+            &["promotion.name: must not begin or end with white space"],
+        ),
         ("CatalogService/CreatePromotion", new(|promotion| promotion["id"] = "x".into()), 725, &["promotionId: "]),
         (
             "CatalogService/CreatePromotion",
             new(|promotion| promotion["id"] = TEN_OFF.into()),
-            400,
-            &["promotion.id: is the id of a promotion"],
+            409,
+            &["promotion 6912ced9d39e256f754a83f8 is recorded with other content (name, startDate, endDate)"],
         ),
         ("CatalogService/CreatePromotion", new(|promotion| promotion["orgId"] = 2.into()), 403, &["orgId 2"]),
         (
@@ -506,9 +512,15 @@ fn faults() -> Vec<Fault> {
         ),
         (
             "CatalogService/ListPromotions",
-            json!({"promotionIds": ["x,"], "limit": -1, "pageToken": "x"}),
+            json!({"promotionIds": [format!("{TEN_OFF},x,"), TEN_OFF, "y"], "limit": -1, "pageToken": "x"}),
             400,
-            &["promotionIds[0]: must be 24", "limit: ", "pageToken: "],
+            &[
+                "promotionIds[1]: must be 24 hexadecimal digits, not \"x\"",
+                "promotionIds[2]: must be 24 hexadecimal digits, not \"\"",
+                "promotionIds[4]: must be 24 hexadecimal digits, not \"y\"",
+                "limit: ",
+                "pageToken: ",
+            ],
         ),
         ("CatalogService/ActivatePromotion", json!({"promotionId": "x"}), 725, &["\"x\""]),
         ("CatalogService/ActivatePromotion", json!({"promotionId": OTHERS}), 404, &["not found"]),

@@ -405,6 +405,11 @@ async fn forbidden_by_what_is_recorded(service: &Service, reason: &str, door: Do
             granted(service, CUSTOMER, "full", CAPPED, 3).await;
             earning_of(CAPPED, |_| {}).await
         }
+        "PROMOTION_EXISTS" => {
+            let mut other = promotion("Other");
+            other["id"] = TEN_OFF.into();
+            create(service, door, json!({"promotion": other})).await
+        }
         "NAME_TAKEN" => create(service, door, json!({"promotion": promotion("Ten off")})).await,
         "ALREADY_REDEEMED" | "OTHER_TRANSACTION" => {
             let ids = granted(service, CUSTOMER, "spent", TEN_OFF, 2).await;
@@ -677,6 +682,7 @@ fn refusals() -> Vec<Refusal> {
         Refusal::CustomerNotFound(1),
         Refusal::PromotionNotFound("x".to_owned()),
         Refusal::EarnedPromotionNotFound("x".to_owned()),
+        Refusal::PromotionExists { promotion_id: "x".to_owned(), differing: "name".to_owned() },
     ];
     let message = || "message".to_owned();
     let preconditions = Precondition::ALL.map(|(precondition, ..)| Refusal::Precondition {
@@ -712,6 +718,7 @@ fn refusals() -> Vec<Refusal> {
             | Refusal::CustomerNotFound(_)
             | Refusal::PromotionNotFound(_)
             | Refusal::EarnedPromotionNotFound(_)
+            | Refusal::PromotionExists { .. }
             | Refusal::Precondition { .. }
             | Refusal::Overloaded
             | Refusal::CustomerLookupFailed(..)

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use cart_promotions::app::import::ImportOptions;
 use serde_json::json;
 
 use crate::support::*;
@@ -108,7 +109,8 @@ async fn a_changed_secret_and_a_removed_client_are_refused_within_two_seconds() 
     assert_eq!(service.earn(Door::Json, &documented_request()).await.status, 200);
     let mut changed = catalogue();
     changed["apiClients"][0]["password"] = "other".into();
-    service.import(&changed).await;
+    let replaced = ImportOptions { replace_secrets: true, ..ImportOptions::default() };
+    import_with(service.database(), &changed, replaced).await.unwrap();
     let refused = async |credentials| {
         for _ in 0..40 {
             if service.earn_as(Door::Grpc, Some(credentials), &documented_request()).await.code == 401 {

@@ -14,11 +14,13 @@ mod documented;
 mod edge;
 mod errors;
 mod fairness;
+mod files;
 #[path = "../support/gzip.rs"]
 mod gzip;
 mod health;
 mod import;
 mod isolation;
+mod keeping;
 mod limits;
 mod model;
 mod openapi;

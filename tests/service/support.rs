@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use cart_promotions::app::Clock;
+use cart_promotions::app::import::{ImportOptions, Imported};
 use cart_promotions::config::{Cli, Command, Serve};
 use cart_promotions::proto::earn_service_client::EarnServiceClient;
 use cart_promotions::wire::json::{UnknownFields, from_slice};
@@ -126,8 +127,13 @@ pub fn options(url: &str, more: &[&str]) -> Serve {
 
 /// Imports into a database, making its tables where there are none. Gives the warnings, or what is wrong.
 pub async fn import(database: &Database, file: &Value) -> Result<Vec<String>, String> {
-    let store = server::open(&options(database.url(), &[]).common).await.unwrap();
-    let result = server::import(&store, file.to_string().as_bytes()).await;
+    import_with(database, file, ImportOptions::default()).await.map(|imported| imported.warnings)
+}
+
+/// The same, in this way.
+pub async fn import_with(database: &Database, file: &Value, options: ImportOptions) -> Result<Imported, String> {
+    let store = server::open(&self::options(database.url(), &[]).common).await.unwrap();
+    let result = server::import(&store, file.to_string().as_bytes(), options).await;
     store.close().await;
     result.map_err(|error| error.to_string())
 }

@@ -153,7 +153,6 @@ async fn changed_rules_do_not_make_what_was_granted_wrong() {
     let mut changed = catalogue();
     changed["orgs"][0]["timeZone"] = "America/New_York".into();
     changed["promotions"][1]["endDateISO"] = "2026-12-31T23:59:59.999+05:30".into();
-    changed["promotions"][8]["earnExpiry"] = json!({"type": "WITH_PROMOTION"});
     changed["promotions"][10]["maxEarningPerCustomer"] = 1.into();
     service.import(&changed).await;
     let output = verify(&service);
@@ -176,6 +175,7 @@ async fn a_cap_that_is_set_later_counts_what_is_held_already() {
     // Set below what is held, raised, taken away and set again.
     for (cap, event, granted) in [(json!(1), "c", 0), (json!(4), "c", 1), (json!(null), "d", 2), (json!(7), "e", 1)] {
         capped["promotions"][0]["maxEarningPerCustomer"] = cap.clone();
+        capped["promotions"][0]["unlimitedEarning"] = cap.is_null().into();
         service.import(&capped).await;
         let answer = other.earn(Door::Grpc, &one_entry(event, TEN_OFF, 2)).await;
         assert_eq!(earn_ids(&answer.body).len(), granted, "{cap}: {answer:?}");

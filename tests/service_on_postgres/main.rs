@@ -25,6 +25,8 @@ mod health;
 mod import;
 #[path = "../service/isolation.rs"]
 mod isolation;
+#[path = "../service/keeping.rs"]
+mod keeping;
 mod load;
 #[path = "../service/model.rs"]
 mod model;

@@ -145,10 +145,13 @@ impl<'de, T: ReadJson + Default> Slot<'de> for ListSlot<'_, T> {
             return self.refuse(given.kind());
         }
         let mut element = T::default();
-        match element.read(StrDeserializer::<ParameterError>::new(text), self.context) {
-            Ok(_) => self.list.push(element),
-            Err(fault) => self.context.violation(fault.to_string()),
-        }
+        self.context.within(Step::Index(self.list.len()), |context| {
+            if let Err(fault) = element.read(StrDeserializer::<ParameterError>::new(text), context) {
+                context.violation(fault.to_string());
+            }
+        });
+        // Also one that is wrong, so that those behind it keep their numbers.
+        self.list.push(element);
         true
     }
 

@@ -14,7 +14,9 @@ mod write;
 #[cfg(test)]
 mod tests;
 
-pub use read::{Context, JsonEnum, JsonMessage, ReadJson, UnknownFields, from_slice, read_parameters};
+pub use read::{
+    Context, InvalidJson, JsonEnum, JsonMessage, ReadJson, UnknownFields, document, from_slice, read_parameters,
+};
 
 use composite::read_message;
 use read::skip;

@@ -3,6 +3,7 @@
 use serde::de::value::{Error as ParameterError, MapDeserializer};
 use serde::de::{Deserializer, IgnoredAny, Visitor};
 
+use crate::encoding::{Utf16, without_mark};
 use crate::wire::violation::Violations;
 
 /// What to do with a name that the message has no field for.
@@ -102,6 +103,29 @@ pub trait JsonEnum {
     fn name(number: i32) -> Option<&'static str>;
 }
 
+/// The reason why a text is no JSON document. Its words follow the name of what was read.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidJson {
+    /// The text is encoded in another way.
+    #[error(transparent)]
+    Encoding(#[from] Utf16),
+    /// There is no text.
+    #[error("is empty, and no JSON")]
+    Empty,
+    /// The text is no JSON.
+    #[error("is no JSON: {0}")]
+    Syntax(#[from] serde_json::Error),
+}
+
+/// Returns the JSON document of a file or a body of a request, without the byte order mark that may stand before it.
+///
+/// # Errors
+/// When there is none, or it is encoded in another way than UTF-8.
+pub fn document(text: &[u8]) -> Result<&[u8], InvalidJson> {
+    let document = without_mark(text)?;
+    if document.trim_ascii().is_empty() { Err(InvalidJson::Empty) } else { Ok(document) }
+}
+
 /// Reads a message from one JSON document.
 ///
 /// # Errors
@@ -109,10 +133,10 @@ pub trait JsonEnum {
 pub fn from_slice<M: ReadJson + Default>(
     json: &[u8],
     unknown_fields: UnknownFields,
-) -> Result<(M, Violations), serde_json::Error> {
+) -> Result<(M, Violations), InvalidJson> {
     let mut context = Context::new(unknown_fields, false);
     let mut message = M::default();
-    let mut document = serde_json::Deserializer::from_slice(json);
+    let mut document = serde_json::Deserializer::from_slice(document(json)?);
     if !message.read(&mut document, &mut context)? {
         context.violation("must be a JSON object, not null");
     }

@@ -99,6 +99,12 @@ impl<E> Default for EnumValue<E> {
     }
 }
 
+impl<E> From<i32> for EnumValue<E> {
+    fn from(number: i32) -> Self {
+        Self(number, PhantomData)
+    }
+}
+
 impl<E> From<EnumValue<E>> for i32 {
     fn from(value: EnumValue<E>) -> Self {
         value.0

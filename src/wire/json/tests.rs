@@ -142,12 +142,19 @@ fn parameters_are_read_by_path_and_lists_one_at_a_time() {
     let mut promotion = proto::FilePromotion::default();
     let given = [("audience", "1"), ("audience", "2"), ("active", "true"), ("earnExpiry.days", "3")];
     assert!(read_parameters(&mut promotion, given).is_empty());
-    assert_eq!((promotion.audience, promotion.active), (vec![1, 2], Some(true)));
+    assert_eq!((promotion.audience.unwrap().values, promotion.active), (vec![1, 2], Some(true)));
 
     let mut list = proto::ListEarnedPromotionsRequest::default();
     let given = [("earnedStatus", "REVOKED"), ("promotionId", "a"), ("earnedStatus", "1"), ("promotionId", "b")];
     assert!(read_parameters(&mut list, given).is_empty());
     assert_eq!((list.earned_status, list.promotion_id), (vec![3, 1], vec!["a".to_owned(), "b".to_owned()]));
+
+    // An element that is wrong is named by its index, and does not move those behind it.
+    let mut list = proto::ListEarnedPromotionsRequest::default();
+    let given = ["REVOKED", "x", "REDEEMED", "y"].map(|status| ("earnedStatus", status));
+    let faults = read_parameters(&mut list, given);
+    let fields: Vec<_> = faults.as_slice().iter().map(|fault| fault.field.as_str()).collect();
+    assert_eq!(fields, ["earnedStatus[1]", "earnedStatus[3]"]);
 }
 
 #[test]
@@ -344,5 +351,38 @@ fn numbers_as_floats(value: Value) -> Value {
         }
         Value::Array(values) => values.into_iter().map(numbers_as_floats).collect(),
         other => other,
+    }
+}
+
+#[test]
+fn a_list_that_is_absent_differs_from_an_empty_one_where_a_message_holds_it() {
+    for (text, audience) in [
+        ("{}", None),
+        (r#"{"audience":null}"#, None),
+        (r#"{"audience":[]}"#, Some(vec![])),
+        (r#"{"audience":["7",8]}"#, Some(vec![7, 8])),
+    ] {
+        let (promotion, faults) = from_slice::<proto::FilePromotion>(text.as_bytes(), UnknownFields::Refuse).unwrap();
+        assert!(faults.is_empty(), "{text}: {faults:?}");
+        assert_eq!(promotion.audience.map(|audience| audience.values), audience, "{text}");
+    }
+    let written = proto::FilePromotion { audience: Some(proto::Audience { values: vec![7] }), ..Default::default() };
+    assert_eq!(serde_json::to_value(&written).unwrap()["audience"], serde_json::json!([7]));
+    let read = from_slice::<proto::FilePromotion>(br#"{"audience":{"values":[7]}}"#, UnknownFields::Refuse).unwrap();
+    assert_eq!(read.1.as_slice()[0].to_string(), "audience: must be a list, not an object");
+}
+
+#[test]
+fn a_byte_order_mark_is_passed_over_and_another_encoding_is_told() {
+    let read = |text: &[u8]| from_slice::<proto::Customer>(text, UnknownFields::Refuse);
+    assert_eq!(read(b"\xef\xbb\xbf {\"customerId\":7}").unwrap().0.customer_id, Some(7));
+    for (text, problem) in [
+        (&b"\xff\xfe{\0}\0"[..], "is UTF-16 (little-endian); save it as UTF-8"),
+        (b"\xfe\xff\0{\0}", "is UTF-16 (big-endian); save it as UTF-8"),
+        (b"", "is empty, and no JSON"),
+        (b"\xef\xbb\xbf \n", "is empty, and no JSON"),
+        (b"{", "is no JSON: EOF while parsing an object at line 1 column 1"),
+    ] {
+        assert_eq!(read(text).unwrap_err().to_string(), problem, "{text:?}");
     }
 }

@@ -56,6 +56,10 @@ fn broken_scalar(schema: &Value, value: &Value) -> Vec<(String, Value)> {
             if schema["minLength"] == 1 || schema.get("format").is_some() || schema.get("enum").is_some() {
                 one("is empty", json!(""));
             }
+            if schema["pattern"].as_str().is_some_and(|pattern| pattern.contains(r"\s")) {
+                one("begins with white space", json!(" a"));
+                one("ends with white space", json!("a\u{a0}"));
+            }
             if schema.get("enum").is_some() {
                 one("is no such name", json!("OTHER"));
                 one("is no such number", json!(99));

@@ -1,0 +1,89 @@
+//! Tells which records of a file would change, one line each, for an import that changes nothing.
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::import::ImportedPromotion;
+use crate::earning::{Catalogue, CustomerId, Org, OrgId, Promotion};
+use crate::storage::{StorageError, Transaction};
+
+/// Fields by their names in the file, and their values as text.
+type Content = Vec<(&'static str, String)>;
+
+/// Returns a line for each organization that is new or differs from `before`.
+pub(super) fn of_orgs(before: &HashMap<OrgId, Catalogue>, orgs: &[Org]) -> Vec<String> {
+    let lines = orgs.iter().enumerate().filter_map(|(index, org)| {
+        let recorded = before.get(&org.id).map(|catalogue| content_of_org(&catalogue.org));
+        let differing = differing(recorded, &content_of_org(org));
+        line(&format!("orgs[{index}] {}", org.id.0), &differing)
+    });
+    lines.collect()
+}
+
+fn content_of_org(org: &Org) -> Content {
+    vec![
+        ("name", format!("{:?}", org.name)),
+        ("timeZone", org.time_zone.name().to_owned()),
+        ("maxActivePromotions", org.max_active_promotions.to_string()),
+        ("acceptUnknownCustomers", org.accept_unknown_customers.to_string()),
+    ]
+}
+
+/// Returns a line for each promotion of the file that is new, differs from `before`, or gets another audience. They
+/// will be `after`.
+///
+/// # Errors
+/// Of the database.
+pub(super) async fn of_promotions(
+    transaction: &Transaction,
+    file: &[ImportedPromotion],
+    before: &HashMap<OrgId, Catalogue>,
+    after: &[Promotion],
+) -> Result<Vec<String>, StorageError> {
+    let mut lines = Vec::new();
+    for (index, (each, promotion)) in file.iter().zip(after).enumerate() {
+        let recorded = before.get(&each.org_id).and_then(|catalogue| catalogue.promotions.get(&promotion.id));
+        let recorded = recorded.map(|recorded| recorded.content().to_vec());
+        let mut differing = differing(recorded, &promotion.content());
+        if let Some(audience) = &each.audience {
+            let audience: BTreeSet<CustomerId> = audience.iter().copied().collect();
+            let recorded = transaction.audience(each.org_id, promotion.id).await?;
+            let counts = [
+                (audience.difference(&recorded).count(), "added"),
+                (recorded.difference(&audience).count(), "removed"),
+            ];
+            let counts = counts.into_iter().filter(|(count, _)| *count > 0);
+            differing.extend(counts.map(|(count, what)| format!("audience {count} {what}")));
+        }
+        lines.extend(line(&format!("promotions[{index}] {}", promotion.id), &differing));
+    }
+    Ok(lines)
+}
+
+/// Returns a line for each customer that is new. Records them, in a transaction that is taken back.
+///
+/// # Errors
+/// Of the database.
+pub(super) async fn of_customers(
+    transaction: &Transaction,
+    customers: &[(OrgId, CustomerId)],
+) -> Result<Vec<String>, StorageError> {
+    let mut lines = Vec::new();
+    for (index, customer) in customers.iter().enumerate() {
+        if transaction.upsert_customers(&[*customer].into()).await? > 0 {
+            lines.push(format!("customers[{index}] {}: new", customer.1.0));
+        }
+    }
+    Ok(lines)
+}
+
+/// Returns the fields that differ, each with its two values; `new` where nothing is recorded.
+pub(super) fn differing(recorded: Option<Content>, after: &[(&'static str, String)]) -> Vec<String> {
+    let Some(recorded) = recorded else { return vec!["new".to_owned()] };
+    let fields = recorded.iter().zip(after).filter(|(recorded, after)| recorded != after);
+    fields.map(|((name, recorded), (_, after))| format!("{name} {recorded} -> {after}")).collect()
+}
+
+/// Returns the line of one record; `None` where nothing differs.
+pub(super) fn line(record: &str, differing: &[String]) -> Option<String> {
+    (!differing.is_empty()).then(|| format!("{record}: {}", differing.join(", ")))
+}

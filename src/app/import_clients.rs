@@ -1,0 +1,130 @@
+//! The API clients of a file, compared with those that are recorded: secrets change only where the operator says so.
+
+use super::access::Access;
+use super::import::{ImportError, ImportedClient, RefusedRecord};
+use super::import_changes::{differing, line};
+use super::secret::{Checker, Secret};
+use crate::earning::OrgId;
+use crate::storage::clients::{ApiClient, ClientChange};
+use crate::storage::{SecretHash, Store, Transaction};
+
+/// What an import writes of API clients.
+#[derive(Debug, Default)]
+pub(super) struct ClientWrites {
+    /// Clients to add, with their indexes in the file.
+    new: Vec<(usize, ApiClient)>,
+    /// Recorded clients to change, by name.
+    changed: Vec<(String, ClientChange)>,
+    /// One line for each client whose secret in the file is not the recorded one, which stays.
+    pub(super) warnings: Vec<String>,
+    /// One line for each client that is new or changes.
+    pub(super) changes: Vec<String>,
+}
+
+impl ClientWrites {
+    /// Compares the clients of a file with those that are recorded.
+    ///
+    /// # Errors
+    /// The clients that do not fit what is recorded, or the failure of the database.
+    pub(super) async fn plan(
+        clients: &[ImportedClient],
+        store: &Store,
+        replace_secrets: bool,
+    ) -> Result<Self, ImportError> {
+        let (mut writes, mut faults, mut checker) = (Self::default(), Vec::new(), Checker::default());
+        for (index, client) in clients.iter().enumerate() {
+            match store.api_client(&client.username).await? {
+                Some(recorded) => {
+                    if let Some(fault) = other_org(index, client, &recorded) {
+                        faults.push(fault);
+                        continue;
+                    }
+                    let differs = |secret: &&Secret| !checker.matches(secret, Some(&recorded.secret_hash));
+                    let other_secret = client.secret.as_ref().filter(differs);
+                    let secret_hash = match other_secret {
+                        Some(secret) if replace_secrets => Some(secret.hash()?),
+                        Some(_) => {
+                            writes.warnings.push(format!(
+                                "apiClients[{index}]: the password of {:?} is not the recorded one, which stays; \
+                                 --replace-secrets replaces it",
+                                client.username
+                            ));
+                            None
+                        }
+                        None => None,
+                    };
+                    writes.change(index, client, &recorded, secret_hash);
+                }
+                None => match (client.org_id, &client.secret) {
+                    (Some(org_id), Some(secret)) => writes.add(index, client, org_id, secret.hash()?),
+                    (org_id, secret) => {
+                        let missing = [(org_id.is_none(), "orgId"), (secret.is_none(), "password")];
+                        let missing = missing.into_iter().filter(|(missing, _)| *missing);
+                        faults.extend(missing.map(|(_, field)| RefusedRecord {
+                            at: format!("apiClients[{index}].{field}"),
+                            problem: "is required for a new client".to_owned(),
+                        }));
+                    }
+                },
+            }
+        }
+        if faults.is_empty() { Ok(writes) } else { Err(ImportError::Refused(faults)) }
+    }
+
+    fn add(&mut self, index: usize, client: &ImportedClient, org_id: OrgId, secret_hash: SecretHash) {
+        let access = client.access.as_ref().unwrap_or(&Access::All).to_string();
+        let added = ApiClient {
+            username: client.username.clone(),
+            secret_hash,
+            org_id,
+            access,
+            disabled: false,
+            requests_per_minute: client.requests_per_minute,
+        };
+        self.changes.push(format!("apiClients[{index}] {:?}: new", client.username));
+        self.new.push((index, added));
+    }
+
+    fn change(&mut self, index: usize, client: &ImportedClient, recorded: &ApiClient, secret_hash: Option<SecretHash>) {
+        let access = client.access.as_ref().map(ToString::to_string).filter(|access| *access != recorded.access);
+        let requests =
+            client.requests_per_minute.filter(|_| client.requests_per_minute != recorded.requests_per_minute);
+        let limit = |requests: Option<u32>| requests.map_or("default".to_owned(), |requests| requests.to_string());
+        let before =
+            vec![("access", recorded.access.clone()), ("requestsPerMinute", limit(recorded.requests_per_minute))];
+        let after = [
+            ("access", access.clone().unwrap_or_else(|| recorded.access.clone())),
+            ("requestsPerMinute", limit(requests.or(recorded.requests_per_minute))),
+        ];
+        let mut fields = differing(Some(before), &after);
+        fields.extend(secret_hash.is_some().then(|| "secret replaced".to_owned()));
+        let Some(line) = line(&format!("apiClients[{index}] {:?}", client.username), &fields) else { return };
+        self.changes.push(line);
+        let change = ClientChange { secret_hash, access, disabled: None, requests_per_minute: requests };
+        self.changed.push((client.username.clone(), change));
+    }
+
+    /// Writes the clients.
+    ///
+    /// # Errors
+    /// A client that was added or taken away since the comparison, or the failure of the database.
+    pub(super) async fn write(&self, transaction: &Transaction) -> Result<(), ImportError> {
+        for (index, client) in &self.new {
+            if !transaction.insert_api_client(client.clone()).await? {
+                let problem = format!("{:?} was added by somebody else meanwhile; import again", client.username);
+                return Err(ImportError::refused(format!("apiClients[{index}]"), problem));
+            }
+        }
+        for (username, change) in &self.changed {
+            transaction.change_api_client(username, change.clone()).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Refuses to move a recorded client: whoever uses its credentials would act for another organization from then on.
+fn other_org(index: usize, client: &ImportedClient, recorded: &ApiClient) -> Option<RefusedRecord> {
+    client.org_id.filter(|org_id| *org_id != recorded.org_id)?;
+    let problem = format!("{:?} is a client of organization {}", client.username, recorded.org_id.0);
+    Some(RefusedRecord { at: format!("apiClients[{index}].orgId"), problem })
+}

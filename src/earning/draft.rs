@@ -1,0 +1,210 @@
+//! A promotion as a message or a file names it: what it leaves out stays as recorded, or takes its default.
+
+use super::time::iso;
+use super::{EarnExpiry, ObjectId, Promotion, PromotionType};
+
+/// A cap as a message names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CapDraft {
+    /// There is none, and a recorded one is removed.
+    Unlimited,
+    /// One customer can earn this many.
+    AtMost(u32),
+}
+
+/// A promotion as a message or a file names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PromotionDraft {
+    /// Identifier within the organization.
+    pub id: ObjectId,
+    /// Name.
+    pub name: Option<String>,
+    /// Kind.
+    pub kind: Option<PromotionType>,
+    /// Whether it runs.
+    pub active: Option<bool>,
+    /// First millisecond at which it runs, since 1970-01-01T00:00:00Z.
+    pub start_ms: Option<i64>,
+    /// Last millisecond at which it runs, since 1970-01-01T00:00:00Z.
+    pub end_ms: Option<i64>,
+    /// How many of it one customer can earn.
+    pub max_earning_per_customer: Option<CapDraft>,
+    /// Until when an earned one is valid.
+    pub earn_expiry: Option<EarnExpiry>,
+    /// Whether only the customers of its audience can earn it.
+    pub limited_to_audience: Option<bool>,
+}
+
+/// A violation of the form that shows once the draft is complete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum DraftViolation {
+    /// A new promotion lacks a field that has no default.
+    #[error("is required for a new promotion")]
+    Missing(&'static str),
+    /// The promotion ends before it starts.
+    #[error("must not be before startDate")]
+    EndsBeforeStart,
+}
+
+impl DraftViolation {
+    /// The name of the field in messages.
+    pub fn field(self) -> &'static str {
+        match self {
+            Self::Missing(field) => field,
+            Self::EndsBeforeStart => "endDate",
+        }
+    }
+}
+
+impl PromotionDraft {
+    /// Fills what the draft leaves out: from `recorded`, or with the defaults where the promotion is new. The result has
+    /// no history.
+    ///
+    /// # Errors
+    /// Every field that a new promotion lacks, or the end before the start.
+    pub fn complete(&self, recorded: Option<&Promotion>) -> Result<Promotion, Vec<DraftViolation>> {
+        let mut missing = Vec::new();
+        let mut lacks = |field| missing.push(DraftViolation::Missing(field));
+        let name = self.name.clone().or_else(|| recorded.map(|recorded| recorded.name.clone()));
+        let kind = self.kind.or(recorded.map(|recorded| recorded.kind));
+        let start_ms = self.start_ms.or(recorded.map(|recorded| recorded.start_ms));
+        let end_ms = self.end_ms.or(recorded.map(|recorded| recorded.end_ms));
+        let promotion = Promotion {
+            id: self.id,
+            name: name.unwrap_or_else(|| {
+                lacks("name");
+                String::new()
+            }),
+            kind: kind.unwrap_or_else(|| {
+                lacks("type");
+                PromotionType::Earning
+            }),
+            active: self.active.unwrap_or(recorded.is_none_or(|recorded| recorded.active)),
+            start_ms: start_ms.unwrap_or_else(|| {
+                lacks("startDate");
+                0
+            }),
+            end_ms: end_ms.unwrap_or_else(|| {
+                lacks("endDate");
+                i64::MAX
+            }),
+            max_earning_per_customer: match self.max_earning_per_customer {
+                None => recorded.and_then(|recorded| recorded.max_earning_per_customer),
+                Some(CapDraft::Unlimited) => None,
+                Some(CapDraft::AtMost(cap)) => Some(cap),
+            },
+            cap_period: 0,
+            earn_expiry: self
+                .earn_expiry
+                .unwrap_or(recorded.map_or(EarnExpiry::WithPromotion, |recorded| recorded.earn_expiry)),
+            limited_to_audience: self
+                .limited_to_audience
+                .unwrap_or(recorded.is_some_and(|recorded| recorded.limited_to_audience)),
+            earned: false,
+        };
+        if missing.is_empty() && promotion.end_ms < promotion.start_ms {
+            missing.push(DraftViolation::EndsBeforeStart);
+        }
+        if missing.is_empty() { Ok(promotion) } else { Err(missing) }
+    }
+}
+
+impl Promotion {
+    /// Returns what callers decide of it: the name of each field in messages, and its value as text.
+    pub fn content(&self) -> [(&'static str, String); 8] {
+        [
+            ("name", format!("{:?}", self.name)),
+            ("type", self.kind.name().to_owned()),
+            ("active", self.active.to_string()),
+            ("startDate", iso(self.start_ms)),
+            ("endDate", iso(self.end_ms)),
+            ("maxEarningPerCustomer", self.max_earning_per_customer.map_or("none".to_owned(), |cap| cap.to_string())),
+            ("earnExpiry", self.earn_expiry.text()),
+            ("earnLimitedToSpecificAudience", self.limited_to_audience.to_string()),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Names one field of a draft.
+    type Change = fn(&mut PromotionDraft);
+
+    fn empty() -> PromotionDraft {
+        PromotionDraft {
+            id: ObjectId([7; 12]),
+            name: None,
+            kind: None,
+            active: None,
+            start_ms: None,
+            end_ms: None,
+            max_earning_per_customer: None,
+            earn_expiry: None,
+            limited_to_audience: None,
+        }
+    }
+
+    fn full() -> PromotionDraft {
+        PromotionDraft {
+            id: ObjectId([7; 12]),
+            name: Some("Ten off".to_owned()),
+            kind: Some(PromotionType::Reward),
+            active: Some(false),
+            start_ms: Some(5),
+            end_ms: Some(9),
+            max_earning_per_customer: Some(CapDraft::AtMost(3)),
+            earn_expiry: Some(EarnExpiry::DaysFromEarning(30)),
+            limited_to_audience: Some(true),
+        }
+    }
+
+    #[test]
+    fn what_a_draft_leaves_out_stays_as_recorded() {
+        let recorded = full().complete(None).unwrap();
+        assert_eq!(empty().complete(Some(&recorded)).unwrap().content(), recorded.content());
+    }
+
+    #[test]
+    fn each_field_that_a_draft_names_changes_that_field_alone() {
+        let recorded = full().complete(None).unwrap();
+        let drafts: [(&str, Change); 8] = [
+            ("name", |draft| draft.name = Some("Other".to_owned())),
+            ("type", |draft| draft.kind = Some(PromotionType::Earning)),
+            ("active", |draft| draft.active = Some(true)),
+            ("startDate", |draft| draft.start_ms = Some(6)),
+            ("endDate", |draft| draft.end_ms = Some(8)),
+            ("maxEarningPerCustomer", |draft| draft.max_earning_per_customer = Some(CapDraft::Unlimited)),
+            ("earnExpiry", |draft| draft.earn_expiry = Some(EarnExpiry::WithPromotion)),
+            ("earnLimitedToSpecificAudience", |draft| draft.limited_to_audience = Some(false)),
+        ];
+        for (field, change) in drafts {
+            let mut draft = empty();
+            change(&mut draft);
+            let changed = draft.complete(Some(&recorded)).unwrap().content();
+            let differs = changed.iter().zip(recorded.content()).filter(|(now, before)| **now != *before);
+            assert_eq!(differs.map(|(now, _)| now.0).collect::<Vec<_>>(), [field]);
+        }
+    }
+
+    #[test]
+    fn a_new_promotion_has_defaults_for_all_but_four_fields() {
+        let missing: Vec<_> = empty().complete(None).unwrap_err().into_iter().map(DraftViolation::field).collect();
+        assert_eq!(missing, ["name", "type", "startDate", "endDate"]);
+        let optional = empty();
+        let new = PromotionDraft { active: optional.active, ..full() };
+        let new =
+            PromotionDraft { max_earning_per_customer: None, earn_expiry: None, limited_to_audience: None, ..new };
+        let new = new.complete(None).unwrap();
+        assert!(new.active && !new.limited_to_audience && new.max_earning_per_customer.is_none());
+        assert_eq!(new.earn_expiry, EarnExpiry::WithPromotion);
+    }
+
+    #[test]
+    fn an_end_before_the_recorded_start_is_found() {
+        let recorded = full().complete(None).unwrap();
+        let early = PromotionDraft { end_ms: Some(4), ..empty() };
+        assert_eq!(early.complete(Some(&recorded)).unwrap_err(), [DraftViolation::EndsBeforeStart]);
+    }
+}
