@@ -20,6 +20,7 @@ mod health;
 mod import;
 mod isolation;
 mod limits;
+mod log;
 mod model;
 mod openapi;
 mod operator;
