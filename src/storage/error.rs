@@ -6,7 +6,7 @@
 use sea_orm::sqlx::Error as SqlxError;
 use sea_orm::sqlx::error::DatabaseError;
 use sea_orm::sqlx::postgres::PgDatabaseError;
-use sea_orm::{DbErr, RuntimeErr};
+use sea_orm::{ConnAcquireErr, DbErr, RuntimeErr};
 
 /// Constraints of the wallet that two processes meet when they write about the same customer at the same time.
 const RACED_CONSTRAINTS: [&str; 5] = [
@@ -27,9 +27,24 @@ pub enum StorageError {
     /// The connection broke, and its transaction is undone, unless it was committing. Another one may do.
     #[error("the connection to the database broke")]
     Disconnected(#[source] DbErr),
-    /// It could not be reached, or did not get to it in time. Trying again may help.
+    /// Another transaction holds a lock that this one needs, and did not release it in time. This one is undone.
+    #[error("another transaction holds a lock that this one needs")]
+    Busy(#[source] DbErr),
+    /// The database could not be reached. Trying again may help.
     #[error("the database is unavailable")]
     Unavailable(#[source] DbErr),
+    /// No connection of the pool was free in time, and none could be made.
+    #[error("no connection to the database was free in time")]
+    NoConnection(#[source] DbErr),
+    /// The database refused for want of connections or memory of its own.
+    #[error("the database is out of resources")]
+    Exhausted(#[source] DbErr),
+    /// A statement took longer than it may, and was cancelled.
+    #[error("the database took too long for a statement")]
+    TooSlow(#[source] DbErr),
+    /// The disk of the database is full or fails, or the database may only be read.
+    #[error("the database cannot use its files")]
+    Unwritable(#[source] DbErr),
     /// It did not answer for as long as a transaction may take.
     #[error("the database did not answer in time")]
     TimedOut,
@@ -44,15 +59,45 @@ pub enum StorageError {
     Corrupt(String),
 }
 
+/// Why the database did not do what it was asked, in the classes that callers are told apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outage {
+    /// Other transactions were in the way.
+    Busy,
+    /// The database does not answer.
+    Unreachable,
+    /// No connection could be had in time.
+    NoConnection,
+    /// The database is out of connections or memory.
+    Exhausted,
+    /// The work took longer than it may.
+    TooSlow,
+    /// The database cannot write.
+    Unwritable,
+}
+
 impl StorageError {
-    /// Whether trying again may help.
-    pub fn is_unavailable(&self) -> bool {
-        matches!(self, Self::Unavailable(_) | Self::Disconnected(_) | Self::TimedOut | Self::Lost)
+    /// Classifies the error; `None` where the database refused, or holds what it must not.
+    pub fn outage(&self) -> Option<Outage> {
+        match self {
+            Self::Conflict(_) | Self::Busy(_) => Some(Outage::Busy),
+            Self::Disconnected(_) | Self::Unavailable(_) | Self::Lost => Some(Outage::Unreachable),
+            Self::NoConnection(_) => Some(Outage::NoConnection),
+            Self::Exhausted(_) => Some(Outage::Exhausted),
+            Self::TooSlow(_) | Self::TimedOut => Some(Outage::TooSlow),
+            Self::Unwritable(_) => Some(Outage::Unwritable),
+            Self::Failed(_) | Self::Corrupt(_) => None,
+        }
     }
 
-    /// Whether trying again may help whoever only asked, or decides anew: others were faster.
+    /// Returns true when the database as a whole did not serve, whatever it was asked.
+    pub fn is_unavailable(&self) -> bool {
+        self.outage().is_some_and(|outage| outage != Outage::Busy)
+    }
+
+    /// Returns true when the same may go well later.
     pub fn may_pass(&self) -> bool {
-        self.is_unavailable() || matches!(self, Self::Conflict(_))
+        self.outage().is_some()
     }
 }
 
@@ -61,7 +106,12 @@ impl From<DbErr> for StorageError {
         match kind(&error) {
             Kind::Conflict => Self::Conflict(error),
             Kind::Disconnected => Self::Disconnected(error),
+            Kind::Busy => Self::Busy(error),
             Kind::Unavailable => Self::Unavailable(error),
+            Kind::NoConnection => Self::NoConnection(error),
+            Kind::Exhausted => Self::Exhausted(error),
+            Kind::TooSlow => Self::TooSlow(error),
+            Kind::Unwritable => Self::Unwritable(error),
             Kind::Failed => Self::Failed(error),
         }
     }
@@ -71,16 +121,23 @@ impl From<DbErr> for StorageError {
 enum Kind {
     Conflict,
     Disconnected,
+    Busy,
     Unavailable,
+    NoConnection,
+    Exhausted,
+    TooSlow,
+    Unwritable,
     Failed,
 }
 
 fn kind(error: &DbErr) -> Kind {
     match error {
-        DbErr::ConnectionAcquire(_) | DbErr::Conn(_) => Kind::Unavailable,
+        DbErr::ConnectionAcquire(ConnAcquireErr::Timeout) => Kind::NoConnection,
+        DbErr::ConnectionAcquire(ConnAcquireErr::ConnectionClosed) | DbErr::Conn(_) => Kind::Unavailable,
         DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error)) => match &**error {
             SqlxError::Io(_) | SqlxError::Protocol(_) | SqlxError::WorkerCrashed => Kind::Disconnected,
-            SqlxError::PoolTimedOut | SqlxError::PoolClosed => Kind::Unavailable,
+            SqlxError::PoolTimedOut => Kind::NoConnection,
+            SqlxError::PoolClosed => Kind::Unavailable,
             SqlxError::Database(error) => of_database(&**error),
             _ => Kind::Failed,
         },
@@ -94,13 +151,22 @@ fn of_database(error: &dyn DatabaseError) -> Kind {
         let constraint = error.constraint().unwrap_or_default();
         of_sqlstate(&code, constraint)
     } else {
-        match code.parse::<i32>() {
-            // A unique index, a primary key.
-            Ok(2067 | 1555) => Kind::Conflict,
-            // SQLite's primary result codes, in the low byte: 5 busy, 6 locked, 10 I/O, 13 full, 14 cannot open.
-            Ok(code) if matches!(code & 0xff, 5 | 6 | 10 | 13 | 14) => Kind::Unavailable,
-            _ => Kind::Failed,
-        }
+        code.parse().map_or(Kind::Failed, of_result_code)
+    }
+}
+
+/// What an extended result code of SQLite means here.
+fn of_result_code(code: i32) -> Kind {
+    match (code, code & 0xff) {
+        // A unique index, a primary key.
+        (2067 | 1555, _) => Kind::Conflict,
+        // The primary result code is in the low byte: busy, locked.
+        (_, 5 | 6) => Kind::Busy,
+        // Read-only, I/O, full.
+        (_, 8 | 10 | 13) => Kind::Unwritable,
+        // Cannot open.
+        (_, 14) => Kind::Unavailable,
+        _ => Kind::Failed,
     }
 }
 
@@ -118,12 +184,18 @@ fn of_sqlstate(code: &str, constraint: &str) -> Kind {
         "40001" | "40P01" => Kind::Conflict,
         // Terminated, crashed, starting or stopping, the database dropped; idle for too long.
         "57P01" | "57P02" | "57P03" | "57P04" | "25P03" | "25P04" => Kind::Disconnected,
-        // Cancelled (statement_timeout), lock not available (lock_timeout), a standby that was primary.
-        "57014" | "55P03" | "25006" => Kind::Unavailable,
-        // Connection exception, wrong credentials, no such database, out of resources.
+        // Cancelled (statement_timeout).
+        "57014" => Kind::TooSlow,
+        // Lock not available (lock_timeout).
+        "55P03" => Kind::Busy,
+        // Disk full, a standby that was primary.
+        "53100" | "25006" => Kind::Unwritable,
+        // Connection exception; wrong credentials, no such database; out of connections or memory; I/O.
         _ => match code.get(..2) {
             Some("08") => Kind::Disconnected,
-            Some("28" | "3D" | "53" | "58") => Kind::Unavailable,
+            Some("28" | "3D") => Kind::Unavailable,
+            Some("53") => Kind::Exhausted,
+            Some("58") => Kind::Unwritable,
             _ => Kind::Failed,
         },
     }
@@ -145,12 +217,48 @@ mod tests {
             ("40P01", "", Kind::Conflict),
             ("57P01", "", Kind::Disconnected),
             ("08006", "", Kind::Disconnected),
-            ("57014", "", Kind::Unavailable),
-            ("53300", "", Kind::Unavailable),
+            ("57014", "", Kind::TooSlow),
+            ("55P03", "", Kind::Busy),
+            ("53100", "", Kind::Unwritable),
+            ("25006", "", Kind::Unwritable),
+            ("58030", "", Kind::Unwritable),
+            ("53300", "", Kind::Exhausted),
+            ("28P01", "", Kind::Unavailable),
             ("42P01", "", Kind::Failed),
             ("", "", Kind::Failed),
         ] {
             assert_eq!(of_sqlstate(code, constraint), kind, "{code} {constraint}");
+        }
+    }
+
+    #[test]
+    fn a_result_code_says_what_may_help() {
+        for (code, kind) in [
+            (2067, Kind::Conflict),
+            (5, Kind::Busy),
+            (517, Kind::Busy),
+            (6, Kind::Busy),
+            (8, Kind::Unwritable),
+            (778, Kind::Unwritable),
+            (13, Kind::Unwritable),
+            (14, Kind::Unavailable),
+            (1, Kind::Failed),
+        ] {
+            assert_eq!(of_result_code(code), kind, "{code}");
+        }
+    }
+
+    #[test]
+    fn a_wait_for_a_lock_may_pass_and_does_not_make_the_database_unavailable() {
+        let error = || DbErr::Custom("cause".to_owned());
+        for (error, may_pass, unavailable) in [
+            (StorageError::Busy(error()), true, false),
+            (StorageError::Conflict(error()), true, false),
+            (StorageError::NoConnection(error()), true, true),
+            (StorageError::TimedOut, true, true),
+            (StorageError::Failed(error()), false, false),
+        ] {
+            assert_eq!((error.may_pass(), error.is_unavailable()), (may_pass, unavailable), "{error}");
         }
     }
 }

@@ -170,8 +170,10 @@ pub struct Transaction(
 /// the indexes. Citus cannot plan without the values.
 fn settings_for_calls(statement_timeout: Duration) -> String {
     let timeout_ms = statement_timeout.as_millis();
+    // Shorter, or the statement would be cancelled first, and a wait for a lock could not be told from slow work.
+    let lock_timeout_ms = (timeout_ms * 4 / 5).max(1);
     format!(
-        "SET statement_timeout = {timeout_ms}; SET lock_timeout = {timeout_ms}; \
+        "SET statement_timeout = {timeout_ms}; SET lock_timeout = {lock_timeout_ms}; \
          SET idle_in_transaction_session_timeout = {timeout_ms}; SET enable_seqscan = off; \
          SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off; \
          SELECT set_config('plan_cache_mode', 'force_generic_plan', false) \
