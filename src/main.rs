@@ -9,6 +9,7 @@ use cart_promotions::app::import::ImportOptions;
 use cart_promotions::config::{Cli, Command, ImportFile, Migrate, Serve, Verify, hide_password, one_line};
 use cart_promotions::proto::DESCRIPTOR_SET;
 use cart_promotions::storage::Store;
+use cart_promotions::telemetry::Log;
 use cart_promotions::{app, commands, demo, server, telemetry};
 use clap::Parser;
 use tokio::net::TcpListener;
@@ -18,54 +19,72 @@ use tokio::signal::unix::{SignalKind, signal};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// Waits for the last lines of the log when the program ends, by a panic too.
+struct FlushAtEnd(Log);
+
+impl Drop for FlushAtEnd {
+    fn drop(&mut self) {
+        self.0.flush();
+    }
+}
+
 fn main() -> ExitCode {
-    if let Err(error) = hide_password() {
-        let _ = writeln!(std::io::stderr(), "cart-promotions: the password stays in the command line: {error}");
+    let hidden = hide_password();
+    let log = match Log::start() {
+        Ok(log) => FlushAtEnd(log),
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "cart-promotions: cannot start the thread of the log: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let log = &log.0;
+    if let Err(error) = hidden {
+        log.say(&format!("cart-promotions: the password stays in the command line: {error}"));
     }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
             if let Some(line) = one_line(&error) {
-                return fail(&line, 2);
+                return fail(log, &line, 2);
             }
             // `--help` or `--version`: what was asked for, and nothing else to do when nobody reads it.
             let _ = error.print();
             return ExitCode::SUCCESS;
         }
     };
-    match run(cli.command) {
+    match run(cli.command, log) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&format!("{error:#}"), 1),
+        Err(error) => fail(log, &format!("{error:#}"), 1),
     }
 }
 
-/// One clear line, and the exit code.
-fn fail(line: &str, code: u8) -> ExitCode {
-    let _ = writeln!(std::io::stderr(), "cart-promotions: {}", line.replace('\n', " "));
+/// Writes one clear line, behind those of the log, and returns the exit code.
+fn fail(log: &Log, line: &str, code: u8) -> ExitCode {
+    log.say(&format!("cart-promotions: {}", line.replace('\n', " ")));
     ExitCode::from(code)
 }
 
 #[tokio::main]
-async fn run(command: Command) -> anyhow::Result<()> {
+async fn run(command: Command, log: &Log) -> anyhow::Result<()> {
     match command {
-        Command::Serve(options) => serve(&options).await,
-        Command::Import(options) => import(&options).await,
-        Command::Migrate(options) => migrate(&options).await,
-        Command::Verify(options) => verify(&options).await,
+        Command::Serve(options) => serve(&options, log).await,
+        Command::Import(options) => import(&options, log).await,
+        Command::Migrate(options) => migrate(&options, log).await,
+        Command::Verify(options) => verify(&options, log).await,
         Command::Promotions(command) => {
-            telemetry::start(command.common());
+            telemetry::start(command.common(), log);
             Ok(commands::promotions::run(&command, &Clock::system()).await?)
         }
         Command::Customers(command) => {
-            telemetry::start(command.common());
+            telemetry::start(command.common(), log);
             Ok(commands::customers::run(&command).await?)
         }
         Command::Wallet(command) => {
-            telemetry::start(command.common());
+            telemetry::start(command.common(), log);
             Ok(commands::wallet::run(&command, &Clock::system()).await?)
         }
         Command::Clients(command) => {
-            telemetry::start(command.common());
+            telemetry::start(command.common(), log);
             Ok(commands::clients::run(&command).await?)
         }
         Command::DescriptorSet => {
@@ -74,8 +93,8 @@ async fn run(command: Command) -> anyhow::Result<()> {
     }
 }
 
-async fn serve(options: &Serve) -> anyhow::Result<()> {
-    telemetry::start(&options.common);
+async fn serve(options: &Serve, log: &Log) -> anyhow::Result<()> {
+    telemetry::start(&options.common, log);
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let stop = async move {
         tokio::select! {
@@ -101,14 +120,22 @@ async fn serve(options: &Serve) -> anyhow::Result<()> {
             tracing::info!("access tokens are good for this process only: no key for them is configured");
         }
         if options.demo {
-            let _ = writeln!(std::io::stdout(), "{}", demo::curl(scheme, address));
+            print_beside(demo::curl(scheme, address));
         }
     };
     Ok(server::run(listener, options, Clock::system(), (started, stop)).await?)
 }
 
-async fn migrate(options: &Migrate) -> anyhow::Result<()> {
-    telemetry::start(&options.common);
+/// Writes a line to standard output on a thread of its own: a reader that stalls does not hold the service up.
+fn print_beside(line: String) {
+    let print = move || drop(writeln!(std::io::stdout(), "{line}"));
+    if let Err(error) = std::thread::Builder::new().spawn(print) {
+        tracing::warn!(error = &error as &dyn std::error::Error, "nothing could be printed");
+    }
+}
+
+async fn migrate(options: &Migrate, log: &Log) -> anyhow::Result<()> {
+    telemetry::start(&options.common, log);
     let store = server::open(&options.common).await?;
     if options.citus {
         store.distribute().await.context("cannot distribute the tables")?;
@@ -118,8 +145,8 @@ async fn migrate(options: &Migrate) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn verify(options: &Verify) -> anyhow::Result<()> {
-    telemetry::start(&options.common);
+async fn verify(options: &Verify, log: &Log) -> anyhow::Result<()> {
+    telemetry::start(&options.common, log);
     let common = &options.common;
     let store = Store::open(common.database_url.expose(), common.store_options())
         .await
@@ -139,8 +166,8 @@ async fn verify(options: &Verify) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn import(options: &ImportFile) -> anyhow::Result<()> {
-    telemetry::start(&options.common);
+async fn import(options: &ImportFile, log: &Log) -> anyhow::Result<()> {
+    telemetry::start(&options.common, log);
     let file = options.file.display();
     let json = tokio::fs::read(&options.file).await.with_context(|| format!("cannot read {file}"))?;
     // Before the database is touched: a wrong file leaves nothing behind.
@@ -150,7 +177,7 @@ async fn import(options: &ImportFile) -> anyhow::Result<()> {
     let imported = import.run(&store, how).await.with_context(|| file.to_string())?;
     store.close().await;
     for warning in imported.warnings {
-        let _ = writeln!(std::io::stderr(), "cart-promotions: warning: {warning}");
+        log.say(&format!("cart-promotions: warning: {warning}"));
     }
     let mut out = std::io::stdout();
     if options.dry_run {

@@ -1,4 +1,8 @@
 //! Log lines: on standard error, structured, with the request id of whatever they are about.
+//!
+//! A thread writes them (`log_buffer`): a reader that stalls holds no call up.
+
+mod log_buffer;
 
 use std::io::IsTerminal;
 
@@ -8,20 +12,22 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
 
+pub use log_buffer::Log;
+
 use crate::config::{Common, LogFormat};
 
-/// Starts logging as the options say. Called once, first.
-pub fn start(options: &Common) {
+/// Starts logging into `log` as the options say. Called once, first.
+pub fn start(options: &Common, log: &Log) {
     let terminal = std::io::stderr().is_terminal();
     let by_default = if terminal { LogFormat::Text } else { LogFormat::Json };
     let lines = match options.log_format.unwrap_or(by_default) {
-        LogFormat::Text => fmt::layer().with_ansi(terminal).with_target(false).with_writer(std::io::stderr).boxed(),
+        LogFormat::Text => fmt::layer().with_ansi(terminal).with_target(false).with_writer(log.clone()).boxed(),
         LogFormat::Json => fmt::layer()
             .json()
             .flatten_event(true)
             .with_span_list(false)
             .with_target(false)
-            .with_writer(std::io::stderr)
+            .with_writer(log.clone())
             .boxed(),
     };
     // Which migrations run, and what the database remarks, is news to those who ask for more than the default.
@@ -35,4 +41,6 @@ pub fn start(options: &Common) {
         // It says what it does not understand of the URL and of files with passwords.
         .with_target("sqlx_postgres::options", LevelFilter::OFF);
     tracing_subscriber::registry().with(lines.with_filter(filter)).init();
+    // The standard hook writes to standard error itself, and would wait there for a reader that stalls.
+    std::panic::set_hook(Box::new(|panic| tracing::error!(%panic, "a task panicked")));
 }

@@ -25,7 +25,7 @@ pub enum CatalogueError {
     /// The organization is not recorded.
     #[error("there is no organization {}", .0.0)]
     NoOrganization(OrgId),
-    /// The database could not be reached, or others were faster. Trying again may help.
+    /// The database did not serve, or others were in the way. Trying again may help.
     #[error("the catalogue cannot be changed at the moment")]
     Unavailable(#[source] Arc<StorageError>),
     /// The database failed.

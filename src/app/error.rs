@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::earning::{CustomerId, OrgId};
 use crate::storage::StorageError;
+pub use crate::storage::error::Outage;
 use crate::storage::batch::session::BatchError;
 
 /// Why nothing of a command was decided or saved.
@@ -24,6 +25,9 @@ pub enum WalletError {
     /// The service stops.
     #[error("the service is shutting down")]
     ShuttingDown,
+    /// Other changes of the same rows were in the way, time and again or for too long. Nothing is recorded.
+    #[error("another change of the same rows is under way")]
+    Busy(#[source] Arc<StorageError>),
     /// The database could be asked, but not be written to. Whether it was is not known; the repeat is safe.
     #[error("the wallet could not be saved")]
     Unavailable(#[source] Arc<StorageError>),
@@ -40,10 +44,14 @@ impl WalletError {
     }
 }
 
-/// Of a call that only asks, or changes the catalogue. That others were faster may be otherwise the next time.
+/// For calls that only ask.
 impl From<StorageError> for WalletError {
     fn from(error: StorageError) -> Self {
-        if error.may_pass() { Self::Unavailable(Arc::new(error)) } else { Self::Internal(Arc::new(error)) }
+        match error.outage() {
+            None => Self::Internal(Arc::new(error)),
+            Some(Outage::Busy) => Self::Busy(Arc::new(error)),
+            Some(_) => Self::Unavailable(Arc::new(error)),
+        }
     }
 }
 
@@ -53,10 +61,9 @@ pub(super) fn spread(error: BatchError) -> impl Fn(CustomerId) -> WalletError {
         BatchError::Load(source) => (false, Arc::new(source)),
         BatchError::Save(source) => (true, Arc::new(source)),
     };
-    move |customer_id| match (&*source, saving) {
-        // Others were faster, time and again: they may not be the next time.
-        (StorageError::Conflict(_), _) => WalletError::Unavailable(Arc::clone(&source)),
-        (error, _) if !error.is_unavailable() => WalletError::Internal(Arc::clone(&source)),
+    move |customer_id| match (source.outage(), saving) {
+        (None, _) => WalletError::Internal(Arc::clone(&source)),
+        (Some(Outage::Busy), _) => WalletError::Busy(Arc::clone(&source)),
         (_, true) => WalletError::Unavailable(Arc::clone(&source)),
         (_, false) => WalletError::CustomerLookupFailed(customer_id, Arc::clone(&source)),
     }

@@ -78,7 +78,12 @@ impl<B: Batches> Lane<B> {
                         let _ = job.answer.send(answer);
                     }
                 }
-                Err(error) if part.len() > 1 && !error.source().is_unavailable() => {
+                // Each half would wait for the same lock.
+                Err(error)
+                    if part.len() > 1
+                        && !error.source().is_unavailable()
+                        && !matches!(error.source(), StorageError::Busy(_)) =>
+                {
                     tracing::warn!(requests = part.len(), ?error, "a batch failed and is split");
                     let second_half = part.split_off(part.len() / 2);
                     parts.push(second_half);

@@ -13,6 +13,7 @@ pub mod clock;
 pub mod credentials;
 pub mod earn_ids;
 pub mod error;
+pub mod fair_gate;
 pub mod import;
 mod import_changes;
 mod import_clients;

@@ -15,6 +15,7 @@ use tonic_types::{ErrorDetails, StatusExt};
 
 use super::json_response::json_response;
 use crate::app::access::AccessGroup;
+use crate::app::error::Outage;
 use crate::proto::CallError;
 use crate::wire::Violations;
 
@@ -108,17 +109,28 @@ pub enum Refusal {
         values: Values,
     },
     /// The database could not be asked for the customer.
-    #[error("customer {0} could not be looked up; try again")]
-    CustomerLookupFailed(i64, #[source] Cause),
+    #[error("customer {customer_id} could not be looked up: {}", told(*outage))]
+    CustomerLookupFailed {
+        /// The customer.
+        customer_id: i64,
+        /// What is told of the database.
+        outage: Outage,
+        /// What it said.
+        #[source]
+        cause: Cause,
+    },
+    /// Other changes were in the way. Nothing is recorded.
+    #[error("{}", told(Outage::Busy))]
+    Busy(#[source] Cause),
     /// As many requests wait as may.
     #[error("too many requests are waiting; try again")]
     Overloaded,
     /// Not yet, or no longer.
     #[error("the service is starting or stopping; try again")]
     NotServing,
-    /// The database could not be reached. Whether something was saved is not known.
-    #[error("the database cannot be reached at the moment; try again")]
-    Unavailable(#[source] Cause),
+    /// The database did not serve. Whether something was saved is not known.
+    #[error("{}", told(*.0))]
+    Unavailable(Outage, #[source] Cause),
     /// Anything else on our side.
     #[error("internal error; the request id names it in the log")]
     Internal(#[source] Cause),
@@ -197,6 +209,18 @@ impl Precondition {
     }
 }
 
+/// Returns the text of an outage. Where another try may meet the same, the text does not invite one.
+pub fn told(outage: Outage) -> &'static str {
+    match outage {
+        Outage::Busy => "another change of the same rows is under way; nothing is recorded: try again",
+        Outage::Unreachable => "the database cannot be reached at the moment; try again",
+        Outage::NoConnection => "no connection to the database could be had in time; try again",
+        Outage::Exhausted => "the database has no connection or memory to spare at the moment; try again",
+        Outage::TooSlow => "the database took too long",
+        Outage::Unwritable => "the database cannot write: its disk is full or fails, or it may only be read",
+    }
+}
+
 /// How the doors say a refusal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Row {
@@ -251,14 +275,24 @@ impl Refusal {
             Self::Precondition { precondition, .. } => precondition.row(),
             Self::Overloaded => row(500, StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, "OVERLOADED"),
             Self::CustomerNotFound(_) => row(404, StatusCode::NOT_FOUND, Code::NotFound, "CUSTOMER_NOT_FOUND"),
-            Self::CustomerLookupFailed(..) => {
+            Self::CustomerLookupFailed { .. } => {
                 row(1007, StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, "CUSTOMER_LOOKUP_FAILED")
             }
-            Self::Unavailable(_) => row(500, StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, "UNAVAILABLE"),
+            Self::Busy(_) => row(500, StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, "BUSY"),
+            Self::Unavailable(..) => row(500, StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, "UNAVAILABLE"),
             Self::DeadlineExceeded => {
                 row(504, StatusCode::GATEWAY_TIMEOUT, Code::DeadlineExceeded, "DEADLINE_EXCEEDED")
             }
             Self::Internal(_) => row(500, StatusCode::INTERNAL_SERVER_ERROR, Code::Internal, "INTERNAL"),
+        }
+    }
+
+    /// Returns the refusal of a call that the database failed, which `outage` classifies where it may pass.
+    pub(super) fn of_database(outage: Option<Outage>, cause: Cause) -> Self {
+        match outage {
+            None => Self::Internal(cause),
+            Some(Outage::Busy) => Self::Busy(cause),
+            Some(outage) => Self::Unavailable(outage, cause),
         }
     }
 
@@ -288,9 +322,9 @@ impl Refusal {
             Self::Invalid(violations) => vec![("violations", violations.as_slice().len().to_string())],
             Self::OrgMismatch { given } => vec![("orgId", given.to_string())],
             Self::AccessDenied(group) => vec![("accessGroup", group.name().to_owned())],
-            Self::InvalidCustomerId(id) | Self::CustomerNotFound(id) | Self::CustomerLookupFailed(id, _) => {
-                vec![("customerId", id.to_string())]
-            }
+            Self::InvalidCustomerId(id)
+            | Self::CustomerNotFound(id)
+            | Self::CustomerLookupFailed { customer_id: id, .. } => vec![("customerId", id.to_string())],
             Self::InvalidPromotionId(id) | Self::PromotionNotFound(id) => vec![("promotionId", id.clone())],
             Self::EarnedPromotionNotFound(id) => vec![("earnedPromotionId", id.clone())],
             Self::PromotionExists { promotion_id, differing } => {

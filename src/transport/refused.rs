@@ -25,8 +25,7 @@ impl From<CheckError> for Refusal {
                 Self::TooManyFailedLogins { retry_after: Duration::from_secs(wait.as_secs() + 1) }
             }
             CheckError::Overloaded => Self::Overloaded,
-            CheckError::Storage(error) if error.is_unavailable() => Self::Unavailable(error),
-            CheckError::Storage(error) => Self::Internal(error),
+            CheckError::Storage(error) => Self::of_database(error.outage(), error),
             error @ CheckError::Key(_) => Self::Internal(Arc::new(error)),
         }
     }
@@ -128,8 +127,9 @@ impl From<RedeemFailure> for Refusal {
 impl From<CatalogueError> for Refusal {
     fn from(error: CatalogueError) -> Self {
         match error {
-            CatalogueError::Unavailable(error) => Self::Unavailable(error),
-            CatalogueError::Storage(error) => Self::Internal(error),
+            CatalogueError::Unavailable(error) | CatalogueError::Storage(error) => {
+                Self::of_database(error.outage(), error)
+            }
             error @ CatalogueError::NoOrganization(_) => Self::Internal(Arc::new(error)),
             CatalogueError::Refused(refused) => refused.into(),
         }
@@ -172,15 +172,19 @@ impl From<WalletError> for Refusal {
     fn from(error: WalletError) -> Self {
         match error {
             WalletError::CustomerNotFound(id) => Self::CustomerNotFound(id.0),
-            WalletError::CustomerLookupFailed(id, source) => Self::CustomerLookupFailed(id.0, source),
+            WalletError::CustomerLookupFailed(id, source) => match source.outage() {
+                Some(outage) => Self::CustomerLookupFailed { customer_id: id.0, outage, cause: source },
+                None => Self::Internal(source),
+            },
             WalletError::AnswerTooLong => Self::Invalid(Violations::of(
                 "earnedPromotions",
                 "is recorded with a longer eventPayload, which would be given back too often; ask for fewer at a time",
             )),
             WalletError::Overloaded => Self::Overloaded,
             WalletError::ShuttingDown => Self::NotServing,
-            WalletError::Unavailable(source) => Self::Unavailable(source),
-            WalletError::Internal(source) => Self::Internal(source),
+            WalletError::Busy(source) | WalletError::Unavailable(source) | WalletError::Internal(source) => {
+                Self::of_database(source.outage(), source)
+            }
         }
     }
 }

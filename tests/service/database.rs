@@ -123,6 +123,31 @@ impl Database {
         self.block("LOCK TABLE customers IN ACCESS EXCLUSIVE MODE").await
     }
 
+    /// Makes every write to the wallet take longer than a statement may (PostgreSQL). Gives what undoes it.
+    pub async fn slow_writes(&self) -> &'static str {
+        self.execute(
+            "CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS
+             $$ BEGIN PERFORM pg_sleep(10); RETURN NULL; END $$;
+             CREATE TRIGGER dawdle AFTER INSERT ON earned_promotions FOR EACH STATEMENT EXECUTE FUNCTION dawdle()",
+        )
+        .await;
+        "DROP TRIGGER dawdle ON earned_promotions; DROP FUNCTION dawdle"
+    }
+
+    /// Makes finding out who is a customer take longer than it may. Gives what undoes it.
+    pub async fn slow_lookups(&self) -> &'static str {
+        let slow = match ENGINE {
+            // There is no function that waits: it counts, for seconds.
+            Engine::Sqlite => {
+                "CREATE VIEW customers AS SELECT * FROM people WHERE (WITH RECURSIVE n (n) AS
+                 (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 10000000) SELECT count(*) FROM n) > 0"
+            }
+            Engine::Postgres => "CREATE VIEW customers AS SELECT people.* FROM people, pg_sleep(10)",
+        };
+        self.execute(&format!("ALTER TABLE customers RENAME TO people; {slow}")).await;
+        "DROP VIEW customers; ALTER TABLE people RENAME TO customers"
+    }
+
     /// SQLite has one lock for all of it, which every transaction of ours takes first.
     async fn block(&self, on_postgres: &str) -> Blocker {
         let options = TransactionOptions {

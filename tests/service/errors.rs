@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cart_promotions::app::access::AccessGroup;
+use cart_promotions::app::error::Outage;
 use cart_promotions::earning::change::RevokeFailure;
 use cart_promotions::earning::{EarnFailure, EarnedFromType, ObjectId, PromotionType};
-use cart_promotions::transport::refusal::{Precondition, Refusal};
+use cart_promotions::transport::refusal::{Precondition, Refusal, told};
 use cart_promotions::wire::Violations;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -270,7 +271,7 @@ async fn provoke(reason: &str, door: Door) -> Option<Vec<Answer>> {
         &catalogue(),
         match reason {
             "RATE_LIMITED" => &["--requests-per-minute", "3"],
-            "CUSTOMER_LOOKUP_FAILED" | "UNAVAILABLE" => {
+            "CUSTOMER_LOOKUP_FAILED" | "BUSY" | "UNAVAILABLE" => {
                 &["--database-timeout-ms", "500", "--statement-timeout-ms", "200"]
             }
             "OVERLOADED" => &["--max-waiting", "1"],
@@ -284,13 +285,6 @@ async fn provoke(reason: &str, door: Door) -> Option<Vec<Answer>> {
         ("METHOD_NOT_ALLOWED" | "NOT_JSON" | "NOT_GRPC", Door::Grpc) => return None,
         // There it takes a process of its own: `process::a_full_disk_is_503_through_both_doors_and_loses_nothing`.
         ("UNAVAILABLE", _) if ENGINE == Engine::Sqlite => return None,
-        ("UNAVAILABLE", _) => {
-            let blocker = service.database().block_writers().await;
-            let answer = service.earn(door, &documented_request()).await;
-            blocker.release().await;
-            service.earn_once_recovered(door, &documented_request()).await;
-            answer
-        }
         ("UNKNOWN_PATH", Door::Json) => {
             json_answer(service.http().get(service.url("/api_gateway/v2/promotions")).send().await.unwrap()).await
         }
@@ -335,17 +329,7 @@ async fn provoke(reason: &str, door: Door) -> Option<Vec<Answer>> {
         ("INVALID_CUSTOMER_ID", _) => service.earn(door, &changed(|request| request["customerId"] = 0.into())).await,
         ("CUSTOMER_NOT_FOUND", _) => service.earn(door, &changed(|request| request["customerId"] = 8.into())).await,
         ("OVERLOADED", _) => return Some(refused_by_a_full_queue(service, door).await),
-        ("CUSTOMER_LOOKUP_FAILED", _) => {
-            // Behind a repeat, what is recorded is read before anything is tried to be written.
-            for _ in 0..2 {
-                assert_eq!(service.earn(door, &one_entry("warm", TEN_OFF, 1)).await.code, 0);
-            }
-            let blocker = service.database().block_lookups().await;
-            let answer = service.earn(door, &documented_request()).await;
-            blocker.release().await;
-            service.earn_once_recovered(door, &documented_request()).await;
-            answer
-        }
+        ("UNAVAILABLE" | "BUSY" | "CUSTOMER_LOOKUP_FAILED", _) => not_served(&service, reason, door).await,
         ("INTERNAL", _) => {
             service.database().execute("ALTER TABLE earned_promotions RENAME TO gone").await;
             let answer = service.earn(door, &documented_request()).await;
@@ -357,6 +341,39 @@ async fn provoke(reason: &str, door: Door) -> Option<Vec<Answer>> {
         _ => forbidden_by_what_is_recorded(&service, reason, door).await,
     };
     Some(vec![answer])
+}
+
+/// A call that the database does not serve, for as long as something is in the way.
+async fn not_served(service: &Service, reason: &str, door: Door) -> Answer {
+    let database = service.database();
+    let answer = match reason {
+        "UNAVAILABLE" => {
+            let slowed = database.slow_writes().await;
+            let answer = service.earn(door, &documented_request()).await;
+            assert_eq!(answer.messages, [told(Outage::TooSlow)]);
+            database.execute(slowed).await;
+            answer
+        }
+        "BUSY" => {
+            let blocker = database.block_writers().await;
+            let answer = service.earn(door, &documented_request()).await;
+            assert_eq!(answer.messages, [told(Outage::Busy)]);
+            assert_eq!(service.granted().await, 0);
+            blocker.release().await;
+            answer
+        }
+        _ => {
+            let slowed = database.slow_lookups().await;
+            let list = json!({"customerId": CUSTOMER});
+            let answer = call(service, door, "WalletService/ListEarnedPromotions", "demo:demo", list).await;
+            let expected = format!("customer {CUSTOMER} could not be looked up: {}", told(Outage::TooSlow));
+            assert_eq!(answer.messages, [expected]);
+            database.execute(slowed).await;
+            answer
+        }
+    };
+    service.earn_once_recovered(door, &documented_request()).await;
+    answer
 }
 
 /// Calls with no credentials, with wrong ones, and with wrong ones too often.
@@ -691,8 +708,9 @@ fn refusals() -> Vec<Refusal> {
         values: vec![],
     });
     let last = [
-        Refusal::CustomerLookupFailed(1, cause()),
-        Refusal::Unavailable(cause()),
+        Refusal::CustomerLookupFailed { customer_id: 1, outage: Outage::TooSlow, cause: cause() },
+        Refusal::Busy(cause()),
+        Refusal::Unavailable(Outage::Unreachable, cause()),
         Refusal::DeadlineExceeded,
         Refusal::Internal(cause()),
     ];
@@ -721,8 +739,9 @@ fn refusals() -> Vec<Refusal> {
             | Refusal::PromotionExists { .. }
             | Refusal::Precondition { .. }
             | Refusal::Overloaded
-            | Refusal::CustomerLookupFailed(..)
-            | Refusal::Unavailable(_)
+            | Refusal::CustomerLookupFailed { .. }
+            | Refusal::Busy(_)
+            | Refusal::Unavailable(..)
             | Refusal::DeadlineExceeded
             | Refusal::Internal(_) => {}
         }
@@ -795,6 +814,35 @@ fn the_documentation_has_every_refusal_in_order_and_no_other() {
         })
         .collect();
     assert_eq!(documented, coded);
+}
+
+#[test]
+fn each_way_of_the_database_not_to_serve_has_a_text_and_only_what_may_pass_invites_another_try() {
+    let documented = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/errors.md")).unwrap();
+    let all = [
+        (Outage::Busy, true),
+        (Outage::Unreachable, true),
+        (Outage::NoConnection, true),
+        (Outage::Exhausted, true),
+        (Outage::TooSlow, false),
+        (Outage::Unwritable, false),
+    ];
+    for (outage, may_pass) in all {
+        // A new one stops the build here until it is in the list above.
+        match outage {
+            Outage::Busy
+            | Outage::Unreachable
+            | Outage::NoConnection
+            | Outage::Exhausted
+            | Outage::TooSlow
+            | Outage::Unwritable => {}
+        }
+        let text = told(outage);
+        assert_eq!(text.contains("try again"), may_pass, "{text}");
+        assert_eq!(text.contains("cannot be reached"), outage == Outage::Unreachable, "{text}");
+        assert!(outage == Outage::Busy || documented.contains(&format!("- \"{text}\"")), "{text}");
+        assert!(all.iter().all(|(other, _)| *other == outage || told(*other) != text), "{text}");
+    }
 }
 
 #[test]

@@ -22,6 +22,7 @@ mod import;
 mod isolation;
 mod keeping;
 mod limits;
+mod log;
 mod model;
 mod openapi;
 mod operator;

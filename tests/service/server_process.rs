@@ -5,9 +5,10 @@
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::process::{Child, ChildStderr, ChildStdout, Command, Output, Stdio};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -18,8 +19,9 @@ pub struct Process {
     child: Child,
     pub caller: Caller,
     stdout: BufReader<ChildStdout>,
-    /// Read all the while: a full pipe would hold the service up.
+    /// Read all the while, but for a test that says otherwise.
     log: Option<JoinHandle<Vec<Value>>>,
+    unread: Option<ChildStderr>,
 }
 
 impl Process {
@@ -38,8 +40,42 @@ impl Process {
         Self::spawn(directory, "unlimited", (environment, options))
     }
 
-    fn spawn(directory: &Path, limit: &str, (environment, options): (&[(&str, &str)], &[&str])) -> Self {
-        let mut child = Command::new("bash")
+    /// Starts it with `--demo` and these options. Nobody reads its log until [`Process::read_log`].
+    pub fn start_unread(directory: &Path, options: &[&str]) -> Self {
+        let options: Vec<_> = ["--demo", "--listen", "127.0.0.1:0"].iter().chain(options).copied().collect();
+        let mut child = Self::child(directory, "unlimited", (&[], &options));
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let curl = printed_until(&mut stdout, "}'");
+        let address = curl.split("http://").nth(1).and_then(|rest| rest.split('/').next()).unwrap();
+        let caller = Caller::of(address.parse().unwrap());
+        let unread = child.stderr.take();
+        Self { child, caller, stdout, log: None, unread }
+    }
+
+    /// Reads the log from now on; gives each line as it comes.
+    pub fn read_log(&mut self) -> mpsc::Receiver<Value> {
+        let (tell, lines) = mpsc::channel();
+        let stderr = BufReader::new(self.unread.take().expect("nobody reads it yet"));
+        self.log = Some(std::thread::spawn(move || {
+            stderr.lines().map(|line| json_line(&line.unwrap())).inspect(|line| drop(tell.send(line.clone()))).collect()
+        }));
+        lines
+    }
+
+    /// Waits for the end without reading the log; gives whether it was a success, or nothing when it takes longer.
+    pub fn ends_within(&mut self, limit: Duration) -> Option<bool> {
+        let begun = Instant::now();
+        while begun.elapsed() < limit {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return Some(status.success());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        None
+    }
+
+    fn child(directory: &Path, limit: &str, (environment, options): (&[(&str, &str)], &[&str])) -> Child {
+        Command::new("bash")
             .args(["-c", r#"trap "" XFSZ; ulimit -f "$1"; shift; exec "$@""#, "bash", limit])
             .args([env!("CARGO_BIN_EXE_cart-promotions"), "serve", "--log-format", "json"])
             .args(options)
@@ -50,15 +86,18 @@ impl Process {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .unwrap();
+            .unwrap()
+    }
+
+    fn spawn(directory: &Path, limit: &str, given: (&[(&str, &str)], &[&str])) -> Self {
+        let mut child = Self::child(directory, limit, given);
         let stdout = BufReader::new(child.stdout.take().unwrap());
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let (tell, started) = mpsc::channel();
         let log = std::thread::spawn(move || {
             let mut lines = Vec::new();
             for line in stderr.lines() {
-                let line = line.unwrap();
-                let line: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("no JSON: {line}"));
+                let line = json_line(&line.unwrap());
                 if let Some(address) = line["address"].as_str() {
                     let _ = tell.send(address.parse::<SocketAddr>().unwrap());
                 }
@@ -67,16 +106,12 @@ impl Process {
             lines
         });
         let address = started.recv().expect("the server starts");
-        Self { child, caller: Caller::of(address), stdout, log: Some(log) }
+        Self { child, caller: Caller::of(address), stdout, log: Some(log), unread: None }
     }
 
     /// What it prints, up to the line that ends so.
     pub fn printed_until(&mut self, end: &str) -> String {
-        let mut text = String::new();
-        while !text.trim_end().ends_with(end) {
-            assert!(self.stdout.read_line(&mut text).unwrap() > 0, "no more than {text}");
-        }
-        text
+        printed_until(&mut self.stdout, end)
     }
 
     /// Of the process.
@@ -114,6 +149,18 @@ impl Drop for Process {
             }
         }
     }
+}
+
+fn json_line(line: &str) -> Value {
+    serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}"))
+}
+
+fn printed_until(stdout: &mut BufReader<ChildStdout>, end: &str) -> String {
+    let mut text = String::new();
+    while !text.trim_end().ends_with(end) {
+        assert!(stdout.read_line(&mut text).unwrap() > 0, "no more than {text}");
+    }
+    text
 }
 
 /// Runs the program with these arguments to its end.

@@ -1,0 +1,202 @@
+//! A gate with a limited number of slots, shared fairly between keys: API clients, or organizations.
+//!
+//! At most `capacity` callers hold a slot at a time, at most `per_key` of them for one key. Callers of one key are
+//! admitted in order of arrival; keys that wait are admitted in turn, one caller each. A caller that gives up leaves
+//! nothing behind, and the caller itself bounds how long it waits (`tokio::time::timeout`).
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt::Debug;
+use std::hash::Hash;
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::oneshot;
+
+use super::lock;
+
+/// Limits of a [`FairGate`].
+#[derive(Debug, Clone, Copy)]
+pub struct GateLimits {
+    /// Slots in all.
+    pub capacity: usize,
+    /// Slots that callers of one key may hold at a time.
+    pub per_key: usize,
+    /// Callers of one key that may wait; one more is refused at once.
+    pub max_waiting_per_key: usize,
+}
+
+/// As many callers of the key wait as may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("too many callers are waiting")]
+pub struct Full;
+
+/// A gate: see the top of this file. Its clones are one gate.
+#[derive(Debug)]
+pub struct FairGate<K: Key>(Arc<Mutex<State<K>>>);
+
+/// Names a group of callers that share their slots.
+pub trait Key: Eq + Hash + Clone + Debug {}
+
+impl<K: Eq + Hash + Clone + Debug> Key for K {}
+
+impl<K: Key> Clone for FairGate<K> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+/// A slot that is held until this is dropped.
+#[derive(Debug)]
+pub struct Slot<K: Key> {
+    gate: FairGate<K>,
+    key: K,
+}
+
+impl<K: Key> Drop for Slot<K> {
+    fn drop(&mut self) {
+        lock(&self.gate.0).leave(&self.key);
+    }
+}
+
+impl<K: Key> FairGate<K> {
+    /// Returns a gate with every slot free.
+    pub fn new(limits: GateLimits) -> Self {
+        Self(Arc::new(Mutex::new(State {
+            limits,
+            taken: 0,
+            arrived: 0,
+            keys: HashMap::new(),
+            next_keys: VecDeque::new(),
+        })))
+    }
+
+    /// Waits for a slot.
+    ///
+    /// # Errors
+    /// When as many callers of the key wait as may.
+    pub async fn enter(&self, key: K) -> Result<Slot<K>, Full> {
+        let entered = lock(&self.0).enter(&key)?;
+        let mut waiting = match entered {
+            Entered::AtOnce => return Ok(Slot { gate: self.clone(), key }),
+            Entered::Waiting(number, admitted) => Waiting { gate: self, key: Some(key), number, admitted },
+        };
+        // The sender is dropped only with the gate, or when this caller gives up.
+        let _ = (&mut waiting.admitted).await;
+        waiting.key.take().map(|key| Slot { gate: self.clone(), key }).ok_or(Full)
+    }
+}
+
+/// A caller that waits. Dropped with its key, it gives up.
+struct Waiting<'a, K: Key> {
+    gate: &'a FairGate<K>,
+    key: Option<K>,
+    number: u64,
+    admitted: oneshot::Receiver<()>,
+}
+
+impl<K: Key> Drop for Waiting<'_, K> {
+    fn drop(&mut self) {
+        if let Some(key) = self.key.take() {
+            lock(&self.gate.0).give_up(&key, self.number);
+        }
+    }
+}
+
+#[derive(Debug)]
+struct State<K> {
+    limits: GateLimits,
+    taken: usize,
+    /// Callers that had to wait so far.
+    arrived: u64,
+    /// Keys that hold a slot or wait for one.
+    keys: HashMap<K, Callers>,
+    /// Keys that wait, the next one first.
+    next_keys: VecDeque<K>,
+}
+
+/// The callers of one key.
+#[derive(Debug, Default)]
+struct Callers {
+    taken: usize,
+    /// In order of arrival, and so by number.
+    waiting: VecDeque<(u64, oneshot::Sender<()>)>,
+}
+
+enum Entered {
+    AtOnce,
+    Waiting(u64, oneshot::Receiver<()>),
+}
+
+impl<K: Key> State<K> {
+    /// While a slot is free, every key that waits holds as many as it may ([`Self::admit`]).
+    fn enter(&mut self, key: &K) -> Result<Entered, Full> {
+        let GateLimits { capacity, per_key, max_waiting_per_key } = self.limits;
+        let callers = self.keys.get(key);
+        let (taken, waiting) = callers.map_or((0, 0), |callers| (callers.taken, callers.waiting.len()));
+        if self.taken < capacity && taken < per_key {
+            self.taken += 1;
+            self.keys.entry(key.clone()).or_default().taken += 1;
+            return Ok(Entered::AtOnce);
+        }
+        if waiting >= max_waiting_per_key {
+            return Err(Full);
+        }
+        if waiting == 0 {
+            self.next_keys.push_back(key.clone());
+        }
+        self.arrived += 1;
+        let (admit, admitted) = oneshot::channel();
+        self.keys.entry(key.clone()).or_default().waiting.push_back((self.arrived, admit));
+        Ok(Entered::Waiting(self.arrived, admitted))
+    }
+
+    fn leave(&mut self, key: &K) {
+        self.taken -= 1;
+        if let Some(callers) = self.keys.get_mut(key) {
+            callers.taken -= 1;
+        }
+        self.forget_if_gone(key);
+        self.admit();
+    }
+
+    /// Forgets a caller that waits, or gives back the slot that it was admitted to and did not take.
+    fn give_up(&mut self, key: &K, number: u64) {
+        let Some(callers) = self.keys.get_mut(key) else { return };
+        match callers.waiting.binary_search_by_key(&number, |(number, _)| *number) {
+            Ok(at) => drop(callers.waiting.remove(at)),
+            Err(_) => return self.leave(key),
+        }
+        if callers.waiting.is_empty() {
+            self.next_keys.retain(|other| other != key);
+        }
+        self.forget_if_gone(key);
+    }
+
+    fn forget_if_gone(&mut self, key: &K) {
+        if self.keys.get(key).is_some_and(|callers| callers.taken == 0 && callers.waiting.is_empty()) {
+            self.keys.remove(key);
+        }
+    }
+
+    /// Gives every free slot to the next key that may have one.
+    fn admit(&mut self) {
+        let GateLimits { capacity, per_key, .. } = self.limits;
+        while self.taken < capacity {
+            let may_enter = |key: &K| self.keys.get(key).is_some_and(|callers| callers.taken < per_key);
+            let Some(at) = self.next_keys.iter().position(may_enter) else { return };
+            let Some(key) = self.next_keys.remove(at) else { return };
+            let Some(callers) = self.keys.get_mut(&key) else { return };
+            let Some((_, admit)) = callers.waiting.pop_front() else { return };
+            // Its caller gives up under the same lock: it is there, and if it gives up now, it gives the slot back.
+            let _ = admit.send(());
+            callers.taken += 1;
+            self.taken += 1;
+            if !callers.waiting.is_empty() {
+                self.next_keys.push_back(key);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "fair_gate_tests.rs"]
+mod tests;

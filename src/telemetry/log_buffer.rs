@@ -1,0 +1,276 @@
+//! The bounded buffer between those who log and standard error, and the thread that empties it.
+//!
+//! Logging a line copies it and returns. While the reader of standard error stalls, the buffer fills up; a line that
+//! does not fit is dropped and counted. Once the thread can write again, it logs how many lines were dropped.
+
+use std::cell::Cell;
+use std::io::{ErrorKind, Write};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tracing_subscriber::fmt::MakeWriter;
+
+/// Bytes that wait for the thread, at most: about a second of lines at ten thousand calls a second. The thread holds as
+/// much again while it writes.
+const MAX_WAITING_BYTES: usize = 4 << 20;
+/// Capacity that the thread keeps for the next lines when it has written some.
+const KEPT_BYTES: usize = 64 << 10;
+/// How long the thread lets lines gather before it writes them: a busy service then wakes it for many lines at a time.
+const GATHER: Duration = Duration::from_millis(2);
+/// How long the thread waits before it tries a standard error again that takes nothing at the moment and does not block.
+const RETRY_AFTER: Duration = Duration::from_millis(10);
+/// How long the end of the program waits for the last lines to be written.
+const FLUSHED_WITHIN: Duration = Duration::from_secs(1);
+
+thread_local! {
+    /// True on the thread that writes: the line that tells of dropped ones is never dropped itself.
+    static WRITES: Cell<bool> = const { Cell::new(false) };
+}
+
+/// The log. Dropped for the last time by those who log, it is still written.
+#[derive(Debug, Clone)]
+pub struct Log(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    /// Wakes the thread when something waits.
+    filled: Condvar,
+    /// Wakes whoever flushes when everything is written.
+    emptied: Condvar,
+    max_waiting_bytes: usize,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    waiting: Vec<u8>,
+    /// Lines that were lost and not told of yet.
+    dropped: u64,
+    /// True while the thread holds lines that it took.
+    writing: bool,
+    /// True while the thread waits to be woken.
+    idle: bool,
+}
+
+impl Log {
+    /// Starts the thread that writes to standard error.
+    ///
+    /// # Errors
+    /// When the system has no thread left.
+    pub fn start() -> std::io::Result<Self> {
+        Self::start_with(std::io::stderr(), MAX_WAITING_BYTES)
+    }
+
+    fn start_with(out: impl Write + Send + 'static, max_waiting_bytes: usize) -> std::io::Result<Self> {
+        let shared = Arc::new(Shared {
+            state: Mutex::default(),
+            filled: Condvar::new(),
+            emptied: Condvar::new(),
+            max_waiting_bytes,
+        });
+        let log = Self(Arc::clone(&shared));
+        // It is never joined: a write that blocks for good ends with the process.
+        std::thread::Builder::new().name("log".to_owned()).spawn(move || shared.write_all_to(out))?;
+        Ok(log)
+    }
+
+    /// Writes a line of the program's own, behind what was logged before. The line is never dropped.
+    pub fn say(&self, line: &str) {
+        self.0.push(format!("{line}\n").as_bytes(), true);
+    }
+
+    /// Waits until everything that was logged is written, but no longer than a second.
+    pub fn flush(&self) {
+        let is_pending = |state: &mut State| state.writing || !state.waiting.is_empty();
+        let flushed = self.0.emptied.wait_timeout_while(self.0.state(), FLUSHED_WITHIN, is_pending);
+        drop(flushed);
+    }
+}
+
+impl Shared {
+    /// The state, for a moment. It is consistent at any time, so lock poisoning is ignored.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn push(&self, line: &[u8], always: bool) {
+        let mut state = self.state();
+        if !always && state.waiting.len() + line.len() > self.max_waiting_bytes {
+            state.dropped += 1;
+            return;
+        }
+        state.waiting.extend_from_slice(line);
+        let wakes = std::mem::take(&mut state.idle);
+        drop(state);
+        if wakes {
+            self.filled.notify_one();
+        }
+    }
+
+    /// Writes whatever comes, for as long as the process runs.
+    fn write_all_to(&self, mut out: impl Write) {
+        WRITES.set(true);
+        let mut lines = Vec::new();
+        loop {
+            {
+                let mut state = self.state();
+                while state.waiting.is_empty() {
+                    state.idle = true;
+                    state = self.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
+                }
+            }
+            std::thread::sleep(GATHER);
+            {
+                let mut state = self.state();
+                std::mem::swap(&mut state.waiting, &mut lines);
+                state.writing = true;
+            }
+            let lost = write(&mut out, &lines);
+            lines.clear();
+            lines.shrink_to(KEPT_BYTES);
+            self.written(lost);
+        }
+    }
+
+    /// Notes that the lines that were taken are written, all but `lost` of them.
+    fn written(&self, lost: u64) {
+        let mut state = self.state();
+        state.dropped += lost;
+        // Where writing fails, as on a full disk, telling of it would fail alike.
+        let dropped = if lost == 0 { std::mem::take(&mut state.dropped) } else { 0 };
+        if dropped > 0 {
+            drop(state);
+            tracing::error!(dropped, "{dropped} log lines were dropped");
+            state = self.state();
+        }
+        state.writing = false;
+        let is_empty = state.waiting.is_empty();
+        drop(state);
+        if is_empty {
+            self.emptied.notify_all();
+        }
+    }
+}
+
+/// Writes the lines; returns how many of them could not be written, for whatever reason.
+fn write(out: &mut impl Write, mut lines: &[u8]) -> u64 {
+    while !lines.is_empty() {
+        match out.write(lines) {
+            Ok(written) if written > 0 => lines = lines.get(written..).unwrap_or_default(),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => std::thread::sleep(RETRY_AFTER),
+            _ => break,
+        }
+    }
+    lines.split(|byte| *byte == b'\n').skip(1).count() as u64
+}
+
+/// Takes one line in one piece, as the formatting layer hands it over.
+#[derive(Debug)]
+pub struct Line<'a>(&'a Shared);
+
+impl Write for Line<'_> {
+    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+        self.0.push(line, WRITES.get());
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Log {
+    type Writer = Line<'a>;
+
+    fn make_writer(&'a self) -> Line<'a> {
+        Line(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, channel};
+
+    use super::*;
+
+    /// Takes what is written once it is let, one write at a time.
+    struct Stalled(Receiver<()>, Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Stalled {
+        fn write(&mut self, lines: &[u8]) -> std::io::Result<usize> {
+            self.0.recv().map_err(|_| std::io::Error::from(ErrorKind::BrokenPipe))?;
+            self.1.lock().unwrap().extend_from_slice(lines);
+            Ok(lines.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// Waits until the thread took what was logged.
+    fn taken(log: &Log) {
+        while !log.0.state().writing {
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn a_reader_that_stalls_costs_lines_that_do_not_fit_and_nobody_waits_for_it() {
+        let (let_it, stalled) = channel();
+        let written = Arc::default();
+        let log = Log::start_with(Stalled(stalled, Arc::clone(&written)), 10).unwrap();
+        log.make_writer().write_all(b"12345678\n").unwrap();
+        taken(&log);
+        for line in [b"abcd\n", b"efgh\n", b"ijkl\n", b"mnop\n"] {
+            log.make_writer().write_all(line).unwrap();
+        }
+        assert_eq!(log.0.state().dropped, 2);
+        log.say("the last");
+        // It gives up, or this test never ends.
+        log.flush();
+        let_it.send(()).unwrap();
+        let_it.send(()).unwrap();
+        log.flush();
+        assert_eq!(String::from_utf8_lossy(&written.lock().unwrap()), "12345678\nabcd\nefgh\nthe last\n");
+        assert_eq!(log.0.state().dropped, 0, "it was told of");
+    }
+
+    #[test]
+    fn lines_that_cannot_be_written_are_counted_and_not_told_of_until_one_can() {
+        let (_, broken) = channel();
+        let log = Log::start_with(Stalled(broken, Arc::default()), 1_000).unwrap();
+        for _ in 0..3 {
+            log.say("x");
+            log.flush();
+        }
+        let state = log.0.state();
+        assert_eq!((state.dropped, state.waiting.is_empty()), (3, true));
+    }
+
+    /// Takes three bytes a time, as a pipe with little room does, and not at once.
+    struct Slow(Vec<u8>, bool);
+
+    impl Write for Slow {
+        fn write(&mut self, lines: &[u8]) -> std::io::Result<usize> {
+            self.1 = !self.1;
+            if self.1 {
+                return Err(ErrorKind::WouldBlock.into());
+            }
+            self.0.extend(lines.iter().take(3));
+            Ok(lines.len().min(3))
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_pipe_that_takes_little_at_a_time_gets_everything() {
+        let mut slow = Slow(Vec::new(), false);
+        assert_eq!(write(&mut slow, b"one\ntwo\nthree\n"), 0);
+        assert_eq!(slow.0, b"one\ntwo\nthree\n");
+    }
+}
