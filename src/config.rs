@@ -20,6 +20,7 @@ pub use argv::hide_password;
 pub use database_url::DatabaseUrl;
 
 use self::access::{AccessOptionError, AccessOptions};
+use crate::app::AppLimits;
 use crate::app::writer::WriterLimits;
 use crate::storage::StoreOptions;
 use crate::transport::BodyLimits;
@@ -30,6 +31,8 @@ use crate::wire::bulk_earn::RequestLimits;
 const MAX_TIMEOUT_MS: u64 = 3_600_000;
 /// Seconds of a day.
 const SECONDS_OF_A_DAY: u64 = 24 * 60 * 60;
+/// Connections for reading that no listing takes: for the writer, which reads catalogs, and for credentials.
+const RESERVED_READS: u32 = 2;
 /// Requests of one transaction.
 const MAX_BATCH_REQUESTS: usize = 1_024;
 /// Rows of the wallet that one transaction writes.
@@ -152,7 +155,8 @@ pub struct Serve {
     /// Transactions that may write at the same time (PostgreSQL; SQLite has one writer).
     #[arg(long, env = "CART_PROMOTIONS_WRITERS", value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub writers: u32,
-    /// Connections to the database, beside those of the writers.
+    /// Connections to the database for look-ups and listings, and as many for changes of catalogs, audiences and customers;
+    /// beside those of the writers.
     #[arg(long, env = "CART_PROMOTIONS_DATABASE_CONNECTIONS", value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub database_connections: u32,
     /// How long one statement may take, and one wait for a lock, before PostgreSQL gives it up.
@@ -197,8 +201,17 @@ impl Serve {
         })
     }
 
+    /// What the use cases are told.
+    pub fn app_limits(&self) -> AppLimits {
+        AppLimits {
+            writer: self.writer_limits(),
+            connections: self.database_connections as usize,
+            connection_timeout: self.common.database_timeout(),
+        }
+    }
+
     /// What the writer is told.
-    pub fn writer_limits(&self) -> WriterLimits {
+    fn writer_limits(&self) -> WriterLimits {
         let statement_timeout = Duration::from_millis(self.statement_timeout_ms);
         WriterLimits {
             lanes: self.lanes() as usize,
@@ -218,7 +231,7 @@ impl Serve {
             // Earnings, and what becomes of them, have lanes of their own.
             writers: 2 * self.lanes(),
             changes: self.database_connections,
-            reads: self.database_connections,
+            reads: self.database_connections + RESERVED_READS,
             timeout: self.common.database_timeout(),
             statement_timeout: Some(Duration::from_millis(self.statement_timeout_ms)),
         }

@@ -155,8 +155,8 @@ fn wanted(batch: &[&BulkEarn], catalogues: &InMemory) -> Wanted {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::earning::{CustomerId, OrgId};
     use crate::earning::decide::tests::{catalogue, command, promotion};
+    use crate::earning::{CustomerId, OrgId};
 
     #[test]
     fn what_a_batch_names_twice_is_known() {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use crate::earning::{CustomerId, OrgId};
 use crate::storage::StorageError;
-pub use crate::storage::error::Outage;
 use crate::storage::batch::session::BatchError;
+pub use crate::storage::error::Outage;
 
 /// Why nothing of a command was decided or saved.
 #[derive(Debug, Clone, thiserror::Error)]

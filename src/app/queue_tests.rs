@@ -4,9 +4,9 @@ use std::collections::HashSet;
 
 use proptest::prelude::*;
 
-use crate::storage::batch::session::BatchError;
 use super::*;
 use crate::earning::{CustomerId, OrgId};
+use crate::storage::batch::session::BatchError;
 
 const LIMITS: WriterLimits = WriterLimits {
     lanes: 2,

@@ -243,11 +243,7 @@ impl Transaction {
 const MEMBER: [audience::Column; 2] = [audience::Column::CustomerId, audience::Column::PromotionId];
 
 /// Lists members of an audience, in parts that one statement takes.
-fn members(
-    org_id: OrgId,
-    id: ObjectId,
-    customers: &BTreeSet<CustomerId>,
-) -> impl Iterator<Item = Rows<'static>> {
+fn members(org_id: OrgId, id: ObjectId, customers: &BTreeSet<CustomerId>) -> impl Iterator<Item = Rows<'static>> {
     let customers: Vec<_> = customers.iter().map(|customer_id| customer_id.0).collect();
     let lists = customers.chunks(ROWS_PER_STATEMENT).map(|customers| {
         Rows::of_orgs(customers.iter().map(|_| org_id))

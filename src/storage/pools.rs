@@ -30,7 +30,7 @@ pub(super) struct Pools {
     /// Look-ups and listings.
     pub reads: DatabaseConnection,
     /// The probe.
-    pub probe: DatabaseConnection,
+    pub probe: Pool,
 }
 
 impl Pools {
@@ -50,7 +50,8 @@ async fn sqlite(url: &str, options: StoreOptions) -> Result<Pools, StorageError>
         .foreign_keys(true)
         .busy_timeout(options.timeout)
         .disable_statement_logging();
-    let pool = |connections: u32| SqlitePoolOptions::new().max_connections(connections).acquire_timeout(options.timeout);
+    let pool =
+        |connections: u32| SqlitePoolOptions::new().max_connections(connections).acquire_timeout(options.timeout);
     let writers = pool(options.writers).connect_with(connect.clone()).await.map_err(connecting)?;
     // Whoever only reads cannot write by mistake.
     let reading = |connections| {
@@ -63,7 +64,7 @@ async fn sqlite(url: &str, options: StoreOptions) -> Result<Pools, StorageError>
         writers: Pool::Sqlite(writers),
         changes: Pool::Sqlite(pool(options.changes).connect_lazy_with(connect.clone())),
         reads: reading(options.reads),
-        probe: reading(1),
+        probe: Pool::Sqlite(pool(1).connect_lazy_with(connect.clone())),
     })
 }
 
@@ -98,7 +99,7 @@ async fn postgres(url: &str, options: StoreOptions) -> Result<Pools, StorageErro
         writers: Pool::Postgres(pool(options.writers).connect_with(connect.clone()).await.map_err(connecting)?),
         changes: Pool::Postgres(pool(options.changes).connect_lazy_with(connect.clone())),
         reads: reading(options.reads),
-        probe: reading(1),
+        probe: Pool::Postgres(pool(1).connect_lazy_with(connect)),
     })
 }
 

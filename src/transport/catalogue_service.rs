@@ -3,7 +3,7 @@
 use tonic::{Request, Response, Status};
 
 use super::Api;
-use super::auth::caller;
+use super::auth::{caller, client};
 use super::json_door::found_violations;
 use super::refusal::Refusal;
 use crate::app::access::AccessGroup;
@@ -60,12 +60,12 @@ impl CatalogService for Api {
         request: Request<proto::ListPromotionsRequest>,
     ) -> Result<Response<proto::ListPromotionsResponse>, Status> {
         let org_id = caller(&request, AccessGroup::CatalogueRead, None)?;
-        let found = found_violations(&request);
+        let (client, found) = (client(&request)?, found_violations(&request));
         let wanted = catalogue::parse_list(request.get_ref(), org_id, found).map_err(Refusal::from)?;
         let (promotions, more) = match wanted {
-            Wanted::Ids(ids) => (self.app.promotions(org_id, &ids).await.map_err(Refusal::from)?, false),
+            Wanted::Ids(ids) => (self.app.promotions(&client, org_id, &ids).await.map_err(Refusal::from)?, false),
             Wanted::Page { limit, after } => {
-                self.app.list_promotions(org_id, limit, after).await.map_err(Refusal::from)?
+                self.app.list_promotions(&client, org_id, limit, after).await.map_err(Refusal::from)?
             }
         };
         let last = promotions.last().filter(|_| more).map(|promotion| promotion.id);

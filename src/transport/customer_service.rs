@@ -3,7 +3,7 @@
 use tonic::{Request, Response, Status};
 
 use super::Api;
-use super::auth::caller;
+use super::auth::{caller, client};
 use super::json_door::found_violations;
 use super::refusal::Refusal;
 use crate::app::access::AccessGroup;
@@ -32,7 +32,8 @@ impl CustomerService for Api {
         let org_id = caller(&request, AccessGroup::CustomersRead, None)?;
         let found = found_violations(&request);
         let customer_id = event::customer(request.get_ref().customer_id, found).map_err(Refusal::from)?;
-        if !self.app.is_customer(org_id, customer_id).await.map_err(Refusal::from)? {
+        let client = client(&request)?;
+        if !self.app.is_customer(&client, org_id, customer_id).await.map_err(Refusal::from)? {
             return Err(Refusal::CustomerNotFound(customer_id.0).into());
         }
         let data = Some(proto::RecordedCustomer { customer_id: customer_id.0 });

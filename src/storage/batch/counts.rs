@@ -15,13 +15,13 @@ use crate::earning::change::RecordedStatus;
 use crate::storage::StorageError;
 use crate::storage::entity::cap_usage::{Column, Entity};
 use crate::storage::entity::stored::StoredStatus;
-use crate::storage::entity::{cap_usage, earned_promotion};
+use crate::storage::entity::earned_promotion;
 use crate::storage::org_owned::{Insertion, Present, Search, column, names};
 use crate::storage::statement::{On, Rows, WANTED};
 
 /// A count as it is recorded.
 #[derive(Debug, DerivePartialModel)]
-#[sea_orm(entity = "cap_usage::Entity")]
+#[sea_orm(entity = "Entity")]
 pub(in crate::storage) struct Count {
     pub used: i64,
     pub cap_period: i64,
@@ -33,9 +33,7 @@ const COLUMNS: [Column; 6] =
     [Column::CustomerId, Column::PromotionId, Column::Used, Column::Cap, Column::CapPeriod, Column::LastChange];
 
 /// Lists holders.
-pub(in crate::storage) fn holders<'a>(
-    keys: impl IntoIterator<Item = &'a Holder, IntoIter: Clone>,
-) -> Rows<'static> {
+pub(in crate::storage) fn holders<'a>(keys: impl IntoIterator<Item = &'a Holder, IntoIter: Clone>) -> Rows<'static> {
     let keys = keys.into_iter();
     Rows::of_orgs(keys.clone().map(|key| key.org_id))
         .integers(Column::CustomerId, keys.clone().map(|key| key.customer_id.0))
@@ -102,10 +100,8 @@ pub(in crate::storage) async fn count_anew(
     // A statement of its own, so that it sees what was committed before the locks were had.
     let mut used: BTreeMap<_, _> = unsure.keys().map(|holder| (*holder, 0)).collect();
     let keys: Vec<_> = unsure.keys().collect();
-    let count_held = format!(
-        "SELECT place, count(*) AS held FROM ({}) AS found GROUP BY place",
-        held().places(on.engine, WANTED)
-    );
+    let count_held =
+        format!("SELECT place, count(*) AS held FROM ({}) AS found GROUP BY place", held().places(on.engine, WANTED));
     for row in on.query(&count_held, holders(unsure.keys())).await? {
         let holder = crate::storage::statement::at_place(row.try_get("", "place")?, &keys)?;
         used.insert(**holder, count(row.try_get("", "held")?));
@@ -121,10 +117,7 @@ pub(in crate::storage) async fn count_anew(
 }
 
 /// Adds what was granted. The check `cap_usage_used_within_cap` refuses what would pass a cap.
-pub(in crate::storage) async fn add(
-    on: &On<'_, impl ConnectionTrait>,
-    grants: &Grants,
-) -> Result<(), StorageError> {
+pub(in crate::storage) async fn add(on: &On<'_, impl ConnectionTrait>, grants: &Grants) -> Result<(), StorageError> {
     if !grants.under_cap.is_empty() {
         on.execute(&addition().body(), granted(grants)).await?;
     }
@@ -204,10 +197,7 @@ struct Values {
     last_change: i64,
 }
 
-fn rows<'a>(
-    keys: impl Iterator<Item = &'a Holder> + Clone,
-    of: impl Fn(&Holder) -> Values,
-) -> Rows<'static> {
+fn rows<'a>(keys: impl Iterator<Item = &'a Holder> + Clone, of: impl Fn(&Holder) -> Values) -> Rows<'static> {
     let values: Vec<_> = keys.clone().map(of).collect();
     holders(keys)
         .integers(Column::Used, values.iter().map(|values| values.used))

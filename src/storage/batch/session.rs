@@ -196,7 +196,8 @@ impl Session {
         now_ms: i64,
         decide: impl FnMut(&mut Facts) -> (T, Grants) + Send,
     ) -> Result<Ran<T>, BatchError> {
-        self.run(wanted, now_ms, decide).await
+        let ran = self.run(wanted, now_ms, decide).await;
+        self.noted(ran)
     }
 
     /// Runs a batch of revocations and redemptions; see [`Self::run`].
@@ -209,7 +210,13 @@ impl Session {
         now_ms: i64,
         mut decide: impl FnMut(&mut ChangeFacts) -> (T, Changes) + Send,
     ) -> Result<Ran<T>, BatchError> {
-        self.run(wanted, now_ms, |read: &mut ReadChanges| decide(&mut read.facts)).await
+        let ran = self.run(wanted, now_ms, |read: &mut ReadChanges| decide(&mut read.facts)).await;
+        self.noted(ran)
+    }
+
+    /// Notes a failure for the probe.
+    fn noted<T>(&self, ran: Result<Ran<T>, BatchError>) -> Result<Ran<T>, BatchError> {
+        ran.inspect_err(|error| self.store.note_failure(error.source()))
     }
 
     /// Decides a batch and makes durable what it writes, at `now_ms` (milliseconds since 1970-01-01T00:00:00Z).
@@ -259,7 +266,8 @@ impl Session {
                 self.end(attempt, "ROLLBACK").await.map_err(BatchError::Load)?;
                 return Ok(Ran::Done(outcome));
             }
-            let first: BTreeSet<_> = W::earned_first(&writes).into_iter().flatten().map(|(org_id, _)| *org_id).collect();
+            let first: BTreeSet<_> =
+                W::earned_first(&writes).into_iter().flatten().map(|(org_id, _)| *org_id).collect();
             if !engine.has_one_writer() && !first.is_subset(&exclusive) {
                 // The promotion is to be marked: a change of the catalog, which takes it exclusively, first of all.
                 exclusive.extend(first);
@@ -295,11 +303,7 @@ impl Session {
     }
 
     /// Writes a batch that was decided from what was presumed. Returns false if it is to be read.
-    async fn write_as_presumed<W: Work>(
-        &mut self,
-        wanted: &W,
-        decided: &Decided<'_, W>,
-    ) -> Result<bool, BatchError> {
+    async fn write_as_presumed<W: Work>(&mut self, wanted: &W, decided: &Decided<'_, W>) -> Result<bool, BatchError> {
         let engine = self.store.engine;
         let attempt = self.begin::<W>(wanted.catalogs(), &BTreeSet::new()).await.map_err(BatchError::Load)?;
         // A catalog that changed shows again when the batch is read.
@@ -308,7 +312,9 @@ impl Session {
         let (end, written) = match written {
             Ok(true) => ("COMMIT", true),
             Ok(false) => ("ROLLBACK", false),
-            Err(error @ (StorageError::Disconnected(_) | StorageError::Busy(_))) => return Err(BatchError::Save(error)),
+            Err(error @ (StorageError::Disconnected(_) | StorageError::Busy(_))) => {
+                return Err(BatchError::Save(error));
+            }
             // A conflict is settled by reading. Of any other error it shows then in which step it comes.
             Err(error) => {
                 tracing::debug!(?error, "the batch was not written as presumed");

@@ -31,9 +31,19 @@ pub(super) trait Engine: fmt::Debug + Send + Sync {
     /// Returns the dialect of SeaORM's own builders.
     fn backend(&self) -> DbBackend;
 
-    /// Returns the question of the probe, about no table; it answers whether the database takes writes, as far as it says.
-    fn probe(&self) -> &'static str {
-        "SELECT NOT pg_is_in_recovery() AS writable"
+    /// Returns the question of the probe: whether the database takes writes, as far as it says, and how many of these tables
+    /// are missing. It looks into no table, so no lock on one holds it up.
+    fn probe(&self, tables: &[&str]) -> String {
+        let tables = tables.join("', '");
+        format!(
+            "SELECT NOT pg_is_in_recovery() AS writable, \
+             (SELECT count(*) FROM unnest(ARRAY['{tables}']) AS name WHERE to_regclass(name) IS NULL) AS missing"
+        )
+    }
+
+    /// Returns the question for the names of settings on which durability rests and that are off.
+    fn durability_settings(&self) -> &'static str {
+        "SELECT name FROM pg_settings WHERE name IN ('fsync', 'full_page_writes') AND setting = 'off' ORDER BY name"
     }
 
     /// Returns the statement that begins a transaction that may write.

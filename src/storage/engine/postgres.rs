@@ -264,8 +264,16 @@ async fn read_context(connection: &mut PgConnection, wanted: &Wanted) -> Result<
         used.insert(**at_place(*place, &capped)?, count(number));
     }
     Ok(Some(Context {
-        customers: row.known.iter().map(|place| Ok(**at_place(*place, &customers)?)).collect::<Result<_, StorageError>>()?,
-        audiences: row.included.iter().map(|place| Ok(**at_place(*place, &limited)?)).collect::<Result<_, StorageError>>()?,
+        customers: row
+            .known
+            .iter()
+            .map(|place| Ok(**at_place(*place, &customers)?))
+            .collect::<Result<_, StorageError>>()?,
+        audiences: row
+            .included
+            .iter()
+            .map(|place| Ok(**at_place(*place, &limited)?))
+            .collect::<Result<_, StorageError>>()?,
         used,
     }))
 }

@@ -33,9 +33,18 @@ impl Engine for Sqlite {
         "BEGIN IMMEDIATE"
     }
 
-    /// Reads from the file: a question that names none would not so much as open it.
-    fn probe(&self) -> &'static str {
-        "SELECT count(*) >= 0 AS writable FROM sqlite_schema"
+    /// Reads from the file: a question that names no table would not so much as open it.
+    fn probe(&self, tables: &[&str]) -> String {
+        let (count, tables) = (tables.len(), tables.join("', '"));
+        format!(
+            "SELECT true AS writable, {count} - count(*) AS missing FROM sqlite_schema \
+             WHERE type = 'table' AND name IN ('{tables}')"
+        )
+    }
+
+    /// Each connection has it set; a build of SQLite may not obey.
+    fn durability_settings(&self) -> &'static str {
+        "SELECT 'synchronous' AS name FROM pragma_synchronous WHERE synchronous < 2"
     }
 
     fn has_one_writer(&self) -> bool {
@@ -45,7 +54,8 @@ impl Engine for Sqlite {
     /// SQLite keeps to the order of a `CROSS JOIN`: the list comes first, each row of it with one search in the index.
     fn search(&self, search: &SearchText<'_>) -> String {
         let SearchText { table, list, answers, conditions, index, .. } = search;
-        let (comma, index) = (if answers.is_empty() { "" } else { ", " }, index.map_or(String::new(), |i| self.index_hint(i)));
+        let (comma, index) =
+            (if answers.is_empty() { "" } else { ", " }, index.map_or(String::new(), |i| self.index_hint(i)));
         format!("SELECT {list}.place{comma}{answers} FROM {list} CROSS JOIN {table} {index} WHERE {conditions}")
     }
 

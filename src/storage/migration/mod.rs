@@ -1,9 +1,7 @@
 //! The schema's history, and bringing a database up to date. A migration that has been released is never edited: the next
 //! one changes what it made.
 
-use sea_orm::{
-    ConnectionTrait, DbBackend, SqliteTransactionMode, TransactionOptions, TransactionTrait,
-};
+use sea_orm::{ConnectionTrait, DbBackend, SqliteTransactionMode, TransactionOptions, TransactionTrait};
 use sea_orm_migration::prelude::*;
 
 use super::{StorageError, Store};
@@ -26,10 +24,8 @@ impl MigratorTrait for Migrator {
 
 /// Brings the database up to date, in one transaction.
 pub(super) async fn run(store: &Store) -> Result<(), StorageError> {
-    let options = TransactionOptions {
-        sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
-        ..Default::default()
-    };
+    let options =
+        TransactionOptions { sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate), ..Default::default() };
     let transaction = store.changes.database().begin_with_options(options).await?;
     lock_schema(&transaction).await?;
     Migrator::install(&transaction).await?;
