@@ -32,6 +32,9 @@ const MAX_TIMEOUT_MS: u64 = 3_600_000;
 const MAX_BATCH_REQUESTS: usize = 1_024;
 /// Rows of the wallet that one transaction writes.
 const MAX_BATCH_ROWS: usize = 10_000;
+/// Transactions that wait for locks beside those that write, of earnings and of changes each (PostgreSQL): one lock that is
+/// held for long leaves one to whoever waits for another.
+const WAITING_LANES: u32 = 2;
 
 /// Grants cart promotions in bulk, over gRPC and JSON on one port.
 #[derive(Debug, Parser)]
@@ -196,6 +199,7 @@ impl Serve {
         let statement_timeout = Duration::from_millis(self.statement_timeout_ms);
         WriterLimits {
             lanes: self.lanes() as usize,
+            waiting_lanes: self.waiting_lanes() as usize,
             max_waiting: self.max_waiting as usize,
             max_batch_requests: MAX_BATCH_REQUESTS,
             max_batch_rows: MAX_BATCH_ROWS,
@@ -209,7 +213,7 @@ impl Serve {
     pub fn store_options(&self) -> StoreOptions {
         StoreOptions {
             // Earnings, and what becomes of them, have lanes of their own.
-            max_connections: 2 * self.lanes() + self.database_connections,
+            max_connections: 2 * (self.lanes() + self.waiting_lanes()) + self.database_connections,
             timeout: self.common.database_timeout(),
             statement_timeout: Some(Duration::from_millis(self.statement_timeout_ms)),
         }
@@ -217,6 +221,11 @@ impl Serve {
 
     fn lanes(&self) -> u32 {
         if self.common.database_url.is_sqlite() { 1 } else { self.writers }
+    }
+
+    /// On SQLite there is one lock, and nothing that one lane could do while another waits for it.
+    fn waiting_lanes(&self) -> u32 {
+        if self.common.database_url.is_sqlite() { 0 } else { WAITING_LANES }
     }
 }
 

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use super::catalogues::{Catalogues, InMemory};
 use super::earn_ids::EarnIds;
 use super::error::{BatchError, WalletError};
-use super::writer::{Batches, Customer};
+use super::writer::{Batches, Customer, Patience};
 use super::{App, Clock};
 use crate::earning::{BulkEarn, Decision, Details, EarningKey, EntryOutcome, Facts, ObjectId, OrgId, Scene, decide};
-use crate::storage::Store;
 use crate::storage::wallet::{Grants, Session, Wanted};
+use crate::storage::{StorageError, Store};
 
 /// The outcome of each entry of a command, or why there is none.
 pub type Earned = Result<Vec<EntryOutcome>, WalletError>;
@@ -50,8 +50,12 @@ impl Batches for BatchEarner {
         usize::try_from(command.grants()).unwrap_or(usize::MAX)
     }
 
-    async fn run(&mut self, batch: &[&BulkEarn]) -> Result<Vec<Earned>, BatchError> {
+    async fn run(&mut self, batch: &[&BulkEarn], _patience: Patience) -> Result<Vec<Earned>, BatchError> {
         self.earn(batch).await
+    }
+
+    async fn wait_for_org(&mut self, _org_id: OrgId) -> Result<(), StorageError> {
+        Ok(())
     }
 }
 

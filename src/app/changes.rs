@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use super::catalogues::{Catalogues, InMemory};
 use super::error::{BatchError, WalletError};
-use super::writer::{Batches, Customer};
+use super::writer::{Batches, Customer, Patience};
 use super::{App, Clock};
-use crate::earning::Holder;
 use crate::earning::change::{self, Change, ChangeFacts, InstanceKey, RedeemFailure, RevokedDetail};
-use crate::storage::Store;
+use crate::earning::{Holder, OrgId};
 use crate::storage::changes::{Changes, ChangesWanted, NewTransaction};
+use crate::storage::{StorageError, Store};
 
 /// What became of a change.
 #[derive(Debug)]
@@ -51,7 +51,11 @@ impl Batches for BatchChanger {
         command.earn_ids().count()
     }
 
-    async fn run(&mut self, batch: &[&Change]) -> Result<Vec<Result<Changed, WalletError>>, BatchError> {
+    async fn run(
+        &mut self,
+        batch: &[&Change],
+        _patience: Patience,
+    ) -> Result<Vec<Result<Changed, WalletError>>, BatchError> {
         let org_ids: BTreeSet<_> = batch.iter().map(|command| command.customer().0).collect();
         let catalogues = self.catalogues.of(&org_ids).await.map_err(BatchError::Load)?;
         let transaction = self.store.begin().await.map_err(BatchError::Load)?;
@@ -69,6 +73,10 @@ impl Batches for BatchChanger {
             transaction.commit().await.map_err(BatchError::Save)?;
         }
         Ok(answers)
+    }
+
+    async fn wait_for_org(&mut self, _org_id: OrgId) -> Result<(), StorageError> {
+        Ok(())
     }
 }
 

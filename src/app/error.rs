@@ -70,6 +70,17 @@ impl BatchError {
         source
     }
 
+    /// Returns true when a lock that another transaction holds was waited for in vain.
+    pub(super) fn is_busy(&self) -> bool {
+        matches!(self.source(), StorageError::Busy(_))
+    }
+
+    /// Returns what the database said, for everybody who waits for the same.
+    pub(super) fn into_shared_source(self) -> Arc<StorageError> {
+        let (Self::Load(source) | Self::Save(source)) = self;
+        Arc::new(source)
+    }
+
     /// The error of every command of a batch that failed so, by its customer.
     pub fn spread(self) -> impl Fn(CustomerId) -> WalletError {
         let (saving, source) = match self {

@@ -4,6 +4,7 @@
 
 pub mod access;
 pub mod attempts;
+mod batch_runner;
 pub mod bulk_earn;
 pub mod catalogue;
 pub mod catalogues;
@@ -16,6 +17,7 @@ pub mod error;
 pub mod fair_gate;
 pub mod import;
 pub mod issuers;
+mod job;
 pub mod jws;
 mod lane;
 mod queue;
@@ -23,6 +25,7 @@ pub mod reachability;
 pub mod secret;
 pub mod tokens;
 pub mod verify;
+mod waiting_lane;
 pub mod wallet;
 pub mod writer;
 
