@@ -37,6 +37,9 @@ const RESERVED_READS: u32 = 2;
 const MAX_BATCH_REQUESTS: usize = 1_024;
 /// Rows of the wallet that one transaction writes.
 const MAX_BATCH_ROWS: usize = 10_000;
+/// Transactions that wait for locks beside those that write, of earnings and of changes each (PostgreSQL): one lock that is
+/// held for long leaves one to whoever waits for another.
+const WAITING_LANES: u32 = 2;
 
 /// Grants cart promotions in bulk, over gRPC and JSON on one port.
 #[derive(Debug, Parser)]
@@ -215,6 +218,7 @@ impl Serve {
         let statement_timeout = Duration::from_millis(self.statement_timeout_ms);
         WriterLimits {
             lanes: self.lanes() as usize,
+            waiting_lanes: self.waiting_lanes() as usize,
             max_waiting: self.max_waiting as usize,
             max_batch_requests: MAX_BATCH_REQUESTS,
             max_batch_rows: MAX_BATCH_ROWS,
@@ -229,7 +233,7 @@ impl Serve {
     pub fn store_options(&self) -> StoreOptions {
         StoreOptions {
             // Earnings, and what becomes of them, have lanes of their own.
-            writers: 2 * self.lanes(),
+            writers: 2 * (self.lanes() + self.waiting_lanes()),
             changes: self.database_connections,
             reads: self.database_connections + RESERVED_READS,
             timeout: self.common.database_timeout(),
@@ -239,6 +243,11 @@ impl Serve {
 
     fn lanes(&self) -> u32 {
         if self.common.database_url.is_sqlite() { 1 } else { self.writers }
+    }
+
+    /// On SQLite there is one lock, and nothing that one lane could do while another waits for it.
+    fn waiting_lanes(&self) -> u32 {
+        if self.common.database_url.is_sqlite() { 0 } else { WAITING_LANES }
     }
 }
 

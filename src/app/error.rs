@@ -55,16 +55,29 @@ impl From<StorageError> for WalletError {
     }
 }
 
-/// Returns the error of every command of a batch that failed so, by its customer.
-pub(super) fn spread(error: BatchError) -> impl Fn(CustomerId) -> WalletError {
-    let (saving, source) = match error {
-        BatchError::Load(source) => (false, Arc::new(source)),
-        BatchError::Save(source) => (true, Arc::new(source)),
-    };
-    move |customer_id| match (source.outage(), saving) {
-        (None, _) => WalletError::Internal(Arc::clone(&source)),
-        (Some(Outage::Busy), _) => WalletError::Busy(Arc::clone(&source)),
-        (_, true) => WalletError::Unavailable(Arc::clone(&source)),
-        (_, false) => WalletError::CustomerLookupFailed(customer_id, Arc::clone(&source)),
+impl BatchError {
+    /// Returns true when a lock that another transaction holds was waited for in vain.
+    pub(super) fn is_busy(&self) -> bool {
+        matches!(self.source(), StorageError::Busy(_))
+    }
+
+    /// Returns what the database said, for everybody who waits for the same.
+    pub(super) fn into_shared_source(self) -> Arc<StorageError> {
+        let (Self::Load(source) | Self::Save(source)) = self;
+        Arc::new(source)
+    }
+
+    /// Returns the error of every command of a batch that failed so, by its customer.
+    pub(super) fn spread(self) -> impl Fn(CustomerId) -> WalletError {
+        let (saving, source) = match self {
+            Self::Load(source) => (false, Arc::new(source)),
+            Self::Save(source) => (true, Arc::new(source)),
+        };
+        move |customer_id| match (source.outage(), saving) {
+            (None, _) => WalletError::Internal(Arc::clone(&source)),
+            (Some(Outage::Busy), _) => WalletError::Busy(Arc::clone(&source)),
+            (_, true) => WalletError::Unavailable(Arc::clone(&source)),
+            (_, false) => WalletError::CustomerLookupFailed(customer_id, Arc::clone(&source)),
+        }
     }
 }

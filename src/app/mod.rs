@@ -4,6 +4,7 @@
 
 pub mod access;
 pub mod attempts;
+mod batch_runner;
 pub mod bulk_earn;
 pub mod catalogue;
 pub mod catalogues;
@@ -18,6 +19,7 @@ pub mod import;
 mod import_changes;
 mod import_clients;
 pub mod issuers;
+mod job;
 pub mod jws;
 mod lane;
 mod queue;
@@ -26,6 +28,7 @@ pub mod secret;
 pub mod tokens;
 mod transaction;
 pub mod verify;
+mod waiting_lane;
 pub mod wallet;
 pub mod writer;
 

@@ -14,8 +14,8 @@ use crate::earning::Holder;
 use crate::earning::change::RecordedStatus;
 use crate::storage::StorageError;
 use crate::storage::entity::cap_usage::{Column, Entity};
-use crate::storage::entity::stored::StoredStatus;
 use crate::storage::entity::earned_promotion;
+use crate::storage::entity::stored::StoredStatus;
 use crate::storage::org_owned::{Insertion, Present, Search, column, names};
 use crate::storage::statement::{On, Rows, WANTED};
 
