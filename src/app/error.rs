@@ -49,7 +49,7 @@ impl From<StorageError> for WalletError {
     fn from(error: StorageError) -> Self {
         match error.outage() {
             None => Self::Internal(Arc::new(error)),
-            Some(Outage::Busy) => Self::Busy(Arc::new(error)),
+            Some(Outage::Busy | Outage::NoConnection) => Self::Busy(Arc::new(error)),
             Some(_) => Self::Unavailable(Arc::new(error)),
         }
     }
@@ -75,7 +75,7 @@ impl BatchError {
         };
         move |customer_id| match (source.outage(), saving) {
             (None, _) => WalletError::Internal(Arc::clone(&source)),
-            (Some(Outage::Busy), _) => WalletError::Busy(Arc::clone(&source)),
+            (Some(Outage::Busy | Outage::NoConnection), _) => WalletError::Busy(Arc::clone(&source)),
             (_, true) => WalletError::Unavailable(Arc::clone(&source)),
             (_, false) => WalletError::CustomerLookupFailed(customer_id, Arc::clone(&source)),
         }

@@ -10,7 +10,8 @@ mod sqlite;
 use std::fmt;
 
 use async_trait::async_trait;
-use sea_orm::{ConnectionTrait, DbBackend, Statement};
+use sea_orm::sea_query::ArrayType;
+use sea_orm::{ConnectionTrait, DbBackend, Statement, Value};
 
 use super::StorageError;
 use super::batch::catalogs::Catalogs;
@@ -78,6 +79,16 @@ pub(super) trait Engine: fmt::Debug + Send + Sync {
 
     /// Binds a list of rows to `body`, which reads it as `wanted`.
     fn statement(&self, rows: Rows<'_>, body: &str) -> Statement;
+
+    /// Binds a list of texts as one value.
+    fn texts(&self, texts: Vec<String>) -> Value {
+        Value::Array(ArrayType::String, Some(Box::new(texts.into_iter().map(Value::from).collect())))
+    }
+
+    /// Writes the condition that the column is one of the list that is bound at this place.
+    fn is_one_of(&self, column: &str, place: &str) -> String {
+        format!("{column} = ANY ({place})")
+    }
 
     /// Writes what makes a search take this index.
     fn index_hint(&self, _index: &str) -> String {

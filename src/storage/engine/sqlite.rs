@@ -1,7 +1,7 @@
 //! SQLite: one writer, whose transaction excludes all others from its first statement on.
 
 use async_trait::async_trait;
-use sea_orm::{ConnectionTrait, DbBackend, Statement};
+use sea_orm::{ConnectionTrait, DbBackend, Statement, Value};
 use serde_json::Value as Json;
 
 use super::{Engine, Write};
@@ -77,6 +77,14 @@ impl Engine for Sqlite {
         let names = names.join(", ");
         let sql = format!("WITH wanted AS (SELECT {names}, key + 1 AS place FROM json_each(?1)) {body}");
         Statement::from_sql_and_values(DbBackend::Sqlite, sql, [list.into()])
+    }
+
+    fn texts(&self, texts: Vec<String>) -> Value {
+        Json::from(texts).to_string().into()
+    }
+
+    fn is_one_of(&self, column: &str, place: &str) -> String {
+        format!("{column} IN (SELECT value FROM json_each({place}))")
     }
 
     fn index_hint(&self, index: &str) -> String {
