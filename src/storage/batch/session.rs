@@ -292,8 +292,15 @@ impl Session {
             return Ok(Some(Attempt::Statements(self.connection().await?)));
         }
         let transaction = self.transaction().await?;
-        for org_id in exclusive {
-            transaction.lock_catalog(*org_id).await?;
+        if !exclusive.is_empty() {
+            // One pass in ascending order, so that two batches never wait for one another.
+            for (org_id, version) in catalogs {
+                if exclusive.contains(org_id) {
+                    transaction.lock_catalog(*org_id).await?;
+                } else {
+                    engine.hold_catalogs(&transaction.connection, &[(*org_id, *version)].into()).await?;
+                }
+            }
         }
         if engine.hold_catalogs(&transaction.connection, catalogs).await? {
             return Ok(Some(Attempt::Transaction(transaction)));
