@@ -219,7 +219,7 @@ const OF_ALL_ORGS: [(&str, &[&str], &str); 10] = [
     ("entity/", &[], "declares the tables, and puts the organization before every search"),
     ("migration/", &[], "makes the tables"),
     ("citus.rs", &[], "distributes the tables"),
-    ("verify.rs", &[], "recounts the whole database"),
+    ("verify/", &[], "recounts the whole database"),
     ("statement.rs", &["Statement::", "sqlx::query", "_raw(", "of_any_org"], "runs what was put together"),
     ("grants.rs", &["_raw("], "runs what was put together"),
     ("clients.rs", &["EntityTrait", "of_any_org"], "finds who calls by a name that is unique among all"),
