@@ -179,5 +179,5 @@ pub fn verify(url: &str) {
     let output = run(&std::env::temp_dir(), &["verify", "--database-url", url, "--log-format", "json"]);
     assert!(output.status.success(), "{output:?}");
     let text = String::from_utf8(output.stdout).unwrap();
-    assert!(text.lines().count() >= 5 && text.lines().all(|line| line.starts_with("ok ")), "{text}");
+    assert!(text.lines().count() >= 15 && text.lines().all(|line| line.starts_with("ok ")), "{text}");
 }
