@@ -2,6 +2,7 @@
 
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod at_once;
 #[path = "../service/bad_input.rs"]
 mod bad_input;
 #[path = "../service/catalogue.rs"]
@@ -14,6 +15,7 @@ mod concurrency;
 mod database;
 #[path = "../service/documented.rs"]
 mod documented;
+mod durability;
 #[path = "../service/errors.rs"]
 mod errors;
 #[path = "../service/fairness.rs"]
@@ -32,6 +34,7 @@ mod load;
 mod model;
 #[path = "../service/operator.rs"]
 mod operator;
+mod pauses;
 mod plans;
 mod process_list;
 mod proxy;
@@ -39,6 +42,8 @@ mod proxy;
 mod races;
 #[path = "../service/redemptions.rs"]
 mod redemptions;
+#[path = "../service/repeats.rs"]
+mod repeats;
 #[path = "../service/response_size.rs"]
 mod response_size;
 #[path = "../service/rpcs.rs"]
@@ -47,6 +52,8 @@ mod rpcs;
 mod secrets;
 #[path = "../service/server_process.rs"]
 mod server_process;
+#[path = "../service/stale.rs"]
+mod stale;
 #[path = "../service/support.rs"]
 mod support;
 #[path = "../service/verify.rs"]
