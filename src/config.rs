@@ -59,7 +59,8 @@ pub enum Command {
     /// Import organizations, promotions, customers and API clients from a JSON file, all or nothing.
     ///
     /// A record that is recorded already changes in what the file names, and keeps the rest; importing the same file twice
-    /// changes nothing. Servers that run on the database obey the change within a second.
+    /// changes nothing. The change takes effect at once in every server that runs on the
+    /// database; secrets within a second.
     Import(ImportFile),
     /// Bring the schema of a database up to date; `serve` and `import` do so by themselves.
     Migrate(Migrate),

@@ -44,13 +44,12 @@ impl Process {
     pub fn start_by_clock(shift: &str) -> Option<impl Fn(&[&str]) -> Self> {
         let installed = Command::new("faketime").arg("--version").output().is_ok();
         if !installed {
-            let _ = writeln!(std::io::stderr(), "faketime is not installed: nothing was tested with clocks that differ");
+            let _ =
+                writeln!(std::io::stderr(), "faketime is not installed: nothing was tested with clocks that differ");
             return None;
         }
         let shift = shift.to_owned();
-        Some(move |options: &[&str]| {
-            Self::start_under(Path::new("."), &["faketime", "-m", "-f", &shift], options)
-        })
+        Some(move |options: &[&str]| Self::start_under(Path::new("."), &["faketime", "-m", "-f", &shift], options))
     }
 
     /// Starts it as the argument of another program, such as one that enters a namespace.

@@ -19,9 +19,7 @@ use sea_orm::{
 
 pub use pages::{Page, Place, Walked};
 pub use redemptions::{Instance, RecordedRedemption};
-pub use rows::{
-    ApiClientRow, DetailsRow, EarnedRow, FormerTermRow, OrgRow, PromotionNameRow, PromotionTerms, Terms,
-};
+pub use rows::{ApiClientRow, DetailsRow, EarnedRow, FormerTermRow, OrgRow, PromotionNameRow, PromotionTerms, Terms};
 
 use super::engine::Engine;
 use super::{StorageError, Store};
