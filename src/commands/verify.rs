@@ -37,9 +37,9 @@ pub enum VerifyError {
 /// The breaches that were found, or the reason why not everything was asked.
 pub async fn run(options: &Verify) -> Result<(), VerifyError> {
     let common = &options.common;
-    let store = Store::open(common.database_url.expose(), common.store_options())
-        .await
-        .map_err(|source| VerifyError::Open { url: common.database_url.clone(), source })?;
+    let named = |source| VerifyError::Open { url: common.database_url.clone(), source };
+    let store = Store::open(common.database_url.expose(), common.store_options()).await.map_err(named)?;
+    store.require_own_schema().await.map_err(named)?;
     // On a thread of its own: a reader that stalls does not keep the snapshot open without a question.
     let (tell, made) = mpsc::channel::<Check>();
     let printer = tokio::task::spawn_blocking(move || made.iter().for_each(|check| print(&check)));

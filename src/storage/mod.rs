@@ -89,6 +89,14 @@ impl Store {
         migration::run(self).await
     }
 
+    /// Refuses a database whose schema this version of the program did not make. Changes nothing.
+    ///
+    /// # Errors
+    /// [`StorageError::OtherSchema`] where it did not; or those of the database.
+    pub async fn require_own_schema(&self) -> Result<(), StorageError> {
+        migration::refuse_other(&self.reads).await
+    }
+
     /// Returns settings of the database on which durability rests and that are off, each in words for the operator.
     ///
     /// # Errors

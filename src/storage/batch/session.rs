@@ -353,9 +353,16 @@ impl Session {
             catalogs.extend(super::catalogs::versions(&transaction.on(), &orgs).await?);
         }
         let fence = Fence { catalogs: &catalogs, ..*decided.fence };
-        let written = wanted.write(engine, attempt.connection(), &Decided { fence: &fence, ..*decided }).await?;
-        self.end(attempt, if written { "COMMIT" } else { "ROLLBACK" }).await?;
-        Ok(written)
+        let written = wanted.write(engine, attempt.connection(), &Decided { fence: &fence, ..*decided }).await;
+        match written {
+            Ok(written) => self.end(attempt, if written { "COMMIT" } else { "ROLLBACK" }).await.map(|()| written),
+            Err(conflict @ StorageError::Conflict(_)) => {
+                // The connection is as good as before; where it is not, it is closed.
+                let _ = self.end(attempt, "ROLLBACK").await;
+                Err(conflict)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Ends a batch, and keeps its connection for the next one.
