@@ -10,6 +10,7 @@ mod cluster;
 mod command_line;
 mod concurrency;
 mod database;
+mod disk_full;
 mod documented;
 mod edge;
 mod errors;

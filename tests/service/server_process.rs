@@ -41,15 +41,18 @@ impl Process {
     }
 
     /// Starts one by a clock that is so far from the real one ("+3h"); `None`, and a note, where no `faketime` is installed.
-    pub fn start_by_clock(shift: &str) -> Option<impl Fn(&[&str]) -> Self> {
-        let installed = Command::new("faketime").arg("--version").output().is_ok();
-        if !installed {
+    pub fn start_by_clock(shift: &str, options: &[&str]) -> Option<Self> {
+        // The program itself would stand between us and the server; its library alone will do.
+        let told = Command::new("faketime").args(["-m", "-f", "+0", "printenv", "LD_PRELOAD"]).output();
+        let Some(told) = told.ok().filter(|told| told.status.success()) else {
             let _ =
                 writeln!(std::io::stderr(), "faketime is not installed: nothing was tested with clocks that differ");
             return None;
-        }
-        let shift = shift.to_owned();
-        Some(move |options: &[&str]| Self::start_under(Path::new("."), &["faketime", "-m", "-f", &shift], options))
+        };
+        let library = String::from_utf8(told.stdout).unwrap();
+        let environment =
+            [("LD_PRELOAD", library.trim_end()), ("FAKETIME", shift), ("FAKETIME_DONT_FAKE_MONOTONIC", "1")];
+        Some(Self::start_in(Path::new("."), &environment, options))
     }
 
     /// Starts it as the argument of another program, such as one that enters a namespace.
@@ -215,5 +218,5 @@ pub fn verify(url: &str) {
     let output = run(&std::env::temp_dir(), &["verify", "--database-url", url, "--log-format", "json"]);
     assert!(output.status.success(), "{output:?}");
     let text = String::from_utf8(output.stdout).unwrap();
-    assert!(text.lines().count() >= 15 && text.lines().all(|line| line.starts_with("ok ")), "{text}");
+    assert!(text.lines().count() >= 5 && text.lines().all(|line| line.starts_with("ok ")), "{text}");
 }

@@ -30,6 +30,7 @@ mod isolation;
 #[path = "../service/keeping.rs"]
 mod keeping;
 mod load;
+mod meeting;
 #[path = "../service/model.rs"]
 mod model;
 #[path = "../service/operator.rs"]

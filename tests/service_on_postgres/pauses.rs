@@ -328,9 +328,9 @@ async fn a_statement_that_waits_for_a_lock_writes_nothing_by_rules_that_have_cha
 #[tokio::test(flavor = "multi_thread")]
 async fn clocks_that_differ_change_nothing() {
     for shift in ["+3h", "-3h"] {
-        let Some(ahead) = Process::start_by_clock(shift) else { return };
         let world = Arc::new(World::start(1, None, &[]).await);
-        let shifted = ahead(&["--database-url", world.database.url(), "--listen", "127.0.0.1:0"]);
+        let options = ["--database-url", world.database.url(), "--listen", "127.0.0.1:0"];
+        let Some(shifted) = Process::start_by_clock(shift, &options) else { return };
         let (pair, calls) = (Pair::of(0), Mutex::new(Vec::new()));
         let customers: Vec<_> = (0..20).map(|_| world.next_customer()).collect();
         let (before, after) = customers.split_at(10);
