@@ -68,14 +68,20 @@ pub(super) async fn in_transaction<C: Change>(store: &Store, change: &C) -> Resu
 
 async fn attempt<C: Change>(store: &Store, change: &C) -> Result<C::Done, C::Error> {
     let transaction = store.begin().await?;
-    match change.make(&transaction).await? {
-        Ended::Commit(done) => {
+    match change.make(&transaction).await {
+        Ok(Ended::Commit(done)) => {
             transaction.commit().await?;
+            store.note_write();
             Ok(done)
         }
-        Ended::Rollback(done) => {
+        Ok(Ended::Rollback(done)) => {
             transaction.rollback().await?;
             Ok(done)
+        }
+        Err(error) => {
+            // The connection is as good as before; where it is not, it is closed.
+            let _ = transaction.rollback().await;
+            Err(error)
         }
     }
 }

@@ -107,11 +107,14 @@ async fn postgres(url: &str, options: StoreOptions) -> Result<Pools, StorageErro
 ///
 /// What is promised rests on these, whatever the role or the database says: durable commits, and statements that each see
 /// what was committed before them. Every statement of a call looks rows up by their whole key, and its text is constant:
-/// one plan, made once, that uses the indexes. Citus cannot plan without the values.
+/// one plan, made once, that uses the indexes. Citus cannot plan without the values. A session whose client is gone ends though
+/// it waits for a lock, where the platform of the database can tell.
 fn settings(statement_timeout: Option<Duration>) -> String {
     let mut settings = format!(
         "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'; \
          SET default_transaction_isolation = 'read committed'; SET row_security = off; \
+         DO $$ BEGIN PERFORM set_config('client_connection_check_interval', '500ms', false); \
+         EXCEPTION WHEN OTHERS THEN NULL; END $$; \
          SET idle_in_transaction_session_timeout = {}; ",
         IDLE_IN_TRANSACTION.as_millis()
     );

@@ -1,7 +1,7 @@
 //! PostgreSQL: the facts of a batch are read in two statements, and it is written by one, which is a transaction by
 //! itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 
 use async_trait::async_trait;
@@ -115,6 +115,10 @@ impl Engine for Postgres {
             lists.add_some(CUSTOMERS, WITH_CUSTOMERS, of_customers(&wanted.customers));
             lists.add_some(AUDIENCES, WITH_AUDIENCES, holders(&wanted.limited));
             lists.add_some(UNTOUCHED, WITH_UNTOUCHED, of_earnings(&untouched));
+        } else {
+            // Somebody may have left an audience since it was read.
+            let granted: BTreeSet<_> = grants.grants.iter().map(|grant| grant.key.holder()).collect();
+            lists.add_some(AUDIENCES, WITH_AUDIENCES, holders(granted.intersection(&wanted.limited)));
         }
         let text = lists.text(&TEXTS, write_body);
         let written = lists.bind(text).execute(connection.postgres()?).await.map_err(of_driver)?;
