@@ -35,6 +35,7 @@ mod response_size;
 mod rpcs;
 mod secrets;
 mod server_process;
+mod set_back;
 mod stale;
 mod support;
 mod tokens;

@@ -225,7 +225,7 @@ fn cases() -> Vec<(&'static Change, Write, Case)> {
 }
 
 /// What is answered, without what differs between twins: the customer, and ids made by the service.
-fn plainly(answer: &Answer, customer: i64) -> String {
+pub fn plainly(answer: &Answer, customer: i64) -> String {
     let text = format!("{} {} {:?} {}", answer.status, answer.code, answer.messages, answer.body);
     let text = text.replace(&customer.to_string(), "CUSTOMER");
     let made = |word: &str| {

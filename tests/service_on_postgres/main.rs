@@ -53,6 +53,8 @@ mod rpcs;
 mod secrets;
 #[path = "../service/server_process.rs"]
 mod server_process;
+#[path = "../service/set_back.rs"]
+mod set_back;
 #[path = "../service/stale.rs"]
 mod stale;
 #[path = "../service/support.rs"]
