@@ -4,6 +4,7 @@
 
 #[path = "../service/bad_input.rs"]
 mod bad_input;
+mod bulkheads;
 #[path = "../service/catalogue.rs"]
 mod catalogue;
 #[path = "../support/cluster.rs"]
