@@ -5,6 +5,7 @@
 mod at_once;
 #[path = "../service/bad_input.rs"]
 mod bad_input;
+mod bulkheads;
 #[path = "../service/catalogue.rs"]
 mod catalogue;
 #[path = "../support/cluster.rs"]
