@@ -120,12 +120,13 @@ fn settings(statement_timeout: Option<Duration>) -> String {
     );
     if let Some(timeout) = statement_timeout {
         let (ms, lock_ms) = (timeout.as_millis(), lock_timeout(timeout).as_millis());
-        settings.push_str(&format!(
+        let for_calls = format!(
             "SET statement_timeout = {ms}; SET lock_timeout = {lock_ms}; SET idle_in_transaction_session_timeout = {ms}; \
              SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off; \
              SELECT set_config('plan_cache_mode', 'force_generic_plan', false) \
              WHERE NOT EXISTS (SELECT 1 FROM pg_extension WHERE extname = 'citus')"
-        ));
+        );
+        settings.push_str(&for_calls);
     }
     settings
 }

@@ -191,7 +191,7 @@ struct World {
 }
 
 impl World {
-    async fn start(disk: Disk) -> Self {
+    fn start(disk: Disk) -> Self {
         let file = disk.outside().join("catalog.json");
         std::fs::write(&file, endless(catalogue()).to_string()).unwrap();
         assert!(disk.run(None, &["import", disk.inside().join("catalog.json").to_str().unwrap()]));
@@ -353,7 +353,7 @@ impl World {
 
 /// Has the disk fill up under every kind of write, at one page after the other.
 async fn every_write_without_room(disk: Disk) {
-    let mut world = World::start(disk).await;
+    let mut world = World::start(disk);
     for write in WRITES {
         let mut refused = 0;
         for pages in PAGES_LEFT {
@@ -378,7 +378,7 @@ async fn what_is_answered_on_a_full_file_system_is_in_the_file_and_writes_go_on_
 
 #[tokio::test]
 async fn readiness_is_false_while_writes_fail_and_true_again_afterwards() {
-    let mut world = World::start(Disk::failing()).await;
+    let mut world = World::start(Disk::failing());
     let caller = world.process.caller.clone();
     let ready = async |expected: u16| {
         let told = async {

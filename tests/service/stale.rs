@@ -207,7 +207,9 @@ fn organization(promotions: Vec<Value>) -> Value {
     let mut all = vec![promotion(HELD, &plain())];
     all[0]["id"] = HELD.into();
     all.extend(promotions);
-    all.iter_mut().for_each(|promotion| promotion["orgId"] = ORG.into());
+    for promotion in &mut all {
+        promotion["orgId"] = ORG.into();
+    }
     json!({
         "orgs": [{"id": ORG, "name": "Demo", "timeZone": "Asia/Kolkata", "maxActivePromotions": 1_000,
             "acceptUnknownCustomers": true}],

@@ -115,7 +115,7 @@ fn request(number: u64, earned: &[String]) -> (&'static str, Value) {
 fn taking(number: u64, earned: &[String]) -> (&'static str, Value) {
     let taken: Vec<_> = earned.choose(&mut rand::rng()).unwrap().split(' ').collect();
     let customer: i64 = taken[0].parse().unwrap();
-    if number % 2 == 0 {
+    if number.is_multiple_of(2) {
         let details = json!([{"promotionId": taken[1], "earnIds": [taken[2]]}]);
         ("WalletService/RevokeEarnedPromotions", json!({"customerId": customer, "earnRevokeDetails": details}))
     } else {
@@ -162,7 +162,7 @@ fn import_at_random(url: &str, over: &AtomicBool, done: &AtomicU64) {
     while !over.load(Ordering::Relaxed) {
         let (json, csv) = (directory.path().join("file.json"), directory.path().join("customers.csv"));
         std::fs::write(&json, file().to_string()).unwrap();
-        let lines = some_customers().iter().map(|id| format!("{id}\n")).collect::<String>();
+        let lines = some_customers().iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
         std::fs::write(&csv, format!("customerId\n{lines}")).unwrap();
         let (json, csv) = (json.to_str().unwrap(), csv.to_str().unwrap());
         let org = ORG.to_string();

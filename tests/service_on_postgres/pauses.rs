@@ -88,7 +88,9 @@ impl World {
             promotions.push(promotion(&pair.ends));
             promotions.push(cap_before.map_or_else(|| promotion(&pair.kept), |cap| pair.capped(cap)));
         }
-        promotions.iter_mut().for_each(|promotion| promotion["orgId"] = ORG.into());
+        for promotion in &mut promotions {
+            promotion["orgId"] = ORG.into();
+        }
         let file = json!({
             "orgs": [{"id": ORG, "name": "Paused", "acceptUnknownCustomers": true}],
             "promotions": promotions,
@@ -258,8 +260,7 @@ impl Held {
             Self::EarningKey => format!(
                 "INSERT INTO earned_promotions (org_id, customer_id, earn_id, promotion_id, event_id, earned_from_id,
                      ordinal, earned_from_type, event_time_ms, valid_till_ms, granted_at_ms)
-                 VALUES ({ORG}, {customer}, '{:024x}', '{ends}', 'event 0', 'earning', 1, 'BULK_ISSUE', 1, 1, 1)",
-                customer
+                 VALUES ({ORG}, {customer}, '{customer:024x}', '{ends}', 'event 0', 'earning', 1, 'BULK_ISSUE', 1, 1, 1)"
             ),
             Self::Count => format!(
                 "INSERT INTO cap_usage (org_id, customer_id, promotion_id, used, cap, cap_period, last_change)
