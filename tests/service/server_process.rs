@@ -45,7 +45,8 @@ impl Process {
         // The program itself would stand between us and the server; its library alone will do.
         let told = Command::new("faketime").args(["-m", "-f", "+0", "printenv", "LD_PRELOAD"]).output();
         let Some(told) = told.ok().filter(|told| told.status.success()) else {
-            let _ = writeln!(std::io::stderr(), "faketime is not installed: nothing was tested with clocks that differ");
+            let _ =
+                writeln!(std::io::stderr(), "faketime is not installed: nothing was tested with clocks that differ");
             return None;
         };
         let library = String::from_utf8(told.stdout).unwrap();

@@ -88,7 +88,8 @@ impl Probes {
             let answer = caller.earn(Door::Grpc, &request(customer, "probe", promotion, 2)).await;
             answers.push(plainly(&answer, customer));
             let details = json!([{"promotionId": promotion, "earnIds": earn_ids_or_none(&answer)}]);
-            let answer = revoke(caller, Door::Json, json!({"customerId": customer, "earnRevokeDetails": details})).await;
+            let answer =
+                revoke(caller, Door::Json, json!({"customerId": customer, "earnRevokeDetails": details})).await;
             answers.push(plainly(&answer, customer));
         }
         let answer = caller.earn(Door::Json, &request(customer, "probe", CAPPED_LATE, 4)).await;

@@ -110,11 +110,7 @@ const CHANGES: [Change; 21] = [
         before: limited,
         steps: || vec![Hold, Replace(json!({"earnLimitedToSpecificAudience": false}))],
     },
-    Change {
-        name: "ended",
-        before: plain,
-        steps: || vec![Earn(1), Hold, Replace(json!({"endDate": NOW_MS - 1}))],
-    },
+    Change { name: "ended", before: plain, steps: || vec![Earn(1), Hold, Replace(json!({"endDate": NOW_MS - 1}))] },
     Change {
         name: "not begun",
         before: plain,
@@ -317,7 +313,9 @@ async fn a_write_of_a_server_that_is_one_change_behind_is_answered_as_by_a_fresh
             wrong.push(format!("{}, {write:?}:\n  {answered}\n  {expected}", change.name));
         }
         // There is as much room left for either.
-        let left = async |customer| plainly(&c.earn(Door::Grpc, &earning(customer, "rest", &case.promotion, 9)).await, customer);
+        let left = async |customer| {
+            plainly(&c.earn(Door::Grpc, &earning(customer, "rest", &case.promotion, 9)).await, customer)
+        };
         let (one, other) = (left(behind).await, left(fresh).await);
         if one != other {
             wrong.push(format!("{}, after {write:?}:\n  {one}\n  {other}", change.name));

@@ -29,8 +29,7 @@ fn promotion_id(number: usize) -> String {
 /// A record of a promotion. With caps that come and go.
 fn promotion(org: i64, number: usize) -> Value {
     let id = promotion_id(number);
-    let mut promotion =
-        json!({"id": id, "orgId": org, "name": id, "type": "EARNING", "startDate": 0, "endDate": 4_000_000_000_000_i64});
+    let mut promotion = json!({"id": id, "orgId": org, "name": id, "type": "EARNING", "startDate": 0, "endDate": 4_000_000_000_000_i64});
     match rand::random_range(0..3) {
         0 => promotion["maxEarningPerCustomer"] = rand::random_range(1..4).into(),
         1 => promotion["unlimitedEarning"] = true.into(),
@@ -192,8 +191,7 @@ async fn whatever_is_written_at_once_in_whatever_order_nobody_is_told_of_a_deadl
         promotion
     });
     first["promotions"] = promotions.collect();
-    first["apiClients"] =
-        json!([{"username": "demo", "password": "demo", "orgId": ORG}, {"username": "till", "password": "till", "orgId": ORG}]);
+    first["apiClients"] = json!([{"username": "demo", "password": "demo", "orgId": ORG}, {"username": "till", "password": "till", "orgId": ORG}]);
     import(&database, &first).await.unwrap();
     let options = ["--database-url", database.url(), "--listen", "127.0.0.1:0"];
     let processes = [(); 2].map(|()| Process::start(Path::new("."), &options));
@@ -221,7 +219,9 @@ async fn whatever_is_written_at_once_in_whatever_order_nobody_is_told_of_a_deadl
     let (answered, busy) = counts.iter().fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
     let imports = imports.load(Ordering::Relaxed);
     let deadlocks = database.count("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()").await;
-    println!("{answered} calls and {imports} commands beside one another, {busy} in each other's way, {deadlocks} deadlocks");
+    println!(
+        "{answered} calls and {imports} commands beside one another, {busy} in each other's way, {deadlocks} deadlocks"
+    );
     assert!(answered > 200 && imports > 5, "{answered} calls, {imports} commands");
     verify(database.url());
 }

@@ -135,7 +135,8 @@ impl World {
     /// Nothing was granted by the old rules to a call that was sent after the new ones were answered, or beside a grant by
     /// the new ones; and everything that was acknowledged is there.
     async fn check(&self, pair: &Pair, changed: Changed, calls: &[Call], elsewhere: &[(i64, usize)]) {
-        let rows = self.database.rows("SELECT customer_id, promotion_id, earn_id, earned_status FROM earned_promotions");
+        let rows =
+            self.database.rows("SELECT customer_id, promotion_id, earn_id, earned_status FROM earned_promotions");
         let rows = rows.await;
         let cap = usize::try_from(CAP).unwrap();
         for call in calls {
@@ -281,7 +282,8 @@ async fn hold_once(world: &Arc<World>, pair: &Pair, held: Held) -> usize {
         tokio::spawn(async move { earn_both(&world.a.caller, &pair, customer, &calls).await })
     };
     let waits = async {
-        let sql = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        let sql =
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
         while world.database.count(sql).await == 0 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -309,7 +311,9 @@ async fn a_statement_that_waits_for_a_lock_writes_nothing_by_rules_that_have_cha
     // The one whose statement waits gives up later than any of the others.
     let options = ["--statement-timeout-ms", "60000", "--database-timeout-ms", "60000"];
     let mut granted = 0;
-    for (cap_before, kinds) in [(None, &[Held::Table, Held::EarningKey][..]), (Some(ASKED), &[Held::Count, Held::Table])] {
+    for (cap_before, kinds) in
+        [(None, &[Held::Table, Held::EarningKey][..]), (Some(ASKED), &[Held::Count, Held::Table])]
+    {
         let world = Arc::new(World::start(2 * kinds.len(), cap_before, &options).await);
         for (round, held) in kinds.iter().cycle().take(2 * kinds.len()).enumerate() {
             granted += hold_once(&world, &Pair::of(round), *held).await;

@@ -8,7 +8,8 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::oracle::{
-    CUSTOMERS, CatalogChange, Change, EVENT_TIMES, Earn, Entry, Key, NewTerms, PROMOTIONS, Request, UNKNOWN_CUSTOMER, USUAL,
+    CUSTOMERS, CatalogChange, Change, EVENT_TIMES, Earn, Entry, Key, NewTerms, PROMOTIONS, Request, UNKNOWN_CUSTOMER,
+    USUAL,
 };
 use crate::support::{DOORS, Door};
 
