@@ -48,6 +48,7 @@ mod rpcs;
 mod secrets;
 #[path = "../service/server_process.rs"]
 mod server_process;
+mod soak;
 #[path = "../service/support.rs"]
 mod support;
 #[path = "../service/verify.rs"]
