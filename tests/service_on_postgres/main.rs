@@ -62,6 +62,7 @@ mod secrets;
 mod server_process;
 #[path = "../service/set_back.rs"]
 mod set_back;
+mod soak;
 #[path = "../service/stale.rs"]
 mod stale;
 #[path = "../service/support.rs"]
