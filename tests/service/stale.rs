@@ -1,5 +1,5 @@
-//! Writes of a server whose memory of the catalog is one change behind: each is answered as by a server that has just
-//! started, and leaves the counts right.
+//! Writes of a server that remembers the catalog of one change ago: each is answered as by a server that has just started,
+//! and leaves the counts right.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -207,7 +207,9 @@ fn organization(promotions: Vec<Value>) -> Value {
     let mut all = vec![promotion(HELD, &plain())];
     all[0]["id"] = HELD.into();
     all.extend(promotions);
-    all.iter_mut().for_each(|promotion| promotion["orgId"] = ORG.into());
+    for promotion in &mut all {
+        promotion["orgId"] = ORG.into();
+    }
     json!({
         "orgs": [{"id": ORG, "name": "Demo", "timeZone": "Asia/Kolkata", "maxActivePromotions": 1_000,
             "acceptUnknownCustomers": true}],
@@ -224,7 +226,7 @@ fn cases() -> Vec<(&'static Change, Write, Case)> {
     pairs.enumerate().map(case).collect()
 }
 
-/// What is answered, without what differs between twins: the customer, and ids made by the service.
+/// Returns the answer as text, without what differs between twins: the customer, and ids made by the service.
 pub fn plainly(answer: &Answer, customer: i64) -> String {
     let text = format!("{} {} {:?} {}", answer.status, answer.code, answer.messages, answer.body);
     let text = text.replace(&customer.to_string(), "CUSTOMER");
@@ -237,7 +239,7 @@ pub fn plainly(answer: &Answer, customer: i64) -> String {
     words.map(|word| made(word).unwrap_or_else(|| word.to_owned())).collect()
 }
 
-/// Brings about the change with server `a`, while `b` holds the catalog of before.
+/// Makes the change with server `a`, while `b` holds the catalog of before.
 async fn bring_about(change: &Change, case: &mut Case, a: &Service, b: &Service) {
     for step in (change.steps)() {
         let named = json!({"promotionId": case.promotion});
@@ -277,7 +279,7 @@ async fn bring_about(change: &Change, case: &mut Case, a: &Service, b: &Service)
     }
 }
 
-/// The verifier finds nothing.
+/// Asserts that the verifier finds nothing.
 pub async fn verify(database: &Database) {
     let store = server::open(&options(database.url(), &[]).common).await.unwrap();
     let checks = app::verify::verify(&store).await.unwrap();
@@ -326,8 +328,11 @@ async fn a_write_of_a_server_that_is_one_change_behind_is_answered_as_by_a_fresh
     verify(a.database()).await;
 }
 
-/// What an organization says of itself.
-const ORGANIZATIONS: [(&str, fn(&mut Value)); 4] = [
+/// A change of an organization's record.
+type ChangeOfRecord = fn(&mut Value);
+
+/// Every kind of change of an organization.
+const ORGANIZATIONS: [(&str, ChangeOfRecord); 4] = [
     ("another zone", |org| org["timeZone"] = "America/New_York".into()),
     ("only known customers", |org| org["acceptUnknownCustomers"] = false.into()),
     ("fewer active promotions", |org| org["maxActivePromotions"] = 1.into()),
