@@ -20,7 +20,9 @@ pub use argv::hide_password;
 pub use database_url::DatabaseUrl;
 
 use self::access::{AccessOptionError, AccessOptions};
+use crate::app::AppLimits;
 use crate::app::writer::WriterLimits;
+use crate::earning::change::MAX_LATE_REDEMPTION_DAYS;
 use crate::storage::StoreOptions;
 use crate::transport::BodyLimits;
 use crate::transport::Settings;
@@ -30,10 +32,15 @@ use crate::wire::bulk_earn::RequestLimits;
 const MAX_TIMEOUT_MS: u64 = 3_600_000;
 /// Seconds of a day.
 const SECONDS_OF_A_DAY: u64 = 24 * 60 * 60;
+/// Connections for reading that no listing takes: for the writer, which reads catalogs, and for credentials.
+const RESERVED_READS: u32 = 2;
 /// Requests of one transaction.
 const MAX_BATCH_REQUESTS: usize = 1_024;
 /// Rows of the wallet that one transaction writes.
 const MAX_BATCH_ROWS: usize = 10_000;
+/// Transactions that wait for locks beside those that write, of earnings and of changes each (PostgreSQL): one lock that is
+/// held for long leaves one to whoever waits for another.
+const WAITING_LANES: u32 = 2;
 
 /// Grants cart promotions in bulk, over gRPC and JSON on one port.
 #[derive(Debug, Parser)]
@@ -52,7 +59,8 @@ pub enum Command {
     /// Import organizations, promotions, customers and API clients from a JSON file, all or nothing.
     ///
     /// A record that is recorded already changes in what the file names, and keeps the rest; importing the same file twice
-    /// changes nothing. Servers that run on the database obey the change within a second.
+    /// changes nothing. The change takes effect at once in every server that runs on the
+    /// database; secrets within a second.
     Import(ImportFile),
     /// Bring the schema of a database up to date; `serve` and `import` do so by themselves.
     Migrate(Migrate),
@@ -152,7 +160,8 @@ pub struct Serve {
     /// Transactions that may write at the same time (PostgreSQL; SQLite has one writer).
     #[arg(long, env = "CART_PROMOTIONS_WRITERS", value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub writers: u32,
-    /// Connections to the database, beside those of the writers.
+    /// Connections to the database for look-ups and listings, and as many for changes of catalogs, audiences and customers;
+    /// beside those of the writers.
     #[arg(long, env = "CART_PROMOTIONS_DATABASE_CONNECTIONS", value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub database_connections: u32,
     /// How long one statement may take, and one wait for a lock, before PostgreSQL gives it up.
@@ -163,7 +172,7 @@ pub struct Serve {
     pub drain_timeout_ms: u64,
     /// Days after its transaction within which a redemption may be told: an earned promotion must have been valid at
     /// `transactionDate`, or so many days ago where that is later.
-    #[arg(long, env = "CART_PROMOTIONS_LATE_REDEMPTION_DAYS", value_name = "DAYS", default_value_t = 7, value_parser = clap::value_parser!(u32).range(..=365))]
+    #[arg(long, env = "CART_PROMOTIONS_LATE_REDEMPTION_DAYS", value_name = "DAYS", default_value_t = 7, value_parser = clap::value_parser!(u32).range(..=i64::from(MAX_LATE_REDEMPTION_DAYS)))]
     pub late_redemption_days: u32,
     /// Who is let in, and how often.
     #[command(flatten)]
@@ -197,11 +206,21 @@ impl Serve {
         })
     }
 
+    /// What the use cases are told.
+    pub fn app_limits(&self) -> AppLimits {
+        AppLimits {
+            writer: self.writer_limits(),
+            connections: self.database_connections as usize,
+            connection_timeout: self.common.database_timeout(),
+        }
+    }
+
     /// What the writer is told.
-    pub fn writer_limits(&self) -> WriterLimits {
+    fn writer_limits(&self) -> WriterLimits {
         let statement_timeout = Duration::from_millis(self.statement_timeout_ms);
         WriterLimits {
             lanes: self.lanes() as usize,
+            waiting_lanes: self.waiting_lanes() as usize,
             max_waiting: self.max_waiting as usize,
             max_batch_requests: MAX_BATCH_REQUESTS,
             max_batch_rows: MAX_BATCH_ROWS,
@@ -216,9 +235,9 @@ impl Serve {
     pub fn store_options(&self) -> StoreOptions {
         StoreOptions {
             // Earnings, and what becomes of them, have lanes of their own.
-            writers: 2 * self.lanes(),
+            writers: 2 * (self.lanes() + self.waiting_lanes()),
             changes: self.database_connections,
-            reads: self.database_connections,
+            reads: self.database_connections + RESERVED_READS,
             timeout: self.common.database_timeout(),
             statement_timeout: Some(Duration::from_millis(self.statement_timeout_ms)),
         }
@@ -226,6 +245,11 @@ impl Serve {
 
     fn lanes(&self) -> u32 {
         if self.common.database_url.is_sqlite() { 1 } else { self.writers }
+    }
+
+    /// On SQLite there is one lock, and nothing that one lane could do while another waits for it.
+    fn waiting_lanes(&self) -> u32 {
+        if self.common.database_url.is_sqlite() { 0 } else { WAITING_LANES }
     }
 }
 

@@ -137,7 +137,7 @@ pub async fn run(
         None => None,
     };
     let store = Store::open(common.database_url.expose(), options.store_options()).await.map_err(named)?;
-    let (app, writer) = App::new(store.clone(), clock.clone(), options.writer_limits(), tokens);
+    let (app, writer) = App::new(store.clone(), clock.clone(), options.app_limits(), tokens);
     let mut writer = tokio::spawn(writer.run());
     let lifecycle = Lifecycle::new();
     let mut health = Health::new().await;
@@ -153,6 +153,9 @@ pub async fn run(
     let _certificates = certificates.map(|certificates| AbortOnDrop(tokio::spawn(certificates.keep_fresh())));
 
     store.migrate().await.map_err(named)?;
+    for warning in store.warnings().await.map_err(named)? {
+        tracing::warn!("{warning}");
+    }
     if options.demo {
         import(&store, demo::CATALOGUE.as_bytes(), ImportOptions::default()).await?;
     }
@@ -213,12 +216,10 @@ async fn watch_database(app: App, health: Health, lifecycle: Arc<Lifecycle>) {
         }
         if health.set_ready(answers.is_ok()).await {
             match answers {
-                Ok(()) => tracing::info!("the database answers: ready"),
+                Ok(()) => tracing::info!("the database answers and takes writes: ready"),
                 Err(error) => {
-                    tracing::error!(
-                        error = &error as &dyn std::error::Error,
-                        "the database does not answer: not ready"
-                    );
+                    let error = &error as &dyn std::error::Error;
+                    tracing::error!(error, "the database does not answer, or takes no writes: not ready");
                 }
             }
         }

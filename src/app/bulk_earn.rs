@@ -8,9 +8,9 @@ use super::earn_ids::EarnIds;
 use super::error::WalletError;
 use super::writer::{Batches, Customer};
 use super::{App, Clock};
-use crate::earning::{BulkEarn, Decision, Details, EarningKey, EntryOutcome, Facts, Scene, decide};
+use crate::earning::{BulkEarn, Decision, Details, EarningKey, EntryOutcome, Facts, OrgId, Scene, decide};
 use crate::storage::batch::earnings::{Grants, UnderCap, Wanted};
-use crate::storage::batch::session::{BatchError, Ran, Session};
+use crate::storage::batch::session::{BatchError, Patience, Ran, Session};
 use crate::storage::{StorageError, Store};
 
 /// Times that a batch is decided from another catalog before it is given up.
@@ -50,7 +50,8 @@ impl Batches for BatchEarner {
         usize::try_from(command.grants()).unwrap_or(usize::MAX)
     }
 
-    async fn run(&mut self, batch: &[&BulkEarn]) -> Result<Vec<Earned>, BatchError> {
+    async fn run(&mut self, batch: &[&BulkEarn], patience: Patience) -> Result<Vec<Earned>, BatchError> {
+        self.session.set_patience(patience);
         let org_ids: BTreeSet<_> = batch.iter().map(|command| command.org_id).collect();
         let mut catalogs = self.catalogues.of(&org_ids).await.map_err(BatchError::Load)?;
         for _ in 0..MAX_CATALOGS {
@@ -63,6 +64,11 @@ impl Batches for BatchEarner {
             catalogs = self.catalogues.current(&org_ids).await.map_err(BatchError::Load)?;
         }
         Err(BatchError::Load(StorageError::catalog_keeps_changing()))
+    }
+
+    async fn wait_for_org(&mut self, org_id: OrgId) -> Result<(), StorageError> {
+        self.session.set_patience(Patience::Full);
+        self.session.wait_for(org_id).await
     }
 }
 
@@ -155,8 +161,8 @@ fn wanted(batch: &[&BulkEarn], catalogues: &InMemory) -> Wanted {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::earning::{CustomerId, OrgId};
     use crate::earning::decide::tests::{catalogue, command, promotion};
+    use crate::earning::{CustomerId, OrgId};
 
     #[test]
     fn what_a_batch_names_twice_is_known() {

@@ -1,7 +1,7 @@
 //! Changing the catalogue and the customer base, one call at a time.
 //!
-//! Changes of one organization's promotions go one after the other: each first takes the organization's row, and decides
-//! from the catalogue as it is then.
+//! Changes of one organization's promotions go one after the other: each first locks the catalog, and decides from it
+//! as it is then.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -34,8 +34,11 @@ pub enum CatalogueError {
 }
 
 impl ChangeError for CatalogueError {
-    fn is_conflict(&self) -> bool {
-        matches!(self, Self::Unavailable(error) if error.is_conflict())
+    fn storage(&self) -> Option<&StorageError> {
+        match self {
+            Self::Unavailable(error) | Self::Storage(error) => Some(error),
+            Self::Refused(_) | Self::NoOrganization(_) => None,
+        }
     }
 }
 
@@ -202,16 +205,26 @@ impl App {
     ///
     /// # Errors
     /// Why it stays as it is.
-    pub async fn change_promotion(&self, org_id: OrgId, change: CatalogueChange) -> Result<Promotion, CatalogueError> {
-        self.within(change_promotion(&self.store, org_id, change, self.now_ms())).await
+    pub async fn change_promotion(
+        &self,
+        client: &Arc<str>,
+        org_id: OrgId,
+        change: CatalogueChange,
+    ) -> Result<Promotion, CatalogueError> {
+        self.changing(client, org_id, change_promotion(&self.store, org_id, change, self.now_ms())).await
     }
 
     /// The promotions of these ids that the organization has, in this order.
     ///
     /// # Errors
     /// Why they could not be looked up.
-    pub async fn promotions(&self, org_id: OrgId, ids: &[ObjectId]) -> Result<Vec<Promotion>, WalletError> {
-        let catalogue = self.within(self.catalogue(org_id)).await?;
+    pub async fn promotions(
+        &self,
+        client: &Arc<str>,
+        org_id: OrgId,
+        ids: &[ObjectId],
+    ) -> Result<Vec<Promotion>, WalletError> {
+        let catalogue = self.reading(client, self.catalogue(org_id)).await?;
         Ok(ids.iter().filter_map(|id| catalogue.promotions.get(id)).cloned().collect())
     }
 
@@ -222,11 +235,12 @@ impl App {
     /// Why they could not be looked up.
     pub async fn list_promotions(
         &self,
+        client: &Arc<str>,
         org_id: OrgId,
         limit: usize,
         after: Option<ObjectId>,
     ) -> Result<(Vec<Promotion>, bool), WalletError> {
-        let catalogue = self.within(self.catalogue(org_id)).await?;
+        let catalogue = self.reading(client, self.catalogue(org_id)).await?;
         let (promotions, more) = page_of(&catalogue, limit, after);
         Ok((promotions.into_iter().cloned().collect(), more))
     }
@@ -235,8 +249,12 @@ impl App {
     ///
     /// # Errors
     /// Why it stays as it is.
-    pub async fn change_audience(&self, change: &ChangeAudience) -> Result<AudienceChanged, CatalogueError> {
-        self.within(in_transaction(&self.store, change)).await
+    pub async fn change_audience(
+        &self,
+        client: &Arc<str>,
+        change: &ChangeAudience,
+    ) -> Result<AudienceChanged, CatalogueError> {
+        self.changing(client, change.org_id, in_transaction(&self.store, change)).await
     }
 
     /// Records customers. Gives how many were not recorded before.
@@ -245,17 +263,23 @@ impl App {
     /// Of the database.
     pub async fn record_customers(
         &self,
+        client: &Arc<str>,
         org_id: OrgId,
         customers: &BTreeSet<CustomerId>,
     ) -> Result<usize, WalletError> {
-        self.within(async { Ok(record_customers(&self.store, org_id, customers).await?) }).await
+        self.changing(client, org_id, async { Ok(record_customers(&self.store, org_id, customers).await?) }).await
     }
 
     /// Whether the customer is recorded.
     ///
     /// # Errors
     /// Of the database.
-    pub async fn is_customer(&self, org_id: OrgId, customer_id: CustomerId) -> Result<bool, WalletError> {
-        self.within(async { Ok(self.store.is_customer(org_id, customer_id).await?) }).await
+    pub async fn is_customer(
+        &self,
+        client: &Arc<str>,
+        org_id: OrgId,
+        customer_id: CustomerId,
+    ) -> Result<bool, WalletError> {
+        self.reading(client, async { Ok(self.store.is_customer(org_id, customer_id).await?) }).await
     }
 }

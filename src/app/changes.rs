@@ -10,9 +10,9 @@ use super::error::WalletError;
 use super::writer::{Batches, Customer};
 use super::{App, Clock};
 use crate::earning::change::{self, Change, ChangeFacts, InstanceKey, RedeemFailure, RevokedDetail};
-use crate::earning::{Catalogue, Holder, Redemption};
+use crate::earning::{Catalogue, Holder, OrgId, Redemption};
 use crate::storage::batch::changes::{Changes, ChangesWanted, NewTransaction, Revoked};
-use crate::storage::batch::session::{BatchError, Ran, Session};
+use crate::storage::batch::session::{BatchError, Patience, Ran, Session};
 use crate::storage::{StorageError, Store};
 
 /// What became of a change.
@@ -56,7 +56,12 @@ impl Batches for BatchChanger {
         command.earn_ids().count()
     }
 
-    async fn run(&mut self, batch: &[&Change]) -> Result<Vec<Result<Changed, WalletError>>, BatchError> {
+    async fn run(
+        &mut self,
+        batch: &[&Change],
+        patience: Patience,
+    ) -> Result<Vec<Result<Changed, WalletError>>, BatchError> {
+        self.session.set_patience(patience);
         let org_ids: BTreeSet<_> = batch.iter().map(|command| command.customer().0).collect();
         let mut catalogs = self.catalogues.of(&org_ids).await.map_err(BatchError::Load)?;
         for _ in 0..MAX_CATALOGS {
@@ -71,6 +76,11 @@ impl Batches for BatchChanger {
             catalogs = self.catalogues.current(&org_ids).await.map_err(BatchError::Load)?;
         }
         Err(BatchError::Load(StorageError::catalog_keeps_changing()))
+    }
+
+    async fn wait_for_org(&mut self, org_id: OrgId) -> Result<(), StorageError> {
+        self.session.set_patience(Patience::Full);
+        self.session.wait_for(org_id).await
     }
 }
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use crate::earning::{CustomerId, OrgId};
 use crate::storage::StorageError;
-pub use crate::storage::error::Outage;
 use crate::storage::batch::session::BatchError;
+pub use crate::storage::error::Outage;
 
 /// Why nothing of a command was decided or saved.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -49,22 +49,35 @@ impl From<StorageError> for WalletError {
     fn from(error: StorageError) -> Self {
         match error.outage() {
             None => Self::Internal(Arc::new(error)),
-            Some(Outage::Busy) => Self::Busy(Arc::new(error)),
+            Some(Outage::Busy | Outage::NoConnection) => Self::Busy(Arc::new(error)),
             Some(_) => Self::Unavailable(Arc::new(error)),
         }
     }
 }
 
-/// Returns the error of every command of a batch that failed so, by its customer.
-pub(super) fn spread(error: BatchError) -> impl Fn(CustomerId) -> WalletError {
-    let (saving, source) = match error {
-        BatchError::Load(source) => (false, Arc::new(source)),
-        BatchError::Save(source) => (true, Arc::new(source)),
-    };
-    move |customer_id| match (source.outage(), saving) {
-        (None, _) => WalletError::Internal(Arc::clone(&source)),
-        (Some(Outage::Busy), _) => WalletError::Busy(Arc::clone(&source)),
-        (_, true) => WalletError::Unavailable(Arc::clone(&source)),
-        (_, false) => WalletError::CustomerLookupFailed(customer_id, Arc::clone(&source)),
+impl BatchError {
+    /// Returns true when a lock that another transaction holds was waited for in vain.
+    pub(super) fn is_busy(&self) -> bool {
+        matches!(self.source(), StorageError::Busy(_))
+    }
+
+    /// Returns what the database said, for everybody who waits for the same.
+    pub(super) fn into_shared_source(self) -> Arc<StorageError> {
+        let (Self::Load(source) | Self::Save(source)) = self;
+        Arc::new(source)
+    }
+
+    /// Returns the error of every command of a batch that failed so, by its customer.
+    pub(super) fn spread(self) -> impl Fn(CustomerId) -> WalletError {
+        let (saving, source) = match self {
+            Self::Load(source) => (false, Arc::new(source)),
+            Self::Save(source) => (true, Arc::new(source)),
+        };
+        move |customer_id| match (source.outage(), saving) {
+            (None, _) => WalletError::Internal(Arc::clone(&source)),
+            (Some(Outage::Busy | Outage::NoConnection), _) => WalletError::Busy(Arc::clone(&source)),
+            (_, true) => WalletError::Unavailable(Arc::clone(&source)),
+            (_, false) => WalletError::CustomerLookupFailed(customer_id, Arc::clone(&source)),
+        }
     }
 }

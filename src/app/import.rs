@@ -231,10 +231,7 @@ impl Import {
     }
 
     /// Returns the promotions as they will be, in the order of the file.
-    fn complete_promotions(
-        &self,
-        before: &HashMap<OrgId, Catalogue>,
-    ) -> Result<Vec<Promotion>, ImportError> {
+    fn complete_promotions(&self, before: &HashMap<OrgId, Catalogue>) -> Result<Vec<Promotion>, ImportError> {
         let (mut promotions, mut faults) = (Vec::with_capacity(self.promotions.len()), Vec::new());
         for (index, ImportedPromotion { org_id, draft, .. }) in self.promotions.iter().enumerate() {
             let recorded = before.get(org_id).and_then(|catalogue| catalogue.promotions.get(&draft.id));
@@ -312,7 +309,10 @@ fn warning_of_cap(catalog: &Catalogue) -> Option<String> {
 }
 
 impl ChangeError for ImportError {
-    fn is_conflict(&self) -> bool {
-        matches!(self, Self::Storage(error) if error.is_conflict())
+    fn storage(&self) -> Option<&StorageError> {
+        match self {
+            Self::Storage(error) => Some(error),
+            Self::Refused(_) | Self::Hash(_) => None,
+        }
     }
 }

@@ -1,46 +1,49 @@
 //! A lane of the writer: takes batches from the queue and has them saved, each in one transaction.
 //!
 //! One request's failure never fails its neighbours: a batch that the database refuses is split until the guilty one is
-//! alone. Called by `writer`.
+//! alone. And a lock never holds the lane up for long: a batch that meets one is parted by organization, and what meets
+//! it again goes back into the queue, for waiting lanes (`waiting_lane`). Called by `writer`.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use super::error::spread;
-use super::queue::Job;
-use super::reachability::Reachability;
-use super::writer::{Answer, Batches, Shared, WriterLimits};
+use super::batch_runner::{self, BatchRunner};
+use super::job::Job;
+use super::writer::{Batches, Customer, Patience, Shared};
+use crate::earning::OrgId;
 use crate::storage::StorageError;
 use crate::storage::batch::session::BatchError;
-
-/// How often a batch that met faster writers is decided anew before it is split.
-const MAX_CONFLICTS: u32 = 8;
-/// Longest wait before it is: random up to this, so that two processes do not meet again and again.
-const MAX_PAUSE_MS: u64 = 10;
 
 /// See the top of this file.
 pub(super) struct Lane<B: Batches> {
     shared: Arc<Shared<B>>,
-    limits: WriterLimits,
-    batches: B,
-    reachability: Reachability,
-    /// What it did: transactions that were tried, and requests in them.
-    done: (u64, u64),
+    runner: BatchRunner<B>,
+    /// True where waiting lanes take what meets a lock.
+    puts_off: bool,
+}
+
+/// A batch that is being written.
+struct UnderWay<B: Batches> {
+    /// The parts that are still to be tried, the next one last.
+    parts: Vec<Vec<Job<B>>>,
+    /// The customers that the batch keeps other batches from.
+    customers: Vec<Customer>,
 }
 
 impl<B: Batches> Lane<B> {
-    pub(super) fn new(shared: Arc<Shared<B>>, limits: WriterLimits, batches: B, reachability: Reachability) -> Self {
-        Self { shared, limits, batches, reachability, done: (0, 0) }
+    pub(super) fn new(shared: Arc<Shared<B>>, runner: BatchRunner<B>, puts_off: bool) -> Self {
+        Self { shared, runner, puts_off }
     }
 
     /// Writes until nothing more comes. Gives what it did: transactions that were tried, and requests that were answered.
     pub(super) async fn run(mut self) -> (u64, u64) {
         while let Some(batch) = self.next_batch().await {
-            let customers: Vec<_> = batch.iter().map(Job::customer).collect();
-            self.write(batch).await;
-            self.shared.queue().done(&customers);
+            let customers = batch.iter().map(Job::customer).collect();
+            let customers = self.write(UnderWay { parts: vec![batch], customers }).await;
+            self.shared.done(|queue| queue.done(&customers));
         }
-        self.done
+        self.runner.done()
     }
 
     /// Waits until there is a batch to begin; `None` when there will be none for this lane.
@@ -67,88 +70,58 @@ impl<B: Batches> Lane<B> {
         }
     }
 
-    async fn write(&mut self, batch: Vec<Job<B>>) {
-        // The parts of a batch that are still to be tried, the next one last.
-        let mut parts = vec![batch];
-        while let Some(mut part) = parts.pop() {
-            match self.try_part(&part).await {
-                Ok(answers) => {
-                    for (job, answer) in part.into_iter().zip(answers) {
-                        // A caller that hung up gets no answer; what it was granted stays.
-                        let _ = job.answer.send(answer);
-                    }
-                }
-                // Each half would wait for the same lock.
-                Err(error)
-                    if part.len() > 1
-                        && !error.source().is_unavailable()
-                        && !matches!(error.source(), StorageError::Busy(_)) =>
-                {
+    /// Gives the customers that the batch still keeps other batches from.
+    async fn write(&mut self, mut batch: UnderWay<B>) -> Vec<Customer> {
+        let patience = if self.puts_off { Patience::Short } else { Patience::Full };
+        while let Some(mut part) = batch.parts.pop() {
+            part.retain_mut(Job::take);
+            if part.is_empty() {
+                continue;
+            }
+            match self.runner.run(&part, patience).await {
+                Ok(answers) => batch_runner::answer(part, answers),
+                Err(error) if error.is_busy() && self.puts_off => self.part_by_org(part, &mut batch, error),
+                // Each half would wait for the same lock, and no other lane is held up by that.
+                Err(error) if part.len() > 1 && !error.source().is_unavailable() && !error.is_busy() => {
                     tracing::warn!(requests = part.len(), ?error, "a batch failed and is split");
-                    let second_half = part.split_off(part.len() / 2);
-                    parts.push(second_half);
-                    parts.push(part);
+                    batch_runner::split(part, &mut batch.parts);
                 }
-                Err(error) => {
-                    let error = spread(error);
-                    for job in part {
-                        let answer = Err(error(B::customer(&job.command).1));
-                        let _ = job.answer.send(answer);
-                    }
-                }
+                Err(error) => batch_runner::refuse(part, error),
+            }
+        }
+        batch.customers
+    }
+
+    /// Finds out which organization it is whose lock somebody holds, and puts its requests back.
+    fn part_by_org(&mut self, part: Vec<Job<B>>, batch: &mut UnderWay<B>, error: BatchError) {
+        let mut by_org = BTreeMap::<OrgId, Vec<Job<B>>>::new();
+        for mut job in part {
+            // Nothing of it is recorded, and its caller may give up until it is tried again.
+            job.give_back();
+            by_org.entry(job.customer().0).or_default().push(job);
+        }
+        let cause = error.into_shared_source();
+        let is_one = by_org.len() == 1;
+        for (org_id, jobs) in by_org {
+            // Another lane may have found out meanwhile.
+            if is_one || self.shared.queue().delayed_by(org_id).is_some() {
+                self.put_off(org_id, jobs, batch, &cause);
+            } else {
+                batch.parts.push(jobs);
             }
         }
     }
 
-    /// Tries again what may go better the next time: reading and deciding anew is always safe.
-    async fn try_part(&mut self, part: &[Job<B>]) -> Result<Vec<Answer<B>>, BatchError> {
-        let commands: Vec<_> = part.iter().map(|job| &*job.command).collect();
-        let (mut conflicts, mut disconnected) = (0, false);
-        loop {
-            self.done.0 += 1;
-            let error = match self.try_once(&commands).await {
-                Ok(answers) => {
-                    self.done.1 += answers.len() as u64;
-                    return Ok(answers);
-                }
-                Err(error) => error,
-            };
-            match error.source() {
-                StorageError::Conflict(_) if conflicts < MAX_CONFLICTS => {
-                    conflicts += 1;
-                    tracing::debug!(
-                        requests = part.len(),
-                        conflicts,
-                        "not as presumed, or another process was faster: deciding anew"
-                    );
-                    let pause = if conflicts > 1 { rand::random_range(0..=MAX_PAUSE_MS) } else { 0 };
-                    tokio::time::sleep(Duration::from_millis(pause)).await;
-                }
-                StorageError::Disconnected(_) if !disconnected => {
-                    disconnected = true;
-                    tracing::warn!(requests = part.len(), ?error, "the connection broke: trying another");
-                    self.reachability.suspect();
-                }
-                other => {
-                    if other.is_unavailable() {
-                        self.reachability.suspect();
-                    }
-                    return Err(error);
-                }
-            }
+    /// Puts everything of the organization that is not written back into the queue.
+    fn put_off(&mut self, org_id: OrgId, mut jobs: Vec<Job<B>>, batch: &mut UnderWay<B>, cause: &Arc<StorageError>) {
+        for part in &mut batch.parts {
+            jobs.extend(part.extract_if(.., |job| job.customer().0 == org_id));
         }
-    }
-
-    async fn try_once(&mut self, commands: &[&B::Command]) -> Result<Vec<Answer<B>>, BatchError> {
-        if self.reachability.is_lost() {
-            return Err(BatchError::Load(StorageError::Lost));
-        }
-        tokio::select! {
-            biased;
-            answers = self.batches.run(commands) => answers,
-            // It may have been committing.
-            () = self.reachability.lost() => Err(BatchError::Save(StorageError::Lost)),
-            () = tokio::time::sleep(self.limits.transaction_timeout) => Err(BatchError::Save(StorageError::TimedOut)),
-        }
+        let customers: Vec<_> = batch.customers.extract_if(.., |customer| customer.0 == org_id).collect();
+        tracing::warn!(org = org_id.0, requests = jobs.len(), %cause, "an organization is delayed by a lock");
+        self.shared.done(|queue| {
+            queue.delay(org_id, jobs, Arc::clone(cause));
+            queue.release(&customers);
+        });
     }
 }

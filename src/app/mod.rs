@@ -4,6 +4,7 @@
 
 pub mod access;
 pub mod attempts;
+mod batch_runner;
 pub mod bulk_earn;
 pub mod catalogue;
 pub mod catalogues;
@@ -18,6 +19,7 @@ pub mod import;
 mod import_changes;
 mod import_clients;
 pub mod issuers;
+mod job;
 pub mod jws;
 mod lane;
 mod queue;
@@ -26,6 +28,7 @@ pub mod secret;
 pub mod tokens;
 mod transaction;
 pub mod verify;
+mod waiting_lane;
 pub mod wallet;
 pub mod writer;
 
@@ -35,17 +38,21 @@ use std::time::Duration;
 pub use clock::Clock;
 pub use error::WalletError;
 
+use crate::earning::OrgId;
 use crate::storage::{StorageError, Store};
 use bulk_earn::BatchEarner;
 use catalogues::Catalogues;
 use changes::BatchChanger;
 use credentials::Credentials;
+use fair_gate::{FairGate, Full, GateLimits, Key, Slot};
 use reachability::Reachability;
 use tokens::Tokens;
 use writer::{Lanes, Writer, WriterLimits};
 
 /// How long the database may take to answer a probe before it counts as lost.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long it may take to write for a trial.
+const TRIAL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Everything the doors call.
 #[derive(Debug, Clone)]
@@ -57,9 +64,31 @@ pub struct App {
     store: Store,
     /// How long a call that is not the writer's may take in the database.
     timeout: Duration,
+    /// Bound of a wait for a connection.
+    connection_timeout: Duration,
+    /// Connections for look-ups and listings, in turn for each API client.
+    reads: FairGate<Arc<str>>,
+    /// Connections for changes, which may wait for a lock: one for each organization.
+    changes: FairGate<OrgId>,
+    /// Turns of the API clients of an organization to change what belongs to it: one change of each waits for the connection.
+    change_turns: FairGate<Arc<str>>,
     earner: Writer<BatchEarner>,
     changer: Writer<BatchChanger>,
 }
+
+/// Limits of the use cases.
+#[derive(Debug, Clone, Copy)]
+pub struct AppLimits {
+    /// Limits of the writer.
+    pub writer: WriterLimits,
+    /// Connections for look-ups and listings, and as many for changes.
+    pub connections: usize,
+    /// Bound of a wait for one of them.
+    pub connection_timeout: Duration,
+}
+
+/// Calls of one API client, or of one organization, that may wait for a connection.
+const MAX_WAITING_FOR_CONNECTION: usize = 256;
 
 /// The task that writes.
 pub struct WriterTask {
@@ -78,7 +107,8 @@ impl WriterTask {
 
 impl App {
     /// The use cases on `store`, and the task that writes: it runs until every [`App`] is dropped.
-    pub fn new(store: Store, clock: Clock, limits: WriterLimits, tokens: Tokens) -> (Self, WriterTask) {
+    pub fn new(store: Store, clock: Clock, limits: AppLimits, tokens: Tokens) -> (Self, WriterTask) {
+        let AppLimits { writer: limits, connections, connection_timeout } = limits;
         let reachability = Reachability::new();
         let catalogues = Arc::new(Catalogues::new(store.clone()));
         let (earner, earning_lanes) = Writer::new(limits, &reachability, || {
@@ -90,7 +120,25 @@ impl App {
         let credentials = Arc::new(Credentials::new(store.clone(), clock.clone(), reachability.clone(), tokens));
         let task = WriterTask { earnings: earning_lanes, changes: change_lanes };
         let timeout = limits.transaction_timeout;
-        (Self { clock, credentials, catalogues, reachability, store, timeout, earner, changer }, task)
+        let gate =
+            |per_key| GateLimits { capacity: connections, per_key, max_waiting_per_key: MAX_WAITING_FOR_CONNECTION };
+        let app = Self {
+            clock,
+            credentials,
+            catalogues,
+            reachability,
+            store,
+            timeout,
+            connection_timeout,
+            // However many calls one client has under way, there is a connection for the next one.
+            reads: FairGate::new(gate((connections / 2).max(1))),
+            // Changes of one organization go one after the other in the database anyway.
+            changes: FairGate::new(gate(1)),
+            change_turns: FairGate::new(GateLimits { capacity: usize::MAX, ..gate(1) }),
+            earner,
+            changer,
+        };
+        (app, task)
     }
 
     /// Now, milliseconds since 1970-01-01T00:00:00Z.
@@ -115,15 +163,61 @@ impl App {
         refreshed
     }
 
-    /// Whether the database answers. When it does not, calls are refused at once until it does.
+    /// Asks whether the database answers, and whether it takes writes if one was refused. When it does not answer, calls are
+    /// refused at once until it does. While it takes no writes, calls go on trying: what they find counts.
     ///
     /// # Errors
     /// When it does not.
     pub async fn probe(&self) -> Result<(), StorageError> {
         let answer = tokio::time::timeout(PROBE_TIMEOUT, self.store.ping()).await;
         let answer = answer.unwrap_or(Err(StorageError::TimedOut));
-        self.reachability.found(answer.as_ref().is_err_and(StorageError::is_unavailable));
-        answer
+        self.reachability.found(answer.as_ref().is_err_and(StorageError::is_lost));
+        answer?;
+        if !self.store.writes_fail() {
+            return Ok(());
+        }
+        match tokio::time::timeout(TRIAL_TIMEOUT, self.store.try_write()).await {
+            // A lock says nothing of the disk: the next write does.
+            Ok(Ok(()) | Err(StorageError::Busy(_))) => Ok(()),
+            Ok(failed) => failed,
+            Err(_) => Err(StorageError::TimedOut),
+        }
+    }
+
+    /// Reads for an API client: in turn with others, and bounded as all work beside the writer.
+    async fn reading<T, E: From<StorageError>>(
+        &self,
+        client: &Arc<str>,
+        work: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
+        self.within(async {
+            let _slot = self.enter(&self.reads, Arc::clone(client)).await?;
+            work.await
+        })
+        .await
+    }
+
+    /// Changes what belongs to an organization: one change at a time of each, and bounded as all work beside the writer.
+    async fn changing<T, E: From<StorageError>>(
+        &self,
+        client: &Arc<str>,
+        org_id: OrgId,
+        work: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
+        self.within(async {
+            let _turn = self.enter(&self.change_turns, Arc::clone(client)).await?;
+            let _slot = self.enter(&self.changes, org_id).await?;
+            work.await
+        })
+        .await
+    }
+
+    /// Waits for a connection's slot.
+    async fn enter<K: Key>(&self, gate: &FairGate<K>, key: K) -> Result<Slot<K>, StorageError> {
+        match tokio::time::timeout(self.connection_timeout, gate.enter(key)).await {
+            Ok(Ok(slot)) => Ok(slot),
+            Ok(Err(Full)) | Err(_) => Err(StorageError::waited_too_long()),
+        }
     }
 
     /// What is asked of the database beside the writer: refused at once while that is known to be lost, and given up when

@@ -13,19 +13,21 @@
 //! **Lanes.** One batch is in flight for as long as it keeps up; another begins beside it when too much waits. Customers
 //! of batches in flight are known, and a request of one of them is set aside until that batch is done: batches of one
 //! process never wait for each other in the database. Requests of one client and customer stay in their order.
+//!
+//! **Delays.** The lines of an organization that somebody else holds locks of are kept for lanes of their own (`delays`).
+
+mod delays;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::sync::oneshot;
-
+pub(super) use self::delays::DelayedBatch;
+use self::delays::Delays;
 use super::error::WalletError;
-use super::writer::{Answer, Batches, Customer, WriterLimits};
+use super::job::{Job, Source};
+use super::writer::{Batches, Customer, WriterLimits};
+use crate::earning::OrgId;
 
-/// What a request costs besides its rows, in rows (`docs/performance.md`).
-const REQUEST_COST: usize = 5;
 /// While several clients are about, a batch is so much for each of them, in rows: so that it is soon over, and who has few
 /// requests can have its next ones in the next.
 const FAIR_SHARE: usize = 200;
@@ -37,47 +39,10 @@ const KEEPS_UP: usize = 32;
 /// Nor do they when the youngest of them takes longer than this.
 const SLOW: Duration = Duration::from_millis(100);
 
-/// A request that waits.
-pub(super) struct Job<B: Batches> {
-    client: Arc<str>,
-    pub(super) command: Arc<B::Command>,
-    pub(super) answer: oneshot::Sender<Answer<B>>,
-    /// Set by whoever comes first: the lane that takes it, or the caller that gives up.
-    settled: Arc<AtomicBool>,
-}
-
-impl<B: Batches> Job<B> {
-    /// Of an API client; with where its answer comes, and what tells whether it was taken.
-    pub(super) fn new(
-        client: Arc<str>,
-        command: Arc<B::Command>,
-    ) -> (Self, oneshot::Receiver<Answer<B>>, Arc<AtomicBool>) {
-        let (answer, answered) = oneshot::channel();
-        let settled = Arc::new(AtomicBool::new(false));
-        (Self { client, command, answer, settled: Arc::clone(&settled) }, answered, settled)
-    }
-
-    pub(super) fn customer(&self) -> Customer {
-        B::customer(&self.command)
-    }
-
-    fn rows(&self) -> usize {
-        B::rows(&self.command)
-    }
-
-    fn cost(&self) -> usize {
-        self.rows() + REQUEST_COST
-    }
-
-    /// Takes it into a batch; false when nobody waits for it any more: then it must not cost a write.
-    fn take(&self) -> bool {
-        !self.answer.is_closed() && !self.settled.swap(true, Ordering::Relaxed)
-    }
-}
-
-/// What waits of one client. The numbers are those of arrival.
+/// The requests of one source that wait.
 struct Line<B: Batches> {
-    ready: VecDeque<(u64, Job<B>)>,
+    /// By the number of arrival.
+    ready: VecDeque<Job<B>>,
     /// How many are set aside.
     aside: usize,
     /// What it was given, in rows.
@@ -90,23 +55,31 @@ impl<B: Batches> Default for Line<B> {
     }
 }
 
+/// Lines that have something ready, by what they were given and then by when they came.
+#[derive(Default)]
+struct Turns {
+    lines: BTreeMap<(usize, u64), Source>,
+    /// Requests that are ready in these lines.
+    ready: usize,
+}
+
 /// See the top of this file.
 pub(super) struct Queue<B: Batches> {
     limits: WriterLimits,
-    lines: HashMap<Arc<str>, Line<B>>,
-    /// Clients that have something ready, by what they were given and then by when they came.
-    turns: BTreeMap<(usize, u64), Arc<str>>,
+    lines: HashMap<Source, Line<B>>,
+    /// Lines whose requests may be taken by any lane.
+    turns: Turns,
+    /// Lines of organizations that are delayed.
+    delays: Delays,
     /// What the client furthest behind had been given when something was last taken.
     least_given: usize,
     /// Requests that came so far.
     arrived: u64,
-    /// Requests that may be taken.
-    ready: usize,
     /// Customers of batches in flight, and the requests that are set aside for each.
-    in_flight: HashMap<Customer, Vec<(u64, Job<B>)>>,
+    in_flight: HashMap<Customer, Vec<Job<B>>>,
     /// How many are set aside in all.
     aside: usize,
-    /// Batches in flight, and when the youngest was taken.
+    /// Batches in flight, but for those of delayed organizations; and when the youngest was taken.
     batches: usize,
     taken_at: Option<Instant>,
     /// Batches to come that are small because several clients are about.
@@ -145,10 +118,10 @@ impl<B: Batches> Queue<B> {
         Self {
             limits,
             lines: HashMap::new(),
-            turns: BTreeMap::new(),
+            turns: Turns::default(),
+            delays: Delays::default(),
             least_given: 0,
             arrived: 0,
-            ready: 0,
             in_flight: HashMap::new(),
             aside: 0,
             batches: 0,
@@ -161,34 +134,41 @@ impl<B: Batches> Queue<B> {
 
     /// Requests that wait.
     fn waiting(&self) -> usize {
-        self.ready + self.aside
+        self.turns.ready + self.delays.ready() + self.aside
     }
 
     /// Lets a request wait for its turn, if its client may have one more.
-    pub(super) fn push(&mut self, job: Job<B>) -> Result<(), WalletError> {
+    pub(super) fn push(&mut self, mut job: Job<B>) -> Result<(), WalletError> {
         if self.closed {
             return Err(WalletError::ShuttingDown);
         }
-        let left = self.limits.max_waiting.saturating_sub(self.waiting());
-        let has = self.lines.get(&job.client).map_or(0, |line| line.ready.len() + line.aside);
+        let source = job.source();
+        let mut left = self.limits.max_waiting.saturating_sub(self.waiting());
+        if self.delays.contains(source.org_id) {
+            left = left.min(self.delays.left(self.limits.max_waiting));
+        }
+        let has = self.lines.get(&source).map_or(0, |line| line.ready.len() + line.aside);
         if has >= left {
             return Err(WalletError::Overloaded);
         }
         self.arrived += 1;
-        self.line_up(self.arrived, job);
+        job.number = self.arrived;
+        self.line_up(job);
         Ok(())
     }
 
-    /// Puts a request into its client's line, where its number belongs.
-    fn line_up(&mut self, number: u64, job: Job<B>) {
-        let line = self.lines.entry(Arc::clone(&job.client)).or_default();
+    /// Puts a request into its line, where its number belongs.
+    fn line_up(&mut self, job: Job<B>) {
+        let source = job.source();
+        let line = self.lines.entry(source.clone()).or_default();
+        let turns = self.delays.turns_of(source.org_id).unwrap_or(&mut self.turns);
+        turns.ready += 1;
         if line.ready.is_empty() {
             line.given = line.given.max(self.least_given);
-            self.turns.insert((line.given, number), Arc::clone(&job.client));
+            turns.lines.insert((line.given, job.number), source);
         }
-        let at = line.ready.partition_point(|(other, _)| *other < number);
-        line.ready.insert(at, (number, job));
-        self.ready += 1;
+        let at = line.ready.partition_point(|other| other.number < job.number);
+        line.ready.insert(at, job);
     }
 
     /// Whether a lane that is free has to be called. It was, then.
@@ -203,9 +183,9 @@ impl<B: Batches> Queue<B> {
     fn is_due(&self, now: Instant) -> bool {
         let keeps_up = || {
             let slow = self.taken_at.is_some_and(|taken_at| now.saturating_duration_since(taken_at) > SLOW);
-            self.ready <= KEEPS_UP && !slow
+            self.turns.ready <= KEEPS_UP && !slow
         };
-        self.ready > 0 && (self.batches == 0 || !keeps_up())
+        self.turns.ready > 0 && (self.batches == 0 || !keeps_up())
     }
 
     /// The next batch, for a lane that is free; `None` while there is none to begin.
@@ -214,21 +194,28 @@ impl<B: Batches> Queue<B> {
         if !self.is_due(now) {
             return None;
         }
-        let (most, mut size) = (self.most(), Size::default());
-        let mut batch = Vec::new();
-        while let Some(job) = self.next(|job| size.has_room_for(job, &most)) {
-            size.add(&job);
-            batch.push(job);
-        }
+        let most = self.most();
+        let batch = self.fill(None, &most);
         if batch.is_empty() {
             return None;
-        }
-        for job in &batch {
-            self.in_flight.entry(job.customer()).or_default();
         }
         self.batches += 1;
         self.taken_at = Some(now);
         Some(batch)
+    }
+
+    /// A batch of the requests whose turn it is, of one delayed organization or of all others. Their customers are in
+    /// flight from then on.
+    fn fill(&mut self, delayed: Option<OrgId>, most: &Size) -> Vec<Job<B>> {
+        let (mut batch, mut size) = (Vec::new(), Size::default());
+        while let Some(job) = self.next(delayed, |job| size.has_room_for(job, most)) {
+            size.add(&job);
+            batch.push(job);
+        }
+        for job in &batch {
+            self.in_flight.entry(job.customer()).or_default();
+        }
+        batch
     }
 
     /// How large the next batch may be.
@@ -240,51 +227,69 @@ impl<B: Batches> Queue<B> {
         Size { requests: max_batch_requests, rows: max_batch_rows, cost }
     }
 
-    /// The request whose turn it is, if it fits. One that does not is the first of the next batch.
-    fn next(&mut self, fits: impl Fn(&Job<B>) -> bool) -> Option<Job<B>> {
-        while let Some(turn) = self.turns.first_entry() {
+    /// The request whose turn it is, if it fits. One that does not is the first of the next batch. Of a delayed
+    /// organization it is not yet taken from its caller, which may still give up.
+    fn next(&mut self, delayed: Option<OrgId>, fits: impl Fn(&Job<B>) -> bool) -> Option<Job<B>> {
+        loop {
+            let turns = match delayed {
+                None => &mut self.turns,
+                Some(org_id) => self.delays.turns_of(org_id)?,
+            };
+            let turn = turns.lines.first_entry()?;
             let given = turn.key().0;
-            // Who has a turn has something ready.
+            // A line that has a turn has something ready.
             let line = self.lines.get_mut(turn.get())?;
-            let (number, job) = line.ready.pop_front()?;
+            let mut job = line.ready.pop_front()?;
             if !fits(&job) {
-                line.ready.push_front((number, job));
+                line.ready.push_front(job);
                 return None;
             }
-            self.least_given = given;
-            self.ready -= 1;
+            turns.ready -= 1;
+            if delayed.is_none() {
+                self.least_given = given;
+            }
             let taken = if let Some(aside) = self.in_flight.get_mut(&job.customer()) {
-                aside.push((number, job));
+                aside.push(job);
                 line.aside += 1;
                 self.aside += 1;
                 None
             } else {
-                Some(job).filter(Job::take)
+                let wanted = if delayed.is_none() { job.take() } else { job.has_caller() };
+                wanted.then_some(job)
             };
             line.given += taken.as_ref().map_or(0, Job::cost);
-            let client = turn.remove();
-            if let Some((number, _)) = line.ready.front() {
-                self.turns.insert((line.given, *number), client);
+            let source = turn.remove();
+            if let Some(job) = line.ready.front() {
+                turns.lines.insert((line.given, job.number), source);
             } else if line.aside == 0 {
-                self.lines.remove(&client);
+                self.lines.remove(&source);
             }
             if taken.is_some() {
                 return taken;
             }
         }
-        None
+    }
+
+    /// Requests that any lane may take.
+    pub(super) fn ready(&self) -> usize {
+        self.turns.ready
     }
 
     /// Ends a batch whose customers these are.
     pub(super) fn done(&mut self, customers: &[Customer]) {
         self.batches -= 1;
+        self.release(customers);
+    }
+
+    /// Notes that no batch has to do with these customers any more.
+    pub(super) fn release(&mut self, customers: &[Customer]) {
         for customer in customers {
-            for (number, job) in self.in_flight.remove(customer).unwrap_or_default() {
+            for job in self.in_flight.remove(customer).unwrap_or_default() {
                 self.aside -= 1;
-                if let Some(line) = self.lines.get_mut(&job.client) {
+                if let Some(line) = self.lines.get_mut(&job.source()) {
                     line.aside -= 1;
                 }
-                self.line_up(number, job);
+                self.line_up(job);
             }
         }
     }
@@ -294,7 +299,12 @@ impl<B: Batches> Queue<B> {
         self.closed = true;
     }
 
-    /// Whether a lane that is free may end: nothing more comes, and what waits waits for a lane that is not.
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// Whether a lane that is free may end: nothing more comes, and what waits waits for a lane that is not. What is
+    /// delayed may be for any lane again, so one of them stays until nothing waits.
     pub(super) fn is_over(&self) -> bool {
         self.closed && (self.waiting() == 0 || self.batches > 0)
     }

@@ -1,15 +1,22 @@
 //! The queue by its promises, one after the other, and by properties.
 
 use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use proptest::prelude::*;
+use sea_orm::DbErr;
+use tokio::sync::oneshot;
 
-use crate::storage::batch::session::BatchError;
+use super::super::writer::{Answer, Patience};
 use super::*;
-use crate::earning::{CustomerId, OrgId};
+use crate::earning::CustomerId;
+use crate::storage::StorageError;
+use crate::storage::batch::session::BatchError;
 
 const LIMITS: WriterLimits = WriterLimits {
     lanes: 2,
+    waiting_lanes: 2,
     max_waiting: 4_096,
     max_batch_requests: 1_024,
     max_batch_rows: 10_000,
@@ -18,10 +25,15 @@ const LIMITS: WriterLimits = WriterLimits {
     late_redemption: Duration::ZERO,
 };
 
+/// Whose the customers are, but for those of tests about several organizations.
+const ORG: OrgId = OrgId(1);
+const OTHER: OrgId = OrgId(2);
+
 /// A request of so many rows for a customer, with a number to be told by.
 #[derive(Debug)]
 struct Request {
     number: usize,
+    org: i64,
     customer: i64,
     rows: usize,
 }
@@ -34,15 +46,19 @@ impl Batches for Nothing {
     type Outcome = ();
 
     fn customer(command: &Request) -> Customer {
-        (OrgId(1), CustomerId(command.customer))
+        (OrgId(command.org), CustomerId(command.customer))
     }
 
     fn rows(command: &Request) -> usize {
         command.rows
     }
 
-    async fn run(&mut self, _: &[&Request]) -> Result<Vec<Answer<Self>>, BatchError> {
+    async fn run(&mut self, _: &[&Request], _: Patience) -> Result<Vec<Answer<Self>>, BatchError> {
         Ok(Vec::new())
+    }
+
+    async fn wait_for_org(&mut self, _: OrgId) -> Result<(), StorageError> {
+        Ok(())
     }
 }
 
@@ -68,8 +84,14 @@ impl Scene {
 
     /// Has `client` ask for `rows` of a customer. Gives the number of the request.
     fn ask(&mut self, client: &str, customer: i64, rows: usize) -> Result<usize, WalletError> {
+        self.ask_of(ORG, client, (customer, rows))
+    }
+
+    /// The same, of another organization.
+    fn ask_of(&mut self, org: OrgId, client: &str, (customer, rows): (i64, usize)) -> Result<usize, WalletError> {
         let number = self.callers.len();
-        let (job, answered, settled) = Job::new(client.into(), Arc::new(Request { number, customer, rows }));
+        let (job, answered, settled) =
+            Job::new(client.into(), Arc::new(Request { number, org: org.0, customer, rows }));
         self.queue.push(job)?;
         self.callers.push(Some(Caller { answered, settled }));
         Ok(number)
@@ -95,8 +117,25 @@ impl Scene {
     }
 
     fn is_forgotten(&self) -> bool {
-        let Queue { lines, turns, in_flight, ready, aside, batches, .. } = &self.queue;
-        lines.is_empty() && turns.is_empty() && in_flight.is_empty() && (*ready, *aside, *batches) == (0, 0, 0)
+        let Queue { lines, turns, in_flight, aside, batches, .. } = &self.queue;
+        let nothing = lines.is_empty() && turns.lines.is_empty() && in_flight.is_empty();
+        nothing && self.queue.waiting() == 0 && (turns.ready, *aside, *batches) == (0, 0, 0)
+    }
+}
+
+/// What a lane met.
+fn cause() -> Arc<StorageError> {
+    Arc::new(StorageError::Busy(DbErr::Custom("locked".to_owned())))
+}
+
+impl Queue<Nothing> {
+    /// The lines that have a turn with a delayed organization, or with no delay; and how many requests are ready in them.
+    fn turns_of(&self, org: Option<OrgId>) -> (HashSet<Source>, usize) {
+        let turns = match org {
+            None => Some(&self.turns),
+            Some(org) => self.delays.turns(org),
+        };
+        turns.map_or_else(Default::default, |turns| (turns.lines.values().cloned().collect(), turns.ready))
     }
 }
 
@@ -105,7 +144,7 @@ fn numbers(batch: Option<&Batch>) -> Vec<usize> {
 }
 
 fn of(batch: &Batch, client: &str) -> usize {
-    batch.iter().filter(|job| &*job.client == client).count()
+    batch.iter().filter(|job| &*job.source().client == client).count()
 }
 
 #[test]
@@ -156,7 +195,7 @@ fn rows_count_so_that_large_requests_get_no_more_than_small_ones() {
     for _ in 0..10 {
         let batch = scene.take().unwrap();
         for job in &batch {
-            *given.entry(Arc::clone(&job.client)).or_insert(0) += job.cost();
+            *given.entry(job.source().client).or_insert(0) += job.cost();
         }
         scene.done(&batch);
     }
@@ -197,7 +236,7 @@ fn a_client_may_have_as_many_waiting_as_there_are_places_left() {
             scene.ask_often(client, 1);
         }
     }
-    let has = |client: &str| scene.queue.lines[client].ready.len();
+    let has = |client: &str| scene.queue.lines[&Source { client: client.into(), org_id: ORG }].ready.len();
     assert_eq!((has("one"), has("two"), has("three")), (15, 15, 15));
 }
 
@@ -315,6 +354,95 @@ fn a_batch_that_takes_long_does_not_hold_up_who_comes_then() {
     assert_eq!(scene.take().unwrap().len(), 1);
 }
 
+/// Has a lane put back what it took, because of a lock.
+fn put_back(scene: &mut Scene, batch: Batch) {
+    let customers: Vec<_> = batch.iter().map(Job::customer).collect();
+    scene.queue.delay(batch[0].customer().0, batch, cause());
+    scene.queue.done(&customers);
+}
+
+#[test]
+fn a_delayed_organization_is_for_waiting_lanes_and_others_go_on() {
+    let mut scene = Scene::new(LIMITS);
+    for customer in 0..3 {
+        scene.ask("one", customer, 1).unwrap();
+    }
+    let batch = scene.take().unwrap();
+    let late = scene.ask("one", 3, 1).unwrap();
+    put_back(&mut scene, batch);
+    let other = scene.ask_of(OTHER, "other", (0, 1)).unwrap();
+    assert_eq!(numbers(scene.take().as_ref()), [other]);
+    assert!(scene.queue.calls_waiting_lane());
+    let delayed = scene.queue.take_delayed().unwrap();
+    assert_eq!((delayed.org_id, numbers(Some(&delayed.jobs))), (ORG, vec![0, 1, 2, late]), "each in its place");
+    // One lane at a time.
+    scene.ask("one", 9, 1).unwrap();
+    assert!(!scene.queue.calls_waiting_lane() && scene.queue.take_delayed().is_none());
+    let customers: Vec<_> = delayed.jobs.iter().map(Job::customer).collect();
+    scene.queue.done_delayed(ORG, &customers, false);
+    assert!(scene.queue.calls_waiting_lane(), "it is delayed still");
+    let delayed = scene.queue.take_delayed().unwrap();
+    let back = scene.ask("one", 10, 1).unwrap();
+    scene.queue.done_delayed(ORG, &[delayed.jobs[0].customer()], true);
+    scene.now += 2 * SLOW;
+    assert_eq!(numbers(scene.take().as_ref()), [back], "as any other again");
+}
+
+#[test]
+fn who_gives_up_while_a_request_is_put_back_is_told_that_nothing_is_recorded() {
+    let mut scene = Scene::new(LIMITS);
+    scene.ask_often("one", 2);
+    let batch = scene.take().unwrap();
+    let given_up = |scene: &Scene, number: usize| {
+        let caller = scene.callers[number].as_ref().unwrap();
+        !caller.settled.swap(true, Ordering::Relaxed)
+    };
+    put_back(&mut scene, batch);
+    assert!(given_up(&scene, 0), "it is in the queue");
+    let mut delayed = scene.queue.take_delayed().unwrap();
+    assert_eq!(numbers(Some(&delayed.jobs)), [1], "passed over");
+    assert!(delayed.jobs[0].take());
+    assert!(!given_up(&scene, 1), "it may be recorded");
+}
+
+#[test]
+fn delayed_organizations_leave_half_of_the_places_and_are_served_in_turn() {
+    let mut scene = Scene::new(WriterLimits { max_waiting: 8, max_batch_requests: 1, ..LIMITS });
+    for org in [ORG, OTHER] {
+        scene.ask_of(org, "client", (0, 1)).unwrap();
+        let batch = scene.take().unwrap();
+        put_back(&mut scene, batch);
+    }
+    for customer in 1..3 {
+        for org in [ORG, OTHER] {
+            let _ = scene.ask_of(org, "client", (customer, 1));
+        }
+    }
+    assert_eq!(scene.queue.delays.ready(), 3, "of four places, each may have as many as are left");
+    assert!(scene.ask_of(OrgId(3), "client", (0, 1)).is_ok());
+    let mut served = Vec::new();
+    while let Some(batch) = scene.queue.take_delayed() {
+        served.push(batch.org_id);
+        scene.queue.done_delayed(batch.org_id, &[batch.jobs[0].customer()], false);
+    }
+    assert_eq!(served, [ORG, OTHER, ORG]);
+}
+
+#[test]
+fn a_lane_stays_until_what_is_delayed_is_written() {
+    let mut scene = Scene::new(LIMITS);
+    scene.ask_often("one", 1);
+    let batch = scene.take().unwrap();
+    scene.queue.close();
+    assert!(!scene.queue.is_over_for_waiting_lanes(), "it may be put back");
+    put_back(&mut scene, batch);
+    assert!(!scene.queue.is_over() && !scene.queue.is_over_for_waiting_lanes());
+    let batch = scene.queue.take_delayed().unwrap();
+    assert!(scene.queue.is_over() && scene.queue.is_over_for_waiting_lanes());
+    scene.queue.done_delayed(ORG, &[batch.jobs[0].customer()], true);
+    assert!(scene.is_forgotten());
+}
+
 #[test]
 fn a_closed_queue_takes_nothing_in_and_is_over_once_it_is_empty() {
     let mut scene = Scene::new(LIMITS);
@@ -345,6 +473,11 @@ enum Step {
     Done(usize),
     HangUp(usize),
     Wait,
+    /// A lane meets a lock that somebody holds of the organization of the first request of a batch.
+    Delay(usize),
+    TakeDelayed,
+    /// A waiting lane ends a batch, having met a lock or not.
+    DoneDelayed(usize, bool),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -355,6 +488,9 @@ fn step() -> impl Strategy<Value = Step> {
         2 => any::<usize>().prop_map(Step::Done),
         1 => any::<usize>().prop_map(Step::HangUp),
         1 => Just(Step::Wait),
+        1 => any::<usize>().prop_map(Step::Delay),
+        2 => Just(Step::TakeDelayed),
+        2 => (any::<usize>(), any::<bool>()).prop_map(|(which, met_no_lock)| Step::DoneDelayed(which, met_no_lock)),
     ]
 }
 
@@ -362,10 +498,14 @@ fn step() -> impl Strategy<Value = Step> {
 struct Watched {
     scene: Scene,
     limits: WriterLimits,
-    in_flight: Vec<Batch>,
+    /// The customers that each keeps, and its requests.
+    in_flight: Vec<(Vec<Customer>, Batch)>,
+    delayed_in_flight: Vec<DelayedBatch<Nothing>>,
     taken: HashSet<usize>,
+    /// Requests that were put back.
+    put_back: usize,
     /// The last request that was taken of a client and customer.
-    last: HashMap<(Arc<str>, Customer), usize>,
+    last: HashMap<(Source, Customer), usize>,
 }
 
 impl Watched {
@@ -374,31 +514,52 @@ impl Watched {
             Step::Ask(client, customer, rows) => self.ask(client, customer, rows),
             Step::Take => self.take(),
             Step::Done(which) if !self.in_flight.is_empty() => {
-                let batch = self.in_flight.swap_remove(which % self.in_flight.len());
-                self.scene.done(&batch);
+                let (customers, _) = self.in_flight.swap_remove(which % self.in_flight.len());
+                self.scene.queue.done(&customers);
+            }
+            Step::Delay(which) if !self.in_flight.is_empty() => self.delay(which % self.in_flight.len()),
+            Step::TakeDelayed => self.take_delayed(),
+            Step::DoneDelayed(which, met_no_lock) if !self.delayed_in_flight.is_empty() => {
+                let batch = self.delayed_in_flight.swap_remove(which % self.delayed_in_flight.len());
+                let customers: Vec<_> = batch.jobs.iter().map(Job::customer).collect();
+                self.scene.queue.done_delayed(batch.org_id, &customers, met_no_lock);
+                assert_eq!(self.scene.queue.delayed_by(batch.org_id).is_none(), met_no_lock);
             }
             Step::HangUp(which) if !self.scene.callers.is_empty() => {
                 self.scene.hang_up(which % self.scene.callers.len());
             }
             Step::Wait => self.scene.now += 2 * SLOW,
-            Step::Done(_) | Step::HangUp(_) => {}
+            Step::Done(_) | Step::HangUp(_) | Step::Delay(_) | Step::DoneDelayed(..) => {}
         }
         let queue = &self.scene.queue;
-        let (ready, aside) =
-            queue.lines.values().fold((0, 0), |sum, line| (sum.0 + line.ready.len(), sum.1 + line.aside));
-        assert_eq!((ready, aside), (queue.ready, queue.aside));
-        assert!(queue.waiting() <= self.limits.max_waiting);
+        let aside: usize = queue.lines.values().map(|line| line.aside).sum();
+        assert_eq!(aside, queue.aside);
+        assert!(queue.waiting() <= self.limits.max_waiting + self.put_back);
         assert!(queue.lines.values().all(|line| line.ready.len() + line.aside > 0), "an empty line is kept");
-        let with_turn: HashSet<_> = queue.turns.values().cloned().collect();
-        let with_ready = queue.lines.iter().filter(|(_, line)| !line.ready.is_empty()).map(|(client, _)| client);
-        assert_eq!(with_turn, with_ready.cloned().collect(), "turns are of those that have something ready");
+        for org in [None, Some(ORG), Some(OTHER)] {
+            let is_of = |source: &&Source| match org {
+                None => queue.delayed_by(source.org_id).is_none(),
+                Some(org) => source.org_id == org && queue.delayed_by(org).is_some(),
+            };
+            let with_ready = queue.lines.iter().filter(|(source, line)| is_of(source) && !line.ready.is_empty());
+            let ready: usize = with_ready.clone().map(|(_, line)| line.ready.len()).sum();
+            let with_ready: HashSet<_> = with_ready.map(|(source, _)| source.clone()).collect();
+            let (with_turn, counted) = queue.turns_of(org);
+            assert_eq!(with_turn, with_ready, "turns are of those that have something ready");
+            assert_eq!(counted, ready);
+        }
     }
 
     fn ask(&mut self, client: u8, customer: i64, rows: usize) {
-        let client = client.to_string();
-        let has = self.scene.queue.lines.get(&*client).map_or(0, |line| line.ready.len() + line.aside);
-        let left = self.limits.max_waiting - self.scene.queue.waiting();
-        assert_eq!(self.scene.ask(&client, customer, rows).is_ok(), has < left);
+        let (org, client) = (if client < 2 { ORG } else { OTHER }, client.to_string());
+        let queue = &self.scene.queue;
+        let source = Source { client: client.as_str().into(), org_id: org };
+        let has = queue.lines.get(&source).map_or(0, |line| line.ready.len() + line.aside);
+        let left = self.limits.max_waiting.saturating_sub(queue.waiting());
+        let delayed = queue.turns_of(Some(ORG)).1 + queue.turns_of(Some(OTHER)).1;
+        let left_to_delayed = self.limits.max_waiting.div_ceil(2).saturating_sub(delayed);
+        let left = if queue.delayed_by(org).is_some() { left.min(left_to_delayed) } else { left };
+        assert_eq!(self.scene.ask_of(org, &client, (customer, rows)).is_ok(), has < left);
     }
 
     fn take(&mut self) {
@@ -407,22 +568,64 @@ impl Watched {
         }
         let Some(batch) = self.scene.take() else {
             let queue = &self.scene.queue;
-            assert!(queue.batches > 0 || queue.ready == 0, "something is ready, and no lane takes it");
+            assert!(queue.batches > 0 || queue.turns.ready == 0, "something is ready, and no lane takes it");
             return;
         };
+        assert!(batch.iter().all(|job| self.scene.queue.delayed_by(job.customer().0).is_none()), "it is delayed");
+        self.watch(&batch);
+        self.in_flight.push((batch.iter().map(Job::customer).collect(), batch));
+    }
+
+    fn take_delayed(&mut self) {
+        if self.delayed_in_flight.len() == self.limits.waiting_lanes {
+            assert!(!self.scene.queue.calls_waiting_lane(), "no lane is free");
+            return;
+        }
+        let called = self.scene.queue.calls_waiting_lane();
+        let Some(batch) = self.scene.queue.take_delayed() else { return };
+        assert!(called, "a lane that sleeps would not be called");
+        let org_id = batch.org_id;
+        assert!(
+            self.delayed_in_flight.iter().all(|other| other.org_id != org_id),
+            "two lanes work on one organization"
+        );
+        assert!(batch.jobs.iter().all(|job| job.customer().0 == org_id));
+        self.watch(&batch.jobs);
+        self.delayed_in_flight.push(batch);
+    }
+
+    /// Compares a batch that was taken with what was promised.
+    fn watch(&mut self, batch: &Batch) {
         assert!(!batch.is_empty() && batch.len() <= self.limits.max_batch_requests);
         let rows: usize = batch.iter().map(Job::rows).sum();
         assert!(batch.len() == 1 || rows <= self.limits.max_batch_rows, "{rows} rows");
-        let busy: HashSet<_> = self.in_flight.iter().flatten().map(Job::customer).collect();
-        for job in &batch {
+        let delayed = self.delayed_in_flight.iter().flat_map(|batch| batch.jobs.iter().map(Job::customer));
+        let busy = self.in_flight.iter().flat_map(|(customers, _)| customers.iter().copied());
+        let busy: HashSet<_> = busy.chain(delayed).collect();
+        for job in batch {
             assert!(!busy.contains(&job.customer()), "a customer is in two batches");
             let number = job.command.number;
             assert!(self.taken.insert(number), "taken twice");
             assert!(self.scene.callers[number].is_some(), "nobody waits for it");
-            let before = self.last.insert((Arc::clone(&job.client), job.customer()), number);
+            let before = self.last.insert((job.source(), job.customer()), number);
             assert!(before.is_none_or(|before| before < number), "overtaken by a later one");
         }
-        self.in_flight.push(batch);
+    }
+
+    /// What is of one organization goes back, and the rest of the batch goes on.
+    fn delay(&mut self, which: usize) {
+        let (customers, batch) = &mut self.in_flight[which];
+        let Some(org_id) = batch.first().map(|job| job.customer().0) else { return };
+        let jobs: Vec<_> = batch.extract_if(.., |job| job.customer().0 == org_id).collect();
+        let released: Vec<_> = customers.extract_if(.., |customer| customer.0 == org_id).collect();
+        for job in &jobs {
+            self.taken.remove(&job.command.number);
+            self.last.remove(&(job.source(), job.customer()));
+        }
+        self.put_back += jobs.len();
+        self.scene.queue.delay(org_id, jobs, cause());
+        self.scene.queue.release(&released);
+        assert!(self.scene.queue.delayed_by(org_id).is_some());
     }
 }
 
@@ -438,15 +641,22 @@ proptest! {
             scene: Scene::new(limits),
             limits,
             in_flight: Vec::new(),
+            delayed_in_flight: Vec::new(),
             taken: HashSet::new(),
+            put_back: 0,
             last: HashMap::new(),
         };
         for step in steps {
             watched.step(step);
         }
-        while watched.scene.queue.waiting() > 0 || !watched.in_flight.is_empty() {
+        let is_over = |watched: &Watched| {
+            watched.scene.queue.waiting() == 0 && watched.in_flight.is_empty() && watched.delayed_in_flight.is_empty()
+        };
+        while !is_over(&watched) {
             watched.step(Step::Done(0));
             watched.step(Step::Take);
+            watched.step(Step::TakeDelayed);
+            watched.step(Step::DoneDelayed(0, true));
         }
         let waited = watched.scene.callers.iter().enumerate().filter(|(_, caller)| caller.is_some());
         for (number, _) in waited {

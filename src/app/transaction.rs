@@ -21,13 +21,13 @@ pub(super) enum Ended<T> {
 
 /// An error of a change.
 pub(super) trait ChangeError: From<StorageError> {
-    /// Returns true when the change met another one, so that it may go well when it is tried again.
-    fn is_conflict(&self) -> bool;
+    /// Returns what the database said, if it was the database that failed.
+    fn storage(&self) -> Option<&StorageError>;
 }
 
 impl ChangeError for StorageError {
-    fn is_conflict(&self) -> bool {
-        matches!(self, Self::Conflict(_))
+    fn storage(&self) -> Option<&StorageError> {
+        Some(self)
     }
 }
 
@@ -49,26 +49,42 @@ pub(super) async fn in_transaction<C: Change>(store: &Store, change: &C) -> Resu
     let mut tries = 0;
     loop {
         tries += 1;
-        match attempt(store, change).await {
-            Err(error) if error.is_conflict() && tries < MAX_TRIES => {
+        // On the heap: it is large, and its caller's future would be as large.
+        let error = match Box::pin(attempt(store, change)).await {
+            Ok(done) => return Ok(done),
+            Err(error) => error,
+        };
+        match error.storage() {
+            Some(StorageError::Conflict(_)) if tries < MAX_TRIES => {
                 tracing::debug!(tries, "a change met another one: trying again");
                 tokio::time::sleep(Duration::from_millis(rand::random_range(0..=MAX_PAUSE_MS))).await;
             }
-            ended => return ended,
+            failed => {
+                if let Some(failed) = failed {
+                    store.note_failure(failed);
+                }
+                return Err(error);
+            }
         }
     }
 }
 
 async fn attempt<C: Change>(store: &Store, change: &C) -> Result<C::Done, C::Error> {
     let transaction = store.begin().await?;
-    match change.make(&transaction).await? {
-        Ended::Commit(done) => {
+    match change.make(&transaction).await {
+        Ok(Ended::Commit(done)) => {
             transaction.commit().await?;
+            store.note_write();
             Ok(done)
         }
-        Ended::Rollback(done) => {
+        Ok(Ended::Rollback(done)) => {
             transaction.rollback().await?;
             Ok(done)
+        }
+        Err(error) => {
+            // The connection is as good as before; where it is not, it is closed.
+            let _ = transaction.rollback().await;
+            Err(error)
         }
     }
 }

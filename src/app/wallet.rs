@@ -88,8 +88,8 @@ impl App {
     ///
     /// # Errors
     /// Why there is none.
-    pub async fn list_wallet(&self, list: &ListWallet) -> Result<Page, WalletError> {
-        let page = self.within(async {
+    pub async fn list_wallet(&self, client: &Arc<str>, list: &ListWallet) -> Result<Page, WalletError> {
+        let page = self.reading(client, async {
             let catalogue = self.catalogue(list.org_id).await?;
             let mut page = page(&self.store, &catalogue, list, self.now_ms()).await?;
             if let Some(page) = &mut page {
@@ -108,8 +108,13 @@ impl App {
     ///
     /// # Errors
     /// Why it could not be looked up.
-    pub async fn earned_promotion(&self, org_id: OrgId, earn_id: ObjectId) -> Result<Option<Entry>, WalletError> {
-        self.within(async {
+    pub async fn earned_promotion(
+        &self,
+        client: &Arc<str>,
+        org_id: OrgId,
+        earn_id: ObjectId,
+    ) -> Result<Option<Entry>, WalletError> {
+        self.reading(client, async {
             let catalogue = self.catalogue(org_id).await?;
             let row = self.store.earned_promotion(org_id, earn_id).await?;
             let mut found: Vec<_> = row.into_iter().map(|row| entry(&catalogue, row, self.now_ms())).collect();

@@ -162,7 +162,8 @@ impl Catalogue {
         };
         let earned = self.promotions.values().filter(|promotion| promotion.earned);
         let changed = earned.filter_map(|promotion| {
-            let (before, after) = (terms(self, promotion), after.promotions.get(&promotion.id).map(|now| terms(after, now)));
+            let (before, after) =
+                (terms(self, promotion), after.promotions.get(&promotion.id).map(|now| terms(after, now)));
             (after != Some(before)).then_some(before)
         });
         changed.collect()

@@ -1,7 +1,7 @@
 //! What may become of a promotion of the catalogue.
 
-use super::time::iso;
 use super::draft::{DraftViolation, PromotionDraft};
+use super::time::iso;
 use super::{Catalogue, EarnExpiry, ObjectId, Promotion, PromotionType};
 
 /// Why a promotion stays as it is.

@@ -7,7 +7,7 @@ use sea_orm::ConnectionTrait;
 use super::batch::catalogs::{Catalogs, versions};
 use super::entity::{OrgOwned, org, promotion};
 use super::{StorageError, Store, Transaction};
-use crate::earning::{Catalogue, CatalogVersion, EarnExpiry, Org, OrgId, Promotion};
+use crate::earning::{CatalogVersion, Catalogue, EarnExpiry, Org, OrgId, Promotion};
 
 /// Times that a catalog is read again because it changed while it was read.
 const MAX_READS: usize = 8;

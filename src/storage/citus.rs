@@ -22,7 +22,8 @@ impl Store {
         lock_schema(&transaction.connection).await?;
         let distributed = "SELECT logicalrelid::text AS name FROM pg_dist_partition";
         let connection = &transaction.connection;
-        let rows = connection.query_all_raw(Statement::from_string(connection.get_database_backend(), distributed)).await?;
+        let rows =
+            connection.query_all_raw(Statement::from_string(connection.get_database_backend(), distributed)).await?;
         let done = rows.iter().map(|row| row.try_get("", "name")).collect::<Result<Vec<String>, _>>()?;
         let left = |table: &&str| !done.iter().any(|name| name == table);
         for table in REFERENCE_TABLES.into_iter().filter(left) {

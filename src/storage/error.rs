@@ -94,6 +94,16 @@ impl StorageError {
         Self::Conflict(DbErr::Custom("the catalog changes as often as the batch is decided".to_owned()))
     }
 
+    /// Makes the error of work that waited for others, in this process, for as long as it may.
+    pub fn waited_too_long() -> Self {
+        Self::Busy(DbErr::Custom("the work waited for other work of this process".to_owned()))
+    }
+
+    /// Returns true where the database cannot be asked at all, so that calls need not try.
+    pub fn is_lost(&self) -> bool {
+        self.is_unavailable() && !matches!(self, Self::Unwritable(_))
+    }
+
     /// Classifies the error; `None` where the database refused, or holds what it must not.
     pub fn outage(&self) -> Option<Outage> {
         match self {

@@ -199,8 +199,8 @@ fn listing(part: &Part<'_>, engine: &dyn Engine) -> (Question, String) {
     let order = format!("ORDER BY {valid_till} DESC, {earn_id_column} LIMIT {limit}");
     let mut filter = String::new();
     if !part.promotions.is_empty() {
-        let places: Vec<_> = part.promotions.iter().map(|id| question.place(id.to_string())).collect();
-        filter = format!("AND {promotion_id} IN ({})", places.join(", "));
+        let place = question.place(engine.texts(part.promotions.iter().map(ToString::to_string).collect()));
+        filter = format!("AND {}", engine.is_one_of(promotion_id, &place));
     }
     // Where SQLite would take the index of another order, and sort.
     let index = engine.index_hint(LISTING);

@@ -17,25 +17,27 @@ mod migration;
 mod org_owned;
 mod pools;
 mod redemption_content;
-mod secret_hash;
 #[cfg(test)]
 mod schema_tests;
+mod secret_hash;
 mod statement;
 pub mod verify;
+mod write_probe;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, Statement};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, QueryResult, Statement};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
-pub use connection::Transaction;
 use connection::Pool;
+pub use connection::Transaction;
 use engine::Engine;
 pub use error::StorageError;
 use pools::Pools;
 pub use secret_hash::SecretHash;
 use statement::On;
+use write_probe::WriteHealth;
 
 /// How the database is used.
 #[derive(Debug, Clone, Copy)]
@@ -59,7 +61,9 @@ pub struct Store {
     writers: Pool,
     changes: Pool,
     reads: DatabaseConnection,
-    probe: DatabaseConnection,
+    probe: Pool,
+    write_health: WriteHealth,
+    timeout: Duration,
     statement_timeout: Option<Duration>,
     /// SQLite has one writer, and lets whoever waits for it try at random: in this process they go in turn.
     turn: Arc<Mutex<()>>,
@@ -73,8 +77,9 @@ impl Store {
     pub async fn open(url: &str, options: StoreOptions) -> Result<Self, StorageError> {
         let Pools { writers, changes, reads, probe } = Pools::open(url, options).await?;
         let engine = engine::of(&reads).await?;
-        let statement_timeout = options.statement_timeout;
-        Ok(Self { engine, writers, changes, reads, probe, statement_timeout, turn: Arc::default() })
+        let StoreOptions { timeout, statement_timeout, .. } = options;
+        let (write_health, turn) = (WriteHealth::default(), Arc::default());
+        Ok(Self { engine, writers, changes, reads, probe, write_health, timeout, statement_timeout, turn })
     }
 
     /// Brings the schema up to date. Several processes may do so at once.
@@ -85,17 +90,43 @@ impl Store {
         migration::run(self).await
     }
 
+    /// Refuses a database whose schema this version of the program did not make. Changes nothing.
+    ///
+    /// # Errors
+    /// [`StorageError::OtherSchema`] where it did not; or those of the database.
+    pub async fn require_own_schema(&self) -> Result<(), StorageError> {
+        migration::refuse_other(&self.reads).await
+    }
+
+    /// Returns settings of the database on which durability rests and that are off, each in words for the operator.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn warnings(&self) -> Result<Vec<String>, StorageError> {
+        let question = self.engine.durability_settings();
+        let rows = self.reads.query_all_raw(Statement::from_string(self.engine.backend(), question)).await?;
+        let warn = |row: &QueryResult| {
+            let name: String = row.try_get("", "name")?;
+            Ok(format!("the database runs with {name} = off: a crash of its machine may lose what was acknowledged"))
+        };
+        rows.iter().map(warn).collect()
+    }
+
     /// Asks whether the database answers, and takes writes as far as it says by itself. The question is about no table, so
     /// no lock on one holds it up.
     ///
     /// # Errors
     /// When it does not.
     pub async fn ping(&self) -> Result<(), StorageError> {
-        let question = self.engine.probe();
-        let row = self.probe.query_one_raw(Statement::from_string(self.engine.backend(), question)).await?;
-        match row.map(|row| row.try_get("", "writable")).transpose()? {
-            Some(false) => Err(StorageError::Unwritable(DbErr::Custom("the database is a standby".to_owned()))),
-            _ => Ok(()),
+        let question = self.engine.probe(&org_owned::tables());
+        let connection = self.probe.acquire().await?;
+        let row = connection.query_one_raw(Statement::from_string(self.engine.backend(), question)).await?;
+        connection.release();
+        let Some(row) = row else { return Err(StorageError::Corrupt("no answer to the probe".to_owned())) };
+        match (row.try_get("", "writable")?, row.try_get::<i64>("", "missing")?) {
+            (true, 0) => Ok(()),
+            (false, _) => Err(StorageError::Unwritable(DbErr::Custom("the database is a standby".to_owned()))),
+            (true, missing) => Err(StorageError::Corrupt(format!("{missing} tables too few"))),
         }
     }
 
@@ -104,15 +135,19 @@ impl Store {
     /// # Errors
     /// When others do not finish writing in time.
     pub async fn begin(&self) -> Result<Transaction, StorageError> {
-        let turn = self.turn().await;
+        let turn = self.turn().await?;
         let connection = self.changes.acquire().await?;
         connection.execute_unprepared(self.engine.begin()).await?;
         Ok(Transaction { connection, engine: self.engine, turn })
     }
 
     /// Waits for the turn of this process to write, on an engine with one writer.
-    async fn turn(&self) -> Option<OwnedMutexGuard<()>> {
-        if self.engine.has_one_writer() { Some(Arc::clone(&self.turn).lock_owned().await) } else { None }
+    async fn turn(&self) -> Result<Option<OwnedMutexGuard<()>>, StorageError> {
+        if !self.engine.has_one_writer() {
+            return Ok(None);
+        }
+        let turn = tokio::time::timeout(self.timeout, Arc::clone(&self.turn).lock_owned()).await;
+        turn.map(Some).map_err(|_| StorageError::waited_too_long())
     }
 
     /// Returns what is read through.
@@ -122,12 +157,11 @@ impl Store {
 
     /// Closes every connection.
     pub async fn close(self) {
-        self.writers.close().await;
-        self.changes.close().await;
-        for database in [self.reads, self.probe] {
-            if let Err(error) = database.close().await {
-                tracing::warn!(error = &error as &dyn std::error::Error, "the database was not closed cleanly");
-            }
+        for pool in [self.writers, self.changes, self.probe] {
+            pool.close().await;
+        }
+        if let Err(error) = self.reads.close().await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "the database was not closed cleanly");
         }
     }
 }

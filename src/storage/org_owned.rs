@@ -7,14 +7,14 @@
 use std::fmt::Write as _;
 
 use sea_orm::sea_query::{Query, SelectStatement, SqliteQueryBuilder};
-use sea_orm::{
-    ConnectionTrait, DbBackend, IdenStatic, PartialModelTrait, QueryResult, QuerySelect, Statement, Value,
-};
+use sea_orm::{ConnectionTrait, DbBackend, IdenStatic, PartialModelTrait, QueryResult, QuerySelect, Statement, Value};
 
 use super::StorageError;
 use super::engine::Engine;
-use super::entity::OrgOwned;
-use super::statement::{On, ORG_ID, Placed, Rows, WANTED};
+use super::entity::{
+    OrgOwned, api_client, audience, cap_usage, customer, earned_promotion, former_term, org, promotion, redemption,
+};
+use super::statement::{ORG_ID, On, Placed, Rows, WANTED};
 use crate::earning::OrgId;
 
 /// A search for each row of a list, by the organization and further columns of a key.
@@ -120,6 +120,21 @@ pub(super) struct SearchText<'a> {
 /// Returns the name of the table.
 pub(super) fn table<E: OrgOwned>() -> &'static str {
     E::default().table_name()
+}
+
+/// Returns the names of all tables.
+pub(super) fn tables() -> [&'static str; 9] {
+    [
+        table::<api_client::Entity>(),
+        table::<audience::Entity>(),
+        table::<cap_usage::Entity>(),
+        table::<customer::Entity>(),
+        table::<earned_promotion::Entity>(),
+        table::<former_term::Entity>(),
+        table::<org::Entity>(),
+        table::<promotion::Entity>(),
+        table::<redemption::Entity>(),
+    ]
 }
 
 /// Names a column with its table.

@@ -6,7 +6,9 @@ use tempfile::TempDir;
 
 use super::batch::{catalogs, changes, counts, read};
 use super::engine::Engine;
-use super::entity::{OrgOwned, api_client, audience, cap_usage, customer, earned_promotion, former_term, org, promotion};
+use super::entity::{
+    OrgOwned, api_client, audience, cap_usage, customer, earned_promotion, former_term, org, promotion,
+};
 use super::entity::{redemption, stored};
 use super::org_owned::{Search, removal, table};
 use super::statement::{Rows, WANTED};

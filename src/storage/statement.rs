@@ -4,9 +4,9 @@
 //! A statement reads the list as `wanted`, with the columns it was given and `place`, counted from 1. On PostgreSQL each
 //! column is one array parameter, on SQLite the whole list is one JSON parameter.
 
+use sea_orm::sqlx;
 use sea_orm::sqlx::postgres::{PgArgumentBuffer, PgArguments, PgHasArrayType, PgTypeInfo, Postgres};
 use sea_orm::sqlx::query::Query;
-use sea_orm::sqlx;
 use sea_orm::{ConnectionTrait, FromQueryResult, IdenStatic, QueryResult};
 
 use super::StorageError;
@@ -90,9 +90,9 @@ impl<'a> Rows<'a> {
 
     /// Returns the names of the columns, each with the values' type on PostgreSQL.
     pub fn postgres_types(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
-        self.columns.iter().map(|(name, values)| {
-            (*name, if matches!(values, Values::Integers(_)) { "bigint" } else { "text" })
-        })
+        self.columns
+            .iter()
+            .map(|(name, values)| (*name, if matches!(values, Values::Integers(_)) { "bigint" } else { "text" }))
     }
 
     /// Binds the lists as they are, instead of value by value: for statements on the way of every call.

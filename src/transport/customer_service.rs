@@ -3,7 +3,7 @@
 use tonic::{Request, Response, Status};
 
 use super::Api;
-use super::auth::caller;
+use super::auth::{caller, client};
 use super::json_door::found_violations;
 use super::refusal::Refusal;
 use crate::app::access::AccessGroup;
@@ -18,9 +18,9 @@ impl CustomerService for Api {
         request: Request<proto::UpsertCustomersRequest>,
     ) -> Result<Response<proto::UpsertCustomersResponse>, Status> {
         let org_id = caller(&request, AccessGroup::CustomersWrite, None)?;
-        let found = found_violations(&request);
+        let (client, found) = (client(&request)?, found_violations(&request));
         let ids = customers::parse_upsert(request.get_ref(), found).map_err(Refusal::from)?;
-        let added = self.app.record_customers(org_id, &ids).await.map_err(Refusal::from)?;
+        let added = self.app.record_customers(&client, org_id, &ids).await.map_err(Refusal::from)?;
         let data = proto::RecordedCustomers { added: count(added), known: count(ids.len().saturating_sub(added)) };
         Ok(Response::new(proto::UpsertCustomersResponse { data: Some(data), errors: Vec::new() }))
     }
@@ -32,7 +32,8 @@ impl CustomerService for Api {
         let org_id = caller(&request, AccessGroup::CustomersRead, None)?;
         let found = found_violations(&request);
         let customer_id = event::customer(request.get_ref().customer_id, found).map_err(Refusal::from)?;
-        if !self.app.is_customer(org_id, customer_id).await.map_err(Refusal::from)? {
+        let client = client(&request)?;
+        if !self.app.is_customer(&client, org_id, customer_id).await.map_err(Refusal::from)? {
             return Err(Refusal::CustomerNotFound(customer_id.0).into());
         }
         let data = Some(proto::RecordedCustomer { customer_id: customer_id.0 });

@@ -119,9 +119,9 @@ pub enum Refusal {
         #[source]
         cause: Cause,
     },
-    /// Other changes were in the way. Nothing is recorded.
-    #[error("{}", told(Outage::Busy))]
-    Busy(#[source] Cause),
+    /// Other work was in the way: a change that holds a lock, or calls that hold the connections. Nothing is recorded.
+    #[error("{}", told(*.0))]
+    Busy(Outage, #[source] Cause),
     /// As many requests wait as may.
     #[error("too many requests are waiting; try again")]
     Overloaded,
@@ -214,7 +214,7 @@ pub fn told(outage: Outage) -> &'static str {
     match outage {
         Outage::Busy => "another change of the same rows is under way; nothing is recorded: try again",
         Outage::Unreachable => "the database cannot be reached at the moment; try again",
-        Outage::NoConnection => "no connection to the database could be had in time; try again",
+        Outage::NoConnection => "other calls hold the connections to the database; nothing is recorded: try again",
         Outage::Exhausted => "the database has no connection or memory to spare at the moment; try again",
         Outage::TooSlow => "the database took too long",
         Outage::Unwritable => "the database cannot write: its disk is full or fails, or it may only be read",
@@ -278,7 +278,7 @@ impl Refusal {
             Self::CustomerLookupFailed { .. } => {
                 row(1007, StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, "CUSTOMER_LOOKUP_FAILED")
             }
-            Self::Busy(_) => row(500, StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, "BUSY"),
+            Self::Busy(..) => row(500, StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, "BUSY"),
             Self::Unavailable(..) => row(500, StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, "UNAVAILABLE"),
             Self::DeadlineExceeded => {
                 row(504, StatusCode::GATEWAY_TIMEOUT, Code::DeadlineExceeded, "DEADLINE_EXCEEDED")
@@ -291,7 +291,7 @@ impl Refusal {
     pub(super) fn of_database(outage: Option<Outage>, cause: Cause) -> Self {
         match outage {
             None => Self::Internal(cause),
-            Some(Outage::Busy) => Self::Busy(cause),
+            Some(outage @ (Outage::Busy | Outage::NoConnection)) => Self::Busy(outage, cause),
             Some(outage) => Self::Unavailable(outage, cause),
         }
     }

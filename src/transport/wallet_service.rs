@@ -22,9 +22,9 @@ impl WalletService for Api {
         request: Request<proto::ListEarnedPromotionsRequest>,
     ) -> Result<Response<proto::ListEarnedPromotionsResponse>, Status> {
         let org_id = caller(&request, AccessGroup::WalletRead, None)?;
-        let found = found_violations(&request);
+        let (client, found) = (client(&request)?, found_violations(&request));
         let (list, pages) = wallet::parse_list(request.get_ref(), org_id, found).map_err(Refusal::from)?;
-        let page = self.app.list_wallet(&list).await.map_err(Refusal::from)?;
+        let page = self.app.list_wallet(&client, &list).await.map_err(Refusal::from)?;
         let max_bytes = self.settings.limits.max_response_bytes;
         Ok(Response::new(wallet::encode_page(&page, pages, self.settings.time_zone, max_bytes)))
     }
@@ -34,9 +34,9 @@ impl WalletService for Api {
         request: Request<proto::GetEarnedPromotionRequest>,
     ) -> Result<Response<proto::GetEarnedPromotionResponse>, Status> {
         let org_id = caller(&request, AccessGroup::WalletRead, None)?;
-        let found = found_violations(&request);
+        let (client, found) = (client(&request)?, found_violations(&request));
         let earn_id = wallet::parse_earn_id(&request.get_ref().earned_promotion_id, found).map_err(Refusal::from)?;
-        let entry = self.app.earned_promotion(org_id, earn_id).await.map_err(Refusal::from)?;
+        let entry = self.app.earned_promotion(&client, org_id, earn_id).await.map_err(Refusal::from)?;
         let entry = entry.ok_or_else(|| Refusal::EarnedPromotionNotFound(earn_id.to_string()))?;
         let data = Some(wallet::encode_entry(&entry, self.settings.time_zone));
         Ok(Response::new(proto::GetEarnedPromotionResponse { data, errors: Vec::new() }))

@@ -148,8 +148,9 @@ impl Database {
         "DROP VIEW customers; ALTER TABLE people RENAME TO customers"
     }
 
-    /// SQLite has one lock for all of it, which every transaction of ours takes first.
-    async fn block(&self, on_postgres: &str) -> Blocker {
+    /// Holds what these statements lock on PostgreSQL until it is released, and undoes what they wrote. SQLite has one lock
+    /// for all of it, which every transaction of ours takes first.
+    pub async fn block(&self, on_postgres: &str) -> Blocker {
         let options = TransactionOptions {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
             ..Default::default()

@@ -709,7 +709,7 @@ fn refusals() -> Vec<Refusal> {
     });
     let last = [
         Refusal::CustomerLookupFailed { customer_id: 1, outage: Outage::TooSlow, cause: cause() },
-        Refusal::Busy(cause()),
+        Refusal::Busy(Outage::Busy, cause()),
         Refusal::Unavailable(Outage::Unreachable, cause()),
         Refusal::DeadlineExceeded,
         Refusal::Internal(cause()),
@@ -740,7 +740,7 @@ fn refusals() -> Vec<Refusal> {
             | Refusal::Precondition { .. }
             | Refusal::Overloaded
             | Refusal::CustomerLookupFailed { .. }
-            | Refusal::Busy(_)
+            | Refusal::Busy(..)
             | Refusal::Unavailable(..)
             | Refusal::DeadlineExceeded
             | Refusal::Internal(_) => {}

@@ -101,7 +101,7 @@ async fn rows_of_neighbour(service: &Service) -> BTreeSet<String> {
         ("earned_promotions", "org_id"),
         ("cap_usage", "org_id"),
         ("redemptions", "org_id"),
-        ("earned_marks", "org_id"),
+        ("former_terms", "org_id"),
     ] {
         let found = service.database().rows(&format!("SELECT * FROM {table} WHERE {column} = {NEIGHBOUR_ORG}")).await;
         rows.extend(found.iter().map(|row| format!("{table} {row}")));

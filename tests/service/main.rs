@@ -1,6 +1,12 @@
 //! The service as its callers meet it: a real server on a port of its own, through both doors.
 
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(
+    clippy::print_stdout,
+    clippy::cast_possible_truncation,
+    clippy::type_complexity,
+    reason = "tests print figures, and count little"
+)]
 
 mod access;
 mod bad_input;

@@ -1,10 +1,17 @@
 //! The suite of `tests/service`, on PostgreSQL, and what only several processes on one database can show.
 
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(
+    clippy::print_stdout,
+    clippy::cast_possible_truncation,
+    clippy::type_complexity,
+    reason = "tests print figures, and count little"
+)]
 
 mod at_once;
 #[path = "../service/bad_input.rs"]
 mod bad_input;
+mod bulkheads;
 #[path = "../service/catalogue.rs"]
 mod catalogue;
 #[path = "../support/cluster.rs"]

@@ -14,9 +14,11 @@ async fn an_earning_is_found_by_its_whole_key_though_the_wallet_was_known_to_be_
     let service = Service::start().await;
     service.database().execute("VACUUM ANALYZE").await;
     for index in 0..20 {
-        // Plans are made with the first, and kept.
-        let answer = service.earn(DOORS[index % 2], &one_entry(&format!("event {index}"), TEN_OFF, 10)).await;
-        assert_eq!(earn_ids(&answer.body).len(), 10, "{answer:?}");
+        // Plans are made with the first, and kept. What is repeated is looked up.
+        for _ in 0..2 {
+            let answer = service.earn(DOORS[index % 2], &one_entry(&format!("event {index}"), TEN_OFF, 10)).await;
+            assert_eq!(earn_ids(&answer.body).len(), 10, "{answer:?}");
+        }
     }
     let database = service.database();
     let scans = async |index: &str| {
@@ -31,11 +33,11 @@ async fn an_earning_is_found_by_its_whole_key_though_the_wallet_was_known_to_be_
     };
     tokio::time::timeout(Duration::from_secs(20), counted).await.expect("searches by earning key");
     assert_eq!(scans("earned_promotions_earn_id").await, 0);
-    // Every search was for something new: had it been by less than the whole key, it would have read what is there.
+    // Had a search been by less than the event, it would have read all that is there.
     let read =
         "SELECT idx_tup_read::bigint FROM pg_stat_user_indexes WHERE indexrelname = 'earned_promotions_earning_key'";
     let probes = database.count(read).await;
-    assert!(probes < 60, "{probes} entries of the index read: no more than the probes of health read");
+    assert!(probes <= 20 * 10 + 60, "{probes} entries of the index read: ten for each repeat, and some at the start");
 }
 
 #[tokio::test]
@@ -86,17 +88,22 @@ async fn a_page_of_a_wallet_reads_no_more_than_it_shows_though_the_wallet_was_kn
 
 #[tokio::test]
 async fn what_a_customer_holds_is_counted_by_the_listing_though_the_wallet_was_known_to_be_empty() {
-    let service = Service::start().await;
-    // For a while after a promotion was given its cap, what a customer holds of it is counted each time.
-    let mut capped = catalogue();
-    capped["promotions"][0]["maxEarningPerCustomer"] = 1_000.into();
-    service.import(&capped).await;
+    let mut catalog = catalogue();
+    let customers = (1_000..1_100).map(|customer| json!({"orgId": ORG, "customerId": customer}));
+    catalog["customers"] = customers.chain(catalog["customers"].as_array().unwrap().clone()).collect();
+    let service = Service::start_with(&catalog, &[]).await;
+    // The cap comes after something was earned: what a customer holds is counted with the next grant.
+    granted(&service, CUSTOMER, "uncapped", TEN_OFF, 1).await;
+    catalog["promotions"][0]["maxEarningPerCustomer"] = 1_000.into();
+    service.import(&catalog).await;
     let database = service.database();
     database.execute("VACUUM ANALYZE").await;
-    let earn = async |event: &str| assert_eq!(granted(&service, 7, event, TEN_OFF, 1).await.len(), 1);
-    for index in 0..20 {
+    let earn = async |customer: i64| {
+        assert_eq!(granted(&service, customer, &format!("event {customer}"), TEN_OFF, 1).await.len(), 1);
+    };
+    for customer in 1_000..1_020 {
         // Plans are made with the first, and kept.
-        earn(&format!("before {index}")).await;
+        earn(customer).await;
     }
     for event in 0..5 {
         granted(&service, CUSTOMER, &format!("{event}"), FREE_DELIVERY, 1_000).await;
@@ -108,17 +115,19 @@ async fn what_a_customer_holds_is_counted_by_the_listing_though_the_wallet_was_k
     let scans = async || counted("idx_scan", "earned_promotions_listing").await;
     let read = async || counted("idx_tup_read", "earned_promotions_earning_key").await;
     let before = (scans().await, read().await);
-    for index in 0..20 {
-        earn(&format!("after {index}")).await;
+    for customer in 1_020..1_060 {
+        earn(customer).await;
     }
     // Statistics come late.
+    let mut next = 1_060;
     let told = async {
         while scans().await < before.0 + 20 {
-            earn(&format!("{}", rand::random::<u64>())).await;
-            tokio::time::sleep(Duration::from_millis(200)).await;
+            earn(next).await;
+            next += 1;
+            tokio::time::sleep(Duration::from_millis(500)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(30), told).await.expect("searches by the listing");
+    tokio::time::timeout(Duration::from_secs(15), told).await.expect("searches by the listing");
     let read = read().await - before.1;
     assert!(read <= 400, "{read} entries of the earning key read");
 }

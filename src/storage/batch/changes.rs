@@ -11,8 +11,8 @@ use async_trait::async_trait;
 use sea_orm::{DbErr, DerivePartialModel, IdenStatic};
 
 use super::catalogs::Catalogs;
-pub use super::counts::Revoked;
 use super::counts;
+pub use super::counts::Revoked;
 use super::read::{customers, of_customers};
 use super::session::{Decided, Work};
 use crate::earning::change::{ChangeFacts, Held, InstanceKey, RecordedStatus, RecordedTransaction};
@@ -25,8 +25,8 @@ use crate::storage::entity::stored::{Id, StoredEarnedFromType, StoredStatus};
 use crate::storage::entity::{earned_promotion, redemption};
 use crate::storage::error::all_of;
 use crate::storage::org_owned::{Insertion, Present, Search, column, names};
-use crate::storage::statement::{On, Rows};
 use crate::storage::redemption_content;
+use crate::storage::statement::{On, Rows};
 
 /// An earned promotion as it is recorded: what its row is written again from.
 #[derive(Debug, Clone, DerivePartialModel)]
@@ -149,10 +149,8 @@ impl Work for ChangesWanted {
             read.rows.insert(key, row);
         }
         let keys: Vec<_> = self.transactions.iter().collect();
-        let names = Rows::of_orgs(keys.iter().map(|(org_id, _)| *org_id)).texts(
-            redemption::Column::TransactionIdentifier,
-            keys.iter().map(|(_, identifier)| &**identifier),
-        );
+        let names = Rows::of_orgs(keys.iter().map(|(org_id, _)| *org_id))
+            .texts(redemption::Column::TransactionIdentifier, keys.iter().map(|(_, identifier)| &**identifier));
         for found in recorded_transactions().run::<TransactionRow>(&on, names).await? {
             let key = (*found.of(&keys)?).clone();
             let TransactionRow { customer_id, digest, content } = found.row;
@@ -239,11 +237,11 @@ const COLUMNS: [Column; 13] = [
 /// that index and no other way, whatever it believes of the table. SQLite finds them by the key that it is told, and would
 /// refuse a row that meets another one too.
 fn change(by_any_key: bool) -> Insertion<Entity> {
-    let key =
-        [Column::CustomerId, Column::EventId, Column::PromotionId, Column::EarnedFromId, Column::Ordinal];
+    let key = [Column::CustomerId, Column::EventId, Column::PromotionId, Column::EarnedFromId, Column::Ordinal];
     let identifier = Column::TransactionIdentifier.as_str();
     let (kept, changing) = COLUMNS.split_at(COLUMNS.len() - 3);
-    let set = changing.iter().map(|column| format!("{0} = excluded.{0}", column.as_str())).collect::<Vec<_>>().join(", ");
+    let set =
+        changing.iter().map(|column| format!("{0} = excluded.{0}", column.as_str())).collect::<Vec<_>>().join(", ");
     let unlocked = StoredStatus::text(RecordedStatus::Unlocked);
     let set = format!("{set} WHERE {} = '{unlocked}'", column::<Entity>(Column::EarnedStatus));
     Insertion {
@@ -275,17 +273,11 @@ fn changed_rows<'a>(changes: &'a Changes, rows: &'a BTreeMap<InstanceKey, HeldRo
         .texts(Column::EventId, read.iter().map(|row| row.event_id.as_str()))
         .texts(Column::EarnedFromId, read.iter().map(|row| row.earned_from_id.as_str()))
         .integers(Column::Ordinal, integers(|row| row.ordinal))
-        .texts(
-            Column::EarnedFromType,
-            read.iter().map(|row| StoredEarnedFromType::text(row.earned_from_type.into())),
-        )
+        .texts(Column::EarnedFromType, read.iter().map(|row| StoredEarnedFromType::text(row.earned_from_type.into())))
         .integers(Column::EventTimeMs, integers(|row| row.event_time_ms))
         .integers(Column::ValidTillMs, integers(|row| row.valid_till_ms))
         .integers(Column::GrantedAtMs, integers(|row| row.granted_at_ms))
         .texts(Column::EarnedStatus, changes.instances.values().map(status))
         .integers(Column::ChangedAtMs, changes.instances.values().map(|_| now_ms))
-        .texts(
-            Column::TransactionIdentifier,
-            changes.instances.values().map(|by| by.as_deref().unwrap_or_default()),
-        )
+        .texts(Column::TransactionIdentifier, changes.instances.values().map(|by| by.as_deref().unwrap_or_default()))
 }

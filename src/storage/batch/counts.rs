@@ -14,14 +14,14 @@ use crate::earning::Holder;
 use crate::earning::change::RecordedStatus;
 use crate::storage::StorageError;
 use crate::storage::entity::cap_usage::{Column, Entity};
+use crate::storage::entity::earned_promotion;
 use crate::storage::entity::stored::StoredStatus;
-use crate::storage::entity::{cap_usage, earned_promotion};
 use crate::storage::org_owned::{Insertion, Present, Search, column, names};
 use crate::storage::statement::{On, Rows, WANTED};
 
 /// A count as it is recorded.
 #[derive(Debug, DerivePartialModel)]
-#[sea_orm(entity = "cap_usage::Entity")]
+#[sea_orm(entity = "Entity")]
 pub(in crate::storage) struct Count {
     pub used: i64,
     pub cap_period: i64,
@@ -33,9 +33,7 @@ const COLUMNS: [Column; 6] =
     [Column::CustomerId, Column::PromotionId, Column::Used, Column::Cap, Column::CapPeriod, Column::LastChange];
 
 /// Lists holders.
-pub(in crate::storage) fn holders<'a>(
-    keys: impl IntoIterator<Item = &'a Holder, IntoIter: Clone>,
-) -> Rows<'static> {
+pub(in crate::storage) fn holders<'a>(keys: impl IntoIterator<Item = &'a Holder, IntoIter: Clone>) -> Rows<'static> {
     let keys = keys.into_iter();
     Rows::of_orgs(keys.clone().map(|key| key.org_id))
         .integers(Column::CustomerId, keys.clone().map(|key| key.customer_id.0))
@@ -82,6 +80,10 @@ pub(in crate::storage) async fn read_or_count(
     }
     let unsure = wanted.capped.iter().filter(|(holder, period)| **period > 0 && !used.contains_key(holder));
     let unsure: BTreeMap<_, _> = unsure.map(|(holder, period)| (*holder, *period)).collect();
+    if !unsure.is_empty() {
+        // All of them first, so that the order of locks stays that of the keys.
+        lock(on, &wanted.capped).await?;
+    }
     used.extend(count_anew(on, &unsure).await?);
     Ok(used)
 }
@@ -95,17 +97,12 @@ pub(in crate::storage) async fn count_anew(
     if unsure.is_empty() {
         return Ok(BTreeMap::new());
     }
-    // Makes the rows that are not there, of the period before: whoever else counts at this moment waits here.
-    let former = rows(unsure.keys(), |holder| Values { cap_period: unsure[holder] - 1, ..Values::default() });
-    let kept = format!("{cap} = {}", column::<Entity>(Column::Cap), cap = Column::Cap.as_str());
-    on.execute(&upsert(kept).body(), former).await?;
+    lock(on, unsure).await?;
     // A statement of its own, so that it sees what was committed before the locks were had.
     let mut used: BTreeMap<_, _> = unsure.keys().map(|holder| (*holder, 0)).collect();
     let keys: Vec<_> = unsure.keys().collect();
-    let count_held = format!(
-        "SELECT place, count(*) AS held FROM ({}) AS found GROUP BY place",
-        held().places(on.engine, WANTED)
-    );
+    let count_held =
+        format!("SELECT place, count(*) AS held FROM ({}) AS found GROUP BY place", held().places(on.engine, WANTED));
     for row in on.query(&count_held, holders(unsure.keys())).await? {
         let holder = crate::storage::statement::at_place(row.try_get("", "place")?, &keys)?;
         used.insert(**holder, count(row.try_get("", "held")?));
@@ -120,11 +117,17 @@ pub(in crate::storage) async fn count_anew(
     Ok(used)
 }
 
+/// Locks the counts of these holders, in the order of their keys. Makes those that are not there, of the period before the one
+/// that is given with each: whoever else counts at this moment waits here.
+async fn lock(on: &On<'_, impl ConnectionTrait>, holders: &BTreeMap<Holder, i64>) -> Result<(), StorageError> {
+    let former =
+        rows(holders.keys(), |holder| Values { cap_period: (holders[holder] - 1).max(0), ..Values::default() });
+    let kept = format!("{cap} = {}", column::<Entity>(Column::Cap), cap = Column::Cap.as_str());
+    on.execute(&upsert(kept).body(), former).await.map(drop)
+}
+
 /// Adds what was granted. The check `cap_usage_used_within_cap` refuses what would pass a cap.
-pub(in crate::storage) async fn add(
-    on: &On<'_, impl ConnectionTrait>,
-    grants: &Grants,
-) -> Result<(), StorageError> {
+pub(in crate::storage) async fn add(on: &On<'_, impl ConnectionTrait>, grants: &Grants) -> Result<(), StorageError> {
     if !grants.under_cap.is_empty() {
         on.execute(&addition().body(), granted(grants)).await?;
     }
@@ -172,6 +175,10 @@ pub(in crate::storage) async fn subtract(
             unsure.remove(&holder);
         }
     }
+    if !unsure.is_empty() {
+        // All of them first, so that the order of locks stays that of the keys.
+        lock(on, &revoked.iter().map(|(holder, revoked)| (*holder, revoked.cap_period)).collect()).await?;
+    }
     count_anew(on, &unsure).await?;
     let of = column::<Entity>;
     let [used, change] = [Column::Used, Column::LastChange].map(|column| column.as_str());
@@ -204,10 +211,7 @@ struct Values {
     last_change: i64,
 }
 
-fn rows<'a>(
-    keys: impl Iterator<Item = &'a Holder> + Clone,
-    of: impl Fn(&Holder) -> Values,
-) -> Rows<'static> {
+fn rows<'a>(keys: impl Iterator<Item = &'a Holder> + Clone, of: impl Fn(&Holder) -> Values) -> Rows<'static> {
     let values: Vec<_> = keys.clone().map(of).collect();
     holders(keys)
         .integers(Column::Used, values.iter().map(|values| values.used))

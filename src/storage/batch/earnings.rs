@@ -125,7 +125,11 @@ impl Work for Wanted {
         engine.needs_transaction()
     }
 
-    async fn read(&self, engine: &'static dyn Engine, connection: &mut Connection) -> Result<Option<Facts>, StorageError> {
+    async fn read(
+        &self,
+        engine: &'static dyn Engine,
+        connection: &mut Connection,
+    ) -> Result<Option<Facts>, StorageError> {
         engine.read(connection, self).await
     }
 

@@ -96,10 +96,7 @@ pub(in crate::storage) async fn is_as_presumed(
     }))
 }
 
-async fn known(
-    on: &On<'_, impl ConnectionTrait>,
-    wanted: &Wanted,
-) -> Result<Vec<(OrgId, CustomerId)>, StorageError> {
+async fn known(on: &On<'_, impl ConnectionTrait>, wanted: &Wanted) -> Result<Vec<(OrgId, CustomerId)>, StorageError> {
     let keys: Vec<_> = wanted.customers.iter().copied().collect();
     Ok(customers().which(on, &keys, of_customers(&keys)).await?.into_iter().copied().collect())
 }
@@ -177,8 +174,7 @@ pub(in crate::storage) fn of_customers<'a>(
     keys: impl IntoIterator<Item = &'a (OrgId, CustomerId), IntoIter: Clone>,
 ) -> Rows<'static> {
     let keys = keys.into_iter();
-    Rows::of_orgs(keys.clone().map(|key| key.0))
-        .integers(customer::Column::CustomerId, keys.map(|key| key.1.0))
+    Rows::of_orgs(keys.clone().map(|key| key.0)).integers(customer::Column::CustomerId, keys.map(|key| key.1.0))
 }
 
 /// Lists the events of earnings.

@@ -100,7 +100,7 @@ pub(in crate::storage) struct Decided<'a, W: Work + ?Sized> {
 pub enum Ran<T> {
     /// It is decided, and what it writes is durable.
     Done(T),
-    /// Nothing is written: a catalog is no longer the one that it was decided from.
+    /// Nothing is written: a catalog, or an audience, is no longer the one that it was decided from.
     CatalogChanged,
 }
 
@@ -196,7 +196,8 @@ impl Session {
         now_ms: i64,
         decide: impl FnMut(&mut Facts) -> (T, Grants) + Send,
     ) -> Result<Ran<T>, BatchError> {
-        self.run(wanted, now_ms, decide).await
+        let ran = self.run(wanted, now_ms, decide).await;
+        self.noted(ran)
     }
 
     /// Runs a batch of revocations and redemptions; see [`Self::run`].
@@ -209,7 +210,13 @@ impl Session {
         now_ms: i64,
         mut decide: impl FnMut(&mut ChangeFacts) -> (T, Changes) + Send,
     ) -> Result<Ran<T>, BatchError> {
-        self.run(wanted, now_ms, |read: &mut ReadChanges| decide(&mut read.facts)).await
+        let ran = self.run(wanted, now_ms, |read: &mut ReadChanges| decide(&mut read.facts)).await;
+        self.noted(ran)
+    }
+
+    /// Notes a failure for the probe.
+    fn noted<T>(&self, ran: Result<Ran<T>, BatchError>) -> Result<Ran<T>, BatchError> {
+        ran.inspect_err(|error| self.store.note_failure(error.source()))
     }
 
     /// Decides a batch and makes durable what it writes, at `now_ms` (milliseconds since 1970-01-01T00:00:00Z).
@@ -235,6 +242,7 @@ impl Session {
                 self.read_first = READ_FIRST;
                 let fence = Fence { catalogs: wanted.catalogs(), basis: Basis::Presumed, now_ms };
                 if self.write_as_presumed(wanted, &Decided { facts: &facts, writes: &writes, fence: &fence }).await? {
+                    self.store.note_write();
                     self.read_first = 0;
                     return Ok(Ran::Done(outcome));
                 }
@@ -259,7 +267,8 @@ impl Session {
                 self.end(attempt, "ROLLBACK").await.map_err(BatchError::Load)?;
                 return Ok(Ran::Done(outcome));
             }
-            let first: BTreeSet<_> = W::earned_first(&writes).into_iter().flatten().map(|(org_id, _)| *org_id).collect();
+            let first: BTreeSet<_> =
+                W::earned_first(&writes).into_iter().flatten().map(|(org_id, _)| *org_id).collect();
             if !engine.has_one_writer() && !first.is_subset(&exclusive) {
                 // The promotion is to be marked: a change of the catalog, which takes it exclusively, first of all.
                 exclusive.extend(first);
@@ -269,7 +278,11 @@ impl Session {
             let fence = Fence { catalogs: wanted.catalogs(), basis: Basis::Read, now_ms };
             let decided = Decided { facts: &facts, writes: &writes, fence: &fence };
             let written = self.write(wanted, attempt, &decided).await.map_err(BatchError::Save)?;
-            return Ok(if written { Ran::Done(outcome) } else { Ran::CatalogChanged });
+            if !written {
+                return Ok(Ran::CatalogChanged);
+            }
+            self.store.note_write();
+            return Ok(Ran::Done(outcome));
         }
     }
 
@@ -284,8 +297,15 @@ impl Session {
             return Ok(Some(Attempt::Statements(self.connection().await?)));
         }
         let transaction = self.transaction().await?;
-        for org_id in exclusive {
-            transaction.lock_catalog(*org_id).await?;
+        if !exclusive.is_empty() {
+            // One pass in ascending order, so that two batches never wait for one another.
+            for (org_id, version) in catalogs {
+                if exclusive.contains(org_id) {
+                    transaction.lock_catalog(*org_id).await?;
+                } else {
+                    engine.hold_catalogs(&transaction.connection, &[(*org_id, *version)].into()).await?;
+                }
+            }
         }
         if engine.hold_catalogs(&transaction.connection, catalogs).await? {
             return Ok(Some(Attempt::Transaction(transaction)));
@@ -295,11 +315,7 @@ impl Session {
     }
 
     /// Writes a batch that was decided from what was presumed. Returns false if it is to be read.
-    async fn write_as_presumed<W: Work>(
-        &mut self,
-        wanted: &W,
-        decided: &Decided<'_, W>,
-    ) -> Result<bool, BatchError> {
+    async fn write_as_presumed<W: Work>(&mut self, wanted: &W, decided: &Decided<'_, W>) -> Result<bool, BatchError> {
         let engine = self.store.engine;
         let attempt = self.begin::<W>(wanted.catalogs(), &BTreeSet::new()).await.map_err(BatchError::Load)?;
         // A catalog that changed shows again when the batch is read.
@@ -308,7 +324,11 @@ impl Session {
         let (end, written) = match written {
             Ok(true) => ("COMMIT", true),
             Ok(false) => ("ROLLBACK", false),
-            Err(error @ (StorageError::Disconnected(_) | StorageError::Busy(_))) => return Err(BatchError::Save(error)),
+            Err(error @ StorageError::Disconnected(_)) => return Err(BatchError::Save(error)),
+            Err(error @ StorageError::Busy(_)) => {
+                let _ = self.end(attempt, "ROLLBACK").await;
+                return Err(BatchError::Save(error));
+            }
             // A conflict is settled by reading. Of any other error it shows then in which step it comes.
             Err(error) => {
                 tracing::debug!(?error, "the batch was not written as presumed");
@@ -340,9 +360,16 @@ impl Session {
             catalogs.extend(super::catalogs::versions(&transaction.on(), &orgs).await?);
         }
         let fence = Fence { catalogs: &catalogs, ..*decided.fence };
-        let written = wanted.write(engine, attempt.connection(), &Decided { fence: &fence, ..*decided }).await?;
-        self.end(attempt, if written { "COMMIT" } else { "ROLLBACK" }).await?;
-        Ok(written)
+        let written = wanted.write(engine, attempt.connection(), &Decided { fence: &fence, ..*decided }).await;
+        match written {
+            Ok(written) => self.end(attempt, if written { "COMMIT" } else { "ROLLBACK" }).await.map(|()| written),
+            Err(error @ (StorageError::Conflict(_) | StorageError::Busy(_))) => {
+                // The connection is as good as before; where it is not, it is closed.
+                let _ = self.end(attempt, "ROLLBACK").await;
+                Err(error)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Ends a batch, and keeps its connection for the next one.
@@ -357,7 +384,7 @@ impl Session {
 
     /// Begins a transaction on the connection of the session.
     async fn transaction(&mut self) -> Result<Transaction, StorageError> {
-        let turn = self.store.turn().await;
+        let turn = self.store.turn().await?;
         let connection = self.connection().await?;
         let engine = self.store.engine;
         connection.execute_unprepared(engine.begin()).await?;

@@ -10,7 +10,8 @@ mod sqlite;
 use std::fmt;
 
 use async_trait::async_trait;
-use sea_orm::{ConnectionTrait, DbBackend, Statement};
+use sea_orm::sea_query::ArrayType;
+use sea_orm::{ConnectionTrait, DbBackend, Statement, Value};
 
 use super::StorageError;
 use super::batch::catalogs::Catalogs;
@@ -31,9 +32,19 @@ pub(super) trait Engine: fmt::Debug + Send + Sync {
     /// Returns the dialect of SeaORM's own builders.
     fn backend(&self) -> DbBackend;
 
-    /// Returns the question of the probe, about no table; it answers whether the database takes writes, as far as it says.
-    fn probe(&self) -> &'static str {
-        "SELECT NOT pg_is_in_recovery() AS writable"
+    /// Returns the question of the probe: whether the database takes writes, as far as it says, and how many of these tables
+    /// are missing. It looks into no table, so no lock on one holds it up.
+    fn probe(&self, tables: &[&str]) -> String {
+        let tables = tables.join("', '");
+        format!(
+            "SELECT NOT pg_is_in_recovery() AS writable, \
+             (SELECT count(*) FROM unnest(ARRAY['{tables}']) AS name WHERE to_regclass(name) IS NULL) AS missing"
+        )
+    }
+
+    /// Returns the question for the names of settings on which durability rests and that are off.
+    fn durability_settings(&self) -> &'static str {
+        "SELECT name FROM pg_settings WHERE name IN ('fsync', 'full_page_writes') AND setting = 'off' ORDER BY name"
     }
 
     /// Returns the statement that begins a transaction that may write.
@@ -68,6 +79,16 @@ pub(super) trait Engine: fmt::Debug + Send + Sync {
 
     /// Binds a list of rows to `body`, which reads it as `wanted`.
     fn statement(&self, rows: Rows<'_>, body: &str) -> Statement;
+
+    /// Binds a list of texts as one value.
+    fn texts(&self, texts: Vec<String>) -> Value {
+        Value::Array(ArrayType::String, Some(Box::new(texts.into_iter().map(Value::from).collect())))
+    }
+
+    /// Writes the condition that the column is one of the list that is bound at this place.
+    fn is_one_of(&self, column: &str, place: &str) -> String {
+        format!("{column} = ANY ({place})")
+    }
 
     /// Writes what makes a search take this index.
     fn index_hint(&self, _index: &str) -> String {

@@ -1,7 +1,7 @@
 //! SQLite: one writer, whose transaction excludes all others from its first statement on.
 
 use async_trait::async_trait;
-use sea_orm::{ConnectionTrait, DbBackend, Statement};
+use sea_orm::{ConnectionTrait, DbBackend, Statement, Value};
 use serde_json::Value as Json;
 
 use super::{Engine, Write};
@@ -33,9 +33,18 @@ impl Engine for Sqlite {
         "BEGIN IMMEDIATE"
     }
 
-    /// Reads from the file: a question that names none would not so much as open it.
-    fn probe(&self) -> &'static str {
-        "SELECT count(*) >= 0 AS writable FROM sqlite_schema"
+    /// Reads from the file: a question that names no table would not so much as open it.
+    fn probe(&self, tables: &[&str]) -> String {
+        let (count, tables) = (tables.len(), tables.join("', '"));
+        format!(
+            "SELECT true AS writable, {count} - count(*) AS missing FROM sqlite_schema \
+             WHERE type = 'table' AND name IN ('{tables}')"
+        )
+    }
+
+    /// Each connection has it set; a build of SQLite may not obey.
+    fn durability_settings(&self) -> &'static str {
+        "SELECT 'synchronous' AS name FROM pragma_synchronous WHERE synchronous < 2"
     }
 
     fn has_one_writer(&self) -> bool {
@@ -45,7 +54,8 @@ impl Engine for Sqlite {
     /// SQLite keeps to the order of a `CROSS JOIN`: the list comes first, each row of it with one search in the index.
     fn search(&self, search: &SearchText<'_>) -> String {
         let SearchText { table, list, answers, conditions, index, .. } = search;
-        let (comma, index) = (if answers.is_empty() { "" } else { ", " }, index.map_or(String::new(), |i| self.index_hint(i)));
+        let (comma, index) =
+            (if answers.is_empty() { "" } else { ", " }, index.map_or(String::new(), |i| self.index_hint(i)));
         format!("SELECT {list}.place{comma}{answers} FROM {list} CROSS JOIN {table} {index} WHERE {conditions}")
     }
 
@@ -67,6 +77,14 @@ impl Engine for Sqlite {
         let names = names.join(", ");
         let sql = format!("WITH wanted AS (SELECT {names}, key + 1 AS place FROM json_each(?1)) {body}");
         Statement::from_sql_and_values(DbBackend::Sqlite, sql, [list.into()])
+    }
+
+    fn texts(&self, texts: Vec<String>) -> Value {
+        Json::from(texts).to_string().into()
+    }
+
+    fn is_one_of(&self, column: &str, place: &str) -> String {
+        format!("{column} IN (SELECT value FROM json_each({place}))")
     }
 
     fn index_hint(&self, index: &str) -> String {

@@ -15,7 +15,7 @@ pub mod stored;
 
 use std::marker::PhantomData;
 
-use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, Insert, QueryFilter, Select, UpdateMany};
+use sea_orm::{ActiveModelTrait, ColumnTrait, DeleteMany, EntityTrait, Insert, QueryFilter, Select, UpdateMany};
 
 use crate::earning::OrgId;
 
@@ -44,6 +44,11 @@ impl<E: OrgOwned> RowsOf<E> {
     /// Changes them.
     pub fn update(self) -> UpdateMany<E> {
         E::update_many().filter(E::ORG.eq(self.0.0))
+    }
+
+    /// Removes them.
+    pub fn delete(self) -> DeleteMany<E> {
+        E::delete_many().filter(E::ORG.eq(self.0.0))
     }
 
     /// Adds one to them.

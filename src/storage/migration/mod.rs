@@ -1,9 +1,7 @@
 //! The schema's history, and bringing a database up to date. A migration that has been released is never edited: the next
 //! one changes what it made.
 
-use sea_orm::{
-    ConnectionTrait, DbBackend, SqliteTransactionMode, TransactionOptions, TransactionTrait,
-};
+use sea_orm::{ConnectionTrait, DbBackend, SqliteTransactionMode, TransactionOptions, TransactionTrait};
 use sea_orm_migration::prelude::*;
 
 use super::{StorageError, Store};
@@ -26,20 +24,24 @@ impl MigratorTrait for Migrator {
 
 /// Brings the database up to date, in one transaction.
 pub(super) async fn run(store: &Store) -> Result<(), StorageError> {
-    let options = TransactionOptions {
-        sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
-        ..Default::default()
-    };
+    let options =
+        TransactionOptions { sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate), ..Default::default() };
     let transaction = store.changes.database().begin_with_options(options).await?;
     lock_schema(&transaction).await?;
     Migrator::install(&transaction).await?;
-    let known: Vec<_> = Migrator::migrations().iter().map(|migration| migration.name().to_owned()).collect();
-    let applied = Migrator::get_migration_models(&transaction).await?;
-    if let Some(other) = applied.into_iter().find(|applied| !known.contains(&applied.version)) {
-        return Err(StorageError::OtherSchema(other.version));
-    }
+    refuse_other(&transaction).await?;
     Migrator::up(&transaction, None).await?;
     Ok(transaction.commit().await?)
+}
+
+/// Refuses a database whose schema this version of the program did not make, without changing it.
+pub(super) async fn refuse_other(database: &impl ConnectionTrait) -> Result<(), StorageError> {
+    let known: Vec<_> = Migrator::migrations().iter().map(|migration| migration.name().to_owned()).collect();
+    let applied = Migrator::get_migration_models(database).await?;
+    match applied.into_iter().find(|applied| !known.contains(&applied.version)) {
+        Some(other) => Err(StorageError::OtherSchema(other.version)),
+        None => Ok(()),
+    }
 }
 
 /// Keeps other processes from changing the schema until the transaction ends. Whoever comes second waits here, for as long

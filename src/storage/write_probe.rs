@@ -1,0 +1,84 @@
+//! Whether the database takes writes, after it refused one (a full disk, a failing one, a read-only database): a trial, where
+//! no other write shows it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use sea_orm::ConnectionTrait;
+
+use super::batch::earnings::{Grants, rows};
+use super::batch::write;
+use super::connection::Transaction;
+use super::entity::{OrgOwned, earned_promotion};
+use super::org_owned::Present;
+use super::{StorageError, Store};
+use crate::earning::{CustomerId, EarnedFromType, EarningKey, Grant, Instance, ObjectId, OrgId};
+
+/// An organization that is none, as they are numbered from 1: its rows are seen by nobody.
+const NOBODY: OrgId = OrgId(0);
+/// Rows that are tried: some pages of the wallet and of each of its indexes.
+const ROWS: u32 = 64;
+
+/// Remembers that a write was refused, until one succeeds.
+#[derive(Debug, Clone, Default)]
+pub(super) struct WriteHealth(Arc<AtomicBool>);
+
+impl Store {
+    /// Notes how a write failed.
+    pub fn note_failure(&self, error: &StorageError) {
+        if matches!(error, StorageError::Unwritable(_)) {
+            self.write_health.0.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Notes that a write is durable.
+    pub fn note_write(&self) {
+        if self.writes_fail() {
+            self.write_health.0.store(false, Ordering::Relaxed);
+        }
+    }
+
+    /// Returns true while writes fail, as far as is known.
+    pub fn writes_fail(&self) -> bool {
+        self.write_health.0.load(Ordering::Relaxed)
+    }
+
+    /// Tries to write: inserts rows into the wallet, takes them out again and commits. Nobody sees them.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn try_write(&self) -> Result<(), StorageError> {
+        let turn = self.turn().await?;
+        let connection = self.probe.acquire().await?;
+        connection.execute_unprepared(self.engine.begin()).await?;
+        let transaction = Transaction { connection, engine: self.engine, turn };
+        let grants = Grants { grants: vec![trial()], ..Grants::default() };
+        let insertion = write::insertion(false, Present::Refused, false);
+        transaction.on().execute(&insertion.body(), write::list(&rows(&grants), 0)).await?;
+        earned_promotion::Entity::of(NOBODY).delete().exec(&transaction.connection).await?;
+        transaction.commit().await?;
+        self.note_write();
+        Ok(())
+    }
+}
+
+/// Returns a grant of many instances to nobody.
+fn trial() -> Grant {
+    let instance = || Instance { earn_id: ObjectId(rand::random()), valid_till_ms: 0, revoked: false };
+    let key = EarningKey {
+        org_id: NOBODY,
+        customer_id: CustomerId(1),
+        event_id: "a trial of the disk".into(),
+        promotion_id: ObjectId([0; 12]),
+        earned_from_id: rand::random::<u64>().to_string().into(),
+    };
+    Grant {
+        key,
+        earned_from_type: EarnedFromType::BulkIssue,
+        event_time_ms: 0,
+        details: None,
+        cap: None,
+        first_ordinal: 1,
+        instances: (0..ROWS).map(|_| instance()).collect(),
+    }
+}

@@ -1,0 +1,141 @@
+//! Calls of every route by one organization that takes any customer, and what is to be said of a call that waited.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::catalogue::inactive;
+use crate::rpcs::{METHODS, call};
+use crate::support::*;
+use crate::wallet::transaction;
+
+/// A method and a request of it.
+pub type Call = (&'static str, Value);
+
+pub const BULK_EARN: &str = "EarnService/BulkEarn";
+/// Credentials of the organization that nobody holds a lock of.
+pub const NEIGHBOUR: &str = "other:other";
+/// Longest time of a call that waits for nothing, on a busy machine: less than a lock is waited for.
+const AT_ONCE: Duration = Duration::from_secs(3);
+
+/// Sends a call.
+pub async fn send(caller: &Caller, door: Door, credentials: &str, (method, request): &Call) -> Answer {
+    if *method == BULK_EARN {
+        caller.earn_as(door, Some(credentials), request).await
+    } else {
+        call(caller, door, method, credentials, request.clone()).await
+    }
+}
+
+/// Returns a request for so many instances, of an event of this name.
+pub fn earning(customer: i64, event: &str, promotion: &str, count: i64) -> Value {
+    json!({
+        "customerId": customer,
+        "eventTime": NOW_MS,
+        "earnedFromType": "BULK_ISSUE",
+        "eventDetails": {"id": event, "type": "BULK_ISSUE"},
+        "earnedPromotions": [{"promotionId": promotion, "earnCount": count, "earnedFromId": "earning"}]
+    })
+}
+
+/// Returns a request to earn one, of an event of this name.
+pub fn earning_one(customer: i64, event: &str, promotion: &str) -> Value {
+    json!({
+        "promotionId": promotion,
+        "customerId": customer,
+        "eventTime": NOW_MS,
+        "earnedFromType": "ACTIVITY",
+        "earnedFromId": "earning",
+        "eventDetails": {"id": event, "type": "TransactionAdd"}
+    })
+}
+
+/// Returns a request to take these earned promotions back.
+pub fn revoking(customer: i64, promotion: &str, ids: &[String]) -> Value {
+    json!({"customerId": customer, "earnRevokeDetails": [{"promotionId": promotion, "earnIds": ids}]})
+}
+
+/// Sends a call of the neighbour, which must be answered at once.
+pub async fn at_once(caller: &Caller, door: Door, call: &Call) -> Answer {
+    let begun = Instant::now();
+    let answer = tokio::time::timeout(AT_ONCE, send(caller, door, NEIGHBOUR, call)).await;
+    let answer = answer.unwrap_or_else(|_| panic!("{} takes longer than {AT_ONCE:?} ({door:?})", call.0));
+    assert_eq!(answer.code, 0, "{} after {:?}: {answer:?}", call.0, begun.elapsed());
+    answer
+}
+
+/// What the neighbour has that calls name.
+pub struct Things {
+    tag: String,
+    customer: i64,
+    /// Two earned promotions.
+    earned: Vec<String>,
+    /// A promotion that nothing was earned of.
+    promotion: String,
+}
+
+impl Things {
+    /// Makes them, by calls that must be answered at once.
+    pub async fn make(caller: &Caller, tag: &str, customer: i64) -> Self {
+        let door = if customer % 2 == 0 { Door::Json } else { Door::Grpc };
+        let earned = at_once(caller, door, &(BULK_EARN, earning(customer, tag, OTHERS, 2))).await;
+        at_once(caller, door, &("CustomerService/UpsertCustomers", json!({"customerIds": [customer]}))).await;
+        let created = ("CatalogService/CreatePromotion", json!({"promotion": inactive(tag)}));
+        let created = at_once(caller, door, &created).await;
+        let promotion = created.body["data"]["id"].as_str().unwrap().to_owned();
+        Self { tag: tag.to_owned(), customer, earned: earn_ids(&earned.body), promotion }
+    }
+
+    /// Returns a call of every method.
+    pub fn calls(&self) -> Vec<Call> {
+        let Self { tag, customer, earned, promotion } = self;
+        let redeeming = transaction(tag, *customer, &[(OTHERS, &earned[1])]);
+        let calls = vec![
+            (BULK_EARN, earning(*customer, &format!("{tag} more"), CAPPED, 1)),
+            ("EarnService/Earn", earning_one(*customer, &format!("{tag} one"), OTHERS)),
+            ("WalletService/ListEarnedPromotions", json!({"customerId": customer, "limit": 5})),
+            ("WalletService/GetEarnedPromotion", json!({"earnedPromotionId": earned[0]})),
+            ("WalletService/RevokeEarnedPromotions", revoking(*customer, OTHERS, &earned[..1])),
+            ("WalletService/Redeem", redeeming),
+            ("CatalogService/CreatePromotion", json!({"promotion": inactive(&format!("{tag} more"))})),
+            (
+                "CatalogService/ReplacePromotion",
+                json!({"promotionId": promotion, "promotion": inactive(&format!("{tag} anew"))}),
+            ),
+            ("CatalogService/ActivatePromotion", json!({"promotionId": promotion})),
+            ("CatalogService/DeactivatePromotion", json!({"promotionId": promotion})),
+            ("CatalogService/ListPromotions", json!({"promotionIds": [promotion]})),
+            ("CatalogService/ChangeAudience", json!({"promotionId": promotion, "add": [customer], "remove": [1]})),
+            ("CustomerService/UpsertCustomers", json!({"customerIds": [customer]})),
+            ("CustomerService/GetCustomer", json!({"customerId": customer})),
+        ];
+        let called: BTreeSet<_> = calls.iter().map(|(method, _)| *method).collect();
+        let known: BTreeSet<_> = METHODS.iter().map(|method| method.grpc).chain([BULK_EARN]).collect();
+        assert_eq!(called, known, "every method is called");
+        calls
+    }
+}
+
+/// Calls every route for the neighbour, one after the other; each must be answered at once.
+pub async fn every_route_at_once(caller: &Caller, tag: &str, round: usize) {
+    let customer = 50_000 + i64::try_from(round).unwrap();
+    let things = Things::make(caller, &format!("{tag} {round}"), customer).await;
+    for call in things.calls() {
+        at_once(caller, DOORS[round % 2], &call).await;
+    }
+}
+
+/// Requires that a call that waited for a lock is done, or is told what it waited for.
+pub fn assert_waited(answer: &Answer, may_be_slow: bool) {
+    if answer.code == 0 {
+        return;
+    }
+    let told = &answer.messages[0];
+    let busy = told.contains("is under way; nothing is recorded") || told.contains("other calls hold the connections");
+    let slow = may_be_slow && told.contains("took too long");
+    assert!(matches!(answer.status, 503 | 14) && answer.code == 500 && (busy || slow), "{answer:?}");
+    if answer.status == 14 && busy {
+        assert_eq!(answer.reason, "BUSY", "{answer:?}");
+    }
+}

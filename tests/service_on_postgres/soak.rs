@@ -1,0 +1,183 @@
+//! A soak: four processes whose clocks differ serve mixed load while they are killed and paused and the database crashes.
+//! Nothing that was acknowledged is lost, nothing is granted twice, no cap is passed, and every change of the catalog takes
+//! effect in every process at once.
+//!
+//! It takes some seconds; `CART_PROMOTIONS_TEST_SOAK_SECONDS` makes it longer.
+
+mod recapped;
+mod switched;
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tokio::sync::RwLock;
+
+use self::recapped::Recapped;
+use self::switched::{Kind, Switched};
+use crate::cluster::Cluster;
+use crate::load::{self, OF_OTHERS, load_catalogue, random};
+use crate::server_process::{Process, verify};
+use crate::support::*;
+
+/// How many seconds it takes, and the variable that says otherwise.
+const SECONDS: u64 = 15;
+const SECONDS_VARIABLE: &str = "CART_PROMOTIONS_TEST_SOAK_SECONDS";
+/// By how much the clock of each process is shifted, where that can be done.
+const CLOCKS: [&str; 4] = ["+0s", "+600s", "-600s", "+0s"];
+
+/// Where load goes.
+#[derive(Clone)]
+pub struct Target {
+    callers: Vec<Caller>,
+    /// Of the database.
+    url: String,
+}
+
+/// What shifts the clock of a process that is started with it in its environment; `None` where it is not installed.
+fn clock_library() -> Option<String> {
+    let environment = Command::new("faketime").args(["-f", "+1s", "env"]).output().ok()?;
+    let environment = String::from_utf8(environment.stdout).ok()?;
+    environment.lines().find_map(|line| line.strip_prefix("LD_PRELOAD=")).map(str::to_owned)
+}
+
+/// One process of the fleet, which is killed and started again at its address.
+struct Member {
+    process: Process,
+    url: String,
+    address: String,
+    library: Option<String>,
+    clock: &'static str,
+}
+
+impl Member {
+    fn start(url: &str, clock: &'static str, library: Option<String>) -> Self {
+        let process = process((url, "127.0.0.1:0"), clock, library.as_deref());
+        let address = process.caller.address.to_string();
+        Self { process, url: url.to_owned(), address, library, clock }
+    }
+
+    async fn kill_and_start_again(mut self) -> Self {
+        let started = tokio::task::spawn_blocking(move || {
+            self.process.kill();
+            self.process = process((&self.url, &self.address), self.clock, self.library.as_deref());
+            self
+        });
+        started.await.unwrap()
+    }
+
+    async fn pause(&self, pause: Duration) {
+        self.process.signal("STOP");
+        tokio::time::sleep(pause).await;
+        self.process.signal("CONT");
+    }
+
+    /// Kills and pauses it until then. A process does not start without the database, so that is left alone meanwhile.
+    async fn torment(mut self, database: Arc<RwLock<()>>, until: Instant) -> (Self, [u32; 2]) {
+        let mut done = [0, 0];
+        loop {
+            tokio::time::sleep(Duration::from_millis(500 + random(3_000))).await;
+            if Instant::now() > until {
+                return (self, done);
+            }
+            if random(2) == 0 {
+                let _left_alone = database.read().await;
+                self = self.kill_and_start_again().await;
+                done[0] += 1;
+            } else {
+                // Now and then for longer than any lock is waited for.
+                let longest = if random(4) == 0 { 6_000 } else { 1_500 };
+                self.pause(Duration::from_millis(100 + random(longest))).await;
+                done[1] += 1;
+            }
+        }
+    }
+}
+
+fn process((url, listen): (&str, &str), clock: &str, library: Option<&str>) -> Process {
+    // What is measured by a clock that only goes forward is none of this.
+    let shifted =
+        library.map(|library| [("LD_PRELOAD", library), ("FAKETIME", clock), ("FAKETIME_DONT_FAKE_MONOTONIC", "1")]);
+    let environment = shifted.as_ref().map_or(&[][..], |shifted| &shifted[..]);
+    Process::start_in(Path::new("."), environment, &["--database-url", url, "--listen", listen])
+}
+
+/// Crashes the database until then. Returns how often.
+async fn crash(mut cluster: Cluster, database: Arc<RwLock<()>>, until: Instant) -> (Cluster, u32) {
+    let mut crashes = 0;
+    loop {
+        tokio::time::sleep(Duration::from_millis(2_500 + random(3_000))).await;
+        if Instant::now() > until {
+            return (cluster, crashes);
+        }
+        let _alone = database.write().await;
+        let crashed = tokio::task::spawn_blocking(move || {
+            cluster.stop_immediate();
+            cluster.start_again();
+            cluster
+        });
+        cluster = crashed.await.unwrap();
+        crashes += 1;
+    }
+}
+
+fn catalog() -> Value {
+    let mut catalog = load_catalogue();
+    catalog["promotions"].as_array_mut().unwrap().extend(Kind::ALL.map(Kind::record));
+    catalog
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn four_processes_serve_exactly_while_everything_around_them_fails() {
+    let cluster = Cluster::find_and_start(&[("fsync", "off"), ("max_connections", "300")]).expect("PostgreSQL");
+    let database = Database::at(cluster.create_database("wallet"));
+    import(&database, &catalog()).await.unwrap();
+    let seconds = std::env::var(SECONDS_VARIABLE).map_or(SECONDS, |seconds| seconds.parse().expect(SECONDS_VARIABLE));
+    let duration = Duration::from_secs(seconds);
+    let library = clock_library();
+    let members: Vec<_> = CLOCKS.map(|clock| Member::start(database.url(), clock, library.clone())).into();
+    let callers: Vec<_> = members.iter().map(|member| member.process.caller.clone()).collect();
+    let target = Target { callers: callers.clone(), url: database.url().to_owned() };
+
+    let until = Instant::now() + duration;
+    let load = tokio::spawn(load::run_for(callers, duration));
+    let switched: Vec<_> =
+        Kind::ALL.map(|kind| tokio::spawn(Switched::run(kind, target.clone(), until))).into_iter().collect();
+    let recapped = tokio::spawn(Recapped::run(target, until));
+    let left_alone = Arc::new(RwLock::new(()));
+    let crashing = tokio::spawn(crash(cluster, Arc::clone(&left_alone), until));
+    let torment = |member: Member| tokio::spawn(member.torment(Arc::clone(&left_alone), until));
+    let tormented: Vec<_> = members.into_iter().map(torment).collect();
+
+    let mut members = Vec::new();
+    let (mut kills, mut pauses) = (0, 0);
+    for member in tormented {
+        let (member, done) = member.await.unwrap();
+        members.push(member);
+        (kills, pauses) = (kills + done[0], pauses + done[1]);
+    }
+    let (_cluster, crashes) = crashing.await.unwrap();
+    let ledger = load.await.unwrap();
+    let recapped = recapped.await.unwrap();
+    let rows = format!(
+        "SELECT promotion_id, customer_id, event_id, earn_id FROM earned_promotions WHERE promotion_id LIKE '{OF_OTHERS}%'"
+    );
+    println!(
+        "{kills} kills, {pauses} pauses, {crashes} crashes of the database; clocks shifted: {}",
+        library.is_some()
+    );
+    let mut told = Vec::new();
+    for switched in switched {
+        told.push(switched.await.unwrap());
+    }
+    let rows = database.rows(&rows).await;
+    for switched in told {
+        switched.compare(&rows);
+    }
+    recapped.compare(&rows);
+    ledger.compare(&database).await;
+    verify(database.url());
+    assert!(kills > 0 && pauses > 0 && crashes > 0, "{kills} kills, {pauses} pauses, {crashes} crashes");
+}

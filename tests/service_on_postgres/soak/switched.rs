@@ -1,0 +1,218 @@
+//! Promotions that are switched on and off under load, by calls and by imports, and an audience that customers come into
+//! and leave: a call that is sent after a change was answered is decided by it, whichever process it is sent to.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::Target;
+use crate::load::{CUSTOMERS, answered, pick, random};
+use crate::server_process::run;
+use crate::support::*;
+
+/// Workers that earn from each.
+const EARNERS: u64 = 3;
+/// How long one earning may be retried.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(60);
+
+/// How a promotion is switched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// By `ActivatePromotion` and `DeactivatePromotion`.
+    Calls,
+    /// By these, and by imports.
+    Imports,
+    /// By taking every customer into its audience, and out.
+    Audience,
+}
+
+impl Kind {
+    pub const ALL: [Self; 3] = [Self::Calls, Self::Imports, Self::Audience];
+
+    fn promotion(self) -> &'static str {
+        match self {
+            Self::Calls => "facade0000000000000000a1",
+            Self::Imports => "facade0000000000000000a2",
+            Self::Audience => "facade0000000000000000a3",
+        }
+    }
+
+    /// The error of an entry while it is off.
+    fn refusal(self) -> i64 {
+        if self == Self::Audience { 715 } else { 709 }
+    }
+
+    /// The promotion as a file names it.
+    pub fn record(self) -> Value {
+        let mut record = json!({"id": self.promotion(), "orgId": ORG, "name": format!("Switched: {self:?}"),
+            "type": "EARNING", "startDate": 0, "endDate": 4_000_000_000_000_i64});
+        if self == Self::Audience {
+            record["earnLimitedToSpecificAudience"] = true.into();
+            record["audience"] = json!(CUSTOMERS);
+        }
+        record
+    }
+
+    /// Switches it; returns once that is answered.
+    async fn switch(self, target: &Target, on: bool) {
+        let id = self.promotion();
+        if self == Self::Imports && random(2) == 0 {
+            return self.import(target.url.clone(), on).await;
+        }
+        let (method, request) = match self {
+            Self::Audience => {
+                ("ChangeAudience", json!({"promotionId": id, (if on { "add" } else { "remove" }): CUSTOMERS}))
+            }
+            _ if on => ("ActivatePromotion", json!({"promotionId": id})),
+            _ => ("DeactivatePromotion", json!({"promotionId": id})),
+        };
+        let answer = answered(&target.callers, Some(&format!("CatalogService/{method}")), &request).await;
+        assert_eq!(answer.code, 0, "{answer:?}");
+    }
+
+    async fn import(self, url: String, on: bool) {
+        let mut record = self.record();
+        record["active"] = on.into();
+        let imported = tokio::task::spawn_blocking(move || {
+            let directory = tempfile::tempdir().unwrap();
+            let file = directory.path().join("switched.json");
+            std::fs::write(&file, json!({"promotions": [record]}).to_string()).unwrap();
+            let arguments = ["import", "--database-url", &url, file.to_str().unwrap()];
+            let tries = (0..200).find(|_| {
+                let imported = run(Path::new("."), &arguments).status.success();
+                if !imported {
+                    std::thread::sleep(Duration::from_millis(100));
+                }
+                imported
+            });
+            assert!(tries.is_some(), "no import goes through");
+        });
+        imported.await.unwrap();
+    }
+}
+
+/// A change that is in force from some moment between these two.
+#[derive(Debug, Clone, Copy)]
+struct Change {
+    on: bool,
+    sent: Instant,
+    answered: Instant,
+}
+
+/// What an earning was told: the attempt that was answered, and when the first one was sent.
+#[derive(Debug)]
+struct Told {
+    event: String,
+    first_sent: Instant,
+    sent: Instant,
+    answered: Instant,
+    granted: Option<String>,
+}
+
+/// A promotion that is switched.
+#[derive(Debug)]
+pub struct Switched {
+    kind: Kind,
+    changes: Mutex<Vec<Change>>,
+    told: Mutex<Vec<Told>>,
+}
+
+impl Switched {
+    /// Switches one and earns from it until then; returns what was told.
+    pub async fn run(kind: Kind, target: Target, until: Instant) -> Arc<Self> {
+        let now = Instant::now();
+        let changes = Mutex::new(vec![Change { on: true, sent: now, answered: now }]);
+        let this = Arc::new(Self { kind, changes, told: Mutex::default() });
+        let mut tasks = tokio::task::JoinSet::new();
+        for worker in 0..EARNERS {
+            let (this, target) = (Arc::clone(&this), target.clone());
+            tasks.spawn(async move {
+                let mut number = 0;
+                while Instant::now() < until {
+                    this.earn(&target, &format!("{kind:?} {worker} {number}")).await;
+                    number += 1;
+                }
+            });
+        }
+        let switching = Arc::clone(&this);
+        tasks.spawn(async move {
+            let mut on = true;
+            while Instant::now() < until {
+                tokio::time::sleep(Duration::from_millis(50 + random(400))).await;
+                on = !on;
+                let sent = Instant::now();
+                kind.switch(&target, on).await;
+                let answered = Instant::now();
+                switching.changes.lock().unwrap().push(Change { on, sent, answered });
+            }
+        });
+        tasks.join_all().await;
+        this
+    }
+
+    /// Earns one, retrying until it is answered.
+    async fn earn(&self, target: &Target, event: &str) {
+        let mut request = one_entry(event, self.kind.promotion(), 1);
+        request["customerId"] = CUSTOMERS[pick(CUSTOMERS.len())].into();
+        let first_sent = Instant::now();
+        while first_sent.elapsed() < ANSWERED_WITHIN {
+            let sent = Instant::now();
+            let answer = target.callers[pick(target.callers.len())].try_earn(DOORS[pick(2)], &request).await;
+            let answered = Instant::now();
+            match answer {
+                Some(answer) if answer.code == 0 => {
+                    let granted = earn_ids(&answer.body).pop();
+                    let entry = &answer.body["data"][0];
+                    let refused = entry["errorDetails"]["errorCode"] == self.kind.refusal();
+                    assert_eq!(granted.is_none(), refused, "{entry}");
+                    let told = Told { event: event.to_owned(), first_sent, sent, answered, granted };
+                    return self.told.lock().unwrap().push(told);
+                }
+                Some(answer) => assert!(matches!(answer.status, 503 | 14), "{answer:?}"),
+                None => {}
+            }
+            tokio::time::sleep(Duration::from_millis(5 + random(30))).await;
+        }
+        panic!("no answer: {request}");
+    }
+
+    /// Returns whether it was on, if it was the same from one moment to the other.
+    fn state_during(changes: &[Change], from: Instant, until: Instant) -> Option<bool> {
+        let last = changes.iter().rposition(|change| change.answered < from)?;
+        let next = changes.get(last + 1);
+        next.is_none_or(|next| until < next.sent).then_some(changes[last].on)
+    }
+
+    /// Compares what was told with the changes and with the rows of the wallet.
+    pub fn compare(&self, rows: &[Value]) {
+        let changes = self.changes.lock().unwrap();
+        let (mut on, mut off, mut wrong) = (0, 0, Vec::new());
+        let told = self.told.lock().unwrap();
+        for told in &*told {
+            // What was sent while it was on may be granted by a later try, too.
+            let refused = Self::state_during(&changes, told.first_sent, told.answered) == Some(false);
+            let granted = Self::state_during(&changes, told.sent, told.answered) == Some(true);
+            (on, off) = (on + u32::from(granted), off + u32::from(refused));
+            if refused && told.granted.is_some() || granted && told.granted.is_none() {
+                wrong.push(told);
+            }
+        }
+        assert!(
+            wrong.is_empty(),
+            "{:?}: not by the changes that were answered before: {wrong:?}; {changes:?}",
+            self.kind
+        );
+        let of_it = rows.iter().filter(|row| row["promotion_id"] == self.kind.promotion());
+        let held: Vec<_> = of_it.map(|row| (row["event_id"].as_str(), row["earn_id"].as_str())).collect();
+        let events: BTreeSet<_> = held.iter().map(|(event, _)| event).collect();
+        assert_eq!(events.len(), held.len(), "{:?}: granted twice", self.kind);
+        for told in told.iter().filter(|told| told.granted.is_some()) {
+            assert!(held.contains(&(Some(&told.event), told.granted.as_deref())), "lost: {told:?}");
+        }
+        println!("{:?}: switched {} times; told {on} times while it was on, {off} while off", self.kind, changes.len());
+        assert!(on > 5 && off > 5, "{:?}: {on} while it was on, {off} while off", self.kind);
+    }
+}
