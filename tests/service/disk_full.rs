@@ -17,7 +17,7 @@ use crate::wallet::transaction;
 
 /// Pages that are left when the disk fills up, one after the other: it fails at another page of the write each time.
 const PAGES_LEFT: [u64; 6] = [0, 1, 2, 3, 5, 8];
-const PAGE_BYTES: u64 = 4096;
+const PAGE: [u8; 4096] = [0; 4096];
 /// Writes of one kind while there is no room.
 const WRITES_WHILE_FULL: usize = 3;
 /// Bound of a call while there is no room: that of a request, and a little.
@@ -25,7 +25,7 @@ const ANSWERED_WITHIN: Duration = Duration::from_secs(12);
 /// Size of the small file system.
 const SMALL: &str = "16m";
 
-/// Where the database is, and how its disk fills up.
+/// The disk of the database, and the way in which it fills up.
 enum Disk {
     /// Writes beyond a size fail, as when the disk does.
     Failing(TempDir),
@@ -60,7 +60,7 @@ impl Disk {
         None
     }
 
-    /// The program that runs another one where the database is.
+    /// Returns the command that runs a program where the database is.
     fn entering(&self) -> Vec<String> {
         match self {
             Self::Failing(_) => vec![],
@@ -99,17 +99,17 @@ impl Disk {
             Self::Failing(_) => {
                 let files = std::fs::read_dir(self.outside()).unwrap();
                 let largest = files.map(|file| file.unwrap().metadata().unwrap().len()).max().unwrap();
-                let limit = largest + pages * PAGE_BYTES + 1;
+                let limit = largest + pages * PAGE.len() as u64 + 1;
                 process.limit_files(Some(limit));
                 Some(limit)
             }
             Self::Small { .. } => {
                 let mut filler = std::fs::File::create(self.outside().join("filler")).unwrap();
                 let mut length = 0;
-                while let Ok(written @ 1..) = filler.write(&[0; PAGE_BYTES as usize]) {
+                while let Ok(written @ 1..) = filler.write(&PAGE) {
                     length += written as u64;
                 }
-                filler.set_len(length.saturating_sub(pages * PAGE_BYTES)).unwrap();
+                filler.set_len(length.saturating_sub(pages * PAGE.len() as u64)).unwrap();
                 None
             }
         }

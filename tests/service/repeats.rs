@@ -12,12 +12,12 @@ const CUSTOMERS: i64 = 48;
 /// Customers whose requests are under way at once.
 const AT_ONCE: usize = 4;
 
-/// What happened to a promotion before the request: each a replacement of it, or a switch.
+/// A history of a promotion before the request: steps that each replace it, or switch it.
 struct History {
     name: &'static str,
     before: fn() -> Value,
     then: fn() -> Vec<Value>,
-    /// How often one customer can earn it in the end.
+    /// Number that one customer can earn in the end.
     cap: Option<i64>,
 }
 
@@ -85,7 +85,7 @@ async fn two_servers() -> [Service; 2] {
     [first, second]
 }
 
-/// Has the promotion this history.
+/// Takes the promotion through this history.
 async fn live_through(history: &History, id: &str, a: &Service) {
     let answer = create(a, Door::Json, json!({"promotion": promotion(id, &(history.before)())})).await;
     assert_eq!(answer.code, 0, "{answer:?}");
@@ -106,7 +106,7 @@ async fn live_through(history: &History, id: &str, a: &Service) {
     }
 }
 
-/// The same request to both at once; gives what both answered.
+/// Sends the same request to both at once. Returns both answers.
 async fn to_both(callers: [Caller; 2], request: Value, number: usize) -> [Answer; 2] {
     let [one, other] = &callers;
     let doors = [DOORS[number % 2], DOORS[number / 2 % 2]];
@@ -114,7 +114,8 @@ async fn to_both(callers: [Caller; 2], request: Value, number: usize) -> [Answer
     [one, other]
 }
 
-/// The entry that is answered, but for the text of its failure: that tells how many are left, which the first one changed.
+/// Returns the entry that is answered, without the text of its failure: that tells how many are left, which the first of
+/// the two changed.
 fn entry_of(answer: &Answer) -> Value {
     let mut entry = answer.body["data"][0].clone();
     if let Some(details) = entry.get_mut("errorDetails") {

@@ -8,7 +8,7 @@ use crate::rpcs::{activate, deactivate, replace, revoke, upsert_customers};
 use crate::stale::{plainly, verify};
 use crate::support::*;
 
-/// Tables, each behind those that it refers to.
+/// Every table, each after the tables that it refers to.
 const TABLES: [&str; 9] = [
     "orgs",
     "promotions",
@@ -22,15 +22,15 @@ const TABLES: [&str; 9] = [
 ];
 const ONE: &str = "00000000000000000000ba01";
 const TWO: &str = "00000000000000000000ba02";
-/// Gets a cap.
+/// A promotion that gets a cap.
 const CAPPED_LATE: &str = "00000000000000000000ba03";
-/// Recorded after the first state.
+/// A customer that is recorded after the first state.
 const NEW_CUSTOMER: i64 = 900;
-/// Each probe has a customer of its own, from here on.
+/// First of the customers of the probes, each of which has its own.
 const FIRST_CUSTOMER: i64 = 100_001;
 const PROBES: i64 = 60;
 
-/// Keeps the rows of every table aside, under this number.
+/// Copies the rows of every table aside, under this number.
 async fn keep(database: &Database, state: usize) {
     for table in TABLES {
         database.execute(&format!("CREATE TABLE kept_{state}_{table} AS SELECT * FROM {table}")).await;
@@ -80,7 +80,7 @@ impl Probes {
         FIRST_CUSTOMER + self.0
     }
 
-    /// What a server answers to one call of every kind that goes by what is recorded.
+    /// Asks one call of every kind that depends on recorded facts. Returns the answers as text.
     async fn ask(&mut self, caller: &Caller) -> Vec<String> {
         let customer = self.next();
         let mut answers = Vec::new();
@@ -100,13 +100,13 @@ impl Probes {
     }
 }
 
-/// The first earn id that was answered; an id that nobody has where there is none.
+/// Returns the first earn id that was answered, or an id that nobody has.
 fn earn_ids_or_none(answer: &Answer) -> Vec<String> {
     let first = earn_ids(&answer.body).into_iter().next();
     vec![first.unwrap_or_else(|| "f".repeat(24))]
 }
 
-/// Makes the changes that lead from the state of this number to the next; none is left after the last.
+/// Makes the change that leads from the state of this number to the next. Returns false after the last state.
 async fn go_on(caller: &Caller, state: usize) -> bool {
     let named = |id: &str| json!({"promotionId": id});
     let capped = |cap: i64| {
@@ -134,7 +134,7 @@ async fn a_server_whose_database_is_set_back_answers_as_a_fresh_one() {
     keep(database, 0).await;
     let mut states = 1;
     while go_on(&service, states - 1).await {
-        // What was made durable then is in memory.
+        // Has the server remember this state.
         probes.ask(&service).await;
         keep(database, states).await;
         states += 1;

@@ -1,5 +1,5 @@
-//! Writes of a server whose memory of the catalog is one change behind: each is answered as by a server that has just
-//! started, and leaves the counts right.
+//! Writes of a server that remembers the catalog of one change ago: each is answered as by a server that has just started,
+//! and leaves the counts right.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -226,20 +226,21 @@ fn cases() -> Vec<(&'static Change, Write, Case)> {
     pairs.enumerate().map(case).collect()
 }
 
-/// What is answered, without what differs between twins: the customer, and ids made by the service.
+/// Returns the answer as text, without what differs between twins: the customer, and ids made by the service.
 pub fn plainly(answer: &Answer, customer: i64) -> String {
     let text = format!("{} {} {:?} {}", answer.status, answer.code, answer.messages, answer.body);
     let text = text.replace(&customer.to_string(), "CUSTOMER");
     let made = |word: &str| {
         let id = word.trim_end_matches(|last: char| !last.is_ascii_alphanumeric());
         // The ids of the promotions here begin with zeros, those of the service with the time.
-        (id.len() == 24 && !id.starts_with('0')).then(|| word.replace(id, "ID"))
+        let hexadecimal = id.len() == 24 && id.bytes().all(|digit| digit.is_ascii_hexdigit());
+        (hexadecimal && !id.starts_with('0')).then(|| word.replace(id, "ID"))
     };
     let words = text.split_inclusive(|each: char| !each.is_ascii_alphanumeric());
     words.map(|word| made(word).unwrap_or_else(|| word.to_owned())).collect()
 }
 
-/// Brings about the change with server `a`, while `b` holds the catalog of before.
+/// Makes the change with server `a`, while `b` holds the catalog of before.
 async fn bring_about(change: &Change, case: &mut Case, a: &Service, b: &Service) {
     for step in (change.steps)() {
         let named = json!({"promotionId": case.promotion});
@@ -279,7 +280,7 @@ async fn bring_about(change: &Change, case: &mut Case, a: &Service, b: &Service)
     }
 }
 
-/// The verifier finds nothing.
+/// Asserts that the verifier finds nothing.
 pub async fn verify(database: &Database) {
     let store = server::open(&options(database.url(), &[]).common).await.unwrap();
     let mut checks = Vec::new();
@@ -329,8 +330,11 @@ async fn a_write_of_a_server_that_is_one_change_behind_is_answered_as_by_a_fresh
     verify(a.database()).await;
 }
 
-/// What an organization says of itself.
-const ORGANIZATIONS: [(&str, fn(&mut Value)); 4] = [
+/// A change of an organization's record.
+type ChangeOfRecord = fn(&mut Value);
+
+/// Every kind of change of an organization.
+const ORGANIZATIONS: [(&str, ChangeOfRecord); 4] = [
     ("another zone", |org| org["timeZone"] = "America/New_York".into()),
     ("only known customers", |org| org["acceptUnknownCustomers"] = false.into()),
     ("fewer active promotions", |org| org["maxActivePromotions"] = 1.into()),

@@ -1,6 +1,7 @@
 //! A change of the catalog takes effect in every server at once: a call that is sent after it was answered is decided by it,
 //! whichever server it is sent to; and it is answered soon, however much is granted meanwhile.
 
+use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -114,7 +115,8 @@ async fn a_deactivation_is_answered_soon_while_every_server_grants_as_fast_as_it
     over.store(true, Ordering::Relaxed);
     workers.join_all().await;
     let granted = granted.load(Ordering::Relaxed);
-    println!("{changes} deactivations beside {granted} grants; the slowest took {} ms", worst.as_millis());
+    let told = format!("{changes} deactivations beside {granted} grants; the slowest took {} ms", worst.as_millis());
+    let _ = writeln!(std::io::stderr(), "{told}");
     assert!(changes >= 5 && granted > 100, "{changes} changes, {granted} granted");
     assert!(worst < ANSWERED_WITHIN, "{worst:?}");
     verify(database.url());

@@ -1,4 +1,4 @@
-//! What was answered outlives a crash of the database, whatever the role and the database are set to.
+//! Everything that was answered outlives a crash of the database, whatever the role and the database are set to.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use crate::support::*;
 /// Earnings that are answered before the crash.
 const EARNINGS: usize = 30;
 
-/// Whose sessions are told that a commit need not be durable.
+/// Settings that let a commit return before it is durable.
 const TOLD: [&str; 2] =
     ["ALTER ROLE postgres SET synchronous_commit = off", "ALTER DATABASE wallet SET synchronous_commit = off"];
 

@@ -193,7 +193,7 @@ async fn ask(callers: &[Caller], ledger: &Ledger, event: &str) {
     }
 }
 
-/// What is answered to a request of this method, or to earn in bulk, sent again while it is told that it may be.
+/// Sends a request of this method, or to earn in bulk, again for as long as it is refused with 503. Returns the answer.
 pub async fn until_answered(caller: &Caller, method: Option<&str>, request: &Value) -> Answer {
     let answered = async {
         loop {

@@ -1,5 +1,6 @@
 //! Every kind of write beside every other one, over the same few rows in random order: nobody is told of a deadlock.
 
+use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -19,14 +20,14 @@ const PROMOTIONS: usize = 4;
 const CALLERS: usize = 12;
 const COMMANDS: usize = 3;
 const LASTS: Duration = Duration::from_secs(10);
-/// Of the two organizations that imports change together.
+/// The two organizations that imports change together.
 const ORGS: [i64; 2] = [ORG, 2];
 
 fn promotion_id(number: usize) -> String {
     format!("{:024x}", 0x3ee7_0000 + number)
 }
 
-/// A record of a promotion. With caps that come and go.
+/// Returns a record of a promotion, with a cap that comes and goes.
 fn promotion(org: i64, number: usize) -> Value {
     let id = promotion_id(number);
     let mut promotion = json!({"id": id, "orgId": org, "name": id, "type": "EARNING", "startDate": 0, "endDate": 4_000_000_000_000_i64});
@@ -38,7 +39,7 @@ fn promotion(org: i64, number: usize) -> Value {
     promotion
 }
 
-/// Some of the customers, in random order.
+/// Returns some of the customers, in random order.
 fn some_customers() -> Vec<i64> {
     let mut customers: Vec<_> = (1..=CUSTOMERS).collect();
     customers.shuffle(&mut rand::rng());
@@ -46,7 +47,7 @@ fn some_customers() -> Vec<i64> {
     customers
 }
 
-/// A file of both organizations with audiences, everything in random order.
+/// Returns a file of both organizations with audiences, everything in random order.
 fn file() -> Value {
     let mut promotions = Vec::new();
     for org in ORGS {
@@ -54,7 +55,7 @@ fn file() -> Value {
             let mut promotion = promotion(org, number);
             promotion["earnLimitedToSpecificAudience"] = rand::random::<bool>().into();
             promotion["audience"] = some_customers().into();
-            // A file says of a promotion what it may hold; that it has no cap is for calls.
+            // This field is for calls only.
             promotion.as_object_mut().unwrap().remove("unlimitedEarning");
             promotions.push(promotion);
         }
@@ -69,7 +70,7 @@ fn file() -> Value {
     json!({"orgs": orgs, "promotions": promotions, "customers": customers.into_iter().map(customer).collect::<Vec<_>>()})
 }
 
-/// A request of a random kind of call: its method, and itself.
+/// Returns the method and the request of a random kind of call.
 fn request(number: u64, earned: &[String]) -> (&'static str, Value) {
     let mut customers = some_customers();
     let (customer, which) = (customers[0], rand::random_range(0..PROMOTIONS));
@@ -124,7 +125,7 @@ fn taking(number: u64, earned: &[String]) -> (&'static str, Value) {
     }
 }
 
-/// Calls at random until it is over; gives how many were answered, and how many told that others are in the way.
+/// Calls at random until it is over. Returns the number of calls that were answered, and of those refused as busy.
 async fn call_at_random(callers: [Caller; 2], over: Arc<AtomicBool>) -> (u64, u64) {
     let (mut answered, mut busy) = (0, 0);
     let mut earned = Vec::new();
@@ -162,8 +163,8 @@ fn import_at_random(url: &str, over: &AtomicBool, done: &AtomicU64) {
     while !over.load(Ordering::Relaxed) {
         let (json, csv) = (directory.path().join("file.json"), directory.path().join("customers.csv"));
         std::fs::write(&json, file().to_string()).unwrap();
-        let lines = some_customers().iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
-        std::fs::write(&csv, format!("customerId\n{lines}")).unwrap();
+        let lines: Vec<_> = some_customers().iter().map(i64::to_string).collect();
+        std::fs::write(&csv, format!("customerId\n{}\n", lines.join("\n"))).unwrap();
         let (json, csv) = (json.to_str().unwrap(), csv.to_str().unwrap());
         let org = ORG.to_string();
         let secret = ["clients", "add", "--database-url", url, "--org", &org, "till", "--new-secret"];
@@ -219,9 +220,10 @@ async fn whatever_is_written_at_once_in_whatever_order_nobody_is_told_of_a_deadl
     let (answered, busy) = counts.iter().fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
     let imports = imports.load(Ordering::Relaxed);
     let deadlocks = database.count("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()").await;
-    println!(
+    let told = format!(
         "{answered} calls and {imports} commands beside one another, {busy} in each other's way, {deadlocks} deadlocks"
     );
+    let _ = writeln!(std::io::stderr(), "{told}");
     assert!(answered > 200 && imports > 5, "{answered} calls, {imports} commands");
     verify(database.url());
 }

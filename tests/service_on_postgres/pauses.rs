@@ -34,7 +34,7 @@ impl Pair {
         Self { ends: format!("{:024x}", 0xe0d5_0000 + round), kept: format!("{:024x}", 0xca90_0000 + round) }
     }
 
-    /// Both for this customer, by an event.
+    /// Returns the request that earns both for this customer.
     fn request(&self, customer: i64, event: &str) -> Value {
         let mut request = one_entry(event, &self.ends, 1);
         request["customerId"] = customer.into();
@@ -63,7 +63,7 @@ struct Call {
     granted: Option<([usize; 2], Vec<String>)>,
 }
 
-/// When the changes were answered.
+/// Times at which the changes were answered.
 #[derive(Debug, Clone, Copy)]
 struct Changed {
     ended: Instant,
@@ -79,7 +79,7 @@ struct World {
 }
 
 impl World {
-    /// `kept` is how the promotion that gets a cap begins.
+    /// Starts two servers. The promotion that gets a cap begins with `cap_before`.
     async fn start(rounds: usize, cap_before: Option<i64>, options: &[&str]) -> Self {
         let database = Database::new().await;
         let pairs: Vec<_> = (0..rounds).map(Pair::of).collect();
@@ -124,7 +124,7 @@ impl World {
         Changed { ended, capped: Instant::now() }
     }
 
-    /// Has the server that goes on grant under the cap. Gives how many.
+    /// Has the server that goes on grant under the cap. Returns the number granted.
     async fn grant_elsewhere(&self, pair: &Pair, customer: i64) -> usize {
         let request = pair.request(customer, "elsewhere");
         let answer = until_answered(&self.b.caller, None, &request).await;
@@ -134,8 +134,8 @@ impl World {
         granted
     }
 
-    /// Nothing was granted by the old rules to a call that was sent after the new ones were answered, or beside a grant by
-    /// the new ones; and everything that was acknowledged is there.
+    /// Asserts that nothing was granted by the old rules to a call that was sent after the new ones were answered, or beside a
+    /// grant by the new ones, and that everything that was acknowledged is there.
     async fn check(&self, pair: &Pair, changed: Changed, calls: &[Call], elsewhere: &[(i64, usize)]) {
         let rows =
             self.database.rows("SELECT customer_id, promotion_id, earn_id, earned_status FROM earned_promotions");
@@ -160,7 +160,7 @@ impl World {
     }
 }
 
-/// Sends a call to earn both, and notes when, and what came of it.
+/// Sends a call to earn both, and notes its time and its outcome. Returns the earn ids.
 async fn earn_both(caller: &Caller, pair: &Pair, customer: i64, calls: &Mutex<Vec<Call>>) -> Vec<String> {
     // An event of its own: what is repeated is answered as it was granted.
     let (number, event) = {

@@ -72,7 +72,7 @@ pub fn redeem_body(transaction: u8, change: &Change, run: u32) -> Value {
         "transactionDate": transaction_date(transaction), "amount": 1, "redemptions": lines.collect::<Vec<_>>()})
 }
 
-/// The method that changes the catalog so, and the request, in this run.
+/// Returns the method and the request that change the catalog so, in this run.
 pub fn catalog_body(change: &CatalogChange, run: u32) -> (&'static str, Value) {
     let id = PROMOTIONS[change.promotion].id;
     let replaced = |name: &str, value: Value| {
@@ -93,7 +93,7 @@ pub fn catalog_body(change: &CatalogChange, run: u32) -> (&'static str, Value) {
     }
 }
 
-/// The request that gives the promotion at this place its first terms again.
+/// Returns the request that gives the promotion at this place its first terms again.
 pub fn restored(promotion: usize) -> Value {
     let Terms { active, cap, limited, .. } = Terms::first(promotion);
     let mut record = PROMOTIONS[promotion].fixed();

@@ -125,13 +125,13 @@ pub struct CatalogChange {
     pub to: NewTerms,
 }
 
-/// What of a promotion changes. All the rest stays.
+/// The terms of a promotion that a change names. All the others stay.
 #[derive(Debug, Clone)]
 pub enum NewTerms {
-    /// Its cap, or that it has none.
+    /// The cap; `None` removes it.
     Cap(Option<i64>),
     Active(bool),
-    /// Whether it is limited to its audience.
+    /// Limits the promotion to its audience, or no longer.
     Limited(bool),
     /// A customer joins its audience, or leaves it.
     Audience(usize, bool),
@@ -147,7 +147,7 @@ pub struct Terms {
 }
 
 impl Terms {
-    /// Those that the catalog above has of the promotion at this place.
+    /// Returns the terms that the catalog above has of the promotion at this place.
     pub fn first(promotion: usize) -> Self {
         let Promotion { active, cap, limited, .. } = PROMOTIONS[promotion];
         let audience = if limited { BTreeSet::from([FRIEND]) } else { BTreeSet::new() };
@@ -205,7 +205,7 @@ pub enum Reply {
     /// The code of each instance; 0: revoked.
     Revoked(Vec<i64>),
     Redeemed,
-    /// Whether the promotion is active and limited, and its cap.
+    /// The promotion after a change: true if it is active, true if it is limited, and the cap.
     Promotion(bool, bool, Option<i64>),
     /// Customers that joined the audience, and that left it.
     Audience(i64, i64),
@@ -422,7 +422,7 @@ impl Model {
 }
 
 impl Promotion {
-    /// What a script does not change of it, as a record.
+    /// Returns the fields that no script changes, as a record.
     pub fn fixed(&self) -> Value {
         json!({"id": self.id, "name": self.name, "type": self.kind, "startDate": self.start, "endDate": self.end})
     }
