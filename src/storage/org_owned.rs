@@ -24,7 +24,7 @@ pub(super) struct Search<E: OrgOwned> {
     pub key: &'static [E::Column],
     /// The index of the key, where SQLite would take another and walk through all that an organization granted.
     pub index: Option<&'static str>,
-    /// A further condition on the row, with its columns named by [`column`]; empty: none.
+    /// A further condition on the row, with its columns named by [`column()`]; empty: none.
     pub condition: String,
     /// The order of the index of the key, behind `ORDER BY`, where PostgreSQL might take another index; empty: none.
     pub order: String,

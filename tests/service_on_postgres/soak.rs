@@ -113,12 +113,12 @@ async fn crash(mut cluster: Cluster, database: Arc<RwLock<()>>, until: Instant) 
             return (cluster, crashes);
         }
         let _alone = database.write().await;
-        let crashed = tokio::task::spawn_blocking(move || {
+        let gone = tokio::task::spawn_blocking(move || {
             cluster.stop_immediate();
             cluster.start_again();
             cluster
         });
-        cluster = crashed.await.unwrap();
+        cluster = gone.await.unwrap();
         crashes += 1;
     }
 }

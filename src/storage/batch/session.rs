@@ -186,10 +186,10 @@ impl Session {
         Ok(())
     }
 
-    /// Runs a batch of earnings; see [`Self::run`].
+    /// Runs a batch of earnings; see `run`.
     ///
     /// # Errors
-    /// As of [`Self::run`].
+    /// As of `run`.
     pub async fn earn<T: Send>(
         &mut self,
         wanted: &Wanted,
@@ -200,10 +200,10 @@ impl Session {
         self.noted(ran)
     }
 
-    /// Runs a batch of revocations and redemptions; see [`Self::run`].
+    /// Runs a batch of revocations and redemptions; see `run`.
     ///
     /// # Errors
-    /// As of [`Self::run`].
+    /// As of `run`.
     pub async fn change<T: Send>(
         &mut self,
         wanted: &ChangesWanted,

@@ -16,7 +16,7 @@ use crate::support::*;
 /// Workers that earn from each.
 const EARNERS: u64 = 3;
 /// How long one earning may be retried.
-const ANSWERED_WITHIN: Duration = Duration::from_secs(60);
+const ANSWERED_WITHIN: Duration = Duration::from_mins(1);
 
 /// How a promotion is switched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
