@@ -22,6 +22,7 @@ pub use database_url::DatabaseUrl;
 use self::access::{AccessOptionError, AccessOptions};
 use crate::app::AppLimits;
 use crate::app::writer::WriterLimits;
+use crate::earning::change::MAX_LATE_REDEMPTION_DAYS;
 use crate::storage::StoreOptions;
 use crate::transport::BodyLimits;
 use crate::transport::Settings;
@@ -58,7 +59,8 @@ pub enum Command {
     /// Import organizations, promotions, customers and API clients from a JSON file, all or nothing.
     ///
     /// A record that is recorded already changes in what the file names, and keeps the rest; importing the same file twice
-    /// changes nothing. Servers that run on the database obey the change within a second.
+    /// changes nothing. The change takes effect at once in every server that runs on the
+    /// database; secrets within a second.
     Import(ImportFile),
     /// Bring the schema of a database up to date; `serve` and `import` do so by themselves.
     Migrate(Migrate),
@@ -170,7 +172,7 @@ pub struct Serve {
     pub drain_timeout_ms: u64,
     /// Days after its transaction within which a redemption may be told: an earned promotion must have been valid at
     /// `transactionDate`, or so many days ago where that is later.
-    #[arg(long, env = "CART_PROMOTIONS_LATE_REDEMPTION_DAYS", value_name = "DAYS", default_value_t = 7, value_parser = clap::value_parser!(u32).range(..=365))]
+    #[arg(long, env = "CART_PROMOTIONS_LATE_REDEMPTION_DAYS", value_name = "DAYS", default_value_t = 7, value_parser = clap::value_parser!(u32).range(..=i64::from(MAX_LATE_REDEMPTION_DAYS)))]
     pub late_redemption_days: u32,
     /// Who is let in, and how often.
     #[command(flatten)]

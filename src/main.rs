@@ -6,11 +6,10 @@ use std::process::ExitCode;
 use anyhow::Context;
 use cart_promotions::app::Clock;
 use cart_promotions::app::import::ImportOptions;
-use cart_promotions::config::{Cli, Command, ImportFile, Migrate, Serve, Verify, hide_password, one_line};
+use cart_promotions::config::{Cli, Command, ImportFile, Migrate, Serve, hide_password, one_line};
 use cart_promotions::proto::DESCRIPTOR_SET;
-use cart_promotions::storage::Store;
 use cart_promotions::telemetry::Log;
-use cart_promotions::{app, commands, demo, server, telemetry};
+use cart_promotions::{commands, demo, server, telemetry};
 use clap::Parser;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -70,7 +69,10 @@ async fn run(command: Command, log: &Log) -> anyhow::Result<()> {
         Command::Serve(options) => serve(&options, log).await,
         Command::Import(options) => import(&options, log).await,
         Command::Migrate(options) => migrate(&options, log).await,
-        Command::Verify(options) => verify(&options, log).await,
+        Command::Verify(options) => {
+            telemetry::start(&options.common, log);
+            Ok(commands::verify::run(&options).await?)
+        }
         Command::Promotions(command) => {
             telemetry::start(command.common(), log);
             Ok(commands::promotions::run(&command, &Clock::system()).await?)
@@ -142,27 +144,6 @@ async fn migrate(options: &Migrate, log: &Log) -> anyhow::Result<()> {
     }
     store.close().await;
     let _ = writeln!(std::io::stdout(), "{} is up to date", options.common.database_url);
-    Ok(())
-}
-
-async fn verify(options: &Verify, log: &Log) -> anyhow::Result<()> {
-    telemetry::start(&options.common, log);
-    let common = &options.common;
-    let store = Store::open(common.database_url.expose(), common.store_options())
-        .await
-        .with_context(|| format!("cannot use the database {}", common.database_url))?;
-    let checks = app::verify::verify(&store).await.context("cannot verify")?;
-    store.close().await;
-    let mut out = std::io::stdout();
-    for check in &checks {
-        let verdict = if check.breaches.is_empty() { "ok    " } else { "BREACH" };
-        let _ = writeln!(out, "{verdict} {}", check.what);
-        for breach in &check.breaches {
-            let _ = writeln!(out, "       {breach}");
-        }
-    }
-    let broken = checks.iter().filter(|check| !check.breaches.is_empty()).count();
-    anyhow::ensure!(broken == 0, "{broken} of {} rules are broken", checks.len());
     Ok(())
 }
 

@@ -220,7 +220,7 @@ const OF_ALL_ORGS: [(&str, &[&str], &str); 14] = [
     ("migration/", &[], "makes the tables"),
     ("citus.rs", &[], "distributes the tables"),
     ("schema_tests.rs", &[], "reads the schema"),
-    ("verify.rs", &[], "recounts the whole database"),
+    ("verify/", &[], "recounts the whole database"),
     ("connection.rs", &["sqlx::query", "_raw(", "execute_unprepared"], "runs statements, begins and ends transactions"),
     ("statement.rs", &["sqlx::query", "_raw(", "of_any_org"], "runs what was put together"),
     ("engine/", &["Statement::", "sqlx::query", "_raw(", "execute_unprepared"], "puts texts of its engine together"),

@@ -37,7 +37,7 @@ impl<B: Batches> BatchRunner<B> {
     /// Tries again what may go better the next time: reading and deciding anew is always safe.
     pub(super) async fn run(&mut self, part: &[Job<B>], patience: Patience) -> Result<Vec<Answer<B>>, BatchError> {
         let commands: Vec<_> = part.iter().map(|job| &*job.command).collect();
-        let (mut conflicts, mut disconnected) = (0, false);
+        let (mut conflicts, mut disconnected, mut in_doubt) = (0, false, false);
         loop {
             self.done.0 += 1;
             let error = match self.run_once(&commands, patience).await {
@@ -60,6 +60,8 @@ impl<B: Batches> BatchRunner<B> {
                 }
                 StorageError::Disconnected(_) if !disconnected => {
                     disconnected = true;
+                    // It may have been committing.
+                    in_doubt = matches!(error, BatchError::Save(_));
                     tracing::warn!(requests = part.len(), ?error, "the connection broke: trying another");
                     self.reachability.suspect();
                 }
@@ -67,7 +69,7 @@ impl<B: Batches> BatchRunner<B> {
                     if other.is_unavailable() {
                         self.reachability.suspect();
                     }
-                    return Err(error);
+                    return Err(if in_doubt { BatchError::Save(StorageError::TimedOut) } else { error });
                 }
             }
         }
@@ -81,8 +83,15 @@ impl<B: Batches> BatchRunner<B> {
     /// Waits, with full patience, until no change of the organization is under way.
     pub(super) async fn wait_for_org(&mut self, org_id: OrgId) -> Result<(), BatchError> {
         let Self { transaction_timeout, batches, reachability, .. } = self;
-        let waited = async { batches.wait_for_org(org_id).await.map_err(BatchError::Load) };
-        within(*transaction_timeout, reachability, waited).await
+        for tries_left in [1, 0] {
+            let waited = async { batches.wait_for_org(org_id).await.map_err(BatchError::Load) };
+            match within(*transaction_timeout, reachability, waited).await {
+                // The connection was kept from the batch before: another one may do.
+                Err(BatchError::Load(StorageError::Disconnected(_))) if tries_left > 0 => reachability.suspect(),
+                waited => return waited,
+            }
+        }
+        Ok(())
     }
 }
 

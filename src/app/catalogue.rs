@@ -1,7 +1,7 @@
 //! Changing the catalogue and the customer base, one call at a time.
 //!
-//! Changes of one organization's promotions go one after the other: each first takes the organization's row, and decides
-//! from the catalogue as it is then.
+//! Changes of one organization's promotions go one after the other: each first locks the catalog, and decides from it
+//! as it is then.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -205,8 +205,13 @@ impl App {
     ///
     /// # Errors
     /// Why it stays as it is.
-    pub async fn change_promotion(&self, org_id: OrgId, change: CatalogueChange) -> Result<Promotion, CatalogueError> {
-        self.changing(org_id, change_promotion(&self.store, org_id, change, self.now_ms())).await
+    pub async fn change_promotion(
+        &self,
+        client: &Arc<str>,
+        org_id: OrgId,
+        change: CatalogueChange,
+    ) -> Result<Promotion, CatalogueError> {
+        self.changing(client, org_id, change_promotion(&self.store, org_id, change, self.now_ms())).await
     }
 
     /// The promotions of these ids that the organization has, in this order.
@@ -244,8 +249,12 @@ impl App {
     ///
     /// # Errors
     /// Why it stays as it is.
-    pub async fn change_audience(&self, change: &ChangeAudience) -> Result<AudienceChanged, CatalogueError> {
-        self.changing(change.org_id, in_transaction(&self.store, change)).await
+    pub async fn change_audience(
+        &self,
+        client: &Arc<str>,
+        change: &ChangeAudience,
+    ) -> Result<AudienceChanged, CatalogueError> {
+        self.changing(client, change.org_id, in_transaction(&self.store, change)).await
     }
 
     /// Records customers. Gives how many were not recorded before.
@@ -254,10 +263,11 @@ impl App {
     /// Of the database.
     pub async fn record_customers(
         &self,
+        client: &Arc<str>,
         org_id: OrgId,
         customers: &BTreeSet<CustomerId>,
     ) -> Result<usize, WalletError> {
-        self.changing(org_id, async { Ok(record_customers(&self.store, org_id, customers).await?) }).await
+        self.changing(client, org_id, async { Ok(record_customers(&self.store, org_id, customers).await?) }).await
     }
 
     /// Whether the customer is recorded.

@@ -59,7 +59,7 @@ pub(super) async fn of_promotions(
     Ok(lines)
 }
 
-/// Returns a line for each customer that is new. Records them, in a transaction that is taken back.
+/// Returns a line for each customer that is new.
 ///
 /// # Errors
 /// Of the database.
@@ -67,13 +67,9 @@ pub(super) async fn of_customers(
     transaction: &Transaction,
     customers: &[(OrgId, CustomerId)],
 ) -> Result<Vec<String>, StorageError> {
-    let mut lines = Vec::new();
-    for (index, customer) in customers.iter().enumerate() {
-        if transaction.upsert_customers(&[*customer].into()).await? > 0 {
-            lines.push(format!("customers[{index}] {}: new", customer.1.0));
-        }
-    }
-    Ok(lines)
+    let known = transaction.known_customers(&customers.iter().copied().collect()).await?;
+    let new = customers.iter().enumerate().filter(|(_, customer)| !known.contains(customer));
+    Ok(new.map(|(index, customer)| format!("customers[{index}] {}: new", customer.1.0)).collect())
 }
 
 /// Returns the fields that differ, each with its two values; `new` where nothing is recorded.

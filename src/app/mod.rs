@@ -70,6 +70,8 @@ pub struct App {
     reads: FairGate<Arc<str>>,
     /// Connections for changes, which may wait for a lock: one for each organization.
     changes: FairGate<OrgId>,
+    /// Turns of the API clients of an organization to change what belongs to it: one change of each waits for the connection.
+    change_turns: FairGate<Arc<str>>,
     earner: Writer<BatchEarner>,
     changer: Writer<BatchChanger>,
 }
@@ -132,6 +134,7 @@ impl App {
             reads: FairGate::new(gate((connections / 2).max(1))),
             // Changes of one organization go one after the other in the database anyway.
             changes: FairGate::new(gate(1)),
+            change_turns: FairGate::new(GateLimits { capacity: usize::MAX, ..gate(1) }),
             earner,
             changer,
         };
@@ -173,8 +176,12 @@ impl App {
         if !self.store.writes_fail() {
             return Ok(());
         }
-        let tried = tokio::time::timeout(TRIAL_TIMEOUT, self.store.try_write()).await;
-        tried.unwrap_or(Err(StorageError::TimedOut))
+        match tokio::time::timeout(TRIAL_TIMEOUT, self.store.try_write()).await {
+            // A lock says nothing of the disk: the next write does.
+            Ok(Ok(()) | Err(StorageError::Busy(_))) => Ok(()),
+            Ok(failed) => failed,
+            Err(_) => Err(StorageError::TimedOut),
+        }
     }
 
     /// Reads for an API client: in turn with others, and bounded as all work beside the writer.
@@ -193,10 +200,12 @@ impl App {
     /// Changes what belongs to an organization: one change at a time of each, and bounded as all work beside the writer.
     async fn changing<T, E: From<StorageError>>(
         &self,
+        client: &Arc<str>,
         org_id: OrgId,
         work: impl Future<Output = Result<T, E>>,
     ) -> Result<T, E> {
         self.within(async {
+            let _turn = self.enter(&self.change_turns, Arc::clone(client)).await?;
             let _slot = self.enter(&self.changes, org_id).await?;
             work.await
         })

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use argon2::password_hash::{PasswordHasher, phc::PasswordHash};
+use argon2::password_hash::PasswordHasher;
+use argon2::password_hash::phc::{Output, PasswordHash, Salt};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
@@ -63,17 +64,40 @@ impl Checker {
     }
 
     fn try_match(&mut self, secret: &Secret, hash: &str) -> Option<bool> {
-        let hash = PasswordHash::new(hash).ok()?;
-        let (salt, expected) = (hash.salt?, hash.hash?);
-        let algorithm = Algorithm::try_from(hash.algorithm.as_str()).ok()?;
-        let version = Version::try_from(hash.version?).ok()?;
-        let params = Params::try_from(&hash).ok()?;
+        let Readable { salt, expected, algorithm, version, params } = Readable::read(hash)?;
         self.blocks.resize(params.block_count(), Block::default());
         let mut computed = vec![0; expected.as_bytes().len()];
         Argon2::new(algorithm, version, params)
             .hash_password_into_with_memory(secret.expose(), salt.as_ref(), &mut computed, &mut self.blocks)
             .ok()?;
         Some(computed.ct_eq(expected.as_bytes()).into())
+    }
+}
+
+/// Returns true if secrets can be compared with the hash.
+pub(super) fn is_readable(hash: &SecretHash) -> bool {
+    Readable::read(hash.expose()).is_some()
+}
+
+/// The parts of a hash.
+struct Readable {
+    salt: Salt,
+    expected: Output,
+    algorithm: Algorithm,
+    version: Version,
+    params: Params,
+}
+
+impl Readable {
+    fn read(hash: &str) -> Option<Self> {
+        let hash = PasswordHash::new(hash).ok()?;
+        Some(Self {
+            salt: hash.salt?,
+            expected: hash.hash?,
+            algorithm: Algorithm::try_from(hash.algorithm.as_str()).ok()?,
+            version: Version::try_from(hash.version?).ok()?,
+            params: Params::try_from(&hash).ok()?,
+        })
     }
 }
 

@@ -49,7 +49,8 @@ pub(super) async fn in_transaction<C: Change>(store: &Store, change: &C) -> Resu
     let mut tries = 0;
     loop {
         tries += 1;
-        let error = match attempt(store, change).await {
+        // On the heap: it is large, and its caller's future would be as large.
+        let error = match Box::pin(attempt(store, change)).await {
             Ok(done) => return Ok(done),
             Err(error) => error,
         };
@@ -59,7 +60,9 @@ pub(super) async fn in_transaction<C: Change>(store: &Store, change: &C) -> Resu
                 tokio::time::sleep(Duration::from_millis(rand::random_range(0..=MAX_PAUSE_MS))).await;
             }
             failed => {
-                failed.into_iter().for_each(|failed| store.note_failure(failed));
+                if let Some(failed) = failed {
+                    store.note_failure(failed);
+                }
                 return Err(error);
             }
         }
@@ -68,14 +71,20 @@ pub(super) async fn in_transaction<C: Change>(store: &Store, change: &C) -> Resu
 
 async fn attempt<C: Change>(store: &Store, change: &C) -> Result<C::Done, C::Error> {
     let transaction = store.begin().await?;
-    match change.make(&transaction).await? {
-        Ended::Commit(done) => {
+    match change.make(&transaction).await {
+        Ok(Ended::Commit(done)) => {
             transaction.commit().await?;
+            store.note_write();
             Ok(done)
         }
-        Ended::Rollback(done) => {
+        Ok(Ended::Rollback(done)) => {
             transaction.rollback().await?;
             Ok(done)
+        }
+        Err(error) => {
+            // The connection is as good as before; where it is not, it is closed.
+            let _ = transaction.rollback().await;
+            Err(error)
         }
     }
 }

@@ -13,6 +13,9 @@ use super::job::Job;
 use super::queue::DelayedBatch;
 use super::writer::{Batches, Customer, Patience, Shared};
 
+/// Requests that wait for a lock and are put off while their neighbours are tried.
+const MAX_STUCK: usize = 4;
+
 /// See the top of this file.
 pub(super) struct WaitingLane<B: Batches> {
     shared: Arc<Shared<B>>,
@@ -67,7 +70,7 @@ impl<B: Batches> WaitingLane<B> {
             batch_runner::refuse(batch.jobs, error);
             return false;
         }
-        let (mut wrote, mut stuck) = (false, Vec::new());
+        let (mut wrote, mut met_lock, mut stuck) = (false, false, Vec::new());
         // The parts that are still to be tried, the next one last.
         let mut parts = vec![batch.jobs];
         while let Some(mut part) = parts.pop() {
@@ -86,6 +89,11 @@ impl<B: Batches> WaitingLane<B> {
                         batch_runner::split(part, &mut parts);
                     } else {
                         set_aside(part, &mut parts, &mut stuck);
+                        met_lock = true;
+                        if stuck.len() >= MAX_STUCK {
+                            // They would wait in vain for the end of a batch in which everybody waits.
+                            self.write_stuck(std::mem::take(&mut stuck)).await;
+                        }
                     }
                 }
                 Err(error) if part.len() > 1 && !error.source().is_unavailable() => {
@@ -95,9 +103,8 @@ impl<B: Batches> WaitingLane<B> {
                 Err(error) => batch_runner::refuse(part, error),
             }
         }
-        let met_no_lock = stuck.is_empty();
         self.write_stuck(stuck).await;
-        wrote && met_no_lock
+        wrote && !met_lock
     }
 
     /// Writes requests that wait for a lock by themselves, one after the other.

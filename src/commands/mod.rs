@@ -8,6 +8,7 @@ pub mod customers;
 pub mod error;
 pub mod promotions;
 mod table;
+pub mod verify;
 pub mod wallet;
 
 use std::io::Write;

@@ -10,7 +10,10 @@ use super::{Catalogue, CustomerId, ObjectId, OrgId, PromotionType};
 
 /// Longest time from the date of a transaction to the event of an earned promotion that it redeems: clocks of tills and of
 /// whatever sends events differ, and an event may be as far ahead of the server's clock.
-const MAX_BEFORE_EVENT_MS: i64 = DAY_MS;
+pub const MAX_BEFORE_EVENT_MS: i64 = DAY_MS;
+
+/// Most days after its transaction within which a server can be told to take a redemption.
+pub const MAX_LATE_REDEMPTION_DAYS: u32 = 365;
 
 /// An earned promotion, by what its row is found by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

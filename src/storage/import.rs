@@ -9,7 +9,7 @@ use sea_orm::ActiveValue::{NotSet, Set};
 use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{ColumnTrait, QueryFilter};
 
-use super::batch::read::of_customers;
+use super::batch::read::{self, of_customers};
 use super::entity::stored::Id;
 use super::entity::{OrgOwned, audience, customer, former_term, org, promotion};
 use super::org_owned::{Insertion, Present, removal};
@@ -181,6 +181,21 @@ impl Transaction {
         let insertion: Insertion<customer::Entity> = Insertion::of(&columns, Present::Kept);
         let customers: Vec<_> = customers.iter().copied().collect();
         self.execute(&insertion.body(), customers.chunks(ROWS_PER_STATEMENT).map(of_customers)).await
+    }
+
+    /// Returns the recorded ones among customers.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn known_customers(
+        &self,
+        customers: &BTreeSet<(OrgId, CustomerId)>,
+    ) -> Result<BTreeSet<(OrgId, CustomerId)>, StorageError> {
+        let (customers, mut known): (Vec<_>, _) = (customers.iter().copied().collect(), BTreeSet::new());
+        for customers in customers.chunks(ROWS_PER_STATEMENT) {
+            known.extend(read::customers().which(&self.on(), customers, of_customers(customers)).await?);
+        }
+        Ok(known)
     }
 
     /// Returns true if the organization has this promotion.

@@ -63,6 +63,7 @@ pub struct Store {
     reads: DatabaseConnection,
     probe: Pool,
     write_health: WriteHealth,
+    timeout: Duration,
     statement_timeout: Option<Duration>,
     /// SQLite has one writer, and lets whoever waits for it try at random: in this process they go in turn.
     turn: Arc<Mutex<()>>,
@@ -76,9 +77,9 @@ impl Store {
     pub async fn open(url: &str, options: StoreOptions) -> Result<Self, StorageError> {
         let Pools { writers, changes, reads, probe } = Pools::open(url, options).await?;
         let engine = engine::of(&reads).await?;
-        let statement_timeout = options.statement_timeout;
+        let StoreOptions { timeout, statement_timeout, .. } = options;
         let (write_health, turn) = (WriteHealth::default(), Arc::default());
-        Ok(Self { engine, writers, changes, reads, probe, write_health, statement_timeout, turn })
+        Ok(Self { engine, writers, changes, reads, probe, write_health, timeout, statement_timeout, turn })
     }
 
     /// Brings the schema up to date. Several processes may do so at once.
@@ -87,6 +88,14 @@ impl Store {
     /// When the database is of another version, or a migration fails. Then none of them is applied.
     pub async fn migrate(&self) -> Result<(), StorageError> {
         migration::run(self).await
+    }
+
+    /// Refuses a database whose schema this version of the program did not make. Changes nothing.
+    ///
+    /// # Errors
+    /// [`StorageError::OtherSchema`] where it did not; or those of the database.
+    pub async fn require_own_schema(&self) -> Result<(), StorageError> {
+        migration::refuse_other(&self.reads).await
     }
 
     /// Returns settings of the database on which durability rests and that are off, each in words for the operator.
@@ -126,15 +135,19 @@ impl Store {
     /// # Errors
     /// When others do not finish writing in time.
     pub async fn begin(&self) -> Result<Transaction, StorageError> {
-        let turn = self.turn().await;
+        let turn = self.turn().await?;
         let connection = self.changes.acquire().await?;
         connection.execute_unprepared(self.engine.begin()).await?;
         Ok(Transaction { connection, engine: self.engine, turn })
     }
 
     /// Waits for the turn of this process to write, on an engine with one writer.
-    async fn turn(&self) -> Option<OwnedMutexGuard<()>> {
-        if self.engine.has_one_writer() { Some(Arc::clone(&self.turn).lock_owned().await) } else { None }
+    async fn turn(&self) -> Result<Option<OwnedMutexGuard<()>>, StorageError> {
+        if !self.engine.has_one_writer() {
+            return Ok(None);
+        }
+        let turn = tokio::time::timeout(self.timeout, Arc::clone(&self.turn).lock_owned()).await;
+        turn.map(Some).map_err(|_| StorageError::waited_too_long())
     }
 
     /// Returns what is read through.

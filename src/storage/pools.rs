@@ -107,22 +107,26 @@ async fn postgres(url: &str, options: StoreOptions) -> Result<Pools, StorageErro
 ///
 /// What is promised rests on these, whatever the role or the database says: durable commits, and statements that each see
 /// what was committed before them. Every statement of a call looks rows up by their whole key, and its text is constant:
-/// one plan, made once, that uses the indexes. Citus cannot plan without the values.
+/// one plan, made once, that uses the indexes. Citus cannot plan without the values. A session whose client is gone ends though
+/// it waits for a lock, where the platform of the database can tell.
 fn settings(statement_timeout: Option<Duration>) -> String {
     let mut settings = format!(
         "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'; \
          SET default_transaction_isolation = 'read committed'; SET row_security = off; \
+         DO $$ BEGIN PERFORM set_config('client_connection_check_interval', '500ms', false); \
+         EXCEPTION WHEN OTHERS THEN NULL; END $$; \
          SET idle_in_transaction_session_timeout = {}; ",
         IDLE_IN_TRANSACTION.as_millis()
     );
     if let Some(timeout) = statement_timeout {
         let (ms, lock_ms) = (timeout.as_millis(), lock_timeout(timeout).as_millis());
-        settings.push_str(&format!(
+        let for_calls = format!(
             "SET statement_timeout = {ms}; SET lock_timeout = {lock_ms}; SET idle_in_transaction_session_timeout = {ms}; \
              SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off; \
              SELECT set_config('plan_cache_mode', 'force_generic_plan', false) \
              WHERE NOT EXISTS (SELECT 1 FROM pg_extension WHERE extname = 'citus')"
-        ));
+        );
+        settings.push_str(&for_calls);
     }
     settings
 }

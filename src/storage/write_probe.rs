@@ -1,4 +1,5 @@
-//! Trying whether the database takes writes, after it refused one: a full disk, a failing one, a read-only database.
+//! Whether the database takes writes, after it refused one (a full disk, a failing one, a read-only database): a trial, where
+//! no other write shows it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,10 +24,17 @@ const ROWS: u32 = 64;
 pub(super) struct WriteHealth(Arc<AtomicBool>);
 
 impl Store {
-    /// Notes how work on the database failed.
+    /// Notes how a write failed.
     pub fn note_failure(&self, error: &StorageError) {
         if matches!(error, StorageError::Unwritable(_)) {
             self.write_health.0.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Notes that a write is durable.
+    pub fn note_write(&self) {
+        if self.writes_fail() {
+            self.write_health.0.store(false, Ordering::Relaxed);
         }
     }
 
@@ -40,7 +48,7 @@ impl Store {
     /// # Errors
     /// Those of the database.
     pub async fn try_write(&self) -> Result<(), StorageError> {
-        let turn = self.turn().await;
+        let turn = self.turn().await?;
         let connection = self.probe.acquire().await?;
         connection.execute_unprepared(self.engine.begin()).await?;
         let transaction = Transaction { connection, engine: self.engine, turn };
@@ -49,7 +57,7 @@ impl Store {
         transaction.on().execute(&insertion.body(), write::list(&rows(&grants), 0)).await?;
         earned_promotion::Entity::of(NOBODY).delete().exec(&transaction.connection).await?;
         transaction.commit().await?;
-        self.write_health.0.store(false, Ordering::Relaxed);
+        self.note_write();
         Ok(())
     }
 }

@@ -1,5 +1,7 @@
 //! `CatalogService`: each method reads, calls the use case, and writes.
 
+use std::sync::Arc;
+
 use tonic::{Request, Response, Status};
 
 use super::Api;
@@ -14,15 +16,22 @@ use crate::proto::catalog_service_server::CatalogService;
 use crate::wire::catalogue::{self, Wanted};
 use crate::wire::{count, promotion};
 
-/// The organization of who calls, who may change its catalogue and names no other.
-fn writer<T>(request: &Request<T>, given: Option<&proto::Promotion>) -> Result<OrgId, Refusal> {
-    caller(request, AccessGroup::CatalogueWrite, given.and_then(|promotion| promotion.org_id))
+/// An API client that may change the catalog of its organization.
+struct Writer {
+    org_id: OrgId,
+    client: Arc<str>,
+}
+
+/// Returns the caller, who may change the catalog of the organization and names no other.
+fn writer<T>(request: &Request<T>, given: Option<&proto::Promotion>) -> Result<Writer, Refusal> {
+    let org_id = caller(request, AccessGroup::CatalogueWrite, given.and_then(|promotion| promotion.org_id))?;
+    Ok(Writer { org_id, client: client(request)? })
 }
 
 impl Api {
-    async fn change_promotion(&self, org_id: OrgId, change: CatalogueChange) -> Result<proto::Promotion, Refusal> {
-        let promotion = self.app.change_promotion(org_id, change).await?;
-        Ok(self.encode(org_id, &promotion))
+    async fn change_promotion(&self, caller: &Writer, change: CatalogueChange) -> Result<proto::Promotion, Refusal> {
+        let promotion = self.app.change_promotion(&caller.client, caller.org_id, change).await?;
+        Ok(self.encode(caller.org_id, &promotion))
     }
 
     fn encode(&self, org_id: OrgId, promotion: &Promotion) -> proto::Promotion {
@@ -36,11 +45,11 @@ impl CatalogService for Api {
         &self,
         request: Request<proto::CreatePromotionRequest>,
     ) -> Result<Response<proto::CreatePromotionResponse>, Status> {
-        let org_id = writer(&request, request.get_ref().promotion.as_ref())?;
+        let writer = writer(&request, request.get_ref().promotion.as_ref())?;
         let found = found_violations(&request);
         let new_id = || self.app.new_promotion_id();
         let promotion = catalogue::parse_new(request.into_inner(), new_id, found).map_err(Refusal::from)?;
-        let data = Some(self.change_promotion(org_id, CatalogueChange::Create(promotion)).await?);
+        let data = Some(self.change_promotion(&writer, CatalogueChange::Create(promotion)).await?);
         Ok(Response::new(proto::CreatePromotionResponse { data, errors: Vec::new() }))
     }
 
@@ -48,10 +57,10 @@ impl CatalogService for Api {
         &self,
         request: Request<proto::ReplacePromotionRequest>,
     ) -> Result<Response<proto::ReplacePromotionResponse>, Status> {
-        let org_id = writer(&request, request.get_ref().promotion.as_ref())?;
+        let writer = writer(&request, request.get_ref().promotion.as_ref())?;
         let found = found_violations(&request);
         let promotion = catalogue::parse_replacement(request.into_inner(), found).map_err(Refusal::from)?;
-        let data = Some(self.change_promotion(org_id, CatalogueChange::Replace(promotion)).await?);
+        let data = Some(self.change_promotion(&writer, CatalogueChange::Replace(promotion)).await?);
         Ok(Response::new(proto::ReplacePromotionResponse { data, errors: Vec::new() }))
     }
 
@@ -80,10 +89,10 @@ impl CatalogService for Api {
         &self,
         request: Request<proto::ActivatePromotionRequest>,
     ) -> Result<Response<proto::ActivatePromotionResponse>, Status> {
-        let org_id = writer(&request, None)?;
+        let writer = writer(&request, None)?;
         let found = found_violations(&request);
         let id = catalogue::parse_id(&request.get_ref().promotion_id, found).map_err(Refusal::from)?;
-        let data = Some(self.change_promotion(org_id, CatalogueChange::SetActive(id, true)).await?);
+        let data = Some(self.change_promotion(&writer, CatalogueChange::SetActive(id, true)).await?);
         Ok(Response::new(proto::ActivatePromotionResponse { data, errors: Vec::new() }))
     }
 
@@ -91,10 +100,10 @@ impl CatalogService for Api {
         &self,
         request: Request<proto::DeactivatePromotionRequest>,
     ) -> Result<Response<proto::DeactivatePromotionResponse>, Status> {
-        let org_id = writer(&request, None)?;
+        let writer = writer(&request, None)?;
         let found = found_violations(&request);
         let id = catalogue::parse_id(&request.get_ref().promotion_id, found).map_err(Refusal::from)?;
-        let data = Some(self.change_promotion(org_id, CatalogueChange::SetActive(id, false)).await?);
+        let data = Some(self.change_promotion(&writer, CatalogueChange::SetActive(id, false)).await?);
         Ok(Response::new(proto::DeactivatePromotionResponse { data, errors: Vec::new() }))
     }
 
@@ -102,10 +111,10 @@ impl CatalogService for Api {
         &self,
         request: Request<proto::ChangeAudienceRequest>,
     ) -> Result<Response<proto::ChangeAudienceResponse>, Status> {
-        let org_id = writer(&request, None)?;
+        let writer = writer(&request, None)?;
         let found = found_violations(&request);
-        let change = catalogue::parse_audience(request.get_ref(), org_id, found).map_err(Refusal::from)?;
-        let changed = self.app.change_audience(&change).await.map_err(Refusal::from)?;
+        let change = catalogue::parse_audience(request.get_ref(), writer.org_id, found).map_err(Refusal::from)?;
+        let changed = self.app.change_audience(&writer.client, &change).await.map_err(Refusal::from)?;
         let data = proto::AudienceChange {
             promotion_id: change.promotion_id.to_string(),
             added: count(changed.added),

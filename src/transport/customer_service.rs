@@ -18,9 +18,9 @@ impl CustomerService for Api {
         request: Request<proto::UpsertCustomersRequest>,
     ) -> Result<Response<proto::UpsertCustomersResponse>, Status> {
         let org_id = caller(&request, AccessGroup::CustomersWrite, None)?;
-        let found = found_violations(&request);
+        let (client, found) = (client(&request)?, found_violations(&request));
         let ids = customers::parse_upsert(request.get_ref(), found).map_err(Refusal::from)?;
-        let added = self.app.record_customers(org_id, &ids).await.map_err(Refusal::from)?;
+        let added = self.app.record_customers(&client, org_id, &ids).await.map_err(Refusal::from)?;
         let data = proto::RecordedCustomers { added: count(added), known: count(ids.len().saturating_sub(added)) };
         Ok(Response::new(proto::UpsertCustomersResponse { data: Some(data), errors: Vec::new() }))
     }

@@ -1,6 +1,12 @@
 //! The service as its callers meet it: a real server on a port of its own, through both doors.
 
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(
+    clippy::print_stdout,
+    clippy::cast_possible_truncation,
+    clippy::type_complexity,
+    reason = "tests print figures, and count little"
+)]
 
 mod access;
 mod bad_input;
@@ -10,6 +16,7 @@ mod cluster;
 mod command_line;
 mod concurrency;
 mod database;
+mod disk_full;
 mod documented;
 mod edge;
 mod errors;
@@ -29,10 +36,13 @@ mod operator;
 mod process;
 mod races;
 mod redemptions;
+mod repeats;
 mod response_size;
 mod rpcs;
 mod secrets;
 mod server_process;
+mod set_back;
+mod stale;
 mod support;
 mod tokens;
 mod verify;

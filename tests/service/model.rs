@@ -1,5 +1,6 @@
-//! Random requests, several at once to two servers on one database, against a plain model in memory: what is answered
-//! must be what the model answers to the same requests in some order.
+//! Random requests and changes of the catalog, several at once to two servers on one database, against a plain model in
+//! memory: what is answered must be what the model answers to the same requests in some order. A change through one server
+//! leaves the memory of the other one old.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
@@ -11,9 +12,9 @@ use serde_json::Value;
 use tokio::runtime::Runtime;
 
 use self::form::{Slot, customer_id};
-use self::oracle::{CUSTOMERS, FRIEND, Key, Model, PROMOTIONS, Reply, Request, Status};
+use self::oracle::{CUSTOMERS, FRIEND, Key, Model, PROMOTIONS, Reply, Request, Status, USUAL};
 use self::script::{Call, Script};
-use crate::rpcs::{redeem, revoke};
+use crate::rpcs::{self, redeem, replace, revoke};
 use crate::support::*;
 
 // Paths that are the same from both suites, which include this file.
@@ -71,6 +72,7 @@ impl Servers {
     async fn play(&self, script: &Script) -> Result<(), String> {
         let run = self.runs.replace(self.runs.get() + 1);
         assert!(run < RUNS, "run {run} has no customers");
+        self.restore().await?;
         let mut held = Held::new();
         let mut possible = vec![Model::default()];
         for (at, group) in script.iter().enumerate() {
@@ -95,6 +97,17 @@ impl Servers {
         Ok(())
     }
 
+    /// Gives the promotions their first terms again, which the script before may have changed. Audiences are of each run.
+    async fn restore(&self) -> Result<(), String> {
+        for promotion in 0..USUAL {
+            let answer = replace(&self.services[0], Door::Grpc, form::restored(promotion)).await;
+            if answer.code != 0 {
+                return Err(format!("the terms are not restored: {answer:?}"));
+            }
+        }
+        Ok(())
+    }
+
     /// Sends the calls of a group at once.
     async fn send(&self, run: u32, group: &[Call]) -> Vec<Answer> {
         let sent = group.iter().map(|call| {
@@ -105,6 +118,10 @@ impl Servers {
                     Request::Revoke(change) => revoke(&caller, door, form::revoke_body(&change, run)).await,
                     Request::Redeem(transaction, change) => {
                         redeem(&caller, door, form::redeem_body(transaction, &change, run)).await
+                    }
+                    Request::Catalog(change) => {
+                        let (method, request) = form::catalog_body(&change, run);
+                        rpcs::call(&caller, door, method, "demo:demo", request).await
                     }
                 }
             })
@@ -160,7 +177,8 @@ impl Servers {
         let granted = self.services[0].granted().await;
         assert_eq!(granted, i64::try_from(self.ids.borrow().len()).unwrap());
         let store = server::open(&options(self.services[0].database().url(), &[]).common).await.unwrap();
-        let checks = app::verify::verify(&store).await.unwrap();
+        let mut checks = Vec::new();
+        app::verify::verify(&store, |check| checks.push(check)).await.unwrap();
         store.close().await;
         assert!(granted > 0 && !checks.is_empty());
         assert!(checks.iter().all(|check| check.breaches.is_empty()), "{checks:#?}");

@@ -40,6 +40,27 @@ impl Process {
         Self::spawn(directory, "unlimited", (environment, options))
     }
 
+    /// Starts one by a clock that is so far from the real one ("+3h"); `None`, and a note, where no `faketime` is installed.
+    pub fn start_by_clock(shift: &str, options: &[&str]) -> Option<Self> {
+        // The program itself would stand between us and the server; its library alone will do.
+        let told = Command::new("faketime").args(["-m", "-f", "+0", "printenv", "LD_PRELOAD"]).output();
+        let Some(told) = told.ok().filter(|told| told.status.success()) else {
+            let _ =
+                writeln!(std::io::stderr(), "faketime is not installed: nothing was tested with clocks that differ");
+            return None;
+        };
+        let library = String::from_utf8(told.stdout).unwrap();
+        let environment =
+            [("LD_PRELOAD", library.trim_end()), ("FAKETIME", shift), ("FAKETIME_DONT_FAKE_MONOTONIC", "1")];
+        Some(Self::start_in(Path::new("."), &environment, options))
+    }
+
+    /// Starts it as the argument of another program, such as one that enters a namespace.
+    pub fn start_under(directory: &Path, program: &[&str], options: &[&str]) -> Self {
+        let mut command = Self::command("unlimited", program, (&[], options));
+        Self::started(command.current_dir(directory).spawn().unwrap())
+    }
+
     /// Starts it with `--demo` and these options. Nobody reads its log until [`Process::read_log`].
     pub fn start_unread(directory: &Path, options: &[&str]) -> Self {
         let options: Vec<_> = ["--demo", "--listen", "127.0.0.1:0"].iter().chain(options).copied().collect();
@@ -74,23 +95,31 @@ impl Process {
         None
     }
 
-    fn child(directory: &Path, limit: &str, (environment, options): (&[(&str, &str)], &[&str])) -> Child {
-        Command::new("bash")
-            .args(["-c", r#"trap "" XFSZ; ulimit -f "$1"; shift; exec "$@""#, "bash", limit])
+    fn child(directory: &Path, limit: &str, given: (&[(&str, &str)], &[&str])) -> Child {
+        Self::command(limit, &[], given).current_dir(directory).spawn().unwrap()
+    }
+
+    fn command(limit: &str, program: &[&str], (environment, options): (&[(&str, &str)], &[&str])) -> Command {
+        let mut command = Command::new("bash");
+        command
+            .args(["-c", r#"trap "" XFSZ; ulimit -Sf "$1"; shift; exec "$@""#, "bash", limit])
+            .args(program)
             .args([env!("CARGO_BIN_EXE_cart-promotions"), "serve", "--log-format", "json"])
             .args(options)
             // Most tests send more requests than a client may by default; an option goes before it.
             .env("CART_PROMOTIONS_REQUESTS_PER_MINUTE", "0")
             .envs(environment.iter().copied())
-            .current_dir(directory)
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap()
+            .stderr(Stdio::piped());
+        command
     }
 
     fn spawn(directory: &Path, limit: &str, given: (&[(&str, &str)], &[&str])) -> Self {
-        let mut child = Self::child(directory, limit, given);
+        Self::started(Self::child(directory, limit, given))
+    }
+
+    /// Waits until it takes calls.
+    fn started(mut child: Child) -> Self {
         let stdout = BufReader::new(child.stdout.take().unwrap());
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let (tell, started) = mpsc::channel();
@@ -107,6 +136,16 @@ impl Process {
         });
         let address = started.recv().expect("the server starts");
         Self { child, caller: Caller::of(address), stdout, log: Some(log), unread: None }
+    }
+
+    /// Lets no file that it writes grow beyond so many bytes from now on, or gives all room back.
+    pub fn limit_files(&self, bytes: Option<u64>) {
+        let limit = bytes.map_or("unlimited".to_owned(), |bytes| bytes.to_string());
+        let status = Command::new("prlimit")
+            .args(["--pid", &self.child.id().to_string(), &format!("--fsize={limit}:")])
+            .status()
+            .expect("prlimit");
+        assert!(status.success());
     }
 
     /// What it prints, up to the line that ends so.

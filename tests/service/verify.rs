@@ -2,13 +2,28 @@
 
 use std::process::Output;
 
+use cart_promotions::app::verify::Check;
+use cart_promotions::{app, server};
 use serde_json::json;
 
 use crate::ENGINE;
-use crate::rpcs::{redeem, revoke};
+use crate::rpcs::{earn, redeem, revoke};
 use crate::server_process::run;
 use crate::support::*;
-use crate::wallet::{granted, transaction};
+use crate::wallet::{granted, one_to_earn, transaction};
+
+// Paths that are the same from both suites, which include this file.
+#[path = "verify/columns.rs"]
+mod columns;
+#[path = "verify/loose.rs"]
+mod loose;
+#[path = "verify/mutations.rs"]
+mod mutations;
+
+/// Number of the checks that are made.
+const CHECKS: usize = 15;
+/// The promotion of the catalog that is valid for some days from earning.
+const SHORT: &str = "0000000000000000000000a7";
 
 fn verify(service: &Service) -> Output {
     run(&std::env::temp_dir(), &["verify", "--database-url", service.database().url(), "--log-format", "json"])
@@ -18,11 +33,16 @@ fn text(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
+/// The lines that name checks, each whole.
+fn checks_of<'a>(text: &'a str, verdict: &'a str) -> impl Iterator<Item = &'a str> {
+    text.lines().filter_map(move |line| line.strip_prefix(verdict)?.strip_prefix(' '))
+}
+
 /// A wallet with something of every kind in it.
 async fn filled() -> Service {
     let service = Service::start().await;
     for (event, promotion, count) in
-        [("one", TEN_OFF, 3), ("two", FREE_DELIVERY, 1), ("three", CAPPED, 2), ("four", "0000000000000000000000a7", 2)]
+        [("one", TEN_OFF, 3), ("two", FREE_DELIVERY, 1), ("three", CAPPED, 2), ("four", SHORT, 2)]
     {
         // The one with an expiry of its own is earned today: a few days later it would be over.
         let mut request = one_entry(event, promotion, count);
@@ -32,9 +52,14 @@ async fn filled() -> Service {
     let revoked = granted(&service, CUSTOMER, "five", CAPPED, 1).await;
     let details = json!([{"promotionId": CAPPED, "earnIds": revoked}]);
     revoke(&service, Door::Grpc, json!({"customerId": CUSTOMER, "earnRevokeDetails": details})).await;
-    let spent = granted(&service, CUSTOMER, "six", TEN_OFF, 2).await;
-    let spent: Vec<_> = spent.iter().map(|id| (TEN_OFF, id.as_str())).collect();
-    assert_eq!(redeem(&service, Door::Grpc, transaction("txn", CUSTOMER, &spent)).await.code, 0);
+    for (transaction_identifier, event, count) in [("txn", "six", 2), ("other", "seven", 1)] {
+        let spent = granted(&service, CUSTOMER, event, TEN_OFF, count).await;
+        let spent: Vec<_> = spent.iter().map(|id| (TEN_OFF, id.as_str())).collect();
+        let answer = redeem(&service, Door::Grpc, transaction(transaction_identifier, CUSTOMER, &spent)).await;
+        assert_eq!(answer.code, 0, "{answer:?}");
+    }
+    let answer = earn(&service, Door::Grpc, one_to_earn()).await;
+    assert_eq!(answer.code, 0, "{answer:?}");
     service
 }
 
@@ -43,108 +68,107 @@ async fn what_the_service_wrote_is_right() {
     let output = verify(&filled().await);
     assert!(output.status.success(), "{output:?}");
     let text = text(&output);
-    assert_eq!(text.lines().filter(|line| line.starts_with("ok ")).count(), 6, "{text}");
-    assert!(text.contains("each of 11 earned promotions"), "{text}");
+    assert_eq!((checks_of(&text, "ok    ").count(), text.lines().count()), (CHECKS, CHECKS), "{text}");
+    assert!(text.contains("each of 13 earned promotions") && text.contains(", 0 of them by former terms"), "{text}");
+}
+
+/// Every check that is made in this process; `between` runs after each, with the number of those made.
+async fn made(service: &Service, mut between: impl FnMut(usize)) -> (Vec<Check>, Result<(), String>) {
+    let store = server::open(&options(service.database().url(), &[]).common).await.unwrap();
+    let mut checks = Vec::new();
+    let told = |check| {
+        checks.push(check);
+        between(checks.len());
+    };
+    let ended = app::verify::verify(&store, told).await.map_err(|error| error.to_string());
+    store.close().await;
+    (checks, ended)
+}
+
+/// Runs a statement while somebody else waits for it.
+fn execute_beside(service: &Service, sql: &str) {
+    std::thread::scope(|scope| {
+        let run = || tokio::runtime::Runtime::new().unwrap().block_on(service.database().execute(sql));
+        scope.spawn(run).join().unwrap();
+    });
 }
 
 #[tokio::test]
-async fn whatever_is_put_wrong_is_found_and_named() {
-    let copy = |changes: &str| {
-        let columns = "org_id, customer_id, earn_id, promotion_id, event_id, earned_from_id, ordinal, earned_from_type, \
-                       event_time_ms, valid_till_ms, granted_at_ms, event_payload";
-        let values =
-            changes.split(';').filter(|change| !change.is_empty()).fold(columns.to_owned(), |columns, change| {
-                let (column, value) = change.split_once('=').unwrap();
-                columns.replacen(column, value, 1)
-            });
-        format!("INSERT INTO earned_promotions ({columns}) SELECT {values} FROM earned_promotions")
+async fn everything_is_read_at_one_moment_beside_a_running_service() {
+    let service = filled().await;
+    let change = |made| {
+        if made == 1 {
+            execute_beside(&service, "UPDATE cap_usage SET used = 1");
+        }
     };
-    let new_id = "earn_id='00000000000000000000ffff'";
-    let rows = [
-        (copy("customer_id=7") + " WHERE event_id = 'two'", "is given 2 times"),
-        (
-            copy(&format!("{new_id};ordinal=5")) + " WHERE event_id = 'two'",
-            "2 instances, 2 of them different, numbered 1 to 5",
-        ),
-        ("UPDATE earned_promotions SET ordinal = 2 WHERE event_id = 'two'".to_owned(), "numbered 2 to 2"),
-        (
-            "UPDATE earned_promotions SET earned_from_type = 'REWARD' WHERE event_id = 'one' AND ordinal = 2"
-                .to_owned(),
-            "types BULK_ISSUE to REWARD",
-        ),
-        (
-            "UPDATE earned_promotions SET event_time_ms = 1 WHERE event_id = 'one' AND ordinal = 2".to_owned(),
-            "event times 1 to",
-        ),
-        (
-            "UPDATE earned_promotions SET valid_till_ms = valid_till_ms + 1 WHERE event_id = 'two'".to_owned(),
-            "valid until 1767205800000, by the rules 1767205799999",
-        ),
-        (
-            "UPDATE earned_promotions SET valid_till_ms = valid_till_ms + 1 WHERE event_id = 'four' AND ordinal = 2"
-                .to_owned(),
-            "of promotion 0000000000000000000000a7 is valid until",
-        ),
-        (
-            "UPDATE earned_promotions SET promotion_id = '00000000000000000000000f' WHERE event_id = 'two'".to_owned(),
-            "has not",
-        ),
-        (
-            "UPDATE earned_promotions SET promotion_id = '0000000000000000000000a1' WHERE event_id = 'two'".to_owned(),
-            "of type POS",
-        ),
-        (
-            "UPDATE earned_promotions SET org_id = 9 WHERE event_id = 'two'".to_owned(),
-            "1 of 11 earned promotions are of no organization",
-        ),
-        // A third is the cap, and is not counted; a fourth would be one too many.
-        (
-            copy(&format!("{new_id};ordinal=3")) + " WHERE event_id = 'three' AND ordinal = 1",
-            "holds 3 of promotion 0000000000000000000000a9, and 2 are counted",
-        ),
-        (
-            "UPDATE earned_promotions SET promotion_id = '0000000000000000000000a9' WHERE event_id IN ('one')"
-                .to_owned(),
-            "holds 5 of promotion 0000000000000000000000a9, whose cap is 3",
-        ),
-        ("UPDATE cap_usage SET used = 1".to_owned(), "and 1 are counted"),
-        ("DELETE FROM cap_usage".to_owned(), "and 0 are counted"),
-        (
-            "UPDATE redemptions SET customer_id = 7".to_owned(),
-            "2 earned promotions of customer 566881933 of organization 100737 are redeemed by transaction txn, which is not recorded for them",
-        ),
-        (
-            "DELETE FROM redemptions".to_owned(),
-            "2 earned promotions of customer 566881933 of organization 100737 are redeemed by transaction txn, which is not recorded for them",
-        ),
-        (
-            "UPDATE redemptions SET instances = 3".to_owned(),
-            "transaction txn of organization 100737 redeemed 3 earned promotions, and the wallet has 2",
-        ),
-        (
-            "UPDATE earned_promotions SET earned_status = 'REVOKED', transaction_identifier = NULL
-             WHERE event_id = 'six' AND ordinal = 1"
-                .to_owned(),
-            "redeemed 2 earned promotions, and the wallet has 1 of it",
-        ),
-        (
-            "UPDATE earned_promotions SET earned_status = 'UNLOCKED', changed_at_ms = NULL WHERE event_id = 'five'"
-                .to_owned(),
-            "holds 3 of promotion 0000000000000000000000a9, and 2 are counted",
-        ),
-        (
-            "DELETE FROM earned_promotions WHERE event_id = 'three'".to_owned(),
-            "holds none of promotion 0000000000000000000000a9, and 2 are counted",
-        ),
-    ];
-    for (sql, breach) in rows {
-        let service = filled().await;
-        service.database().execute(&sql).await;
-        let output = verify(&service);
-        assert_eq!(output.status.code(), Some(1), "{sql}: {output:?}");
-        let text = text(&output);
-        assert!(text.contains(breach) && text.contains("BREACH"), "{sql}: {text}");
+    let (checks, ended) = made(&service, change).await;
+    assert!(ended.is_ok() && checks.iter().all(|check| check.breaches.is_empty()), "{ended:?} {checks:#?}");
+    assert_eq!(verify(&service).status.code(), Some(1), "the next one sees it");
+}
+
+#[tokio::test]
+async fn a_database_that_goes_away_ends_it_with_the_checks_made_so_far() {
+    if ENGINE == Engine::Sqlite {
+        // A file does not go away from whoever has it open.
+        return;
     }
+    let service = filled().await;
+    let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+               WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    let change = |made| {
+        if made == 3 {
+            execute_beside(&service, end);
+        }
+    };
+    let (checks, ended) = made(&service, change).await;
+    assert!(ended.is_err(), "{checks:#?}");
+    assert_eq!(checks.len(), 3, "{checks:#?}");
+}
+
+#[tokio::test]
+async fn of_many_breaches_the_first_are_named_and_more_are_told() {
+    let service = filled().await;
+    let database = service.database();
+    let insert = |first: u32, last: u32| {
+        let rows: Vec<_> = (first..=last).map(|customer| format!("(9, {customer})")).collect();
+        loose::statement(&format!("INSERT INTO customers (org_id, customer_id) VALUES {}", rows.join(", ")))
+    };
+    loose::loosen(database).await;
+    database.execute(&insert(1, 100)).await;
+    let output = verify(&service);
+    let named =
+        |text: &str| text.lines().filter(|line| line.starts_with("       customers (org_id 9, customer_id ")).count();
+    let told = text(&output);
+    assert!(named(&told) == 100 && !told.contains("and more"), "{told}");
+    database.execute(&insert(101, 101)).await;
+    let told = text(&verify(&service));
+    assert!(named(&told) == 100 && told.contains("\n       and more\n"), "{told}");
+}
+
+#[tokio::test]
+async fn a_wallet_of_several_pages_is_read_to_its_end() {
+    let service = filled().await;
+    let database = service.database();
+    // Of one event each, with earn ids in their order behind all others.
+    let earn_id = match ENGINE {
+        Engine::Sqlite => "printf('f%023x', n)",
+        Engine::Postgres => "'f' || lpad(to_hex(n), 23, '0')",
+    };
+    let columns = "org_id, customer_id, promotion_id, earned_from_id, ordinal, earned_from_type, event_time_ms, valid_till_ms, \
+                   granted_at_ms";
+    let insert = format!(
+        "WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 3000)
+         INSERT INTO earned_promotions ({columns}, earn_id, event_id, event_payload)
+         SELECT {columns}, {earn_id}, 'page' || n, '{{}}' FROM earned_promotions, numbers WHERE event_id = 'two'"
+    );
+    database.execute(&insert).await;
+    let output = verify(&service);
+    assert!(output.status.success() && text(&output).contains("each of 3013 earned promotions"), "{output:?}");
+    let last = "UPDATE earned_promotions SET valid_till_ms = valid_till_ms + 1, event_payload = '7' WHERE event_id = 'page3000'";
+    database.execute(last).await;
+    let text = text(&verify(&service));
+    let named = text.lines().filter(|line| line.starts_with("       ") && line.contains("f00000000000000000000bb8"));
+    assert_eq!(named.count(), 2, "{text}");
 }
 
 #[tokio::test]
@@ -157,7 +181,11 @@ async fn changed_rules_do_not_make_what_was_granted_wrong() {
     service.import(&changed).await;
     let output = verify(&service);
     assert!(output.status.success(), "{output:?}");
-    assert!(text(&output).contains("11 of them were granted before those rules changed"), "{output:?}");
+    // The one whose end changed, and the two whose days ended by the other zone.
+    assert!(
+        text(&output).contains("each of 13 earned promotions") && text(&output).contains(", 3 of them by former terms"),
+        "{output:?}"
+    );
 }
 
 #[tokio::test]

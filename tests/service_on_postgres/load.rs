@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::rpcs::try_call;
+use crate::rpcs::{call, try_call};
 use crate::support::*;
 use crate::wallet::transaction;
 
@@ -191,6 +191,25 @@ async fn ask(callers: &[Caller], ledger: &Ledger, event: &str) {
         }
         _ => {}
     }
+}
+
+/// What is answered to a request of this method, or to earn in bulk, sent again while it is told that it may be.
+pub async fn until_answered(caller: &Caller, method: Option<&str>, request: &Value) -> Answer {
+    let answered = async {
+        loop {
+            let door = DOORS[pick(2)];
+            let answer = match method {
+                None => caller.earn(door, request).await,
+                Some(method) => call(caller, door, method, "demo:demo", request.clone()).await,
+            };
+            if !matches!(answer.status, 503 | 14) {
+                assert_eq!(answer.code, 0, "{answer:?}");
+                return answer;
+            }
+            tokio::time::sleep(Duration::from_millis(random(20))).await;
+        }
+    };
+    tokio::time::timeout(ANSWERED_WITHIN, answered).await.unwrap_or_else(|_| panic!("no answer: {request}"))
 }
 
 /// What is answered to a request of this method, or to earn in bulk, sent again, to whichever server, until one does.

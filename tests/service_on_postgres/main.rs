@@ -1,7 +1,14 @@
 //! The suite of `tests/service`, on PostgreSQL, and what only several processes on one database can show.
 
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(
+    clippy::print_stdout,
+    clippy::cast_possible_truncation,
+    clippy::type_complexity,
+    reason = "tests print figures, and count little"
+)]
 
+mod at_once;
 #[path = "../service/bad_input.rs"]
 mod bad_input;
 mod bulkheads;
@@ -15,6 +22,7 @@ mod concurrency;
 mod database;
 #[path = "../service/documented.rs"]
 mod documented;
+mod durability;
 #[path = "../service/errors.rs"]
 mod errors;
 #[path = "../service/fairness.rs"]
@@ -29,10 +37,12 @@ mod isolation;
 #[path = "../service/keeping.rs"]
 mod keeping;
 mod load;
+mod meeting;
 #[path = "../service/model.rs"]
 mod model;
 #[path = "../service/operator.rs"]
 mod operator;
+mod pauses;
 mod plans;
 mod process_list;
 mod proxy;
@@ -40,6 +50,8 @@ mod proxy;
 mod races;
 #[path = "../service/redemptions.rs"]
 mod redemptions;
+#[path = "../service/repeats.rs"]
+mod repeats;
 #[path = "../service/response_size.rs"]
 mod response_size;
 #[path = "../service/rpcs.rs"]
@@ -48,7 +60,10 @@ mod rpcs;
 mod secrets;
 #[path = "../service/server_process.rs"]
 mod server_process;
-mod soak;
+#[path = "../service/set_back.rs"]
+mod set_back;
+#[path = "../service/stale.rs"]
+mod stale;
 #[path = "../service/support.rs"]
 mod support;
 #[path = "../service/verify.rs"]

@@ -80,6 +80,10 @@ pub(in crate::storage) async fn read_or_count(
     }
     let unsure = wanted.capped.iter().filter(|(holder, period)| **period > 0 && !used.contains_key(holder));
     let unsure: BTreeMap<_, _> = unsure.map(|(holder, period)| (*holder, *period)).collect();
+    if !unsure.is_empty() {
+        // All of them first, so that the order of locks stays that of the keys.
+        lock(on, &wanted.capped).await?;
+    }
     used.extend(count_anew(on, &unsure).await?);
     Ok(used)
 }
@@ -93,10 +97,7 @@ pub(in crate::storage) async fn count_anew(
     if unsure.is_empty() {
         return Ok(BTreeMap::new());
     }
-    // Makes the rows that are not there, of the period before: whoever else counts at this moment waits here.
-    let former = rows(unsure.keys(), |holder| Values { cap_period: unsure[holder] - 1, ..Values::default() });
-    let kept = format!("{cap} = {}", column::<Entity>(Column::Cap), cap = Column::Cap.as_str());
-    on.execute(&upsert(kept).body(), former).await?;
+    lock(on, unsure).await?;
     // A statement of its own, so that it sees what was committed before the locks were had.
     let mut used: BTreeMap<_, _> = unsure.keys().map(|holder| (*holder, 0)).collect();
     let keys: Vec<_> = unsure.keys().collect();
@@ -114,6 +115,15 @@ pub(in crate::storage) async fn count_anew(
         .map(|column| format!("{0} = excluded.{0}", column.as_str()));
     on.execute(&upsert(replaced.join(", ")).body(), counted).await?;
     Ok(used)
+}
+
+/// Locks the counts of these holders, in the order of their keys. Makes those that are not there, of the period before the one
+/// that is given with each: whoever else counts at this moment waits here.
+async fn lock(on: &On<'_, impl ConnectionTrait>, holders: &BTreeMap<Holder, i64>) -> Result<(), StorageError> {
+    let former =
+        rows(holders.keys(), |holder| Values { cap_period: (holders[holder] - 1).max(0), ..Values::default() });
+    let kept = format!("{cap} = {}", column::<Entity>(Column::Cap), cap = Column::Cap.as_str());
+    on.execute(&upsert(kept).body(), former).await.map(drop)
 }
 
 /// Adds what was granted. The check `cap_usage_used_within_cap` refuses what would pass a cap.
@@ -164,6 +174,10 @@ pub(in crate::storage) async fn subtract(
         if recount[&holder] == found.row.cap_period {
             unsure.remove(&holder);
         }
+    }
+    if !unsure.is_empty() {
+        // All of them first, so that the order of locks stays that of the keys.
+        lock(on, &revoked.iter().map(|(holder, revoked)| (*holder, revoked.cap_period)).collect()).await?;
     }
     count_anew(on, &unsure).await?;
     let of = column::<Entity>;

@@ -100,7 +100,7 @@ pub(in crate::storage) struct Decided<'a, W: Work + ?Sized> {
 pub enum Ran<T> {
     /// It is decided, and what it writes is durable.
     Done(T),
-    /// Nothing is written: a catalog is no longer the one that it was decided from.
+    /// Nothing is written: a catalog, or an audience, is no longer the one that it was decided from.
     CatalogChanged,
 }
 
@@ -242,6 +242,7 @@ impl Session {
                 self.read_first = READ_FIRST;
                 let fence = Fence { catalogs: wanted.catalogs(), basis: Basis::Presumed, now_ms };
                 if self.write_as_presumed(wanted, &Decided { facts: &facts, writes: &writes, fence: &fence }).await? {
+                    self.store.note_write();
                     self.read_first = 0;
                     return Ok(Ran::Done(outcome));
                 }
@@ -277,7 +278,11 @@ impl Session {
             let fence = Fence { catalogs: wanted.catalogs(), basis: Basis::Read, now_ms };
             let decided = Decided { facts: &facts, writes: &writes, fence: &fence };
             let written = self.write(wanted, attempt, &decided).await.map_err(BatchError::Save)?;
-            return Ok(if written { Ran::Done(outcome) } else { Ran::CatalogChanged });
+            if !written {
+                return Ok(Ran::CatalogChanged);
+            }
+            self.store.note_write();
+            return Ok(Ran::Done(outcome));
         }
     }
 
@@ -319,7 +324,9 @@ impl Session {
         let (end, written) = match written {
             Ok(true) => ("COMMIT", true),
             Ok(false) => ("ROLLBACK", false),
-            Err(error @ (StorageError::Disconnected(_) | StorageError::Busy(_))) => {
+            Err(error @ StorageError::Disconnected(_)) => return Err(BatchError::Save(error)),
+            Err(error @ StorageError::Busy(_)) => {
+                let _ = self.end(attempt, "ROLLBACK").await;
                 return Err(BatchError::Save(error));
             }
             // A conflict is settled by reading. Of any other error it shows then in which step it comes.
@@ -353,9 +360,16 @@ impl Session {
             catalogs.extend(super::catalogs::versions(&transaction.on(), &orgs).await?);
         }
         let fence = Fence { catalogs: &catalogs, ..*decided.fence };
-        let written = wanted.write(engine, attempt.connection(), &Decided { fence: &fence, ..*decided }).await?;
-        self.end(attempt, if written { "COMMIT" } else { "ROLLBACK" }).await?;
-        Ok(written)
+        let written = wanted.write(engine, attempt.connection(), &Decided { fence: &fence, ..*decided }).await;
+        match written {
+            Ok(written) => self.end(attempt, if written { "COMMIT" } else { "ROLLBACK" }).await.map(|()| written),
+            Err(error @ (StorageError::Conflict(_) | StorageError::Busy(_))) => {
+                // The connection is as good as before; where it is not, it is closed.
+                let _ = self.end(attempt, "ROLLBACK").await;
+                Err(error)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Ends a batch, and keeps its connection for the next one.
@@ -370,7 +384,7 @@ impl Session {
 
     /// Begins a transaction on the connection of the session.
     async fn transaction(&mut self) -> Result<Transaction, StorageError> {
-        let turn = self.store.turn().await;
+        let turn = self.store.turn().await?;
         let connection = self.connection().await?;
         let engine = self.store.engine;
         connection.execute_unprepared(engine.begin()).await?;

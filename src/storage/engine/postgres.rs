@@ -1,7 +1,7 @@
 //! PostgreSQL: the facts of a batch are read in two statements, and it is written by one, which is a transaction by
 //! itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 
 use async_trait::async_trait;
@@ -101,7 +101,6 @@ impl Engine for Postgres {
     /// which waits for the other side to acknowledge the one before (Nagle's algorithm): 40 ms.
     async fn write(&self, connection: &mut Connection, batch: &Write<'_>) -> Result<bool, StorageError> {
         let Write { wanted, grants, fence } = *batch;
-        static TEXTS: [OnceLock<String>; 64] = [const { OnceLock::new() }; 64];
         let rows = rows(grants);
         let mut lists = Lists::with(WANTED, write::list(&rows, fence.now_ms));
         lists.variant = if write::any_details(&rows) { DETAILS } else { 0 };
@@ -115,8 +114,12 @@ impl Engine for Postgres {
             lists.add_some(CUSTOMERS, WITH_CUSTOMERS, of_customers(&wanted.customers));
             lists.add_some(AUDIENCES, WITH_AUDIENCES, holders(&wanted.limited));
             lists.add_some(UNTOUCHED, WITH_UNTOUCHED, of_earnings(&untouched));
+        } else {
+            // Somebody may have left an audience since it was read.
+            let granted: BTreeSet<_> = grants.grants.iter().map(|grant| grant.key.holder()).collect();
+            lists.add_some(AUDIENCES, WITH_AUDIENCES, holders(granted.intersection(&wanted.limited)));
         }
-        let text = lists.text(&TEXTS, write_body);
+        let text = lists.text(&WRITE_TEXTS, write_body);
         let written = lists.bind(text).execute(connection.postgres()?).await.map_err(of_driver)?;
         Ok(written.rows_affected() == rows.len() as u64)
     }
@@ -166,6 +169,8 @@ impl<'a> Lists<'a> {
 
 type PgQuery<'a> = sqlx::query::Query<'a, sqlx::Postgres, sqlx::postgres::PgArguments>;
 
+/// The statement that writes, for each choice of lists.
+static WRITE_TEXTS: [OnceLock<String>; 64] = [const { OnceLock::new() }; 64];
 /// Variants of the text that writes.
 const DETAILS: usize = 1;
 const WITH_COUNTS: usize = 2;

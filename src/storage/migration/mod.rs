@@ -29,13 +29,19 @@ pub(super) async fn run(store: &Store) -> Result<(), StorageError> {
     let transaction = store.changes.database().begin_with_options(options).await?;
     lock_schema(&transaction).await?;
     Migrator::install(&transaction).await?;
-    let known: Vec<_> = Migrator::migrations().iter().map(|migration| migration.name().to_owned()).collect();
-    let applied = Migrator::get_migration_models(&transaction).await?;
-    if let Some(other) = applied.into_iter().find(|applied| !known.contains(&applied.version)) {
-        return Err(StorageError::OtherSchema(other.version));
-    }
+    refuse_other(&transaction).await?;
     Migrator::up(&transaction, None).await?;
     Ok(transaction.commit().await?)
+}
+
+/// Refuses a database whose schema this version of the program did not make, without changing it.
+pub(super) async fn refuse_other(database: &impl ConnectionTrait) -> Result<(), StorageError> {
+    let known: Vec<_> = Migrator::migrations().iter().map(|migration| migration.name().to_owned()).collect();
+    let applied = Migrator::get_migration_models(database).await?;
+    match applied.into_iter().find(|applied| !known.contains(&applied.version)) {
+        Some(other) => Err(StorageError::OtherSchema(other.version)),
+        None => Ok(()),
+    }
 }
 
 /// Keeps other processes from changing the schema until the transaction ends. Whoever comes second waits here, for as long

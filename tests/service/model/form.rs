@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use super::oracle::{
-    Change, Earn, Earned, Entry, Key, Outcome, PROMOTIONS, Reply, Request, UNKNOWN_CUSTOMER, transaction_date,
+    CatalogChange, Change, Earn, Earned, Entry, Key, NewTerms, Outcome, PROMOTIONS, Reply, Request, Terms,
+    UNKNOWN_CUSTOMER, transaction_date,
 };
 use crate::support::{Answer, ORG};
 
@@ -71,6 +72,39 @@ pub fn redeem_body(transaction: u8, change: &Change, run: u32) -> Value {
         "transactionDate": transaction_date(transaction), "amount": 1, "redemptions": lines.collect::<Vec<_>>()})
 }
 
+/// The method that changes the catalog so, and the request, in this run.
+pub fn catalog_body(change: &CatalogChange, run: u32) -> (&'static str, Value) {
+    let id = PROMOTIONS[change.promotion].id;
+    let replaced = |name: &str, value: Value| {
+        let mut promotion = PROMOTIONS[change.promotion].fixed();
+        promotion[name] = value;
+        ("CatalogService/ReplacePromotion", json!({"promotionId": id, "promotion": promotion}))
+    };
+    match change.to {
+        NewTerms::Cap(None) => replaced("unlimitedEarning", true.into()),
+        NewTerms::Cap(Some(cap)) => replaced("maxEarningPerCustomer", cap.into()),
+        NewTerms::Limited(limited) => replaced("earnLimitedToSpecificAudience", limited.into()),
+        NewTerms::Active(true) => ("CatalogService/ActivatePromotion", json!({"promotionId": id})),
+        NewTerms::Active(false) => ("CatalogService/DeactivatePromotion", json!({"promotionId": id})),
+        NewTerms::Audience(customer, joins) => {
+            let list = if joins { "add" } else { "remove" };
+            ("CatalogService/ChangeAudience", json!({"promotionId": id, list: [customer_id(run, customer)]}))
+        }
+    }
+}
+
+/// The request that gives the promotion at this place its first terms again.
+pub fn restored(promotion: usize) -> Value {
+    let Terms { active, cap, limited, .. } = Terms::first(promotion);
+    let mut record = PROMOTIONS[promotion].fixed();
+    (record["active"], record["earnLimitedToSpecificAudience"]) = (active.into(), limited.into());
+    match cap {
+        Some(cap) => record["maxEarningPerCustomer"] = cap.into(),
+        None => record["unlimitedEarning"] = true.into(),
+    }
+    json!({"promotionId": PROMOTIONS[promotion].id, "promotion": record})
+}
+
 fn event_details(request: &Earn, note: Option<u8>) -> Value {
     let mut details = json!({"id": request.event.to_string(), "type": request.earned_from_type});
     if let Some(note) = note {
@@ -91,7 +125,18 @@ pub fn read(request: &Request, run: u32, answer: &Answer) -> Result<(Reply, Vec<
             let named = answer.body["data"]["transactionIdentifier"] == transaction_name(run, *transaction);
             if named { Ok((Reply::Redeemed, vec![])) } else { Err("another transaction".to_owned()) }
         }
+        Request::Catalog(change) => Ok((read_catalog(change, &answer.body["data"])?, vec![])),
     }
+}
+
+fn read_catalog(change: &CatalogChange, data: &Value) -> Result<Reply, String> {
+    if let NewTerms::Audience(..) = change.to {
+        let number = |name: &str| data[name].as_i64().ok_or_else(|| format!("no {name}: {data}"));
+        return Ok(Reply::Audience(number("added")?, number("removed")?));
+    }
+    let known = |name: &str| data[name].as_bool().ok_or_else(|| format!("no {name}: {data}"));
+    let cap = data["maxEarningPerCustomer"].as_i64();
+    Ok(Reply::Promotion(known("active")?, known("earnLimitedToSpecificAudience")?, cap))
 }
 
 /// The code of each instance.

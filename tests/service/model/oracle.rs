@@ -1,6 +1,6 @@
 //! What the service should answer, written from the contract alone: nothing here is the service's own code.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde_json::{Value, json};
@@ -85,8 +85,9 @@ pub const PROMOTIONS: [Promotion; 14] = [
 /// The promotions as a catalogue, `audience` being that of the limited ones, with these customers.
 pub fn catalogue(customers: &[i64], audience: &[i64]) -> Value {
     let promotions = PROMOTIONS.iter().filter(|promotion| !promotion.kind.is_empty()).map(|promotion| {
-        let mut record = json!({"id": promotion.id, "orgId": ORG, "name": promotion.name, "type": promotion.kind,
-            "active": promotion.active, "startDate": promotion.start, "endDate": promotion.end});
+        let mut record = promotion.fixed();
+        record["orgId"] = ORG.into();
+        record["active"] = promotion.active.into();
         if let Some(cap) = promotion.cap {
             record["maxEarningPerCustomer"] = cap.into();
         }
@@ -114,6 +115,44 @@ pub enum Request {
     Revoke(Change),
     /// In the transaction of this name.
     Redeem(u8, Change),
+    Catalog(CatalogChange),
+}
+
+/// A change of a promotion, by its place in the list above.
+#[derive(Debug, Clone)]
+pub struct CatalogChange {
+    pub promotion: usize,
+    pub to: NewTerms,
+}
+
+/// What of a promotion changes. All the rest stays.
+#[derive(Debug, Clone)]
+pub enum NewTerms {
+    /// Its cap, or that it has none.
+    Cap(Option<i64>),
+    Active(bool),
+    /// Whether it is limited to its audience.
+    Limited(bool),
+    /// A customer joins its audience, or leaves it.
+    Audience(usize, bool),
+}
+
+/// The terms of a promotion that change.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Terms {
+    pub active: bool,
+    pub cap: Option<i64>,
+    pub limited: bool,
+    audience: BTreeSet<usize>,
+}
+
+impl Terms {
+    /// Those that the catalog above has of the promotion at this place.
+    pub fn first(promotion: usize) -> Self {
+        let Promotion { active, cap, limited, .. } = PROMOTIONS[promotion];
+        let audience = if limited { BTreeSet::from([FRIEND]) } else { BTreeSet::new() };
+        Self { active, cap, limited, audience }
+    }
 }
 
 /// What is to become of instances that were granted before, or never.
@@ -166,6 +205,10 @@ pub enum Reply {
     /// The code of each instance; 0: revoked.
     Revoked(Vec<i64>),
     Redeemed,
+    /// Whether the promotion is active and limited, and its cap.
+    Promotion(bool, bool, Option<i64>),
+    /// Customers that joined the audience, and that left it.
+    Audience(i64, i64),
 }
 
 #[derive(Clone, PartialEq)]
@@ -218,19 +261,31 @@ pub enum Status {
     Redeemed(u8),
 }
 
-/// The wallets of the customers of one script, and the transactions: whose they are, and what they redeemed.
-#[derive(Debug, Clone, Default, PartialEq)]
+/// The wallets of the customers of one script, the transactions (whose they are, and what they redeemed), and the terms of
+/// the promotions.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Model {
+    terms: Vec<Terms>,
     earnings: BTreeMap<Key, Earning>,
     transactions: BTreeMap<u8, (usize, Vec<(Key, i64)>)>,
 }
 
+impl Default for Model {
+    fn default() -> Self {
+        let terms = (0..PROMOTIONS.len()).map(Terms::first).collect();
+        Self { terms, earnings: BTreeMap::new(), transactions: BTreeMap::new() }
+    }
+}
+
 impl Model {
     pub fn answer(&mut self, request: &Request) -> Reply {
-        let (Request::Earn(Earn { customer, .. })
-        | Request::Revoke(Change { customer, .. })
-        | Request::Redeem(_, Change { customer, .. })) = request;
-        if *customer == UNKNOWN_CUSTOMER {
+        let customer = match request {
+            Request::Earn(Earn { customer, .. })
+            | Request::Revoke(Change { customer, .. })
+            | Request::Redeem(_, Change { customer, .. }) => Some(*customer),
+            Request::Catalog(_) => None,
+        };
+        if customer == Some(UNKNOWN_CUSTOMER) {
             return Reply::Refused(404);
         }
         match request {
@@ -240,7 +295,20 @@ impl Model {
                 Ok(()) => Reply::Redeemed,
                 Err(code) => Reply::Refused(code),
             },
+            Request::Catalog(change) => self.change_catalog(change),
         }
+    }
+
+    fn change_catalog(&mut self, change: &CatalogChange) -> Reply {
+        let terms = &mut self.terms[change.promotion];
+        match change.to {
+            NewTerms::Cap(cap) => terms.cap = cap,
+            NewTerms::Active(active) => terms.active = active,
+            NewTerms::Limited(limited) => terms.limited = limited,
+            NewTerms::Audience(customer, true) => return Reply::Audience(terms.audience.insert(customer).into(), 0),
+            NewTerms::Audience(customer, false) => return Reply::Audience(0, terms.audience.remove(&customer).into()),
+        }
+        Reply::Promotion(terms.active, terms.limited, terms.cap)
     }
 
     fn earn(&mut self, request: &Earn, entry: &Entry) -> Outcome {
@@ -265,11 +333,12 @@ impl Model {
         let asked_for: Vec<_> = earning.instances.iter().take(usize::try_from(entry.count).unwrap()).collect();
         let revoked = count(asked_for.iter().filter(|status| ***status == Status::Revoked).count());
         let (replayed, missing) = (count(asked_for.len()) - revoked, entry.count - count(asked_for.len()));
-        let refusal = promotion.refusal(customer, earning.event_time);
-        let granted = match (refusal, promotion.cap) {
+        let terms = &self.terms[entry.promotion];
+        let refusal = promotion.refusal(terms, customer, earning.event_time);
+        let granted = match (refusal, terms.cap) {
             (Some(_), _) => 0,
             (None, None) => missing,
-            (None, Some(cap)) => missing.min(cap - self.held(customer, entry.promotion)),
+            (None, Some(cap)) => missing.min((cap - self.held(customer, entry.promotion)).max(0)),
         };
         let failed = revoked + missing - granted;
         let one = Earned { event_time: earning.event_time, valid_till, note: earning.note };
@@ -353,6 +422,11 @@ impl Model {
 }
 
 impl Promotion {
+    /// What a script does not change of it, as a record.
+    pub fn fixed(&self) -> Value {
+        json!({"id": self.id, "name": self.name, "type": self.kind, "startDate": self.start, "endDate": self.end})
+    }
+
     fn valid_till(&self, event_time: i64) -> i64 {
         let Some(days) = self.days else { return self.end };
         let event_day = (event_time + ZONE_MS).div_euclid(DAY_MS);
@@ -360,12 +434,12 @@ impl Promotion {
     }
 
     /// Why nothing new of it can be earned, whatever the cap.
-    fn refusal(&self, customer: usize, event_time: i64) -> Option<i64> {
-        if !self.active || event_time < self.start {
+    fn refusal(&self, terms: &Terms, customer: usize, event_time: i64) -> Option<i64> {
+        if !terms.active || event_time < self.start {
             Some(709)
         } else if event_time > self.end || self.valid_till(event_time) < NOW_MS {
             Some(706)
-        } else if self.limited && customer != FRIEND {
+        } else if terms.limited && !terms.audience.contains(&customer) {
             Some(715)
         } else {
             None

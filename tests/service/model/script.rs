@@ -7,7 +7,10 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::oracle::{CUSTOMERS, Change, EVENT_TIMES, Earn, Entry, Key, PROMOTIONS, Request, UNKNOWN_CUSTOMER, USUAL};
+use super::oracle::{
+    CUSTOMERS, CatalogChange, Change, EVENT_TIMES, Earn, Entry, Key, NewTerms, PROMOTIONS, Request, UNKNOWN_CUSTOMER,
+    USUAL,
+};
 use crate::support::{DOORS, Door};
 
 /// Groups, one after the other; the calls of a group are sent at once.
@@ -73,7 +76,18 @@ fn request() -> impl Strategy<Value = Request> {
         4 => earn().prop_map(Request::Earn),
         1 => change().prop_map(Request::Revoke),
         2 => (0..4_u8, change()).prop_map(|(transaction, change)| Request::Redeem(transaction, change)),
+        2 => catalog_change().prop_map(Request::Catalog),
     ]
+}
+
+fn catalog_change() -> impl Strategy<Value = CatalogChange> {
+    let to = prop_oneof![
+        4 => proptest::option::weighted(0.8, 1..=4_i64).prop_map(NewTerms::Cap),
+        2 => any::<bool>().prop_map(NewTerms::Active),
+        1 => any::<bool>().prop_map(NewTerms::Limited),
+        1 => (0..CUSTOMERS, any::<bool>()).prop_map(|(customer, joins)| NewTerms::Audience(customer, joins)),
+    ];
+    (0..USUAL, to).prop_map(|(promotion, to)| CatalogChange { promotion, to })
 }
 
 fn customer() -> impl Strategy<Value = usize> {

@@ -1,0 +1,77 @@
+//! Verifying a database: recounts every invariant that `docs/architecture.md` lists.
+//!
+//! Each check is told as soon as it is made. A row that cannot be read is a breach of the check that meets it, and the
+//! other checks go on; only a database that does not answer ends the verification early.
+
+mod readable;
+mod redemptions;
+mod validity;
+
+use crate::storage::verify::{Breaches, Page, Place, Question, Snapshot, Walked};
+use crate::storage::{StorageError, Store};
+
+/// One check, and what it found.
+#[derive(Debug)]
+pub struct Check {
+    /// The invariant, in words.
+    pub what: String,
+    /// The breaches of it.
+    pub breaches: Breaches,
+}
+
+/// Recounts everything in one snapshot of the database, and tells each check when it is made.
+///
+/// # Errors
+/// Those of the database.
+pub async fn verify(store: &Store, mut told: impl FnMut(Check)) -> Result<(), StorageError> {
+    let snapshot = store.snapshot().await?;
+    let mut tell = |what: &str, breaches| told(Check { what: what.to_owned(), breaches });
+    let ask = |question| snapshot.breaches(question);
+    tell("values: each column holds a value that it takes", ask(Question::Values).await?);
+    tell("keys: no row is there twice", ask(Question::Keys).await?);
+    tell("owners: each row is of an organization, and of a promotion, that exists", ask(Question::Owners).await?);
+    tell("active names: no two active promotions of an organization have one", ask(Question::ActiveNames).await?);
+    tell("catalogs: names and time zones can be read", readable::catalogs(&snapshot).await?);
+    tell("API clients: hashes and access groups can be read", readable::clients(&snapshot).await?);
+    tell("earn ids: none is given twice", ask(Question::EarnIds).await?);
+    let earnings = "earnings: the instances of each are numbered 1 to n, of one type and one event time, and the first alone \
+                    has details";
+    tell(earnings, ask(Question::Earnings).await?);
+    tell("details: payloads and supplementary criteria can be read", readable::details(&snapshot).await?);
+    let marks = "marks: what was earned is of promotions that can be earned and are marked as earned";
+    tell(marks, ask(Question::Marks).await?);
+    tell("statuses: time and transaction of each change go with its status", ask(Question::Statuses).await?);
+    let (what, breaches) = validity::check(&snapshot).await?;
+    tell(&what, breaches);
+    let counts =
+        "counts: the number counted under each cap is the number that the wallet holds, and none passes its cap";
+    tell(counts, ask(Question::Counts).await?);
+    let mut redeemed = redemptions::check(&snapshot).await?;
+    redeemed.contents.extend(ask(Question::Redemptions).await?);
+    let contents = "redemptions: each redeemed earned promotion is named by one recorded transaction of its customer, and each \
+                    transaction redeemed those that its content names";
+    tell(contents, redeemed.contents);
+    tell("redemption times: each transaction redeemed what was valid", redeemed.times);
+    Ok(())
+}
+
+/// Judges every row of a walk.
+async fn each<R: Walked>(
+    snapshot: &Snapshot,
+    mut judge: impl FnMut(R) -> Option<String>,
+) -> Result<Breaches, StorageError> {
+    let (mut breaches, mut after) = (Breaches::default(), None::<Place>);
+    loop {
+        let Page { rows, last } = snapshot.page::<R>(after.as_ref()).await?;
+        for row in rows {
+            match row.map(&mut judge) {
+                Ok(None) => {}
+                Ok(Some(breach)) | Err(breach) => breaches.add(breach),
+            }
+        }
+        if last.is_none() {
+            return Ok(breaches);
+        }
+        after = last;
+    }
+}

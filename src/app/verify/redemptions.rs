@@ -1,0 +1,103 @@
+//! Transactions, one by one: each redeemed the earned promotions that its content names, while they were valid.
+
+use std::collections::BTreeMap;
+
+use crate::earning::change::{MAX_BEFORE_EVENT_MS, MAX_LATE_REDEMPTION_DAYS};
+use crate::earning::time::{DAY_MS, iso};
+use crate::earning::{OrgId, Redemption};
+use crate::storage::StorageError;
+use crate::storage::verify::{Breaches, Instance, Page, Place, RecordedRedemption, Snapshot};
+
+/// Longest time from the end of validity to the recording of a transaction, milliseconds.
+const MAX_LATE_MS: i64 = MAX_LATE_REDEMPTION_DAYS as i64 * DAY_MS;
+
+/// Breaches of the two checks that one walk makes.
+#[derive(Debug, Default)]
+pub(super) struct Redeemed {
+    /// What transactions redeemed.
+    pub contents: Breaches,
+    /// When they did.
+    pub times: Breaches,
+}
+
+/// Compares every transaction with the earned promotions that it names.
+pub(super) async fn check(snapshot: &Snapshot) -> Result<Redeemed, StorageError> {
+    let (mut found, mut after) = (Redeemed::default(), None::<Place>);
+    loop {
+        let Page { rows, last } = snapshot.redemptions(after.as_ref()).await?;
+        for row in rows {
+            match row {
+                Ok(recorded) => found.judge(&recorded),
+                Err(breach) => found.contents.add(breach),
+            }
+        }
+        if last.is_none() {
+            return Ok(found);
+        }
+        after = last;
+    }
+}
+
+impl Redeemed {
+    fn judge(&mut self, recorded: &RecordedRedemption) {
+        let RecordedRedemption { org_id: OrgId(org_id), transaction_identifier, instances, digest, .. } = recorded;
+        let name = format!("transaction {transaction_identifier} of organization {org_id}");
+        let content = match &recorded.content {
+            Ok(content) => content,
+            Err(error) => return self.contents.add(format!("{name} cannot be read: {error}")),
+        };
+        if !is_digest_of(digest, content) {
+            self.contents.add(format!("{name} has the digest {digest:?}, which is not that of its content"));
+        }
+        let named: BTreeMap<_, _> =
+            content.lines().map(|line| (&line.earned_promotion.text, &line.promotion.text)).collect();
+        if i64::try_from(named.len()) != Ok(*instances) {
+            let count = named.len();
+            self.contents.add(format!("{name} names {count} earned promotions, and says that it redeemed {instances}"));
+        }
+        for (earn_id, promotion_id) in named {
+            let held = recorded.held.get(earn_id).filter(|held| held.promotion_id == *promotion_id);
+            let Some(held) = held else {
+                let of = format!("of promotion {promotion_id}, which its customer does not hold");
+                self.contents.add(format!("{name} names earned promotion {earn_id} {of}"));
+                continue;
+            };
+            if !held.is_redeemed_by(transaction_identifier) {
+                self.contents.add(format!("{name} names earned promotion {earn_id}, which it did not redeem"));
+            } else if let Some(breach) = breach_of_times(recorded, content, held) {
+                self.times.add(format!("{name} redeemed earned promotion {earn_id}, {breach}"));
+            }
+        }
+    }
+}
+
+/// Returns true if `digest` is that of the content, or is made in the way of another release, which is not known here.
+fn is_digest_of(digest: &str, content: &Redemption) -> bool {
+    let computed = content.digest();
+    let version = |digest: &str| digest.split_once(':').and_then(|(version, _)| version.parse::<u8>().ok());
+    match version(digest) {
+        None | Some(0) => false,
+        Some(other) => digest == computed || Some(other) != version(&computed),
+    }
+}
+
+/// Returns what is wrong with the times of a redemption.
+///
+/// Validity was judged at the date of the transaction, or at the time of recording less the days within which the server
+/// took late ones, whichever was later. How many days these were is not recorded, so the longest is allowed here.
+fn breach_of_times(recorded: &RecordedRedemption, content: &Redemption, held: &Instance) -> Option<String> {
+    let (date_ms, recorded_ms) = (content.transaction_date_ms, recorded.redeemed_at_ms);
+    let valid_till = iso(held.valid_till_ms);
+    if held.valid_till_ms < date_ms {
+        return Some(format!("valid until {valid_till}, at {}", iso(date_ms)));
+    }
+    if held.valid_till_ms < recorded_ms.saturating_sub(MAX_LATE_MS) {
+        let late = format!("more than {MAX_LATE_REDEMPTION_DAYS} days later");
+        return Some(format!("valid until {valid_till}, and was recorded {late}, at {}", iso(recorded_ms)));
+    }
+    if date_ms < held.event_time_ms.saturating_sub(MAX_BEFORE_EVENT_MS) {
+        return Some(format!("earned by an event of {}, long before it, at {}", iso(held.event_time_ms), iso(date_ms)));
+    }
+    let changed_ms = held.changed_at_ms.unwrap_or(recorded_ms);
+    (changed_ms != recorded_ms).then(|| format!("at {}, and the wallet has {}", iso(recorded_ms), iso(changed_ms)))
+}

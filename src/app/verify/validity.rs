@@ -1,0 +1,156 @@
+//! The validity of earned promotions: it follows from the present terms of the promotion, or from former ones.
+
+use std::collections::{BTreeSet, HashMap};
+
+use chrono_tz::Tz;
+
+use crate::earning::expiry::valid_till_ms;
+use crate::earning::time::iso;
+use crate::earning::{EarnExpiry, OrgId};
+use crate::storage::StorageError;
+use crate::storage::verify::{Breaches, EarnedRow, Page, Place, PromotionTerms, Snapshot, Terms};
+
+/// The terms that a row is compared with.
+enum Compared {
+    /// Those that hold now.
+    Present,
+    /// Those that held before a change.
+    Former,
+    /// None: its promotion or a time zone cannot be read, which is a breach of another check.
+    Unknown,
+}
+
+/// Numbers of rows, by what they were compared with.
+#[derive(Debug, Default)]
+struct Counted {
+    all: u64,
+    by_former_terms: u64,
+    unknown: u64,
+}
+
+/// Compares every earned promotion with the terms of its promotion. Returns the check in words, and its breaches.
+pub(super) async fn check(snapshot: &Snapshot) -> Result<(String, Breaches), StorageError> {
+    let (mut breaches, mut counted, mut after) = (Breaches::default(), Counted::default(), None::<Place>);
+    // Rows come in the order of organizations, so the terms of one are enough.
+    let mut of_org: Option<(i64, OrgTerms)> = None;
+    loop {
+        let Page { rows, last } = snapshot.page::<EarnedRow>(after.as_ref()).await?;
+        for row in rows {
+            counted.all += 1;
+            let row = match row {
+                Ok(row) => row,
+                Err(breach) => {
+                    breaches.add(breach);
+                    continue;
+                }
+            };
+            let terms = match &mut of_org {
+                Some((org_id, terms)) if *org_id == row.org_id => terms,
+                other => {
+                    let terms = snapshot.terms(OrgId(row.org_id)).await?.unwrap_or_default();
+                    &mut other.insert((row.org_id, OrgTerms::new(terms))).1
+                }
+            };
+            match terms.compare(&row) {
+                Ok(Compared::Present) => {}
+                Ok(Compared::Former) => counted.by_former_terms += 1,
+                Ok(Compared::Unknown) => counted.unknown += 1,
+                Err(breach) => breaches.add(breach),
+            }
+        }
+        if last.is_none() {
+            break;
+        }
+        after = last;
+    }
+    let Counted { all, by_former_terms, unknown } = counted;
+    let not_compared = match unknown {
+        0 => String::new(),
+        unknown => format!("; {unknown} are of terms that cannot be read, and are not compared"),
+    };
+    let what = format!(
+        "validity: each of {all} earned promotions is valid until when the terms of its promotion say, {by_former_terms} of \
+         them by former terms{not_compared}"
+    );
+    Ok((what, breaches))
+}
+
+/// The terms of an organization, with time zones that are read once.
+struct OrgTerms {
+    terms: Terms,
+    zones: HashMap<String, Option<Tz>>,
+}
+
+impl OrgTerms {
+    fn new(terms: Terms) -> Self {
+        let former = terms.promotions.values().flat_map(|promotion| &promotion.former);
+        let names: BTreeSet<_> = former.map(|former| &former.time_zone).chain([&terms.time_zone]).collect();
+        let zones = names.into_iter().map(|name| (name.clone(), name.parse().ok())).collect();
+        Self { terms, zones }
+    }
+
+    fn zone(&self, name: &str) -> Option<Tz> {
+        self.zones.get(name).copied().flatten()
+    }
+
+    /// Compares a row, or says what is wrong with it.
+    fn compare(&self, row: &EarnedRow) -> Result<Compared, String> {
+        let EarnedRow { org_id, earn_id, promotion_id, event_time_ms, valid_till_ms, granted_at_ms } = row;
+        let name = || format!("earned promotion {earn_id} of promotion {promotion_id} of organization {org_id}");
+        for (what, ms) in [("earned by an event of", event_time_ms), ("granted at", granted_at_ms)] {
+            if valid_till_ms < ms {
+                return Err(format!("{} is {what} {}, and was valid until {}", name(), iso(*ms), iso(*valid_till_ms)));
+            }
+        }
+        let Some(promotion) = self.terms.promotions.get(promotion_id) else { return Ok(Compared::Unknown) };
+        let Some(present) = self.present(promotion, row) else { return Ok(Compared::Unknown) };
+        if *valid_till_ms == present {
+            return Ok(Compared::Present);
+        }
+        match self.is_by_former_terms(promotion, row) {
+            Some(true) => Ok(Compared::Former),
+            Some(false) => {
+                Err(format!("{} is valid until {}, by its terms {}", name(), iso(*valid_till_ms), iso(present)))
+            }
+            None => Ok(Compared::Unknown),
+        }
+    }
+
+    /// Returns until when the present terms make it valid; `None` where they cannot be read.
+    fn present(&self, promotion: &PromotionTerms, row: &EarnedRow) -> Option<i64> {
+        match expiry(promotion)? {
+            EarnExpiry::WithPromotion => Some(promotion.end_ms),
+            days @ EarnExpiry::DaysFromEarning(_) => {
+                Some(valid_till_ms(days, promotion.end_ms, row.event_time_ms, self.zone(&self.terms.time_zone)?))
+            }
+        }
+    }
+
+    /// Returns true if former terms make it valid until then; `None` where none does and some cannot be read.
+    fn is_by_former_terms(&self, promotion: &PromotionTerms, row: &EarnedRow) -> Option<bool> {
+        let expiry = expiry(promotion)?;
+        let mut unknown = false;
+        for former in &promotion.former {
+            let valid_till = match expiry {
+                EarnExpiry::WithPromotion => Some(former.end_ms),
+                EarnExpiry::DaysFromEarning(_) => {
+                    let zone = self.zone(&former.time_zone);
+                    zone.map(|zone| valid_till_ms(expiry, former.end_ms, row.event_time_ms, zone))
+                }
+            };
+            if valid_till == Some(row.valid_till_ms) {
+                return Some(true);
+            }
+            unknown |= valid_till.is_none();
+        }
+        (!unknown).then_some(false)
+    }
+}
+
+/// Returns the expiry of what is earned; `None` where it cannot be read.
+fn expiry(promotion: &PromotionTerms) -> Option<EarnExpiry> {
+    match promotion.earn_expiry_days {
+        None => Some(EarnExpiry::WithPromotion),
+        Some(days) => u32::try_from(days).ok().map(EarnExpiry::DaysFromEarning),
+    }
+}

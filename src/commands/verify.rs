@@ -1,0 +1,74 @@
+//! `verify`: recounting the database, and printing each check as it is made.
+
+use std::io::Write;
+use std::sync::mpsc;
+
+use crate::app::verify::{self, Check};
+use crate::config::{DatabaseUrl, Verify};
+use crate::storage::{StorageError, Store};
+
+/// Why a database is not verified, or not found to be in order.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    /// The database could not be opened.
+    #[error("cannot use the database {url}")]
+    Open {
+        /// The database.
+        url: DatabaseUrl,
+        /// The cause.
+        source: StorageError,
+    },
+    /// The database could not be asked to the end.
+    #[error("cannot verify")]
+    Ask(#[source] StorageError),
+    /// Some checks found breaches.
+    #[error("{broken} of {checks} checks found breaches")]
+    Broken {
+        /// Number of checks that found some.
+        broken: usize,
+        /// Number of checks that were made.
+        checks: usize,
+    },
+}
+
+/// Recounts the database, whose schema is left as it is.
+///
+/// # Errors
+/// The breaches that were found, or the reason why not everything was asked.
+pub async fn run(options: &Verify) -> Result<(), VerifyError> {
+    let common = &options.common;
+    let named = |source| VerifyError::Open { url: common.database_url.clone(), source };
+    let store = Store::open(common.database_url.expose(), common.store_options()).await.map_err(named)?;
+    store.require_own_schema().await.map_err(named)?;
+    // On a thread of its own: a reader that stalls does not keep the snapshot open without a question.
+    let (tell, made) = mpsc::channel::<Check>();
+    let printer = tokio::task::spawn_blocking(move || made.iter().for_each(|check| print(&check)));
+    let (mut broken, mut checks) = (0, 0);
+    let verified = verify::verify(&store, |check| {
+        checks += 1;
+        broken += usize::from(!check.breaches.is_empty());
+        // The printer reads to the end.
+        let _ = tell.send(check);
+    })
+    .await;
+    drop(tell);
+    let _ = printer.await;
+    store.close().await;
+    verified.map_err(VerifyError::Ask)?;
+    if broken == 0 { Ok(()) } else { Err(VerifyError::Broken { broken, checks }) }
+}
+
+fn print(check: &Check) {
+    let mut out = std::io::stdout();
+    let breaches = &check.breaches;
+    let verdict = if breaches.is_empty() { "ok    " } else { "BREACH" };
+    // A reader that is gone does not change what is found.
+    let _ = writeln!(out, "{verdict} {}", check.what);
+    for breach in breaches.named() {
+        // One line each, whatever a stored text holds.
+        let _ = writeln!(out, "       {}", breach.replace(char::is_control, " "));
+    }
+    if breaches.more() {
+        let _ = writeln!(out, "       and more");
+    }
+}

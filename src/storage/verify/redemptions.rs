@@ -1,0 +1,177 @@
+//! Redemptions: the transactions, compared with the wallet in number, and read with the earned promotions that they name.
+
+use std::collections::HashMap;
+
+use sea_orm::{DerivePartialModel, FromQueryResult};
+
+use super::pages::{Page, Place, Walk, Walked};
+use super::{Snapshot, columns};
+use crate::earning::change::RecordedStatus;
+use crate::earning::{CustomerId, OrgId, Redemption};
+use crate::storage::StorageError;
+use crate::storage::batch::changes::by_earn_id;
+use crate::storage::entity::stored::StoredStatus;
+use crate::storage::entity::{earned_promotion, redemption};
+use crate::storage::org_owned::table;
+use crate::storage::redemption_content;
+use crate::storage::statement::{On, Placed, Rows, WANTED};
+
+/// Transactions that are read at once: each has up to a thousand lines.
+const PAGE_ROWS: u64 = 100;
+
+/// Asks for transactions that the wallet names and that are not recorded for the customer, and for those that redeemed
+/// another number of earned promotions than they say.
+///
+/// Each side is put together by itself first: on Citus the two are in different places.
+pub(super) fn statements() -> Vec<String> {
+    columns!(earned_promotion: org_id = OrgId, customer_id = CustomerId, transaction = TransactionIdentifier,
+        status = EarnedStatus);
+    columns!(redemption: instances = Instances);
+    let (wallet, redemptions) = (table::<earned_promotion::Entity>(), table::<redemption::Entity>());
+    let redeemed = StoredStatus::text(RecordedStatus::Redeemed);
+    let both = format!(
+        "WITH spent AS MATERIALIZED (
+             SELECT {org_id}, {customer_id}, {transaction}, count(*) AS spent
+             FROM {wallet} WHERE {status} = '{redeemed}' GROUP BY {org_id}, {customer_id}, {transaction}),
+         recorded AS MATERIALIZED (
+             SELECT {org_id}, {customer_id}, {transaction}, max({instances}) AS said
+             FROM {redemptions} GROUP BY {org_id}, {customer_id}, {transaction})"
+    );
+    let same = [org_id, customer_id, transaction].map(|column| format!("s.{column} = r.{column}")).join(" AND ");
+    let by_nothing = format!(
+        "{both} SELECT s.spent || ' earned promotions of customer ' || s.{customer_id} || ' of organization ' || s.{org_id}
+             || ' are redeemed by transaction ' || s.{transaction} || ', which is not recorded for them' AS breach
+         FROM spent AS s LEFT JOIN recorded AS r ON {same} WHERE r.{org_id} IS NULL"
+    );
+    let uneven = format!(
+        "{both} SELECT 'transaction ' || r.{transaction} || ' of organization ' || r.{org_id} || ' redeemed ' || r.said
+             || ' earned promotions, and the wallet has ' || coalesce(s.spent, 0) || ' of it' AS breach
+         FROM recorded AS r LEFT JOIN spent AS s ON {same} WHERE r.said <> coalesce(s.spent, 0)"
+    );
+    vec![by_nothing, uneven]
+}
+
+/// A transaction as it is stored.
+#[derive(Debug, FromQueryResult)]
+pub struct RedemptionRow {
+    org_id: i64,
+    transaction_identifier: String,
+    customer_id: i64,
+    instances: i64,
+    redeemed_at_ms: i64,
+    digest: String,
+    content: String,
+}
+
+impl Walked for RedemptionRow {
+    type Entity = redemption::Entity;
+
+    fn walk() -> Walk<redemption::Entity> {
+        use redemption::Column;
+        Walk {
+            by: &[Column::OrgId, Column::TransactionIdentifier],
+            beside: &[Column::CustomerId, Column::Instances, Column::RedeemedAtMs, Column::Digest, Column::Content],
+            condition: None,
+            rows: PAGE_ROWS,
+        }
+    }
+}
+
+/// An earned promotion that a transaction names, as it is stored.
+#[derive(Debug, Clone, DerivePartialModel)]
+#[sea_orm(entity = "earned_promotion::Entity")]
+pub struct Instance {
+    /// The promotion.
+    pub promotion_id: String,
+    /// When its event occurred, milliseconds since 1970-01-01T00:00:00Z.
+    pub event_time_ms: i64,
+    /// Last millisecond at which it is valid, since 1970-01-01T00:00:00Z.
+    pub valid_till_ms: i64,
+    /// Its status.
+    pub earned_status: String,
+    /// Time of its redemption or revocation, milliseconds since 1970-01-01T00:00:00Z.
+    pub changed_at_ms: Option<i64>,
+    /// The transaction that redeemed it.
+    pub transaction_identifier: Option<String>,
+}
+
+impl Instance {
+    /// Returns true if the transaction of this identifier redeemed it.
+    pub fn is_redeemed_by(&self, transaction_identifier: &str) -> bool {
+        self.earned_status == StoredStatus::text(RecordedStatus::Redeemed)
+            && self.transaction_identifier.as_deref() == Some(transaction_identifier)
+    }
+}
+
+/// A recorded transaction, with what the wallet has of the earned promotions that it names.
+#[derive(Debug)]
+pub struct RecordedRedemption {
+    /// Organization.
+    pub org_id: OrgId,
+    /// Names the transaction within the organization.
+    pub transaction_identifier: String,
+    /// Number of earned promotions that it redeemed.
+    pub instances: i64,
+    /// When it was recorded, milliseconds since 1970-01-01T00:00:00Z.
+    pub redeemed_at_ms: i64,
+    /// The digest of its content.
+    pub digest: String,
+    /// Its content, or why it cannot be read.
+    pub content: Result<Redemption, String>,
+    /// Earned promotions of its customer that it names, by their earn ids.
+    pub held: HashMap<String, Instance>,
+}
+
+impl From<RedemptionRow> for RecordedRedemption {
+    fn from(row: RedemptionRow) -> Self {
+        Self {
+            org_id: OrgId(row.org_id),
+            transaction_identifier: row.transaction_identifier,
+            instances: row.instances,
+            redeemed_at_ms: row.redeemed_at_ms,
+            digest: row.digest,
+            content: redemption_content::read(CustomerId(row.customer_id), &row.content)
+                .map_err(|error| error.to_string()),
+            held: HashMap::new(),
+        }
+    }
+}
+
+impl Snapshot {
+    /// Reads transactions in the order of their identifiers, those after `after`.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn redemptions(&self, after: Option<&Place>) -> Result<Page<RecordedRedemption>, StorageError> {
+        let Page { rows, last } = self.page::<RedemptionRow>(after).await?;
+        let mut rows: Vec<Result<RecordedRedemption, String>> =
+            rows.into_iter().map(|row| row.map(Into::into)).collect();
+        let mut keys = Vec::new();
+        for (index, recorded) in rows.iter().enumerate() {
+            let Ok(RecordedRedemption { org_id, content: Ok(content), .. }) = recorded else { continue };
+            let ids = content.lines().map(|line| line.earned_promotion.text.clone());
+            keys.extend(ids.map(|earn_id| (index, *org_id, content.customer_id, earn_id)));
+        }
+        if keys.is_empty() {
+            return Ok(Page { rows, last });
+        }
+        let wanted = Rows::of_orgs(keys.iter().map(|(_, org_id, ..)| *org_id))
+            .integers(earned_promotion::Column::CustomerId, keys.iter().map(|(.., customer_id, _)| customer_id.0))
+            .texts(earned_promotion::Column::EarnId, keys.iter().map(|(.., earn_id)| earn_id.as_str()));
+        let on = On { engine: self.engine, database: &self.transaction };
+        let text = by_earn_id().text::<Instance>(self.engine, WANTED);
+        let mut unreadable = Vec::new();
+        for row in on.query(&text, wanted).await? {
+            match Placed::<Instance>::read(&row).and_then(|found| Ok((found.of(&keys)?.clone(), found.row))) {
+                Ok(((index, .., earn_id), instance)) => {
+                    if let Some(Ok(recorded)) = rows.get_mut(index) {
+                        recorded.held.insert(earn_id, instance);
+                    }
+                }
+                Err(error) => unreadable.push(Err(format!("an earned promotion of a transaction: {error}"))),
+            }
+        }
+        rows.extend(unreadable);
+        Ok(Page { rows, last })
+    }
+}

@@ -1,0 +1,229 @@
+//! The rows that are read in pages, and the terms of an organization.
+
+use std::collections::HashMap;
+use std::str::FromStr;
+
+use sea_orm::{ConnectionTrait, FromQueryResult, IdenStatic, QuerySelect, QueryTrait};
+
+use super::Snapshot;
+use super::pages::{Walk, Walked};
+use crate::earning::{OrgId, SupplementaryCriteria};
+use crate::storage::entity::stored::StoredCriteria;
+use crate::storage::entity::{OrgOwned, api_client, earned_promotion, former_term, org, promotion};
+use crate::storage::org_owned::column;
+use crate::storage::{SecretHash, StorageError};
+
+/// Rows that are read at once. The longest, those with a payload, have some 10 KiB.
+const PAGE_ROWS: u64 = 1_000;
+
+/// An organization.
+#[derive(Debug, FromQueryResult)]
+pub struct OrgRow {
+    /// Identifier.
+    pub id: i64,
+    /// Display name.
+    pub name: String,
+    /// Name of its time zone.
+    pub time_zone: String,
+}
+
+impl Walked for OrgRow {
+    type Entity = org::Entity;
+
+    fn walk() -> Walk<org::Entity> {
+        use org::Column;
+        Walk { by: &[Column::Id], beside: &[Column::Name, Column::TimeZone], condition: None, rows: PAGE_ROWS }
+    }
+}
+
+/// The name of a promotion.
+#[derive(Debug, FromQueryResult)]
+pub struct PromotionNameRow {
+    /// Organization.
+    pub org_id: i64,
+    /// Identifier within the organization.
+    pub id: String,
+    /// Name.
+    pub name: String,
+}
+
+impl Walked for PromotionNameRow {
+    type Entity = promotion::Entity;
+
+    fn walk() -> Walk<promotion::Entity> {
+        use promotion::Column;
+        Walk { by: &[Column::OrgId, Column::Id], beside: &[Column::Name], condition: None, rows: PAGE_ROWS }
+    }
+}
+
+/// Terms by which a promotion was earned, and that have changed since.
+#[derive(Debug, FromQueryResult)]
+pub struct FormerTermRow {
+    /// Organization.
+    pub org_id: i64,
+    /// The promotion.
+    pub promotion_id: String,
+    /// Its last millisecond at the time, since 1970-01-01T00:00:00Z.
+    pub end_ms: i64,
+    /// Name of the time zone of its organization at the time.
+    pub time_zone: String,
+}
+
+impl Walked for FormerTermRow {
+    type Entity = former_term::Entity;
+
+    fn walk() -> Walk<former_term::Entity> {
+        use former_term::Column;
+        let by = &[Column::OrgId, Column::PromotionId, Column::EndMs, Column::TimeZone];
+        Walk { by, beside: &[], condition: None, rows: PAGE_ROWS }
+    }
+}
+
+/// What an API client shows, and what it may do.
+#[derive(Debug, FromQueryResult)]
+pub struct ApiClientRow {
+    /// Name.
+    pub username: String,
+    /// The stored hash of its secret.
+    pub secret_hash: SecretHash,
+    /// Its access groups.
+    pub access: String,
+}
+
+impl Walked for ApiClientRow {
+    type Entity = api_client::Entity;
+
+    fn walk() -> Walk<api_client::Entity> {
+        use api_client::Column;
+        let beside = &[Column::SecretHash, Column::Access];
+        Walk { by: &[Column::Username], beside, condition: None, rows: PAGE_ROWS }
+    }
+}
+
+/// Earn ids in their order. The condition is that of their index on PostgreSQL.
+const BY_EARN_ID: &[earned_promotion::Column] =
+    &[earned_promotion::Column::OrgId, earned_promotion::Column::EarnId, earned_promotion::Column::CustomerId];
+
+fn has_earn_id() -> String {
+    format!("{} >= ''", column::<earned_promotion::Entity>(earned_promotion::Column::EarnId))
+}
+
+/// An earned promotion and its times.
+#[derive(Debug, FromQueryResult)]
+pub struct EarnedRow {
+    /// Organization.
+    pub org_id: i64,
+    /// Its id.
+    pub earn_id: String,
+    /// The promotion.
+    pub promotion_id: String,
+    /// When its event occurred, milliseconds since 1970-01-01T00:00:00Z.
+    pub event_time_ms: i64,
+    /// Last millisecond at which it is valid, since 1970-01-01T00:00:00Z.
+    pub valid_till_ms: i64,
+    /// When it was granted, milliseconds since 1970-01-01T00:00:00Z.
+    pub granted_at_ms: i64,
+}
+
+impl Walked for EarnedRow {
+    type Entity = earned_promotion::Entity;
+
+    fn walk() -> Walk<earned_promotion::Entity> {
+        use earned_promotion::Column;
+        let beside = &[Column::PromotionId, Column::EventTimeMs, Column::ValidTillMs, Column::GrantedAtMs];
+        Walk { by: BY_EARN_ID, beside, condition: Some(has_earn_id()), rows: PAGE_ROWS }
+    }
+}
+
+/// The details of an earning that has some.
+#[derive(Debug, FromQueryResult)]
+pub struct DetailsRow {
+    /// Organization.
+    pub org_id: i64,
+    /// The instance that has them.
+    pub earn_id: String,
+    /// A JSON object, as text.
+    pub event_payload: Option<String>,
+    /// The stored text of the supplementary criteria.
+    pub supplementary_criteria: Option<String>,
+}
+
+impl DetailsRow {
+    /// Reads the supplementary criteria; `None` where they cannot be read.
+    pub fn criteria(&self) -> Option<Option<SupplementaryCriteria>> {
+        let read = self.supplementary_criteria.as_deref().map(StoredCriteria::from_str).transpose();
+        read.ok().map(|criteria| criteria.map(|criteria| criteria.0))
+    }
+}
+
+impl Walked for DetailsRow {
+    type Entity = earned_promotion::Entity;
+
+    fn walk() -> Walk<earned_promotion::Entity> {
+        use earned_promotion::Column;
+        let beside = &[Column::EventPayload, Column::SupplementaryCriteria];
+        let [payload, criteria] = beside.map(column::<earned_promotion::Entity>);
+        let condition = format!("{} AND ({payload} IS NOT NULL OR {criteria} IS NOT NULL)", has_earn_id());
+        Walk { by: BY_EARN_ID, beside, condition: Some(condition), rows: PAGE_ROWS }
+    }
+}
+
+/// The terms by which promotions of an organization are and were earned.
+#[derive(Debug, Default)]
+pub struct Terms {
+    /// Name of the time zone of the organization.
+    pub time_zone: String,
+    /// The promotions, by their ids.
+    pub promotions: HashMap<String, PromotionTerms>,
+}
+
+/// The terms of a promotion.
+#[derive(Debug, Default)]
+pub struct PromotionTerms {
+    /// Its last millisecond, since 1970-01-01T00:00:00Z.
+    pub end_ms: i64,
+    /// N of "until the Nth day after the event's day"; `None`: valid until its end.
+    pub earn_expiry_days: Option<i64>,
+    /// Its former ends, milliseconds since 1970-01-01T00:00:00Z, and names of time zones.
+    pub former: Vec<FormerTermRow>,
+}
+
+#[derive(FromQueryResult)]
+struct TermsRow {
+    id: String,
+    end_ms: i64,
+    earn_expiry_days: Option<i64>,
+}
+
+impl Snapshot {
+    /// Reads the terms of an organization; `None` when there is none. A row that cannot be read is passed over, as another
+    /// question names it.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn terms(&self, org_id: OrgId) -> Result<Option<Terms>, StorageError> {
+        let (backend, database) = (self.engine.backend(), &self.transaction);
+        let zone = org::Entity::of(org_id).find().select_only().column(org::Column::TimeZone);
+        let Some(row) = database.query_one_raw(zone.build(backend)).await? else { return Ok(None) };
+        let time_zone = row.try_get("", org::Column::TimeZone.as_str()).unwrap_or_default();
+        let mut terms = Terms { time_zone, ..Terms::default() };
+        let promotions = promotion::Entity::of(org_id).find().select_only().columns([
+            promotion::Column::Id,
+            promotion::Column::EndMs,
+            promotion::Column::EarnExpiryDays,
+        ]);
+        for row in database.query_all_raw(promotions.build(backend)).await? {
+            if let Ok(TermsRow { id, end_ms, earn_expiry_days }) = FromQueryResult::from_query_result(&row, "") {
+                terms.promotions.insert(id, PromotionTerms { end_ms, earn_expiry_days, former: Vec::new() });
+            }
+        }
+        for row in database.query_all_raw(former_term::Entity::of(org_id).find().build(backend)).await? {
+            if let Ok(former) = FormerTermRow::from_query_result(&row, "")
+                && let Some(promotion) = terms.promotions.get_mut(&former.promotion_id)
+            {
+                promotion.former.push(former);
+            }
+        }
+        Ok(Some(terms))
+    }
+}

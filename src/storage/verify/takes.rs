@@ -1,0 +1,173 @@
+//! The values that each column takes, beyond its type. Every column of every table is placed by name, so a new one stops the
+//! build.
+
+use sea_orm::ActiveEnum;
+
+use crate::storage::entity::stored::{StoredEarnedFromType, StoredPromotionType, StoredStatus};
+use crate::storage::entity::{
+    OrgOwned, api_client, audience, cap_usage, customer, earned_promotion, former_term, org, promotion, redemption,
+};
+
+/// Longest name of a promotion, in characters, as messages and files have it.
+const MAX_PROMOTION_NAME_CHARACTERS: u32 = 50;
+/// Longest other name or identifier of a caller, in characters, as messages and files have it.
+const MAX_NAME_CHARACTERS: u32 = 250;
+/// The values that a column takes, within its type.
+pub(super) enum Takes {
+    /// Every value.
+    Any,
+    /// Texts that are judged elsewhere and never repeated.
+    Hidden,
+    /// Integers from this one to that one.
+    From(i64, i64),
+    /// Texts of 1 to so many characters.
+    Text(u32),
+    /// Ids: 24 hexadecimal digits in lower case.
+    Id,
+    /// These texts.
+    OneOf(Vec<String>),
+}
+
+const POSITIVE: Takes = Takes::From(1, i64::MAX);
+const NOT_NEGATIVE: Takes = Takes::From(0, i64::MAX);
+/// Counts that are read as 32 bits.
+const COUNT: Takes = Takes::From(1, 0xffff_ffff);
+
+impl Takes {
+    /// Writes the condition on which `column` holds another value; `None` where there is no other value.
+    pub fn otherwise(&self, column: &str) -> Option<String> {
+        match self {
+            Self::Any | Self::Hidden => None,
+            Self::From(least, most) => Some(format!("{column} NOT BETWEEN {least} AND {most}")),
+            Self::Text(most) => Some(format!("length({column}) NOT BETWEEN 1 AND {most}")),
+            // Digits are taken off both ends; anything that is none stays.
+            Self::Id => Some(format!("length({column}) <> 24 OR trim({column}, '0123456789abcdef') <> ''")),
+            Self::OneOf(texts) => Some(format!("{column} NOT IN ('{}')", texts.join("', '"))),
+        }
+    }
+}
+
+/// An entity, the columns of which are placed.
+pub(super) trait Placed: OrgOwned {
+    /// Returns the values that a column takes.
+    fn takes(column: Self::Column) -> Takes;
+}
+
+impl Placed for org::Entity {
+    fn takes(column: org::Column) -> Takes {
+        use org::Column;
+        match column {
+            Column::Id | Column::CatalogVersion => POSITIVE,
+            Column::Name => Takes::Text(MAX_NAME_CHARACTERS),
+            Column::MaxActivePromotions => COUNT,
+            Column::TimeZone | Column::AcceptUnknownCustomers => Takes::Any,
+        }
+    }
+}
+
+impl Placed for promotion::Entity {
+    fn takes(column: promotion::Column) -> Takes {
+        use promotion::Column;
+        match column {
+            Column::OrgId => POSITIVE,
+            Column::Id => Takes::Id,
+            Column::Name => Takes::Text(MAX_PROMOTION_NAME_CHARACTERS),
+            Column::Kind => Takes::OneOf(StoredPromotionType::values()),
+            Column::MaxEarningPerCustomer | Column::EarnExpiryDays => COUNT,
+            Column::CapPeriod => NOT_NEGATIVE,
+            Column::Active
+            | Column::StartMs
+            | Column::EndMs
+            | Column::EarnLimitedToSpecificAudience
+            | Column::Earned => Takes::Any,
+        }
+    }
+}
+
+impl Placed for audience::Entity {
+    fn takes(column: audience::Column) -> Takes {
+        use audience::Column;
+        match column {
+            Column::OrgId | Column::CustomerId => POSITIVE,
+            Column::PromotionId => Takes::Id,
+        }
+    }
+}
+
+impl Placed for customer::Entity {
+    fn takes(column: customer::Column) -> Takes {
+        use customer::Column;
+        match column {
+            Column::OrgId | Column::CustomerId => POSITIVE,
+        }
+    }
+}
+
+impl Placed for api_client::Entity {
+    fn takes(column: api_client::Column) -> Takes {
+        use api_client::Column;
+        match column {
+            Column::Username => Takes::Text(MAX_NAME_CHARACTERS),
+            Column::SecretHash => Takes::Hidden,
+            Column::OrgId => POSITIVE,
+            Column::RequestsPerMinute => Takes::From(0, 0xffff_ffff),
+            Column::Access | Column::Disabled => Takes::Any,
+        }
+    }
+}
+
+impl Placed for earned_promotion::Entity {
+    fn takes(column: earned_promotion::Column) -> Takes {
+        use earned_promotion::Column;
+        match column {
+            Column::OrgId | Column::CustomerId | Column::Ordinal => POSITIVE,
+            Column::EarnId | Column::PromotionId => Takes::Id,
+            Column::EventId | Column::EarnedFromId | Column::TransactionIdentifier | Column::EventType => {
+                Takes::Text(MAX_NAME_CHARACTERS)
+            }
+            Column::EarnedFromType => Takes::OneOf(StoredEarnedFromType::values()),
+            Column::EarnedStatus => Takes::OneOf(StoredStatus::values()),
+            Column::EventTimeMs
+            | Column::ValidTillMs
+            | Column::GrantedAtMs
+            | Column::ChangedAtMs
+            | Column::SupplementaryCriteria => Takes::Any,
+            Column::EventPayload => Takes::Hidden,
+        }
+    }
+}
+
+impl Placed for cap_usage::Entity {
+    fn takes(column: cap_usage::Column) -> Takes {
+        use cap_usage::Column;
+        match column {
+            Column::OrgId | Column::CustomerId => POSITIVE,
+            Column::PromotionId => Takes::Id,
+            Column::Used | Column::Cap | Column::CapPeriod => NOT_NEGATIVE,
+            Column::LastChange => Takes::Any,
+        }
+    }
+}
+
+impl Placed for redemption::Entity {
+    fn takes(column: redemption::Column) -> Takes {
+        use redemption::Column;
+        match column {
+            Column::OrgId | Column::CustomerId | Column::Instances => POSITIVE,
+            Column::TransactionIdentifier => Takes::Text(MAX_NAME_CHARACTERS),
+            Column::RedeemedAtMs => Takes::Any,
+            Column::Digest | Column::Content => Takes::Hidden,
+        }
+    }
+}
+
+impl Placed for former_term::Entity {
+    fn takes(column: former_term::Column) -> Takes {
+        use former_term::Column;
+        match column {
+            Column::OrgId => POSITIVE,
+            Column::PromotionId => Takes::Id,
+            Column::EndMs | Column::TimeZone => Takes::Any,
+        }
+    }
+}

@@ -1,0 +1,377 @@
+//! Writes of a server whose memory of the catalog is one change behind: each is answered as by a server that has just
+//! started, and leaves the counts right.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cart_promotions::{app, server};
+use serde_json::{Value, json};
+
+use crate::rpcs::{activate, audience, create, deactivate, earn, redeem, replace, revoke};
+use crate::support::*;
+use crate::wallet::{one_to_earn, transaction};
+
+/// Customers of the server that is behind.
+const BEHIND: i64 = 700_000_000;
+/// Customers of the server that has just started, each the twin of one above.
+const FRESH: i64 = 800_000_000;
+/// Earned to have the server that is behind hold the catalog.
+const HELD: &str = "00000000000000000000ee01";
+const YEAR_START: i64 = 1_735_689_600_000;
+const YEAR_END: i64 = 1_924_991_999_999;
+
+/// A change of the catalog: the promotion before it, and what is sent.
+struct Change {
+    name: &'static str,
+    before: fn() -> Value,
+    steps: fn() -> Vec<Step>,
+}
+
+/// A step that leads to the change.
+enum Step {
+    /// Creates the promotion with these fields.
+    Create(Value),
+    /// Imports the promotion with these fields.
+    Import(Value),
+    /// Replaces the promotion, naming these fields.
+    Replace(Value),
+    Activate,
+    Deactivate,
+    /// Takes the customers into the audience.
+    AddAudience,
+    /// Has each customer earn the promotion so often.
+    Earn(i64),
+    /// Has the server that is behind hold the catalog of this moment. What follows is new to it.
+    Hold,
+}
+
+use Step::{Activate, AddAudience, Create, Deactivate, Earn, Hold, Import, Replace};
+
+fn nothing() -> Value {
+    Value::Null
+}
+
+fn plain() -> Value {
+    json!({})
+}
+
+fn capped() -> Value {
+    json!({"maxEarningPerCustomer": 2})
+}
+
+fn limited() -> Value {
+    json!({"earnLimitedToSpecificAudience": true})
+}
+
+/// Every kind of change of a promotion.
+const CHANGES: [Change; 21] = [
+    Change { name: "created", before: nothing, steps: || vec![Hold, Create(capped()), Earn(1)] },
+    Change { name: "created without a cap", before: nothing, steps: || vec![Hold, Create(plain()), Earn(1)] },
+    Change { name: "imported", before: nothing, steps: || vec![Hold, Import(capped()), Earn(2)] },
+    Change { name: "earned first", before: plain, steps: || vec![Hold, Earn(1)] },
+    Change { name: "cap set", before: plain, steps: || vec![Earn(1), Hold, Replace(capped())] },
+    Change { name: "cap set below what is held", before: plain, steps: || vec![Earn(3), Hold, Replace(capped())] },
+    Change { name: "cap set before it is earned", before: plain, steps: || vec![Hold, Replace(capped()), Earn(1)] },
+    Change {
+        name: "cap raised",
+        before: capped,
+        steps: || vec![Earn(2), Hold, Replace(json!({"maxEarningPerCustomer": 4}))],
+    },
+    Change {
+        name: "cap lowered",
+        before: || json!({"maxEarningPerCustomer": 4}),
+        steps: || vec![Earn(2), Hold, Replace(capped())],
+    },
+    Change {
+        name: "cap removed",
+        before: capped,
+        steps: || vec![Earn(2), Hold, Replace(json!({"unlimitedEarning": true}))],
+    },
+    Change {
+        name: "cap removed and set again",
+        before: capped,
+        steps: || vec![Earn(1), Hold, Replace(json!({"unlimitedEarning": true})), Earn(3), Replace(capped())],
+    },
+    Change {
+        name: "cap set again",
+        before: capped,
+        steps: || vec![Earn(1), Replace(json!({"unlimitedEarning": true})), Earn(3), Hold, Replace(capped())],
+    },
+    Change { name: "switched off", before: capped, steps: || vec![Earn(1), Hold, Deactivate] },
+    Change { name: "switched on", before: capped, steps: || vec![Earn(1), Deactivate, Hold, Activate] },
+    Change { name: "switched off and on", before: capped, steps: || vec![Earn(1), Hold, Deactivate, Activate] },
+    Change { name: "limited", before: capped, steps: || vec![Earn(1), Hold, Replace(limited())] },
+    Change {
+        name: "limited to the customer",
+        before: plain,
+        steps: || vec![Earn(1), Hold, Replace(limited()), AddAudience],
+    },
+    Change {
+        name: "no longer limited",
+        before: limited,
+        steps: || vec![Hold, Replace(json!({"earnLimitedToSpecificAudience": false}))],
+    },
+    Change { name: "ended", before: plain, steps: || vec![Earn(1), Hold, Replace(json!({"endDate": NOW_MS - 1}))] },
+    Change {
+        name: "not begun",
+        before: plain,
+        steps: || vec![Earn(1), Hold, Replace(json!({"startDate": NOW_MS + 1}))],
+    },
+    Change {
+        name: "expiry changed",
+        before: plain,
+        steps: || vec![Hold, Replace(json!({"earnExpiry": {"type": "DAYS_FROM_EARNING", "days": 7}}))],
+    },
+];
+
+/// Every kind of write of a wallet.
+const WRITES: [Write; 6] =
+    [Write::BulkEarn, Write::BulkEarnMore, Write::Earn, Write::Revoke, Write::Redeem, Write::EarnBoth];
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Write {
+    BulkEarn,
+    /// A larger count of what was earned before.
+    BulkEarnMore,
+    Earn,
+    Revoke,
+    Redeem,
+    /// The promotion and another one that did not change.
+    EarnBoth,
+}
+
+impl Write {
+    async fn send(self, caller: &Caller, case: &Case, customer: i64) -> Answer {
+        let door = DOORS[case.number % 2];
+        let id = &case.promotion;
+        match self {
+            Self::BulkEarn => caller.earn(door, &earning(customer, "new", id, 4)).await,
+            Self::BulkEarnMore => caller.earn(door, &earning(customer, "before", id, 6)).await,
+            Self::EarnBoth => {
+                let mut request = earning(customer, "both", id, 1);
+                let other = json!({"promotionId": HELD, "earnCount": 1, "earnedFromId": format!("with {id}")});
+                request["earnedPromotions"].as_array_mut().unwrap().push(other);
+                caller.earn(door, &request).await
+            }
+            Self::Earn => {
+                let mut request = one_to_earn();
+                (request["promotionId"], request["customerId"]) = (id.as_str().into(), customer.into());
+                earn(caller, door, request).await
+            }
+            Self::Revoke => {
+                let details = json!([{"promotionId": id, "earnIds": [case.first_of(customer)]}]);
+                revoke(caller, door, json!({"customerId": customer, "earnRevokeDetails": details})).await
+            }
+            Self::Redeem => {
+                let name = format!("{id} of {customer}");
+                redeem(caller, door, transaction(&name, customer, &[(id, &case.first_of(customer))])).await
+            }
+        }
+    }
+}
+
+/// One write after one change, each with a promotion and customers of its own.
+struct Case {
+    number: usize,
+    promotion: String,
+    /// Earn ids, by customer.
+    held: BTreeMap<i64, Vec<String>>,
+}
+
+impl Case {
+    fn customers(&self) -> [i64; 2] {
+        [BEHIND, FRESH].map(|first| first + i64::try_from(self.number).unwrap())
+    }
+
+    /// The first that the customer earned; an id that nobody has where there is none.
+    fn first_of(&self, customer: i64) -> String {
+        let first = self.held.get(&customer).and_then(|ids| ids.first().cloned());
+        first.unwrap_or_else(|| "f".repeat(24))
+    }
+}
+
+fn earning(customer: i64, event: &str, promotion: &str, count: i64) -> Value {
+    let mut request = one_entry(event, promotion, count);
+    (request["customerId"], request["eventTime"]) = (customer.into(), NOW_MS.into());
+    request
+}
+
+/// A promotion as it is created, with these fields instead.
+fn promotion(id: &str, fields: &Value) -> Value {
+    let mut promotion =
+        json!({"name": format!("P {id}"), "type": "EARNING", "startDate": YEAR_START, "endDate": YEAR_END});
+    promotion.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+    promotion
+}
+
+fn organization(promotions: Vec<Value>) -> Value {
+    let mut all = vec![promotion(HELD, &plain())];
+    all[0]["id"] = HELD.into();
+    all.extend(promotions);
+    for promotion in &mut all {
+        promotion["orgId"] = ORG.into();
+    }
+    json!({
+        "orgs": [{"id": ORG, "name": "Demo", "timeZone": "Asia/Kolkata", "maxActivePromotions": 1_000,
+            "acceptUnknownCustomers": true}],
+        "promotions": all,
+        "apiClients": [{"username": "demo", "password": "demo", "orgId": ORG}]
+    })
+}
+
+fn cases() -> Vec<(&'static Change, Write, Case)> {
+    let pairs = CHANGES.iter().flat_map(|change| WRITES.map(|write| (change, write)));
+    let case = |(number, (change, write))| {
+        (change, write, Case { number, promotion: format!("{:024x}", 0xca5e_0000 + number), held: BTreeMap::new() })
+    };
+    pairs.enumerate().map(case).collect()
+}
+
+/// What is answered, without what differs between twins: the customer, and ids made by the service.
+pub fn plainly(answer: &Answer, customer: i64) -> String {
+    let text = format!("{} {} {:?} {}", answer.status, answer.code, answer.messages, answer.body);
+    let text = text.replace(&customer.to_string(), "CUSTOMER");
+    let made = |word: &str| {
+        let id = word.trim_end_matches(|last: char| !last.is_ascii_alphanumeric());
+        // The ids of the promotions here begin with zeros, those of the service with the time.
+        (id.len() == 24 && !id.starts_with('0')).then(|| word.replace(id, "ID"))
+    };
+    let words = text.split_inclusive(|each: char| !each.is_ascii_alphanumeric());
+    words.map(|word| made(word).unwrap_or_else(|| word.to_owned())).collect()
+}
+
+/// Brings about the change with server `a`, while `b` holds the catalog of before.
+async fn bring_about(change: &Change, case: &mut Case, a: &Service, b: &Service) {
+    for step in (change.steps)() {
+        let named = json!({"promotionId": case.promotion});
+        let answer = match step {
+            Create(fields) => {
+                let mut promotion = promotion(&case.promotion, &fields);
+                promotion["id"] = case.promotion.as_str().into();
+                create(a, Door::Json, json!({"promotion": promotion})).await
+            }
+            Import(fields) => {
+                let mut promotion = promotion(&case.promotion, &fields);
+                (promotion["id"], promotion["orgId"]) = (case.promotion.as_str().into(), ORG.into());
+                import(a.database(), &json!({"promotions": [promotion]})).await.unwrap();
+                continue;
+            }
+            Replace(fields) => {
+                let promotion = promotion(&case.promotion, &fields);
+                replace(a, Door::Grpc, json!({"promotionId": case.promotion, "promotion": promotion})).await
+            }
+            Activate => activate(a, Door::Json, named).await,
+            Deactivate => deactivate(a, Door::Grpc, named).await,
+            AddAudience => {
+                audience(a, Door::Json, json!({"promotionId": case.promotion, "add": case.customers()})).await
+            }
+            Earn(count) => {
+                for customer in case.customers() {
+                    let answer = a.earn(Door::Grpc, &earning(customer, "before", &case.promotion, count)).await;
+                    let ids = earn_ids(&answer.body);
+                    assert!(!ids.is_empty(), "{}: {answer:?}", change.name);
+                    case.held.insert(customer, ids);
+                }
+                continue;
+            }
+            Hold => b.earn(Door::Json, &earning(1, &case.promotion, HELD, 1)).await,
+        };
+        assert_eq!(answer.code, 0, "{}: {answer:?}", change.name);
+    }
+}
+
+/// The verifier finds nothing.
+pub async fn verify(database: &Database) {
+    let store = server::open(&options(database.url(), &[]).common).await.unwrap();
+    let mut checks = Vec::new();
+    app::verify::verify(&store, |check| checks.push(check)).await.unwrap();
+    store.close().await;
+    assert!(!checks.is_empty() && checks.iter().all(|check| check.breaches.is_empty()), "{checks:#?}");
+}
+
+#[tokio::test]
+async fn a_write_of_a_server_that_is_one_change_behind_is_answered_as_by_a_fresh_one() {
+    let mut cases = cases();
+    let recorded = cases.iter().filter(|(change, ..)| !(change.before)().is_null());
+    let recorded = recorded.map(|(change, _, case)| {
+        let mut promotion = promotion(&case.promotion, &(change.before)());
+        promotion["id"] = case.promotion.as_str().into();
+        promotion
+    });
+    let a = Service::start_with(&organization(recorded.collect()), &[]).await;
+    let b = a.beside().await;
+    let mut answered = Vec::new();
+    for (change, write, case) in &mut cases {
+        bring_about(change, case, &a, &b).await;
+        let [customer, _] = case.customers();
+        answered.push(plainly(&write.send(&b, case, customer).await, customer));
+    }
+    // Each promotion is left alone from here on, so that one server is fresh for all of them.
+    let c = a.beside().await;
+    let (mut wrong, mut seen) = (Vec::new(), BTreeSet::new());
+    for ((change, write, case), answered) in cases.iter().zip(answered) {
+        let [behind, fresh] = case.customers();
+        let expected = plainly(&write.send(&c, case, fresh).await, fresh);
+        seen.insert(expected.clone());
+        if answered != expected {
+            wrong.push(format!("{}, {write:?}:\n  {answered}\n  {expected}", change.name));
+        }
+        // There is as much room left for either.
+        let left = async |customer| {
+            plainly(&c.earn(Door::Grpc, &earning(customer, "rest", &case.promotion, 9)).await, customer)
+        };
+        let (one, other) = (left(behind).await, left(fresh).await);
+        if one != other {
+            wrong.push(format!("{}, after {write:?}:\n  {one}\n  {other}", change.name));
+        }
+    }
+    assert!(wrong.is_empty(), "answered, and what a fresh server answers:\n{}", wrong.join("\n"));
+    assert!(seen.len() > CHANGES.len() * 3, "these are all alike: {seen:#?}");
+    verify(a.database()).await;
+}
+
+/// What an organization says of itself.
+const ORGANIZATIONS: [(&str, fn(&mut Value)); 4] = [
+    ("another zone", |org| org["timeZone"] = "America/New_York".into()),
+    ("only known customers", |org| org["acceptUnknownCustomers"] = false.into()),
+    ("fewer active promotions", |org| org["maxActivePromotions"] = 1.into()),
+    ("as before", |_| {}),
+];
+
+#[tokio::test]
+async fn a_change_of_the_organization_is_as_one_of_a_promotion() {
+    let days = json!({"earnExpiry": {"type": "DAYS_FROM_EARNING", "days": 7}});
+    let mut of_days = promotion("days", &days);
+    let id = "00000000000000000000ee02";
+    of_days["id"] = id.into();
+    let file = organization(vec![of_days]);
+    let a = Service::start_with(&file, &[]).await;
+    let b = a.beside().await;
+    let mut number = 0;
+    for (name, change) in ORGANIZATIONS {
+        for write in [Write::BulkEarn, Write::Earn, Write::Revoke, Write::Redeem] {
+            number += 1;
+            let mut case = Case { number, promotion: id.to_owned(), held: BTreeMap::new() };
+            for customer in case.customers() {
+                // The day in India differs from that in New York.
+                let answer = b.earn(Door::Json, &earning(customer, "before", id, 2)).await;
+                case.held.insert(customer, earn_ids(&answer.body));
+            }
+            assert!(case.held.values().all(|ids| ids.len() == 2), "{name}: {:?}", case.held);
+            let mut org = file["orgs"][0].clone();
+            change(&mut org);
+            import(a.database(), &json!({"orgs": [org]})).await.unwrap();
+            let [behind, fresh] = case.customers();
+            let answered = plainly(&write.send(&b, &case, behind).await, behind);
+            let c = a.beside().await;
+            let expected = plainly(&write.send(&c, &case, fresh).await, fresh);
+            assert_eq!(answered, expected, "{name}, {write:?}");
+            let earns = matches!(write, Write::BulkEarn | Write::Earn);
+            let told = [("only known customers", "not found"), ("fewer active promotions", "705")];
+            for (of, text) in told {
+                assert!(name != of || !earns || expected.contains(text), "{name}, {write:?}: {expected}");
+            }
+            import(a.database(), &json!({"orgs": file["orgs"]})).await.unwrap();
+        }
+    }
+    verify(a.database()).await;
+}

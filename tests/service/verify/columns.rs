@@ -1,0 +1,176 @@
+//! Every column of every table, as the schema has them: each mutation of a value is found, or is listed here as free, with
+//! the reason. A new column must be placed.
+
+use cart_promotions::{app, server};
+
+use super::{filled, loose};
+use crate::ENGINE;
+use crate::database::{Database, Engine};
+use crate::support::*;
+
+/// What is done to a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mutation {
+    /// One more, or a character more.
+    More,
+    /// Below zero.
+    Negative,
+    /// A text of no character.
+    Empty,
+    /// A text with another first character.
+    First,
+    /// The other of two.
+    Not,
+    /// No value.
+    Null,
+}
+use Mutation::{Empty, First, More, Negative, Not, Null};
+
+impl Mutation {
+    fn of(kind: loose::Kind) -> &'static [Self] {
+        match kind {
+            loose::Kind::Integer => &[More, Negative, Null],
+            loose::Kind::Text => &[More, Empty, First, Null],
+            loose::Kind::Boolean => &[Not, Null],
+        }
+    }
+
+    fn value(self, column: &str, kind: loose::Kind) -> String {
+        match (self, kind) {
+            (More, loose::Kind::Text) => format!("coalesce({column}, '') || 'x'"),
+            (More, _) => format!("coalesce({column}, 0) + 1"),
+            (Negative, _) => format!("-coalesce({column}, 0) - 1"),
+            (Empty, _) => "''".to_owned(),
+            (First, _) => {
+                let text = format!("coalesce({column}, '0')");
+                format!("CASE substr({text}, 1, 1) WHEN '0' THEN '1' ELSE '0' END || substr({text}, 2)")
+            }
+            (Not, _) => format!("NOT {column}"),
+            (Null, _) => "NULL".to_owned(),
+        }
+    }
+}
+
+/// The rows that are put wrong: their table, a name, and the condition.
+const ROWS: &[(&str, &str, &str)] = &[
+    ("api_clients", "client", "username = 'other'"),
+    ("audiences", "member", "customer_id = 7"),
+    ("cap_usage", "count", "customer_id = 566881933"),
+    ("customers", "customer", "customer_id = 566881933"),
+    // Redeemed, and the second instance of its earning.
+    ("earned_promotions", "redeemed", "event_id = 'six' AND ordinal = 2"),
+    // The only instance of its earning, with details.
+    ("earned_promotions", "detailed", "event_id = 'TXN_12345_ABC'"),
+    // Valid for some days.
+    ("earned_promotions", "short", "event_id = 'four' AND ordinal = 1"),
+    // The one by which it was earned that was earned.
+    ("former_terms", "former", "time_zone = 'Asia/Kolkata' AND promotion_id = '0000000000000000000000a7'"),
+    ("orgs", "org", "id = 100737"),
+    // With a cap, and earned until its end.
+    ("promotions", "capped", "org_id = 100737 AND id = '0000000000000000000000a9'"),
+    // Earned for some days.
+    ("promotions", "days", "org_id = 100737 AND id = '0000000000000000000000a7'"),
+    ("redemptions", "transaction", "transaction_identifier = 'txn'"),
+];
+
+/// What may be otherwise and break no invariant: row, column, mutations, reason.
+const FREE: &[(&str, &str, &[Mutation], &str)] = &[
+    ("client", "username", &[More, First], "no other row names a client"),
+    ("client", "secret_hash", &[More], "a hash is of whichever secret"),
+    ("client", "disabled", &[Not], "an operator switches it"),
+    ("client", "requests_per_minute", &[More], "an operator chooses it"),
+    ("member", "customer_id", &[More], "whoever is in an audience need not be recorded"),
+    ("count", "cap", &[More], "the cap of the last grant, which may have been another one since"),
+    ("count", "last_change", &[More, Negative], "what the last write carried, which nothing reads"),
+    ("customer", "customer_id", &[More], "unknown customers may have been accepted when it earned"),
+    ("detailed", "customer_id", &[More], "no other row tells who earned it: one instance, no cap, not redeemed"),
+    ("detailed", "earn_id", &[First], "no other row names it while it is not redeemed"),
+    ("short", "earn_id", &[First], "no other row names it while it is not redeemed"),
+    ("detailed", "event_id", &[More, First], "the caller's, of the only instance of its earning"),
+    ("detailed", "earned_from_id", &[More, First], "the caller's, of the only instance of its earning"),
+    ("detailed", "event_time_ms", &[More, Negative], "the caller's, of the only instance of its earning"),
+    ("redeemed", "granted_at_ms", &[More, Negative], "any time at which it was valid; the clocks of servers differ"),
+    ("detailed", "granted_at_ms", &[More, Negative], "any time at which it was valid; the clocks of servers differ"),
+    ("short", "granted_at_ms", &[More, Negative], "any time at which it was valid; the clocks of servers differ"),
+    ("detailed", "event_type", &[More, First, Null], "the caller's"),
+    ("short", "event_type", &[More, First], "the caller's"),
+    ("detailed", "event_payload", &[Null], "an earning needs none"),
+    ("detailed", "supplementary_criteria", &[First, Null], "the caller's, and an earning needs none"),
+    ("former", "end_ms", &[More, Negative], "what is valid for some days does not go by it"),
+    ("org", "name", &[More, First], "an operator chooses it"),
+    ("org", "max_active_promotions", &[More], "an operator chooses it; more may be active since an import"),
+    ("org", "accept_unknown_customers", &[Not], "an operator chooses it; what was earned before stays"),
+    ("org", "catalog_version", &[More], "any version that it never had"),
+    ("capped", "name", &[More, First], "chosen, and unique still"),
+    ("days", "name", &[More, First], "chosen, and unique still"),
+    ("capped", "active", &[Not], "switched at any time"),
+    ("days", "active", &[Not], "switched at any time"),
+    ("capped", "start_ms", &[More, Negative], "chosen; former ones are not recorded"),
+    ("days", "start_ms", &[More, Negative], "chosen; former ones are not recorded"),
+    ("capped", "end_ms", &[More], "the end by which it was earned is among its former terms too"),
+    ("days", "end_ms", &[More], "what is valid for some days does not go by it"),
+    ("capped", "max_earning_per_customer", &[More, Null], "chosen; it may be set below what is held, or removed"),
+    ("capped", "cap_period", &[More], "makes the counts those of a former period, which are not used"),
+    ("days", "cap_period", &[More], "it has no cap, and no counts"),
+    ("capped", "earn_limited_to_specific_audience", &[Not], "chosen; what was earned before stays"),
+    ("days", "earn_limited_to_specific_audience", &[Not], "chosen; what was earned before stays"),
+];
+
+fn is_free(row: &str, column: &str, mutation: Mutation) -> bool {
+    FREE.iter().any(|(free, name, mutations, _)| *free == row && *name == column && mutations.contains(&mutation))
+}
+
+/// True where the mutation leaves the value as it is, or the engine cannot hold it.
+async fn is_none(database: &Database, column: &loose::Column, row: &str, mutation: Mutation) -> bool {
+    if mutation != Null {
+        return false;
+    }
+    let (table, name) = (&column.table, &column.name);
+    let is_null = format!("SELECT count(*) FROM {table} WHERE {row} AND {name} IS NULL");
+    !column.nullable && ENGINE == Engine::Sqlite || database.count(&is_null).await > 0
+}
+
+#[tokio::test]
+async fn a_mutation_of_every_column_is_found_or_free() {
+    let service = filled().await;
+    let mut changed = catalogue();
+    changed["orgs"][0]["timeZone"] = "America/New_York".into();
+    service.import(&changed).await;
+    let database = service.database();
+    loose::loosen(database).await;
+    let store = server::open(&options(database.url(), &[]).common).await.unwrap();
+    let found = async || {
+        let mut checks = Vec::new();
+        app::verify::verify(&store, |check| checks.push(check)).await.unwrap();
+        checks.iter().any(|check| !check.breaches.is_empty())
+    };
+    assert!(!found().await, "nothing is wrong yet");
+    let (mut faults, mut seen) = (Vec::new(), Vec::new());
+    for column in loose::columns(database).await {
+        let rows: Vec<_> = ROWS.iter().filter(|(table, ..)| *table == column.table).collect();
+        assert!(!rows.is_empty(), "no row of {} is put wrong", column.table);
+        for (table, label, row) in rows {
+            assert_eq!(database.count(&format!("SELECT count(*) FROM {table} WHERE {row}")).await, 1, "{label}");
+            for mutation in Mutation::of(column.kind) {
+                seen.push((*label, column.name.clone(), *mutation));
+                if is_none(database, &column, row, *mutation).await {
+                    continue;
+                }
+                let (name, value) = (&column.name, mutation.value(&column.name, column.kind));
+                database.execute(&loose::statement(&format!("UPDATE {table} SET {name} = {value} WHERE {row}"))).await;
+                let (found, free) = (found().await, is_free(label, name, *mutation));
+                if found == free {
+                    faults
+                        .push(format!("{table} ({label}).{name} {mutation:?}: found: {found}, listed as free: {free}"));
+                }
+                loose::restore(database).await;
+            }
+        }
+    }
+    store.close().await;
+    for (row, column, mutations, _) in FREE {
+        let placed = |mutation: &&Mutation| seen.contains(&(*row, (*column).to_owned(), **mutation));
+        assert_eq!(mutations.iter().filter(placed).count(), mutations.len(), "{row}.{column} is not in the schema");
+    }
+    assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+}

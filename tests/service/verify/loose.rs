@@ -1,0 +1,102 @@
+//! A database whose constraints are taken away, so that everything can be put wrong in it, and put right again.
+
+use serde_json::Value;
+
+use crate::ENGINE;
+use crate::database::{Database, Engine};
+
+/// A table and one of its columns, as the schema has them.
+#[derive(Debug, Clone)]
+pub struct Column {
+    pub table: String,
+    pub name: String,
+    pub kind: Kind,
+    pub nullable: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Integer,
+    Text,
+    Boolean,
+}
+
+/// The statement, on a connection that holds no constraint.
+pub fn statement(sql: &str) -> String {
+    match ENGINE {
+        Engine::Sqlite => format!("PRAGMA foreign_keys = OFF; PRAGMA ignore_check_constraints = ON; {sql}"),
+        Engine::Postgres => sql.to_owned(),
+    }
+}
+
+/// Every column of every table of the schema.
+pub async fn columns(database: &Database) -> Vec<Column> {
+    let sql = match ENGINE {
+        Engine::Sqlite => {
+            "SELECT tables.name AS of_table, columns.name AS name, lower(columns.type) AS kind, columns.\"notnull\" = 0 AS nullable
+             FROM sqlite_schema AS tables, pragma_table_info(tables.name) AS columns
+             WHERE tables.type = 'table' AND tables.name NOT LIKE 'kept_%' AND tables.name NOT IN ('seaql_migrations')
+             ORDER BY 1, columns.cid"
+        }
+        Engine::Postgres => {
+            "SELECT table_name::text AS of_table, column_name::text AS name, data_type::text AS kind,
+                 (is_nullable = 'YES')::int AS nullable
+             FROM information_schema.columns
+             WHERE table_schema = 'public' AND table_name NOT LIKE 'kept_%' AND table_name NOT IN ('seaql_migrations')
+             ORDER BY 1, ordinal_position"
+        }
+    };
+    let text = |row: &Value, name: &str| row[name].as_str().unwrap().to_owned();
+    let rows = database.rows(sql).await;
+    let columns = rows.iter().map(|row| Column {
+        table: text(row, "of_table"),
+        name: text(row, "name"),
+        kind: match text(row, "kind").as_str() {
+            "bigint" | "integer" => Kind::Integer,
+            "text" => Kind::Text,
+            "boolean" => Kind::Boolean,
+            other => panic!("{row}: no mutation of a column of type {other}"),
+        },
+        nullable: row["nullable"] == 1,
+    });
+    columns.collect()
+}
+
+async fn tables(database: &Database) -> Vec<String> {
+    let mut tables: Vec<_> = columns(database).await.into_iter().map(|column| column.table).collect();
+    tables.dedup();
+    tables
+}
+
+/// Takes the constraints away, and keeps what is in the tables.
+pub async fn loosen(database: &Database) {
+    for table in tables(database).await {
+        database.execute(&format!("CREATE TABLE kept_{table} AS SELECT * FROM {table}")).await;
+    }
+    database
+        .execute(match ENGINE {
+            Engine::Sqlite => "DROP INDEX promotions_active_name; DROP INDEX earned_promotions_earning_key",
+            Engine::Postgres => {
+                "DO $$ DECLARE each record; BEGIN
+                     FOR each IN SELECT conrelid::regclass AS of_table, conname FROM pg_constraint
+                         WHERE connamespace = 'public'::regnamespace AND contype IN ('c', 'f', 'p', 'u')
+                         ORDER BY contype <> 'f'
+                     LOOP EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', each.of_table, each.conname); END LOOP;
+                     FOR each IN SELECT table_name, column_name FROM information_schema.columns
+                         WHERE table_schema = 'public' AND is_nullable = 'NO'
+                     LOOP EXECUTE format('ALTER TABLE %I ALTER COLUMN %I DROP NOT NULL', each.table_name, each.column_name);
+                     END LOOP;
+                     DROP INDEX promotions_active_name; DROP INDEX earned_promotions_earn_id;
+                 END $$"
+            }
+        })
+        .await;
+}
+
+/// Puts everything back as it was kept.
+pub async fn restore(database: &Database) {
+    let tables = tables(database).await;
+    let statements =
+        tables.iter().map(|table| format!("DELETE FROM {table}; INSERT INTO {table} SELECT * FROM kept_{table}"));
+    database.execute(&statement(&statements.collect::<Vec<_>>().join("; "))).await;
+}

@@ -1,0 +1,352 @@
+//! A server that stands still between deciding and writing, or whose statement does, while another one changes the catalog
+//! and grants by the new rules: nothing is granted by the old ones, however long it takes.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use sea_orm::{ConnectionTrait, TransactionTrait};
+use serde_json::{Value, json};
+
+use crate::load::until_answered;
+use crate::rpcs::try_call;
+use crate::server_process::{Process, verify};
+use crate::support::*;
+
+/// Calls under way at the server that is paused.
+const WORKERS: usize = 12;
+const ROUNDS: usize = 8;
+/// Asked for of the promotion that gets a cap, and the cap.
+const ASKED: i64 = 5;
+const CAP: i64 = 2;
+const EARNED_FIRST_BY: i64 = 1;
+
+/// The two promotions of a round: one that is switched off, and one that gets a cap.
+#[derive(Debug, Clone)]
+struct Pair {
+    ends: String,
+    kept: String,
+}
+
+impl Pair {
+    fn of(round: usize) -> Self {
+        Self { ends: format!("{:024x}", 0xe0d5_0000 + round), kept: format!("{:024x}", 0xca90_0000 + round) }
+    }
+
+    /// Both for this customer, by an event.
+    fn request(&self, customer: i64, event: &str) -> Value {
+        let mut request = one_entry(event, &self.ends, 1);
+        request["customerId"] = customer.into();
+        let kept = json!({"promotionId": self.kept, "earnCount": ASKED, "earnedFromId": "earning"});
+        request["earnedPromotions"].as_array_mut().unwrap().push(kept);
+        request
+    }
+
+    fn capped(&self, cap: i64) -> Value {
+        let mut promotion = promotion(&self.kept);
+        promotion["maxEarningPerCustomer"] = cap.into();
+        promotion
+    }
+}
+
+fn promotion(id: &str) -> Value {
+    json!({"id": id, "name": id, "type": "EARNING", "startDate": 0, "endDate": 4_000_000_000_000_i64})
+}
+
+/// A call to earn both.
+#[derive(Debug, Clone)]
+struct Call {
+    customer: i64,
+    sent: Instant,
+    /// Number granted of either, and their ids.
+    granted: Option<([usize; 2], Vec<String>)>,
+}
+
+/// When the changes were answered.
+#[derive(Debug, Clone, Copy)]
+struct Changed {
+    ended: Instant,
+    capped: Instant,
+}
+
+struct World {
+    database: Database,
+    /// The one that stands still.
+    a: Process,
+    b: Process,
+    customers: AtomicI64,
+}
+
+impl World {
+    /// `kept` is how the promotion that gets a cap begins.
+    async fn start(rounds: usize, cap_before: Option<i64>, options: &[&str]) -> Self {
+        let database = Database::new().await;
+        let pairs: Vec<_> = (0..rounds).map(Pair::of).collect();
+        let mut promotions = Vec::new();
+        for pair in &pairs {
+            promotions.push(promotion(&pair.ends));
+            promotions.push(cap_before.map_or_else(|| promotion(&pair.kept), |cap| pair.capped(cap)));
+        }
+        for promotion in &mut promotions {
+            promotion["orgId"] = ORG.into();
+        }
+        let file = json!({
+            "orgs": [{"id": ORG, "name": "Paused", "acceptUnknownCustomers": true}],
+            "promotions": promotions,
+            "apiClients": [{"username": "demo", "password": "demo", "orgId": ORG}]
+        });
+        import(&database, &file).await.unwrap();
+        let fixed = ["--database-url", database.url(), "--listen", "127.0.0.1:0"];
+        let start = || Process::start(Path::new("."), &[&fixed[..], options].concat());
+        let (a, b) = (start(), start());
+        // What is earned for the first time is a change of the catalog of its own.
+        for pair in &pairs {
+            let answer = a.caller.earn(Door::Grpc, &pair.request(EARNED_FIRST_BY, "first")).await;
+            assert_eq!(answer.code, 0, "{answer:?}");
+            b.caller.earn(Door::Grpc, &pair.request(EARNED_FIRST_BY, "first")).await;
+        }
+        Self { database, a, b, customers: AtomicI64::new(1_000) }
+    }
+
+    fn next_customer(&self) -> i64 {
+        self.customers.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Switches one off and gives the other its cap, through the server that goes on.
+    async fn change(&self, pair: &Pair) -> Changed {
+        let b = &self.b.caller;
+        let named = json!({"promotionId": pair.ends});
+        until_answered(b, Some("CatalogService/DeactivatePromotion"), &named).await;
+        let ended = Instant::now();
+        let request = json!({"promotionId": pair.kept, "promotion": pair.capped(CAP)});
+        until_answered(b, Some("CatalogService/ReplacePromotion"), &request).await;
+        Changed { ended, capped: Instant::now() }
+    }
+
+    /// Has the server that goes on grant under the cap. Gives how many.
+    async fn grant_elsewhere(&self, pair: &Pair, customer: i64) -> usize {
+        let request = pair.request(customer, "elsewhere");
+        let answer = until_answered(&self.b.caller, None, &request).await;
+        assert_eq!(answer.body["data"][0]["successfulEarnCount"], 0, "switched off: {answer:?}");
+        let granted = earn_ids(&answer.body).len();
+        assert!(granted <= usize::try_from(CAP).unwrap(), "{answer:?}");
+        granted
+    }
+
+    /// Nothing was granted by the old rules to a call that was sent after the new ones were answered, or beside a grant by
+    /// the new ones; and everything that was acknowledged is there.
+    async fn check(&self, pair: &Pair, changed: Changed, calls: &[Call], elsewhere: &[(i64, usize)]) {
+        let rows =
+            self.database.rows("SELECT customer_id, promotion_id, earn_id, earned_status FROM earned_promotions");
+        let rows = rows.await;
+        let cap = usize::try_from(CAP).unwrap();
+        for call in calls {
+            let Some((granted, ids)) = &call.granted else { continue };
+            assert!(granted[0] == 0 || call.sent < changed.ended, "granted when it was off: {call:?}, {changed:?}");
+            assert!(granted[1] <= cap || call.sent < changed.capped, "granted past its cap: {call:?}, {changed:?}");
+            let there = |id: &String| rows.iter().any(|row| row["earn_id"] == id.as_str());
+            assert!(ids.iter().all(there), "not everything is there: {call:?}");
+        }
+        for (customer, granted) in elsewhere {
+            let held = rows.iter().filter(|row| {
+                row["customer_id"] == *customer
+                    && row["promotion_id"] == pair.kept.as_str()
+                    && row["earned_status"] != "REVOKED"
+            });
+            let held = held.count();
+            assert!(held <= cap || *granted == 0, "customer {customer} holds {held}, {granted} of them under the cap");
+        }
+    }
+}
+
+/// Sends a call to earn both, and notes when, and what came of it.
+async fn earn_both(caller: &Caller, pair: &Pair, customer: i64, calls: &Mutex<Vec<Call>>) -> Vec<String> {
+    // An event of its own: what is repeated is answered as it was granted.
+    let (number, event) = {
+        let mut calls = calls.lock().unwrap();
+        let before = calls.iter().filter(|call| call.customer == customer).count();
+        calls.push(Call { customer, sent: Instant::now(), granted: None });
+        (calls.len() - 1, format!("event {before}"))
+    };
+    let door = DOORS[number % 2];
+    let Some(answer) = caller.try_earn(door, &pair.request(customer, &event)).await else { return vec![] };
+    if answer.code != 0 {
+        assert!(matches!(answer.status, 503 | 14), "{answer:?}");
+        return vec![];
+    }
+    let count = |entry: usize| answer.body["data"][entry]["successfulEarnCount"].as_u64().unwrap().try_into().unwrap();
+    let ids = earn_ids(&answer.body);
+    calls.lock().unwrap()[number].granted = Some(([count(0), count(1)], ids.clone()));
+    ids
+}
+
+/// One round: load on a server that is paused at some moment, while the other one changes the catalog and grants.
+async fn pause_once(world: &Arc<World>, pair: &Pair) -> (usize, usize) {
+    let (calls, over) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
+    let mut workers = tokio::task::JoinSet::new();
+    for worker in 0..WORKERS {
+        let (world, pair, calls, over) = (Arc::clone(world), pair.clone(), Arc::clone(&calls), Arc::clone(&over));
+        workers.spawn(async move {
+            while !over.load(Ordering::Relaxed) {
+                let customer = world.next_customer();
+                let ids = earn_both(&world.a.caller, &pair, customer, &calls).await;
+                // Some revoke, which is a transaction of several statements.
+                if let (0..3, Some(last)) = (worker, ids.last()) {
+                    let details = json!([{"promotionId": pair.kept, "earnIds": [last]}]);
+                    let request = json!({"customerId": customer, "earnRevokeDetails": details});
+                    let method = "WalletService/RevokeEarnedPromotions";
+                    try_call(&world.a.caller, Door::Grpc, method, "demo:demo", &request).await;
+                }
+            }
+        });
+    }
+    tokio::time::sleep(Duration::from_millis(rand::random_range(100..400))).await;
+    world.a.signal("STOP");
+    let changed = world.change(pair).await;
+    let flying: Vec<_> = {
+        let calls = calls.lock().unwrap();
+        calls.iter().filter(|call| call.granted.is_none()).map(|call| call.customer).collect()
+    };
+    let mut elsewhere = Vec::new();
+    for customer in &flying {
+        elsewhere.push((*customer, world.grant_elsewhere(pair, *customer).await));
+    }
+    // These reach the server when it goes on.
+    let late: Vec<_> = (0..4).map(|_| world.next_customer()).collect();
+    let mut sent = tokio::task::JoinSet::new();
+    for customer in late.into_iter().chain(flying.iter().copied().take(4)) {
+        let (world, pair, calls) = (Arc::clone(world), pair.clone(), Arc::clone(&calls));
+        sent.spawn(async move { earn_both(&world.a.caller, &pair, customer, &calls).await });
+    }
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    world.a.signal("CONT");
+    sent.join_all().await;
+    over.store(true, Ordering::Relaxed);
+    workers.join_all().await;
+    let calls = calls.lock().unwrap().clone();
+    world.check(pair, changed, &calls, &elsewhere).await;
+    (calls.iter().filter(|call| call.granted.is_some()).count(), flying.len())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_paused_at_any_moment_grants_nothing_by_rules_that_have_changed() {
+    // A transaction in which a paused server stands holds the catalog until the database ends it.
+    let options = ["--statement-timeout-ms", "1500"];
+    let world = Arc::new(World::start(ROUNDS, None, &options).await);
+    let (mut acknowledged, mut flying) = (0, 0);
+    for round in 0..ROUNDS {
+        let counts = pause_once(&world, &Pair::of(round)).await;
+        acknowledged += counts.0;
+        flying += counts.1;
+    }
+    assert!(acknowledged > 10 * ROUNDS && flying > ROUNDS, "{acknowledged} acknowledged, {flying} paused");
+    verify(world.database.url());
+}
+
+/// A lock in the way of a statement that writes.
+#[derive(Debug, Clone, Copy)]
+enum Held {
+    Table,
+    EarningKey,
+    Count,
+}
+
+impl Held {
+    fn sql(self, pair: &Pair, customer: i64) -> String {
+        let ends = &pair.ends;
+        match self {
+            Self::Table => "LOCK TABLE earned_promotions IN SHARE ROW EXCLUSIVE MODE".to_owned(),
+            Self::EarningKey => format!(
+                "INSERT INTO earned_promotions (org_id, customer_id, earn_id, promotion_id, event_id, earned_from_id,
+                     ordinal, earned_from_type, event_time_ms, valid_till_ms, granted_at_ms)
+                 VALUES ({ORG}, {customer}, '{customer:024x}', '{ends}', 'event 0', 'earning', 1, 'BULK_ISSUE', 1, 1, 1)"
+            ),
+            Self::Count => format!(
+                "INSERT INTO cap_usage (org_id, customer_id, promotion_id, used, cap, cap_period, last_change)
+                 VALUES ({ORG}, {customer}, '{}', 0, 5, 0, 0)",
+                pair.kept
+            ),
+        }
+    }
+}
+
+/// A statement of a server waits for a lock while another one changes the catalog and grants.
+async fn hold_once(world: &Arc<World>, pair: &Pair, held: Held) -> usize {
+    let calls = Arc::new(Mutex::new(Vec::new()));
+    let customer = world.next_customer();
+    let session = sea_orm::Database::connect(world.database.url()).await.unwrap();
+    let transaction = session.begin().await.unwrap();
+    transaction.execute_unprepared(&held.sql(pair, customer)).await.unwrap();
+    let waiting = {
+        let (world, pair, calls) = (Arc::clone(world), pair.clone(), Arc::clone(&calls));
+        tokio::spawn(async move { earn_both(&world.a.caller, &pair, customer, &calls).await })
+    };
+    let waits = async {
+        let sql =
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        while world.database.count(sql).await == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), waits).await.expect("the statement waits");
+    let changing = {
+        let (world, pair) = (Arc::clone(world), pair.clone());
+        tokio::spawn(async move { (world.change(&pair).await, world.grant_elsewhere(&pair, customer).await) })
+    };
+    tokio::time::sleep(Duration::from_millis(rand::random_range(100..1_200))).await;
+    transaction.rollback().await.unwrap();
+    let (changed, granted) = changing.await.unwrap();
+    waiting.await.unwrap();
+    // The server whose statement waited goes by the new rules as well.
+    let late = world.next_customer();
+    earn_both(&world.a.caller, pair, late, &calls).await;
+    let calls = calls.lock().unwrap().clone();
+    assert!(calls[1].granted.is_some(), "{calls:?}");
+    world.check(pair, changed, &calls, &[(customer, granted)]).await;
+    granted
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_that_waits_for_a_lock_writes_nothing_by_rules_that_have_changed() {
+    // The one whose statement waits gives up later than any of the others.
+    let options = ["--statement-timeout-ms", "60000", "--database-timeout-ms", "60000"];
+    let mut granted = 0;
+    for (cap_before, kinds) in
+        [(None, &[Held::Table, Held::EarningKey][..]), (Some(ASKED), &[Held::Count, Held::Table])]
+    {
+        let world = Arc::new(World::start(2 * kinds.len(), cap_before, &options).await);
+        for (round, held) in kinds.iter().cycle().take(2 * kinds.len()).enumerate() {
+            granted += hold_once(&world, &Pair::of(round), *held).await;
+        }
+        verify(world.database.url());
+    }
+    // Where the table was locked, the statement had not begun: the other one is granted first.
+    assert!(granted > 0, "nothing was granted by the new rules while a statement waited");
+}
+
+/// Servers whose clocks differ by more than any constant: a cap that one sets holds for what the other one grants.
+#[tokio::test(flavor = "multi_thread")]
+async fn clocks_that_differ_change_nothing() {
+    for shift in ["+3h", "-3h"] {
+        let world = Arc::new(World::start(1, None, &[]).await);
+        let options = ["--database-url", world.database.url(), "--listen", "127.0.0.1:0"];
+        let Some(shifted) = Process::start_by_clock(shift, &options) else { return };
+        let (pair, calls) = (Pair::of(0), Mutex::new(Vec::new()));
+        let customers: Vec<_> = (0..20).map(|_| world.next_customer()).collect();
+        let (before, after) = customers.split_at(10);
+        for customer in before {
+            earn_both(&shifted.caller, &pair, *customer, &calls).await;
+        }
+        let changed = world.change(&pair).await;
+        let mut elsewhere = Vec::new();
+        for customer in after {
+            earn_both(&shifted.caller, &pair, *customer, &calls).await;
+            elsewhere.push((*customer, world.grant_elsewhere(&pair, *customer).await));
+        }
+        let calls = calls.into_inner().unwrap();
+        assert!(calls.iter().all(|call| call.granted.is_some()), "{calls:?}");
+        world.check(&pair, changed, &calls, &elsewhere).await;
+        verify(world.database.url());
+    }
+}
