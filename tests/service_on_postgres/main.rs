@@ -62,8 +62,10 @@ mod secrets;
 mod server_process;
 #[path = "../service/set_back.rs"]
 mod set_back;
+mod soak;
 #[path = "../service/stale.rs"]
 mod stale;
+mod statements;
 #[path = "../service/support.rs"]
 mod support;
 #[path = "../service/verify.rs"]
