@@ -111,7 +111,8 @@ pub struct Common {
 impl Common {
     /// How the database is used by a command that runs by itself.
     pub fn store_options(&self) -> StoreOptions {
-        StoreOptions { writers: 1, changes: 2, reads: 2, timeout: self.database_timeout(), statement_timeout: None }
+        let timeout = self.database_timeout();
+        StoreOptions { writers: 1, changes: 2, reads: 2, timeout, statement_timeout: None, recounts: false }
     }
 
     fn database_timeout(&self) -> Duration {
@@ -240,6 +241,7 @@ impl Serve {
             reads: self.database_connections + RESERVED_READS,
             timeout: self.common.database_timeout(),
             statement_timeout: Some(Duration::from_millis(self.statement_timeout_ms)),
+            recounts: false,
         }
     }
 

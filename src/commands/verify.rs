@@ -5,7 +5,7 @@ use std::sync::mpsc;
 
 use crate::app::verify::{self, Check};
 use crate::config::{DatabaseUrl, Verify};
-use crate::storage::{StorageError, Store};
+use crate::storage::{StorageError, Store, StoreOptions};
 
 /// Why a database is not verified, or not found to be in order.
 #[derive(Debug, thiserror::Error)]
@@ -38,7 +38,8 @@ pub enum VerifyError {
 pub async fn run(options: &Verify) -> Result<(), VerifyError> {
     let common = &options.common;
     let named = |source| VerifyError::Open { url: common.database_url.clone(), source };
-    let store = Store::open(common.database_url.expose(), common.store_options()).await.map_err(named)?;
+    let options = StoreOptions { recounts: true, ..common.store_options() };
+    let store = Store::open(common.database_url.expose(), options).await.map_err(named)?;
     store.require_own_schema().await.map_err(named)?;
     // On a thread of its own: a reader that stalls does not keep the snapshot open without a question.
     let (tell, made) = mpsc::channel::<Check>();

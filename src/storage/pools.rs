@@ -72,7 +72,7 @@ async fn postgres(url: &str, options: StoreOptions) -> Result<Pools, StorageErro
     let connect: PgConnectOptions = url.parse().map_err(connecting)?;
     let connect = connect.application_name("cart-promotions").disable_statement_logging();
     refuse_shared_sessions(&connect, options.timeout).await?;
-    let settings = settings(options.statement_timeout);
+    let settings = settings(options);
     let pool = |connections: u32| {
         let settings = settings.clone();
         PgPoolOptions::new()
@@ -103,13 +103,18 @@ async fn postgres(url: &str, options: StoreOptions) -> Result<Pools, StorageErro
     })
 }
 
+/// What a session is told whose statements look rows up by their whole key.
+const LOOK_UPS: &str = "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off; \
+    SELECT set_config('plan_cache_mode', 'force_generic_plan', false) \
+    WHERE NOT EXISTS (SELECT 1 FROM pg_extension WHERE extname = 'citus')";
+
 /// Returns what a session of PostgreSQL is told first.
 ///
 /// What is promised rests on these, whatever the role or the database says: durable commits, and statements that each see
-/// what was committed before them. Every statement of a call looks rows up by their whole key, and its text is constant:
-/// one plan, made once, that uses the indexes. Citus cannot plan without the values. A session whose client is gone ends though
-/// it waits for a lock, where the platform of the database can tell.
-fn settings(statement_timeout: Option<Duration>) -> String {
+/// what was committed before them. Every statement but those that recount looks rows up by their whole key, and its text is
+/// constant: one plan, made once, that uses the indexes. Citus cannot plan without the values. A session whose client is gone
+/// ends though it waits for a lock, where the platform of the database can tell.
+fn settings(options: StoreOptions) -> String {
     let mut settings = format!(
         "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'; \
          SET default_transaction_isolation = 'read committed'; SET row_security = off; \
@@ -118,15 +123,15 @@ fn settings(statement_timeout: Option<Duration>) -> String {
          SET idle_in_transaction_session_timeout = {}; ",
         IDLE_IN_TRANSACTION.as_millis()
     );
-    if let Some(timeout) = statement_timeout {
+    if let Some(timeout) = options.statement_timeout {
         let (ms, lock_ms) = (timeout.as_millis(), lock_timeout(timeout).as_millis());
         let for_calls = format!(
-            "SET statement_timeout = {ms}; SET lock_timeout = {lock_ms}; SET idle_in_transaction_session_timeout = {ms}; \
-             SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off; \
-             SELECT set_config('plan_cache_mode', 'force_generic_plan', false) \
-             WHERE NOT EXISTS (SELECT 1 FROM pg_extension WHERE extname = 'citus')"
+            "SET statement_timeout = {ms}; SET lock_timeout = {lock_ms}; SET idle_in_transaction_session_timeout = {ms}; "
         );
         settings.push_str(&for_calls);
+    }
+    if !options.recounts {
+        settings.push_str(LOOK_UPS);
     }
     settings
 }

@@ -19,7 +19,7 @@ pub(super) async fn store() -> (TempDir, Store) {
     let directory = tempfile::tempdir().unwrap();
     let url = format!("sqlite://{}", directory.path().join("x.db").display());
     let timeout = std::time::Duration::from_secs(5);
-    let options = StoreOptions { writers: 1, changes: 1, reads: 1, timeout, statement_timeout: None };
+    let options = StoreOptions { writers: 1, changes: 1, reads: 1, timeout, statement_timeout: None, recounts: false };
     let store = Store::open(&url, options).await.unwrap();
     store.migrate().await.unwrap();
     (directory, store)

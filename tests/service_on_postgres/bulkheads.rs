@@ -2,7 +2,7 @@
 //! organization wait for whatever lock, another organization is served at once, and the server stays ready.
 
 mod held;
-mod routes;
+pub mod routes;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

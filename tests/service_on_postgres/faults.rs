@@ -179,7 +179,7 @@ async fn a_transaction_given_up_while_it_begins_does_not_stay_open() {
     let database = prepared(Database::new().await).await;
     let (proxy, through) = proxied(&database).await;
     let timeout = Duration::from_secs(10);
-    let options = StoreOptions { writers: 1, changes: 1, reads: 1, timeout, statement_timeout: None };
+    let options = StoreOptions { writers: 1, changes: 1, reads: 1, timeout, statement_timeout: None, recounts: false };
     let store = Store::open(&through, options).await.unwrap();
     store.ping().await.unwrap();
     // The connection is tried when it comes back to the pool: that is to be over.

@@ -65,6 +65,7 @@ mod set_back;
 mod soak;
 #[path = "../service/stale.rs"]
 mod stale;
+mod statements;
 #[path = "../service/support.rs"]
 mod support;
 #[path = "../service/verify.rs"]

@@ -5,8 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sea_orm::sea_query::Expr;
-use sea_orm::{ColumnTrait, ConnectionTrait, DerivePartialModel, IdenStatic, QueryFilter};
+use sea_orm::sea_query::{Expr, ExprTrait};
+use sea_orm::{ColumnTrait, ConnectionTrait, DerivePartialModel, QueryFilter};
 
 use crate::earning::{CatalogVersion, ObjectId, OrgId};
 use crate::storage::StorageError;
@@ -65,8 +65,9 @@ impl Transaction {
     pub async fn raise_catalog_version(&self, org_id: OrgId) -> Result<(), StorageError> {
         use org::Column;
         let (unit, random) = (1_i64 << RANDOM_BITS, rand::random_range(0..1_u32 << RANDOM_BITS));
-        let next = format!("({} / {unit} + 1) * {unit} + {random}", Column::CatalogVersion.as_str());
-        let raise = org::Entity::of(org_id).update().col_expr(Column::CatalogVersion, Expr::cust(next));
+        // Bound as values: the text of the statement is the same each time, and so is prepared once.
+        let next = Expr::col(Column::CatalogVersion).div(unit).add(1_i64).mul(unit).add(i64::from(random));
+        let raise = org::Entity::of(org_id).update().col_expr(Column::CatalogVersion, next);
         match raise.exec(&self.connection).await?.rows_affected {
             1 => Ok(()),
             rows => Err(StorageError::Corrupt(format!("{rows} organizations {}", org_id.0))),
