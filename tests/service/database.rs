@@ -108,7 +108,8 @@ impl Database {
     pub async fn count(&self, sql: &str) -> i64 {
         let database = self.connect().await;
         let statement = Statement::from_string(database.get_database_backend(), sql);
-        let count = database.query_one_raw(statement).await.unwrap().unwrap().try_get_by_index(0).unwrap();
+        let row = database.query_one_raw(statement).await.unwrap().unwrap();
+        let count = row.try_get("", &row.column_names()[0]).unwrap();
         database.close().await.unwrap();
         count
     }

@@ -71,7 +71,7 @@ pub async fn fill(database: &Database) {
 
 /// Sends a call by either door, and requires that it is done.
 async fn done(caller: &Caller, credentials: &str, call: Call) -> Value {
-    let door = if call.1.to_string().len() % 2 == 0 { Door::Json } else { Door::Grpc };
+    let door = if call.1.to_string().len().is_multiple_of(2) { Door::Json } else { Door::Grpc };
     let answer = send(caller, door, credentials, &call).await;
     assert_eq!(answer.code, 0, "{call:?}: {answer:?}");
     answer.body
@@ -197,7 +197,8 @@ pub fn run_commands(url: &str, tag: &str, length: usize) {
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
     let customers: Vec<_> = (0..length).map(|number| 3_000_000 + number).collect();
-    let lines = customers.iter().map(|customer| format!("{{\"customerId\": {customer}}}\n")).collect::<String>();
+    let lines = customers.iter().map(|customer| format!("{{\"customerId\": {customer}}}"));
+    let lines = lines.collect::<Vec<_>>().join("\n");
     std::fs::write(path("customers.ndjson"), lines).unwrap();
     let promotions = (0..length).map(|number| {
         let mut promotion = inactive(&format!("{tag} {number}"));
