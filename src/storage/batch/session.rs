@@ -130,6 +130,8 @@ pub enum Patience {
     Full,
 }
 
+/// Connections of the pool that are tried after one broke: more than the writers have by default.
+const MAX_BROKEN: u32 = 16;
 /// The wait for a lock with [`Patience::Short`].
 const SHORT_WAIT: Duration = Duration::from_millis(250);
 
@@ -141,6 +143,8 @@ pub struct Session {
     patience: Patience,
     /// Number of batches to come that are read before they are decided.
     read_first: u32,
+    /// True if the last connection broke: those that wait in the pool may have broken with it.
+    broke: bool,
 }
 
 /// The connection of a batch, within a transaction or by itself. Dropped, it leaves nothing behind.
@@ -161,7 +165,7 @@ impl Attempt {
 impl Session {
     /// Opens a session that has no connection yet.
     pub fn new(store: Store) -> Self {
-        Self { store, kept: None, patience: Patience::Full, read_first: 0 }
+        Self { store, kept: None, patience: Patience::Full, read_first: 0, broke: false }
     }
 
     /// Sets how long the statements of the next batches wait for locks.
@@ -214,9 +218,13 @@ impl Session {
         self.noted(ran)
     }
 
-    /// Notes a failure for the probe.
-    fn noted<T>(&self, ran: Result<Ran<T>, BatchError>) -> Result<Ran<T>, BatchError> {
-        ran.inspect_err(|error| self.store.note_failure(error.source()))
+    /// Notes a failure for the probe, and for the next connection.
+    fn noted<T>(&mut self, ran: Result<Ran<T>, BatchError>) -> Result<Ran<T>, BatchError> {
+        if let Err(error) = &ran {
+            self.store.note_failure(error.source());
+            self.broke = matches!(error.source(), StorageError::Disconnected(_));
+        }
+        ran
     }
 
     /// Decides a batch and makes durable what it writes, at `now_ms` (milliseconds since 1970-01-01T00:00:00Z).
@@ -396,7 +404,16 @@ impl Session {
         if let Some(kept) = self.kept.take() {
             return Ok(kept);
         }
-        let connection = self.store.writers.acquire().await?;
+        let mut connection = self.store.writers.acquire().await?;
+        if self.broke {
+            for _ in 0..MAX_BROKEN {
+                if connection.execute_unprepared("SELECT 1").await.is_ok() {
+                    break;
+                }
+                connection = self.store.writers.acquire().await?;
+            }
+            self.broke = false;
+        }
         let full = self.store.statement_timeout.map(lock_timeout);
         let wait = match self.patience {
             Patience::Short => full.map_or(SHORT_WAIT, |full| full.min(SHORT_WAIT)),
