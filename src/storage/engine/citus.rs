@@ -2,19 +2,17 @@
 //! cannot write to tables that are in different places.
 
 use async_trait::async_trait;
-use sea_orm::{DbBackend, DbErr, Statement};
+use sea_orm::DbErr;
 
-use super::postgres_texts::{hold_catalogs, limit_lock_waits, lock, with_lists};
 use super::{Engine, Write};
 use crate::earning::Facts;
 use crate::storage::StorageError;
-use crate::storage::batch::catalogs::Catalogs;
 use crate::storage::batch::earnings::{Wanted, rows};
 use crate::storage::batch::{counts, read, write};
 use crate::storage::connection::Connection;
 use crate::storage::error::all_of;
 use crate::storage::org_owned::{Present, SearchText};
-use crate::storage::statement::{On, Rows};
+use crate::storage::statement::On;
 
 /// Citus.
 #[derive(Debug)]
@@ -22,10 +20,6 @@ pub struct Citus;
 
 #[async_trait]
 impl Engine for Citus {
-    fn backend(&self) -> DbBackend {
-        DbBackend::Postgres
-    }
-
     fn writes_as_presumed(&self) -> bool {
         false
     }
@@ -35,22 +29,6 @@ impl Engine for Citus {
         let SearchText { table, list, answers, conditions, .. } = search;
         let comma = if answers.is_empty() { "" } else { ", " };
         format!("SELECT {list}.place{comma}{answers} FROM {list} CROSS JOIN {table} WHERE {conditions}")
-    }
-
-    fn statement(&self, rows: Rows<'_>, body: &str) -> Statement {
-        with_lists(rows, body)
-    }
-
-    async fn hold_catalogs(&self, connection: &Connection, catalogs: &Catalogs) -> Result<bool, StorageError> {
-        hold_catalogs(connection, &Citus, catalogs).await
-    }
-
-    async fn lock(&self, connection: &Connection, name: i64) -> Result<(), StorageError> {
-        lock(connection, name).await
-    }
-
-    async fn limit_lock_waits(&self, connection: &Connection, ms: u64) -> Result<(), StorageError> {
-        limit_lock_waits(connection, ms).await
     }
 
     async fn read(&self, connection: &mut Connection, wanted: &Wanted) -> Result<Option<Facts>, StorageError> {

@@ -14,7 +14,7 @@ use sea_orm::sea_query::ArrayType;
 use sea_orm::{ConnectionTrait, DbBackend, Statement, Value};
 
 use super::StorageError;
-use super::batch::catalogs::Catalogs;
+use super::batch::catalogs::{self, Catalogs};
 use super::batch::earnings::{Grants, Wanted};
 use super::batch::session::Fence;
 use super::connection::Connection;
@@ -26,11 +26,13 @@ pub(super) use citus::Citus;
 pub(super) use postgres::Postgres;
 pub(super) use sqlite::Sqlite;
 
-/// A database engine.
+/// A database engine. What is not said otherwise is as PostgreSQL and Citus have it.
 #[async_trait]
 pub(super) trait Engine: fmt::Debug + Send + Sync {
     /// Returns the dialect of SeaORM's own builders.
-    fn backend(&self) -> DbBackend;
+    fn backend(&self) -> DbBackend {
+        DbBackend::Postgres
+    }
 
     /// Returns the question of the probe: whether the database takes writes, as far as it says, and how many of these tables
     /// are missing. It looks into no table, so no lock on one holds it up.
@@ -78,7 +80,9 @@ pub(super) trait Engine: fmt::Debug + Send + Sync {
     }
 
     /// Binds a list of rows to `body`, which reads it as `wanted`.
-    fn statement(&self, rows: Rows<'_>, body: &str) -> Statement;
+    fn statement(&self, rows: Rows<'_>, body: &str) -> Statement {
+        postgres_texts::with_lists(rows, body)
+    }
 
     /// Binds a list of texts as one value.
     fn texts(&self, texts: Vec<String>) -> Value {
@@ -96,13 +100,23 @@ pub(super) trait Engine: fmt::Debug + Send + Sync {
     }
 
     /// Holds the catalogs in shared mode until the transaction ends. Returns true if each of them is the one of its version.
-    async fn hold_catalogs(&self, connection: &Connection, catalogs: &Catalogs) -> Result<bool, StorageError>;
+    async fn hold_catalogs(&self, connection: &Connection, catalogs: &Catalogs) -> Result<bool, StorageError> {
+        let hold = self.statement(catalogs::rows(catalogs), catalogs::HOLD);
+        let held = connection.query_all_raw(hold).await?;
+        let held = held.iter().map(|row| row.try_get("", "held")).collect::<Result<Vec<bool>, _>>()?;
+        Ok(held.into_iter().all(|held| held))
+    }
 
     /// Takes a lock of this name exclusively until the transaction ends.
-    async fn lock(&self, connection: &Connection, name: i64) -> Result<(), StorageError>;
+    async fn lock(&self, connection: &Connection, name: i64) -> Result<(), StorageError> {
+        let lock = "SELECT pg_advisory_xact_lock($1)";
+        connection.execute_raw(Statement::from_sql_and_values(self.backend(), lock, [name.into()])).await?;
+        Ok(())
+    }
 
     /// Bounds how long a statement on the connection waits for a lock, in milliseconds.
-    async fn limit_lock_waits(&self, _connection: &Connection, _ms: u64) -> Result<(), StorageError> {
+    async fn limit_lock_waits(&self, connection: &Connection, ms: u64) -> Result<(), StorageError> {
+        connection.execute_unprepared(&format!("SET lock_timeout = {ms}")).await?;
         Ok(())
     }
 

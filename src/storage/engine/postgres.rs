@@ -7,13 +7,13 @@ use std::sync::OnceLock;
 use async_trait::async_trait;
 use foldhash::HashMap;
 use sea_orm::sqlx::{self, postgres::PgConnection};
-use sea_orm::{DbBackend, FromQueryResult, IdenStatic, QueryResult, Statement};
+use sea_orm::{FromQueryResult, IdenStatic, QueryResult};
 
-use super::postgres_texts::{hold_catalogs, limit_lock_waits, lock, text, with_lists};
+use super::postgres_texts::text;
 use super::{Engine, Write};
 use crate::earning::{EarningKey, Facts};
 use crate::storage::StorageError;
-use crate::storage::batch::catalogs::{self, Catalogs};
+use crate::storage::batch::catalogs;
 use crate::storage::batch::counts::{self, count, held, holders};
 use crate::storage::batch::earnings::{Wanted, rows};
 use crate::storage::batch::read::{self, Context, Instances, Recorded, of_customers, of_earnings, of_events};
@@ -42,10 +42,6 @@ pub struct Postgres;
 
 #[async_trait]
 impl Engine for Postgres {
-    fn backend(&self) -> DbBackend {
-        DbBackend::Postgres
-    }
-
     fn needs_transaction(&self) -> bool {
         false
     }
@@ -72,22 +68,6 @@ impl Engine for Postgres {
             "DELETE FROM {table} WHERE ctid = ANY (ARRAY(SELECT found.ctid FROM {WANTED} CROSS JOIN LATERAL \
              (SELECT ctid FROM {table} WHERE {one} OFFSET 0) AS found))"
         )
-    }
-
-    fn statement(&self, rows: Rows<'_>, body: &str) -> Statement {
-        with_lists(rows, body)
-    }
-
-    async fn hold_catalogs(&self, connection: &Connection, catalogs: &Catalogs) -> Result<bool, StorageError> {
-        hold_catalogs(connection, &Postgres, catalogs).await
-    }
-
-    async fn lock(&self, connection: &Connection, name: i64) -> Result<(), StorageError> {
-        lock(connection, name).await
-    }
-
-    async fn limit_lock_waits(&self, connection: &Connection, ms: u64) -> Result<(), StorageError> {
-        limit_lock_waits(connection, ms).await
     }
 
     async fn read(&self, connection: &mut Connection, wanted: &Wanted) -> Result<Option<Facts>, StorageError> {
@@ -269,18 +249,14 @@ async fn read_context(connection: &mut PgConnection, wanted: &Wanted) -> Result<
         used.insert(**at_place(*place, &capped)?, count(number));
     }
     Ok(Some(Context {
-        customers: row
-            .known
-            .iter()
-            .map(|place| Ok(**at_place(*place, &customers)?))
-            .collect::<Result<_, StorageError>>()?,
-        audiences: row
-            .included
-            .iter()
-            .map(|place| Ok(**at_place(*place, &limited)?))
-            .collect::<Result<_, StorageError>>()?,
+        customers: at_places(&row.known, &customers)?,
+        audiences: at_places(&row.included, &limited)?,
         used,
     }))
+}
+
+fn at_places<K: Copy>(places: &[i64], keys: &[&K]) -> Result<Vec<K>, StorageError> {
+    places.iter().map(|place| Ok(**at_place(*place, keys)?)).collect()
 }
 
 fn context_body(lists: &Lists<'_>, late: bool) -> String {

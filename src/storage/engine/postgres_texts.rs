@@ -1,13 +1,9 @@
-//! Statements that PostgreSQL and Citus share: lists as arrays, locks and their time-outs.
+//! The lists of a statement as arrays, for PostgreSQL and Citus.
 
 use sea_orm::sea_query::ArrayType;
-use sea_orm::{ConnectionTrait, DbBackend, Statement, Value};
+use sea_orm::{DbBackend, Statement, Value};
 
-use super::Engine;
-use crate::storage::StorageError;
-use crate::storage::batch::catalogs::{self, Catalogs};
-use crate::storage::connection::Connection;
-use crate::storage::statement::{On, Rows, Values, WANTED};
+use crate::storage::statement::{Rows, Values, WANTED};
 
 /// Binds one list to `body`.
 pub fn with_lists(rows: Rows<'_>, body: &str) -> Statement {
@@ -42,29 +38,4 @@ pub fn text(lists: &[(&'static str, Rows<'_>)], body: &str) -> String {
     });
     let lists = lists.collect::<Vec<_>>().join(", ");
     format!("WITH {lists} {body}")
-}
-
-/// Holds the catalogs, in the order of their organizations.
-pub async fn hold_catalogs(
-    connection: &Connection,
-    engine: &'static dyn Engine,
-    catalogs: &Catalogs,
-) -> Result<bool, StorageError> {
-    let on = On { engine, database: connection };
-    let held = on.query(catalogs::HOLD, catalogs::rows(catalogs)).await?;
-    let held = held.iter().map(|row| row.try_get("", "held")).collect::<Result<Vec<bool>, _>>()?;
-    Ok(held.into_iter().all(|held| held))
-}
-
-/// Takes an advisory lock until the transaction ends.
-pub async fn lock(connection: &Connection, name: i64) -> Result<(), StorageError> {
-    let lock = "SELECT pg_advisory_xact_lock($1)";
-    connection.execute_raw(Statement::from_sql_and_values(DbBackend::Postgres, lock, [name.into()])).await?;
-    Ok(())
-}
-
-/// Bounds how long statements of the session wait for a lock.
-pub async fn limit_lock_waits(connection: &Connection, ms: u64) -> Result<(), StorageError> {
-    connection.execute_unprepared(&format!("SET lock_timeout = {ms}")).await?;
-    Ok(())
 }

@@ -101,6 +101,11 @@ impl Engine for Sqlite {
         Ok(())
     }
 
+    /// Whoever writes waits for the one lock as long as the connection was told when it was opened.
+    async fn limit_lock_waits(&self, _: &Connection, _: u64) -> Result<(), StorageError> {
+        Ok(())
+    }
+
     async fn read(&self, connection: &mut Connection, wanted: &Wanted) -> Result<Option<Facts>, StorageError> {
         Ok(Some(read::one_by_one(&On { engine: &Sqlite, database: &*connection }, wanted).await?))
     }
