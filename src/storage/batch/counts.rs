@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use foldhash::HashMap;
 use sea_orm::{ConnectionTrait, DerivePartialModel, IdenStatic};
 
-use super::earnings::{Grants, Wanted};
+use super::earnings::Grants;
 use crate::earning::Holder;
 use crate::earning::change::RecordedStatus;
 use crate::storage::StorageError;
@@ -17,7 +17,7 @@ use crate::storage::entity::cap_usage::{Column, Entity};
 use crate::storage::entity::earned_promotion;
 use crate::storage::entity::stored::StoredStatus;
 use crate::storage::org_owned::{Insertion, Present, Search, column, names};
-use crate::storage::statement::{On, Rows, WANTED};
+use crate::storage::statement::{On, Rows, WANTED, at_place};
 
 /// A count as it is recorded.
 #[derive(Debug, DerivePartialModel)]
@@ -64,47 +64,43 @@ pub(in crate::storage) fn held() -> Search<earned_promotion::Entity> {
     }
 }
 
-/// Reads the counts of what is wanted, and counts the wallet where there is none of the promotion's period. Within a
-/// transaction.
+/// Reads the counts of these holders, each under a cap of this period, and counts the wallet where there is none of a later
+/// period than the first. Within a transaction.
 pub(in crate::storage) async fn read_or_count(
     on: &On<'_, impl ConnectionTrait>,
-    wanted: &Wanted,
+    capped: &BTreeMap<Holder, i64>,
 ) -> Result<HashMap<Holder, u32>, StorageError> {
-    let keys: Vec<_> = wanted.capped.keys().collect();
+    let keys: Vec<_> = capped.keys().collect();
     let mut used = HashMap::default();
     for found in recorded().run::<Count>(on, holders(keys.iter().copied())).await? {
         let holder = **found.of(&keys)?;
-        if wanted.capped[&holder] == found.row.cap_period {
+        if capped[&holder] == found.row.cap_period {
             used.insert(holder, count(found.row.used));
         }
     }
-    let unsure = wanted.capped.iter().filter(|(holder, period)| **period > 0 && !used.contains_key(holder));
+    let unsure = capped.iter().filter(|(holder, period)| **period > 0 && !used.contains_key(holder));
     let unsure: BTreeMap<_, _> = unsure.map(|(holder, period)| (*holder, *period)).collect();
     if !unsure.is_empty() {
-        // All of them first, so that the order of locks stays that of the keys.
-        lock(on, &wanted.capped).await?;
+        // All of them, so that the order of locks stays that of the keys.
+        lock(on, capped).await?;
+        used.extend(count_anew(on, &unsure).await?);
     }
-    used.extend(count_anew(on, &unsure).await?);
     Ok(used)
 }
 
-/// Counts what these holders hold, and records it as the count of the period that is given with each. Until the transaction
-/// ends nobody else changes these counts.
-pub(in crate::storage) async fn count_anew(
+/// Counts what these holders hold, and records it as the count of the period that is given with each. The counts are locked:
+/// until the transaction ends nobody else changes them.
+async fn count_anew(
     on: &On<'_, impl ConnectionTrait>,
     unsure: &BTreeMap<Holder, i64>,
 ) -> Result<BTreeMap<Holder, u32>, StorageError> {
-    if unsure.is_empty() {
-        return Ok(BTreeMap::new());
-    }
-    lock(on, unsure).await?;
     // A statement of its own, so that it sees what was committed before the locks were had.
     let mut used: BTreeMap<_, _> = unsure.keys().map(|holder| (*holder, 0)).collect();
     let keys: Vec<_> = unsure.keys().collect();
     let count_held =
         format!("SELECT place, count(*) AS held FROM ({}) AS found GROUP BY place", held().places(on.engine, WANTED));
     for row in on.query(&count_held, holders(unsure.keys())).await? {
-        let holder = crate::storage::statement::at_place(row.try_get("", "place")?, &keys)?;
+        let holder = at_place(row.try_get("", "place")?, &keys)?;
         used.insert(**holder, count(row.try_get("", "held")?));
     }
     let counted = rows(unsure.keys(), |holder| {
@@ -165,21 +161,11 @@ pub(in crate::storage) async fn subtract(
     if revoked.is_empty() {
         return Ok(());
     }
-    let recount = revoked.iter().filter(|(_, revoked)| revoked.cap_period > 0);
-    let recount: BTreeMap<_, _> = recount.map(|(holder, revoked)| (*holder, revoked.cap_period)).collect();
-    let keys: Vec<_> = recount.keys().collect();
-    let mut unsure = recount.clone();
-    for found in recorded().run::<Count>(on, holders(keys.iter().copied())).await? {
-        let holder = **found.of(&keys)?;
-        if recount[&holder] == found.row.cap_period {
-            unsure.remove(&holder);
-        }
+    let periods: BTreeMap<_, _> = revoked.iter().map(|(holder, revoked)| (*holder, revoked.cap_period)).collect();
+    if periods.values().any(|period| *period > 0) {
+        // Counts of these periods that are missing are made first.
+        read_or_count(on, &periods).await?;
     }
-    if !unsure.is_empty() {
-        // All of them first, so that the order of locks stays that of the keys.
-        lock(on, &revoked.iter().map(|(holder, revoked)| (*holder, revoked.cap_period)).collect()).await?;
-    }
-    count_anew(on, &unsure).await?;
     let of = column::<Entity>;
     let [used, change] = [Column::Used, Column::LastChange].map(|column| column.as_str());
     let taken_off = upsert(format!(

@@ -66,7 +66,7 @@ pub(in crate::storage) async fn one_by_one(
     let context = Context {
         customers: known(on, wanted).await?,
         audiences: included(on, wanted).await?,
-        used: counts::read_or_count(on, wanted).await?,
+        used: counts::read_or_count(on, &wanted.capped).await?,
     };
     let keys: Vec<_> = wanted.earnings.iter().collect();
     let mut instances = Instances::new();
@@ -89,7 +89,7 @@ pub(in crate::storage) async fn is_as_presumed(
     {
         return Ok(false);
     }
-    let used = counts::read_or_count(on, wanted).await?;
+    let used = counts::read_or_count(on, &wanted.capped).await?;
     Ok(grants.under_cap.iter().all(|(holder, under)| {
         let used = used.get(holder).copied().unwrap_or_default();
         used.checked_add(under.granted).is_some_and(|used| used <= under.cap)
