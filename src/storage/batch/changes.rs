@@ -15,6 +15,7 @@ use super::counts;
 pub use super::counts::Revoked;
 use super::read::{customers, of_customers};
 use super::session::{Decided, Work};
+use super::write;
 use crate::earning::change::{ChangeFacts, Held, InstanceKey, RecordedStatus, RecordedTransaction};
 use crate::earning::{CustomerId, Holder, ObjectId, OrgId};
 use crate::storage::StorageError;
@@ -216,22 +217,8 @@ fn new_transactions(changes: &Changes, now_ms: i64) -> Rows<'_> {
         .owned_texts(Column::Content, values.map(|new| redemption_content::write(&new.transaction.redemption)))
 }
 
-/// Columns of a changed row, those that change last.
-const COLUMNS: [Column; 13] = [
-    Column::CustomerId,
-    Column::EarnId,
-    Column::PromotionId,
-    Column::EventId,
-    Column::EarnedFromId,
-    Column::Ordinal,
-    Column::EarnedFromType,
-    Column::EventTimeMs,
-    Column::ValidTillMs,
-    Column::GrantedAtMs,
-    Column::EarnedStatus,
-    Column::ChangedAtMs,
-    Column::TransactionIdentifier,
-];
+/// Columns of a row that change. The others are written as they are.
+const CHANGING: [Column; 3] = [Column::EarnedStatus, Column::ChangedAtMs, Column::TransactionIdentifier];
 
 /// Changes rows. They are there; they are named by their earning key, as an insertion, so that each engine finds them by
 /// that index and no other way, whatever it believes of the table. SQLite finds them by the key that it is told, and would
@@ -239,15 +226,13 @@ const COLUMNS: [Column; 13] = [
 fn change(by_any_key: bool) -> Insertion<Entity> {
     let key = [Column::CustomerId, Column::EventId, Column::PromotionId, Column::EarnedFromId, Column::Ordinal];
     let identifier = Column::TransactionIdentifier.as_str();
-    let (kept, changing) = COLUMNS.split_at(COLUMNS.len() - 3);
-    let set =
-        changing.iter().map(|column| format!("{0} = excluded.{0}", column.as_str())).collect::<Vec<_>>().join(", ");
+    let set = CHANGING.map(|column| format!("{0} = excluded.{0}", column.as_str())).join(", ");
     let unlocked = StoredStatus::text(RecordedStatus::Unlocked);
     let set = format!("{set} WHERE {} = '{unlocked}'", column::<Entity>(Column::EarnedStatus));
     Insertion {
-        columns: COLUMNS.to_vec(),
+        columns: [&write::COLUMNS[..], &CHANGING].concat(),
         // A list has no absent texts.
-        values: format!("{}, {}, NULLIF({identifier}, '')", names(kept), names(&changing[..2])),
+        values: format!("{}, {}, NULLIF({identifier}, '')", names(&write::COLUMNS), names(&CHANGING[..2])),
         present: Present::Changed { key: if by_any_key { String::new() } else { names(&key) }, set },
         answers: true,
     }

@@ -11,7 +11,7 @@ use crate::storage::statement::Rows;
 use sea_orm::IdenStatic as _;
 
 /// Columns of every row, behind the organization.
-const COLUMNS: [Column; 10] = [
+pub(in crate::storage) const COLUMNS: [Column; 10] = [
     Column::CustomerId,
     Column::EarnId,
     Column::PromotionId,
