@@ -157,6 +157,16 @@ pub struct Transaction {
 }
 
 impl Transaction {
+    /// Begins one on a connection.
+    pub(super) async fn begin(
+        connection: Connection,
+        engine: &'static dyn Engine,
+        turn: Option<OwnedMutexGuard<()>>,
+    ) -> Result<Self, StorageError> {
+        connection.execute_unprepared(engine.begin()).await?;
+        Ok(Self { connection, engine, turn })
+    }
+
     /// Makes what was written durable.
     ///
     /// # Errors

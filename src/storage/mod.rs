@@ -34,7 +34,7 @@ use connection::Pool;
 pub use connection::Transaction;
 use engine::Engine;
 pub use error::StorageError;
-use pools::Pools;
+use pools::{LastBreak, Pools};
 pub use secret_hash::SecretHash;
 use statement::On;
 use write_probe::WriteHealth;
@@ -65,6 +65,7 @@ pub struct Store {
     changes: Pool,
     reads: DatabaseConnection,
     probe: Pool,
+    last_break: LastBreak,
     write_health: WriteHealth,
     timeout: Duration,
     statement_timeout: Option<Duration>,
@@ -78,11 +79,11 @@ impl Store {
     /// # Errors
     /// When it cannot be opened, or hands sessions from one client to another.
     pub async fn open(url: &str, options: StoreOptions) -> Result<Self, StorageError> {
-        let Pools { writers, changes, reads, probe } = Pools::open(url, options).await?;
+        let Pools { writers, changes, reads, probe, last_break } = Pools::open(url, options).await?;
         let engine = engine::of(&reads).await?;
         let StoreOptions { timeout, statement_timeout, .. } = options;
         let (write_health, turn) = (WriteHealth::default(), Arc::default());
-        Ok(Self { engine, writers, changes, reads, probe, write_health, timeout, statement_timeout, turn })
+        Ok(Self { engine, writers, changes, reads, probe, last_break, write_health, timeout, statement_timeout, turn })
     }
 
     /// Brings the schema up to date. Several processes may do so at once.
@@ -123,7 +124,8 @@ impl Store {
     pub async fn ping(&self) -> Result<(), StorageError> {
         let question = self.engine.probe(&org_owned::tables());
         let connection = self.probe.acquire().await?;
-        let row = connection.query_one_raw(Statement::from_string(self.engine.backend(), question)).await?;
+        let row = connection.query_one_raw(Statement::from_string(self.engine.backend(), question)).await;
+        let row = row.map_err(StorageError::from).inspect_err(|error| self.note_failure(error))?;
         connection.release();
         let Some(row) = row else { return Err(StorageError::Corrupt("no answer to the probe".to_owned())) };
         match (row.try_get("", "writable")?, row.try_get::<i64>("", "missing")?) {
@@ -139,9 +141,7 @@ impl Store {
     /// When others do not finish writing in time.
     pub async fn begin(&self) -> Result<Transaction, StorageError> {
         let turn = self.turn().await?;
-        let connection = self.changes.acquire().await?;
-        connection.execute_unprepared(self.engine.begin()).await?;
-        Ok(Transaction { connection, engine: self.engine, turn })
+        Transaction::begin(self.changes.acquire().await?, self.engine, turn).await
     }
 
     /// Waits for the turn of this process to write, on an engine with one writer.

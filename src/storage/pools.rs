@@ -3,7 +3,8 @@
 //! Pools are bulkheads: the writer, look-ups and the probe never wait for a connection that a change of the catalog, of an
 //! audience or of customers holds while it waits for a lock.
 
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use sea_orm::sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
 use sea_orm::sqlx::sqlite::{
@@ -31,6 +32,23 @@ pub(super) struct Pools {
     pub reads: DatabaseConnection,
     /// The probe.
     pub probe: Pool,
+    /// What whoever meets a broken connection tells the others.
+    pub last_break: LastBreak,
+}
+
+/// When a connection broke the last time. Those that were idle at that moment may have broken with it, and are tried before
+/// they are used.
+#[derive(Debug, Clone, Default)]
+pub(super) struct LastBreak(Arc<Mutex<Option<Instant>>>);
+
+impl LastBreak {
+    pub fn note(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    fn was_within(&self, last: Duration) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|broke| broke.elapsed() <= last)
+    }
 }
 
 impl Pools {
@@ -65,6 +83,7 @@ async fn sqlite(url: &str, options: StoreOptions) -> Result<Pools, StorageError>
         changes: Pool::Sqlite(pool(options.changes).connect_lazy_with(connect.clone())),
         reads: reading(options.reads),
         probe: Pool::Sqlite(pool(1).connect_lazy_with(connect.clone())),
+        last_break: LastBreak::default(),
     })
 }
 
@@ -72,16 +91,17 @@ async fn postgres(url: &str, options: StoreOptions) -> Result<Pools, StorageErro
     let connect: PgConnectOptions = url.parse().map_err(connecting)?;
     let connect = connect.application_name("cart-promotions").disable_statement_logging();
     refuse_shared_sessions(&connect, options.timeout).await?;
-    let settings = settings(options);
+    let (settings, last_break) = (settings(options), LastBreak::default());
     let pool = |connections: u32| {
-        let settings = settings.clone();
+        let (settings, last_break) = (settings.clone(), last_break.clone());
         PgPoolOptions::new()
             .max_connections(connections)
             .acquire_timeout(options.timeout)
             .test_before_acquire(false)
-            .before_acquire(|connection, state| {
+            .before_acquire(move |connection, state| {
+                let is_tried = state.idle_for > TRIED_AFTER_IDLE || last_break.was_within(state.idle_for);
                 Box::pin(async move {
-                    if state.idle_for > TRIED_AFTER_IDLE {
+                    if is_tried {
                         connection.ping().await?;
                     }
                     Ok(true)
@@ -100,6 +120,7 @@ async fn postgres(url: &str, options: StoreOptions) -> Result<Pools, StorageErro
         changes: Pool::Postgres(pool(options.changes).connect_lazy_with(connect.clone())),
         reads: reading(options.reads),
         probe: Pool::Postgres(pool(1).connect_lazy_with(connect)),
+        last_break,
     })
 }
 

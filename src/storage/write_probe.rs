@@ -4,8 +4,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use sea_orm::ConnectionTrait;
-
 use super::batch::earnings::{Grants, rows};
 use super::batch::write;
 use super::connection::Transaction;
@@ -24,10 +22,12 @@ const ROWS: u32 = 64;
 pub(super) struct WriteHealth(Arc<AtomicBool>);
 
 impl Store {
-    /// Notes how a write failed.
+    /// Notes how a statement failed: for the probe, and for those who take connections next.
     pub fn note_failure(&self, error: &StorageError) {
-        if matches!(error, StorageError::Unwritable(_)) {
-            self.write_health.0.store(true, Ordering::Relaxed);
+        match error {
+            StorageError::Unwritable(_) => self.write_health.0.store(true, Ordering::Relaxed),
+            StorageError::Disconnected(_) => self.last_break.note(),
+            _ => {}
         }
     }
 
@@ -49,9 +49,7 @@ impl Store {
     /// Those of the database.
     pub async fn try_write(&self) -> Result<(), StorageError> {
         let turn = self.turn().await?;
-        let connection = self.probe.acquire().await?;
-        connection.execute_unprepared(self.engine.begin()).await?;
-        let transaction = Transaction { connection, engine: self.engine, turn };
+        let transaction = Transaction::begin(self.probe.acquire().await?, self.engine, turn).await?;
         let grants = Grants { grants: vec![trial()], ..Grants::default() };
         let insertion = write::insertion(false, Present::Refused, false);
         transaction.on().execute(&insertion.body(), write::list(&rows(&grants), 0)).await?;

@@ -12,12 +12,23 @@ use crate::proxy::Proxy;
 use crate::rpcs::try_call;
 use crate::server_process::{Process, run, verify};
 use crate::support::*;
+use cart_promotions::earning::OrgId;
 use cart_promotions::storage::{Store, StoreOptions};
 
 /// How long the service may take to see that the database is gone.
 const NOTICED_WITHIN: Duration = Duration::from_secs(3);
 /// What "at once" means on a busy machine.
 const AT_ONCE: Duration = Duration::from_millis(500);
+
+/// A pool of one connection for each class of work.
+const ONE_OF_EACH: StoreOptions = StoreOptions {
+    writers: 1,
+    changes: 1,
+    reads: 1,
+    timeout: Duration::from_secs(10),
+    statement_timeout: None,
+    recounts: false,
+};
 
 /// A server on `url` that listens there.
 fn server(url: &str, listen: &str, more: &[&str]) -> Process {
@@ -178,21 +189,52 @@ async fn connections_cut_mid_transaction_under_load() {
 async fn a_transaction_given_up_while_it_begins_does_not_stay_open() {
     let database = prepared(Database::new().await).await;
     let (proxy, through) = proxied(&database).await;
-    let timeout = Duration::from_secs(10);
-    let options = StoreOptions { writers: 1, changes: 1, reads: 1, timeout, statement_timeout: None, recounts: false };
-    let store = Store::open(&through, options).await.unwrap();
+    let store = Store::open(&through, ONE_OF_EACH).await.unwrap();
     store.ping().await.unwrap();
     // The connection is tried when it comes back to the pool: that is to be over.
     tokio::time::sleep(Duration::from_millis(100)).await;
     proxy.stall(true);
     assert!(tokio::time::timeout(Duration::from_millis(100), store.begin()).await.is_err());
     proxy.stall(false);
-    // On the same connection, as there is no other.
-    store.ping().await.unwrap();
+    // It waits for the connection, as there is one: then the first is closed, or would be the one that it is given.
+    drop(store.begin().await.unwrap());
     let open = "SELECT state, query FROM pg_stat_activity
                 WHERE datname = current_database() AND state LIKE 'idle in transaction%'";
-    let open = database.rows(open).await;
-    assert!(open.is_empty(), "{open:?}");
+    let until = Instant::now() + Duration::from_secs(5);
+    loop {
+        let open = database.rows(open).await;
+        if open.is_empty() {
+            break;
+        }
+        assert!(Instant::now() < until, "{open:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Connections that are idle break together with one that is used. Whoever meets that one tells the others.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_comes_after_a_broken_connection_meets_no_other_one() {
+    let database = prepared(Database::new().await).await;
+    let (proxy, through) = proxied(&database).await;
+    let store = Store::open(&through, StoreOptions { changes: 2, reads: 2, ..ONE_OF_EACH }).await.unwrap();
+    let orgs = [OrgId(1)].into();
+    let use_all = async || {
+        let (one, other) = tokio::join!(store.begin(), store.begin());
+        for transaction in [one, other] {
+            transaction.unwrap().rollback().await.unwrap();
+        }
+        let (one, other) = tokio::join!(store.catalog_versions(&orgs), store.catalog_versions(&orgs));
+        assert_eq!(one.unwrap(), other.unwrap());
+    };
+    for _ in 0..3 {
+        store.ping().await.unwrap();
+        use_all().await;
+        // The connections are tried when they come back to their pools: that is to be over.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        proxy.cut();
+        assert!(store.ping().await.is_err());
+        use_all().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

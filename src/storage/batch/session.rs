@@ -10,7 +10,6 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sea_orm::ConnectionTrait;
 
 use super::catalogs::Catalogs;
 use super::changes::{Changes, ChangesWanted, ReadChanges};
@@ -130,8 +129,6 @@ pub enum Patience {
     Full,
 }
 
-/// Connections of the pool that are tried after one broke: more than the writers have by default.
-const MAX_BROKEN: u32 = 16;
 /// The wait for a lock with [`Patience::Short`].
 const SHORT_WAIT: Duration = Duration::from_millis(250);
 
@@ -143,8 +140,6 @@ pub struct Session {
     patience: Patience,
     /// Number of batches to come that are read before they are decided.
     read_first: u32,
-    /// True if the last connection broke: those that wait in the pool may have broken with it.
-    broke: bool,
 }
 
 /// The connection of a batch, within a transaction or by itself. Dropped, it leaves nothing behind.
@@ -165,7 +160,7 @@ impl Attempt {
 impl Session {
     /// Opens a session that has no connection yet.
     pub fn new(store: Store) -> Self {
-        Self { store, kept: None, patience: Patience::Full, read_first: 0, broke: false }
+        Self { store, kept: None, patience: Patience::Full, read_first: 0 }
     }
 
     /// Sets how long the statements of the next batches wait for locks.
@@ -200,8 +195,7 @@ impl Session {
         now_ms: i64,
         decide: impl FnMut(&mut Facts) -> (T, Grants) + Send,
     ) -> Result<Ran<T>, BatchError> {
-        let ran = self.run(wanted, now_ms, decide).await;
-        self.noted(ran)
+        self.run(wanted, now_ms, decide).await.inspect_err(|error| self.store.note_failure(error.source()))
     }
 
     /// Runs a batch of revocations and redemptions; see `run`.
@@ -214,17 +208,8 @@ impl Session {
         now_ms: i64,
         mut decide: impl FnMut(&mut ChangeFacts) -> (T, Changes) + Send,
     ) -> Result<Ran<T>, BatchError> {
-        let ran = self.run(wanted, now_ms, |read: &mut ReadChanges| decide(&mut read.facts)).await;
-        self.noted(ran)
-    }
-
-    /// Notes a failure for the probe, and for the next connection.
-    fn noted<T>(&mut self, ran: Result<Ran<T>, BatchError>) -> Result<Ran<T>, BatchError> {
-        if let Err(error) = &ran {
-            self.store.note_failure(error.source());
-            self.broke = matches!(error.source(), StorageError::Disconnected(_));
-        }
-        ran
+        let decide = |read: &mut ReadChanges| decide(&mut read.facts);
+        self.run(wanted, now_ms, decide).await.inspect_err(|error| self.store.note_failure(error.source()))
     }
 
     /// Decides a batch and makes durable what it writes, at `now_ms` (milliseconds since 1970-01-01T00:00:00Z).
@@ -393,10 +378,7 @@ impl Session {
     /// Begins a transaction on the connection of the session.
     async fn transaction(&mut self) -> Result<Transaction, StorageError> {
         let turn = self.store.turn().await?;
-        let connection = self.connection().await?;
-        let engine = self.store.engine;
-        connection.execute_unprepared(engine.begin()).await?;
-        Ok(Transaction { connection, engine, turn })
+        Transaction::begin(self.connection().await?, self.store.engine, turn).await
     }
 
     /// Returns the connection that was kept, else another one.
@@ -404,16 +386,7 @@ impl Session {
         if let Some(kept) = self.kept.take() {
             return Ok(kept);
         }
-        let mut connection = self.store.writers.acquire().await?;
-        if self.broke {
-            for _ in 0..MAX_BROKEN {
-                if connection.execute_unprepared("SELECT 1").await.is_ok() {
-                    break;
-                }
-                connection = self.store.writers.acquire().await?;
-            }
-            self.broke = false;
-        }
+        let connection = self.store.writers.acquire().await?;
         let full = self.store.statement_timeout.map(lock_timeout);
         let wait = match self.patience {
             Patience::Short => full.map_or(SHORT_WAIT, |full| full.min(SHORT_WAIT)),
