@@ -351,31 +351,30 @@ impl World {
     }
 }
 
-/// Has the disk fill up under every kind of write, at one page after the other.
-async fn every_write_without_room(disk: Disk) {
+/// Has the disk fill up under one kind of write, at one page after the other. Each kind has a disk of its own: SQLite writes
+/// over its log from the beginning once that is long, and a full disk has room for this.
+async fn without_room(write: Kind, disk: Disk) {
     let mut world = World::start(disk);
-    let mut kinds_refused = 0;
-    for write in WRITES {
-        let mut refused = 0;
-        for pages in PAGES_LEFT {
-            refused += world.without_room(write, pages).await;
-        }
-        kinds_refused += usize::from(refused > 0);
+    let mut refused = 0;
+    for pages in PAGES_LEFT {
+        refused += world.without_room(write, pages).await;
     }
-    // Some may find the room that an earlier write left in the log of the database, each time.
-    assert!(2 * kinds_refused >= WRITES.len(), "{kinds_refused} kinds were ever refused: the disk does not fill up");
+    assert!(refused > 0, "{write:?} was never refused: the disk does not fill up");
     world.compare();
 }
 
 #[tokio::test]
 async fn what_is_answered_while_writes_fail_is_in_the_file_and_writes_go_on_afterwards() {
-    every_write_without_room(Disk::failing()).await;
+    for write in WRITES {
+        without_room(write, Disk::failing()).await;
+    }
 }
 
 #[tokio::test]
 async fn what_is_answered_on_a_full_file_system_is_in_the_file_and_writes_go_on_afterwards() {
-    if let Some(disk) = Disk::small() {
-        every_write_without_room(disk).await;
+    for write in WRITES {
+        let Some(disk) = Disk::small() else { return };
+        without_room(write, disk).await;
     }
 }
 
