@@ -10,11 +10,14 @@ use tokio::task::JoinSet;
 use crate::ENGINE;
 use crate::support::*;
 
-/// Requests that the greedy client has under way at any time: far more than may wait.
-const GREEDY: usize = 200;
+/// Requests that the greedy client has under way at any time: more than may wait at all.
+const GREEDY: usize = 150;
+/// Half of these are the greedy client's.
 const MAX_WAITING: &str = "64";
 /// Requests of the modest client, one after the other.
-const MODEST: usize = 20;
+const MODEST: usize = 15;
+/// How long the test waits for a state that must come.
+const SURELY: Duration = Duration::from_mins(2);
 /// How long a batch takes.
 const SLOW: Duration = Duration::from_millis(30);
 /// Requests of the greedy client that may be granted while one of the modest client is under way, in the mean: two for each
@@ -60,6 +63,20 @@ struct Greedy {
     over: AtomicBool,
 }
 
+impl Greedy {
+    /// Waits until so many more of its requests are refused.
+    async fn refused_again(&self, times: usize) {
+        let refused = || self.refused.load(Ordering::Relaxed);
+        let enough = refused() + times;
+        let full = async {
+            while refused() < enough {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(SURELY, full).await.expect("it is refused what is too much");
+    }
+}
+
 /// One of the greedy client's callers, until it is over.
 async fn ask_on_and_on(caller: Caller, index: usize, greedy: Arc<Greedy>) {
     for request_number in 1_000 * (index + 1).. {
@@ -91,12 +108,11 @@ async fn a_greedy_client_is_refused_what_is_too_much_and_a_modest_one_beside_it_
     for index in 0..GREEDY {
         calls.spawn(ask_on_and_on(service.caller(), index, Arc::clone(&greedy)));
     }
-    // Its share of the queue is full.
-    while greedy.refused.load(Ordering::Relaxed) < GREEDY {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    greedy.refused_again(GREEDY).await;
     let mut passed_by = Vec::new();
     for index in 0..MODEST {
+        // Its share of the queue is full at this moment.
+        greedy.refused_again(1).await;
         let before = greedy.granted.load(Ordering::Relaxed);
         let answer = service.earn_as(DOORS[index % 2], Some("other:other"), &request(index)).await;
         assert_eq!(answer.code, 0, "a modest client is never refused: {answer:?}");
