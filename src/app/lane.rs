@@ -81,7 +81,7 @@ impl<B: Batches> Lane<B> {
             match self.runner.run(&part, patience).await {
                 Ok(answers) => batch_runner::answer(part, answers),
                 Err(error) if error.is_busy() && self.puts_off => self.part_by_org(part, &mut batch, error),
-                // Each half would wait for the same lock, and no other lane is held up by that.
+                // Where one lock guards everything, each half would wait for it anew.
                 Err(error) if part.len() > 1 && !error.source().is_unavailable() && !error.is_busy() => {
                     tracing::warn!(requests = part.len(), ?error, "a batch failed and is split");
                     batch_runner::split(part, &mut batch.parts);

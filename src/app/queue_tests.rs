@@ -84,14 +84,14 @@ impl Scene {
 
     /// Has `client` ask for `rows` of a customer. Gives the number of the request.
     fn ask(&mut self, client: &str, customer: i64, rows: usize) -> Result<usize, WalletError> {
-        self.ask_of(ORG, client, (customer, rows))
+        self.ask_of(&Source { client: client.into(), org_id: ORG }, customer, rows)
     }
 
-    /// The same, of another organization.
-    fn ask_of(&mut self, org: OrgId, client: &str, (customer, rows): (i64, usize)) -> Result<usize, WalletError> {
+    /// The same, of any organization.
+    fn ask_of(&mut self, source: &Source, customer: i64, rows: usize) -> Result<usize, WalletError> {
         let number = self.callers.len();
-        let (job, answered, settled) =
-            Job::new(client.into(), Arc::new(Request { number, org: org.0, customer, rows }));
+        let request = Request { number, org: source.org_id.0, customer, rows };
+        let (job, answered, settled) = Job::new(Arc::clone(&source.client), Arc::new(request));
         self.queue.push(job)?;
         self.callers.push(Some(Caller { answered, settled }));
         Ok(number)
@@ -121,6 +121,11 @@ impl Scene {
         let nothing = lines.is_empty() && turns.lines.is_empty() && in_flight.is_empty();
         nothing && self.queue.waiting() == 0 && (turns.ready, *aside, *batches) == (0, 0, 0)
     }
+}
+
+/// The one client of an organization.
+fn client_of(org_id: OrgId) -> Source {
+    Source { client: "client".into(), org_id }
 }
 
 /// What a lane met.
@@ -370,7 +375,7 @@ fn a_delayed_organization_is_for_waiting_lanes_and_others_go_on() {
     let batch = scene.take().unwrap();
     let late = scene.ask("one", 3, 1).unwrap();
     put_back(&mut scene, batch);
-    let other = scene.ask_of(OTHER, "other", (0, 1)).unwrap();
+    let other = scene.ask_of(&client_of(OTHER), 0, 1).unwrap();
     assert_eq!(numbers(scene.take().as_ref()), [other]);
     assert!(scene.queue.calls_waiting_lane());
     let delayed = scene.queue.take_delayed().unwrap();
@@ -409,17 +414,17 @@ fn who_gives_up_while_a_request_is_put_back_is_told_that_nothing_is_recorded() {
 fn delayed_organizations_leave_half_of_the_places_and_are_served_in_turn() {
     let mut scene = Scene::new(WriterLimits { max_waiting: 8, max_batch_requests: 1, ..LIMITS });
     for org in [ORG, OTHER] {
-        scene.ask_of(org, "client", (0, 1)).unwrap();
+        scene.ask_of(&client_of(org), 0, 1).unwrap();
         let batch = scene.take().unwrap();
         put_back(&mut scene, batch);
     }
     for customer in 1..3 {
         for org in [ORG, OTHER] {
-            let _ = scene.ask_of(org, "client", (customer, 1));
+            let _ = scene.ask_of(&client_of(org), customer, 1);
         }
     }
     assert_eq!(scene.queue.delays.ready(), 3, "of four places, each may have as many as are left");
-    assert!(scene.ask_of(OrgId(3), "client", (0, 1)).is_ok());
+    assert!(scene.ask_of(&client_of(OrgId(3)), 0, 1).is_ok());
     let mut served = Vec::new();
     while let Some(batch) = scene.queue.take_delayed() {
         served.push(batch.org_id);
@@ -551,15 +556,15 @@ impl Watched {
     }
 
     fn ask(&mut self, client: u8, customer: i64, rows: usize) {
-        let (org, client) = (if client < 2 { ORG } else { OTHER }, client.to_string());
+        let org = if client < 2 { ORG } else { OTHER };
+        let source = Source { client: client.to_string().into(), org_id: org };
         let queue = &self.scene.queue;
-        let source = Source { client: client.as_str().into(), org_id: org };
         let has = queue.lines.get(&source).map_or(0, |line| line.ready.len() + line.aside);
         let left = self.limits.max_waiting.saturating_sub(queue.waiting());
         let delayed = queue.turns_of(Some(ORG)).1 + queue.turns_of(Some(OTHER)).1;
         let left_to_delayed = self.limits.max_waiting.div_ceil(2).saturating_sub(delayed);
         let left = if queue.delayed_by(org).is_some() { left.min(left_to_delayed) } else { left };
-        assert_eq!(self.scene.ask_of(org, &client, (customer, rows)).is_ok(), has < left);
+        assert_eq!(self.scene.ask_of(&source, customer, rows).is_ok(), has < left);
     }
 
     fn take(&mut self) {

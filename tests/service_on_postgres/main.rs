@@ -37,6 +37,7 @@ mod isolation;
 #[path = "../service/keeping.rs"]
 mod keeping;
 mod load;
+mod locks;
 mod meeting;
 #[path = "../service/model.rs"]
 mod model;
