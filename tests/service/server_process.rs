@@ -24,6 +24,51 @@ pub struct Process {
     unread: Option<ChildStderr>,
 }
 
+/// How a process is started.
+struct Start<'a> {
+    /// The most KiB that a file can grow to.
+    limit: &'a str,
+    /// Another program that starts it, with its arguments.
+    program: &'a [&'a str],
+    environment: &'a [(&'a str, &'a str)],
+    options: &'a [&'a str],
+}
+
+impl Start<'_> {
+    const PLAIN: Self = Self { limit: "unlimited", program: &[], environment: &[], options: &[] };
+
+    /// Starts the process, with its output in pipes.
+    fn child(&self, directory: &Path) -> Child {
+        Command::new("bash")
+            .args(["-c", r#"trap "" XFSZ; ulimit -Sf "$1"; shift; exec "$@""#, "bash", self.limit])
+            .args(self.program)
+            .args([env!("CARGO_BIN_EXE_cart-promotions"), "serve", "--log-format", "json"])
+            .args(self.options)
+            // Most tests send more requests than a client may by default; an option goes before it.
+            .env("CART_PROMOTIONS_REQUESTS_PER_MINUTE", "0")
+            .envs(self.environment.iter().copied())
+            .current_dir(directory)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    }
+}
+
+/// Finds the library that shifts the clock of a process; `None`, and a note, where `faketime` is not installed. With
+/// `CART_PROMOTIONS_TEST_FAKETIME=required` that fails.
+pub fn clock_library() -> Option<String> {
+    // The program itself would stand between the test and the server; its library alone will do.
+    let told = Command::new("faketime").args(["-m", "-f", "+0", "printenv", "LD_PRELOAD"]).output();
+    if let Some(told) = told.ok().filter(|told| told.status.success()) {
+        return Some(String::from_utf8(told.stdout).unwrap().trim_end().to_owned());
+    }
+    let given = std::env::var("CART_PROMOTIONS_TEST_FAKETIME").unwrap_or_default();
+    assert!(given != "required", "faketime is not installed, and this test requires it");
+    let _ = writeln!(std::io::stderr(), "faketime is not installed: nothing was tested with clocks that differ");
+    None
+}
+
 impl Process {
     /// Starts it in `directory` with these options, and waits until it takes calls.
     pub fn start(directory: &Path, options: &[&str]) -> Self {
@@ -32,39 +77,31 @@ impl Process {
 
     /// The same, but no file can grow beyond so many KiB.
     pub fn start_with_disk(directory: &Path, limit: &str, options: &[&str]) -> Self {
-        Self::spawn(directory, limit, (&[], options))
+        Self::spawn(directory, &Start { limit, options, ..Start::PLAIN })
     }
 
     /// The same, in this environment.
     pub fn start_in(directory: &Path, environment: &[(&str, &str)], options: &[&str]) -> Self {
-        Self::spawn(directory, "unlimited", (environment, options))
+        Self::spawn(directory, &Start { environment, options, ..Start::PLAIN })
     }
 
-    /// Starts one by a clock that is so far from the real one ("+3h"); `None`, and a note, where no `faketime` is installed.
-    pub fn start_by_clock(shift: &str, options: &[&str]) -> Option<Self> {
-        // The program itself would stand between us and the server; its library alone will do.
-        let told = Command::new("faketime").args(["-m", "-f", "+0", "printenv", "LD_PRELOAD"]).output();
-        let Some(told) = told.ok().filter(|told| told.status.success()) else {
-            let _ =
-                writeln!(std::io::stderr(), "faketime is not installed: nothing was tested with clocks that differ");
-            return None;
-        };
-        let library = String::from_utf8(told.stdout).unwrap();
-        let environment =
-            [("LD_PRELOAD", library.trim_end()), ("FAKETIME", shift), ("FAKETIME_DONT_FAKE_MONOTONIC", "1")];
-        Some(Self::start_in(Path::new("."), &environment, options))
+    /// Starts one whose clock this library shifts by so much ("+3h"), where there is the library.
+    pub fn start_by_clock(library: Option<&str>, clock: &str, options: &[&str]) -> Self {
+        // Durations are measured by a clock that only goes forward: that one is left alone.
+        let shifted = library
+            .map(|library| [("LD_PRELOAD", library), ("FAKETIME", clock), ("FAKETIME_DONT_FAKE_MONOTONIC", "1")]);
+        Self::start_in(Path::new("."), shifted.as_ref().map_or(&[], |shifted| &shifted[..]), options)
     }
 
     /// Starts it as the argument of another program, such as one that enters a namespace.
     pub fn start_under(directory: &Path, program: &[&str], options: &[&str]) -> Self {
-        let mut command = Self::command("unlimited", program, (&[], options));
-        Self::started(command.current_dir(directory).spawn().unwrap())
+        Self::spawn(directory, &Start { program, options, ..Start::PLAIN })
     }
 
     /// Starts it with `--demo` and these options. Nobody reads its log until [`Process::read_log`].
     pub fn start_unread(directory: &Path, options: &[&str]) -> Self {
         let options: Vec<_> = ["--demo", "--listen", "127.0.0.1:0"].iter().chain(options).copied().collect();
-        let mut child = Self::child(directory, "unlimited", (&[], &options));
+        let mut child = Start { options: &options, ..Start::PLAIN }.child(directory);
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let curl = printed_until(&mut stdout, "}'");
         let address = curl.split("http://").nth(1).and_then(|rest| rest.split('/').next()).unwrap();
@@ -95,27 +132,8 @@ impl Process {
         None
     }
 
-    fn child(directory: &Path, limit: &str, given: (&[(&str, &str)], &[&str])) -> Child {
-        Self::command(limit, &[], given).current_dir(directory).spawn().unwrap()
-    }
-
-    fn command(limit: &str, program: &[&str], (environment, options): (&[(&str, &str)], &[&str])) -> Command {
-        let mut command = Command::new("bash");
-        command
-            .args(["-c", r#"trap "" XFSZ; ulimit -Sf "$1"; shift; exec "$@""#, "bash", limit])
-            .args(program)
-            .args([env!("CARGO_BIN_EXE_cart-promotions"), "serve", "--log-format", "json"])
-            .args(options)
-            // Most tests send more requests than a client may by default; an option goes before it.
-            .env("CART_PROMOTIONS_REQUESTS_PER_MINUTE", "0")
-            .envs(environment.iter().copied())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        command
-    }
-
-    fn spawn(directory: &Path, limit: &str, given: (&[(&str, &str)], &[&str])) -> Self {
-        Self::started(Self::child(directory, limit, given))
+    fn spawn(directory: &Path, start: &Start) -> Self {
+        Self::started(start.child(directory))
     }
 
     /// Waits until it takes calls.

@@ -7,8 +7,6 @@
 mod recapped;
 mod switched;
 
-use std::path::Path;
-use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,7 +17,7 @@ use self::recapped::Recapped;
 use self::switched::{Kind, Switched};
 use crate::cluster::Cluster;
 use crate::load::{self, OF_OTHERS, load_catalogue, random};
-use crate::server_process::{Process, verify};
+use crate::server_process::{Process, clock_library, verify};
 use crate::support::*;
 
 /// How many seconds it takes, and the variable that says otherwise.
@@ -36,13 +34,6 @@ pub struct Target {
     url: String,
 }
 
-/// What shifts the clock of a process that is started with it in its environment; `None` where it is not installed.
-fn clock_library() -> Option<String> {
-    let environment = Command::new("faketime").args(["-f", "+1s", "env"]).output().ok()?;
-    let environment = String::from_utf8(environment.stdout).ok()?;
-    environment.lines().find_map(|line| line.strip_prefix("LD_PRELOAD=")).map(str::to_owned)
-}
-
 /// One process of the fleet, which is killed and started again at its address.
 struct Member {
     process: Process,
@@ -54,7 +45,8 @@ struct Member {
 
 impl Member {
     fn start(url: &str, clock: &'static str, library: Option<String>) -> Self {
-        let process = process((url, "127.0.0.1:0"), clock, library.as_deref());
+        let process =
+            Process::start_by_clock(library.as_deref(), clock, &["--database-url", url, "--listen", "127.0.0.1:0"]);
         let address = process.caller.address.to_string();
         Self { process, url: url.to_owned(), address, library, clock }
     }
@@ -62,7 +54,8 @@ impl Member {
     async fn kill_and_start_again(mut self) -> Self {
         let started = tokio::task::spawn_blocking(move || {
             self.process.kill();
-            self.process = process((&self.url, &self.address), self.clock, self.library.as_deref());
+            let options = ["--database-url", &self.url, "--listen", &self.address];
+            self.process = Process::start_by_clock(self.library.as_deref(), self.clock, &options);
             self
         });
         started.await.unwrap()
@@ -77,6 +70,8 @@ impl Member {
     /// Kills and pauses it until then. A process does not start without the database, so that is left alone meanwhile.
     async fn torment(mut self, database: Arc<RwLock<()>>, until: Instant) -> (Self, [u32; 2]) {
         let mut done = [0, 0];
+        // Longer than any lock is waited for: in a soak of ten minutes it is 90 s.
+        let longest = Duration::from_secs(6).max((until - Instant::now()) * 3 / 20);
         loop {
             tokio::time::sleep(Duration::from_millis(500 + random(3_000))).await;
             if Instant::now() > until {
@@ -87,21 +82,12 @@ impl Member {
                 self = self.kill_and_start_again().await;
                 done[0] += 1;
             } else {
-                // Now and then for longer than any lock is waited for.
-                let longest = if random(4) == 0 { 6_000 } else { 1_500 };
-                self.pause(Duration::from_millis(100 + random(longest))).await;
+                let most = if random(4) == 0 { longest } else { Duration::from_millis(1_500) };
+                self.pause(most.mul_f64(rand::random())).await;
                 done[1] += 1;
             }
         }
     }
-}
-
-fn process((url, listen): (&str, &str), clock: &str, library: Option<&str>) -> Process {
-    // What is measured by a clock that only goes forward is none of this.
-    let shifted =
-        library.map(|library| [("LD_PRELOAD", library), ("FAKETIME", clock), ("FAKETIME_DONT_FAKE_MONOTONIC", "1")]);
-    let environment = shifted.as_ref().map_or(&[][..], |shifted| &shifted[..]);
-    Process::start_in(Path::new("."), environment, &["--database-url", url, "--listen", listen])
 }
 
 /// Crashes the database until then. Returns how often.
