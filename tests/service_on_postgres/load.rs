@@ -15,8 +15,10 @@ pub const CUSTOMERS: [i64; 6] = [CUSTOMER, 7, 1001, 1002, 1003, 1004];
 const PROMOTIONS: [&str; 3] = [TEN_OFF, FREE_DELIVERY, CAPPED];
 /// Requests under way at any time.
 const WORKERS: u64 = 12;
-/// How long one request may be retried.
-const ANSWERED_WITHIN: Duration = Duration::from_secs(40);
+/// How long one request may be retried: longer than a process is paused in a long soak.
+pub const ANSWERED_WITHIN: Duration = Duration::from_secs(150);
+/// How long a call that may be repeated waits for one server, which may be paused, before it is sent to another one.
+const GIVEN_UP_AFTER: Duration = Duration::from_secs(5);
 /// How long the load runs by default.
 const LOAD: Duration = Duration::from_secs(8);
 /// How much longer at most.
@@ -216,12 +218,7 @@ pub async fn until_answered(caller: &Caller, method: Option<&str>, request: &Val
 pub async fn answered(callers: &[Caller], method: Option<&str>, request: &Value) -> Answer {
     let answered = async {
         loop {
-            let (caller, door) = (&callers[pick(callers.len())], DOORS[pick(2)]);
-            let answer = match method {
-                None => caller.try_earn(door, request).await,
-                Some(method) => try_call(caller, door, method, "demo:demo", request).await,
-            };
-            match answer {
+            match try_once(callers, method, request).await {
                 // Whatever else is refused says that another try may help.
                 Some(answer) if !matches!(answer.status, 503 | 14) => {
                     assert!(matches!(answer.code, 0 | 706 | 729 | 731 | 800), "{answer:?}");
@@ -232,4 +229,17 @@ pub async fn answered(callers: &[Caller], method: Option<&str>, request: &Value)
         }
     };
     tokio::time::timeout(ANSWERED_WITHIN, answered).await.unwrap_or_else(|_| panic!("no answer: {request}"))
+}
+
+/// What one server answers, if it does. A change of the catalog is not given up: it could take effect behind a later one.
+pub async fn try_once(callers: &[Caller], method: Option<&str>, request: &Value) -> Option<Answer> {
+    let (caller, door) = (&callers[pick(callers.len())], DOORS[pick(2)]);
+    let Some(method) = method else {
+        return tokio::time::timeout(GIVEN_UP_AFTER, caller.try_earn(door, request)).await.ok().flatten();
+    };
+    let call = try_call(caller, door, method, "demo:demo", request);
+    if method.starts_with("CatalogService/") {
+        return call.await;
+    }
+    tokio::time::timeout(GIVEN_UP_AFTER, call).await.ok().flatten()
 }

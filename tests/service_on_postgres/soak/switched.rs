@@ -9,14 +9,12 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::Target;
-use crate::load::{CUSTOMERS, answered, pick, random};
+use crate::load::{ANSWERED_WITHIN, CUSTOMERS, answered, pick, random, try_once};
 use crate::server_process::run;
 use crate::support::*;
 
 /// Workers that earn from each.
 const EARNERS: u64 = 3;
-/// How long one earning may be retried.
-const ANSWERED_WITHIN: Duration = Duration::from_mins(1);
 
 /// How a promotion is switched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -160,7 +158,7 @@ impl Switched {
         let first_sent = Instant::now();
         while first_sent.elapsed() < ANSWERED_WITHIN {
             let sent = Instant::now();
-            let answer = target.callers[pick(target.callers.len())].try_earn(DOORS[pick(2)], &request).await;
+            let answer = try_once(&target.callers, None, &request).await;
             let answered = Instant::now();
             match answer {
                 Some(answer) if answer.code == 0 => {
