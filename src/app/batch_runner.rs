@@ -109,7 +109,10 @@ async fn within<T>(
         done = work => done,
         // It may have been committing.
         () = reachability.lost() => Err(BatchError::Save(StorageError::Lost)),
-        () = tokio::time::sleep(timeout) => Err(BatchError::Save(StorageError::TimedOut)),
+        () = tokio::time::sleep(timeout) => {
+            reachability.timed_out();
+            Err(BatchError::Save(StorageError::TimedOut))
+        }
     }
 }
 

@@ -38,6 +38,8 @@ use std::time::Duration;
 pub use clock::Clock;
 pub use error::WalletError;
 
+use tokio::task::JoinSet;
+
 use crate::earning::OrgId;
 use crate::storage::{StorageError, Store};
 use bulk_earn::BatchEarner;
@@ -51,8 +53,10 @@ use writer::{Lanes, Writer, WriterLimits};
 
 /// How long the database may take to answer a probe before it counts as lost.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long it may take to write for a trial.
+/// How long it may take to write for a trial before writes count as failing, and before the trial is begun anew. A commit that
+/// waits for a standby holds a session of the database until then.
 const TRIAL_TIMEOUT: Duration = Duration::from_secs(5);
+const TRIAL_GIVEN_UP_AFTER: Duration = Duration::from_mins(1);
 
 /// Everything the doors call.
 #[derive(Debug, Clone)]
@@ -62,6 +66,8 @@ pub struct App {
     catalogues: Arc<Catalogues>,
     reachability: Reachability,
     store: Store,
+    /// The trial of a probe to write.
+    trial: Arc<tokio::sync::Mutex<JoinSet<Result<(), StorageError>>>>,
     /// How long a call that is not the writer's may take in the database.
     timeout: Duration,
     /// Bound of a wait for a connection.
@@ -128,6 +134,7 @@ impl App {
             catalogues,
             reachability,
             store,
+            trial: Arc::default(),
             timeout,
             connection_timeout,
             // However many calls one client has under way, there is a connection for the next one.
@@ -163,7 +170,7 @@ impl App {
         refreshed
     }
 
-    /// Asks whether the database answers, and whether it takes writes if one was refused. When it does not answer, calls are
+    /// Asks whether the database answers, and whether it takes writes if one was refused or took too long. When it does not answer, calls are
     /// refused at once until it does. While it takes no writes, calls go on trying: what they find counts.
     ///
     /// # Errors
@@ -173,14 +180,27 @@ impl App {
         let answer = answer.unwrap_or(Err(StorageError::TimedOut));
         self.reachability.found(answer.as_ref().is_err_and(StorageError::is_lost));
         answer?;
-        if !self.store.writes_fail() {
-            return Ok(());
+        if self.store.writes_fail() || self.reachability.hangs() { self.try_write().await } else { Ok(()) }
+    }
+
+    /// Tries to write; a trial that is under way goes on.
+    async fn try_write(&self) -> Result<(), StorageError> {
+        let mut trial = self.trial.lock().await;
+        if trial.is_empty() {
+            let store = self.store.clone();
+            trial.spawn(async move {
+                let written = tokio::time::timeout(TRIAL_GIVEN_UP_AFTER, store.try_write()).await;
+                written.unwrap_or(Err(StorageError::TimedOut))
+            });
         }
-        match tokio::time::timeout(TRIAL_TIMEOUT, self.store.try_write()).await {
+        match tokio::time::timeout(TRIAL_TIMEOUT, trial.join_next()).await {
             // A lock says nothing of the disk: the next write does.
-            Ok(Ok(()) | Err(StorageError::Busy(_))) => Ok(()),
-            Ok(failed) => failed,
-            Err(_) => Err(StorageError::TimedOut),
+            Ok(Some(Ok(Ok(()) | Err(StorageError::Busy(_))))) => {
+                self.reachability.wrote();
+                Ok(())
+            }
+            Ok(Some(Ok(failed))) => failed,
+            Ok(Some(Err(_)) | None) | Err(_) => Err(StorageError::TimedOut),
         }
     }
 
@@ -231,7 +251,7 @@ impl App {
             done = work => done,
             () = self.reachability.lost() => Err(StorageError::Lost.into()),
             () = tokio::time::sleep(self.timeout) => {
-                self.reachability.suspect();
+                self.reachability.timed_out();
                 Err(StorageError::TimedOut.into())
             }
         }

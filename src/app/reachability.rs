@@ -5,6 +5,7 @@
 //! says what it found.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::{Notify, watch};
 
@@ -13,12 +14,14 @@ use tokio::sync::{Notify, watch};
 pub struct Reachability {
     lost: watch::Sender<bool>,
     suspicion: Arc<Notify>,
+    /// True once a statement took too long, until a write succeeds: it may have been waiting to commit.
+    hangs: Arc<AtomicBool>,
 }
 
 impl Reachability {
     /// Of a database that was reached.
     pub(super) fn new() -> Self {
-        Self { lost: watch::Sender::new(false), suspicion: Arc::new(Notify::new()) }
+        Self { lost: watch::Sender::new(false), suspicion: Arc::default(), hangs: Arc::default() }
     }
 
     /// Whether the last probe failed.
@@ -40,6 +43,22 @@ impl Reachability {
     /// Asks for a probe now.
     pub fn suspect(&self) {
         self.suspicion.notify_one();
+    }
+
+    /// Notes that a statement took too long, and asks for a probe.
+    pub fn timed_out(&self) {
+        self.hangs.store(true, Ordering::Relaxed);
+        self.suspect();
+    }
+
+    /// Returns true if a statement took too long since the last write that a probe tried.
+    pub fn hangs(&self) -> bool {
+        self.hangs.load(Ordering::Relaxed)
+    }
+
+    /// Notes that a write succeeded.
+    pub fn wrote(&self) {
+        self.hangs.store(false, Ordering::Relaxed);
     }
 
     /// Waits until somebody asks for a probe.

@@ -18,6 +18,8 @@ use super::{StorageError, StoreOptions};
 
 /// A connection that was idle for longer is tried before it is used: shorter than anything that drops idle ones.
 const TRIED_AFTER_IDLE: Duration = Duration::from_secs(5);
+/// Connections of the probe: for its question, and for a trial write that takes longer.
+const PROBE_CONNECTIONS: u32 = 2;
 /// Bound of a transaction in which nothing happens, as when the process is paused: then it holds no locks any longer.
 const IDLE_IN_TRANSACTION: Duration = Duration::from_secs(30);
 
@@ -82,7 +84,7 @@ async fn sqlite(url: &str, options: StoreOptions) -> Result<Pools, StorageError>
         writers: Pool::Sqlite(writers),
         changes: Pool::Sqlite(pool(options.changes).connect_lazy_with(connect.clone())),
         reads: reading(options.reads),
-        probe: Pool::Sqlite(pool(1).connect_lazy_with(connect.clone())),
+        probe: Pool::Sqlite(pool(PROBE_CONNECTIONS).connect_lazy_with(connect.clone())),
         last_break: LastBreak::default(),
     })
 }
@@ -119,7 +121,7 @@ async fn postgres(url: &str, options: StoreOptions) -> Result<Pools, StorageErro
         writers: Pool::Postgres(pool(options.writers).connect_with(connect.clone()).await.map_err(connecting)?),
         changes: Pool::Postgres(pool(options.changes).connect_lazy_with(connect.clone())),
         reads: reading(options.reads),
-        probe: Pool::Postgres(pool(1).connect_lazy_with(connect)),
+        probe: Pool::Postgres(pool(PROBE_CONNECTIONS).connect_lazy_with(connect)),
         last_break,
     })
 }

@@ -1,6 +1,8 @@
-//! Everything that was answered outlives a crash of the database, whatever the role and the database are set to.
+//! Everything that was answered outlives a crash of the database, whatever the role and the database are set to, and commits
+//! that do not come back are told by readiness.
 
 use std::path::Path;
+use std::time::Duration;
 
 use sea_orm::ConnectionTrait;
 
@@ -53,4 +55,45 @@ async fn a_role_or_a_database_without_durable_commits_loses_nothing_that_was_ans
         verify(database.url());
         drop(cluster);
     }
+}
+
+/// Waits until readiness is answered so.
+async fn until_ready_is(caller: &Caller, expected: u16) {
+    let told = async {
+        while caller.http().get(caller.url("/readyz")).send().await.unwrap().status() != expected {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let told = tokio::time::timeout(Duration::from_secs(30), told).await;
+    told.unwrap_or_else(|_| panic!("/readyz is never {expected}"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn readiness_is_false_while_commits_wait_for_a_standby_that_is_gone_and_true_again_afterwards() {
+    let cluster = Cluster::find_and_start(&[("fsync", "off")]).expect("PostgreSQL, as for the other tests");
+    let database = Database::at(cluster.create_database("wallet"));
+    import(&database, &load_catalogue()).await.unwrap();
+    let timeouts = ["--statement-timeout-ms", "500", "--database-timeout-ms", "1000"];
+    let options = [&["--database-url", database.url(), "--listen", "127.0.0.1:0"][..], &timeouts].concat();
+    let process = Process::start(Path::new("."), &options);
+    let caller = &process.caller;
+    until_ready_is(caller, 200).await;
+    for standbys in ["'nobody'", "''"] {
+        database.execute(&format!("ALTER SYSTEM SET synchronous_standby_names = {standbys}")).await;
+        database.execute("SELECT pg_reload_conf()").await;
+        if standbys == "'nobody'" {
+            let answer = caller.earn(Door::Json, &one_entry("waits", TEN_OFF, 1)).await;
+            assert_eq!(answer.status, 503, "{answer:?}");
+            until_ready_is(caller, 503).await;
+            // It stays false for as long as commits wait, and what tries them does not use up the sessions of the database.
+            tokio::time::sleep(Duration::from_secs(8)).await;
+            until_ready_is(caller, 503).await;
+            let sessions = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'cart-promotions'";
+            assert!(database.count(sessions).await < 12);
+        }
+    }
+    until_ready_is(caller, 200).await;
+    let answer = caller.earn(Door::Json, &one_entry("waits", TEN_OFF, 1)).await;
+    assert_eq!(earn_ids(&answer.body).len(), 1, "{answer:?}");
+    verify(database.url());
 }
