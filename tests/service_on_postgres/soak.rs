@@ -69,7 +69,7 @@ impl Member {
 
     /// Kills and pauses it until then. A process does not start without the database, so that is left alone meanwhile.
     async fn torment(mut self, database: Arc<RwLock<()>>, until: Instant) -> (Self, [u32; 2]) {
-        let mut done = [0, 0];
+        let (mut done, begun, mut paused) = ([0, 0], Instant::now(), Duration::ZERO);
         // Longer than any lock is waited for: in a soak of ten minutes it is 90 s.
         let longest = Duration::from_secs(6).max((until - Instant::now()) * 3 / 20);
         loop {
@@ -82,8 +82,12 @@ impl Member {
                 self = self.kill_and_start_again().await;
                 done[0] += 1;
             } else {
-                let most = if random(4) == 0 { longest } else { Duration::from_millis(1_500) };
-                self.pause(most.mul_f64(rand::random())).await;
+                // Others have to answer most of the time.
+                let is_long = random(4) == 0 && paused * 4 < begun.elapsed();
+                let most = if is_long { longest } else { Duration::from_millis(1_500) };
+                let pause = most.mul_f64(rand::random());
+                paused += pause;
+                self.pause(pause).await;
                 done[1] += 1;
             }
         }
