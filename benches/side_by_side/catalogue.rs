@@ -20,6 +20,10 @@ pub const UNCAPPED: [&str; 10] = [
 pub const UNCAPPED_STEM: &str = "6912ced9d39e256f754a83f";
 /// With a cap that nobody reaches here.
 pub const CAPPED: &str = "6912ced9d39e256f754a83fa";
+/// Without a cap until [`late_cap`] is imported.
+pub const CAPPED_LATE: &str = "6912ced9d39e256f754a83fb";
+/// A cap that nobody reaches here.
+const CAP: i64 = 1_000_000;
 /// `bench:bench`, as the header of a request has it.
 pub const AUTHORIZATION: &str = "Basic YmVuY2g6YmVuY2g=";
 /// The same of another client, `neighbour:neighbour`.
@@ -31,12 +35,9 @@ pub const EARNED_FROM_ID: &str = "68fb1c9731d91c625a8d9e80";
 
 /// As an import file.
 pub fn file() -> Value {
-    let promotion = |id: &str, cap: Value| {
-        json!({"id": id, "orgId": ORG, "name": id, "type": "EARNING", "startDate": 0, "endDate": END_MS,
-            "maxEarningPerCustomer": cap})
-    };
-    let mut promotions: Vec<Value> = UNCAPPED.iter().map(|id| promotion(id, Value::Null)).collect();
-    promotions.push(promotion(CAPPED, json!(1_000_000)));
+    let mut promotions: Vec<Value> = UNCAPPED.iter().map(|id| promotion(id, None)).collect();
+    promotions.push(promotion(CAPPED, Some(CAP)));
+    promotions.push(promotion(CAPPED_LATE, None));
     json!({
         "orgs": [{"id": ORG, "name": "Bench", "acceptUnknownCustomers": false}],
         "promotions": promotions,
@@ -45,6 +46,16 @@ pub fn file() -> Value {
             {"username": "neighbour", "password": "neighbour", "orgId": ORG}
         ]
     })
+}
+
+/// An import file that gives a cap to [`CAPPED_LATE`].
+pub fn late_cap() -> Value {
+    json!({"promotions": [promotion(CAPPED_LATE, Some(CAP))]})
+}
+
+fn promotion(id: &str, cap: Option<i64>) -> Value {
+    json!({"id": id, "orgId": ORG, "name": id, "type": "EARNING", "startDate": 0, "endDate": END_MS,
+        "maxEarningPerCustomer": cap})
 }
 
 /// Gives the organization the customers 1 to `last`. PostgreSQL and SQLite both take it.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use serde_json::Value;
 use tempfile::TempDir;
 use tokio::runtime::Handle;
 
@@ -44,6 +45,13 @@ pub struct Service {
     pub runtime: Handle,
 }
 
+/// Imports a catalog, by a file in this directory.
+fn import(database: &Database, directory: &TempDir, catalog: &Value) {
+    let file = directory.path().join("catalogue.json");
+    std::fs::write(&file, catalog.to_string()).unwrap();
+    server::import(&database.url(), &file);
+}
+
 impl Service {
     /// On a database of its own of PostgreSQL.
     pub fn on_postgres(bench: &Bench, name: &str, customers: usize) -> Self {
@@ -63,10 +71,13 @@ impl Service {
         Self::start(bench, (database, &[]), customers, directory)
     }
 
+    /// Imports a catalog.
+    pub fn import(&self, catalog: &Value) {
+        import(&self.database, &self.directory, catalog);
+    }
+
     fn start(bench: &Bench, (database, options): (Database, &[&str]), customers: usize, directory: TempDir) -> Self {
-        let file = directory.path().join("catalogue.json");
-        std::fs::write(&file, catalogue::file().to_string()).unwrap();
-        server::import(&database.url(), &file);
+        import(&database, &directory, &catalogue::file());
         database.execute(&catalogue::customers_sql(customers));
         if let Database::Postgres(database) = &database {
             // Or it would do so by itself, in the middle of something timed.

@@ -2,7 +2,7 @@
 
 use crate::Bench;
 use crate::baseline::{Baseline, REDEEMABLE_PER_CUSTOMER, fill_sql};
-use crate::catalogue::{CAPPED, ORG, UNCAPPED};
+use crate::catalogue::{CAPPED, CAPPED_LATE, ORG, UNCAPPED, late_cap};
 use crate::measure::{Run, Side, alternate};
 use crate::report::{Row, Wanted};
 use crate::requests::{Call, Door, Shape, redeem_from_the_first};
@@ -66,6 +66,22 @@ pub fn capped(bench: &Bench) -> Row {
         || granting(bench, &service, Shape { promotions: &UNCAPPED[..1], ..shape }),
     );
     Row::ratio("capped", "all on one promotion, capped ÷ uncapped", Wanted::AtLeast(0.8), sides)
+}
+
+pub fn capped_late(bench: &Bench) -> Row {
+    let service = Service::on_postgres(bench, "capped_late", CUSTOMERS);
+    let shape = |promotions: &'static [&'static str]| Shape { promotions, ..service.shape(Door::Grpc, 1) };
+    // The cap comes after something was earned: the counts are those of another period.
+    granting(bench, &service, shape(&[CAPPED_LATE]));
+    service.import(&late_cap());
+    let sides = alternate(
+        Bench::ROUNDS,
+        [Side::new("late", "grants/s", "requests"), Side::new("from the beginning", "grants/s", "requests")],
+        || granting(bench, &service, shape(&[CAPPED_LATE])),
+        || granting(bench, &service, shape(&[CAPPED])),
+    );
+    let what = "all on one promotion, capped after it was earned ÷ from its beginning";
+    Row::ratio("capped-late", what, Wanted::AtLeast(0.97), sides)
 }
 
 pub fn access(bench: &Bench) -> Row {
