@@ -69,7 +69,7 @@ impl<B: Batches> BatchRunner<B> {
                     if other.is_unavailable() {
                         self.reachability.suspect();
                     }
-                    return Err(if in_doubt { BatchError::Save(StorageError::TimedOut) } else { error });
+                    return Err(if in_doubt { error.of_doubtful_write() } else { error });
                 }
             }
         }

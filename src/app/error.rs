@@ -61,6 +61,27 @@ impl BatchError {
         matches!(self.source(), StorageError::Busy(_))
     }
 
+    /// Returns true where one of several requests may be the reason, so that the others may succeed without it.
+    pub(super) fn is_of_one_request(&self) -> bool {
+        matches!(self.source(), StorageError::TooSlow(_)) || self.source().outage().is_none()
+    }
+
+    /// Returns true when the rows of some requests took longer than a statement may: a lock, or too many of them. Nothing is
+    /// written.
+    pub(super) fn is_held_up(&self) -> bool {
+        matches!(self.source(), StorageError::Busy(_) | StorageError::TooSlow(_))
+    }
+
+    /// Returns the error of a batch that may be written already, as the connection broke while it committed: no error that
+    /// says that nothing is recorded.
+    pub(super) fn of_doubtful_write(self) -> Self {
+        let (Self::Load(source) | Self::Save(source)) = self;
+        match source.outage() {
+            Some(Outage::Unreachable | Outage::Exhausted | Outage::Unwritable) => Self::Save(source),
+            _ => Self::Save(StorageError::TimedOut),
+        }
+    }
+
     /// Returns what the database said, for everybody who waits for the same.
     pub(super) fn into_shared_source(self) -> Arc<StorageError> {
         let (Self::Load(source) | Self::Save(source)) = self;

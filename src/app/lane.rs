@@ -80,9 +80,9 @@ impl<B: Batches> Lane<B> {
             }
             match self.runner.run(&part, patience).await {
                 Ok(answers) => batch_runner::answer(part, answers),
-                Err(error) if error.is_busy() && self.puts_off => self.part_by_org(part, &mut batch, error),
+                Err(error) if error.is_held_up() && self.puts_off => self.part_by_org(part, &mut batch, error),
                 // Where one lock guards everything, each half would wait for it anew.
-                Err(error) if part.len() > 1 && !error.source().is_unavailable() && !error.is_busy() => {
+                Err(error) if part.len() > 1 && error.is_of_one_request() => {
                     tracing::warn!(requests = part.len(), ?error, "a batch failed and is split");
                     batch_runner::split(part, &mut batch.parts);
                 }
@@ -92,7 +92,7 @@ impl<B: Batches> Lane<B> {
         batch.customers
     }
 
-    /// Finds out which organization it is whose lock somebody holds, and puts its requests back.
+    /// Finds out which organization it is that holds the batch up, and puts its requests back.
     fn part_by_org(&mut self, part: Vec<Job<B>>, batch: &mut UnderWay<B>, error: BatchError) {
         let mut by_org = BTreeMap::<OrgId, Vec<Job<B>>>::new();
         for mut job in part {
@@ -118,7 +118,7 @@ impl<B: Batches> Lane<B> {
             jobs.extend(part.extract_if(.., |job| job.customer().0 == org_id));
         }
         let customers: Vec<_> = batch.customers.extract_if(.., |customer| customer.0 == org_id).collect();
-        tracing::warn!(org = org_id.0, requests = jobs.len(), %cause, "an organization is delayed by a lock");
+        tracing::warn!(org = org_id.0, requests = jobs.len(), %cause, "an organization is delayed");
         self.shared.done(|queue| {
             queue.delay(org_id, jobs, Arc::clone(cause));
             queue.release(&customers);

@@ -96,7 +96,7 @@ impl<B: Batches> WaitingLane<B> {
                         }
                     }
                 }
-                Err(error) if part.len() > 1 && !error.source().is_unavailable() => {
+                Err(error) if part.len() > 1 && error.is_of_one_request() => {
                     tracing::warn!(requests = part.len(), ?error, "a batch failed and is split");
                     batch_runner::split(part, &mut parts);
                 }
@@ -111,6 +111,8 @@ impl<B: Batches> WaitingLane<B> {
     async fn write_stuck(&mut self, stuck: Vec<Job<B>>) {
         // The wait of one request is enough for all of its customer.
         let mut waited_in_vain = HashMap::<Customer, WalletError>::new();
+        // Whoever comes behind one that waited in vain has waited as long.
+        let mut patience = Patience::Full;
         for mut job in stuck {
             let customer = job.customer();
             if let Some(error) = waited_in_vain.get(&customer) {
@@ -120,12 +122,13 @@ impl<B: Batches> WaitingLane<B> {
             if !job.take() {
                 continue;
             }
-            match self.runner.run(std::slice::from_ref(&job), Patience::Full).await {
+            match self.runner.run(std::slice::from_ref(&job), patience).await {
                 Ok(answers) => batch_runner::answer(vec![job], answers),
                 Err(error) => {
                     let is_busy = error.is_busy();
                     let error = error.spread()(customer.1);
                     if is_busy {
+                        patience = Patience::Short;
                         waited_in_vain.insert(customer, error.clone());
                     }
                     job.answer(Err(error));
