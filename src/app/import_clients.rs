@@ -1,5 +1,7 @@
 //! The API clients of a file, compared with those that are recorded: secrets change only where the operator says so.
 
+use std::collections::BTreeMap;
+
 use super::access::Access;
 use super::import::{ImportError, ImportedClient, RefusedRecord};
 use super::import_changes::{differing, line};
@@ -11,14 +13,19 @@ use crate::storage::{SecretHash, Store, Transaction};
 /// What an import writes of API clients.
 #[derive(Debug, Default)]
 pub(super) struct ClientWrites {
-    /// Clients to add, with their indexes in the file.
-    new: Vec<(usize, ApiClient)>,
-    /// Recorded clients to change, by name.
-    changed: Vec<(String, ClientChange)>,
+    /// The writes and their indexes in the file, by name: every import takes the rows in this order.
+    writes: BTreeMap<String, (usize, ClientWrite)>,
     /// One line for each client whose secret in the file is not the recorded one, which stays.
     pub(super) warnings: Vec<String>,
     /// One line for each client that is new or changes.
     pub(super) changes: Vec<String>,
+}
+
+/// The write of one client.
+#[derive(Debug)]
+enum ClientWrite {
+    Add(ApiClient),
+    Change(ClientChange),
 }
 
 impl ClientWrites {
@@ -82,7 +89,7 @@ impl ClientWrites {
             requests_per_minute: client.requests_per_minute,
         };
         self.changes.push(format!("apiClients[{index}] {:?}: new", client.username));
-        self.new.push((index, added));
+        self.writes.insert(client.username.clone(), (index, ClientWrite::Add(added)));
     }
 
     fn change(&mut self, index: usize, client: &ImportedClient, recorded: &ApiClient, secret_hash: Option<SecretHash>) {
@@ -101,7 +108,7 @@ impl ClientWrites {
         let Some(line) = line(&format!("apiClients[{index}] {:?}", client.username), &fields) else { return };
         self.changes.push(line);
         let change = ClientChange { secret_hash, access, disabled: None, requests_per_minute: requests };
-        self.changed.push((client.username.clone(), change));
+        self.writes.insert(client.username.clone(), (index, ClientWrite::Change(change)));
     }
 
     /// Writes the clients.
@@ -109,14 +116,17 @@ impl ClientWrites {
     /// # Errors
     /// A client that was added or taken away since the comparison, or the failure of the database.
     pub(super) async fn write(&self, transaction: &Transaction) -> Result<(), ImportError> {
-        for (index, client) in &self.new {
-            if !transaction.insert_api_client(client.clone()).await? {
-                let problem = format!("{:?} was added by somebody else meanwhile; import again", client.username);
+        for (username, (index, write)) in &self.writes {
+            let (written, meanwhile) = match write {
+                ClientWrite::Add(client) => (transaction.insert_api_client(client.clone()).await?, "added"),
+                ClientWrite::Change(change) => {
+                    (transaction.change_api_client(username, change.clone()).await?, "taken away")
+                }
+            };
+            if !written {
+                let problem = format!("{username:?} was {meanwhile} by somebody else meanwhile; import again");
                 return Err(ImportError::refused(format!("apiClients[{index}]"), problem));
             }
-        }
-        for (username, change) in &self.changed {
-            transaction.change_api_client(username, change.clone()).await?;
         }
         Ok(())
     }
