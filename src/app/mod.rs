@@ -27,6 +27,7 @@ pub mod reachability;
 pub mod secret;
 pub mod tokens;
 mod transaction;
+mod trial;
 pub mod verify;
 mod waiting_lane;
 pub mod wallet;
@@ -38,8 +39,6 @@ use std::time::Duration;
 pub use clock::Clock;
 pub use error::WalletError;
 
-use tokio::task::JoinSet;
-
 use crate::earning::OrgId;
 use crate::storage::{StorageError, Store};
 use bulk_earn::BatchEarner;
@@ -49,14 +48,11 @@ use credentials::Credentials;
 use fair_gate::{FairGate, Full, GateLimits, Key, Slot};
 use reachability::Reachability;
 use tokens::Tokens;
+use trial::Trial;
 use writer::{Lanes, Writer, WriterLimits};
 
 /// How long the database may take to answer a probe before it counts as lost.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long it may take to write for a trial before writes count as failing, and before the trial is begun anew. A commit that
-/// waits for a standby holds a session of the database until then.
-const TRIAL_TIMEOUT: Duration = Duration::from_secs(5);
-const TRIAL_GIVEN_UP_AFTER: Duration = Duration::from_mins(1);
 
 /// Everything the doors call.
 #[derive(Debug, Clone)]
@@ -67,7 +63,7 @@ pub struct App {
     reachability: Reachability,
     store: Store,
     /// The trial of a probe to write.
-    trial: Arc<tokio::sync::Mutex<JoinSet<Result<(), StorageError>>>>,
+    trial: Arc<tokio::sync::Mutex<Trial>>,
     /// How long a call that is not the writer's may take in the database.
     timeout: Duration,
     /// Bound of a wait for a connection.
@@ -180,27 +176,12 @@ impl App {
         let answer = answer.unwrap_or(Err(StorageError::TimedOut));
         self.reachability.found(answer.as_ref().is_err_and(StorageError::is_lost));
         answer?;
-        if self.store.writes_fail() || self.reachability.hangs() { self.try_write().await } else { Ok(()) }
-    }
-
-    /// Tries to write; a trial that is under way goes on.
-    async fn try_write(&self) -> Result<(), StorageError> {
         let mut trial = self.trial.lock().await;
-        if trial.is_empty() {
-            let store = self.store.clone();
-            trial.spawn(async move {
-                let written = tokio::time::timeout(TRIAL_GIVEN_UP_AFTER, store.try_write()).await;
-                written.unwrap_or(Err(StorageError::TimedOut))
-            });
-        }
-        match tokio::time::timeout(TRIAL_TIMEOUT, trial.join_next()).await {
-            // A lock says nothing of the disk: the next write does.
-            Ok(Some(Ok(Ok(()) | Err(StorageError::Busy(_))))) => {
-                self.reachability.wrote();
-                Ok(())
-            }
-            Ok(Some(Ok(failed))) => failed,
-            Ok(Some(Err(_)) | None) | Err(_) => Err(StorageError::TimedOut),
+        if self.store.writes_fail() || self.reachability.hangs() {
+            trial.run(&self.store, &self.reachability).await
+        } else {
+            trial.failed = false;
+            Ok(())
         }
     }
 
