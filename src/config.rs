@@ -32,8 +32,6 @@ use crate::wire::bulk_earn::RequestLimits;
 const MAX_TIMEOUT_MS: u64 = 3_600_000;
 /// Seconds of a day.
 const SECONDS_OF_A_DAY: u64 = 24 * 60 * 60;
-/// Connections for reading that no listing takes: for the writer, which reads catalogs, and for credentials.
-const RESERVED_READS: u32 = 2;
 /// Requests of one transaction.
 const MAX_BATCH_REQUESTS: usize = 1_024;
 /// Rows of the wallet that one transaction writes.
@@ -238,7 +236,7 @@ impl Serve {
             // Earnings, and what becomes of them, have lanes of their own.
             writers: 2 * (self.lanes() + self.waiting_lanes()),
             changes: self.database_connections,
-            reads: self.database_connections + RESERVED_READS,
+            reads: self.database_connections,
             timeout: self.common.database_timeout(),
             statement_timeout: Some(Duration::from_millis(self.statement_timeout_ms)),
             recounts: false,

@@ -18,7 +18,10 @@ impl Store {
     /// # Errors
     /// Those of the database.
     pub async fn catalog_versions(&self, org_ids: &BTreeSet<OrgId>) -> Result<Catalogs, StorageError> {
-        versions(&self.on(), org_ids).await
+        let connection = self.lookups.acquire().await?;
+        let versions = versions(&self.on(&connection), org_ids).await?;
+        connection.release();
+        Ok(versions)
     }
 
     /// Reads the organization and all its promotions; `None` when there is no such organization.
@@ -29,11 +32,13 @@ impl Store {
     /// # Errors
     /// Those of the database; [`StorageError::Conflict`] when it changes as often as it is read.
     pub async fn catalog(&self, org_id: OrgId) -> Result<Option<Catalogue>, StorageError> {
+        let connection = self.lookups.acquire().await?;
         for _ in 0..MAX_READS {
-            let Some(catalog) = load(&self.reads, org_id).await? else { return Ok(None) };
-            let after = versions(&self.on(), &BTreeSet::from([org_id])).await?;
-            if after.get(&org_id) == Some(&catalog.version) {
-                return Ok(Some(catalog));
+            let catalog = load(&connection, org_id).await?;
+            let after = versions(&self.on(&connection), &BTreeSet::from([org_id])).await?;
+            if after.get(&org_id).copied() == catalog.as_ref().map(|catalog| catalog.version) {
+                connection.release();
+                return Ok(catalog);
             }
         }
         Err(StorageError::catalog_keeps_changing())

@@ -46,7 +46,9 @@ impl Store {
     /// # Errors
     /// Of the database.
     pub async fn api_client(&self, username: &str) -> Result<Option<ApiClient>, StorageError> {
-        let row = api_client::Entity::find_by_id(username).one(&self.reads).await?;
+        let connection = self.lookups.acquire().await?;
+        let row = api_client::Entity::find_by_id(username).one(&connection).await?;
+        connection.release();
         Ok(row.map(to_client))
     }
 
@@ -58,7 +60,9 @@ impl Store {
         use api_client::Column;
         let names = Rows::of_any_org().texts(Column::Username, usernames.iter().map(String::as_str));
         let search = Search::<api_client::Entity> { of_any_org: true, ..Search::by(&[Column::Username]) };
-        let found = search.run::<api_client::Model>(&self.on(), names).await?;
+        let connection = self.lookups.acquire().await?;
+        let found = search.run::<api_client::Model>(&self.on(&connection), names).await?;
+        connection.release();
         Ok(found.into_iter().map(|found| to_client(found.row)).collect())
     }
 
@@ -71,7 +75,10 @@ impl Store {
         let found = api_client::Entity::find()
             .apply_if(org_id, |find, org_id| find.filter(Column::OrgId.eq(org_id.0)))
             .order_by_asc(Column::Username);
-        Ok(found.all(&self.reads).await?.into_iter().map(to_client).collect())
+        let connection = self.reads.acquire().await?;
+        let found = found.all(&connection).await?;
+        connection.release();
+        Ok(found.into_iter().map(to_client).collect())
     }
 
     /// Adds a client. Whether its name was free; otherwise nothing changes.

@@ -22,21 +22,28 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::StorageError;
 use super::engine::Engine;
+use super::pools::LastBreak;
 use super::statement::On;
 
 /// A pool of connections for one class of work.
 #[derive(Debug, Clone)]
 pub(super) enum Pool {
     Sqlite(SqlitePool),
-    Postgres(PgPool),
+    Postgres { pool: PgPool, last_break: LastBreak },
 }
 
 impl Pool {
-    /// Takes a connection.
+    /// Takes a connection. The driver's future for that is large.
     pub async fn acquire(&self) -> Result<Connection, StorageError> {
         let (driver, backend) = match self {
-            Self::Sqlite(pool) => (Driver::Sqlite(pool.acquire().await.map_err(of_driver)?), DbBackend::Sqlite),
-            Self::Postgres(pool) => (Driver::Postgres(pool.acquire().await.map_err(of_driver)?), DbBackend::Postgres),
+            Self::Sqlite(pool) => {
+                let connection = Box::pin(pool.acquire()).await.map_err(of_driver)?;
+                (Driver::Sqlite(connection), DbBackend::Sqlite)
+            }
+            Self::Postgres { pool, last_break } => {
+                let connection = Box::pin(pool.acquire()).await.map_err(of_driver)?;
+                (Driver::Postgres { connection, last_break: last_break.clone() }, DbBackend::Postgres)
+            }
         };
         Ok(Connection { driver: Mutex::new(driver), backend, in_order: false })
     }
@@ -45,7 +52,7 @@ impl Pool {
     pub fn database(&self) -> DatabaseConnection {
         match self {
             Self::Sqlite(pool) => SqlxSqliteConnector::from_sqlx_sqlite_pool(pool.clone()),
-            Self::Postgres(pool) => SqlxPostgresConnector::from_sqlx_postgres_pool(pool.clone()),
+            Self::Postgres { pool, .. } => SqlxPostgresConnector::from_sqlx_postgres_pool(pool.clone()),
         }
     }
 
@@ -53,7 +60,7 @@ impl Pool {
     pub async fn close(&self) {
         match self {
             Self::Sqlite(pool) => pool.close().await,
-            Self::Postgres(pool) => pool.close().await,
+            Self::Postgres { pool, .. } => pool.close().await,
         }
     }
 }
@@ -61,7 +68,7 @@ impl Pool {
 #[derive(Debug)]
 enum Driver {
     Sqlite(PoolConnection<Sqlite>),
-    Postgres(PoolConnection<Postgres>),
+    Postgres { connection: PoolConnection<Postgres>, last_break: LastBreak },
 }
 
 /// A connection. Dropped, it is closed; [`Connection::release`] returns it to its pool.
@@ -81,7 +88,7 @@ impl Connection {
     /// The driver's connection to PostgreSQL, for statements that take lists as they are.
     pub fn postgres(&mut self) -> Result<&mut PgConnection, StorageError> {
         match self.driver.get_mut() {
-            Driver::Postgres(connection) => Ok(&mut *connection),
+            Driver::Postgres { connection, .. } => Ok(&mut *connection),
             Driver::Sqlite(_) => Err(StorageError::Corrupt("a connection to SQLite where PostgreSQL is due".into())),
         }
     }
@@ -94,7 +101,10 @@ impl Drop for Connection {
         }
         match self.driver.get_mut() {
             Driver::Sqlite(connection) => connection.close_on_drop(),
-            Driver::Postgres(connection) => connection.close_on_drop(),
+            Driver::Postgres { connection, last_break } => {
+                last_break.note();
+                connection.close_on_drop();
+            }
         }
     }
 }
@@ -110,7 +120,7 @@ macro_rules! on_driver {
                 .await
                 .map(|$found| $convert)
                 .map_err(|error| DbErr::$kind(runtime(error))),
-            Driver::Postgres(connection) => sqlx::query_with(AssertSqlSafe(sql), values)
+            Driver::Postgres { connection, .. } => sqlx::query_with(AssertSqlSafe(sql), values)
                 .$run(&mut **connection)
                 .await
                 .map(|$found| $convert)
@@ -133,7 +143,9 @@ impl ConnectionTrait for Connection {
         let sql = AssertSqlSafe(sql.to_owned());
         let done = match &mut *self.driver.lock().await {
             Driver::Sqlite(connection) => sqlx::raw_sql(sql).execute(&mut **connection).await.map(ExecResult::from),
-            Driver::Postgres(connection) => sqlx::raw_sql(sql).execute(&mut **connection).await.map(ExecResult::from),
+            Driver::Postgres { connection, .. } => {
+                sqlx::raw_sql(sql).execute(&mut **connection).await.map(ExecResult::from)
+            }
         };
         done.map_err(|error| DbErr::Exec(runtime(error)))
     }

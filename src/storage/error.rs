@@ -99,9 +99,10 @@ impl StorageError {
         Self::Busy(DbErr::Custom("the work waited for other work of this process".to_owned()))
     }
 
-    /// Returns true where the database cannot be asked at all, so that calls need not try.
+    /// Returns true where the database cannot be asked at all, so that calls need not try. One that has no session to spare
+    /// for a new connection serves those that are open.
     pub fn is_lost(&self) -> bool {
-        self.is_unavailable() && !matches!(self, Self::Unwritable(_))
+        matches!(self.outage(), Some(Outage::Unreachable | Outage::TooSlow))
     }
 
     /// Classifies the error; `None` where the database refused, or holds what it must not.
@@ -218,7 +219,7 @@ fn of_sqlstate(code: &str, constraint: &str) -> Kind {
         // Serialization failure, deadlock.
         "40001" | "40P01" => Kind::Conflict,
         // Terminated, crashed, starting or stopping, the database dropped; idle for too long.
-        "57P01" | "57P02" | "57P03" | "57P04" | "25P03" | "25P04" => Kind::Disconnected,
+        "57P01" | "57P02" | "57P03" | "57P04" | "57P05" | "25P03" | "25P04" => Kind::Disconnected,
         // Cancelled (statement_timeout).
         "57014" => Kind::TooSlow,
         // Lock not available (lock_timeout).
@@ -251,6 +252,7 @@ mod tests {
             ("23514", "earned_promotions_ordinal_check", Kind::Failed),
             ("40P01", "", Kind::Conflict),
             ("57P01", "", Kind::Disconnected),
+            ("57P05", "", Kind::Disconnected),
             ("08006", "", Kind::Disconnected),
             ("57014", "", Kind::TooSlow),
             ("55P03", "", Kind::Busy),

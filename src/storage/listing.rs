@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sea_orm::{DerivePartialModel, IdenStatic};
+use sea_orm::{ConnectionTrait, DerivePartialModel, IdenStatic};
 
 use super::batch::read::{details, earnings, of_earnings};
 use super::engine::Engine;
@@ -13,6 +13,7 @@ use super::entity::earned_promotion::{Column, LISTING};
 use super::entity::stored::{Id, StoredCriteria, StoredEarnedFromType, StoredStatus};
 use super::entity::{customer, earned_promotion};
 use super::org_owned::{Question, Search, column};
+use super::statement::On;
 use super::{StorageError, Store};
 use crate::earning::change::{Held, InstanceKey, RecordedStatus};
 use crate::earning::{CustomerId, Details, EarnedFromType, EarningKey, ObjectId, OrgId};
@@ -119,8 +120,11 @@ impl Store {
     /// Of the database.
     pub async fn wallet(&self, part: &Part<'_>) -> Result<Vec<WalletRow>, StorageError> {
         let (question, order) = listing(part, self.engine);
-        let rows = question.ask(&self.reads, &order).await?;
-        self.complete(part.org_id, rows).await
+        let connection = self.reads.acquire().await?;
+        let rows = question.ask(&connection, &order).await?;
+        let rows = complete(&self.on(&connection), part.org_id, rows).await?;
+        connection.release();
+        Ok(rows)
     }
 
     /// The earned promotion of this earn id.
@@ -133,8 +137,11 @@ impl Store {
         let column = Column::EarnId.as_str();
         let condition = format!("{column} = {} AND {column} >= ''", question.place(earn_id.to_string()));
         question.select::<earned_promotion::Entity, ListedRow>("", &condition);
-        let rows = question.ask(&self.reads, "LIMIT 1").await?;
-        Ok(self.complete(org_id, rows).await?.pop())
+        let connection = self.reads.acquire().await?;
+        let rows = question.ask(&connection, "LIMIT 1").await?;
+        let mut rows = complete(&self.on(&connection), org_id, rows).await?;
+        connection.release();
+        Ok(rows.pop())
     }
 
     /// Whether the customer is recorded.
@@ -145,29 +152,36 @@ impl Store {
         let mut question = Question::about(org_id);
         let condition = format!("{} = {}", customer::Column::CustomerId.as_str(), question.place(customer_id.0));
         question.select::<customer::Entity, customer::Model>("", &condition);
-        Ok(!question.ask::<customer::Model>(&self.reads, "").await?.is_empty())
+        let connection = self.reads.acquire().await?;
+        let found = question.ask::<customer::Model>(&connection, "").await?;
+        connection.release();
+        Ok(!found.is_empty())
     }
+}
 
-    /// The rows, with the details of earnings of which they are not the first instance.
-    async fn complete(&self, org_id: OrgId, rows: Vec<ListedRow>) -> Result<Vec<WalletRow>, StorageError> {
-        let later_instance: Vec<_> = rows.iter().map(|row| row.ordinal > 1).collect();
-        let mut complete: Vec<_> = rows.into_iter().map(|row| wallet_row(org_id, row)).collect();
-        // Of each earning once, however many of its instances are shown.
-        let mut later: BTreeMap<_, Vec<usize>> = BTreeMap::new();
-        for (place, row) in complete.iter().enumerate().filter(|(place, _)| later_instance[*place]) {
-            later.entry(row.earning_key()).or_default().push(place);
-        }
-        let keys: Vec<_> = later.keys().collect();
-        for found in firsts().run::<DetailsRow>(&self.on(), of_earnings(&keys)).await? {
-            let key = *found.of(&keys)?;
-            let DetailsRow { event_type, event_payload, supplementary_criteria } = found.row;
-            let details = details(event_type, event_payload, supplementary_criteria);
-            for place in &later[key] {
-                complete[*place].details = details.clone();
-            }
-        }
-        Ok(complete)
+/// Reads the details of earnings for rows that are not the first instance of theirs. Returns all rows.
+async fn complete(
+    on: &On<'_, impl ConnectionTrait>,
+    org_id: OrgId,
+    rows: Vec<ListedRow>,
+) -> Result<Vec<WalletRow>, StorageError> {
+    let later_instance: Vec<_> = rows.iter().map(|row| row.ordinal > 1).collect();
+    let mut complete: Vec<_> = rows.into_iter().map(|row| wallet_row(org_id, row)).collect();
+    // Of each earning once, however many of its instances are shown.
+    let mut later: BTreeMap<_, Vec<usize>> = BTreeMap::new();
+    for (place, row) in complete.iter().enumerate().filter(|(place, _)| later_instance[*place]) {
+        later.entry(row.earning_key()).or_default().push(place);
     }
+    let keys: Vec<_> = later.keys().collect();
+    for found in firsts().run::<DetailsRow>(on, of_earnings(&keys)).await? {
+        let key = *found.of(&keys)?;
+        let DetailsRow { event_type, event_payload, supplementary_criteria } = found.row;
+        let details = details(event_type, event_payload, supplementary_criteria);
+        for place in &later[key] {
+            complete[*place].details = details.clone();
+        }
+    }
+    Ok(complete)
 }
 
 fn wallet_row(org_id: OrgId, row: ListedRow) -> WalletRow {
@@ -238,7 +252,7 @@ mod tests {
     async fn plan(part: &Part<'_>) -> Vec<String> {
         let (_directory, store) = schema_tests::store().await;
         let (question, order) = listing(part, store.engine);
-        schema_tests::plan(&store.reads, question.statement(store.engine.backend(), &order)).await
+        schema_tests::plan(&store.reads.database(), question.statement(store.engine.backend(), &order)).await
     }
 
     #[tokio::test]

@@ -27,14 +27,14 @@ mod write_probe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, QueryResult, Statement};
+use sea_orm::{ConnectionTrait, DbErr, QueryResult, Statement};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
-use connection::Pool;
 pub use connection::Transaction;
+use connection::{Connection, Pool};
 use engine::Engine;
 pub use error::StorageError;
-use pools::{LastBreak, Pools};
+use pools::Pools;
 pub use secret_hash::SecretHash;
 use statement::On;
 use write_probe::WriteHealth;
@@ -63,9 +63,9 @@ pub struct Store {
     engine: &'static dyn Engine,
     writers: Pool,
     changes: Pool,
-    reads: DatabaseConnection,
+    reads: Pool,
+    lookups: Pool,
     probe: Pool,
-    last_break: LastBreak,
     write_health: WriteHealth,
     timeout: Duration,
     statement_timeout: Option<Duration>,
@@ -79,11 +79,11 @@ impl Store {
     /// # Errors
     /// When it cannot be opened, or hands sessions from one client to another.
     pub async fn open(url: &str, options: StoreOptions) -> Result<Self, StorageError> {
-        let Pools { writers, changes, reads, probe, last_break } = Pools::open(url, options).await?;
-        let engine = engine::of(&reads).await?;
+        let Pools { writers, changes, reads, lookups, probe } = Pools::open(url, options).await?;
+        let engine = engine::of(&writers.database()).await?;
         let StoreOptions { timeout, statement_timeout, .. } = options;
         let (write_health, turn) = (WriteHealth::default(), Arc::default());
-        Ok(Self { engine, writers, changes, reads, probe, last_break, write_health, timeout, statement_timeout, turn })
+        Ok(Self { engine, writers, changes, reads, lookups, probe, write_health, timeout, statement_timeout, turn })
     }
 
     /// Brings the schema up to date. Several processes may do so at once.
@@ -99,7 +99,7 @@ impl Store {
     /// # Errors
     /// [`StorageError::OtherSchema`] where it did not; or those of the database.
     pub async fn require_own_schema(&self) -> Result<(), StorageError> {
-        migration::refuse_other(&self.reads).await
+        migration::refuse_other(&self.reads.database()).await
     }
 
     /// Returns settings of the database on which durability rests and that are off, each in words for the operator.
@@ -108,7 +108,7 @@ impl Store {
     /// Those of the database.
     pub async fn warnings(&self) -> Result<Vec<String>, StorageError> {
         let question = self.engine.durability_settings();
-        let rows = self.reads.query_all_raw(Statement::from_string(self.engine.backend(), question)).await?;
+        let rows = self.reads.database().query_all_raw(Statement::from_string(self.engine.backend(), question)).await?;
         let warn = |row: &QueryResult| {
             let name: String = row.try_get("", "name")?;
             Ok(format!("the database runs with {name} = off: a crash of its machine may lose what was acknowledged"))
@@ -124,8 +124,7 @@ impl Store {
     pub async fn ping(&self) -> Result<(), StorageError> {
         let question = self.engine.probe(&org_owned::tables());
         let connection = self.probe.acquire().await?;
-        let row = connection.query_one_raw(Statement::from_string(self.engine.backend(), question)).await;
-        let row = row.map_err(StorageError::from).inspect_err(|error| self.note_failure(error))?;
+        let row = connection.query_one_raw(Statement::from_string(self.engine.backend(), question)).await?;
         connection.release();
         let Some(row) = row else { return Err(StorageError::Corrupt("no answer to the probe".to_owned())) };
         match (row.try_get("", "writable")?, row.try_get::<i64>("", "missing")?) {
@@ -154,17 +153,14 @@ impl Store {
     }
 
     /// Returns what is read through.
-    fn on(&self) -> On<'_, DatabaseConnection> {
-        On { engine: self.engine, database: &self.reads }
+    fn on<'a>(&self, connection: &'a Connection) -> On<'a, Connection> {
+        On { engine: self.engine, database: connection }
     }
 
     /// Closes every connection.
     pub async fn close(self) {
-        for pool in [self.writers, self.changes, self.probe] {
+        for pool in [self.writers, self.changes, self.reads, self.lookups, self.probe] {
             pool.close().await;
-        }
-        if let Err(error) = self.reads.close().await {
-            tracing::warn!(error = &error as &dyn std::error::Error, "the database was not closed cleanly");
         }
     }
 }

@@ -11,7 +11,7 @@ use sea_orm::sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
 };
 use sea_orm::sqlx::{AssertSqlSafe, ConnectOptions, Connection as _, Executor};
-use sea_orm::{DatabaseConnection, DbErr, RuntimeErr, SqlxPostgresConnector, SqlxSqliteConnector};
+use sea_orm::{DbErr, RuntimeErr};
 
 use super::connection::Pool;
 use super::{StorageError, StoreOptions};
@@ -20,6 +20,8 @@ use super::{StorageError, StoreOptions};
 const TRIED_AFTER_IDLE: Duration = Duration::from_secs(5);
 /// Connections of the probe: for its question, and for a trial write that takes longer.
 const PROBE_CONNECTIONS: u32 = 2;
+/// Connections for look-ups, which take milliseconds each.
+const LOOKUP_CONNECTIONS: u32 = 2;
 /// Bound of a transaction in which nothing happens, as when the process is paused: then it holds no locks any longer.
 const IDLE_IN_TRANSACTION: Duration = Duration::from_secs(30);
 
@@ -30,16 +32,16 @@ pub(super) struct Pools {
     pub writers: Pool,
     /// Changes of catalogs, audiences, customers and clients, and imports.
     pub changes: Pool,
-    /// Look-ups and listings.
-    pub reads: DatabaseConnection,
+    /// Calls that read wallets.
+    pub reads: Pool,
+    /// Look-ups that everything else rests on: catalogs, and the records of API clients.
+    pub lookups: Pool,
     /// The probe.
     pub probe: Pool,
-    /// What whoever meets a broken connection tells the others.
-    pub last_break: LastBreak,
 }
 
-/// When a connection broke the last time. Those that were idle at that moment may have broken with it, and are tried before
-/// they are used.
+/// The last time that a connection was closed because its work did not end in order. It may have broken, and those that were
+/// idle at that moment with it: they are tried before they are used.
 #[derive(Debug, Clone, Default)]
 pub(super) struct LastBreak(Arc<Mutex<Option<Instant>>>);
 
@@ -78,14 +80,14 @@ async fn sqlite(url: &str, options: StoreOptions) -> Result<Pools, StorageError>
         let reads = pool(connections).after_connect(|connection: &mut SqliteConnection, _| {
             Box::pin(async move { connection.execute("PRAGMA query_only = ON").await.map(drop) })
         });
-        SqlxSqliteConnector::from_sqlx_sqlite_pool(reads.connect_lazy_with(connect.clone()))
+        Pool::Sqlite(reads.connect_lazy_with(connect.clone()))
     };
     Ok(Pools {
         writers: Pool::Sqlite(writers),
         changes: Pool::Sqlite(pool(options.changes).connect_lazy_with(connect.clone())),
         reads: reading(options.reads),
+        lookups: reading(LOOKUP_CONNECTIONS),
         probe: Pool::Sqlite(pool(PROBE_CONNECTIONS).connect_lazy_with(connect.clone())),
-        last_break: LastBreak::default(),
     })
 }
 
@@ -114,15 +116,16 @@ async fn postgres(url: &str, options: StoreOptions) -> Result<Pools, StorageErro
                 Box::pin(async move { connection.execute(sea_orm::sqlx::raw_sql(settings)).await.map(drop) })
             })
     };
-    let reading = |connections| {
-        SqlxPostgresConnector::from_sqlx_postgres_pool(pool(connections).connect_lazy_with(connect.clone()))
-    };
+    let of = |pool| Pool::Postgres { pool, last_break: last_break.clone() };
+    let lazily = |connections| of(pool(connections).connect_lazy_with(connect.clone()));
+    // Opened anew while others take every session of the server, it would find the database lost.
+    let probe = pool(PROBE_CONNECTIONS).max_lifetime(None).idle_timeout(None);
     Ok(Pools {
-        writers: Pool::Postgres(pool(options.writers).connect_with(connect.clone()).await.map_err(connecting)?),
-        changes: Pool::Postgres(pool(options.changes).connect_lazy_with(connect.clone())),
-        reads: reading(options.reads),
-        probe: Pool::Postgres(pool(PROBE_CONNECTIONS).connect_lazy_with(connect)),
-        last_break,
+        writers: of(pool(options.writers).connect_with(connect.clone()).await.map_err(connecting)?),
+        changes: lazily(options.changes),
+        reads: lazily(options.reads),
+        lookups: lazily(LOOKUP_CONNECTIONS),
+        probe: of(probe.connect_lazy_with(connect)),
     })
 }
 
@@ -136,13 +139,17 @@ const LOOK_UPS: &str = "SET enable_seqscan = off; SET enable_hashjoin = off; SET
 /// What is promised rests on these, whatever the role or the database says: durable commits, and statements that each see
 /// what was committed before them. Every statement but those that recount looks rows up by their whole key, and its text is
 /// constant: one plan, made once, that uses the indexes. Citus cannot plan without the values. A session whose client is gone
-/// ends though it waits for a lock, where the platform of the database can tell.
+/// ends though it waits for a lock, where the platform of the database can tell. One whose client says nothing for a while does
+/// not end, where the version of the database knows of that.
 fn settings(options: StoreOptions) -> String {
     let mut settings = format!(
         "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'; \
          SET default_transaction_isolation = 'read committed'; SET row_security = off; \
          DO $$ BEGIN PERFORM set_config('client_connection_check_interval', '500ms', false); \
          EXCEPTION WHEN OTHERS THEN NULL; END $$; \
+         DO $$ BEGIN PERFORM set_config('idle_session_timeout', '0', false); \
+         EXCEPTION WHEN OTHERS THEN NULL; END $$; \
+         SET statement_timeout = 0; SET lock_timeout = 0; \
          SET idle_in_transaction_session_timeout = {}; ",
         IDLE_IN_TRANSACTION.as_millis()
     );

@@ -89,7 +89,8 @@ async fn every_table_is_of_an_entity_and_has_the_organization_in_each_unique_key
     }
     let (_directory, store) = store().await;
     let texts = async |sql: String| -> Vec<String> {
-        let rows = store.reads.query_all_raw(Statement::from_string(store.engine.backend(), sql)).await.unwrap();
+        let rows =
+            store.reads.database().query_all_raw(Statement::from_string(store.engine.backend(), sql)).await.unwrap();
         rows.iter().map(|row| row.try_get("", "name").unwrap()).collect()
     };
     let made = "SELECT name FROM sqlite_master WHERE type = 'table' AND name <> 'seaql_migrations' ORDER BY name";

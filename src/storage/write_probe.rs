@@ -22,12 +22,10 @@ const ROWS: u32 = 64;
 pub(super) struct WriteHealth(Arc<AtomicBool>);
 
 impl Store {
-    /// Notes how a statement failed: for the probe, and for those who take connections next.
+    /// Notes how a write failed.
     pub fn note_failure(&self, error: &StorageError) {
-        match error {
-            StorageError::Unwritable(_) => self.write_health.0.store(true, Ordering::Relaxed),
-            StorageError::Disconnected(_) => self.last_break.note(),
-            _ => {}
+        if matches!(error, StorageError::Unwritable(_)) {
+            self.write_health.0.store(true, Ordering::Relaxed);
         }
     }
 

@@ -24,6 +24,8 @@ const TABLE_LOCKED: Duration = Duration::from_secs(3);
 const MEASURED: usize = 3;
 const MEASURED_FOR: Duration = Duration::from_millis(1_500);
 const EARNERS: i64 = 16;
+/// How long a caller waits who gives up.
+const GIVEN_UP_AFTER: Duration = Duration::from_millis(50);
 /// Share of its throughput that an organization keeps at least beside waiting calls, with room for a busy machine.
 const LEAST_KEPT: f64 = 0.5;
 
@@ -225,6 +227,40 @@ async fn a_client_whose_reads_wait_for_a_lock_holds_up_no_other() {
     let released = Instant::now();
     blocker.release().await;
     waiting.assert_waited_until(released).await;
+    readiness.assert_ready().await;
+}
+
+/// Callers who hang up leave nothing behind that others wait for: neither a connection nor a turn.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_gives_up_its_reads_holds_up_no_other() {
+    let service = Service::start().await;
+    let neighbour = Caller::of(service.address);
+    let things = Things::make(&neighbour, "beside given up readers", 50_000).await;
+    let stuck = ("CustomerService/GetCustomer", json!({"customerId": CUSTOMER}));
+    let readiness = Readiness::watch(&service);
+    let blocker = service.database().block_lookups().await;
+    let over = Arc::new(AtomicBool::new(false));
+    let mut readers = JoinSet::new();
+    for _ in 0..WAITING {
+        let (caller, over, stuck) = (Caller::of(service.address), Arc::clone(&over), stuck.clone());
+        readers.spawn(async move {
+            while !over.load(Ordering::Relaxed) {
+                let read = send(&caller, Door::Grpc, "demo:demo", &stuck);
+                let _ = tokio::time::timeout(GIVEN_UP_AFTER, read).await;
+            }
+        });
+    }
+    until_somebody_waits(service.database()).await;
+    let begun = Instant::now();
+    while begun.elapsed() < HELD {
+        // Of customers nobody is told anything meanwhile.
+        for call in things.calls().iter().filter(|(method, _)| !method.starts_with("CustomerService")) {
+            at_once(&neighbour, Door::Grpc, call).await;
+        }
+    }
+    over.store(true, Ordering::Relaxed);
+    readers.join_all().await;
+    blocker.release().await;
     readiness.assert_ready().await;
 }
 

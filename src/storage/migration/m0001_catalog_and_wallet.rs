@@ -1,8 +1,9 @@
 //! The first tables: organizations, promotions, audiences, customers, API clients, and the wallet.
 //!
 //! What must never be untrue is held here, not only in code: the kinds, positive ids and counts, the uniqueness of an
-//! earning's instances and of earn ids. Every table about a customer has the organization and the customer in its
-//! primary key and in each unique constraint, so that the wallet can be distributed by customer.
+//! earning's instances and of earn ids. The tables of a wallet have the organization and the customer in
+//! their primary key and in each unique constraint, so that the wallet can be distributed by customer; a transaction has its
+//! identifier instead, which is unique in the organization.
 //!
 //! The wallet has two unique keys: the earn id, which grows with time, so that new rows go to the end of its index; and
 //! the earning key, which does so where the callers' identifiers of events grow, as the documented ones do. On SQLite the

@@ -132,7 +132,7 @@ impl Store {
             // Every transaction of SQLite reads one snapshot.
             _ => TransactionOptions::default(),
         };
-        Ok(Snapshot { transaction: self.reads.begin_with_options(options).await?, engine: self.engine })
+        Ok(Snapshot { transaction: self.reads.database().begin_with_options(options).await?, engine: self.engine })
     }
 }
 
