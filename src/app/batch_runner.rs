@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::job::Job;
 use super::reachability::Reachability;
-use super::writer::{Answer, Batches, Patience, WriterLimits};
+use super::writer::{Answer, Batches, Patience, WriterLimits, Written};
 use crate::earning::OrgId;
 use crate::storage::StorageError;
 use crate::storage::batch::session::BatchError;
@@ -35,15 +35,15 @@ impl<B: Batches> BatchRunner<B> {
     }
 
     /// Tries again what may go better the next time: reading and deciding anew is always safe.
-    pub(super) async fn run(&mut self, part: &[Job<B>], patience: Patience) -> Result<Vec<Answer<B>>, BatchError> {
+    pub(super) async fn run(&mut self, part: &[Job<B>], patience: Patience) -> Result<Written<B>, BatchError> {
         let commands: Vec<_> = part.iter().map(|job| &*job.command).collect();
         let (mut conflicts, mut disconnected, mut in_doubt) = (0, false, false);
         loop {
             self.done.0 += 1;
             let error = match self.run_once(&commands, patience).await {
-                Ok(answers) => {
-                    self.done.1 += answers.len() as u64;
-                    return Ok(answers);
+                Ok(written) => {
+                    self.done.1 += written.answers.len() as u64;
+                    return Ok(written);
                 }
                 Err(error) => error,
             };
@@ -75,7 +75,7 @@ impl<B: Batches> BatchRunner<B> {
         }
     }
 
-    async fn run_once(&mut self, commands: &[&B::Command], patience: Patience) -> Result<Vec<Answer<B>>, BatchError> {
+    async fn run_once(&mut self, commands: &[&B::Command], patience: Patience) -> Result<Written<B>, BatchError> {
         let Self { transaction_timeout, batches, reachability, .. } = self;
         within(*transaction_timeout, reachability, batches.run(commands, patience)).await
     }

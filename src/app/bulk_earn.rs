@@ -1,20 +1,17 @@
 //! Deciding and saving a batch of bulk earnings in one transaction.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::against_catalogs::{self, FromCatalogs};
 use super::catalogues::{Catalogues, InMemory, versions};
 use super::earn_ids::EarnIds;
 use super::error::WalletError;
-use super::writer::{Batches, Customer};
+use super::writer::{Batches, Customer, Written};
 use super::{App, Clock};
 use crate::earning::{BulkEarn, Decision, Details, EarningKey, EntryOutcome, Facts, OrgId, Scene, decide};
 use crate::storage::batch::earnings::{Grants, UnderCap, Wanted};
 use crate::storage::batch::session::{BatchError, Patience, Ran, Session};
 use crate::storage::{StorageError, Store};
-
-/// Times that a batch is decided from another catalog before it is given up.
-pub(super) const MAX_CATALOGS: u32 = 16;
 
 /// The outcome of each entry of a command, or why there is none.
 pub type Earned = Result<Vec<EntryOutcome>, WalletError>;
@@ -50,25 +47,26 @@ impl Batches for BatchEarner {
         usize::try_from(command.grants()).unwrap_or(usize::MAX)
     }
 
-    async fn run(&mut self, batch: &[&BulkEarn], patience: Patience) -> Result<Vec<Earned>, BatchError> {
-        self.session.set_patience(patience);
-        let org_ids: BTreeSet<_> = batch.iter().map(|command| command.org_id).collect();
-        let mut catalogs = self.catalogues.of(&org_ids).await.map_err(BatchError::Load)?;
-        for _ in 0..MAX_CATALOGS {
-            let now_ms = self.clock.now_ms();
-            let wanted = wanted(batch, &catalogs);
-            let deciding = Deciding { catalogs: &catalogs, ids: &self.ids, now_ms };
-            if let Ran::Done(outcomes) = self.session.earn(&wanted, now_ms, |facts| deciding.all(batch, facts)).await? {
-                return Ok(outcomes);
-            }
-            catalogs = self.catalogues.current(&org_ids).await.map_err(BatchError::Load)?;
-        }
-        Err(BatchError::Load(StorageError::catalog_keeps_changing()))
+    async fn run(&mut self, batch: &[&BulkEarn], patience: Patience) -> Result<Written<Self>, BatchError> {
+        against_catalogs::run(self, batch, patience).await
     }
 
     async fn wait_for_org(&mut self, org_id: OrgId) -> Result<(), StorageError> {
         self.session.set_patience(Patience::Full);
         self.session.wait_for(org_id).await
+    }
+}
+
+impl FromCatalogs for BatchEarner {
+    fn parts(&mut self) -> (&mut Session, &Catalogues) {
+        (&mut self.session, &self.catalogues)
+    }
+
+    async fn attempt(&mut self, batch: &[&BulkEarn], catalogs: &InMemory) -> Result<Ran<Vec<Earned>>, BatchError> {
+        let now_ms = self.clock.now_ms();
+        let wanted = wanted(batch, catalogs);
+        let deciding = Deciding { catalogs, ids: &self.ids, now_ms };
+        self.session.earn(&wanted, now_ms, |facts| deciding.all(batch, facts)).await
     }
 }
 

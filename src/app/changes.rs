@@ -1,13 +1,12 @@
 //! Deciding and saving a batch of revocations and redemptions in one transaction.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::bulk_earn::MAX_CATALOGS;
+use super::against_catalogs::{self, FromCatalogs};
 use super::catalogues::{Catalogues, InMemory, versions};
 use super::error::WalletError;
-use super::writer::{Batches, Customer};
+use super::writer::{Batches, Customer, Written};
 use super::{App, Clock};
 use crate::earning::change::{self, Change, ChangeFacts, InstanceKey, RedeemFailure, RevokedDetail};
 use crate::earning::{Catalogue, Holder, OrgId, Redemption};
@@ -23,6 +22,9 @@ pub enum Changed {
     /// The content of the transaction as it is recorded, or why nothing is redeemed.
     Redeemed(Result<Arc<Redemption>, RedeemFailure>),
 }
+
+/// What became of a change, or why nothing was decided.
+type Answered = Result<Changed, WalletError>;
 
 impl App {
     /// Revokes or redeems for an API client. The answer is durable.
@@ -56,31 +58,28 @@ impl Batches for BatchChanger {
         command.earn_ids().count()
     }
 
-    async fn run(
-        &mut self,
-        batch: &[&Change],
-        patience: Patience,
-    ) -> Result<Vec<Result<Changed, WalletError>>, BatchError> {
-        self.session.set_patience(patience);
-        let org_ids: BTreeSet<_> = batch.iter().map(|command| command.customer().0).collect();
-        let mut catalogs = self.catalogues.of(&org_ids).await.map_err(BatchError::Load)?;
-        for _ in 0..MAX_CATALOGS {
-            let now_ms = self.clock.now_ms();
-            let late = i64::try_from(self.late_redemption.as_millis()).unwrap_or(i64::MAX);
-            let late_from_ms = now_ms.saturating_sub(late);
-            let wanted = wanted(batch, &catalogs);
-            let decide = |facts: &mut ChangeFacts| decide_all(batch, &catalogs, facts, late_from_ms);
-            if let Ran::Done(answers) = self.session.change(&wanted, now_ms, decide).await? {
-                return Ok(answers);
-            }
-            catalogs = self.catalogues.current(&org_ids).await.map_err(BatchError::Load)?;
-        }
-        Err(BatchError::Load(StorageError::catalog_keeps_changing()))
+    async fn run(&mut self, batch: &[&Change], patience: Patience) -> Result<Written<Self>, BatchError> {
+        against_catalogs::run(self, batch, patience).await
     }
 
     async fn wait_for_org(&mut self, org_id: OrgId) -> Result<(), StorageError> {
         self.session.set_patience(Patience::Full);
         self.session.wait_for(org_id).await
+    }
+}
+
+impl FromCatalogs for BatchChanger {
+    fn parts(&mut self) -> (&mut Session, &Catalogues) {
+        (&mut self.session, &self.catalogues)
+    }
+
+    async fn attempt(&mut self, batch: &[&Change], catalogs: &InMemory) -> Result<Ran<Vec<Answered>>, BatchError> {
+        let now_ms = self.clock.now_ms();
+        let late = i64::try_from(self.late_redemption.as_millis()).unwrap_or(i64::MAX);
+        let late_from_ms = now_ms.saturating_sub(late);
+        let wanted = wanted(batch, catalogs);
+        let decide = |facts: &mut ChangeFacts| decide_all(batch, catalogs, facts, late_from_ms);
+        self.session.change(&wanted, now_ms, decide).await
     }
 }
 
@@ -111,7 +110,7 @@ fn decide_all(
     catalogs: &InMemory,
     facts: &mut ChangeFacts,
     late_from_ms: i64,
-) -> (Vec<Result<Changed, WalletError>>, Changes) {
+) -> (Vec<Answered>, Changes) {
     let mut changes = Changes::default();
     let answers = batch.iter().map(|command| {
         let (org_id, _) = command.customer();

@@ -66,10 +66,10 @@ impl BatchError {
         matches!(self.source(), StorageError::TooSlow(_)) || self.source().outage().is_none()
     }
 
-    /// Returns true when the rows of some requests took longer than a statement may: a lock, or too many of them. Nothing is
-    /// written.
+    /// Returns true when an organization holds its batch up: by a lock, by a change of its catalog, or by too many rows.
+    /// Nothing is written.
     pub(super) fn is_held_up(&self) -> bool {
-        matches!(self.source(), StorageError::Busy(_) | StorageError::TooSlow(_))
+        matches!(self.source(), StorageError::Busy(_) | StorageError::TooSlow(_) | StorageError::CatalogMoved)
     }
 
     /// Returns the error of a batch that may be written already, as the connection broke while it committed: no error that

@@ -20,6 +20,8 @@ use crate::storage::{StorageError, Store, Transaction};
 
 /// Promotions a new organization may have active at once, where the file does not say.
 const DEFAULT_MAX_ACTIVE_PROMOTIONS: u32 = 250;
+/// Times that API clients are compared with the file while others add or take away the same ones.
+const MAX_COMPARISONS: u32 = 8;
 
 /// The records of a file, each already right in itself.
 #[derive(Debug)]
@@ -109,6 +111,9 @@ pub enum ImportError {
     /// Records do not fit.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Refused(Vec<RefusedRecord>),
+    /// A client was added or taken away since it was compared with the file.
+    #[error(transparent)]
+    Overtaken(RefusedRecord),
     /// The database failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
@@ -130,26 +135,36 @@ impl Import {
     /// # Errors
     /// The first record that does not fit, or the database's failure.
     pub async fn run(self, store: &Store, options: ImportOptions) -> Result<Imported, ImportError> {
-        // Hashing is slow, so it is done before the transaction.
-        let clients = ClientWrites::plan(&self.api_clients, store, options.replace_secrets).await?;
-        in_transaction(store, &PlannedImport { import: &self, clients, dry_run: options.dry_run }).await
+        let mut comparisons = 0;
+        loop {
+            comparisons += 1;
+            // Hashing is slow, so it is done before the transaction.
+            let clients = ClientWrites::plan(&self.api_clients, store, options.replace_secrets).await?;
+            let planned = PlannedImport { import: &self, clients, dry_run: options.dry_run };
+            match in_transaction(store, &planned).await {
+                Err(ImportError::Overtaken(_)) if comparisons < MAX_COMPARISONS => {}
+                ended => return ended,
+            }
+        }
     }
 
-    /// Writes everything in one transaction, in the one order of locks: catalogs, audiences, rows.
+    /// Writes everything in one transaction, in the one order of locks. What may wait for others, or takes long, comes before
+    /// the catalogs, which keep their organizations from earning.
     async fn write(&self, transaction: &Transaction, planned: &PlannedImport<'_>) -> Result<Imported, ImportError> {
         let touched: BTreeSet<OrgId> =
             self.orgs.iter().map(|org| org.id).chain(self.promotions.iter().map(|each| each.org_id)).collect();
+        let recorded = transaction.org_ids().await?;
+        self.check_references(&recorded.iter().copied().chain(self.orgs.iter().map(|org| org.id)).collect())?;
+        let (old, new): (BTreeSet<_>, BTreeSet<_>) = touched.iter().partition(|org_id| recorded.contains(org_id));
         let mut before = HashMap::new();
-        for org_id in &touched {
-            transaction.lock_catalog(*org_id).await?;
-            before.extend(transaction.catalog(*org_id).await?.map(|catalog| (*org_id, catalog)));
+        let mut orgs = self.write_orgs(transaction, &new, &mut before).await?;
+        if !planned.dry_run {
+            self.write_rows(transaction, planned).await?;
         }
-        let orgs = self.complete_orgs(&before)?;
+        orgs.extend(self.write_orgs(transaction, &old, &mut before).await?);
+        let place = |org: &Org| self.orgs.iter().position(|of_file| of_file.id == org.id);
+        orgs.sort_by_cached_key(place);
         let mut changes = if planned.dry_run { import_changes::of_orgs(&before, &orgs) } else { Vec::new() };
-        for org in &orgs {
-            transaction.upsert_org(org).await?;
-        }
-        self.check_references(&transaction.org_ids().await?)?;
         let promotions = self.complete_promotions(&before)?;
         if planned.dry_run {
             changes.extend(import_changes::of_promotions(transaction, &self.promotions, &before, &promotions).await?);
@@ -166,32 +181,76 @@ impl Import {
             }
             transaction.raise_catalog_version(*org_id).await?;
         }
-        self.replace_audiences(transaction).await?;
-        transaction.upsert_customers(&self.customers.iter().copied().collect()).await?;
-        planned.clients.write(transaction).await?;
+        if planned.dry_run {
+            self.write_rows(transaction, planned).await?;
+        }
+        let is_new =
+            |org_id: &OrgId, id: &ObjectId| !before.get(org_id).is_some_and(|is| is.promotions.contains_key(id));
+        self.replace_audiences(transaction, is_new).await?;
         Ok(Imported { warnings, changes })
     }
 
-    /// Replaces the audiences of the promotions that name one, in the order of their keys.
-    async fn replace_audiences(&self, transaction: &Transaction) -> Result<(), ImportError> {
+    /// Takes the catalogs of these organizations, in the order of their ids, and writes those of the file. Returns these as
+    /// they are now; `before` gets the catalogs as they were.
+    async fn write_orgs(
+        &self,
+        transaction: &Transaction,
+        org_ids: &BTreeSet<OrgId>,
+        before: &mut HashMap<OrgId, Catalogue>,
+    ) -> Result<Vec<Org>, ImportError> {
+        for org_id in org_ids {
+            transaction.lock_catalog(*org_id).await?;
+            before.extend(transaction.catalog(*org_id).await?.map(|catalog| (*org_id, catalog)));
+        }
+        let orgs = self.complete_orgs(org_ids, before)?;
+        for org in &orgs {
+            transaction.upsert_org(org).await?;
+        }
+        Ok(orgs)
+    }
+
+    /// Writes customers, API clients, and the audiences of promotions that are recorded.
+    async fn write_rows(&self, transaction: &Transaction, planned: &PlannedImport<'_>) -> Result<(), ImportError> {
+        transaction.upsert_customers(&self.customers.iter().copied().collect()).await?;
+        planned.clients.write(transaction).await?;
+        let with_audience = self.promotions.iter().filter(|each| each.audience.is_some());
+        for org_id in with_audience.map(|each| each.org_id).collect::<BTreeSet<_>>() {
+            transaction.lock_audiences(org_id).await?;
+        }
+        let mut recorded = BTreeSet::new();
+        for org_id in self.promotions.iter().map(|each| each.org_id).collect::<BTreeSet<_>>() {
+            let promotions = transaction.catalog(org_id).await?.into_iter().flat_map(|catalog| catalog.promotions);
+            recorded.extend(promotions.map(|(id, _)| (org_id, id)));
+        }
+        self.replace_audiences(transaction, |org_id, id| recorded.contains(&(*org_id, *id))).await
+    }
+
+    /// Replaces the audiences of these promotions where the file names one, in the order of their keys. The audiences are
+    /// locked.
+    async fn replace_audiences(
+        &self,
+        transaction: &Transaction,
+        which: impl Fn(&OrgId, &ObjectId) -> bool,
+    ) -> Result<(), ImportError> {
         let named = self.promotions.iter().filter_map(|each| {
             let audience: BTreeSet<_> = each.audience.as_ref()?.iter().copied().collect();
-            Some(((each.org_id, each.draft.id), audience))
+            which(&each.org_id, &each.draft.id).then_some(((each.org_id, each.draft.id), audience))
         });
         let audiences: BTreeMap<_, _> = named.collect();
-        for org_id in audiences.keys().map(|(org_id, _)| org_id).collect::<BTreeSet<_>>() {
-            transaction.lock_audiences(*org_id).await?;
-        }
         for ((org_id, id), customers) in &audiences {
             transaction.replace_audience(*org_id, *id, customers).await?;
         }
         Ok(())
     }
 
-    /// Returns the organizations as they will be, in the order of the file.
-    fn complete_orgs(&self, before: &HashMap<OrgId, Catalogue>) -> Result<Vec<Org>, ImportError> {
+    /// Returns those of these organizations that the file names as they will be, in its order.
+    fn complete_orgs(
+        &self,
+        org_ids: &BTreeSet<OrgId>,
+        before: &HashMap<OrgId, Catalogue>,
+    ) -> Result<Vec<Org>, ImportError> {
         let (mut orgs, mut faults) = (Vec::with_capacity(self.orgs.len()), Vec::new());
-        for (index, org) in self.orgs.iter().enumerate() {
+        for (index, org) in self.orgs.iter().enumerate().filter(|(_, org)| org_ids.contains(&org.id)) {
             let recorded = before.get(&org.id).map(|catalogue| &catalogue.org);
             let Some(name) = org.name.clone().or_else(|| recorded.map(|recorded| recorded.name.clone())) else {
                 let problem = "is required for a new organization".to_owned();
@@ -312,7 +371,7 @@ impl ChangeError for ImportError {
     fn storage(&self) -> Option<&StorageError> {
         match self {
             Self::Storage(error) => Some(error),
-            Self::Refused(_) | Self::Hash(_) => None,
+            Self::Refused(_) | Self::Overtaken(_) | Self::Hash(_) => None,
         }
     }
 }

@@ -125,7 +125,7 @@ impl ClientWrites {
             };
             if !written {
                 let problem = format!("{username:?} was {meanwhile} by somebody else meanwhile; import again");
-                return Err(ImportError::refused(format!("apiClients[{index}]"), problem));
+                return Err(ImportError::Overtaken(RefusedRecord { at: format!("apiClients[{index}]"), problem }));
             }
         }
         Ok(())

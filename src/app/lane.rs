@@ -72,14 +72,14 @@ impl<B: Batches> Lane<B> {
 
     /// Gives the customers that the batch still keeps other batches from.
     async fn write(&mut self, mut batch: UnderWay<B>) -> Vec<Customer> {
-        let patience = if self.puts_off { Patience::Short } else { Patience::Full };
+        let patience = if self.puts_off { Patience::Least } else { Patience::Full };
         while let Some(mut part) = batch.parts.pop() {
             part.retain_mut(Job::take);
             if part.is_empty() {
                 continue;
             }
             match self.runner.run(&part, patience).await {
-                Ok(answers) => batch_runner::answer(part, answers),
+                Ok(written) => batch_runner::answer(part, written.answers),
                 Err(error) if error.is_held_up() && self.puts_off => self.part_by_org(part, &mut batch, error),
                 // Where one lock guards everything, each half would wait for it anew.
                 Err(error) if part.len() > 1 && error.is_of_one_request() => {
@@ -118,7 +118,12 @@ impl<B: Batches> Lane<B> {
             jobs.extend(part.extract_if(.., |job| job.customer().0 == org_id));
         }
         let customers: Vec<_> = batch.customers.extract_if(.., |customer| customer.0 == org_id).collect();
-        tracing::warn!(org = org_id.0, requests = jobs.len(), %cause, "an organization is delayed");
+        // Catalogs change all day.
+        if matches!(**cause, StorageError::CatalogMoved) {
+            tracing::debug!(org = org_id.0, requests = jobs.len(), %cause, "an organization is delayed");
+        } else {
+            tracing::warn!(org = org_id.0, requests = jobs.len(), %cause, "an organization is delayed");
+        }
         self.shared.done(|queue| {
             queue.delay(org_id, jobs, Arc::clone(cause));
             queue.release(&customers);

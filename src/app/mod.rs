@@ -3,6 +3,7 @@
 //! Called by `transport` and the command line. Knows neither proto nor HTTP and gRPC, nor the database's library.
 
 pub mod access;
+mod against_catalogs;
 pub mod attempts;
 mod batch_runner;
 pub mod bulk_earn;

@@ -64,13 +64,13 @@ impl<B: Batches> WaitingLane<B> {
         }
     }
 
-    /// Returns true when something was written and no lock was met: the organization is as any other again.
+    /// Returns true when something was written, and neither a lock nor a change of the catalog was met: the organization is as any other again.
     async fn write(&mut self, batch: DelayedBatch<B>) -> bool {
         if let Err(error) = self.runner.wait_for_org(batch.org_id).await {
             batch_runner::refuse(batch.jobs, error);
             return false;
         }
-        let (mut wrote, mut met_lock, mut stuck) = (false, false, Vec::new());
+        let (mut wrote, mut met_change, mut stuck) = (false, false, Vec::new());
         // The parts that are still to be tried, the next one last.
         let mut parts = vec![batch.jobs];
         while let Some(mut part) = parts.pop() {
@@ -79,9 +79,10 @@ impl<B: Batches> WaitingLane<B> {
                 continue;
             }
             match self.runner.run(&part, Patience::Short).await {
-                Ok(answers) => {
+                Ok(written) => {
                     wrote = true;
-                    batch_runner::answer(part, answers);
+                    met_change |= !written.from_memory;
+                    batch_runner::answer(part, written.answers);
                 }
                 Err(error) if error.is_busy() => {
                     part.iter_mut().for_each(Job::give_back);
@@ -89,7 +90,7 @@ impl<B: Batches> WaitingLane<B> {
                         batch_runner::split(part, &mut parts);
                     } else {
                         set_aside(part, &mut parts, &mut stuck);
-                        met_lock = true;
+                        met_change = true;
                         if stuck.len() >= MAX_STUCK {
                             // They would wait in vain for the end of a batch in which everybody waits.
                             self.write_stuck(std::mem::take(&mut stuck)).await;
@@ -104,7 +105,7 @@ impl<B: Batches> WaitingLane<B> {
             }
         }
         self.write_stuck(stuck).await;
-        wrote && !met_lock
+        wrote && !met_change
     }
 
     /// Writes requests that wait for a lock by themselves, one after the other.
@@ -123,7 +124,7 @@ impl<B: Batches> WaitingLane<B> {
                 continue;
             }
             match self.runner.run(std::slice::from_ref(&job), patience).await {
-                Ok(answers) => batch_runner::answer(vec![job], answers),
+                Ok(written) => batch_runner::answer(vec![job], written.answers),
                 Err(error) => {
                     let is_busy = error.is_busy();
                     let error = error.spread()(customer.1);

@@ -49,7 +49,7 @@ pub(super) trait Batches: Send + 'static {
         &mut self,
         batch: &[&Self::Command],
         patience: Patience,
-    ) -> impl Future<Output = Result<Vec<Answer<Self>>, BatchError>> + Send;
+    ) -> impl Future<Output = Result<Written<Self>, BatchError>> + Send;
 
     /// Waits, with full patience, until no change of the organization is under way. [`StorageError::Busy`] when that is in
     /// vain.
@@ -58,6 +58,14 @@ pub(super) trait Batches: Send + 'static {
 
 /// What a command is answered.
 pub(super) type Answer<B> = Result<<B as Batches>::Outcome, WalletError>;
+
+/// A batch that is written.
+pub(super) struct Written<B: Batches + ?Sized> {
+    /// The answer to each command, in order.
+    pub answers: Vec<Answer<B>>,
+    /// True if it was decided from the catalogs in memory, false where a change of one was in the way.
+    pub from_memory: bool,
+}
 
 /// Limits of the writer: the amounts that it holds and takes at once, and the times that things may take.
 #[derive(Debug, Clone, Copy)]

@@ -50,6 +50,8 @@ impl Tried {
 #[derive(Debug, Default)]
 struct State {
     changed_orgs: HashSet<OrgId>,
+    /// Organizations whose catalog is not the one in memory.
+    moved_orgs: HashSet<OrgId>,
     locked_orgs: HashSet<OrgId>,
     locked_customers: HashSet<Customer>,
     /// True once every wait with full patience is over.
@@ -114,16 +116,17 @@ impl Batches for Session {
         1
     }
 
-    async fn run(&mut self, batch: &[&Request], patience: Patience) -> Result<Vec<Answer<Self>>, BatchError> {
+    async fn run(&mut self, batch: &[&Request], patience: Patience) -> Result<Written<Self>, BatchError> {
         let customers: HashSet<_> = batch.iter().map(|request| request.0).collect();
         tokio::task::yield_now().await;
         let was_busy = self.0.until(|state| {
             let waits = customers.iter().any(|customer| state.is_locked(*customer));
-            let gives_up = patience == Patience::Short || state.patience_is_over;
+            let gives_up = patience != Patience::Full || state.patience_is_over;
             (!waits || gives_up).then_some(waits)
         });
         let was_busy = was_busy.await;
         self.0.with(|state| {
+            let from_memory = !customers.iter().any(|customer| state.moved_orgs.contains(&customer.0));
             state.tried.push(Tried { lane: self.1, customers, patience, was_busy });
             if was_busy {
                 state.released_after = state.released_after.map(|more| more - 1);
@@ -133,8 +136,11 @@ impl Batches for Session {
                 }
                 return Err(BatchError::Save(busy()));
             }
+            if !from_memory && patience == Patience::Least {
+                return Err(BatchError::Load(StorageError::CatalogMoved));
+            }
             state.written.extend(batch.iter().map(|request| request.1));
-            Ok(batch.iter().map(|request| Ok(request.1)).collect())
+            Ok(Written { answers: batch.iter().map(|request| Ok(request.1)).collect(), from_memory })
         })
     }
 
@@ -274,6 +280,28 @@ async fn one_customer_that_is_locked_holds_up_no_neighbour_and_is_waited_for_alo
     let full = scene.tried().into_iter().filter(|tried| tried.patience == Patience::Full);
     let full: Vec<_> = full.map(|tried| tried.customers).collect();
     assert_eq!(full, [HashSet::from([stuck])], "one wait for one customer");
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn an_organization_whose_catalog_keeps_moving_is_written_by_waiting_lanes_and_leaves_the_batches_of_others() {
+    let mut scene = Scene::start(LIMITS);
+    scene.world.with(|state| state.moved_orgs.insert(A));
+    for customer in 0..20 {
+        let calls = [scene.ask(A, customer), scene.ask(B, customer)];
+        for call in calls {
+            assert!(answered(call).await.is_ok());
+        }
+    }
+    let of_lanes = |tried: &Tried| !tried.is_by_waiting_lane() && tried.is_of(A);
+    let met = scene.tried().iter().filter(|tried| of_lanes(tried)).count();
+    assert!(met <= 2, "once with others and once alone: {met}");
+    scene.world.with(|state| state.moved_orgs.clear());
+    // Once it is written from memory, it is as any other again.
+    for customer in 0..4 {
+        assert!(answered(scene.ask(A, customer)).await.is_ok());
+    }
+    assert!(of_lanes(scene.tried().last().unwrap()));
     scene.end().await;
 }
 

@@ -30,7 +30,7 @@ impl Store {
     /// as none comes twice.
     ///
     /// # Errors
-    /// Those of the database; [`StorageError::Conflict`] when it changes as often as it is read.
+    /// Those of the database; [`StorageError::CatalogMoved`] when it changes as often as it is read.
     pub async fn catalog(&self, org_id: OrgId) -> Result<Option<Catalogue>, StorageError> {
         let connection = self.lookups.acquire().await?;
         for _ in 0..MAX_READS {
@@ -41,7 +41,7 @@ impl Store {
                 return Ok(catalog);
             }
         }
-        Err(StorageError::catalog_keeps_changing())
+        Err(StorageError::CatalogMoved)
     }
 }
 

@@ -30,6 +30,9 @@ pub enum StorageError {
     /// Another transaction holds a lock that this one needs, and did not release it in time. This one is undone.
     #[error("another transaction holds a lock that this one needs")]
     Busy(#[source] DbErr),
+    /// The catalog of an organization changed since it was read, or is to change with this transaction. It is to be held.
+    #[error("the catalog changed meanwhile")]
+    CatalogMoved,
     /// The database could not be reached. Trying again may help.
     #[error("the database is unavailable")]
     Unavailable(#[source] DbErr),
@@ -89,11 +92,6 @@ pub enum Outage {
 }
 
 impl StorageError {
-    /// Makes the error of a batch whose catalog changes as often as it is decided.
-    pub fn catalog_keeps_changing() -> Self {
-        Self::Conflict(DbErr::Custom("the catalog changes as often as the batch is decided".to_owned()))
-    }
-
     /// Makes the error of work that waited for others, in this process, for as long as it may.
     pub fn waited_too_long() -> Self {
         Self::Busy(DbErr::Custom("the work waited for other work of this process".to_owned()))
@@ -108,7 +106,7 @@ impl StorageError {
     /// Classifies the error; `None` where the database refused, or holds what it must not.
     pub fn outage(&self) -> Option<Outage> {
         match self {
-            Self::Conflict(_) | Self::Busy(_) => Some(Outage::Busy),
+            Self::Conflict(_) | Self::Busy(_) | Self::CatalogMoved => Some(Outage::Busy),
             Self::Disconnected(_) | Self::Unavailable(_) | Self::Lost => Some(Outage::Unreachable),
             Self::NoConnection(_) => Some(Outage::NoConnection),
             Self::Exhausted(_) => Some(Outage::Exhausted),

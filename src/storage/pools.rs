@@ -155,8 +155,9 @@ fn settings(options: StoreOptions) -> String {
     );
     if let Some(timeout) = options.statement_timeout {
         let (ms, lock_ms) = (timeout.as_millis(), lock_timeout(timeout).as_millis());
+        let idle_ms = timeout.min(IDLE_IN_TRANSACTION).as_millis();
         let for_calls = format!(
-            "SET statement_timeout = {ms}; SET lock_timeout = {lock_ms}; SET idle_in_transaction_session_timeout = {ms}; "
+            "SET statement_timeout = {ms}; SET lock_timeout = {lock_ms}; SET idle_in_transaction_session_timeout = {idle_ms}; "
         );
         settings.push_str(&for_calls);
     }

@@ -101,6 +101,9 @@ pub enum Ran<T> {
     Done(T),
     /// Nothing is written: a catalog, or an audience, is no longer the one that it was decided from.
     CatalogChanged,
+    /// Nothing is written: something is earned for the first time of promotions of these organizations, whose catalogs it
+    /// changes.
+    FirstEarning(BTreeSet<OrgId>),
 }
 
 /// The step in which a batch failed: it tells what may be said of the customers in it.
@@ -123,7 +126,9 @@ impl BatchError {
 /// How long a statement waits for a lock that another transaction holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Patience {
-    /// Not longer than others, who wait for this batch, can put up with.
+    /// Not longer than others, who wait for this batch, can put up with; and a batch whose catalog moved is not run again.
+    Least,
+    /// Not longer than others can put up with.
     Short,
     /// As long as is configured.
     Full,
@@ -140,6 +145,16 @@ pub struct Session {
     patience: Patience,
     /// Number of batches to come that are read before they are decided.
     read_first: u32,
+    /// The transaction of the next batch, which holds its catalogs.
+    held: Option<Held>,
+}
+
+/// A transaction that holds catalogs.
+#[derive(Debug)]
+struct Held {
+    transaction: Transaction,
+    /// The organizations whose catalogs it holds exclusively.
+    exclusive: BTreeSet<OrgId>,
 }
 
 /// The connection of a batch, within a transaction or by itself. Dropped, it leaves nothing behind.
@@ -160,7 +175,7 @@ impl Attempt {
 impl Session {
     /// Opens a session that has no connection yet.
     pub fn new(store: Store) -> Self {
-        Self { store, kept: None, patience: Patience::Full, read_first: 0 }
+        Self { store, kept: None, patience: Patience::Full, read_first: 0, held: None }
     }
 
     /// Sets how long the statements of the next batches wait for locks.
@@ -183,6 +198,32 @@ impl Session {
         self.store.engine.hold_catalogs(&connection, &[(org_id, CatalogVersion(0))].into()).await?;
         self.kept = Some(connection);
         Ok(())
+    }
+
+    /// Holds the catalogs of organizations for the next batch, those of `exclusive` exclusively: from here on nobody changes
+    /// them until it is run.
+    ///
+    /// # Errors
+    /// Those of the database; [`StorageError::Busy`] when the wait takes too long.
+    pub async fn hold(&mut self, orgs: &BTreeSet<OrgId>, exclusive: &BTreeSet<OrgId>) -> Result<(), StorageError> {
+        let transaction = self.transaction().await?;
+        // One pass in ascending order, so that two batches never wait for one another.
+        for org_id in orgs {
+            if exclusive.contains(org_id) {
+                transaction.lock_catalog(*org_id).await?;
+            } else {
+                // Held whatever its version is.
+                let any = [(*org_id, CatalogVersion(0))].into();
+                self.store.engine.hold_catalogs(&transaction.connection, &any).await?;
+            }
+        }
+        self.held = Some(Held { transaction, exclusive: exclusive.clone() });
+        Ok(())
+    }
+
+    /// Lets go of what is held, where the batch is not run.
+    pub fn let_go(&mut self) {
+        self.held = None;
     }
 
     /// Runs a batch of earnings; see `run`.
@@ -226,7 +267,9 @@ impl Session {
         mut decide: impl FnMut(&mut W::Facts) -> (T, W::Writes) + Send,
     ) -> Result<Ran<T>, BatchError> {
         let engine = self.store.engine;
+        let held = self.held.take();
         if self.read_first == 0
+            && held.is_none()
             && let Some(mut facts) = wanted.presumed(engine)
         {
             let (outcome, writes) = decide(&mut facts);
@@ -241,76 +284,59 @@ impl Session {
                 }
             }
         }
-        let mut exclusive = BTreeSet::new();
-        loop {
-            let Some(mut attempt) = self.begin::<W>(wanted.catalogs(), &exclusive).await.map_err(BatchError::Load)?
-            else {
-                return Ok(Ran::CatalogChanged);
-            };
-            let facts = wanted.read(engine, attempt.connection()).await.map_err(BatchError::Load)?;
-            let Some(mut facts) = facts else {
-                self.end(attempt, "ROLLBACK").await.map_err(BatchError::Load)?;
-                return Ok(Ran::CatalogChanged);
-            };
-            let repeats = W::repeats_something(&facts);
-            self.read_first = if repeats { READ_FIRST } else { self.read_first.saturating_sub(1) };
-            let (outcome, writes) = decide(&mut facts);
-            if W::writes_nothing(&writes) {
-                // What is only repeated is durable already.
-                self.end(attempt, "ROLLBACK").await.map_err(BatchError::Load)?;
-                return Ok(Ran::Done(outcome));
-            }
-            let first: BTreeSet<_> =
-                W::earned_first(&writes).into_iter().flatten().map(|(org_id, _)| *org_id).collect();
-            if !engine.has_one_writer() && !first.is_subset(&exclusive) {
-                // The promotion is to be marked: a change of the catalog, which takes it exclusively, first of all.
-                exclusive.extend(first);
-                self.end(attempt, "ROLLBACK").await.map_err(BatchError::Load)?;
-                continue;
-            }
-            let fence = Fence { catalogs: wanted.catalogs(), basis: Basis::Read, now_ms };
-            let decided = Decided { facts: &facts, writes: &writes, fence: &fence };
-            let written = self.write(wanted, attempt, &decided).await.map_err(BatchError::Save)?;
-            if !written {
-                return Ok(Ran::CatalogChanged);
-            }
-            self.store.note_write();
+        let (mut attempt, exclusive) = match held {
+            Some(Held { transaction, exclusive }) => (Attempt::Transaction(transaction), exclusive),
+            None => match self.begin::<W>(wanted.catalogs()).await.map_err(BatchError::Load)? {
+                Some(attempt) => (attempt, BTreeSet::new()),
+                None => return Ok(Ran::CatalogChanged),
+            },
+        };
+        let facts = wanted.read(engine, attempt.connection()).await.map_err(BatchError::Load)?;
+        let Some(mut facts) = facts else {
+            self.end(attempt, "ROLLBACK").await.map_err(BatchError::Load)?;
+            return Ok(Ran::CatalogChanged);
+        };
+        let repeats = W::repeats_something(&facts);
+        self.read_first = if repeats { READ_FIRST } else { self.read_first.saturating_sub(1) };
+        let (outcome, writes) = decide(&mut facts);
+        if W::writes_nothing(&writes) {
+            // What is only repeated is durable already.
+            self.end(attempt, "ROLLBACK").await.map_err(BatchError::Load)?;
             return Ok(Ran::Done(outcome));
         }
+        let first: BTreeSet<_> = W::earned_first(&writes).into_iter().flatten().map(|(org_id, _)| *org_id).collect();
+        if !engine.has_one_writer() && !first.is_subset(&exclusive) {
+            // The promotion is to be marked: a change of the catalog, which takes it exclusively, first of all.
+            self.end(attempt, "ROLLBACK").await.map_err(BatchError::Load)?;
+            return Ok(Ran::FirstEarning(first));
+        }
+        let fence = Fence { catalogs: wanted.catalogs(), basis: Basis::Read, now_ms };
+        let decided = Decided { facts: &facts, writes: &writes, fence: &fence };
+        if !self.write(wanted, attempt, &decided).await.map_err(BatchError::Save)? {
+            return Ok(Ran::CatalogChanged);
+        }
+        self.store.note_write();
+        Ok(Ran::Done(outcome))
     }
 
-    /// Begins a batch; `None` if the catalogs are no longer those of the decision. Those of `exclusive` are locked.
-    async fn begin<W: Work>(
-        &mut self,
-        catalogs: &Catalogs,
-        exclusive: &BTreeSet<OrgId>,
-    ) -> Result<Option<Attempt>, StorageError> {
+    /// Begins a batch; `None` if the catalogs are no longer those of the decision.
+    async fn begin<W: Work>(&mut self, catalogs: &Catalogs) -> Result<Option<Attempt>, StorageError> {
         let engine = self.store.engine;
-        if !W::needs_transaction(engine) && exclusive.is_empty() {
+        if !W::needs_transaction(engine) {
             return Ok(Some(Attempt::Statements(self.connection().await?)));
         }
-        let transaction = self.transaction().await?;
-        if !exclusive.is_empty() {
-            // One pass in ascending order, so that two batches never wait for one another.
-            for (org_id, version) in catalogs {
-                if exclusive.contains(org_id) {
-                    transaction.lock_catalog(*org_id).await?;
-                } else {
-                    engine.hold_catalogs(&transaction.connection, &[(*org_id, *version)].into()).await?;
-                }
-            }
+        let mut attempt = Attempt::Transaction(self.transaction().await?);
+        if engine.hold_catalogs(attempt.connection(), catalogs).await? {
+            return Ok(Some(attempt));
         }
-        if engine.hold_catalogs(&transaction.connection, catalogs).await? {
-            return Ok(Some(Attempt::Transaction(transaction)));
-        }
-        self.end(Attempt::Transaction(transaction), "ROLLBACK").await?;
+        self.end(attempt, "ROLLBACK").await?;
         Ok(None)
     }
 
     /// Writes a batch that was decided from what was presumed. Returns false if it is to be read.
     async fn write_as_presumed<W: Work>(&mut self, wanted: &W, decided: &Decided<'_, W>) -> Result<bool, BatchError> {
         let engine = self.store.engine;
-        let attempt = self.begin::<W>(wanted.catalogs(), &BTreeSet::new()).await.map_err(BatchError::Load)?;
+        let attempt = self.begin::<W>(wanted.catalogs()).await.map_err(BatchError::Load)?;
         // A catalog that changed shows again when the batch is read.
         let Some(mut attempt) = attempt else { return Ok(false) };
         let written = wanted.write(engine, attempt.connection(), decided).await;
@@ -389,7 +415,7 @@ impl Session {
         let connection = self.store.writers.acquire().await?;
         let full = self.store.statement_timeout.map(lock_timeout);
         let wait = match self.patience {
-            Patience::Short => full.map_or(SHORT_WAIT, |full| full.min(SHORT_WAIT)),
+            Patience::Least | Patience::Short => full.map_or(SHORT_WAIT, |full| full.min(SHORT_WAIT)),
             Patience::Full => full.unwrap_or_default(),
         };
         let ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);

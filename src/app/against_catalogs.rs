@@ -1,0 +1,73 @@
+//! Runs a batch against the catalogs of its organizations: from those in memory first, and from those of the database, held
+//! until it is written, where they moved.
+
+use std::collections::BTreeSet;
+
+use super::catalogues::{Catalogues, InMemory};
+use super::writer::{Answer, Batches, Patience, Written};
+use crate::earning::OrgId;
+use crate::storage::StorageError;
+use crate::storage::batch::session::{BatchError, Ran, Session};
+
+/// Times that a batch is decided while it holds its catalogs. Further ones come where an audience changed, or where another
+/// organization turns out to have a first earning.
+const MAX_HOLDS: u32 = 16;
+
+/// Batches that are decided from catalogs.
+pub(super) trait FromCatalogs: Batches {
+    /// Returns the connection, and the catalogs in memory.
+    fn parts(&mut self) -> (&mut Session, &Catalogues);
+
+    /// Decides every command from these catalogs, and writes.
+    fn attempt(
+        &mut self,
+        batch: &[&Self::Command],
+        catalogs: &InMemory,
+    ) -> impl Future<Output = Result<Ran<Vec<Answer<Self>>>, BatchError>> + Send;
+}
+
+/// Runs a batch.
+///
+/// # Errors
+/// Those of the database; [`StorageError::CatalogMoved`] where they did not and patience is least.
+pub(super) async fn run<B: FromCatalogs>(
+    batches: &mut B,
+    batch: &[&B::Command],
+    patience: Patience,
+) -> Result<Written<B>, BatchError> {
+    let orgs: BTreeSet<_> = batch.iter().map(|command| B::customer(command).0).collect();
+    let (session, in_memory) = batches.parts();
+    session.set_patience(patience);
+    let from_memory = match in_memory.of(&orgs).await {
+        Ok(catalogs) => batches.attempt(batch, &catalogs).await?,
+        Err(StorageError::CatalogMoved) => Ran::CatalogChanged,
+        Err(error) => return Err(BatchError::Load(error)),
+    };
+    let mut exclusive = BTreeSet::new();
+    match from_memory {
+        Ran::Done(answers) => return Ok(Written { answers, from_memory: true }),
+        _ if patience == Patience::Least => return Err(BatchError::Load(StorageError::CatalogMoved)),
+        Ran::CatalogChanged => {}
+        Ran::FirstEarning(of) => exclusive = of,
+    }
+    for _ in 0..MAX_HOLDS {
+        let catalogs = hold(batches, &orgs, &exclusive).await.map_err(BatchError::Load)?;
+        match batches.attempt(batch, &catalogs).await? {
+            Ran::Done(answers) => return Ok(Written { answers, from_memory: false }),
+            Ran::CatalogChanged => {}
+            Ran::FirstEarning(of) => exclusive.extend(of),
+        }
+    }
+    Err(BatchError::Load(StorageError::CatalogMoved))
+}
+
+/// Holds the catalogs, and returns them as they are.
+async fn hold<B: FromCatalogs>(
+    batches: &mut B,
+    orgs: &BTreeSet<OrgId>,
+    exclusive: &BTreeSet<OrgId>,
+) -> Result<InMemory, StorageError> {
+    let (session, in_memory) = batches.parts();
+    session.hold(orgs, exclusive).await?;
+    in_memory.current(orgs).await.inspect_err(|_| session.let_go())
+}
