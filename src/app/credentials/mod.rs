@@ -1,0 +1,363 @@
+//! Who calls: credentials against the recorded API clients, and access tokens against the keys they are signed with.
+//!
+//! Checking a secret is slow and large by design (argon2id), so few are checked at a time ([`hashing`]), once for all requests
+//! that wait for the same pair. What was found right is remembered for as long as its record stays as it was, in memory,
+//! under a keyed hash; a wrong pair too, so that a misconfigured program in a loop costs nothing. The records of what is in
+//! use are compared with the database beside the calls, so that a call reads none. Where one has to be read anew, and where
+//! a token is checked, nothing waits for strangers: a record is read for credentials alone that were right, or are signed.
+
+mod caller;
+mod hashing;
+mod joined;
+mod memory;
+mod refresh;
+mod token_memory;
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use sha2::{Digest, Sha256};
+use tokio::sync::Semaphore;
+
+pub use caller::Caller;
+
+use super::attempts::{Attempts, TooMany};
+use super::clock::Clock;
+use super::jws::KeyError;
+use super::lock;
+use super::reachability::Reachability;
+use super::secret::Secret;
+use super::tokens::{Fingerprint, IssuedToken, Signed, TokenFault, Tokens};
+use crate::earning::OrgId;
+use crate::storage::clients::ApiClient;
+use crate::storage::{StorageError, Store};
+use hashing::{Full, Hashing, Standing};
+use joined::Joined;
+use memory::{Basis, Digested, Memory, Remembered};
+
+/// How long a recorded client is used after it was compared with the database: a changed or removed one works this much
+/// longer.
+const FRESH_FOR: Duration = Duration::from_secs(1);
+/// Records that are read anew at the same time for pairs that were wrong: whoever shows others waits.
+const MAX_READS_OF_WRONG_PAIRS: usize = 2;
+/// Longest username and secret that are looked at: bytes.
+const MAX_BYTES: usize = 1_000;
+
+/// What a caller shows.
+#[derive(Debug, Clone)]
+pub enum Shown {
+    /// Username and secret of an API client.
+    Pair(String, Secret),
+    /// An access token.
+    Token(Secret),
+}
+
+/// Why nobody is let in.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum CheckError {
+    /// Nothing is shown, or the pair is wrong.
+    #[error("wrong credentials")]
+    Wrong,
+    /// The token is wrong.
+    #[error("wrong token")]
+    WrongToken,
+    /// The token was good once.
+    #[error("the token has expired")]
+    Expired,
+    /// The keys of the token's issuer were not read yet.
+    #[error("the keys of the token's issuer were not read yet")]
+    KeysNotRead,
+    /// Too many logins failed. When another try is welcome.
+    #[error("too many logins failed")]
+    TooManyFailures(Duration),
+    /// As much is being checked as may.
+    #[error("too many credentials are being checked")]
+    Overloaded,
+    /// The database could not be asked.
+    #[error("the API client could not be read")]
+    Storage(#[source] Arc<StorageError>),
+    /// A token could not be signed.
+    #[error("no token can be given out")]
+    Key(#[from] KeyError),
+}
+
+impl From<TooMany> for CheckError {
+    fn from(TooMany(wait): TooMany) -> Self {
+        Self::TooManyFailures(wait)
+    }
+}
+
+impl From<Full> for CheckError {
+    fn from(Full: Full) -> Self {
+        Self::Overloaded
+    }
+}
+
+impl From<TokenFault> for CheckError {
+    fn from(fault: TokenFault) -> Self {
+        match fault {
+            TokenFault::Expired => Self::Expired,
+            TokenFault::Wrong => Self::WrongToken,
+            TokenFault::KeysNotRead => Self::KeysNotRead,
+        }
+    }
+}
+
+/// A record, and when it was asked for.
+type Read = Result<(Instant, Option<Arc<ApiClient>>), CheckError>;
+
+/// Checks credentials.
+pub struct Credentials {
+    store: Store,
+    clock: Clock,
+    reachability: Reachability,
+    tokens: Tokens,
+    attempts: Arc<Attempts>,
+    /// A new one for each process: what is remembered under it says nothing to anybody else.
+    key: [u8; 32],
+    remembered: Mutex<Remembered>,
+    hashing: Arc<Hashing>,
+    /// First checks of pairs under way. Each address has its own: how long they wait goes by it.
+    first_checks: Arc<Joined<(Digested, Option<IpAddr>), Result<Memory, CheckError>>>,
+    /// Records that are read anew, of usernames that were right or that a signed token names.
+    reads: Arc<Joined<Arc<str>, Read>>,
+    reads_of_wrong_pairs: Semaphore,
+    /// Organizations that tokens of trusted issuers name: whether they are recorded.
+    org_reads: Arc<Joined<OrgId, Result<bool, CheckError>>>,
+}
+
+impl Credentials {
+    pub(super) fn new(store: Store, clock: Clock, reachability: Reachability, tokens: Tokens) -> Self {
+        Self {
+            store,
+            clock,
+            reachability,
+            tokens,
+            attempts: Arc::default(),
+            key: rand::random(),
+            remembered: Mutex::default(),
+            hashing: Hashing::new(),
+            first_checks: Arc::default(),
+            reads: Arc::default(),
+            reads_of_wrong_pairs: Semaphore::new(MAX_READS_OF_WRONG_PAIRS),
+            org_reads: Arc::default(),
+        }
+    }
+
+    /// Who shows this, from `address` where it is known.
+    ///
+    /// # Errors
+    /// When nobody is let in with it, or it could not be checked.
+    pub async fn check(self: &Arc<Self>, shown: &Shown, address: Option<IpAddr>) -> Result<Arc<Caller>, CheckError> {
+        self.find(shown, address).await?.caller.ok_or(CheckError::Wrong)
+    }
+
+    /// A token for the API client whose username and secret these are.
+    ///
+    /// # Errors
+    /// As of [`Self::check`].
+    pub async fn give_token(
+        self: &Arc<Self>,
+        pair: (String, Secret),
+        address: Option<IpAddr>,
+    ) -> Result<(Arc<Caller>, IssuedToken), CheckError> {
+        let memory = self.find(&Shown::Pair(pair.0, pair.1), address).await?;
+        match (memory.caller, memory.basis) {
+            (Some(caller), Basis::Record(_, Some(client))) => {
+                Ok((caller, self.tokens.issue(&client, self.clock.now_ms())?))
+            }
+            _ => Err(CheckError::Wrong),
+        }
+    }
+
+    /// Finds out what this is. A wrong pair counts as a failed login.
+    async fn find(self: &Arc<Self>, shown: &Shown, address: Option<IpAddr>) -> Result<Memory, CheckError> {
+        if let Shown::Pair(username, secret) = shown
+            && !may_exist(username, secret)
+        {
+            self.attempts.impossible(address)?;
+            return Err(CheckError::Wrong);
+        }
+        let digested = self.digested(shown);
+        let remembered = self.recall(&digested);
+        let memory = match remembered {
+            Some(memory) if memory.at.elapsed() < FRESH_FOR => memory,
+            _ if self.reachability.is_lost() => return Err(CheckError::Storage(Arc::new(StorageError::Lost))),
+            remembered => match shown {
+                Shown::Token(token) => {
+                    let memory = self.check_token(token, remembered).await?;
+                    lock(&self.remembered).token(digested, memory.clone(), self.clock.now_ms());
+                    memory
+                }
+                Shown::Pair(username, secret) => match self.still(digested, username, remembered).await? {
+                    Some(memory) => memory,
+                    None => return self.first_check(digested, (username, secret), address).await,
+                },
+            },
+        };
+        if let (Shown::Pair(username, _), None) = (shown, &memory.caller) {
+            self.attempts.failed(username, true, address)?;
+        }
+        Ok(memory)
+    }
+
+    /// Returns what is remembered of a pair if its record is as it was.
+    async fn still(
+        self: &Arc<Self>,
+        digested: Digested,
+        username: &str,
+        remembered: Option<Memory>,
+    ) -> Result<Option<Memory>, CheckError> {
+        let Some(memory) = remembered else { return Ok(None) };
+        let _permit = match &memory.caller {
+            None => Some(self.reads_of_wrong_pairs.acquire().await.map_err(|_| CheckError::Overloaded)?),
+            Some(_) => None,
+        };
+        let (at, client) = self.record(username).await?;
+        if !matches!(&memory.basis, Basis::Record(_, recorded) if *recorded == client) {
+            return Ok(None);
+        }
+        let memory = Memory { at, used: true, ..memory };
+        lock(&self.remembered).pair(digested, memory.clone());
+        Ok(Some(memory))
+    }
+
+    /// Checks a pair that is not known, once for all who show it from one address. It goes on though they hang up: it counts
+    /// as a failed login all the same.
+    async fn first_check(
+        self: &Arc<Self>,
+        digested: Digested,
+        pair: (&str, &Secret),
+        address: Option<IpAddr>,
+    ) -> Result<Memory, CheckError> {
+        let check = || {
+            let (this, username, secret) = (Arc::clone(self), Arc::<str>::from(pair.0), pair.1.clone());
+            async move {
+                let admission = this.attempts.admit(&username, address, Instant::now())?;
+                if !admission.wait.is_zero() {
+                    tokio::time::sleep(admission.wait).await;
+                }
+                let standing = match admission.clean {
+                    _ if lock(&this.remembered).was_right(&username, address) => Standing::Known,
+                    true => Standing::Clean,
+                    false => Standing::Suspect,
+                };
+                let memory = this.hashed(Arc::clone(&username), secret, standing).await?;
+                let mut remembered = lock(&this.remembered);
+                remembered.pair(digested, memory.clone());
+                if memory.caller.is_some() {
+                    remembered.note(&username, address);
+                    return Ok(memory);
+                }
+                drop(remembered);
+                this.attempts.failed(&username, false, address)?;
+                Ok(memory)
+            }
+        };
+        self.first_checks.join((digested, address), check).await.unwrap_or(Err(CheckError::Overloaded))
+    }
+
+    async fn hashed(&self, username: Arc<str>, secret: Secret, standing: Standing) -> Result<Memory, CheckError> {
+        let worker = self.hashing.worker(standing).await?;
+        let at = Instant::now();
+        let client = self.store.api_client(&username).await.map_err(storage)?.map(Arc::new);
+        let hash = client.as_ref().map(|client| client.secret_hash.clone());
+        let right = worker.matches(secret, hash).await;
+        let caller = client.as_deref().filter(|_| right).and_then(Caller::of);
+        let basis = Basis::Record(username, client);
+        Ok(Memory { basis, caller, until_ms: i64::MAX, at, used: true })
+    }
+
+    /// Checks a token: its signature at once, and then only what it is signed for.
+    async fn check_token(self: &Arc<Self>, token: &Secret, remembered: Option<Memory>) -> Result<Memory, CheckError> {
+        let (signed, until_ms) = self.tokens.read(token.reveal(), self.clock.now_ms())?;
+        match signed {
+            Signed::Outsider { mut caller, keys } => {
+                let at = Instant::now();
+                match remembered.and_then(|memory| memory.caller) {
+                    // Its claims do not change, and no organization is ever removed.
+                    Some(before) if before.org_recorded => caller = before,
+                    _ => Arc::make_mut(&mut caller).org_recorded = self.is_recorded(caller.org_id).await?,
+                }
+                Ok(Memory { basis: Basis::Keys(keys), caller: Some(caller), until_ms, at, used: true })
+            }
+            Signed::Client { username, fingerprint } => {
+                let (at, client) = self.record(&username).await?;
+                let fits = client.as_deref().filter(|client| Fingerprint::of(client) == fingerprint);
+                let caller = fits.and_then(Caller::of).ok_or(CheckError::WrongToken)?;
+                let basis = Basis::Record(username.into(), client);
+                Ok(Memory { basis, caller: Some(caller), until_ms, at, used: true })
+            }
+        }
+    }
+
+    /// Reads the client of that name, and notes when it was asked for.
+    async fn record(self: &Arc<Self>, username: &str) -> Read {
+        let username: Arc<str> = username.into();
+        let read = || {
+            let (this, username) = (Arc::clone(self), Arc::clone(&username));
+            async move {
+                // Before the question: what is changed after it may be missing from the answer.
+                let at = Instant::now();
+                Ok((at, this.store.api_client(&username).await.map_err(storage)?.map(Arc::new)))
+            }
+        };
+        self.reads.join(Arc::clone(&username), read).await.unwrap_or(Err(CheckError::Overloaded))
+    }
+
+    async fn is_recorded(self: &Arc<Self>, org_id: OrgId) -> Result<bool, CheckError> {
+        let read = || {
+            let this = Arc::clone(self);
+            async move { Ok(!this.store.catalog_versions(&[org_id].into()).await.map_err(storage)?.is_empty()) }
+        };
+        self.org_reads.join(org_id, read).await.unwrap_or(Err(CheckError::Overloaded))
+    }
+
+    fn digested(&self, shown: &Shown) -> Digested {
+        // The key makes the hash useless outside; the length keeps ("ab", "c") apart from ("a", "bc"), and a token, which
+        // has no username, from a pair.
+        let (length, username, secret) = match shown {
+            Shown::Pair(username, secret) => (username.len(), username.as_str(), secret),
+            Shown::Token(token) => (usize::MAX, "", token),
+        };
+        Sha256::new()
+            .chain_update(self.key)
+            .chain_update(length.to_be_bytes())
+            .chain_update(username)
+            .chain_update(secret.expose())
+            .finalize()
+            .into()
+    }
+
+    fn recall(&self, digested: &Digested) -> Option<Memory> {
+        let mut remembered = lock(&self.remembered);
+        let memory = remembered.get(digested)?;
+        if memory.until_ms != i64::MAX && memory.until_ms <= self.clock.now_ms() {
+            remembered.forget(digested);
+            return None;
+        }
+        memory.used = true;
+        Some(memory.clone())
+    }
+}
+
+/// Returns false for a username that no client can have, and for a secret that none can have: nobody is asked for it.
+fn may_exist(username: &str, secret: &Secret) -> bool {
+    let secret = secret.expose();
+    username.len() <= MAX_BYTES
+        && secret.len() <= MAX_BYTES
+        && !username.contains(char::is_control)
+        && !secret.contains(&0)
+}
+
+fn storage(error: StorageError) -> CheckError {
+    CheckError::Storage(Arc::new(error))
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Credentials")
+    }
+}
