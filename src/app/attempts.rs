@@ -35,6 +35,9 @@ const MAX_REMEMBERED: usize = 20_000;
 /// Pairs of one address without failures that may be under check before it counts as any other.
 const MAX_CLEAN_CHECKS: u32 = 32;
 
+/// How long an address counts as one from which a login failed, for the order of checks.
+const SUSPECT_FOR: Duration = Duration::from_mins(10);
+
 /// What failures are counted of. Of an IPv6 address the first 64 bits count: who has one has all that begin so.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Source {
@@ -63,11 +66,13 @@ struct Tally {
     at: Instant,
     /// When the next check may begin.
     next: Instant,
+    /// When a login failed last.
+    failed: Option<Instant>,
 }
 
 impl Tally {
     fn new(now: Instant) -> Self {
-        Self { failures: 0, checks: 0, at: now, next: now }
+        Self { failures: 0, checks: 0, at: now, next: now, failed: None }
     }
 
     fn forget(&mut self, now: Instant) {
@@ -75,6 +80,10 @@ impl Tally {
         let forgotten = u32::try_from(forgotten).unwrap_or(u32::MAX).min(MAX_FAILURES);
         self.at += FORGOTTEN_AFTER * forgotten;
         self.failures = self.failures.saturating_sub(forgotten * GUESS);
+    }
+
+    fn is_suspect(&self, now: Instant) -> bool {
+        self.failed.is_some_and(|failed| now.saturating_duration_since(failed) < SUSPECT_FOR)
     }
 
     /// Time between two checks, if those under way fail.
@@ -102,7 +111,7 @@ type Tallies = LruCache<Source, Tally, RandomState>;
 pub struct Admission {
     /// How long it has to wait before.
     pub wait: Duration,
-    /// Whether no login from its address failed, and few are under check.
+    /// Whether no login from its address failed lately, and few are under check.
     pub clean: bool,
     attempts: Arc<Attempts>,
     sources: Vec<Source>,
@@ -114,7 +123,7 @@ impl Drop for Admission {
         for source in &self.sources {
             let Some(tally) = tallies.peek_mut(source) else { continue };
             tally.checks = tally.checks.saturating_sub(1);
-            if tally.checks == 0 && (tally.failures == 0 || matches!(source, Source::Both(..))) {
+            if tally.checks == 0 && (tally.failed.is_none() || matches!(source, Source::Both(..))) {
                 tallies.remove(source);
             }
         }
@@ -150,7 +159,8 @@ impl Attempts {
         });
         // An address without failures is slowed down only by what it asks for at once.
         let unsuspected = network.is_some() && tally.is_none_or(|tally| tally.failures == 0);
-        let clean = unsuspected && tally.is_none_or(|tally| tally.checks < MAX_CLEAN_CHECKS);
+        let clean =
+            network.is_some() && tally.is_none_or(|tally| !tally.is_suspect(now) && tally.checks < MAX_CLEAN_CHECKS);
         let counted = own.into_iter().flatten().collect::<Vec<_>>();
         let limiting = if unsuspected { both.as_slice() } else { &counted[..] };
         let begins = begins(&mut tallies, limiting, now);
@@ -193,6 +203,7 @@ impl Attempts {
                 // Those that are still under check fail for themselves.
                 longest = longest.max(Tally { checks: 0, ..*tally }.pace(source.free()));
                 tally.failures = (tally.failures + weight).min(MAX_FAILURES);
+                tally.failed = Some(now);
             });
         }
         if longest.is_zero() { Ok(()) } else { Err(TooMany(longest)) }
@@ -308,7 +319,11 @@ mod tests {
         drop(admitted);
         assert!(attempts.admit("till", HERE, now).unwrap().clean);
         let _ = fail_at(&attempts, "till", HERE, now);
-        assert!(!attempts.admit("till", HERE, now).unwrap().clean);
+        let forgotten = now + FORGOTTEN_AFTER * MAX_FAILURES;
+        for (at, clean) in [(now, false), (now + SUSPECT_FOR / 2, false), (forgotten, true)] {
+            assert_eq!(attempts.admit("till", HERE, at).unwrap().clean, clean, "{at:?}");
+            assert_eq!(wait(&attempts, "till", HERE, at), Ok(Duration::ZERO));
+        }
         assert!(lock(&attempts.0).len() <= 2, "nothing is left of what went well");
     }
 

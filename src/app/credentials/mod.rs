@@ -7,6 +7,8 @@
 //! a token is checked, nothing waits for strangers: a record is read for credentials alone that were right, or are signed.
 
 mod caller;
+mod check_error;
+mod checks;
 mod hashing;
 mod joined;
 mod memory;
@@ -22,18 +24,18 @@ use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 
 pub use caller::Caller;
+pub use check_error::CheckError;
 
-use super::attempts::{Attempts, TooMany};
+use super::attempts::Attempts;
 use super::clock::Clock;
-use super::jws::KeyError;
 use super::lock;
 use super::reachability::Reachability;
 use super::secret::Secret;
-use super::tokens::{Fingerprint, IssuedToken, Signed, TokenFault, Tokens};
+use super::tokens::{IssuedToken, Tokens};
 use crate::earning::OrgId;
 use crate::storage::clients::ApiClient;
 use crate::storage::{StorageError, Store};
-use hashing::{Full, Hashing, Standing};
+use hashing::Hashing;
 use joined::Joined;
 use memory::{Basis, Digested, Memory, Remembered};
 
@@ -52,57 +54,6 @@ pub enum Shown {
     Pair(String, Secret),
     /// An access token.
     Token(Secret),
-}
-
-/// Why nobody is let in.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum CheckError {
-    /// Nothing is shown, or the pair is wrong.
-    #[error("wrong credentials")]
-    Wrong,
-    /// The token is wrong.
-    #[error("wrong token")]
-    WrongToken,
-    /// The token was good once.
-    #[error("the token has expired")]
-    Expired,
-    /// The keys of the token's issuer were not read yet.
-    #[error("the keys of the token's issuer were not read yet")]
-    KeysNotRead,
-    /// Too many logins failed. When another try is welcome.
-    #[error("too many logins failed")]
-    TooManyFailures(Duration),
-    /// As much is being checked as may.
-    #[error("too many credentials are being checked")]
-    Overloaded,
-    /// The database could not be asked.
-    #[error("the API client could not be read")]
-    Storage(#[source] Arc<StorageError>),
-    /// A token could not be signed.
-    #[error("no token can be given out")]
-    Key(#[from] KeyError),
-}
-
-impl From<TooMany> for CheckError {
-    fn from(TooMany(wait): TooMany) -> Self {
-        Self::TooManyFailures(wait)
-    }
-}
-
-impl From<Full> for CheckError {
-    fn from(Full: Full) -> Self {
-        Self::Overloaded
-    }
-}
-
-impl From<TokenFault> for CheckError {
-    fn from(fault: TokenFault) -> Self {
-        match fault {
-            TokenFault::Expired => Self::Expired,
-            TokenFault::Wrong => Self::WrongToken,
-            TokenFault::KeysNotRead => Self::KeysNotRead,
-        }
-    }
 }
 
 /// A record, and when it was asked for.
@@ -203,118 +154,6 @@ impl Credentials {
         Ok(memory)
     }
 
-    /// Returns what is remembered of a pair if its record is as it was.
-    async fn still(
-        self: &Arc<Self>,
-        digested: Digested,
-        username: &str,
-        remembered: Option<Memory>,
-    ) -> Result<Option<Memory>, CheckError> {
-        let Some(memory) = remembered else { return Ok(None) };
-        let _permit = match &memory.caller {
-            None => Some(self.reads_of_wrong_pairs.acquire().await.map_err(|_| CheckError::Overloaded)?),
-            Some(_) => None,
-        };
-        let (at, client) = self.record(username).await?;
-        if !matches!(&memory.basis, Basis::Record(_, recorded) if *recorded == client) {
-            return Ok(None);
-        }
-        let memory = Memory { at, used: true, ..memory };
-        lock(&self.remembered).pair(digested, memory.clone());
-        Ok(Some(memory))
-    }
-
-    /// Checks a pair that is not known, once for all who show it from one address. It goes on though they hang up: it counts
-    /// as a failed login all the same.
-    async fn first_check(
-        self: &Arc<Self>,
-        digested: Digested,
-        pair: (&str, &Secret),
-        address: Option<IpAddr>,
-    ) -> Result<Memory, CheckError> {
-        let check = || {
-            let (this, username, secret) = (Arc::clone(self), Arc::<str>::from(pair.0), pair.1.clone());
-            async move {
-                let admission = this.attempts.admit(&username, address, Instant::now())?;
-                if !admission.wait.is_zero() {
-                    tokio::time::sleep(admission.wait).await;
-                }
-                let standing = match admission.clean {
-                    _ if lock(&this.remembered).was_right(&username, address) => Standing::Known,
-                    true => Standing::Clean,
-                    false => Standing::Suspect,
-                };
-                let memory = this.hashed(Arc::clone(&username), secret, standing).await?;
-                let mut remembered = lock(&this.remembered);
-                remembered.pair(digested, memory.clone());
-                if memory.caller.is_some() {
-                    remembered.note(&username, address);
-                    return Ok(memory);
-                }
-                drop(remembered);
-                this.attempts.failed(&username, false, address)?;
-                Ok(memory)
-            }
-        };
-        self.first_checks.join((digested, address), check).await.unwrap_or(Err(CheckError::Overloaded))
-    }
-
-    async fn hashed(&self, username: Arc<str>, secret: Secret, standing: Standing) -> Result<Memory, CheckError> {
-        let worker = self.hashing.worker(standing).await?;
-        let at = Instant::now();
-        let client = self.store.api_client(&username).await.map_err(storage)?.map(Arc::new);
-        let hash = client.as_ref().map(|client| client.secret_hash.clone());
-        let right = worker.matches(secret, hash).await;
-        let caller = client.as_deref().filter(|_| right).and_then(Caller::of);
-        let basis = Basis::Record(username, client);
-        Ok(Memory { basis, caller, until_ms: i64::MAX, at, used: true })
-    }
-
-    /// Checks a token: its signature at once, and then only what it is signed for.
-    async fn check_token(self: &Arc<Self>, token: &Secret, remembered: Option<Memory>) -> Result<Memory, CheckError> {
-        let (signed, until_ms) = self.tokens.read(token.reveal(), self.clock.now_ms())?;
-        match signed {
-            Signed::Outsider { mut caller, keys } => {
-                let at = Instant::now();
-                match remembered.and_then(|memory| memory.caller) {
-                    // Its claims do not change, and no organization is ever removed.
-                    Some(before) if before.org_recorded => caller = before,
-                    _ => Arc::make_mut(&mut caller).org_recorded = self.is_recorded(caller.org_id).await?,
-                }
-                Ok(Memory { basis: Basis::Keys(keys), caller: Some(caller), until_ms, at, used: true })
-            }
-            Signed::Client { username, fingerprint } => {
-                let (at, client) = self.record(&username).await?;
-                let fits = client.as_deref().filter(|client| Fingerprint::of(client) == fingerprint);
-                let caller = fits.and_then(Caller::of).ok_or(CheckError::WrongToken)?;
-                let basis = Basis::Record(username.into(), client);
-                Ok(Memory { basis, caller: Some(caller), until_ms, at, used: true })
-            }
-        }
-    }
-
-    /// Reads the client of that name, and notes when it was asked for.
-    async fn record(self: &Arc<Self>, username: &str) -> Read {
-        let username: Arc<str> = username.into();
-        let read = || {
-            let (this, username) = (Arc::clone(self), Arc::clone(&username));
-            async move {
-                // Before the question: what is changed after it may be missing from the answer.
-                let at = Instant::now();
-                Ok((at, this.store.api_client(&username).await.map_err(storage)?.map(Arc::new)))
-            }
-        };
-        self.reads.join(Arc::clone(&username), read).await.unwrap_or(Err(CheckError::Overloaded))
-    }
-
-    async fn is_recorded(self: &Arc<Self>, org_id: OrgId) -> Result<bool, CheckError> {
-        let read = || {
-            let this = Arc::clone(self);
-            async move { Ok(!this.store.catalog_versions(&[org_id].into()).await.map_err(storage)?.is_empty()) }
-        };
-        self.org_reads.join(org_id, read).await.unwrap_or(Err(CheckError::Overloaded))
-    }
-
     fn digested(&self, shown: &Shown) -> Digested {
         // The key makes the hash useless outside; the length keeps ("ab", "c") apart from ("a", "bc"), and a token, which
         // has no username, from a pair.
@@ -350,10 +189,6 @@ fn may_exist(username: &str, secret: &Secret) -> bool {
         && secret.len() <= MAX_BYTES
         && !username.contains(char::is_control)
         && !secret.contains(&0)
-}
-
-fn storage(error: StorageError) -> CheckError {
-    CheckError::Storage(Arc::new(error))
 }
 
 impl fmt::Debug for Credentials {
