@@ -132,8 +132,9 @@ async fn the_most_talkative_log_of_calls_and_imports_has_no_secret() {
     }
 }
 
-#[test]
-fn a_private_key_that_every_user_of_the_machine_can_read_is_warned_of() {
+// As above.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_private_key_that_every_user_of_the_machine_can_read_is_warned_of() {
     use std::os::unix::fs::PermissionsExt as _;
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path();

@@ -56,6 +56,8 @@ pub enum Shown {
     Token(Secret),
 }
 
+type FirstChecks = Joined<(Digested, Option<IpAddr>), Result<Memory, CheckError>>;
+
 /// A record, and when it was asked for.
 type Read = Result<(Instant, Option<Arc<ApiClient>>), CheckError>;
 
@@ -71,7 +73,7 @@ pub struct Credentials {
     remembered: Mutex<Remembered>,
     hashing: Arc<Hashing>,
     /// First checks of pairs under way. Each address has its own: how long they wait goes by it.
-    first_checks: Arc<Joined<(Digested, Option<IpAddr>), Result<Memory, CheckError>>>,
+    first_checks: Arc<FirstChecks>,
     /// Records that are read anew, of usernames that were right or that a signed token names.
     reads: Arc<Joined<Arc<str>, Read>>,
     reads_of_wrong_pairs: Semaphore,
