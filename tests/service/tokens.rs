@@ -107,6 +107,7 @@ async fn a_wrong_pair_is_told_so_as_documented_and_a_wrong_request_by_its_field(
         (json!({"key": null, "secret": "x"}), &["key: is required"]),
         (json!({"key": "demo", "secret": 5}), &["the body is no JSON object"]),
         (json!([]), &["the body is no JSON object"]),
+        (json!(["demo", "demo"]), &["the body is no JSON object"]),
     ] {
         let (status, _, body) = ask(&service, &request).await;
         assert_eq!((status, &body["data"]), (400, &Value::Null), "{body}");
