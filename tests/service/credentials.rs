@@ -17,7 +17,7 @@ const STRANGERS_AT_ONCE: usize = 100;
 const SLOWEST: Duration = Duration::from_secs(3);
 
 /// How long a client may take that was never seen, among strangers who were not seen either.
-const NEWCOMER: Duration = Duration::from_secs(60);
+const NEWCOMER: Duration = Duration::from_mins(1);
 
 /// The catalog, with so many more clients of the first organization.
 pub fn with_clients(count: usize) -> Value {
@@ -95,18 +95,23 @@ async fn wrong_pairs_from_a_thousand_addresses_refuse_no_client_that_was_right()
 #[tokio::test(flavor = "multi_thread")]
 async fn of_many_guesses_at_once_from_one_address_for_one_name_only_the_free_ones_are_checked_at_once() {
     let service = Service::start_with(&catalogue(), &["--trusted-proxies", "127.0.0.1"]).await;
-    let guesser = service.on_behalf_of("192.0.2.1");
-    let guesses: JoinSet<_> = (0..64)
+    let from_one = service.on_behalf_of("192.0.2.1");
+    let mut under_way: JoinSet<_> = (0..64)
         .map(|guess| {
-            let guesser = guesser.clone();
-            async move { let_in(&guesser, Door::Json, &format!("demo:guess {guess}")).await.0 }
+            let caller = from_one.clone();
+            async move { let_in(&caller, Door::Json, &format!("demo:guess {guess}")).await.0 }
         })
         .collect();
-    let statuses = guesses.join_all().await;
-    let checked = statuses.iter().filter(|status| **status == 401).count();
+    let mut statuses = Vec::new();
+    while let Some(status) = under_way.join_next().await {
+        statuses.push(status.unwrap());
+    }
     assert!(statuses.iter().all(|status| [401, 429].contains(status)), "{statuses:?}");
-    assert_eq!(checked, 10, "ten are free: {statuses:?}");
-    // Those refused at once were never hashed, so they are told so again at once; the owner elsewhere is let in.
+    let checked: Vec<_> = (0..64).filter(|index| statuses[*index] == 401).collect();
+    assert_eq!(checked.len(), 10, "ten are free: {statuses:?}");
+    // The others did not wait for a hash: most were refused before ten were hashed.
+    assert!(checked[9] > 40, "{statuses:?}");
+    // The owner elsewhere is let in.
     assert_eq!(let_in(&service.on_behalf_of("192.0.2.2"), Door::Json, "demo:demo").await.0, 403);
 }
 
@@ -114,7 +119,8 @@ async fn of_many_guesses_at_once_from_one_address_for_one_name_only_the_free_one
 async fn a_client_that_asks_for_a_token_before_each_call_pushes_nobody_out() {
     /// More than are remembered.
     const TOKENS: usize = 10_120;
-    const CLIENTS: usize = 20;
+    /// More than may wait for their hash from one address.
+    const CLIENTS: usize = 100;
     let service = Service::start_with(&with_clients(CLIENTS), &[]).await;
     let mut tokens = Vec::new();
     for index in 0..CLIENTS {

@@ -9,7 +9,7 @@ use super::super::secret::Secret;
 use super::super::tokens::{Fingerprint, Signed};
 use super::hashing::Standing;
 use super::memory::{Basis, Digested, Memory};
-use super::{Caller, CheckError, Credentials, Read};
+use super::{Caller, CheckError, Credentials, Read, may_be_a_username};
 use crate::earning::OrgId;
 use crate::storage::StorageError;
 
@@ -98,6 +98,7 @@ impl Credentials {
                 }
                 Ok(Memory { basis: Basis::Keys(keys), caller: Some(caller), until_ms, at, used: true })
             }
+            Signed::Client { username, .. } if !may_be_a_username(&username) => Err(CheckError::WrongToken),
             Signed::Client { username, fingerprint } => {
                 let (at, client) = self.record(&username).await?;
                 let fits = client.as_deref().filter(|client| Fingerprint::of(client) == fingerprint);

@@ -184,13 +184,15 @@ impl Credentials {
     }
 }
 
-/// Returns false for a username that no client can have, and for a secret that none can have: nobody is asked for it.
+/// Returns false for a pair that no client can have: nobody is asked for it.
 fn may_exist(username: &str, secret: &Secret) -> bool {
     let secret = secret.expose();
-    username.len() <= MAX_BYTES
-        && secret.len() <= MAX_BYTES
-        && !username.contains(char::is_control)
-        && !secret.contains(&0)
+    may_be_a_username(username) && secret.len() <= MAX_BYTES && !secret.contains(&0)
+}
+
+/// Returns false for a username that no client can have: no statement may have it as a parameter.
+fn may_be_a_username(username: &str) -> bool {
+    username.len() <= MAX_BYTES && !username.contains(char::is_control)
 }
 
 impl fmt::Debug for Credentials {
