@@ -9,6 +9,7 @@ pub mod config;
 pub mod demo;
 pub mod earning;
 pub mod encoding;
+pub mod object;
 pub mod proto;
 pub mod server;
 pub mod storage;

@@ -15,7 +15,7 @@ use crate::app::import::{Import, ImportError, ImportOptions, Imported};
 use crate::app::jws::KeyError;
 use crate::app::tokens::Tokens;
 use crate::app::{App, Clock};
-use crate::config::access::AccessOptionError;
+use crate::config::access::{AccessOptionError, warn_if_others_can_read};
 use crate::config::{Common, DatabaseUrl, Serve};
 use crate::demo;
 use crate::storage::{StorageError, Store};
@@ -133,7 +133,10 @@ pub async fn run(
     let (settings, tokens) = (options.settings()?, options.access.token_settings()?);
     let tokens = Tokens::new(tokens).map_err(ServeError::Tokens)?;
     let certificates = match options.edge.tls_files() {
-        Some(files) => Some(Certificates::open(files).await?),
+        Some(files) => {
+            warn_if_others_can_read("tls-key", &files.key);
+            Some(Certificates::open(files).await?)
+        }
         None => None,
     };
     let store = Store::open(common.database_url.expose(), options.store_options()).await.map_err(named)?;
@@ -232,13 +235,7 @@ async fn watch_database(app: App, health: Health, lifecycle: Arc<Lifecycle>) {
 
 /// Keeps what is in memory true to the database and to trusted issuers, of which neither waits for the other.
 async fn keep_fresh(app: App) {
-    let issuers = async {
-        loop {
-            app.credentials().refresh_issuers().await;
-            tokio::time::sleep(REFRESH_EVERY).await;
-        }
-    };
-    tokio::join!(keep_to_database(&app), issuers);
+    tokio::join!(keep_to_database(&app), app.credentials().keep_issuers_fresh(REFRESH_EVERY));
 }
 
 /// That it cannot is told by health.

@@ -5,10 +5,12 @@
 //! while somebody else guesses, at worst a few seconds later; and not even so where the owner's pair was checked before,
 //! or where no login from the owner's address failed. Called by `credentials`, which knows pairs that are remembered.
 
-use std::collections::HashMap;
+use std::collections::hash_map::RandomState;
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+
+use hashlink::LruCache;
 
 use super::lock;
 
@@ -27,22 +29,29 @@ const FIRST_PACE: Duration = Duration::from_millis(250);
 const LONGEST_PACE: Duration = Duration::from_secs(5);
 /// How long a pair may wait for its check.
 const MAX_WAIT: Duration = LONGEST_PACE;
-/// Addresses and usernames that are remembered.
+/// Addresses and usernames that are remembered. For one more the one goes that was counted or asked for least recently: by
+/// then most of its failures are forgotten.
 const MAX_REMEMBERED: usize = 20_000;
+/// Pairs of one address without failures that may be under check before it counts as any other.
+const MAX_CLEAN_CHECKS: u32 = 32;
 
-/// What failures are counted of.
+/// How long an address counts as one from which a login failed, for the order of checks.
+const SUSPECT_FOR: Duration = Duration::from_mins(10);
+
+/// What failures are counted of. Of an IPv6 address the first 64 bits count: who has one has all that begin so.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Source {
-    /// Of an IPv6 address its first 64 bits: who has one has all that begin so.
     Address(IpAddr),
     Username(String),
+    /// A username, as asked for from one address: of it only what is under check counts.
+    Both(IpAddr, String),
 }
 
 impl Source {
     fn free(&self) -> u32 {
         match self {
             Self::Address(_) => FREE_OF_ADDRESS,
-            Self::Username(_) => FREE_OF_USERNAME,
+            Self::Username(_) | Self::Both(..) => FREE_OF_USERNAME,
         }
     }
 }
@@ -51,13 +60,21 @@ impl Source {
 struct Tally {
     /// By their weight.
     failures: u32,
+    /// Pairs under check, of which nobody knows yet what they are.
+    checks: u32,
     /// When the last of them was counted, or forgotten.
     at: Instant,
     /// When the next check may begin.
     next: Instant,
+    /// When a login failed last.
+    failed: Option<Instant>,
 }
 
 impl Tally {
+    fn new(now: Instant) -> Self {
+        Self { failures: 0, checks: 0, at: now, next: now, failed: None }
+    }
+
     fn forget(&mut self, now: Instant) {
         let forgotten = now.saturating_duration_since(self.at).as_secs() / FORGOTTEN_AFTER.as_secs();
         let forgotten = u32::try_from(forgotten).unwrap_or(u32::MAX).min(MAX_FAILURES);
@@ -65,9 +82,14 @@ impl Tally {
         self.failures = self.failures.saturating_sub(forgotten * GUESS);
     }
 
-    /// Time between two checks.
+    fn is_suspect(&self, now: Instant) -> bool {
+        self.failed.is_some_and(|failed| now.saturating_duration_since(failed) < SUSPECT_FOR)
+    }
+
+    /// Time between two checks, if those under way fail.
     fn pace(&self, free: u32) -> Duration {
-        match self.failures.checked_sub(free) {
+        let weight = self.failures.saturating_add(self.checks.saturating_mul(GUESS));
+        match weight.checked_sub(free) {
             None => Duration::ZERO,
             Some(beyond) => (FIRST_PACE * 2_u32.pow((beyond / GUESS).min(10))).min(LONGEST_PACE),
         }
@@ -78,192 +100,143 @@ impl Tally {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TooMany(pub Duration);
 
-/// The failed logins of a while.
-#[derive(Debug, Default)]
-pub struct Attempts(Mutex<HashMap<Source, Tally>>);
+/// The failed logins of a while, and those under check.
+#[derive(Debug)]
+pub struct Attempts(Mutex<Tallies>);
 
-impl Attempts {
-    /// How long the check of a pair that is not known has to wait.
-    ///
-    /// # Errors
-    /// When it would be too long.
-    pub fn admit(&self, username: &str, address: Option<IpAddr>, now: Instant) -> Result<Duration, TooMany> {
-        let mut tallies = lock(&self.0);
-        let sources = limiting(&mut tallies, (username, address), now);
-        let paced = |tallies: &HashMap<Source, Tally>, source: &Source| {
-            tallies.get(source).map(|tally| (tally.next, tally.pace(source.free()))).filter(|(_, pace)| !pace.is_zero())
-        };
-        let begins = sources.iter().filter_map(|source| paced(&tallies, source)).map(|(next, _)| next).max();
-        let begins = begins.unwrap_or(now).max(now);
-        let wait = begins - now;
-        if wait > MAX_WAIT {
-            return Err(TooMany(wait));
-        }
-        for source in &sources {
-            if let Some((_, pace)) = paced(&tallies, source)
-                && let Some(tally) = tallies.get_mut(source)
-            {
-                tally.next = begins + pace;
+type Tallies = LruCache<Source, Tally, RandomState>;
+
+/// A check that may begin. It counts as a failed one until it is dropped.
+#[derive(Debug)]
+pub struct Admission {
+    /// How long it has to wait before.
+    pub wait: Duration,
+    /// Whether no login from its address failed lately, and few are under check.
+    pub clean: bool,
+    attempts: Arc<Attempts>,
+    sources: Vec<Source>,
+}
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        let mut tallies = lock(&self.attempts.0);
+        for source in &self.sources {
+            let Some(tally) = tallies.peek_mut(source) else { continue };
+            tally.checks = tally.checks.saturating_sub(1);
+            if tally.checks == 0 && (tally.failed.is_none() || matches!(source, Source::Both(..))) {
+                tallies.remove(source);
             }
         }
-        Ok(wait)
+    }
+}
+
+impl Default for Attempts {
+    fn default() -> Self {
+        Self(Mutex::new(LruCache::with_hasher(MAX_REMEMBERED, RandomState::new())))
+    }
+}
+
+impl Attempts {
+    /// Admits the check of a pair that is not known, now or after a wait.
+    ///
+    /// # Errors
+    /// When it would have to wait for too long.
+    pub fn admit(
+        self: &Arc<Self>,
+        username: &str,
+        address: Option<IpAddr>,
+        now: Instant,
+    ) -> Result<Admission, TooMany> {
+        let network = address.map(network);
+        let username = || username.to_owned();
+        let own = [network.map(Source::Address), Some(Source::Username(username()))];
+        let both = network.map(|network| Source::Both(network, username()));
+        let mut tallies = lock(&self.0);
+        let tally = network.and_then(|network| {
+            let tally = tallies.get_mut(&Source::Address(network))?;
+            tally.forget(now);
+            Some(*tally)
+        });
+        // An address without failures is slowed down only by what it asks for at once.
+        let unsuspected = network.is_some() && tally.is_none_or(|tally| tally.failures == 0);
+        let clean =
+            network.is_some() && tally.is_none_or(|tally| !tally.is_suspect(now) && tally.checks < MAX_CLEAN_CHECKS);
+        let counted = own.into_iter().flatten().collect::<Vec<_>>();
+        let limiting = if unsuspected { both.as_slice() } else { &counted[..] };
+        let begins = begins(&mut tallies, limiting, now);
+        if begins - now > MAX_WAIT {
+            return Err(TooMany(begins - now));
+        }
+        for source in limiting {
+            change(&mut tallies, source, now, |tally| tally.next = begins + tally.pace(source.free()));
+        }
+        let sources: Vec<_> = counted.into_iter().chain(both).collect();
+        for source in &sources {
+            change(&mut tallies, source, now, |tally| tally.checks += 1);
+        }
+        Ok(Admission { wait: begins - now, clean, attempts: Arc::clone(self), sources })
     }
 
-    /// Counts a failed login, of a pair that was found wrong before or was not.
+    /// Counts a failed login, of a pair that was found wrong before (`known`) or was not.
     ///
     /// # Errors
     /// When there were too many of them by now: the answer is to say so.
-    pub fn failed(
-        &self,
-        (username, known): (&str, bool),
-        address: Option<IpAddr>,
-        now: Instant,
-    ) -> Result<(), TooMany> {
-        let weight = if known { REPEAT } else { GUESS };
+    pub fn failed(&self, username: &str, known: bool, address: Option<IpAddr>) -> Result<(), TooMany> {
+        let sources = [address.map(network).map(Source::Address), Some(Source::Username(username.to_owned()))];
+        self.count(sources, if known { REPEAT } else { GUESS }, Instant::now())
+    }
+
+    /// Counts a failed login of a username that nobody can have, for its address alone.
+    ///
+    /// # Errors
+    /// As of [`Self::failed`].
+    pub fn impossible(&self, address: Option<IpAddr>) -> Result<(), TooMany> {
+        self.count([address.map(network).map(Source::Address)], GUESS, Instant::now())
+    }
+
+    fn count<const N: usize>(&self, sources: [Option<Source>; N], weight: u32, now: Instant) -> Result<(), TooMany> {
         let mut tallies = lock(&self.0);
-        if tallies.len() >= MAX_REMEMBERED {
-            tallies.retain(|_, tally| {
-                tally.forget(now);
-                tally.failures > 0
-            });
-            if tallies.len() >= MAX_REMEMBERED {
-                tallies.clear();
-            }
-        }
         let mut longest = Duration::ZERO;
-        for source in sources(username, address) {
-            let free = source.free();
-            let tally = tallies.entry(source).or_insert(Tally { failures: 0, at: now, next: now });
-            tally.forget(now);
-            longest = longest.max(tally.pace(free));
-            tally.failures = (tally.failures + weight).min(MAX_FAILURES);
+        for source in sources.into_iter().flatten() {
+            change(&mut tallies, &source, now, |tally| {
+                tally.forget(now);
+                // Those that are still under check fail for themselves.
+                longest = longest.max(Tally { checks: 0, ..*tally }.pace(source.free()));
+                tally.failures = (tally.failures + weight).min(MAX_FAILURES);
+                tally.failed = Some(now);
+            });
         }
         if longest.is_zero() { Ok(()) } else { Err(TooMany(longest)) }
     }
 }
 
-/// What slows an attempt down, brought up to now: its address, and its username if a login from this address failed.
-fn limiting(
-    tallies: &mut HashMap<Source, Tally>,
-    (username, address): (&str, Option<IpAddr>),
-    now: Instant,
-) -> Vec<Source> {
-    let mut limiting = Vec::new();
-    for source in sources(username, address) {
-        let Some(tally) = tallies.get_mut(&source) else {
-            if matches!(source, Source::Address(_)) {
-                return limiting;
-            }
-            continue;
-        };
+/// Returns when a check of these sources may begin.
+fn begins(tallies: &mut Tallies, limiting: &[Source], now: Instant) -> Instant {
+    let paced = limiting.iter().filter_map(|source| {
+        let tally = tallies.get_mut(source)?;
         tally.forget(now);
-        if matches!(source, Source::Address(_)) && tally.failures == 0 {
-            return limiting;
-        }
-        limiting.push(source);
-    }
-    limiting
+        (!tally.pace(source.free()).is_zero()).then_some(tally.next)
+    });
+    paced.max().unwrap_or(now).max(now)
 }
 
-/// The address first.
-fn sources(username: &str, address: Option<IpAddr>) -> impl Iterator<Item = Source> {
-    let address = address.map(|address| match address.to_canonical() {
+/// Changes the tally of a source, a new one where there is none.
+fn change(tallies: &mut Tallies, source: &Source, now: Instant, change: impl FnOnce(&mut Tally)) {
+    let mut tally = tallies.get(source).copied().unwrap_or_else(|| Tally::new(now));
+    change(&mut tally);
+    tallies.insert(source.clone(), tally);
+}
+
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
         IpAddr::V6(address) => {
             let [a, b, c, d, ..] = address.segments();
             IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
         }
         address @ IpAddr::V4(_) => address,
-    });
-    address.map(Source::Address).into_iter().chain([Source::Username(username.to_owned())])
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const HERE: Option<IpAddr> = Some(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST));
-    const THERE: Option<IpAddr> = Some(IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1)));
-
-    fn fail(attempts: &Attempts, times: u32, now: Instant) {
-        for _ in 0..times {
-            let _ = attempts.failed(("till", false), HERE, now);
-        }
-    }
-
-    #[test]
-    fn the_first_failures_are_free_and_the_next_are_told_so() {
-        let (attempts, now) = (Attempts::default(), Instant::now());
-        for _ in 0..FREE_OF_USERNAME / GUESS {
-            assert_eq!(attempts.admit("till", HERE, now), Ok(Duration::ZERO));
-            assert_eq!(attempts.failed(("till", false), HERE, now), Ok(()));
-        }
-        assert_eq!(attempts.failed(("till", false), HERE, now), Err(TooMany(FIRST_PACE)));
-    }
-
-    #[test]
-    fn beyond_them_checks_are_paced_and_what_would_wait_too_long_is_refused() {
-        let (attempts, now) = (Attempts::default(), Instant::now());
-        fail(&attempts, 2 * FREE_OF_USERNAME / GUESS, now);
-        assert_eq!(attempts.admit("till", HERE, now), Ok(Duration::ZERO), "nobody waits: at once");
-        assert_eq!(attempts.admit("till", HERE, now), Ok(LONGEST_PACE));
-        assert_eq!(attempts.admit("till", HERE, now), Err(TooMany(2 * LONGEST_PACE)));
-        assert_eq!(attempts.admit("till", HERE, now + LONGEST_PACE), Ok(LONGEST_PACE));
-    }
-
-    #[test]
-    fn the_owner_elsewhere_and_others_here_do_not_wait() {
-        let (attempts, now) = (Attempts::default(), Instant::now());
-        fail(&attempts, 2 * FREE_OF_USERNAME / GUESS, now);
-        for _ in 0..5 {
-            assert_eq!(attempts.admit("till", THERE, now), Ok(Duration::ZERO));
-            assert_eq!(attempts.admit("other", HERE, now), Ok(Duration::ZERO));
-        }
-    }
-
-    #[test]
-    fn guesses_for_many_usernames_from_one_address_are_paced() {
-        let (attempts, now) = (Attempts::default(), Instant::now());
-        for index in 0..=FREE_OF_ADDRESS / GUESS {
-            let _ = attempts.failed((&index.to_string(), false), HERE, now);
-        }
-        assert_eq!(attempts.admit("another", HERE, now), Ok(Duration::ZERO));
-        assert!(attempts.admit("another", HERE, now).is_ok_and(|wait| wait > Duration::ZERO));
-        assert_eq!(attempts.admit("another", THERE, now), Ok(Duration::ZERO));
-    }
-
-    #[test]
-    fn a_program_that_repeats_a_wrong_pair_is_told_so_later() {
-        let (attempts, now) = (Attempts::default(), Instant::now());
-        for _ in 0..FREE_OF_USERNAME {
-            assert_eq!(attempts.failed(("till", true), HERE, now), Ok(()));
-        }
-        assert_eq!(attempts.failed(("till", true), HERE, now), Err(TooMany(FIRST_PACE)));
-    }
-
-    #[test]
-    fn failures_are_forgotten() {
-        let (attempts, now) = (Attempts::default(), Instant::now());
-        fail(&attempts, 3 * FREE_OF_USERNAME / GUESS, now);
-        let later = now + FORGOTTEN_AFTER * MAX_FAILURES;
-        for _ in 0..3 {
-            assert_eq!(attempts.admit("till", HERE, later), Ok(Duration::ZERO));
-        }
-        assert_eq!(attempts.failed(("till", false), HERE, later), Ok(()));
-    }
-
-    #[test]
-    fn addresses_of_one_network_are_one_and_memory_is_bounded() {
-        let (attempts, now) = (Attempts::default(), Instant::now());
-        for index in 0..100_u16 {
-            let address = Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 0, 0, 0, index);
-            let _ = attempts.failed((&index.to_string(), false), Some(address.into()), now);
-        }
-        let sibling = Some(Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 9, 9, 9, 9).into());
-        let _ = attempts.admit("a", sibling, now);
-        assert!(attempts.admit("a", sibling, now).is_ok_and(|wait| wait > Duration::ZERO));
-        for index in 0..2 * MAX_REMEMBERED {
-            let _ = attempts.failed((&index.to_string(), false), None, now);
-        }
-        assert!(lock(&attempts.0).len() <= MAX_REMEMBERED + 1);
-    }
-}
+#[path = "attempts_tests.rs"]
+mod tests;

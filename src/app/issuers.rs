@@ -14,11 +14,12 @@ use serde_json::{Map, Value};
 
 use super::access::{Access, AccessGroup};
 use super::credentials::Caller;
-use super::jws::{Jwk, Jwks, Unverified, VerifyingKey};
+use super::jws::{Jwks, NamedKey, TokenType, Unverified, VerifyingKey};
 use super::lock;
 use super::tokens::{Period, TokenFault};
 use crate::earning::OrgId;
 use crate::encoding::{Utf16, without_mark};
+use crate::object::Object;
 
 /// How often keys are read: of a file, over HTTPS, and over HTTPS after a failure or when a token names an unknown key.
 const FILE_EVERY: Duration = Duration::from_secs(1);
@@ -30,6 +31,10 @@ const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
 const MAX_JWKS_BYTES: usize = 256 * 1024;
 /// Longest name of a caller: characters.
 const MAX_SUBJECT_CHARACTERS: usize = 250;
+/// Keys of one name that a token is checked with.
+const MAX_KEYS_TRIED: usize = 4;
+/// Latest date that is taken for one, seconds: the end of the year 9999.
+const MAX_DATE_S: f64 = 253_402_300_799.0;
 
 /// What the configuration says of a trusted issuer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,14 +47,16 @@ pub struct IssuerSettings {
     pub audience: String,
     /// The claim that names the organization.
     pub org_claim: String,
-    /// The organization for each value of that claim. When empty, the claim is the organization's id itself.
-    pub orgs: BTreeMap<String, OrgId>,
+    /// The organization for each value of that claim. Without it, the claim is the organization's id itself.
+    pub orgs: Option<BTreeMap<String, OrgId>>,
     /// The claim that names who calls.
     pub client_claim: String,
     /// What its tokens may do, at most.
     pub access: Vec<AccessGroup>,
     /// The claim that names access groups: with it a token may do what is in both.
     pub access_claim: Option<String>,
+    /// Whether its tokens must say that they are access tokens (RFC 9068): in their `typ`.
+    pub access_tokens_only: bool,
 }
 
 /// Where keys are.
@@ -76,9 +83,6 @@ enum FetchError {
     NoKeySet(#[from] serde_json::Error),
 }
 
-/// A key, and its name if it has one.
-type NamedKey = (Option<String>, VerifyingKey);
-
 /// A trusted issuer.
 #[derive(Debug)]
 pub struct Issuer {
@@ -93,8 +97,8 @@ struct Keys {
     published: Vec<NamedKey>,
     /// Changes with what is published.
     generation: u64,
-    /// As it was read, to see whether anything changed.
-    text: Vec<u8>,
+    /// As it was read, to see whether anything changed; `None` before the first time.
+    text: Option<Vec<u8>>,
     tried: Option<Instant>,
     failed: bool,
 }
@@ -116,14 +120,13 @@ impl Issuer {
 
     /// Who calls with this token, until when (milliseconds since 1970-01-01T00:00:00Z), and the generation of the keys.
     pub(super) fn read(&self, token: &Unverified<'_>, now_ms: i64) -> Result<(Caller, i64, u64), TokenFault> {
-        let (key, generation) = self.key(token.kid()).ok_or(TokenFault::Wrong)?;
-        let claims: Map<String, Value> = token.claims(&key).ok_or(TokenFault::Wrong)?;
-        let for_us = match claims.get("aud") {
-            Some(Value::String(audience)) => *audience == self.settings.audience,
-            Some(Value::Array(audiences)) => audiences.iter().any(|each| *each == self.settings.audience),
-            _ => false,
-        };
-        if !for_us {
+        let (keys, generation) = self.keys(token)?;
+        if self.settings.access_tokens_only && token.token_type() != TokenType::AccessToken {
+            return Err(TokenFault::Wrong);
+        }
+        let claims = keys.iter().find_map(|key| token.claims(key)).ok_or(TokenFault::Wrong)?;
+        let Object(claims): Object<Map<String, Value>> = claims;
+        if !self.is_for_us(claims.get("aud")) {
             return Err(TokenFault::Wrong);
         }
         let from_ms = match claims.get("nbf") {
@@ -136,30 +139,48 @@ impl Issuer {
         Ok((caller, until_ms, generation))
     }
 
-    /// The key of that name. A token without a name is taken where there is one key only.
-    fn key(&self, kid: Option<&str>) -> Option<(VerifyingKey, u64)> {
-        let keys = lock(&self.keys);
-        let found = match (kid, &keys.published[..]) {
-            (None, [(_, only)]) => Some(only),
-            (None, _) => None,
-            (Some(kid), all) => all.iter().find(|(name, _)| name.as_deref() == Some(kid)).map(|(_, key)| key),
-        };
-        if found.is_none() {
-            self.wants_other_keys.store(true, Ordering::Relaxed);
+    /// Returns whether the audience of a token, one or a list of them, has ours in it.
+    fn is_for_us(&self, audience: Option<&Value>) -> bool {
+        match audience {
+            Some(Value::String(audience)) => *audience == self.settings.audience,
+            Some(Value::Array(all)) => {
+                all.iter().all(Value::is_string) && all.iter().any(|each| *each == self.settings.audience)
+            }
+            _ => false,
         }
-        Some((found?.clone(), keys.generation))
+    }
+
+    /// Returns the keys to check a token with: those of its name for its algorithm. A token without a name is taken where
+    /// there is one key only.
+    fn keys(&self, token: &Unverified<'_>) -> Result<(Vec<VerifyingKey>, u64), TokenFault> {
+        let keys = lock(&self.keys);
+        if keys.text.is_none() {
+            return Err(TokenFault::KeysNotRead);
+        }
+        let all = &keys.published[..];
+        let named = all.iter().filter(|(name, _)| match token.kid() {
+            Some(kid) => name.as_deref() == Some(kid),
+            None => all.len() == 1,
+        });
+        let fit = named.map(|(_, key)| key).filter(|key| token.fits(key));
+        let fit: Vec<_> = fit.take(MAX_KEYS_TRIED).cloned().collect();
+        if fit.is_empty() {
+            self.wants_other_keys.store(true, Ordering::Relaxed);
+            return Err(TokenFault::Wrong);
+        }
+        Ok((fit, keys.generation))
     }
 
     fn caller(&self, claims: &Map<String, Value>) -> Option<Caller> {
         let settings = &self.settings;
         let org = text(claims.get(&settings.org_claim)?)?;
-        let org_id = if settings.orgs.is_empty() {
-            org.parse().ok().filter(|id| *id > 0).map(OrgId)?
-        } else {
-            *settings.orgs.get(&org)?
+        let org_id = match &settings.orgs {
+            None => org.parse().ok().filter(|id| *id > 0).map(OrgId)?,
+            Some(orgs) => *orgs.get(&org)?,
         };
-        let subject = text(claims.get(&settings.client_claim)?)?;
-        if subject.is_empty() || subject.chars().count() > MAX_SUBJECT_CHARACTERS {
+        let subject = claims.get(&settings.client_claim)?.as_str()?;
+        if subject.is_empty() || subject.chars().count() > MAX_SUBJECT_CHARACTERS || subject.contains(char::is_control)
+        {
             return None;
         }
         let access = match &settings.access_claim {
@@ -169,9 +190,10 @@ impl Issuer {
                 settings.access.iter().filter(|group| named.contains(&group.name())).copied().collect()
             }
         };
-        // A colon is in no name of an API client: nobody is taken for one.
-        let username = format!("{}:{subject}", settings.issuer).into();
-        Some(Caller { username, org_id, access: Access::Of(access), requests_per_minute: None })
+        // A colon is in no name of an API client, and no white space in that of an issuer: nobody is taken for another.
+        let username = format!("{}: {subject}", settings.issuer).into();
+        let (access, org_recorded) = (Access::Of(access), false);
+        Some(Caller { username, org_id, org_recorded, access, requests_per_minute: None })
     }
 
     /// Reads its keys where it is time to.
@@ -199,8 +221,8 @@ impl Issuer {
                 let error = &error as &dyn std::error::Error;
                 tracing::error!(issuer, error, "the keys of an issuer cannot be read");
             }
-            Ok((text, published)) if text != keys.text => {
-                (keys.text, keys.published) = (text, published);
+            Ok((text, published)) if keys.text.as_ref() != Some(&text) => {
+                (keys.text, keys.published) = (Some(text), published);
                 keys.generation += 1;
                 tracing::info!(issuer, keys = keys.published.len(), "the keys of an issuer were read");
             }
@@ -228,9 +250,7 @@ impl Issuer {
         if text.len() > MAX_JWKS_BYTES {
             return Err(FetchError::TooLarge);
         }
-        let set: Jwks = serde_json::from_slice(without_mark(&text)?)?;
-        let keys = set.keys.into_iter().filter_map(|key| serde_json::from_value::<Jwk>(key).ok()?.verifying_key());
-        let keys = keys.collect();
+        let keys = Jwks::parse(without_mark(&text)?)?.verifying_keys();
         Ok((text, keys))
     }
 }
@@ -253,8 +273,9 @@ fn client() -> Result<&'static reqwest::Client, reqwest::Error> {
 
 /// Seconds since 1970-01-01T00:00:00Z, with or without a fraction, as milliseconds.
 fn milliseconds(date: &Value) -> Option<i64> {
-    #[allow(clippy::cast_possible_truncation, reason = "beyond its range it is the end of all time")]
-    date.as_f64().map(|seconds| (seconds * 1_000.0) as i64)
+    let seconds = date.as_f64().filter(|seconds| (0.0..=MAX_DATE_S).contains(seconds))?;
+    #[allow(clippy::cast_possible_truncation, reason = "within its range, of which a part of a millisecond is cut")]
+    Some((seconds * 1_000.0) as i64)
 }
 
 /// A text, or an integer as one.
@@ -292,12 +313,14 @@ mod tests {
             jwks: KeySource::File(PathBuf::new()),
             audience: "us".to_owned(),
             org_claim: "org".to_owned(),
-            orgs: BTreeMap::new(),
+            orgs: None,
             client_claim: "sub".to_owned(),
             access: AccessGroup::ALL.to_vec(),
             access_claim: Some("scope".to_owned()),
+            access_tokens_only: false,
         });
-        lock(&issuer.keys).published.push((Some(key.kid().to_owned()), key.verifying_key()));
+        let keys = vec![(Some(key.kid().to_owned()), key.verifying_key())];
+        *lock(&issuer.keys) = Keys { published: keys, text: Some(Vec::new()), ..Keys::default() };
         issuer
     }
 
@@ -312,7 +335,7 @@ mod tests {
                 && let Ok((caller, until_ms, _)) = issuer(&key).read(&token, 1_000_000)
             {
                 prop_assert!(caller.org_id.0 > 0 && until_ms > 1_000_000);
-                prop_assert!(caller.username.starts_with("https://id.example:"));
+                prop_assert!(caller.username.starts_with("https://id.example: "));
             }
         }
     }

@@ -13,14 +13,16 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use tokio::task::JoinSet;
 
 use super::credentials::Caller;
 use super::issuers::{Issuer, IssuerSettings};
 use super::jws::{KeyError, SigningKey, Unverified, VerifyingKey};
+use crate::object::Object;
 use crate::storage::clients::ApiClient;
 
-/// Who gives tokens out here, and whom they are for.
-const OURS: &str = "cart-promotions";
+/// Who gives tokens out here, and whom they are for. No trusted issuer may have this name.
+pub const OURS: &str = "cart-promotions";
 /// Name of the key that is made where none is configured.
 const OWN_KID: &str = "of-this-process";
 /// How far the clocks of those who give out and those who check may be apart: milliseconds. Only for the beginning of a
@@ -43,6 +45,8 @@ pub struct TokenSettings {
 pub enum TokenFault {
     /// It was good once.
     Expired,
+    /// It may be good: the keys of its issuer were not read yet.
+    KeysNotRead,
     /// Anything else.
     Wrong,
 }
@@ -136,7 +140,7 @@ pub struct Tokens {
     signing: Arc<SigningKey>,
     verifying: HashMap<String, VerifyingKey>,
     ttl: Duration,
-    issuers: Vec<Issuer>,
+    issuers: Vec<Arc<Issuer>>,
 }
 
 impl Tokens {
@@ -153,7 +157,7 @@ impl Tokens {
             signing: Arc::clone(&keys[0]),
             verifying: keys.iter().map(|key| (key.kid().to_owned(), key.verifying_key())).collect(),
             ttl: settings.ttl,
-            issuers: settings.issuers.into_iter().map(Issuer::new).collect(),
+            issuers: settings.issuers.into_iter().map(|issuer| Arc::new(Issuer::new(issuer))).collect(),
         })
     }
 
@@ -184,7 +188,7 @@ impl Tokens {
     /// When it is not one to take.
     pub fn read(&self, token: &str, now_ms: i64) -> Result<(Signed, i64), TokenFault> {
         let token = Unverified::parse(token).ok_or(TokenFault::Wrong)?;
-        let UntrustedIssuer { iss } = token.untrusted_claims().ok_or(TokenFault::Wrong)?;
+        let Object(UntrustedIssuer { iss }) = token.untrusted_claims().ok_or(TokenFault::Wrong)?;
         if iss == OURS {
             return self.read_ours(&token, now_ms);
         }
@@ -196,7 +200,7 @@ impl Tokens {
 
     fn read_ours(&self, token: &Unverified<'_>, now_ms: i64) -> Result<(Signed, i64), TokenFault> {
         let key = token.kid().and_then(|kid| self.verifying.get(kid)).ok_or(TokenFault::Wrong)?;
-        let claims: Claims = token.claims(key).ok_or(TokenFault::Wrong)?;
+        let Object::<Claims>(claims) = token.claims(key).ok_or(TokenFault::Wrong)?;
         if claims.aud != OURS {
             return Err(TokenFault::Wrong);
         }
@@ -212,10 +216,18 @@ impl Tokens {
         self.issuers.get(issuer).is_some_and(|issuer| issuer.generation() == generation)
     }
 
-    /// Reads the keys of trusted issuers again where it is time to.
-    pub async fn refresh(&self) {
-        for issuer in &self.issuers {
-            issuer.refresh().await;
+    /// Reads the keys of trusted issuers again where it is time to: each beside the others, of which one may be slow. Looks
+    /// every so often, for as long as it is waited for.
+    pub async fn keep_fresh(&self, every: Duration) {
+        let mut tasks = JoinSet::new();
+        for issuer in self.issuers.iter().map(Arc::clone) {
+            tasks.spawn(async move {
+                loop {
+                    issuer.refresh().await;
+                    tokio::time::sleep(every).await;
+                }
+            });
         }
+        while tasks.join_next().await.is_some() {}
     }
 }

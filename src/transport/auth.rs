@@ -1,10 +1,10 @@
 //! Who calls, and how often: before a request's body is read, on both doors.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::http::{Extensions, HeaderMap, HeaderName, Request, Response, header};
+use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, Request, Response, header};
 use base64::Engine;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
@@ -13,7 +13,7 @@ use tonic::transport::server::TcpConnectInfo;
 
 use super::body::discard;
 use super::rate_limit::{RateLimit, RateLimitSettings, RateLimits};
-use super::refusal::Refusal;
+use super::refusal::{Refusal, Unauthenticated};
 use super::request_log::is_grpc;
 use crate::app::App;
 use crate::app::access::{Access, AccessGroup};
@@ -65,7 +65,13 @@ pub(super) struct Gatekeeper {
 impl Gatekeeper {
     pub fn new(app: App, settings: AccessSettings) -> Arc<Self> {
         let anybody = settings.anybody_as.map(|org_id| {
-            Arc::new(Caller { username: ANYBODY.into(), org_id, access: Access::All, requests_per_minute: None })
+            Arc::new(Caller {
+                username: ANYBODY.into(),
+                org_id,
+                org_recorded: true,
+                access: Access::All,
+                requests_per_minute: None,
+            })
         });
         let (limits, trusted_proxies) = (RateLimits::new(settings.rate_limit), settings.trusted_proxies);
         Arc::new(Self { app, limits, trusted_proxies, anybody })
@@ -142,16 +148,23 @@ impl Gatekeeper {
 fn origin(headers: &HeaderMap, nearest: IpAddr, trusted_proxies: &[IpNet]) -> IpAddr {
     let trusted = |address: &IpAddr| trusted_proxies.iter().any(|network| network.contains(address));
     let mut address = nearest;
-    let forwarded = headers.get_all(FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok());
-    let forwarded: Vec<_> = forwarded.flat_map(|value| value.split(',')).collect();
-    for before in forwarded.iter().rev() {
-        let Ok(before) = before.trim().parse::<IpAddr>() else { break };
+    let forwarded: Vec<_> = headers.get_all(FORWARDED_FOR).iter().map(HeaderValue::as_bytes).collect();
+    // From the nearest: what is malformed says nothing, nor does what stands before it.
+    for before in forwarded.iter().rev().flat_map(|line| line.rsplit(|byte| *byte == b',')) {
+        let Some(before) = forwarded_address(before) else { break };
         if !trusted(&address) {
             break;
         }
         address = before.to_canonical();
     }
     address
+}
+
+/// Reads an address as proxies write it: alone, with a port, or an IPv6 one in brackets.
+fn forwarded_address(text: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(text).ok()?.trim_matches([' ', '\t']);
+    let alone = text.parse().ok().or_else(|| text.parse().ok().map(|address: SocketAddr| address.ip()));
+    alone.or_else(|| text.strip_prefix('[')?.strip_suffix(']')?.parse().ok().map(IpAddr::V6))
 }
 
 /// Why somebody is not let in; the log line says from where.
@@ -170,12 +183,15 @@ async fn refuse(request: Request<Body>, refusal: Refusal) -> Response<Body> {
 
 /// Whom the layer let in.
 fn who_calls<T>(request: &tonic::Request<T>) -> Result<&Arc<Caller>, Refusal> {
-    request.extensions().get().ok_or(Refusal::Unauthenticated { expired: false })
+    request.extensions().get().ok_or(Refusal::Unauthenticated(Unauthenticated::Credentials))
 }
 
 /// The organization of who calls, who has this access and asks for no other organization.
 pub fn caller<T>(request: &tonic::Request<T>, needed: AccessGroup, given: Option<i64>) -> Result<OrgId, Refusal> {
     let caller = who_calls(request)?;
+    if !caller.org_recorded {
+        return Err(Refusal::UnknownOrganization(caller.org_id));
+    }
     if !caller.access.includes(needed) {
         return Err(Refusal::AccessDenied(needed));
     }
@@ -223,7 +239,6 @@ fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
 
 #[cfg(test)]
 mod tests {
-    use axum::http::HeaderValue;
     use proptest::prelude::*;
 
     use super::*;
@@ -284,6 +299,35 @@ mod tests {
         assert!(shown(&headers).is_none());
     }
 
+    #[test]
+    fn the_nearest_address_that_is_not_a_proxy_counts_in_every_form_that_proxies_write() {
+        let proxies = ["10.0.0.0/8".parse().unwrap(), "2001:db8:1::/48".parse().unwrap()];
+        let nearest = IpAddr::from([10, 0, 0, 3]);
+        for (lines, expected) in [
+            (&[&b"203.0.113.9"[..]][..], "203.0.113.9"),
+            (&[b"203.0.113.9:4711"], "203.0.113.9"),
+            (&[b"[2001:db8::1]:80"], "2001:db8::1"),
+            (&[b"[2001:db8::1]"], "2001:db8::1"),
+            (&[b"2001:db8::1"], "2001:db8::1"),
+            (&[b"::ffff:203.0.113.9"], "203.0.113.9"),
+            (&[b"198.51.100.1, 203.0.113.9 , 10.1.1.1:80,[2001:db8:1::7]:9"], "203.0.113.9"),
+            (&[b"198.51.100.1, 203.0.113.9", b"10.1.1.1"], "203.0.113.9"),
+            (&[b"\xff, 203.0.113.9"], "203.0.113.9"),
+            (&[b"caf\xc3\xa9", b"\xff\xfe,203.0.113.9:1, 10.9.9.9"], "203.0.113.9"),
+            // What a proxy did not understand says nothing.
+            (&[b"203.0.113.9, \xff"], "10.0.0.3"),
+            (&[b"203.0.113.9, unknown, 10.1.1.1"], "10.1.1.1"),
+            (&[b"203.0.113.9:99999"], "10.0.0.3"),
+            (&[b""], "10.0.0.3"),
+        ] {
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                headers.append(FORWARDED_FOR, HeaderValue::from_bytes(line).unwrap());
+            }
+            assert_eq!(origin(&headers, nearest, &proxies), expected.parse::<IpAddr>().unwrap(), "{lines:?}");
+        }
+    }
+
     proptest! {
         #[test]
         fn no_header_panics(value in prop::collection::vec(any::<u8>(), 0..200)) {
@@ -306,8 +350,7 @@ mod tests {
             prop_assert_eq!(origin(&headers, nearest, &[]), nearest, "nobody is believed");
             let proxies = ["10.0.0.0/8".parse().unwrap()];
             let address = origin(&headers, nearest, &proxies);
-            let said = String::from_utf8_lossy(&value);
-            let mut said = said.split(',').filter_map(|each| each.trim().parse::<IpAddr>().ok());
+            let mut said = value.split(|byte| *byte == b',').filter_map(forwarded_address);
             let among_them = said.any(|each| each.to_canonical() == address);
             prop_assert!(address == nearest || among_them);
         }

@@ -16,6 +16,7 @@ use tonic_types::{ErrorDetails, StatusExt};
 use super::json_response::json_response;
 use crate::app::access::AccessGroup;
 use crate::app::error::Outage;
+use crate::earning::OrgId;
 use crate::proto::CallError;
 use crate::wire::Violations;
 
@@ -25,9 +26,8 @@ pub const DOMAIN: &str = "cartpromotions";
 const UNAUTHENTICATED: &str = "credentials are missing or wrong: send HTTP Basic with the username and secret of an API \
     client, or an access token";
 const EXPIRED: &str = "the access token has expired: get another one";
-/// How to say who calls.
-const CHALLENGES: [&str; 2] =
-    [r#"Basic realm="cart-promotions", charset="UTF-8""#, r#"Bearer realm="cart-promotions""#];
+/// How to say who calls, with a username and a secret.
+const BASIC: &str = r#"Basic realm="cart-promotions", charset="UTF-8""#;
 /// What a caller is asked to wait when the service is busy, starts or stops.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// Violations travel in a header on gRPC, a third longer for its encoding, and stock clients refuse headers above 8 KiB
@@ -40,15 +40,46 @@ pub type Values = Vec<(&'static str, String)>;
 /// What went wrong on our side: for the log, never for a caller.
 pub type Cause = Arc<dyn Error + Send + Sync>;
 
+/// What is wrong with what a caller showed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unauthenticated {
+    /// Nothing was shown, or a wrong username or secret.
+    Credentials,
+    /// A token that is not taken.
+    Token,
+    /// A token that was good once.
+    ExpiredToken,
+}
+
+impl Unauthenticated {
+    fn text(self) -> &'static str {
+        match self {
+            Self::Credentials | Self::Token => UNAUTHENTICATED,
+            Self::ExpiredToken => EXPIRED,
+        }
+    }
+
+    /// How to say who calls, with a token (RFC 6750).
+    fn bearer(self) -> &'static str {
+        match self {
+            Self::Credentials => r#"Bearer realm="cart-promotions""#,
+            Self::Token => r#"Bearer realm="cart-promotions", error="invalid_token""#,
+            Self::ExpiredToken => {
+                r#"Bearer realm="cart-promotions", error="invalid_token", error_description="the token has expired""#
+            }
+        }
+    }
+}
+
 /// Why a call is refused.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Refusal {
     /// No credentials, or wrong ones.
-    #[error("{}", if *expired { EXPIRED } else { UNAUTHENTICATED })]
-    Unauthenticated {
-        /// Whether it is a token that was good once.
-        expired: bool,
-    },
+    #[error("{}", .0.text())]
+    Unauthenticated(Unauthenticated),
+    /// A token of an issuer whose keys were not read yet.
+    #[error("the keys of the token's issuer were not read yet; try again")]
+    KeysNotRead,
     /// Too many logins failed, from one address or for one username.
     #[error("too many logins failed; try again in {} s", retry_after.as_secs())]
     TooManyFailedLogins {
@@ -69,6 +100,9 @@ pub enum Refusal {
         /// `orgId` of the request.
         given: i64,
     },
+    /// A trusted issuer gave out a token for an organization that is not recorded.
+    #[error("the organization {} of the access token is not recorded", .0.0)]
+    UnknownOrganization(OrgId),
     /// The credentials lack an access group.
     #[error("the credentials lack the access group {}", .0.name())]
     AccessDenied(AccessGroup),
@@ -244,9 +278,8 @@ impl Refusal {
                 row(405, StatusCode::METHOD_NOT_ALLOWED, Code::Unimplemented, "METHOD_NOT_ALLOWED")
             }
             Self::NotServing => row(500, StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, "NOT_SERVING"),
-            Self::Unauthenticated { .. } => {
-                row(401, StatusCode::UNAUTHORIZED, Code::Unauthenticated, "UNAUTHENTICATED")
-            }
+            Self::Unauthenticated(_) => row(401, StatusCode::UNAUTHORIZED, Code::Unauthenticated, "UNAUTHENTICATED"),
+            Self::KeysNotRead => row(500, StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, "KEYS_NOT_READ"),
             Self::TooManyFailedLogins { .. } => {
                 row(429, StatusCode::TOO_MANY_REQUESTS, Code::ResourceExhausted, "TOO_MANY_FAILED_LOGINS")
             }
@@ -258,6 +291,9 @@ impl Refusal {
             // Not RESOURCE_EXHAUSTED, which gateways turn into 429: another try would not help.
             Self::TooLarge => row(413, StatusCode::PAYLOAD_TOO_LARGE, Code::InvalidArgument, "TOO_LARGE"),
             Self::TooSlow => row(408, StatusCode::REQUEST_TIMEOUT, Code::DeadlineExceeded, "TOO_SLOW"),
+            Self::UnknownOrganization(_) => {
+                row(403, StatusCode::FORBIDDEN, Code::PermissionDenied, "UNKNOWN_ORGANIZATION")
+            }
             Self::AccessDenied(_) => row(403, StatusCode::FORBIDDEN, Code::PermissionDenied, "ACCESS_DENIED"),
             Self::OrgMismatch { .. } => row(403, StatusCode::FORBIDDEN, Code::PermissionDenied, "ORG_MISMATCH"),
             Self::Invalid(_) => row(400, StatusCode::BAD_REQUEST, Code::InvalidArgument, "INVALID_REQUEST"),
@@ -320,7 +356,7 @@ impl Refusal {
             }
             Self::TooLarge => vec![("maxBytes", super::MAX_BODY_BYTES.to_string())],
             Self::Invalid(violations) => vec![("violations", violations.as_slice().len().to_string())],
-            Self::OrgMismatch { given } => vec![("orgId", given.to_string())],
+            Self::OrgMismatch { given: id } | Self::UnknownOrganization(OrgId(id)) => vec![("orgId", id.to_string())],
             Self::AccessDenied(group) => vec![("accessGroup", group.name().to_owned())],
             Self::InvalidCustomerId(id)
             | Self::CustomerNotFound(id)
@@ -383,8 +419,8 @@ impl Refusal {
         if let Some(delay) = self.retry_after() {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(delay.as_secs().max(1)));
         }
-        if matches!(self, Self::Unauthenticated { .. }) {
-            for challenge in CHALLENGES {
+        if let Self::Unauthenticated(reason) = self {
+            for challenge in [BASIC, reason.bearer()] {
                 headers.append(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
             }
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::refusal::{Precondition, Refusal};
+use super::refusal::{Precondition, Refusal, Unauthenticated};
 use crate::app::WalletError;
 use crate::app::catalogue::CatalogueError;
 use crate::app::credentials::CheckError;
@@ -18,8 +18,10 @@ const MAX_ECHOED_CHARACTERS: usize = 100;
 impl From<CheckError> for Refusal {
     fn from(error: CheckError) -> Self {
         match error {
-            CheckError::Wrong => Self::Unauthenticated { expired: false },
-            CheckError::Expired => Self::Unauthenticated { expired: true },
+            CheckError::Wrong => Self::Unauthenticated(Unauthenticated::Credentials),
+            CheckError::WrongToken => Self::Unauthenticated(Unauthenticated::Token),
+            CheckError::Expired => Self::Unauthenticated(Unauthenticated::ExpiredToken),
+            CheckError::KeysNotRead => Self::KeysNotRead,
             // Whole seconds, up.
             CheckError::TooManyFailures(wait) => {
                 Self::TooManyFailedLogins { retry_after: Duration::from_secs(wait.as_secs() + 1) }

@@ -18,6 +18,7 @@ use super::refusal::Refusal;
 use crate::app::secret::Secret;
 use crate::app::tokens::IssuedToken;
 use crate::encoding::without_mark;
+use crate::object::Object;
 use crate::proto::CallError;
 use crate::wire::Violations;
 
@@ -79,7 +80,7 @@ async fn give(gatekeeper: &Gatekeeper, request: Request) -> Result<Given, Refusa
 fn read(body: &Bytes) -> Result<(String, Secret), Refusal> {
     let invalid = |description| Refusal::Invalid(Violations::of("", description));
     let body = without_mark(body).map_err(|encoding| invalid(format!("the body {encoding}")))?;
-    let request: TokenRequest = serde_json::from_slice(body).map_err(|fault| {
+    let Object(request): Object<TokenRequest> = serde_json::from_slice(body).map_err(|fault| {
         // The library's text repeats what it did not expect, which may be the secret.
         let place = format!("line {}, column {}", fault.line(), fault.column());
         invalid(format!("the body is no JSON object with the texts key and secret: {place}"))

@@ -124,6 +124,8 @@ fn read_api_client(at: &str, client: proto::ApiClient, violations: &mut Violatio
     check_text(violations, format_args!("{at}.username"), &client.username, MAX_NAME_CHARACTERS);
     if client.username.contains(':') {
         violations.add(format_args!("{at}.username"), "must not contain a colon: HTTP Basic ends the username with it");
+    } else if client.username.contains(char::is_control) {
+        violations.add(format_args!("{at}.username"), "must not contain control characters");
     }
     if let Some(password) = &client.password {
         check_text(violations, format_args!("{at}.password"), password, MAX_NAME_CHARACTERS);

@@ -6,8 +6,8 @@ use std::time::Duration;
 use cart_promotions::app::access::AccessGroup;
 use cart_promotions::app::error::Outage;
 use cart_promotions::earning::change::RevokeFailure;
-use cart_promotions::earning::{EarnFailure, EarnedFromType, ObjectId, PromotionType};
-use cart_promotions::transport::refusal::{Precondition, Refusal, told};
+use cart_promotions::earning::{EarnFailure, EarnedFromType, ObjectId, OrgId, PromotionType};
+use cart_promotions::transport::refusal::{Precondition, Refusal, Unauthenticated, told};
 use cart_promotions::wire::Violations;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -16,6 +16,7 @@ use crate::ENGINE;
 use crate::catalogue::promotion;
 use crate::rpcs::{activate, call, create, earn, get, redeem};
 use crate::support::*;
+use crate::tokens;
 use crate::wallet::{granted, one_to_earn, transaction};
 
 /// One way to be refused whole: what is changed in the documented request, and what both doors then say.
@@ -292,6 +293,7 @@ async fn provoke(reason: &str, door: Door) -> Option<Vec<Answer>> {
         ("METHOD_NOT_ALLOWED", _) => json_answer(service.http().get(service.url(PATH)).send().await.unwrap()).await,
         ("NOT_SERVING", _) => return Some(vec![refused_while_draining(service, door).await]),
         ("UNAUTHENTICATED" | "TOO_MANY_FAILED_LOGINS", _) => return Some(not_let_in(&service, reason, door).await),
+        ("KEYS_NOT_READ" | "UNKNOWN_ORGANIZATION", _) => tokens::provoke(&service, reason, door).await,
         ("RATE_LIMITED", _) => {
             for _ in 0..3 {
                 assert_eq!(service.earn(door, &documented_request()).await.code, 0);
@@ -683,13 +685,15 @@ fn refusals() -> Vec<Refusal> {
         Refusal::UnknownPath("/x".to_owned()),
         Refusal::MethodNotAllowed,
         Refusal::NotServing,
-        Refusal::Unauthenticated { expired: false },
+        Refusal::Unauthenticated(Unauthenticated::Credentials),
+        Refusal::KeysNotRead,
         Refusal::TooManyFailedLogins { retry_after: Duration::from_secs(1) },
         Refusal::RateLimited { per_minute: 1, retry_after: Duration::from_secs(1) },
         Refusal::TooLarge,
         Refusal::TooSlow,
         Refusal::NotJson,
         Refusal::NotGrpc,
+        Refusal::UnknownOrganization(OrgId(1)),
         Refusal::AccessDenied(AccessGroup::EarnWrite),
         Refusal::OrgMismatch { given: 1 },
         Refusal::Invalid(Violations::of("a", "b")),
@@ -721,7 +725,9 @@ fn refusals() -> Vec<Refusal> {
             Refusal::UnknownPath(_)
             | Refusal::MethodNotAllowed
             | Refusal::NotServing
-            | Refusal::Unauthenticated { .. }
+            | Refusal::Unauthenticated(_)
+            | Refusal::KeysNotRead
+            | Refusal::UnknownOrganization(_)
             | Refusal::TooManyFailedLogins { .. }
             | Refusal::RateLimited { .. }
             | Refusal::AccessDenied(_)

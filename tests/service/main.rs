@@ -15,6 +15,7 @@ mod catalogue;
 mod cluster;
 mod command_line;
 mod concurrency;
+mod credentials;
 mod database;
 mod disk_full;
 mod documented;

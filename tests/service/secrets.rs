@@ -96,6 +96,25 @@ async fn the_most_talkative_log_of_calls_and_imports_has_no_secret() {
         let refused = caller.earn_as(door, Some(&format!("demo:{RIGHT}")), &json!({"customerId": CUSTOMER})).await;
         assert_eq!(refused.code, 400, "{refused:?}");
     }
+    let key = body_for_a_token(RIGHT);
+    let response =
+        caller.http().post(caller.url("/v3/oauth/token/generate")).header("content-type", "application/json");
+    let given: Value = response.body(key).send().await.unwrap().text().await.unwrap().parse().unwrap();
+    let token = given["data"]["accessToken"].as_str().unwrap().to_owned();
+    let (signed, signature) = token.rsplit_once('.').unwrap();
+    // One that is taken, and one that is not.
+    let forged = format!("{signed}.{}", signature.chars().rev().collect::<String>());
+    for door in DOORS {
+        for (token, code) in [(&token, 0), (&forged, 401)] {
+            for header in ["Bearer", "Token"] {
+                let shown = format!("{header} {token}");
+                let answer = caller.earn_as(door, Some(&shown), &one_entry("token", TEN_OFF, 1)).await;
+                assert_eq!(answer.code, code, "{answer:?}");
+                assert_none_in(&format!("{answer:?}"));
+                assert!(!format!("{answer:?}").contains(signed), "{answer:?}");
+            }
+        }
+    }
     for header in [format!("Bearer {ASTRAY}"), format!("Basic {ASTRAY}"), ASTRAY.to_owned()] {
         let request = caller.http().post(caller.url(PATH)).header("authorization", header);
         assert_eq!(request.body("{}").send().await.unwrap().status(), 401);
@@ -105,7 +124,49 @@ async fn the_most_talkative_log_of_calls_and_imports_has_no_secret() {
     assert!(success);
     assert!(log.iter().any(|line| line["level"] == "TRACE"), "{log:#?}");
     let log: Vec<_> = log.iter().map(ToString::to_string).collect();
-    assert_none_in(&log.join("\n"));
+    let log = log.join("\n");
+    assert_none_in(&log);
+    let claims = signed.split_once('.').unwrap().1;
+    for part in [signed, claims, signature] {
+        assert!(!log.contains(part), "a part of a token");
+    }
+}
+
+// As above.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_private_key_that_every_user_of_the_machine_can_read_is_warned_of() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap().self_signed(&key).unwrap();
+    std::fs::write(path.join("certificate.pem"), certificate.pem()).unwrap();
+    for (file, text, mode) in [
+        ("loose.pem", std::fs::read_to_string(crate::tokens::ED25519).unwrap(), 0o644),
+        ("tight.pem", std::fs::read_to_string(crate::tokens::ED25519).unwrap(), 0o600),
+        ("tls.pem", key.serialize_pem(), 0o604),
+    ] {
+        std::fs::write(path.join(file), text).unwrap();
+        std::fs::set_permissions(path.join(file), std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let tls = ["--tls-certificate", "certificate.pem", "--tls-key", "tls.pem"];
+    let keys = ["--token-key", "a=loose.pem", "--token-key", "b=tight.pem"];
+    let options = ["--demo", "--listen", "127.0.0.1:0", "--database-url", "sqlite://keys.db"];
+    let process = Process::start(path, &[&options[..], &tls, &keys].concat());
+    process.signal("TERM");
+    let (_, log) = process.end();
+    let warned = |file: &str| {
+        let mut lines = log.iter().filter(|line| line["level"] == "WARN");
+        lines.any(|line| line["message"].as_str().is_some_and(|message| message.contains(file)))
+    };
+    assert!(warned("--token-key: every user of the machine can read loose.pem"), "{log:#?}");
+    assert!(warned("--tls-key: every user of the machine can read tls.pem"), "{log:#?}");
+    assert!(!warned("tight.pem"), "{log:#?}");
+}
+
+/// The body that asks for a token.
+fn body_for_a_token(secret: &str) -> String {
+    json!({"key": "demo", "secret": secret}).to_string()
 }
 
 #[test]

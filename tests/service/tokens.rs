@@ -1,5 +1,10 @@
 //! Access tokens: how one is given out, and which are taken, through both doors.
 
+#[path = "tokens/hostile.rs"]
+mod hostile;
+#[path = "tokens/issuers.rs"]
+mod issuers;
+
 use std::path::Path;
 use std::time::Duration;
 
@@ -26,14 +31,14 @@ fn key(kid: &str, file: &str) -> SigningKey {
     SigningKey::from_pem(kid, &std::fs::read(file).unwrap()).unwrap()
 }
 
-async fn ask(caller: &Caller, body: &Value) -> (u16, http::HeaderMap, Value) {
+pub async fn ask(caller: &Caller, body: &Value) -> (u16, http::HeaderMap, Value) {
     let request = caller.http().post(caller.url(PATH)).header("content-type", "application/json");
     let response = request.body(body.to_string()).send().await.unwrap();
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
     (status, headers, serde_json::from_str(&response.text().await.unwrap()).unwrap())
 }
 
-async fn token_of(caller: &Caller, username: &str, secret: &str) -> String {
+pub async fn token_of(caller: &Caller, username: &str, secret: &str) -> String {
     let (status, _, body) = ask(caller, &json!({"key": username, "secret": secret})).await;
     assert_eq!(status, 200, "{body}");
     body["data"]["accessToken"].as_str().unwrap().to_owned()
@@ -53,6 +58,8 @@ async fn refusal(caller: &Caller, token: &str) -> Option<String> {
                 if door == Door::Json {
                     let challenges: Vec<_> = answer.headers.get_all("www-authenticate").iter().collect();
                     assert_eq!(challenges.len(), 2, "{challenges:?}");
+                    let bearer = challenges[1].to_str().unwrap();
+                    assert!(bearer.starts_with("Bearer ") && bearer.contains(r#"error="invalid_token""#), "{bearer}");
                 } else {
                     assert_eq!(answer.reason, "UNAUTHENTICATED");
                 }
@@ -100,6 +107,7 @@ async fn a_wrong_pair_is_told_so_as_documented_and_a_wrong_request_by_its_field(
         (json!({"key": null, "secret": "x"}), &["key: is required"]),
         (json!({"key": "demo", "secret": 5}), &["the body is no JSON object"]),
         (json!([]), &["the body is no JSON object"]),
+        (json!(["demo", "demo"]), &["the body is no JSON object"]),
     ] {
         let (status, _, body) = ask(&service, &request).await;
         assert_eq!((status, &body["data"]), (400, &Value::Null), "{body}");
@@ -249,13 +257,41 @@ async fn a_disabled_client_and_a_new_secret_end_pairs_and_tokens_on_every_server
 
 /// A file of one trusted issuer, whose keys are in a file beside it.
 fn issuer(folder: &Path, keys: &[&SigningKey], more: &Value) -> String {
-    publish(folder, keys);
+    write_issuers(folder, keys, &[issuer_entry(more)])
+}
+
+/// The same, whose tokens name the organization by its id.
+fn issuer_by_id(folder: &Path, keys: &[&SigningKey], more: &Value) -> String {
+    let mut entry = issuer_entry(more);
+    entry.as_object_mut().unwrap().remove("orgs");
+    write_issuers(folder, keys, &[entry])
+}
+
+fn issuer_entry(more: &Value) -> Value {
     let mut entry = json!({"issuer": "https://login.example.com", "jwks": "jwks.json", "audience": "promotions",
         "orgClaim": "tenant", "orgs": {"acme": ORG, "crowd": 2}, "access": ["earn:write", "wallet:read"]});
     entry.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    entry
+}
+
+fn write_issuers(folder: &Path, keys: &[&SigningKey], entries: &[Value]) -> String {
+    publish(folder, keys);
     let file = folder.join("issuers.json");
-    std::fs::write(&file, json!({"issuers": [entry]}).to_string()).unwrap();
+    std::fs::write(&file, json!({"issuers": entries}).to_string()).unwrap();
     file.display().to_string()
+}
+
+/// Calls with a good token of a trusted issuer, of which something else is amiss.
+pub async fn provoke(service: &Service, reason: &str, door: Door) -> Answer {
+    let (folder, key) = (TempDir::new().unwrap(), key("a", ED25519));
+    let jwks = if reason == "KEYS_NOT_READ" { "not-there.json" } else { "jwks.json" };
+    let file = issuer_by_id(folder.path(), &[&key], &json!({"jwks": jwks}));
+    let service = service.beside_with(&["--trusted-issuers", &file]).await;
+    let sign = |tenant: i64| format!("Bearer {}", key.sign(&changed(&claims(), "tenant", tenant.into())).unwrap());
+    if reason == "UNKNOWN_ORGANIZATION" {
+        becomes(&service, sign(ORG).trim_start_matches("Bearer "), true).await;
+    }
+    service.earn_as(door, Some(&sign(4_711)), &documented_request()).await
 }
 
 fn publish(folder: &Path, keys: &[&SigningKey]) {
@@ -344,8 +380,8 @@ async fn a_key_that_is_no_longer_published_is_no_longer_taken_and_a_new_one_is()
 async fn an_access_claim_narrows_what_a_token_may_do() {
     let folder = TempDir::new().unwrap();
     let key = key("a", ED25519);
-    let more = json!({"accessClaim": "scope", "orgs": {}, "clientClaim": "client_id"});
-    let file = issuer(folder.path(), &[&key], &more);
+    let more = json!({"accessClaim": "scope", "clientClaim": "client_id"});
+    let file = issuer_by_id(folder.path(), &[&key], &more);
     let service = Service::start_with(&catalogue(), &["--trusted-issuers", &file]).await;
     let token = |scope: Value| {
         let claims = changed(&changed(&claims(), "scope", scope), "tenant", ORG.into());

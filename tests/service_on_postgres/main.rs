@@ -18,6 +18,8 @@ mod catalogue;
 mod cluster;
 #[path = "../service/concurrency.rs"]
 mod concurrency;
+#[path = "../service/credentials.rs"]
+mod credentials;
 #[path = "../service/database.rs"]
 mod database;
 #[path = "../service/documented.rs"]
@@ -69,6 +71,8 @@ mod stale;
 mod statements;
 #[path = "../service/support.rs"]
 mod support;
+#[path = "../service/tokens.rs"]
+mod tokens;
 #[path = "../service/verify.rs"]
 mod verify;
 #[path = "../service/wallet.rs"]

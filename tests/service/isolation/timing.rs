@@ -7,27 +7,37 @@ use serde_json::{Value, json};
 
 use super::neighbour::record;
 use super::{BULK_EARN, FIRST_CUSTOMER, catalogue_that_takes, send};
+use crate::credentials::with_clients;
 use crate::support::*;
 
 /// Calls of each kind, by turns. A median of so many is not moved by some that the machine holds up.
 const ROUNDS: usize = 31;
 /// Checks of secrets, which take tens of milliseconds each.
 const SECRET_ROUNDS: usize = 15;
-/// How far medians may lie apart: one twice the other, and this much more, on a machine that does other things too. What
-/// a lookup would read of the other organization, or a check of a secret that was left out, takes longer.
-const FACTOR: u32 = 2;
-const FLOOR: Duration = Duration::from_millis(5);
+/// How far medians may lie apart: a quarter of the smaller, and a little that does not grow with it. What a lookup would
+/// read of the other organization, or a check of a secret that was left out, takes longer.
+const QUARTER: u32 = 4;
+const FLOOR: Duration = Duration::from_micros(300);
+/// Measurements of one case. A machine that does other things too spoils one or the other; a difference is in all.
+const TRIES: usize = 5;
 
 fn median(mut times: Vec<Duration>) -> Duration {
     times.sort_unstable();
     times[times.len() / 2]
 }
 
-fn assert_alike(what: &str, theirs: Vec<Duration>, nobodys: Vec<Duration>) {
-    let (theirs, nobodys) = (median(theirs), median(nobodys));
-    let _ = writeln!(std::io::stderr(), "{what}: {theirs:?} where somebody else has it, {nobodys:?} where nobody has");
-    let (most, least) = (theirs.max(nobodys), theirs.min(nobodys));
-    assert!(most <= least * FACTOR + FLOOR, "{what}: {theirs:?} and {nobodys:?}");
+/// Measures until the two take equally long, and fails when they never do.
+async fn assert_alike(what: &str, mut measure: impl AsyncFnMut(usize) -> [Vec<Duration>; 2]) {
+    for attempt in 0..TRIES {
+        let [theirs, nobodys] = measure(attempt).await.map(median);
+        let _ =
+            writeln!(std::io::stderr(), "{what}: {theirs:?} where somebody else has it, {nobodys:?} where nobody has");
+        let (most, least) = (theirs.max(nobodys), theirs.min(nobodys));
+        if most <= least + least / QUARTER + FLOOR {
+            return;
+        }
+    }
+    panic!("{what}: one takes longer than the other, every time");
 }
 
 #[tokio::test]
@@ -59,16 +69,18 @@ async fn saying_no_takes_as_long_for_what_another_organization_has() {
     ];
     for (method, theirs, nobodys) in &cases {
         for door in DOORS {
-            let mut times = [Vec::new(), Vec::new()];
-            for _ in 0..ROUNDS {
-                for (times, request) in times.iter_mut().zip([theirs, nobodys]) {
-                    let at = Instant::now();
-                    send(&service, door, method, request).await;
-                    times.push(at.elapsed());
+            assert_alike(&format!("{method} {door:?}"), async |_| {
+                let mut times = [Vec::new(), Vec::new()];
+                for round in 0..ROUNDS {
+                    for index in [round % 2, 1 - round % 2] {
+                        let at = Instant::now();
+                        send(&service, door, method, [theirs, nobodys][index]).await;
+                        times[index].push(at.elapsed());
+                    }
                 }
-            }
-            let [theirs, nobodys] = times;
-            assert_alike(&format!("{method} {door:?}"), theirs, nobodys);
+                times
+            })
+            .await;
         }
     }
 }
@@ -76,27 +88,35 @@ async fn saying_no_takes_as_long_for_what_another_organization_has() {
 #[tokio::test]
 async fn a_wrong_secret_and_an_unknown_name_are_told_the_same_and_as_quickly() {
     // Each time from another address: from one, checks would have to wait.
-    let service = Service::start_with(&catalogue(), &["--trusted-proxies", "127.0.0.1"]).await;
+    let service = Service::start_with(&with_clients(2 * TRIES), &["--trusted-proxies", "127.0.0.1"]).await;
     for door in DOORS {
-        let mut times = [Vec::new(), Vec::new()];
-        for round in 0..SECRET_ROUNDS {
-            let mut answers = Vec::new();
-            // A new pair each time: what is known to be wrong is not checked again.
-            for (times, name) in times.iter_mut().zip(["demo", "nobody"]) {
-                let pair = format!("{name}:wrong {round} {door:?}");
-                let caller = service.on_behalf_of(&format!("192.{}.{}.{round}", door as u8, name.len()));
-                let at = Instant::now();
-                let mut answer = caller.earn_as(door, Some(&pair), &documented_request()).await;
-                times.push(at.elapsed());
-                answer.headers.remove("x-request-id");
-                answer.headers.remove("date");
-                answers.push(answer);
+        assert_alike(&format!("credentials {door:?}"), async |attempt| {
+            let mut times = [Vec::new(), Vec::new()];
+            // Names that nobody guessed for before.
+            let number = attempt + TRIES * door as usize;
+            for round in 0..SECRET_ROUNDS {
+                let mut answers = Vec::new();
+                // A new pair each time: what is known to be wrong is not checked again. Each goes first now and then.
+                for index in [round % 2, 1 - round % 2] {
+                    let name = ["till", "nobody"][index];
+                    let pair = format!("{name} {number}:wrong {round}");
+                    let caller = service.on_behalf_of(&format!("192.{}{attempt}.{}.{round}", door as u8, name.len()));
+                    let at = Instant::now();
+                    let mut answer = caller.earn_as(door, Some(&pair), &documented_request()).await;
+                    times[index].push(at.elapsed());
+                    // In the end so many failed for each of the two names that it is said, too: until when, by the second.
+                    for changing in ["x-request-id", "date", "retry-after"] {
+                        answer.headers.remove(changing);
+                    }
+                    answer.messages.iter_mut().for_each(|message| message.retain(|letter| !letter.is_ascii_digit()));
+                    answer.metadata.remove("retryAfterSeconds");
+                    answers.push(answer);
+                }
+                assert!([401, 429].contains(&answers[0].code), "{answers:?}");
+                assert_eq!(answers[0], answers[1]);
             }
-            // In the end so many failed for each of the two names that it is said, too.
-            assert!([401, 429].contains(&answers[0].code), "{answers:?}");
-            assert_eq!(answers[0], answers[1]);
-        }
-        let [wrong, unknown] = times;
-        assert_alike(&format!("credentials {door:?}"), wrong, unknown);
+            times
+        })
+        .await;
     }
 }

@@ -1,0 +1,194 @@
+//! Checks of credentials under load: strangers shut out nobody who was right, and nobody forgets whom another one pushes out.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use crate::support::*;
+use crate::tokens::{ask, token_of};
+
+/// Addresses of strangers, and how many of them call at a time.
+const STRANGERS: usize = 1_000;
+const STRANGERS_AT_ONCE: usize = 100;
+/// How long a known client may take while they guess: as many hashes as wait take longer.
+const SLOWEST: Duration = Duration::from_secs(3);
+
+/// How long a client may take that was never seen, among strangers who were not seen either.
+const NEWCOMER: Duration = Duration::from_mins(1);
+
+/// The catalog, with so many more clients of the first organization.
+pub fn with_clients(count: usize) -> Value {
+    let mut catalogue = catalogue();
+    let clients = catalogue["apiClients"].as_array_mut().unwrap();
+    clients.extend((0..count).map(|index| json!({"username": format!("till {index}"), "password": "x", "orgId": ORG})));
+    catalogue
+}
+
+/// Whether a client is let in: it asks for what belongs to nobody.
+async fn let_in(caller: &Caller, door: Door, shown: &str) -> (i64, Duration) {
+    let begun = Instant::now();
+    let answer = caller.earn_as(door, Some(shown), &json!({"orgId": 1})).await;
+    (answer.status, begun.elapsed())
+}
+
+/// Wrong pairs of unknown names, each from another address, until told to stop.
+fn strangers(service: &Service, stop: &Arc<AtomicBool>) -> JoinSet<()> {
+    let next = Arc::new(AtomicUsize::new(0));
+    (0..STRANGERS_AT_ONCE)
+        .map(|_| {
+            let (caller, stop, next) = (service.caller(), Arc::clone(stop), Arc::clone(&next));
+            async move {
+                while !stop.load(Ordering::Relaxed) {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    let from = number % STRANGERS;
+                    let stranger = caller.on_behalf_of(&format!("198.51.{}.{}", from / 250, from % 250));
+                    let pair = format!("stranger {number}:x");
+                    let answer = stranger.earn_as(Door::Json, Some(&pair), &json!({})).await;
+                    assert!([401, 429, 503].contains(&answer.status), "{answer:?}");
+                    // Strangers that are refused at once take what they take of the processor, and no more.
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            }
+        })
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_pairs_from_a_thousand_addresses_refuse_no_client_that_was_right() {
+    let service = Service::start_with(&with_clients(0), &["--trusted-proxies", "127.0.0.1"]).await;
+    let known = service.on_behalf_of("192.0.2.1");
+    assert_eq!(let_in(&known, Door::Json, "demo:demo").await.0, 403);
+    let first = token_of(&known, "demo", "demo").await;
+    let stop = Arc::new(AtomicBool::new(false));
+    let strangers = strangers(&service, &stop);
+    // Once they wait for one another.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let mut slowest = Duration::ZERO;
+    for round in 0..12 {
+        // Longer than a pair is used without a look at its record, now and then.
+        tokio::time::sleep(Duration::from_millis(if round % 4 == 0 { 1_500 } else { 100 })).await;
+        let begun = Instant::now();
+        let (status, _, body) = ask(&known, &json!({"key": "demo", "secret": "demo"})).await;
+        assert_eq!(status, 200, "{body}");
+        slowest = slowest.max(begun.elapsed());
+        let new = body["data"]["accessToken"].as_str().unwrap().to_owned();
+        for door in DOORS {
+            for shown in ["demo:demo".to_owned(), format!("Bearer {new}"), format!("Token {first}")] {
+                let (status, took) = let_in(&known, door, &shown).await;
+                assert_eq!(status, if door == Door::Json { 403 } else { 7 }, "{shown}");
+                slowest = slowest.max(took);
+            }
+        }
+    }
+    // A client that was never seen, from an address of its own, is let in as well: it is one of many at first.
+    let elsewhere = service.on_behalf_of("192.0.2.2");
+    let seen = async { while let_in(&elsewhere, Door::Json, "other:other").await.0 != 403 {} };
+    tokio::time::timeout(NEWCOMER, seen).await.expect("let in at last");
+    stop.store(true, Ordering::Relaxed);
+    strangers.join_all().await;
+    assert!(slowest < SLOWEST, "{slowest:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_guesses_at_once_from_one_address_for_one_name_only_the_free_ones_are_checked_at_once() {
+    let service = Service::start_with(&catalogue(), &["--trusted-proxies", "127.0.0.1"]).await;
+    let from_one = service.on_behalf_of("192.0.2.1");
+    let mut under_way: JoinSet<_> = (0..64)
+        .map(|guess| {
+            let caller = from_one.clone();
+            async move { let_in(&caller, Door::Json, &format!("demo:guess {guess}")).await.0 }
+        })
+        .collect();
+    let mut statuses = Vec::new();
+    while let Some(status) = under_way.join_next().await {
+        statuses.push(status.unwrap());
+    }
+    assert!(statuses.iter().all(|status| [401, 429].contains(status)), "{statuses:?}");
+    let checked: Vec<_> = (0..64).filter(|index| statuses[*index] == 401).collect();
+    assert_eq!(checked.len(), 10, "ten are free: {statuses:?}");
+    // The others did not wait for a hash: most were refused before ten were hashed.
+    assert!(checked[9] > 40, "{statuses:?}");
+    // The owner elsewhere is let in.
+    assert_eq!(let_in(&service.on_behalf_of("192.0.2.2"), Door::Json, "demo:demo").await.0, 403);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_asks_for_a_token_before_each_call_pushes_nobody_out() {
+    /// More than are remembered.
+    const TOKENS: usize = 10_120;
+    /// More than may wait for their hash from one address.
+    const CLIENTS: usize = 100;
+    let service = Service::start_with(&with_clients(CLIENTS), &[]).await;
+    let mut tokens = Vec::new();
+    for index in 0..CLIENTS {
+        assert_eq!(let_in(&service, Door::Json, &format!("till {index}:x")).await.0, 403);
+        let token = token_of(&service, &format!("till {index}"), "x").await;
+        assert_eq!(let_in(&service, Door::Json, &format!("Bearer {token}")).await.0, 403);
+        tokens.push(token);
+    }
+    let next = Arc::new(AtomicUsize::new(0));
+    let greedy: JoinSet<_> = (0..8)
+        .map(|_| {
+            let (caller, next) = (service.caller(), Arc::clone(&next));
+            async move {
+                while next.fetch_add(1, Ordering::Relaxed) < TOKENS {
+                    let token = token_of(&caller, "demo", "demo").await;
+                    assert_eq!(let_in(&caller, Door::Json, &format!("Bearer {token}")).await.0, 403);
+                }
+            }
+        })
+        .collect();
+    greedy.join_all().await;
+    let pairs = (0..CLIENTS).map(|index| format!("till {index}:x"));
+    let all: Vec<_> = pairs.chain(tokens.into_iter().map(|token| format!("Bearer {token}"))).collect();
+    let calls: JoinSet<_> = all
+        .into_iter()
+        .map(|shown| {
+            let caller = service.caller();
+            async move { let_in(&caller, Door::Json, &shown).await }
+        })
+        .collect();
+    // Of pairs that were forgotten, each is hashed anew, one after the other.
+    for (status, took) in calls.join_all().await {
+        assert_eq!(status, 403);
+        assert!(took < SLOWEST, "{took:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_no_client_can_have_is_unknown_without_a_look_up_and_counts_as_a_failed_login() {
+    let service = Service::start_with(&catalogue(), &["--trusted-proxies", "127.0.0.1"]).await;
+    let mut address = 0;
+    for name in ["a\0b", "\0", "demo\0", "a\nb", "\u{7f}", "a\u{85}b", "\u{9b}", &"x".repeat(1_001)] {
+        address += 1;
+        let caller = service.on_behalf_of(&format!("192.0.2.{address}"));
+        for door in DOORS {
+            let answer = caller.earn_as(door, Some(&format!("{name}:x")), &documented_request()).await;
+            assert_eq!((answer.code, answer.status), (401, if door == Door::Json { 401 } else { 16 }), "{name:?}");
+        }
+        let (status, _, body) = ask(&caller, &json!({"key": name, "secret": "x"})).await;
+        assert_eq!((status, &body["errors"][0]["code"]), (401, &json!(320_001)), "{name:?}: {body}");
+    }
+    for secret in ["a\0b", &"x".repeat(1_001)] {
+        assert_eq!(let_in(&service, Door::Json, &format!("demo:{secret}")).await.0, 401);
+        let (status, ..) = ask(&service, &json!({"key": "demo", "secret": secret})).await;
+        assert_eq!(status, 401);
+    }
+    // Counted for the address; and nobody is asked for it, so they are refused without waiting.
+    let caller = service.on_behalf_of("198.51.100.1");
+    let statuses = async {
+        let mut statuses = Vec::new();
+        for index in 0..40 {
+            statuses.push(let_in(&caller, Door::Json, &format!("a\0{index}:x")).await.0);
+        }
+        statuses
+    };
+    let statuses = tokio::time::timeout(SLOWEST, statuses).await.expect("no waiting");
+    assert_eq!(statuses, [[401; 30].as_slice(), &[429; 10]].concat());
+    let file = json!({"apiClients": [{"username": "a\tb", "password": "x", "orgId": ORG}]});
+    let refused = import(service.database(), &file).await.unwrap_err();
+    assert!(refused.contains("apiClients[0].username: must not contain control characters"), "{refused}");
+}

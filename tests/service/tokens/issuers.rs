@@ -1,0 +1,65 @@
+//! Several trusted issuers at once: none waits for another, and nobody is taken for somebody else.
+
+use super::*;
+
+/// Accepts connections and never says a word. Gives the URL.
+async fn silent() -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        let mut held = Vec::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            held.push(stream);
+        }
+    });
+    format!("https://localhost:{port}/jwks")
+}
+
+#[tokio::test]
+async fn an_issuer_that_does_not_answer_delays_no_other_and_its_own_tokens_are_to_be_tried_again() {
+    let (folder, key) = (TempDir::new().unwrap(), key("a", ED25519));
+    let mut entries = vec![issuer_entry(&json!({}))];
+    for name in ["https://slow.example/1", "https://slow.example/2", "https://slow.example/3"] {
+        entries.insert(0, issuer_entry(&json!({"issuer": name, "jwks": silent().await})));
+    }
+    let file = write_issuers(folder.path(), &[&key], &entries);
+    let service = Service::start_with(&catalogue(), &["--trusted-issuers", &file]).await;
+    // One after the other, three that do not answer take three times 5 s.
+    let good = key.sign(&claims()).unwrap();
+    becomes(&service, &good, true).await;
+    let theirs = key.sign(&changed(&claims(), "iss", "https://slow.example/1".into())).unwrap();
+    for door in DOORS {
+        let answer = service.earn_as(door, Some(&format!("Bearer {theirs}")), &documented_request()).await;
+        assert_eq!(answer.status, if door == Door::Json { 503 } else { 14 }, "{answer:?}");
+        assert!(answer.messages[0].contains("were not read yet"), "{answer:?}");
+        if door == Door::Json {
+            assert_eq!(answer.headers["retry-after"], "1");
+        } else {
+            assert_eq!(answer.reason, "KEYS_NOT_READ");
+        }
+    }
+    // A file is still read every second.
+    publish(folder.path(), &[]);
+    becomes(&service, &good, false).await;
+}
+
+#[tokio::test]
+async fn issuers_and_subjects_whose_names_run_together_are_two_callers() {
+    let (folder, key) = (TempDir::new().unwrap(), key("a", ED25519));
+    let entries = ["https://a", "https://a:b"].map(|name| issuer_entry(&json!({"issuer": name})));
+    let file = write_issuers(folder.path(), &[&key], &entries);
+    let options = ["--trusted-issuers", &file, "--requests-per-minute", "1000"];
+    let service = Service::start_with(&catalogue(), &options).await;
+    let token = |iss: &str, sub: &str| {
+        let claims = changed(&changed(&claims(), "iss", iss.into()), "sub", sub.into());
+        format!("Bearer {}", key.sign(&claims).unwrap())
+    };
+    let (one, two) = (token("https://a", "b:c"), token("https://a:b", "c"));
+    becomes(&service, one.trim_start_matches("Bearer "), true).await;
+    let left = async |shown: &str| {
+        let answer = service.earn_as(Door::Json, Some(shown), &documented_request()).await;
+        answer.headers["ratelimit"].to_str().unwrap().to_owned()
+    };
+    assert!(!left(&one).await.starts_with("\"requests\";r=999;"), "it called before");
+    assert!(left(&two).await.starts_with("\"requests\";r=999;"), "a limit of its own");
+}
