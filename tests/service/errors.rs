@@ -686,7 +686,7 @@ fn refusals() -> Vec<Refusal> {
         Refusal::Unauthenticated { expired: false },
         Refusal::TooManyFailedLogins { retry_after: Duration::from_secs(1) },
         Refusal::RateLimited { per_minute: 1, retry_after: Duration::from_secs(1) },
-        Refusal::TooLarge,
+        Refusal::TooLarge { max_bytes: 1 },
         Refusal::TooSlow,
         Refusal::NotJson,
         Refusal::NotGrpc,
@@ -728,7 +728,7 @@ fn refusals() -> Vec<Refusal> {
             | Refusal::OrgMismatch { .. }
             | Refusal::NotJson
             | Refusal::NotGrpc
-            | Refusal::TooLarge
+            | Refusal::TooLarge { .. }
             | Refusal::TooSlow
             | Refusal::Invalid(_)
             | Refusal::InvalidCustomerId(_)

@@ -89,7 +89,7 @@ async fn what_is_compressed_is_refused_and_never_inflated() {
 
 #[tokio::test]
 async fn bodies_that_take_more_memory_together_than_they_may_are_refused() {
-    let service = Service::start_with(&catalogue(), &["--max-body-memory-mib", "1"]).await;
+    let service = Service::start_with(&catalogue(), &["--max-body-memory-mib", "8"]).await;
     let mut holding = Http2::over(connect(&service).await).await;
     let (response, mut body) = holding.begin(&grpc_head(&[])).await;
     let mut left = Bytes::from(vec![0; 900 * 1024]);
