@@ -57,7 +57,7 @@ struct State {
     used: usize,
     used_by_strangers: usize,
     /// Holders that hold something.
-    holders: HashMap<Holder, usize, foldhash::fast::RandomState>,
+    holders: HashMap<Holder, usize>,
 }
 
 impl Shares {
