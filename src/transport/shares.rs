@@ -184,9 +184,9 @@ mod tests {
         Holder::stranger(Some(IpAddr::from([10, 0, 0, number])))
     }
 
-    /// Takes pieces until no more are given.
+    /// Takes pieces until no more are given, or more than there is.
     fn fill(shares: &Shares, holder: &Holder, piece: usize) -> Vec<Share> {
-        std::iter::from_fn(|| shares.take(holder, piece).ok()).collect()
+        std::iter::from_fn(|| shares.take(holder, piece).ok()).take(100 * MIB / piece).collect()
     }
 
     fn held(shares: &[Share]) -> usize {
