@@ -134,8 +134,10 @@ async fn answers_that_a_greedy_client_does_not_take_leave_room_for_a_modest_one(
     for count in [300, 7] {
         for _ in 0..STREAMS - 10 {
             let (response, mut body) = connection.begin(&head("POST", PATH, &headers)).await;
-            assert!(send(&mut body, with_payload(&format!("of {count}"), count).to_string().into()).await);
-            body.send_data(Bytes::new(), true).unwrap();
+            // Refused before its body is read, a call takes none.
+            if send(&mut body, with_payload(&format!("of {count}"), count).to_string().into()).await {
+                let _ = body.send_data(Bytes::new(), true);
+            }
             let response = tokio::time::timeout(NOTICED_WITHIN, response).await.expect("an answer").unwrap();
             if response.status() == 503 {
                 refused += 1;
