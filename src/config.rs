@@ -24,7 +24,7 @@ use crate::app::AppLimits;
 use crate::app::writer::WriterLimits;
 use crate::earning::change::MAX_LATE_REDEMPTION_DAYS;
 use crate::storage::StoreOptions;
-use crate::transport::BodyLimits;
+use crate::transport::AdmissionLimits;
 use crate::transport::Settings;
 use crate::wire::bulk_earn::RequestLimits;
 
@@ -198,9 +198,13 @@ impl Serve {
                 max_response_bytes: self.max_response_bytes as usize,
             },
             access: self.access.settings(self.listen)?,
-            body: BodyLimits {
-                timeout: Duration::from_millis(self.edge.body_timeout_ms),
-                memory_mib: self.edge.max_body_memory_mib,
+            admission: AdmissionLimits {
+                body_timeout: Duration::from_millis(self.edge.body_timeout_ms),
+                body_memory_bytes: mebibytes(self.edge.max_body_memory_mib),
+                // At the least the longest answer has to have room, beside what is kept for small ones.
+                answer_memory_bytes: mebibytes(self.edge.max_answer_memory_mib)
+                    .max(2 * self.max_response_bytes as usize),
+                stream_lifetime: Duration::from_millis(self.edge.stream_lifetime_ms),
             },
         })
     }
@@ -288,6 +292,10 @@ pub struct Verify {
     /// Options of every command.
     #[command(flatten)]
     pub common: Common,
+}
+
+fn mebibytes(count: u32) -> usize {
+    count as usize * 1024 * 1024
 }
 
 fn time_zone(name: &str) -> Result<Tz, String> {

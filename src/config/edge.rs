@@ -1,5 +1,6 @@
 //! Options of the way in: connections, their limits, and TLS. Part of `serve`'s.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,8 +9,10 @@ use clap::Args;
 use super::MAX_TIMEOUT_MS;
 use crate::transport::edge::{EdgeLimits, TlsFiles};
 
-/// Largest memory that bodies may be given: 64 GiB.
-const MAX_BODY_MEMORY_MIB: u32 = 65_536;
+/// Memory that bodies, or answers, may be given: from what lets one client have two of the largest, to 64 GiB.
+const MEMORY_MIB: RangeInclusive<i64> = 8..=65_536;
+/// Longest lifetime of a stream: a day.
+const MAX_STREAM_LIFETIME_MS: u64 = 24 * 3_600_000;
 
 /// Options of the way in.
 #[derive(Debug, Clone, Args)]
@@ -29,9 +32,18 @@ pub struct Edge {
     /// with 431.
     #[arg(long, env = "CART_PROMOTIONS_MAX_HEADER_BYTES", value_name = "N", default_value_t = 16_384, value_parser = clap::value_parser!(u32).range(1_024..=1_048_576))]
     pub max_header_bytes: u32,
-    /// Memory that the bodies of all calls under way may take. A call beyond it is refused with 503.
-    #[arg(long, env = "CART_PROMOTIONS_MAX_BODY_MEMORY_MIB", value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_BODY_MEMORY_MIB)))]
+    /// Memory that the bodies of all calls under way may take. A client may take as much of it as it leaves free, alone
+    /// half; callers without credentials have half of it together. A call beyond that is refused with 503.
+    #[arg(long, env = "CART_PROMOTIONS_MAX_BODY_MEMORY_MIB", value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u32).range(MEMORY_MIB))]
     pub max_body_memory_mib: u32,
+    /// Memory that answers may take until their callers have them, shared in the same way. A client that does not take its
+    /// answers is refused with 503.
+    #[arg(long, env = "CART_PROMOTIONS_MAX_ANSWER_MEMORY_MIB", value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u32).range(MEMORY_MIB))]
+    pub max_answer_memory_mib: u32,
+    /// How long a stream may last: one that watches health, or asks about the schema. Then it ends, and its caller may open
+    /// another.
+    #[arg(long, env = "CART_PROMOTIONS_STREAM_LIFETIME_MS", value_name = "MS", default_value_t = 3_600_000, value_parser = clap::value_parser!(u64).range(1..=MAX_STREAM_LIFETIME_MS))]
+    pub stream_lifetime_ms: u64,
     /// How long a connection may have no call under way before it is closed. Longer than what stands in front keeps its
     /// connections: it would call over one that is about to close.
     #[arg(long, env = "CART_PROMOTIONS_IDLE_TIMEOUT_MS", value_name = "MS", default_value_t = 120_000, value_parser = clap::value_parser!(u64).range(1..=MAX_TIMEOUT_MS))]

@@ -138,7 +138,7 @@ impl Gatekeeper {
 
     /// Where a request comes from: what the nearest proxy says that is not trusted itself, or the other end of the
     /// connection.
-    fn address(&self, headers: &HeaderMap, extensions: &Extensions) -> Option<IpAddr> {
+    pub fn address(&self, headers: &HeaderMap, extensions: &Extensions) -> Option<IpAddr> {
         let nearest = extensions.get::<TcpConnectInfo>()?.remote_addr()?.ip().to_canonical();
         Some(origin(headers, nearest, &self.trusted_proxies))
     }

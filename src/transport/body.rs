@@ -1,140 +1,120 @@
-//! Takes a call's whole body before anything else is done for it, on both doors: every call here is one message.
+//! Takes a call's whole body before anything else is done for it: every call but a stream is one message.
 //!
 //! A call is accepted once its body is here. Before that it may be refused: as too large, too slow, or because the
 //! service stops.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
-use axum::http::{HeaderMap, Request, Response, Version, header};
+use axum::body::{Body, Bytes, HttpBody};
+use axum::http::{HeaderMap, Version, header};
 use bytes::BytesMut;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::{BodyExt, Limited};
 
 use super::lifecycle::{Lifecycle, Phase};
 use super::refusal::Refusal;
 use super::request_log::is_grpc;
+use super::shares::{Share, UsedUp};
 use crate::wire::Violations;
 
-/// Longest request body: bytes.
+/// Longest request body of a call: bytes.
 pub const MAX_BODY_BYTES: usize = 1024 * 1024;
 /// What gRPC puts before a message: bytes.
-const GRPC_PREFIX_BYTES: usize = 5;
+pub const GRPC_PREFIX_BYTES: usize = 5;
 /// How much, and for how long, the body of a call that is refused anyway is read on HTTP/2, where many clients lose an
 /// answer that comes before they are done sending.
 const MAX_DISCARDED_BYTES: usize = 4 * MAX_BODY_BYTES;
 const DISCARD_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Limits of bodies.
+/// Limits of one body.
 #[derive(Debug, Clone, Copy)]
-pub struct BodyLimits {
-    /// How long one may take to arrive.
+pub struct BodyLimits<'a> {
+    /// Longest body, or message of gRPC: bytes.
+    pub max_bytes: usize,
+    /// How long it may take to arrive.
     pub timeout: Duration,
-    /// What those of all calls under way may take together: MiB.
-    pub memory_mib: u32,
+    /// Set where it is refused when the service stops.
+    pub until_draining: Option<&'a Lifecycle>,
 }
 
-/// The bodies of all calls under way.
-#[derive(Debug, Clone)]
-pub struct Bodies(Arc<Shared>);
-
-#[derive(Debug)]
-struct Shared {
-    lifecycle: Arc<Lifecycle>,
-    timeout: Duration,
-    max_bytes: usize,
-    bytes: AtomicUsize,
-}
-
-impl Bodies {
-    /// None yet.
-    pub fn new(limits: BodyLimits, lifecycle: Arc<Lifecycle>) -> Self {
-        let max_bytes = limits.memory_mib as usize * 1024 * 1024;
-        Self(Arc::new(Shared { lifecycle, timeout: limits.timeout, max_bytes, bytes: AtomicUsize::new(0) }))
-    }
-
-    /// Hands the request on with its body in memory.
-    pub async fn take<A: Future<Output = Response<Body>>>(
-        &self,
-        request: Request<Body>,
-        then: impl FnOnce(Request<Body>) -> A,
-    ) -> Response<Body> {
-        let (parts, mut body) = request.into_parts();
-        let grpc = is_grpc(&parts.headers);
-        let mut taken = Taken { bodies: self.clone(), bytes: 0 };
-        match collect(&parts.headers, &mut body, &mut taken).await {
-            Ok(bytes) => then(Request::from_parts(parts, Body::from(bytes))).await,
-            Err(refusal) => {
-                drop(taken);
-                discard(parts.version, body).await;
-                refusal.into_response(grpc)
-            }
-        }
-    }
-}
-
-/// What one body takes of the memory of all, for as long as its call is under way.
-struct Taken {
-    bodies: Bodies,
-    bytes: usize,
-}
-
-impl Taken {
-    fn take(&mut self, bytes: usize) -> Result<(), Refusal> {
-        let all = &self.bodies.0;
-        self.bytes += bytes;
-        if all.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes > all.max_bytes {
-            return Err(Refusal::Overloaded);
-        }
-        Ok(())
-    }
-}
-
-impl Drop for Taken {
-    fn drop(&mut self) {
-        self.bodies.0.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
-    }
-}
-
-async fn collect(headers: &HeaderMap, body: &mut Body, taken: &mut Taken) -> Result<Bytes, Refusal> {
-    let most = MAX_BODY_BYTES + if is_grpc(headers) { GRPC_PREFIX_BYTES } else { 0 };
+/// Takes a body into memory, and its size from `share`.
+pub async fn collect(
+    headers: &HeaderMap,
+    body: &mut Body,
+    limits: BodyLimits<'_>,
+    share: &mut Share,
+) -> Result<Bytes, Refusal> {
+    let reader = Reader { max_bytes: limits.max_bytes, grpc: is_grpc(headers) };
     let declared = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    if declared.is_some_and(|length| length > most as u64) {
-        return Err(Refusal::TooLarge);
+    if declared.is_some_and(|length| length > reader.most() as u64) {
+        return Err(reader.too_large());
     }
-    let Shared { lifecycle, timeout, .. } = &*Arc::clone(&taken.bodies.0);
-    let mut phase = lifecycle.watch();
+    let draining = async {
+        match limits.until_draining {
+            Some(lifecycle) => drop(lifecycle.watch().wait_for(|phase| *phase == Phase::Draining).await),
+            None => std::future::pending().await,
+        }
+    };
     tokio::select! {
         biased;
-        all = read(Limited::new(body, most), taken) => all,
-        _ = phase.wait_for(|phase| *phase == Phase::Draining) => Err(Refusal::NotServing),
-        () = tokio::time::sleep(*timeout) => Err(Refusal::TooSlow),
+        all = reader.read(body, share) => all,
+        () = draining => Err(Refusal::NotServing),
+        () = tokio::time::sleep(limits.timeout) => Err(Refusal::TooSlow),
     }
 }
 
-async fn read(mut body: Limited<&mut Body>, taken: &mut Taken) -> Result<Bytes, Refusal> {
-    let (mut only, mut all) = (Bytes::new(), BytesMut::new());
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| {
-            if error.is::<LengthLimitError>() {
-                Refusal::TooLarge
-            } else {
-                // Nobody reads this: the connection broke.
-                Refusal::Invalid(Violations::of("", "the body ended early"))
+/// Reads one body.
+#[derive(Debug, Clone, Copy)]
+struct Reader {
+    max_bytes: usize,
+    grpc: bool,
+}
+
+impl Reader {
+    fn most(self) -> usize {
+        self.max_bytes + if self.grpc { GRPC_PREFIX_BYTES } else { 0 }
+    }
+
+    fn too_large(self) -> Refusal {
+        Refusal::TooLarge { max_bytes: self.max_bytes }
+    }
+
+    async fn read(self, body: &mut Body, share: &mut Share) -> Result<Bytes, Refusal> {
+        let mut all = BytesMut::new();
+        while let Some(frame) = body.frame().await {
+            // Nobody reads this: the connection broke.
+            let frame = frame.map_err(|_| Refusal::Invalid(Violations::of("", "the body ended early")))?;
+            let Ok(data) = frame.into_data() else { continue };
+            let length = all.len() + data.len();
+            if length > self.most() {
+                return Err(self.too_large());
             }
-        })?;
-        let Ok(data) = frame.into_data() else { continue };
-        taken.take(data.len())?;
-        // Most bodies come in one piece. Many small ones would each take more than what is in them.
-        if only.is_empty() && all.is_empty() {
-            only = data;
-        } else {
-            all.extend_from_slice(&std::mem::take(&mut only));
+            take(share, length)?;
+            // Most bodies come in one piece.
+            if all.is_empty() && body.is_end_stream() {
+                self.check_declared(&data)?;
+                return Ok(data);
+            }
+            // A piece that is kept would keep the buffer that the connection was read into.
             all.extend_from_slice(&data);
+            take(share, all.capacity())?;
+            self.check_declared(&all)?;
+        }
+        Ok(all.freeze())
+    }
+
+    /// Refuses a message of gRPC by the length that it declares: the library would say so in another way.
+    fn check_declared(self, bytes: &[u8]) -> Result<(), Refusal> {
+        match bytes {
+            [_, a, b, c, d, ..] if self.grpc && u32::from_be_bytes([*a, *b, *c, *d]) as usize > self.max_bytes => {
+                Err(self.too_large())
+            }
+            _ => Ok(()),
         }
     }
-    Ok(if all.is_empty() { only } else { all.freeze() })
+}
+
+fn take(share: &mut Share, bytes: usize) -> Result<(), Refusal> {
+    share.grow_to(bytes).map_err(|UsedUp| Refusal::Overloaded)
 }
 
 /// Reads what is left of the body of a call that is refused, within limits.

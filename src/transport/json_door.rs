@@ -4,7 +4,7 @@
 //! `build.rs` writes the routes from the `google.api.http` rules of `proto/`; a new method costs nothing here.
 
 use axum::RequestExt;
-use axum::body::{Body, Bytes};
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{RawPathParams, Request};
 use axum::http::{HeaderMap, Response, StatusCode, header};
 use http_body_util::{BodyExt, Collected};
@@ -12,6 +12,7 @@ use serde::Serialize;
 use serde::de::IgnoredAny;
 use tonic::Status;
 
+use super::admission::SMALL_BODY_BYTES;
 use super::json_response::json_response;
 use super::refusal::{Refusal, status_to_json};
 use crate::wire::Violations;
@@ -66,6 +67,9 @@ async fn read<M: JsonMessage + ReadJson>(rule: BodyRule, mut request: Request) -
     let path = request.extract_parts::<RawPathParams>().await.ok();
     let (parts, body) = request.into_parts();
     let (mut message, mut violations) = match rule {
+        BodyRule::None if body.size_hint().lower() > SMALL_BODY_BYTES as u64 => {
+            return Err(Refusal::TooLarge { max_bytes: SMALL_BODY_BYTES });
+        }
         BodyRule::None => (M::default(), Violations::default()),
         BodyRule::Whole => read_body(&parts.headers, body, None).await?,
         BodyRule::Field(name) => read_body(&parts.headers, body, Some(name)).await?,

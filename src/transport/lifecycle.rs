@@ -1,17 +1,9 @@
 //! Starting, serving, draining: which calls are taken, and when the last one taken is answered.
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll};
 
-use axum::body::{Body, Bytes, HttpBody};
-use axum::http::{Request, Response};
-use http_body::{Frame, SizeHint};
 use tokio::sync::{Notify, watch};
-
-use super::refusal::Refusal;
-use super::request_log::is_grpc;
 
 /// What the service does at the moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,13 +64,17 @@ impl Lifecycle {
     }
 }
 
-/// Counts a call for as long as it lives, however it ends.
-struct UnderWay(Arc<Lifecycle>);
+/// A call that is under way until this is dropped, however it ends.
+#[derive(Debug)]
+pub struct UnderWay(Arc<Lifecycle>);
 
 impl UnderWay {
-    fn enter(lifecycle: Arc<Lifecycle>) -> Self {
+    /// Counts a call; `None` while none is taken.
+    pub fn enter(lifecycle: &Arc<Lifecycle>) -> Option<Self> {
+        // Counted before the phase is looked at: a drain that begins in between waits for this call.
         lifecycle.under_way.fetch_add(1, Ordering::SeqCst);
-        Self(lifecycle)
+        let under_way = Self(Arc::clone(lifecycle));
+        (lifecycle.phase() == Phase::Serving).then_some(under_way)
     }
 }
 
@@ -86,45 +82,5 @@ impl Drop for UnderWay {
     fn drop(&mut self) {
         self.0.under_way.fetch_sub(1, Ordering::SeqCst);
         self.0.answered.notify_waiters();
-    }
-}
-
-/// Takes calls only while serving.
-pub async fn while_serving<A: Future<Output = Response<Body>>>(
-    lifecycle: &Arc<Lifecycle>,
-    request: Request<Body>,
-    then: impl FnOnce(Request<Body>) -> A,
-) -> Response<Body> {
-    // Counted before the phase is looked at: a drain that begins in between waits for this call.
-    let under_way = UnderWay::enter(Arc::clone(lifecycle));
-    if lifecycle.phase() != Phase::Serving {
-        return Refusal::NotServing.into_response(is_grpc(request.headers()));
-    }
-    then(request).await.map(|body| Body::new(Answer { body, _under_way: under_way }))
-}
-
-/// The body of an answer: its call is under way until the last of it is sent.
-struct Answer {
-    body: Body,
-    _under_way: UnderWay,
-}
-
-impl HttpBody for Answer {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }

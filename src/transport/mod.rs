@@ -1,9 +1,12 @@
 //! The doors: gRPC and JSON on one port, through the same service traits, and what stands around them.
 //!
-//! From the outside in: `edge` (connections, TLS, HTTP), `request_log` (request id, one log line, deadline), `lifecycle` (only while serving), `auth` (who, and
-//! how often), `body` (all of it, in time), then the gRPC service or the JSON door, then `wire`. Knows neither the rules
-//! nor the database.
+//! From the outside in: `edge` (connections, TLS, HTTP), `request_log` (request id, one log line, deadline), `admission`
+//! (for every route: only while serving, `auth` (who, and how often), `body` (all of it, in time), and how much memory the
+//! call and its `answer` may hold), then the gRPC service or the JSON door, then `wire`. Knows neither the rules nor the
+//! database.
 
+mod admission;
+mod answer;
 pub mod auth;
 mod body;
 mod catalogue_service;
@@ -17,10 +20,12 @@ mod health;
 mod json_door;
 mod json_response;
 mod lifecycle;
+mod messages;
 pub mod rate_limit;
 pub mod refusal;
 mod refused;
 mod request_log;
+mod shares;
 mod token_door;
 mod wallet_service;
 
@@ -28,14 +33,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{Request, State};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::extract::Request;
+use axum::middleware::from_fn_with_state;
 use axum::response::Response;
 use chrono_tz::Tz;
 use tonic_health::pb::health_server::HealthServer;
 use tower_service::Service;
 
-pub use body::{BodyLimits, MAX_BODY_BYTES};
+pub use admission::AdmissionLimits;
+pub use body::MAX_BODY_BYTES;
 pub use health::Health;
 pub use lifecycle::{Lifecycle, Phase};
 
@@ -46,8 +52,8 @@ use crate::proto::customer_service_server::CustomerServiceServer;
 use crate::proto::earn_service_server::EarnServiceServer;
 use crate::proto::wallet_service_server::WalletServiceServer;
 use crate::wire::bulk_earn::RequestLimits;
+use admission::{Admission, REFLECTION_MESSAGE_BYTES, SMALL_BODY_BYTES};
 use auth::{AccessSettings, Gatekeeper};
-use body::Bodies;
 use refusal::Refusal;
 
 /// What the doors are told.
@@ -59,8 +65,8 @@ pub struct Settings {
     pub limits: RequestLimits,
     /// Who is let in, and how often.
     pub access: AccessSettings,
-    /// Of bodies.
-    pub body: BodyLimits,
+    /// Limits of all calls.
+    pub admission: AdmissionLimits,
 }
 
 /// Every service behind both doors.
@@ -68,37 +74,6 @@ pub struct Settings {
 struct Api {
     app: App,
     settings: Settings,
-}
-
-/// What stands before every call. Three ways in, each one layer: every layer costs a call as much as what they do.
-#[derive(Debug)]
-struct Entrance {
-    lifecycle: Arc<Lifecycle>,
-    gatekeeper: Arc<Gatekeeper>,
-    bodies: Bodies,
-}
-
-impl Entrance {
-    async fn let_in(State(entrance): State<Arc<Self>>, request: Request, next: Next) -> Response {
-        entrance.admit(request, |request| next.run(request)).await
-    }
-
-    async fn let_grpc_in(State(entrance): State<Arc<Self>>, request: Request, next: Next) -> Response {
-        entrance.admit(request, |request| request_log::only_grpc(request, |request| next.run(request))).await
-    }
-
-    async fn admit<A: Future<Output = Response>>(&self, request: Request, then: impl FnOnce(Request) -> A) -> Response {
-        let Self { lifecycle, gatekeeper, bodies } = self;
-        let take = |request| bodies.take(request, then);
-        lifecycle::while_serving(lifecycle, request, |request| gatekeeper.admit(request, take)).await
-    }
-
-    /// Who has no token yet.
-    async fn let_anybody_in(State(entrance): State<Arc<Self>>, request: Request, next: Next) -> Response {
-        let Self { lifecycle, bodies, .. } = &*entrance;
-        let take = |request| bodies.take(request, |request| next.run(request));
-        lifecycle::while_serving(lifecycle, request, take).await
-    }
 }
 
 /// What is served, and around all of it what every request gets.
@@ -132,43 +107,33 @@ pub fn router(
     health: &Health,
 ) -> Result<Router, tonic_reflection::server::Error> {
     let gatekeeper = Gatekeeper::new(app.clone(), settings.access.clone());
-    let bodies = Bodies::new(settings.body, Arc::clone(lifecycle));
-    let entrance = Arc::new(Entrance { lifecycle: Arc::clone(lifecycle), gatekeeper, bodies });
+    let admission = Admission::new(settings.admission, Arc::clone(lifecycle), Arc::clone(&gatekeeper));
     let api = Arc::new(Api { app, settings });
     let earn = EarnServiceServer::from_arc(Arc::clone(&api)).max_decoding_message_size(MAX_BODY_BYTES);
     let wallet = WalletServiceServer::from_arc(Arc::clone(&api)).max_decoding_message_size(MAX_BODY_BYTES);
     let catalogue = CatalogServiceServer::from_arc(Arc::clone(&api)).max_decoding_message_size(MAX_BODY_BYTES);
     let customers = CustomerServiceServer::from_arc(Arc::clone(&api)).max_decoding_message_size(MAX_BODY_BYTES);
 
-    let calls = tonic::service::Routes::new(earn)
+    let grpc = tonic::service::Routes::new(earn)
         .add_service(wallet)
         .add_service(catalogue)
         .add_service(customers)
+        .add_service(HealthServer::new(health.service()).max_decoding_message_size(SMALL_BODY_BYTES))
+        .add_service(reflection().build_v1()?.max_decoding_message_size(REFLECTION_MESSAGE_BYTES))
+        .add_service(reflection().build_v1alpha()?.max_decoding_message_size(REFLECTION_MESSAGE_BYTES))
         .into_axum_router()
-        .reset_fallback()
-        .route_layer(from_fn_with_state(Arc::clone(&entrance), Entrance::let_grpc_in))
-        .merge(
-            json_door::earn_service(&api)
-                .merge(json_door::wallet_service(&api))
-                .merge(json_door::catalog_service(&api))
-                .merge(json_door::customer_service(&api))
-                .route_layer(from_fn_with_state(Arc::clone(&entrance), Entrance::let_in)),
-        );
+        .reset_fallback();
 
-    let tokens = token_door::routes(&entrance.gatekeeper)
-        .route_layer(from_fn_with_state(Arc::clone(&entrance), Entrance::let_anybody_in));
-
-    let open = tonic::service::Routes::new(HealthServer::new(health.service()))
-        .add_service(reflection().build_v1()?)
-        .add_service(reflection().build_v1alpha()?)
-        .into_axum_router()
-        .reset_fallback()
+    Ok(grpc
+        .merge(json_door::earn_service(&api))
+        .merge(json_door::wallet_service(&api))
+        .merge(json_door::catalog_service(&api))
+        .merge(json_door::customer_service(&api))
+        .merge(token_door::routes(&gatekeeper))
         .merge(health.routes())
-        .merge(docs::routes());
-
-    Ok(calls
-        .merge(tokens)
-        .merge(open)
+        .merge(docs::routes())
+        // Around every route that there is. What follows answers without the body.
+        .route_layer(from_fn_with_state(admission, Admission::admit))
         .fallback(|request: Request| async move {
             // Echoed: nobody needs a long one back.
             let path = request.uri().path().chars().take(200).collect();

@@ -175,8 +175,11 @@ pub enum Refusal {
     #[error("the path takes other methods: see Allow")]
     MethodNotAllowed,
     /// The body is larger than a request may be.
-    #[error("the body is larger than {} bytes", super::MAX_BODY_BYTES)]
-    TooLarge,
+    #[error("the body is larger than {max_bytes} bytes")]
+    TooLarge {
+        /// How large it may be.
+        max_bytes: usize,
+    },
     /// The body takes too long to arrive.
     #[error("the body did not arrive in time")]
     TooSlow,
@@ -289,7 +292,7 @@ impl Refusal {
             Self::NotJson => row(415, StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::InvalidArgument, "NOT_JSON"),
             Self::NotGrpc => row(415, StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::InvalidArgument, "NOT_GRPC"),
             // Not RESOURCE_EXHAUSTED, which gateways turn into 429: another try would not help.
-            Self::TooLarge => row(413, StatusCode::PAYLOAD_TOO_LARGE, Code::InvalidArgument, "TOO_LARGE"),
+            Self::TooLarge { .. } => row(413, StatusCode::PAYLOAD_TOO_LARGE, Code::InvalidArgument, "TOO_LARGE"),
             Self::TooSlow => row(408, StatusCode::REQUEST_TIMEOUT, Code::DeadlineExceeded, "TOO_SLOW"),
             Self::UnknownOrganization(_) => {
                 row(403, StatusCode::FORBIDDEN, Code::PermissionDenied, "UNKNOWN_ORGANIZATION")
@@ -354,7 +357,7 @@ impl Refusal {
             Self::TooManyFailedLogins { retry_after } => {
                 vec![("retryAfterSeconds", retry_after.as_secs().to_string())]
             }
-            Self::TooLarge => vec![("maxBytes", super::MAX_BODY_BYTES.to_string())],
+            Self::TooLarge { max_bytes } => vec![("maxBytes", max_bytes.to_string())],
             Self::Invalid(violations) => vec![("violations", violations.as_slice().len().to_string())],
             Self::OrgMismatch { given: id } | Self::UnknownOrganization(OrgId(id)) => vec![("orgId", id.to_string())],
             Self::AccessDenied(group) => vec![("accessGroup", group.name().to_owned())],

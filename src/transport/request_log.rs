@@ -110,14 +110,6 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
     })
 }
 
-/// For the paths of gRPC, which answers anything else with an empty 200.
-pub async fn only_grpc<A: Future<Output = Response<Body>>>(
-    request: Request<Body>,
-    then: impl FnOnce(Request<Body>) -> A,
-) -> Response<Body> {
-    if is_grpc(request.headers()) { then(request).await } else { Refusal::NotGrpc.into_json() }
-}
-
 /// Gives an error that the transport library makes by itself the details that all of ours have.
 fn explain(response: Response<Body>, path: &str) -> Response<Body> {
     let headers = response.headers();

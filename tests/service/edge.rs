@@ -3,6 +3,8 @@
 
 mod http2;
 mod large;
+mod memory;
+mod routes;
 mod tls;
 mod wire;
 

@@ -689,7 +689,7 @@ fn refusals() -> Vec<Refusal> {
         Refusal::KeysNotRead,
         Refusal::TooManyFailedLogins { retry_after: Duration::from_secs(1) },
         Refusal::RateLimited { per_minute: 1, retry_after: Duration::from_secs(1) },
-        Refusal::TooLarge,
+        Refusal::TooLarge { max_bytes: 1 },
         Refusal::TooSlow,
         Refusal::NotJson,
         Refusal::NotGrpc,
@@ -734,7 +734,7 @@ fn refusals() -> Vec<Refusal> {
             | Refusal::OrgMismatch { .. }
             | Refusal::NotJson
             | Refusal::NotGrpc
-            | Refusal::TooLarge
+            | Refusal::TooLarge { .. }
             | Refusal::TooSlow
             | Refusal::Invalid(_)
             | Refusal::InvalidCustomerId(_)

@@ -10,7 +10,8 @@ use prost_reflect::{DescriptorPool, Value as ProtoValue};
 use serde_json::{Map, Value};
 
 use crate::support::*;
-use document::{Document, JSON, Operation, VERBS, body_schema, call, example};
+pub use document::Document;
+use document::{JSON, Operation, VERBS, body_schema, call, example};
 use variants::{broken, extreme, otherwise};
 
 /// Operations with an example, in an order in which each finds what it needs.

@@ -89,6 +89,18 @@ pub fn framed(compressed: u8, message: &[u8]) -> Bytes {
     bytes.freeze()
 }
 
+/// Sends these bytes as the other side has room for them; gives whether it took them.
+pub async fn send(body: &mut SendStream<Bytes>, mut bytes: Bytes) -> bool {
+    while !bytes.is_empty() {
+        body.reserve_capacity(bytes.len());
+        let Some(Ok(room)) = poll_fn(|context| body.poll_capacity(context)).await else { return false };
+        if body.send_data(bytes.split_to(room.min(bytes.len())), false).is_err() {
+            return false;
+        }
+    }
+    true
+}
+
 /// How a call over gRPC ended.
 #[derive(Debug)]
 pub struct GrpcStatus {
@@ -116,12 +128,21 @@ impl Http2 {
     }
 
     pub async fn try_begin(&mut self, head: &Request<()>) -> Result<(ResponseFuture, SendStream<Bytes>), h2::Error> {
+        self.try_begin_with(head, head.method() != "GET").await
+    }
+
+    /// Sends the head of a call, whatever its method, with a body to come or without.
+    pub async fn try_begin_with(
+        &mut self,
+        head: &Request<()>,
+        body: bool,
+    ) -> Result<(ResponseFuture, SendStream<Bytes>), h2::Error> {
         poll_fn(|context| self.sender.poll_ready(context)).await?;
         let mut request = Request::new(());
         request.method_mut().clone_from(head.method());
         request.uri_mut().clone_from(head.uri());
         request.headers_mut().clone_from(head.headers());
-        self.sender.send_request(request, head.method() == "GET")
+        self.sender.send_request(request, !body)
     }
 
     /// Sends the head of a call.

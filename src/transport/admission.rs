@@ -1,0 +1,223 @@
+//! The one admission of every route: who may call it, how long its body may be and take, and how much memory the call and
+//! its answer may hold.
+//!
+//! The router puts it around every route that it has. A route that is not named here is for clients, and has the small
+//! limits of a route without a body.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, HttpBody};
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+
+use super::answer::{Account, Ended, counted};
+use super::auth::Gatekeeper;
+use super::body::{BodyLimits, MAX_BODY_BYTES, collect, discard};
+use super::lifecycle::{Lifecycle, UnderWay};
+use super::messages::{MessageLimits, Messages};
+use super::refusal::Refusal;
+use super::request_log::is_grpc;
+use super::shares::{Holder, Share, Shares, UsedUp};
+use crate::app::credentials::Caller;
+
+/// Longest body of a route that needs none, or next to none: bytes.
+pub const SMALL_BODY_BYTES: usize = 4 * 1024;
+/// Longest request for a token: bytes. A username and a secret take less than 3 KiB.
+const TOKEN_BODY_BYTES: usize = 8 * 1024;
+/// Longest message of reflection: bytes.
+pub const REFLECTION_MESSAGE_BYTES: usize = 64 * 1024;
+/// Memory that a call holds at the least: bytes. Its state, a small body and a small answer are within it.
+pub const CALL_BYTES: usize = 8 * 1024;
+/// Memory that a stream holds: bytes. For reflection that is a message in the decoder, in the service, and twice in the
+/// answer, with a file of the descriptor set.
+const WATCH_BYTES: usize = 16 * 1024;
+const REFLECTION_BYTES: usize = 4 * REFLECTION_MESSAGE_BYTES;
+
+/// Limits of all calls.
+#[derive(Debug, Clone, Copy)]
+pub struct AdmissionLimits {
+    /// How long a body, or a message of a stream, may take to arrive.
+    pub body_timeout: Duration,
+    /// Memory of the bodies of all calls under way.
+    pub body_memory_bytes: usize,
+    /// Memory of all answers that are not sent to the end.
+    pub answer_memory_bytes: usize,
+    /// How long a stream may last.
+    pub stream_lifetime: Duration,
+}
+
+/// Who may call a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Callers {
+    /// Clients that show their credentials, while the service serves.
+    Clients,
+    /// Anybody, while the service serves.
+    Anybody,
+    /// Anybody at any time.
+    Probes,
+}
+
+/// Limits of a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Rule {
+    callers: Callers,
+    /// Only gRPC is answered.
+    grpc: bool,
+    /// The request is a stream of messages.
+    messages: bool,
+    /// The answer is a stream of messages.
+    stream: bool,
+    /// Longest body, or message: bytes.
+    max_bytes: usize,
+    /// Memory that a call holds: bytes.
+    holds: usize,
+}
+
+impl Rule {
+    const SMALL: Self = Self {
+        callers: Callers::Clients,
+        grpc: false,
+        messages: false,
+        stream: false,
+        max_bytes: SMALL_BODY_BYTES,
+        holds: CALL_BYTES,
+    };
+
+    /// Returns the limits of the route of a path.
+    fn of(path: &str) -> Self {
+        let (call, probe) =
+            (Self { max_bytes: MAX_BODY_BYTES, ..Self::SMALL }, Self { callers: Callers::Probes, ..Self::SMALL });
+        match path {
+            "/healthz" | "/readyz" | "/openapi.json" | "/docs" => probe,
+            "/v3/oauth/token/generate" => {
+                Self { callers: Callers::Anybody, max_bytes: TOKEN_BODY_BYTES, ..Self::SMALL }
+            }
+            "/grpc.health.v1.Health/Watch" => Self { grpc: true, stream: true, holds: WATCH_BYTES, ..probe },
+            _ if path.starts_with("/api_gateway/v1/") => call,
+            _ if path.starts_with("/cartpromotions.v1.") => Self { grpc: true, ..call },
+            _ if path.starts_with("/grpc.health.v1.Health/") => Self { grpc: true, ..probe },
+            _ if path.starts_with("/grpc.reflection.v1") => Self {
+                grpc: true,
+                messages: true,
+                stream: true,
+                max_bytes: REFLECTION_MESSAGE_BYTES,
+                holds: REFLECTION_BYTES,
+                ..probe
+            },
+            _ => Self::SMALL,
+        }
+    }
+}
+
+/// See the top of this file.
+#[derive(Debug)]
+pub struct Admission {
+    lifecycle: Arc<Lifecycle>,
+    gatekeeper: Arc<Gatekeeper>,
+    limits: AdmissionLimits,
+    bodies: Shares,
+    answers: Shares,
+}
+
+/// A call whose caller is known.
+struct Call {
+    rule: Rule,
+    holder: Holder,
+    under_way: Option<UnderWay>,
+    next: Next,
+}
+
+/// A request whose body is here, or bounded.
+struct Taken {
+    request: Request,
+    call: Option<Share>,
+    ended: Option<Ended>,
+}
+
+impl Admission {
+    /// Returns the admission of a service with no call under way.
+    pub fn new(limits: AdmissionLimits, lifecycle: Arc<Lifecycle>, gatekeeper: Arc<Gatekeeper>) -> Arc<Self> {
+        let (bodies, answers) = (Shares::new(limits.body_memory_bytes), Shares::new(limits.answer_memory_bytes));
+        Arc::new(Self { lifecycle, gatekeeper, limits, bodies, answers })
+    }
+
+    /// Admits a request to its route.
+    pub async fn admit(State(admission): State<Arc<Self>>, request: Request, next: Next) -> Response {
+        let rule = Rule::of(request.uri().path());
+        let under_way = if rule.callers == Callers::Probes {
+            None
+        } else {
+            match UnderWay::enter(&admission.lifecycle) {
+                Some(under_way) => Some(under_way),
+                None => return Refusal::NotServing.into_response(is_grpc(request.headers())),
+            }
+        };
+        if rule.callers != Callers::Clients {
+            let address = admission.gatekeeper.address(request.headers(), request.extensions());
+            let call = Call { rule, holder: Holder::stranger(address), under_way, next };
+            return admission.run(request, call).await;
+        }
+        let gatekeeper = &admission.gatekeeper;
+        let run = |request: Request| async {
+            let holder = match request.extensions().get::<Arc<Caller>>() {
+                Some(caller) => Holder::Client(Arc::clone(&caller.username)),
+                None => return Refusal::Unauthenticated { expired: false }.into_response(is_grpc(request.headers())),
+            };
+            admission.run(request, Call { rule, holder, under_way, next }).await
+        };
+        gatekeeper.admit(request, run).await
+    }
+
+    async fn run(&self, request: Request, call: Call) -> Response {
+        let grpc = is_grpc(request.headers());
+        self.answer(request, call).await.unwrap_or_else(|refusal| refusal.into_response(grpc))
+    }
+
+    async fn answer(&self, request: Request, call: Call) -> Result<Response, Refusal> {
+        let Call { rule, holder, under_way, next } = call;
+        if rule.grpc && !is_grpc(request.headers()) {
+            return Err(Refusal::NotGrpc);
+        }
+        // Before anything is done for it.
+        if rule.callers != Callers::Probes && !self.answers.has_room(&holder) {
+            return Err(Refusal::Overloaded);
+        }
+        let Taken { request, mut call, ended } = self.take(request, rule, &holder).await?;
+        let response = next.run(request).await;
+        if let Some(share) = &mut call {
+            share.shrink_to(rule.holds);
+        }
+        let (answers, lifetime) = (self.answers.clone(), self.limits.stream_lifetime);
+        counted(response, Account { answers, holder, call, ended, under_way, lifetime }).await
+    }
+
+    async fn take(&self, request: Request, rule: Rule, holder: &Holder) -> Result<Taken, Refusal> {
+        let (parts, mut body) = request.into_parts();
+        let hold = |bytes| self.bodies.take(holder, bytes).map_err(|UsedUp| Refusal::Overloaded);
+        let nothing = body.is_end_stream() && rule.callers == Callers::Probes && !rule.stream;
+        let mut call = if nothing { None } else { Some(hold(rule.holds)?) };
+        let ended = rule.stream.then(Ended::default);
+        if let (true, Some(ended)) = (rule.messages, &ended) {
+            let Rule { max_bytes, .. } = rule;
+            let AdmissionLimits { body_timeout: timeout, stream_lifetime: lifetime, .. } = self.limits;
+            let limits = MessageLimits { max_bytes, timeout, lifetime };
+            body = Body::new(Messages::new(body, limits, Arc::clone(ended)));
+        } else if let Some(share) = &mut call
+            && !body.is_end_stream()
+        {
+            let until_draining = (rule.callers != Callers::Probes).then_some(&*self.lifecycle);
+            let limits = BodyLimits { max_bytes: rule.max_bytes, timeout: self.limits.body_timeout, until_draining };
+            body = match collect(&parts.headers, &mut body, limits, share).await {
+                Ok(bytes) => Body::from(bytes),
+                Err(refusal) => {
+                    drop(call);
+                    discard(parts.version, body).await;
+                    return Err(refusal);
+                }
+            };
+        }
+        Ok(Taken { request: Request::from_parts(parts, body), call, ended })
+    }
+}

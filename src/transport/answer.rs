@@ -1,0 +1,196 @@
+//! The body of an answer: counted until the connection took the last byte of it, and ended when it has lasted long enough.
+
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use axum::body::{Body, Bytes, HttpBody};
+use axum::http::{HeaderMap, HeaderValue, Response};
+use http_body::{Frame, SizeHint};
+use tokio::time::{Instant, Sleep};
+use tonic::Status;
+
+use super::admission::CALL_BYTES;
+use super::lifecycle::UnderWay;
+use super::refusal::Refusal;
+use super::request_log::is_grpc;
+use super::shares::{Holder, Share, Shares, UsedUp};
+
+/// Largest part of an answer that a client is given whatever it holds: what its call did is done, and its next call is
+/// refused before anything is.
+const NEVER_REFUSED_BYTES: usize = 64 * 1024;
+
+/// The violation that ended the messages of a request, for its answer to tell.
+pub type Ended = Arc<OnceLock<Refusal>>;
+
+/// A part of an answer, or why there is none.
+type Part = Result<Frame<Bytes>, axum::Error>;
+
+/// Everything that an answer holds while it is sent.
+#[derive(Debug)]
+pub struct Account {
+    /// Memory of answers.
+    pub answers: Shares,
+    /// Party that the answer is for.
+    pub holder: Holder,
+    /// Memory that the call itself holds. A small answer is within it, and so is each part of a stream.
+    pub call: Option<Share>,
+    /// Set for a stream: why its messages ended.
+    pub ended: Option<Ended>,
+    /// The call is under way until this is dropped.
+    #[expect(dead_code, reason = "it counts by being there")]
+    pub under_way: Option<UnderWay>,
+    /// How long the answer may last.
+    pub lifetime: Duration,
+}
+
+/// Bytes that are counted for as long as anybody refers to them.
+struct Counted {
+    data: Bytes,
+    _share: Share,
+}
+
+impl AsRef<[u8]> for Counted {
+    fn as_ref(&self) -> &[u8] {
+        &self.data
+    }
+}
+
+impl Account {
+    /// Counts a part until its last byte is sent: the HTTP library holds what the peer does not take.
+    fn count(&mut self, data: Bytes) -> Result<Bytes, UsedUp> {
+        if data.len() <= CALL_BYTES || self.ended.is_some() {
+            let share = self.call.take_if(|_| self.ended.is_none());
+            return Ok(match share {
+                Some(share) => Bytes::from_owner(Counted { data, _share: share }),
+                None => data,
+            });
+        }
+        let share = match &self.holder {
+            client @ Holder::Client(_) if data.len() <= NEVER_REFUSED_BYTES => {
+                self.answers.take_anyway(client, data.len())
+            }
+            holder => self.answers.take(holder, data.len())?,
+        };
+        // The buffer that it was written to is up to twice as large.
+        Ok(Bytes::from_owner(Counted { data: Bytes::copy_from_slice(&data), _share: share }))
+    }
+
+    fn count_part(&mut self, part: Part) -> Result<Part, UsedUp> {
+        Ok(match part.map(Frame::into_data) {
+            Ok(Ok(data)) => Ok(Frame::data(self.count(data)?)),
+            Ok(Err(trailers)) => Ok(self.explained(trailers)),
+            Err(error) => Err(error),
+        })
+    }
+
+    /// Puts the refusal that ended the messages of the request in place of other trailers.
+    fn explained(&self, trailers: Frame<Bytes>) -> Frame<Bytes> {
+        let Some(refusal) = self.ended.as_ref().and_then(|ended| ended.get()) else { return trailers };
+        let mut explained = HeaderMap::new();
+        match Status::from(refusal.clone()).add_header(&mut explained) {
+            Ok(()) => Frame::trailers(explained),
+            Err(_) => trailers,
+        }
+    }
+}
+
+/// Has an answer counted. The first two parts are made at once: those are all that one message has, and what it was made
+/// from is free again.
+///
+/// # Errors
+/// When its holder holds too much of the memory of answers.
+pub async fn counted(response: Response<Body>, mut account: Account) -> Result<Response<Body>, Refusal> {
+    let grpc = is_grpc(response.headers());
+    let (head, body) = response.into_parts();
+    let mut parts = [None, None];
+    let mut body = Some(body);
+    for part in &mut parts {
+        *part = match std::future::poll_fn(|context| Poll::Ready(next_part(&mut body, context))).await {
+            Poll::Ready(Some(made)) => Some(account.count_part(made).map_err(|UsedUp| Refusal::Overloaded)?),
+            _ => break,
+        };
+    }
+    let until = Instant::now() + account.lifetime;
+    let [first, second] = parts;
+    Ok(Response::from_parts(head, Body::new(Answer { first, second, body, grpc, until, timer: None, account })))
+}
+
+/// Returns the next part of a body, and drops the body behind its last one.
+fn next_part(body: &mut Option<Body>, context: &mut Context<'_>) -> Poll<Option<Part>> {
+    let Some(open) = body else { return Poll::Ready(None) };
+    let part = if open.is_end_stream() { None } else { ready!(Pin::new(&mut *open).poll_frame(context)) };
+    if part.is_none() || open.is_end_stream() {
+        *body = None;
+    }
+    Poll::Ready(part)
+}
+
+/// See the top of this file.
+struct Answer {
+    first: Option<Part>,
+    second: Option<Part>,
+    /// The rest; `None` behind its last part.
+    body: Option<Body>,
+    grpc: bool,
+    until: Instant,
+    /// Set once something has to be waited for: few answers last.
+    timer: Option<Pin<Box<Sleep>>>,
+    account: Account,
+}
+
+impl Answer {
+    /// Ends an answer that has lasted long enough: one of gRPC in good order, so that clients ask again.
+    fn end(&mut self) -> Part {
+        self.body = None;
+        if self.grpc {
+            Ok(Frame::trailers(HeaderMap::from_iter([(Status::GRPC_STATUS, HeaderValue::from_static("0"))])))
+        } else {
+            Err(axum::Error::new(LastedTooLong))
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the answer lasted longer than it may")]
+struct LastedTooLong;
+
+impl HttpBody for Answer {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Part>> {
+        let this = &mut *self;
+        if let Some(part) = this.first.take().or_else(|| this.second.take()) {
+            return Poll::Ready(Some(part));
+        }
+        let Poll::Ready(part) = next_part(&mut this.body, context) else {
+            let timer = this.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(this.until)));
+            ready!(timer.as_mut().poll(context));
+            return Poll::Ready(Some(this.end()));
+        };
+        Poll::Ready(
+            part.map(|part| this.account.count_part(part).unwrap_or_else(|used_up| Err(axum::Error::new(used_up)))),
+        )
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.first.is_none() && self.second.is_none() && self.body.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let length = |part: &Option<Part>| match part {
+            Some(Ok(frame)) => frame.data_ref().map_or(0, Bytes::len) as u64,
+            _ => 0,
+        };
+        let here = length(&self.first) + length(&self.second);
+        let rest = self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), HttpBody::size_hint);
+        let mut hint = SizeHint::new();
+        hint.set_lower(rest.lower() + here);
+        if let Some(upper) = rest.upper() {
+            hint.set_upper(upper + here);
+        }
+        hint
+    }
+}

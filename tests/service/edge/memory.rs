@@ -1,0 +1,203 @@
+//! Memory of bodies and answers: bounded in all, and shared so that nobody is refused for what others hold.
+
+use bytes::Bytes;
+use tokio::net::TcpSocket;
+
+use super::routes::routes;
+use super::*;
+use crate::server_process::Process;
+
+/// Of each memory, in the tests of shares.
+const MEMORY_MIB: &str = "8";
+/// Half-sent calls of each route on one connection.
+const STREAMS: usize = 200;
+/// The most that each of them has: together more than the share of one client.
+const HALF_SENT_BYTES: usize = 160 * 1024;
+/// Addresses of strangers.
+const ADDRESSES: u8 = 10;
+/// The most that a server may hold under these attacks: MiB.
+const MAX_RESIDENT_MIB: u64 = 150;
+
+const TOKEN: &str = "/v3/oauth/token/generate";
+
+/// Calls that are held open.
+#[derive(Default)]
+struct Held {
+    connections: Vec<Http2>,
+    calls: Vec<(h2::client::ResponseFuture, h2::SendStream<Bytes>)>,
+}
+
+impl Held {
+    /// Begins so many calls on a connection, each with these bytes of a body that goes on.
+    async fn begin(&mut self, stream: TcpStream, head: &http::Request<()>, calls: (usize, Bytes)) {
+        let mut connection = Http2::over(stream).await;
+        for _ in 0..calls.0 {
+            let (response, mut body) = connection.try_begin_with(head, true).await.unwrap();
+            send(&mut body, calls.1.clone()).await;
+            self.calls.push((response, body));
+        }
+        connection.reached().await;
+        self.connections.push(connection);
+    }
+}
+
+async fn connect_from(address: u8, to: std::net::SocketAddr) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(([127, 0, 1, address], 0).into()).unwrap();
+    socket.connect(to).await.unwrap()
+}
+
+/// A modest client is answered, through both doors: a body of 64 KiB, a token, and a probe.
+async fn serves_a_modest_client(service: &Service, round: &str) {
+    for door in DOORS {
+        let mut request = one_entry(&format!("{round} {door:?}"), OTHERS, 1);
+        request["orgId"] = 3.into();
+        let answer = match door {
+            Door::Grpc => service.earn_as(door, Some("other:other"), &request).await,
+            Door::Json => {
+                request["note"] = "x".repeat(64_000).into();
+                service.post(Some("other:other"), request.to_string()).await
+            }
+        };
+        assert_eq!(answer.code, 0, "{round}, {door:?}: {answer:?}");
+    }
+    let mut health = tonic_health::pb::health_client::HealthClient::new(service.channel());
+    health.check(tonic_health::pb::HealthCheckRequest::default()).await.unwrap();
+    let pair = r#"{"key": "other", "secret": "other"}"#;
+    let token = service.http().post(service.url(TOKEN)).header("content-type", "application/json").body(pair);
+    assert_eq!(token.send().await.unwrap().status(), 200, "{round}");
+}
+
+/// How the next earning of `demo` is answered.
+async fn demo_is_told(service: &Service, event: &str) -> i64 {
+    service.post(Some("demo:demo"), one_entry(event, TEN_OFF, 1).to_string()).await.status
+}
+
+/// `demo` is served again once what is held is given back.
+async fn demo_recovers(service: &Service) {
+    let recovered = async {
+        while demo_is_told(service, "again").await != 200 {
+            tokio::time::sleep(DRIP).await;
+        }
+    };
+    tokio::time::timeout(RECOVERED_WITHIN, recovered).await.expect("there is room again");
+}
+
+#[tokio::test]
+async fn bodies_of_a_greedy_client_and_of_strangers_leave_room_for_a_modest_one() {
+    let service = Service::start_with(&catalogue(), &["--max-body-memory-mib", MEMORY_MIB]).await;
+    serves_a_modest_client(&service, "before").await;
+    let mut greedy = Held::default();
+    // From large ones to small ones, until nothing fits.
+    for length in [900 * 1024, 200 * 1024, 60 * 1024, 1_000] {
+        greedy.begin(connect(&service).await, &grpc_head(&[]), (20, vec![0; length].into())).await;
+    }
+    greedy.begin(connect(&service).await, &grpc_head(&[]), (STREAMS, vec![0; 1].into())).await;
+    assert_eq!(demo_is_told(&service, "greedy").await, 503);
+    serves_a_modest_client(&service, "beside a greedy client").await;
+
+    let mut strangers = Held::default();
+    let generate = head("POST", TOKEN, &[("content-type", "application/json")]);
+    for address in 1..=ADDRESSES {
+        for _ in 0..2 {
+            let stream = connect_from(address, service.address).await;
+            strangers.begin(stream, &generate, (STREAMS, vec![b' '; 8_000].into())).await;
+        }
+    }
+    let mut refused = Http2::over(connect_from(1, service.address).await).await;
+    let (response, mut body) = refused.begin(&generate).await;
+    body.send_data(Bytes::from_static(b"{}"), true).unwrap();
+    assert_eq!(response.await.unwrap().status(), 503, "strangers hold their part");
+    serves_a_modest_client(&service, "beside strangers, too").await;
+    drop((greedy, strangers));
+    demo_recovers(&service).await;
+}
+
+/// A request whose answer is so many times eight kilobytes.
+fn with_payload(event: &str, count: i64) -> serde_json::Value {
+    let mut request = one_entry(event, TEN_OFF, count);
+    request["eventDetails"]["eventPayload"] = json!({"text": "x".repeat(8_000)});
+    request
+}
+
+#[tokio::test]
+async fn answers_that_a_greedy_client_does_not_take_leave_room_for_a_modest_one() {
+    let service = Service::start_with(&catalogue(), &["--max-answer-memory-mib", MEMORY_MIB]).await;
+    for count in [7, 300] {
+        assert_eq!(service.earn(Door::Json, &with_payload(&format!("of {count}"), count)).await.code, 0);
+    }
+    let authorization = basic("demo:demo");
+    let headers = [("content-type", "application/json"), ("authorization", &*authorization)];
+    let mut connection = Http2::over(connect(&service).await).await;
+    let (mut unread, mut refused) = (Vec::new(), 0);
+    // Large answers until one is refused; then so many small ones that nothing more is begun.
+    for count in [300, 7] {
+        for _ in 0..STREAMS - 10 {
+            let (response, mut body) = connection.begin(&head("POST", PATH, &headers)).await;
+            // Refused before its body is read, a call takes none.
+            if send(&mut body, with_payload(&format!("of {count}"), count).to_string().into()).await {
+                let _ = body.send_data(Bytes::new(), true);
+            }
+            let response = tokio::time::timeout(NOTICED_WITHIN, response).await.expect("an answer").unwrap();
+            if response.status() == 503 {
+                refused += 1;
+                break;
+            }
+            unread.push(response);
+        }
+    }
+    assert_eq!(refused, 2, "{} answers wait", unread.len());
+    let granted = service.granted().await;
+    assert_eq!(demo_is_told(&service, "greedy").await, 503);
+    assert_eq!(service.granted().await, granted, "nothing is done for it");
+    serves_a_modest_client(&service, "beside answers that nobody takes").await;
+    drop((unread, connection));
+    demo_recovers(&service).await;
+}
+
+/// Resident memory of a process: MiB.
+fn resident_mib(process: &Process) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", process.id())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1024
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn half_sent_messages_of_every_route_stay_within_the_memory_of_bodies() {
+    let service = Service::start().await;
+    let all = routes(&service).await;
+    let directory = tempfile::tempdir().unwrap();
+    let process = Process::start(directory.path(), &["--demo", "--listen", "127.0.0.1:0"]);
+    let rest = resident_mib(&process);
+    let mut attacks = tokio::task::JoinSet::new();
+    for route in all.into_iter().filter(|route| route.limit.is_some()) {
+        let address = process.caller.address;
+        attacks.spawn(async move {
+            let mut held = Held::default();
+            let body = route.beginning(route.limit.unwrap_or_default().min(HALF_SENT_BYTES));
+            held.begin(TcpStream::connect(address).await.unwrap(), &route.head(), (STREAMS, body)).await;
+            held
+        });
+    }
+    let mut highest = rest;
+    let mut held = Vec::new();
+    let begun = async {
+        while !attacks.is_empty() {
+            tokio::select! {
+                Some(begun) = attacks.join_next() => held.push(begun.unwrap()),
+                () = tokio::time::sleep(DRIP) => {}
+            }
+            highest = highest.max(resident_mib(&process));
+            assert!(highest <= MAX_RESIDENT_MIB, "{highest} MiB, {rest} at rest");
+        }
+    };
+    tokio::time::timeout(Duration::from_mins(1), begun).await.expect("the server reads");
+    println!("{rest} MiB at rest, at most {highest}");
+    drop(held);
+    let given_back = async {
+        while resident_mib(&process) > rest + 50 {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_mins(1), given_back).await.expect("memory is given back");
+}
