@@ -17,7 +17,7 @@ use super::auth::Gatekeeper;
 use super::body::{BodyLimits, MAX_BODY_BYTES, collect, discard};
 use super::lifecycle::{Lifecycle, UnderWay};
 use super::messages::{MessageLimits, Messages};
-use super::refusal::Refusal;
+use super::refusal::{Refusal, Unauthenticated};
 use super::request_log::is_grpc;
 use super::shares::{Holder, Share, Shares, UsedUp};
 use crate::app::credentials::Caller;
@@ -163,7 +163,10 @@ impl Admission {
         let run = |request: Request| async {
             let holder = match request.extensions().get::<Arc<Caller>>() {
                 Some(caller) => Holder::Client(Arc::clone(&caller.username)),
-                None => return Refusal::Unauthenticated { expired: false }.into_response(is_grpc(request.headers())),
+                None => {
+                    return Refusal::Unauthenticated(Unauthenticated::Credentials)
+                        .into_response(is_grpc(request.headers()));
+                }
             };
             admission.run(request, Call { rule, holder, under_way, next }).await
         };
