@@ -13,6 +13,7 @@ use serde::de::IgnoredAny;
 use tonic::Status;
 
 use super::json_response::json_response;
+use super::large_read;
 use super::refusal::{Refusal, status_to_json};
 use crate::wire::Violations;
 use crate::wire::json::{InvalidJson, JsonMessage, ReadJson, UnknownFields, document, from_slice, read_parameters};
@@ -53,8 +54,8 @@ where
     };
     match call(request).await {
         Ok(response) => {
-            let (metadata, message, _) = response.into_parts();
-            let mut response = json_response(StatusCode::OK, &message);
+            let (metadata, message, extensions) = response.into_parts();
+            let mut response = large_read::encode(&extensions, || json_response(StatusCode::OK, &message));
             response.headers_mut().extend(metadata.into_headers());
             response
         }

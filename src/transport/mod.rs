@@ -16,6 +16,7 @@ pub mod edge;
 mod health;
 mod json_door;
 mod json_response;
+mod large_read;
 mod lifecycle;
 pub mod rate_limit;
 pub mod refusal;
