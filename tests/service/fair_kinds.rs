@@ -195,7 +195,9 @@ async fn fill(caller: &Caller, client: &Client) {
 async fn clients(service: &Service) -> (Client, Client) {
     let greedy = Client::new(service, "demo", TEN_OFF, CUSTOMER).await;
     fill(service, &greedy).await;
-    (greedy, Client::new(service, "other", OTHERS, 7).await)
+    let modest = Client::new(service, "other", OTHERS, 7).await;
+    assert_eq!(modest.ask(service, Door::Json, Kind::Customers, 6).await, 0, "its customer is recorded");
+    (greedy, modest)
 }
 
 async fn every_kind_beside_every_kind(door: Door) {
