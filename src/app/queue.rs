@@ -30,7 +30,7 @@ use crate::earning::OrgId;
 
 /// While several clients are about, a batch is so much for each of them, in rows: so that it is soon over, and who has few
 /// requests can have its next ones in the next (`docs/performance.md`).
-const FAIR_SHARE: usize = 100;
+const FAIR_SHARE: usize = 140;
 /// For so many batches after one to which several clients had something to give they are held to be about: they may be
 /// reading their answers.
 const SHARED_FOR: u32 = 16;
