@@ -51,7 +51,7 @@ pub fn beside_a_greedy_client(bench: &Bench) -> Row {
     };
     let note = told.iter().map(p99).collect::<Vec<_>>().join("; ");
     let what = "a client with 16 in flight, beside one with 2,000 ÷ beside another with 16";
-    Row::ratio("greedy", what, Wanted::AtLeast(0.1), sides).with_note(note)
+    Row::ratio("greedy", what, Wanted::AtLeast(0.5), sides).with_note(note)
 }
 
 /// What a modest client is served a second beside a neighbour with so many requests under way.

@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::App;
 use super::earn_ids::EarnIds;
 use super::error::WalletError;
 use super::transaction::{Change, ChangeError, Ended, in_transaction};
+use super::{App, ReadSlot};
 use crate::earning::catalogue_change::{CatalogueChange, CatalogueRefusal, apply};
 use crate::earning::{Catalogue, CustomerId, ObjectId, OrgId, Promotion};
 use crate::storage::{StorageError, Store, Transaction};
@@ -129,6 +129,17 @@ pub fn page_of(catalogue: &Catalogue, limit: usize, after: Option<ObjectId>) -> 
     (promotions, more)
 }
 
+/// A page of promotions.
+#[derive(Debug)]
+pub struct PromotionPage {
+    /// The promotions that it shows.
+    pub promotions: Vec<Promotion>,
+    /// True when more come after.
+    pub more: bool,
+    /// The client's slot for large pages, to be held until the page is encoded.
+    pub slot: Option<ReadSlot>,
+}
+
 /// Records customers of an organization that is recorded, in one transaction. Gives how many were not recorded before.
 ///
 /// # Errors
@@ -214,7 +225,7 @@ impl App {
         self.changing(client, org_id, change_promotion(&self.store, org_id, change, self.now_ms())).await
     }
 
-    /// The promotions of these ids that the organization has, in this order.
+    /// Returns the promotions of these ids that the organization has, in this order.
     ///
     /// # Errors
     /// Why they could not be looked up.
@@ -223,13 +234,14 @@ impl App {
         client: &Arc<str>,
         org_id: OrgId,
         ids: &[ObjectId],
-    ) -> Result<Vec<Promotion>, WalletError> {
+    ) -> Result<PromotionPage, WalletError> {
+        let slot = self.large_read(client, ids.len()).await?;
         let catalogue = self.reading(client, self.catalogue(org_id)).await?;
-        Ok(ids.iter().filter_map(|id| catalogue.promotions.get(id)).cloned().collect())
+        let promotions = ids.iter().filter_map(|id| catalogue.promotions.get(id)).cloned().collect();
+        Ok(PromotionPage { promotions, more: false, slot })
     }
 
-    /// Up to `limit` promotions of the organization in the order of their ids, those after `after`; and whether there are
-    /// more.
+    /// Returns up to `limit` promotions of the organization in the order of their ids, those after `after`.
     ///
     /// # Errors
     /// Why they could not be looked up.
@@ -239,10 +251,11 @@ impl App {
         org_id: OrgId,
         limit: usize,
         after: Option<ObjectId>,
-    ) -> Result<(Vec<Promotion>, bool), WalletError> {
+    ) -> Result<PromotionPage, WalletError> {
+        let slot = self.large_read(client, limit).await?;
         let catalogue = self.reading(client, self.catalogue(org_id)).await?;
         let (promotions, more) = page_of(&catalogue, limit, after);
-        Ok((promotions.into_iter().cloned().collect(), more))
+        Ok(PromotionPage { promotions: promotions.into_iter().cloned().collect(), more, slot })
     }
 
     /// Adds customers to the audience of a promotion, and removes others.

@@ -15,6 +15,16 @@ use crate::earning::OrgId;
 use crate::storage::StorageError;
 use crate::storage::batch::session::BatchError;
 
+/// Times that a lane lets everything else run before its next batch, while several clients are about: answers leave, and
+/// whoever had one may be in the batch with its next request.
+const YIELDS: usize = 2;
+
+async fn let_others_run() {
+    for _ in 0..YIELDS {
+        tokio::task::yield_now().await;
+    }
+}
+
 /// See the top of this file.
 pub(super) struct Lane<B: Batches> {
     shared: Arc<Shared<B>>,
@@ -41,7 +51,14 @@ impl<B: Batches> Lane<B> {
         while let Some(batch) = self.next_batch().await {
             let customers = batch.iter().map(Job::customer).collect();
             let customers = self.write(UnderWay { parts: vec![batch], customers }).await;
-            self.shared.done(|queue| queue.done(&customers));
+            let mut is_shared = false;
+            self.shared.done(|queue| {
+                queue.done(&customers);
+                is_shared = queue.is_shared();
+            });
+            if is_shared {
+                let_others_run().await;
+            }
         }
         self.runner.done()
     }

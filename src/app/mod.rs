@@ -34,6 +34,7 @@ mod waiting_lane;
 pub mod wallet;
 pub mod writer;
 
+use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -55,6 +56,9 @@ use writer::{Lanes, Writer, WriterLimits};
 /// How long the database may take to answer a probe before it counts as lost.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// A slot of an API client.
+pub type ReadSlot = Slot<Arc<str>>;
+
 /// Everything the doors call.
 #[derive(Debug, Clone)]
 pub struct App {
@@ -71,6 +75,10 @@ pub struct App {
     connection_timeout: Duration,
     /// Connections for look-ups and listings, in turn for each API client.
     reads: FairGate<Arc<str>>,
+    /// Large pages in the making, in turn for each API client.
+    large_reads: FairGate<Arc<str>>,
+    /// Bound of a wait for one of them.
+    large_read_timeout: Duration,
     /// Connections for changes, which may wait for a lock: one for each organization.
     changes: FairGate<OrgId>,
     /// Turns of the API clients of an organization to change what belongs to it: one change of each waits for the connection.
@@ -88,6 +96,16 @@ pub struct AppLimits {
     pub connections: usize,
     /// Bound of a wait for one of them.
     pub connection_timeout: Duration,
+}
+
+/// Large pages in the making, of all API clients: what they hold in memory, and the processors that they take, are bounded.
+fn large_read_limits() -> GateLimits {
+    let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    GateLimits {
+        capacity: (processors / 2).max(2),
+        per_key: (processors / 4).max(1),
+        max_waiting_per_key: MAX_WAITING_FOR_CONNECTION,
+    }
 }
 
 /// Calls of one API client, or of one organization, that may wait for a connection.
@@ -136,6 +154,8 @@ impl App {
             connection_timeout,
             // However many calls one client has under way, there is a connection for the next one.
             reads: FairGate::new(gate((connections / 2).max(1))),
+            large_reads: FairGate::new(large_read_limits()),
+            large_read_timeout: limits.request_timeout,
             // Changes of one organization go one after the other in the database anyway.
             changes: FairGate::new(gate(1)),
             change_turns: FairGate::new(GateLimits { capacity: usize::MAX, ..gate(1) }),
@@ -199,6 +219,14 @@ impl App {
         .await
     }
 
+    /// Waits for the slot of a large page, if a page of so many elements is one.
+    async fn large_read(&self, client: &Arc<str>, limit: usize) -> Result<Option<ReadSlot>, StorageError> {
+        if limit <= wallet::SMALL_PAGE {
+            return Ok(None);
+        }
+        wait_for_slot(self.large_read_timeout, &self.large_reads, Arc::clone(client)).await.map(Some)
+    }
+
     /// Changes what belongs to an organization: one change at a time of each, and bounded as all work beside the writer.
     async fn changing<T, E: From<StorageError>>(
         &self,
@@ -216,10 +244,7 @@ impl App {
 
     /// Waits for a connection's slot.
     async fn enter<K: Key>(&self, gate: &FairGate<K>, key: K) -> Result<Slot<K>, StorageError> {
-        match tokio::time::timeout(self.connection_timeout, gate.enter(key)).await {
-            Ok(Ok(slot)) => Ok(slot),
-            Ok(Err(Full)) | Err(_) => Err(StorageError::waited_too_long()),
-        }
+        wait_for_slot(self.connection_timeout, gate, key).await
     }
 
     /// What is asked of the database beside the writer: refused at once while that is known to be lost, and given up when
@@ -242,6 +267,13 @@ impl App {
     /// Waits until somebody finds reason for a probe.
     pub async fn suspected(&self) {
         self.reachability.suspected().await;
+    }
+}
+
+async fn wait_for_slot<K: Key>(timeout: Duration, gate: &FairGate<K>, key: K) -> Result<Slot<K>, StorageError> {
+    match tokio::time::timeout(timeout, gate.enter(key)).await {
+        Ok(Ok(slot)) => Ok(slot),
+        Ok(Err(Full)) | Err(_) => Err(StorageError::waited_too_long()),
     }
 }
 

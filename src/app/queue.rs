@@ -29,8 +29,8 @@ use super::writer::{Batches, Customer, WriterLimits};
 use crate::earning::OrgId;
 
 /// While several clients are about, a batch is so much for each of them, in rows: so that it is soon over, and who has few
-/// requests can have its next ones in the next.
-const FAIR_SHARE: usize = 200;
+/// requests can have its next ones in the next (`docs/performance.md`).
+const FAIR_SHARE: usize = 140;
 /// For so many batches after one to which several clients had something to give they are held to be about: they may be
 /// reading their answers.
 const SHARED_FOR: u32 = 16;
@@ -38,6 +38,9 @@ const SHARED_FOR: u32 = 16;
 const KEEPS_UP: usize = 32;
 /// Nor do they when the youngest of them takes longer than this.
 const SLOW: Duration = Duration::from_millis(100);
+/// While several clients are about, only such a batch gets another beside it: two would keep every processor busy, and whoever
+/// has few requests waits for one several times, from its listener to its answer.
+const SLOW_FOR_SEVERAL: Duration = Duration::from_millis(20);
 
 /// The requests of one source that wait.
 struct Line<B: Batches> {
@@ -182,8 +185,9 @@ impl<B: Batches> Queue<B> {
     /// Whether another batch is to begin.
     fn is_due(&self, now: Instant) -> bool {
         let keeps_up = || {
-            let slow = self.taken_at.is_some_and(|taken_at| now.saturating_duration_since(taken_at) > SLOW);
-            self.turns.ready <= KEEPS_UP && !slow
+            let (most, slow) = if self.is_shared() { (usize::MAX, SLOW_FOR_SEVERAL) } else { (KEEPS_UP, SLOW) };
+            let is_slow = self.taken_at.is_some_and(|taken_at| now.saturating_duration_since(taken_at) > slow);
+            self.turns.ready <= most && !is_slow
         };
         self.turns.ready > 0 && (self.batches == 0 || !keeps_up())
     }
@@ -222,7 +226,7 @@ impl<B: Batches> Queue<B> {
     fn most(&mut self) -> Size {
         let clients = self.lines.len();
         self.shared_for = if clients > 1 { SHARED_FOR } else { self.shared_for.saturating_sub(1) };
-        let cost = if self.shared_for > 0 { FAIR_SHARE * clients.max(2) } else { usize::MAX };
+        let cost = if self.is_shared() { FAIR_SHARE * clients.max(2) } else { usize::MAX };
         let WriterLimits { max_batch_requests, max_batch_rows, .. } = self.limits;
         Size { requests: max_batch_requests, rows: max_batch_rows, cost }
     }
@@ -268,6 +272,11 @@ impl<B: Batches> Queue<B> {
                 return taken;
             }
         }
+    }
+
+    /// Returns true while several clients are about.
+    pub(super) fn is_shared(&self) -> bool {
+        self.shared_for > 0
     }
 
     /// Requests that any lane may take.

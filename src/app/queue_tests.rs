@@ -173,6 +173,7 @@ fn whoever_has_one_request_waits_for_one_batch_however_many_another_has() {
     // The first of the next batch also once the greedy one is served again.
     let again = scene.ask("modest", 2, 1).unwrap();
     scene.done(&first);
+    scene.done(&second);
     assert!(numbers(scene.take().as_ref())[..2].contains(&again));
 }
 
@@ -357,6 +358,20 @@ fn a_batch_that_takes_long_does_not_hold_up_who_comes_then() {
     scene.now += Duration::from_millis(1);
     assert!(scene.queue.calls(scene.now));
     assert_eq!(scene.take().unwrap().len(), 1);
+}
+
+#[test]
+fn while_several_clients_are_about_another_lane_is_called_for_a_slow_batch_only() {
+    let mut scene = Scene::new(LIMITS);
+    scene.ask_often("greedy", 10 * KEEPS_UP);
+    scene.ask("modest", 1, 1).unwrap();
+    scene.take().unwrap();
+    scene.ask_often("greedy", 10 * KEEPS_UP);
+    scene.now += SLOW_FOR_SEVERAL;
+    assert!(!scene.queue.calls(scene.now) && scene.take().is_none());
+    scene.now += Duration::from_millis(1);
+    assert!(scene.queue.calls(scene.now));
+    assert!(scene.take().is_some());
 }
 
 /// Has a lane put back what it took, because of a lock.

@@ -3,12 +3,19 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::App;
 use super::error::WalletError;
+use super::{App, ReadSlot};
 use crate::earning::change::{EarnedStatus, RecordedStatus};
 use crate::earning::{Catalogue, CustomerId, ObjectId, OrgId};
 use crate::storage::listing::{Part, Stretch, WalletRow};
 use crate::storage::{StorageError, Store};
+
+/// Elements of a page that is read in one part; one that may have more is a large one.
+pub(super) const SMALL_PAGE: usize = 50;
+/// Rows of a later part at most.
+const MAX_PART: usize = 500;
+/// Texts of a later part, about: bytes. Whoever reads a part keeps a processor that long from others.
+const PART_BYTES: usize = 256 * 1024;
 
 /// What of a wallet is asked for.
 #[derive(Debug, Clone)]
@@ -47,61 +54,130 @@ pub struct Page {
     pub entries: Vec<Entry>,
     /// The last of it, when more comes after.
     pub more_after: Option<(i64, ObjectId)>,
+    /// The client's slot for large pages, to be held until the page is encoded.
+    pub slot: Option<ReadSlot>,
 }
 
-/// A page of a wallet of the organization of `catalogue`, as it is at `now_ms` (milliseconds since
+/// Returns a page of a wallet of the organization of `catalogue`, as it is at `now_ms` (milliseconds since
 /// 1970-01-01T00:00:00Z): what is valid the longest first. `None` when there is no such customer.
 ///
 /// # Errors
-/// Of the database.
+/// Those of the database.
 pub async fn page(
     store: &Store,
     catalogue: &Catalogue,
     list: &ListWallet,
     now_ms: i64,
 ) -> Result<Option<Page>, StorageError> {
-    let part = Part {
-        org_id: list.org_id,
-        customer_id: list.customer_id,
-        stretches: &stretches(&list.statuses, now_ms),
-        promotions: &list.promotions,
-        after: list.after,
-        // One more, to know whether there is one.
-        limit: list.limit + 1,
-    };
-    let mut rows = store.wallet(&part).await?;
-    if rows.is_empty()
-        && !catalogue.org.accept_unknown_customers
-        && !store.is_customer(list.org_id, list.customer_id).await?
-    {
-        return Ok(None);
+    let mut parts = Parts::new(list, usize::MAX, now_ms);
+    while parts.read(store).await? {}
+    parts.page(store, catalogue).await
+}
+
+/// A page that is read in parts, so that others have their turn in between. A part begins behind the last row of the part
+/// before it, as pages do: what changes meanwhile is neither shown twice nor keeps anything else from being shown.
+struct Parts<'a> {
+    list: &'a ListWallet,
+    now_ms: i64,
+    rows: Vec<WalletRow>,
+    /// Texts in these rows: bytes.
+    bytes: usize,
+    /// Texts beyond which an answer has no room for the last row: bytes.
+    room: usize,
+    /// True while there may be more rows in the wallet.
+    more: bool,
+}
+
+impl<'a> Parts<'a> {
+    fn new(list: &'a ListWallet, room: usize, now_ms: i64) -> Self {
+        Self { list, now_ms, rows: Vec::new(), bytes: 0, room, more: true }
     }
-    let more = rows.len() > list.limit;
-    rows.truncate(list.limit);
-    let more_after = rows.last().filter(|_| more).map(|row| (row.held.valid_till_ms, row.key.earn_id));
-    let entries = rows.into_iter().map(|row| entry(catalogue, row, now_ms)).collect();
-    Ok(Some(Page { entries, more_after }))
+
+    /// Reads the next part. Returns true while the page needs another.
+    async fn read(&mut self, store: &Store) -> Result<bool, StorageError> {
+        let Self { list, now_ms, .. } = *self;
+        let most = match self.bytes.checked_div(self.rows.len()) {
+            None => SMALL_PAGE + 1,
+            Some(bytes_of_a_row) => (PART_BYTES / bytes_of_a_row.max(1)).clamp(1, MAX_PART),
+        };
+        // One more than the page shows, to know whether there is one.
+        let limit = most.min(list.limit + 1 - self.rows.len());
+        let part = Part {
+            org_id: list.org_id,
+            customer_id: list.customer_id,
+            stretches: &stretches(&list.statuses, now_ms),
+            promotions: &list.promotions,
+            after: self.rows.last().map(place).or(list.after),
+            limit,
+        };
+        let rows = store.wallet(&part).await?;
+        self.more = rows.len() == limit;
+        self.bytes += rows.iter().map(text_bytes).sum::<usize>();
+        self.rows.extend(rows);
+        Ok(self.more && self.rows.len() <= list.limit && self.bytes <= self.room)
+    }
+
+    /// Returns the page of the parts that were read; `None` when there is no such customer.
+    async fn page(mut self, store: &Store, catalogue: &Catalogue) -> Result<Option<Page>, StorageError> {
+        let Self { list, now_ms, .. } = self;
+        if self.rows.is_empty()
+            && !catalogue.org.accept_unknown_customers
+            && !store.is_customer(list.org_id, list.customer_id).await?
+        {
+            return Ok(None);
+        }
+        self.rows.truncate(list.limit);
+        let more_after = self.rows.last().filter(|_| self.more).map(place);
+        let entries = self.rows.into_iter().map(|row| entry(catalogue, row, now_ms)).collect();
+        Ok(Some(Page { entries, more_after, slot: None }))
+    }
+}
+
+/// Returns the place of a row in its wallet.
+fn place(row: &WalletRow) -> (i64, ObjectId) {
+    (row.held.valid_till_ms, row.key.earn_id)
+}
+
+/// Returns how long the texts of a row are, of which an answer repeats each: bytes.
+fn text_bytes(row: &WalletRow) -> usize {
+    let payload = row.details.event_payload.as_ref().map_or(0, |payload| payload.len());
+    payload + row.event_id.len() + row.earned_from_id.len()
 }
 
 impl App {
-    /// A page of a wallet: what is valid the longest first.
+    /// Returns a page of a wallet, what is valid the longest first, for an answer that has no more bytes than `room`: of a
+    /// page that is larger its first rows.
     ///
     /// # Errors
     /// Why there is none.
-    pub async fn list_wallet(&self, client: &Arc<str>, list: &ListWallet) -> Result<Page, WalletError> {
-        let page = self.reading(client, async {
-            let catalogue = self.catalogue(list.org_id).await?;
-            let mut page = page(&self.store, &catalogue, list, self.now_ms()).await?;
-            if let Some(page) = &mut page {
-                self.name_unknown(list.org_id, &mut page.entries).await?;
-            }
-            Ok(page)
-        });
-        let page = page.await.map_err(|error| match error {
+    pub async fn list_wallet(&self, client: &Arc<str>, list: &ListWallet, room: usize) -> Result<Page, WalletError> {
+        let named = |error| match error {
             WalletError::Unavailable(source) => WalletError::CustomerLookupFailed(list.customer_id, source),
             other => other,
-        })?;
+        };
+        let page = self.read_wallet(client, list, room).await.map_err(named)?;
         page.ok_or(WalletError::CustomerNotFound(list.customer_id))
+    }
+
+    async fn read_wallet(
+        &self,
+        client: &Arc<str>,
+        list: &ListWallet,
+        room: usize,
+    ) -> Result<Option<Page>, WalletError> {
+        let slot = self.large_read(client, list.limit).await?;
+        let mut parts = Parts::new(list, room, self.now_ms());
+        while self.reading(client, async { Ok::<_, WalletError>(parts.read(&self.store).await?) }).await? {}
+        self.reading(client, async {
+            let catalogue = self.catalogue(list.org_id).await?;
+            let mut page = parts.page(&self.store, &catalogue).await?;
+            if let Some(page) = &mut page {
+                self.name_unknown(list.org_id, &mut page.entries).await?;
+                page.slot = slot;
+            }
+            Ok(page)
+        })
+        .await
     }
 
     /// One earned promotion; `None` when the organization has none of this id.

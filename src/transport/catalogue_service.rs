@@ -7,8 +7,10 @@ use tonic::{Request, Response, Status};
 use super::Api;
 use super::auth::{caller, client};
 use super::json_door::found_violations;
+use super::large_read;
 use super::refusal::Refusal;
 use crate::app::access::AccessGroup;
+use crate::app::catalogue::PromotionPage;
 use crate::earning::catalogue_change::CatalogueChange;
 use crate::earning::{OrgId, Promotion};
 use crate::proto;
@@ -71,18 +73,18 @@ impl CatalogService for Api {
         let org_id = caller(&request, AccessGroup::CatalogueRead, None)?;
         let (client, found) = (client(&request)?, found_violations(&request));
         let wanted = catalogue::parse_list(request.get_ref(), org_id, found).map_err(Refusal::from)?;
-        let (promotions, more) = match wanted {
-            Wanted::Ids(ids) => (self.app.promotions(&client, org_id, &ids).await.map_err(Refusal::from)?, false),
-            Wanted::Page { limit, after } => {
-                self.app.list_promotions(&client, org_id, limit, after).await.map_err(Refusal::from)?
-            }
+        let page = match wanted {
+            Wanted::Ids(ids) => self.app.promotions(&client, org_id, &ids).await,
+            Wanted::Page { limit, after } => self.app.list_promotions(&client, org_id, limit, after).await,
         };
+        let PromotionPage { promotions, more, slot } = page.map_err(Refusal::from)?;
         let last = promotions.last().filter(|_| more).map(|promotion| promotion.id);
-        Ok(Response::new(proto::ListPromotionsResponse {
+        let encode = || proto::ListPromotionsResponse {
             data: promotions.iter().map(|promotion| self.encode(org_id, promotion)).collect(),
             errors: Vec::new(),
             next_page_token: last.map(|last| catalogue::next_page(org_id, last)),
-        }))
+        };
+        Ok(large_read::response(slot, encode))
     }
 
     async fn activate_promotion(

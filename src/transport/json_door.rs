@@ -14,6 +14,7 @@ use tonic::Status;
 
 use super::admission::SMALL_BODY_BYTES;
 use super::json_response::json_response;
+use super::large_read;
 use super::refusal::{Refusal, status_to_json};
 use crate::wire::Violations;
 use crate::wire::json::{InvalidJson, JsonMessage, ReadJson, UnknownFields, document, from_slice, read_parameters};
@@ -54,8 +55,8 @@ where
     };
     match call(request).await {
         Ok(response) => {
-            let (metadata, message, _) = response.into_parts();
-            let mut response = json_response(StatusCode::OK, &message);
+            let (metadata, message, extensions) = response.into_parts();
+            let mut response = large_read::encode(&extensions, || json_response(StatusCode::OK, &message));
             response.headers_mut().extend(metadata.into_headers());
             response
         }

@@ -19,6 +19,7 @@ pub mod edge;
 mod health;
 mod json_door;
 mod json_response;
+mod large_read;
 mod lifecycle;
 mod messages;
 pub mod rate_limit;

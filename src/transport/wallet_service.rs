@@ -7,6 +7,7 @@ use tonic::{Request, Response, Status};
 use super::Api;
 use super::auth::{caller, client};
 use super::json_door::found_violations;
+use super::large_read;
 use super::refusal::Refusal;
 use crate::app::access::AccessGroup;
 use crate::app::changes::Changed;
@@ -24,9 +25,11 @@ impl WalletService for Api {
         let org_id = caller(&request, AccessGroup::WalletRead, None)?;
         let (client, found) = (client(&request)?, found_violations(&request));
         let (list, pages) = wallet::parse_list(request.get_ref(), org_id, found).map_err(Refusal::from)?;
-        let page = self.app.list_wallet(&client, &list).await.map_err(Refusal::from)?;
         let max_bytes = self.settings.limits.max_response_bytes;
-        Ok(Response::new(wallet::encode_page(&page, pages, self.settings.time_zone, max_bytes)))
+        let mut page = self.app.list_wallet(&client, &list, max_bytes).await.map_err(Refusal::from)?;
+        let slot = page.slot.take();
+        let encode = || wallet::encode_page(&page, pages, self.settings.time_zone, max_bytes);
+        Ok(large_read::response(slot, encode))
     }
 
     async fn get_earned_promotion(

@@ -21,6 +21,7 @@ mod disk_full;
 mod documented;
 mod edge;
 mod errors;
+mod fair_kinds;
 mod fairness;
 mod files;
 #[path = "../support/gzip.rs"]
@@ -35,6 +36,7 @@ mod model;
 mod openapi;
 mod operator;
 mod process;
+mod proxies;
 mod races;
 mod redemptions;
 mod repeats;

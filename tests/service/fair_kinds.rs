@@ -1,0 +1,253 @@
+//! Every kind of call as that of a greedy client, beside every kind as that of a modest client of another organization: the
+//! modest one is never refused, and does not wait for what the greedy one has waiting.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use crate::rpcs::call;
+use crate::support::*;
+
+/// Calls that the greedy client has under way at any time.
+const GREEDY: usize = 40;
+/// How long a call of the modest client may take beside it, in a build that is not optimized, on a machine that is busy.
+const SOON: Duration = Duration::from_secs(4);
+/// How long the test waits for a state that must come.
+const SURELY: Duration = Duration::from_mins(2);
+/// Earned promotions of the large wallet, with a payload of 8 KB each: about 2.4 MB as an answer.
+const LARGE: usize = 300;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Earn,
+    List,
+    Get,
+    Revoke,
+    Redeem,
+    Promotions,
+    Switch,
+    Audience,
+    Customers,
+    Customer,
+    Token,
+}
+
+const KINDS: [Kind; 11] = [
+    Kind::Earn,
+    Kind::List,
+    Kind::Get,
+    Kind::Revoke,
+    Kind::Redeem,
+    Kind::Promotions,
+    Kind::Switch,
+    Kind::Audience,
+    Kind::Customers,
+    Kind::Customer,
+    Kind::Token,
+];
+
+/// A client, and what it asks about.
+#[derive(Debug, Clone)]
+struct Client {
+    name: &'static str,
+    promotion: &'static str,
+    customer: i64,
+    earn_id: String,
+}
+
+impl Client {
+    /// A client with an earned promotion.
+    async fn new(caller: &Caller, name: &'static str, promotion: &'static str, customer: i64) -> Self {
+        let client = Self { name, promotion, customer, earn_id: String::new() };
+        let earn_id = client.earned(caller, Door::Json, "first").await;
+        Self { earn_id, ..client }
+    }
+
+    fn credentials(&self) -> String {
+        format!("{0}:{0}", self.name)
+    }
+
+    fn earning(&self, event: &str) -> Value {
+        json!({"customerId": self.customer, "eventTime": NOW_MS, "earnedFromType": "BULK_ISSUE",
+            "eventDetails": {"id": event, "type": "BULK_ISSUE"},
+            "earnedPromotions": [{"promotionId": self.promotion, "earnCount": 1, "earnedFromId": "earning"}]})
+    }
+
+    async fn earned(&self, caller: &Caller, door: Door, event: &str) -> String {
+        let answer = caller.earn_as(door, Some(&self.credentials()), &self.earning(event)).await;
+        earn_ids(&answer.body).pop().unwrap_or_else(|| panic!("{answer:?}"))
+    }
+
+    /// One call of this kind, with the earning before it that it may need. Gives the code of a refusal.
+    async fn ask(&self, caller: &Caller, door: Door, kind: Kind, number: usize) -> i64 {
+        let (promotion, customer) = (self.promotion, self.customer);
+        let (method, request) = match kind {
+            Kind::Earn => {
+                let request = self.earning(&format!("{} {number}", self.name));
+                return caller.earn_as(door, Some(&self.credentials()), &request).await.code;
+            }
+            Kind::Token => return self.token(caller).await,
+            Kind::List => ("WalletService/ListEarnedPromotions", json!({"customerId": customer, "limit": 1000})),
+            Kind::Get => ("WalletService/GetEarnedPromotion", json!({"earnedPromotionId": self.earn_id})),
+            // Of an id that is no earn id, which is told in the answer.
+            Kind::Revoke => (
+                "WalletService/RevokeEarnedPromotions",
+                json!({"customerId": customer,
+                    "earnRevokeDetails": [{"promotionId": promotion, "earnIds": ["0".repeat(24)]}]}),
+            ),
+            Kind::Redeem => {
+                let name = format!("{} {number}", self.name);
+                let earn_id = self.earned(caller, door, &format!("to redeem {name}")).await;
+                let line = json!({"promotionId": promotion, "earnedPromotionId": earn_id, "redemptionCount": 1,
+                    "discount": 1, "discountAppliedOnQuantity": 1, "promotionAppliedOnQuantity": 1});
+                (
+                    "WalletService/Redeem",
+                    json!({"customerId": customer, "transactionIdentifier": name, "transactionNumber": name,
+                        "transactionDate": NOW_MS, "amount": 1, "lineItems": [line]}),
+                )
+            }
+            Kind::Promotions => ("CatalogService/ListPromotions", json!({"limit": 1000})),
+            Kind::Switch if number.is_multiple_of(2) => {
+                ("CatalogService/ActivatePromotion", json!({"promotionId": CAPPED}))
+            }
+            Kind::Switch => ("CatalogService/DeactivatePromotion", json!({"promotionId": CAPPED})),
+            Kind::Audience => (
+                "CatalogService/ChangeAudience",
+                json!({"promotionId": promotion, "add": [number + 1], "remove": [number]}),
+            ),
+            Kind::Customers => ("CustomerService/UpsertCustomers", json!({"customerIds": [number + 1]})),
+            Kind::Customer => ("CustomerService/GetCustomer", json!({"customerId": customer})),
+        };
+        call(caller, door, method, &self.credentials(), request).await.code
+    }
+
+    async fn token(&self, caller: &Caller) -> i64 {
+        let url = caller.url("/v3/oauth/token/generate");
+        let body = json!({"key": self.name, "secret": self.name}).to_string();
+        let request = caller.http().post(url).header("content-type", "application/json").body(body);
+        let status = request.send().await.unwrap().status().as_u16();
+        if status == 200 { 0 } else { status.into() }
+    }
+}
+
+/// The greedy client: calls of one kind, until it is over.
+struct Flood {
+    calls: JoinSet<()>,
+    answered: Arc<AtomicUsize>,
+    over: Arc<AtomicBool>,
+}
+
+impl Flood {
+    fn begin(client: &Client, caller: &Caller, door: Door, kind: Kind) -> Self {
+        let (answered, over) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+        let mut calls = JoinSet::new();
+        for index in 0..GREEDY {
+            let (client, caller) = (client.clone(), caller.clone());
+            let (answered, over) = (Arc::clone(&answered), Arc::clone(&over));
+            calls.spawn(async move {
+                for number in 1_000_000 * (index + 1).. {
+                    if over.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    // It may be refused what is too much.
+                    client.ask(&caller, door, kind, number).await;
+                    answered.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        Self { calls, answered, over }
+    }
+
+    fn answered(&self) -> usize {
+        self.answered.load(Ordering::Relaxed)
+    }
+
+    /// Waits until so many more of its calls are answered.
+    async fn answered_again(&self, times: usize) {
+        let enough = self.answered() + times;
+        let full = async {
+            while self.answered() < enough {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(SURELY, full).await.expect("the greedy client is served");
+    }
+
+    async fn end(self) {
+        self.over.store(true, Ordering::Relaxed);
+        self.calls.join_all().await;
+    }
+}
+
+/// Fills the wallet that the greedy client lists.
+async fn fill(caller: &Caller, client: &Client) {
+    for event in 0..3 {
+        let mut request = client.earning(&format!("large {event}"));
+        request["eventDetails"]["eventPayload"] = json!({"a": "x".repeat(8_000)});
+        request["earnedPromotions"][0]["earnCount"] = (LARGE / 3).into();
+        assert_eq!(caller.earn_as(Door::Json, Some("demo:demo"), &request).await.code, 0);
+    }
+}
+
+async fn clients(service: &Service) -> (Client, Client) {
+    let greedy = Client::new(service, "demo", TEN_OFF, CUSTOMER).await;
+    fill(service, &greedy).await;
+    let modest = Client::new(service, "other", OTHERS, 7).await;
+    assert_eq!(modest.ask(service, Door::Json, Kind::Customers, 6).await, 0, "its customer is recorded");
+    (greedy, modest)
+}
+
+async fn every_kind_beside_every_kind(door: Door) {
+    let service = Service::start().await;
+    let (greedy, modest) = clients(&service).await;
+    // Connections of its own.
+    let neighbour = Caller::of(service.address);
+    let mut number = 0;
+    for greedy_kind in KINDS {
+        let flood = Flood::begin(&greedy, &neighbour, door, greedy_kind);
+        flood.answered_again(1).await;
+        for kind in KINDS {
+            number += 1;
+            let begun = Instant::now();
+            let code = modest.ask(&service, DOORS[number % 2], kind, number).await;
+            let took = begun.elapsed();
+            assert_eq!(code, 0, "{kind:?} beside {greedy_kind:?} is refused after {took:?}");
+            assert!(took < SOON, "{kind:?} beside {greedy_kind:?} took {took:?}");
+        }
+        flood.answered_again(1).await;
+        flood.end().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_kind_of_call_over_one_connection_keeps_another_client_from_any() {
+    every_kind_beside_every_kind(Door::Grpc).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_kind_of_call_over_many_connections_keeps_another_client_from_any() {
+    every_kind_beside_every_kind(Door::Json).await;
+}
+
+/// Measured in what the greedy client is answered meanwhile, not in time: that holds however busy the machine is. In a
+/// line that all share, it would be answered all that it has under way.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_waits_for_the_listings_that_another_client_has_waiting() {
+    let service = Service::start().await;
+    let (greedy, modest) = clients(&service).await;
+    let flood = Flood::begin(&greedy, &Caller::of(service.address), Door::Json, Kind::List);
+    flood.answered_again(1).await;
+    let kinds = [Kind::List, Kind::Get, Kind::Promotions, Kind::Customer, Kind::Earn];
+    let mut passed_by = Vec::new();
+    for number in 0..2 * kinds.len() {
+        let before = flood.answered();
+        assert_eq!(modest.ask(&service, DOORS[number % 2], kinds[number / 2], number).await, 0);
+        passed_by.push(flood.answered() - before);
+    }
+    flood.end().await;
+    let total: usize = passed_by.iter().sum();
+    assert!(total < passed_by.len() * GREEDY / 4, "listings of the greedy client meanwhile: {passed_by:?}");
+}

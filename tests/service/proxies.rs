@@ -1,0 +1,214 @@
+//! The service behind stock proxies, as `deploy/` configures them and `docs/proxies.md` describes it.
+//!
+//! Skipped with a note where a proxy is not installed; with `CART_PROMOTIONS_TEST_PROXIES=required` that fails.
+
+use std::io::Write as _;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use crate::support::*;
+
+/// How long the test waits for a state that must come.
+const SURELY: Duration = Duration::from_mins(1);
+/// Uploads that are to be refused, under way at a time and in all.
+const UPLOADS_AT_ONCE: usize = 6;
+const UPLOADS: usize = 240;
+
+/// A running proxy. Dropped, it is killed.
+struct Proxy {
+    child: Child,
+    /// Where it takes JSON, and where gRPC.
+    json: Caller,
+    grpc: Caller,
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A proxy, and how it is started with a configuration of `deploy/`.
+#[derive(Clone, Copy)]
+struct Stock {
+    program: &'static str,
+    file: &'static str,
+    arguments: &'static [&'static str],
+    /// The port of gRPC in the file.
+    grpc_port: &'static str,
+}
+
+const NGINX: Stock = Stock {
+    program: "nginx",
+    file: "nginx.conf",
+    // One process, which ends with the test.
+    arguments: &["-g", "daemon off; master_process off;", "-c"],
+    grpc_port: "8090",
+};
+const HAPROXY: Stock = Stock { program: "haproxy", file: "haproxy.cfg", arguments: &["-db", "-f"], grpc_port: "8080" };
+
+impl Stock {
+    fn is_installed(self) -> bool {
+        let found = Command::new(self.program).arg("-v").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
+        let given = std::env::var("CART_PROMOTIONS_TEST_PROXIES").unwrap_or_default();
+        assert!(found || given != "required", "{} is not installed, and this test requires it", self.program);
+        if !found {
+            let _ = writeln!(std::io::stderr(), "{} is not installed: nothing was tested with it", self.program);
+        }
+        found
+    }
+
+    /// Starts it in front of two servers, and waits until it hands calls on.
+    async fn start(self, directory: &Path, servers: [&Caller; 2]) -> Proxy {
+        let [json, grpc] = [free_port(), free_port()];
+        let grpc = if self.grpc_port == "8080" { json } else { grpc };
+        let at = |port| format!("127.0.0.1:{port}");
+        let file = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy").join(self.file));
+        let place = |name: &str| directory.join(name).display().to_string();
+        let mut file = file.unwrap();
+        for (from, to) in [
+            ("127.0.0.1:8081", servers[0].address.to_string()),
+            ("127.0.0.1:8082", servers[1].address.to_string()),
+            ("127.0.0.1:8090", at(grpc)),
+            ("127.0.0.1:8080", at(json)),
+            // Whoever runs the test may write nowhere else.
+            ("/run/nginx.pid", place("pid")),
+            ("/var/log/nginx/error.log", place("error.log")),
+            (
+                "http {\n",
+                format!(
+                    "http {{ client_body_temp_path {0}; proxy_temp_path {0}; fastcgi_temp_path {0}; uwsgi_temp_path {0}; \
+                     scgi_temp_path {0};\n",
+                    place("temporary")
+                ),
+            ),
+        ] {
+            file = file.replace(from, &to);
+        }
+        let written = directory.join(self.file);
+        std::fs::write(&written, file).unwrap();
+        let log = std::fs::File::create(directory.join("output")).unwrap();
+        let mut command = Command::new(self.program);
+        command.args(self.arguments).arg(&written).stdin(Stdio::null());
+        let child = command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
+        let caller = |port| Caller::of(at(port).parse().unwrap());
+        let proxy = Proxy { child, json: caller(json), grpc: caller(grpc) };
+        let ready = async {
+            while proxy.json.http().get(proxy.json.url("/readyz")).send().await.is_err() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let ready = tokio::time::timeout(SURELY, ready).await;
+        ready.unwrap_or_else(|_| panic!("{}", std::fs::read_to_string(directory.join("output")).unwrap()));
+        proxy
+    }
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// The status and the body of a call that is refused, as the service tells it.
+async fn refused(proxy: &Proxy, request: reqwest::RequestBuilder) -> (u16, Value) {
+    let answer = request.send().await.expect("an answer");
+    let status = answer.status().as_u16();
+    let text = answer.text().await.unwrap();
+    let body: Value =
+        serde_json::from_str(&text).unwrap_or_else(|_| panic!("{}: {status}: {text}", proxy.json.address));
+    (status, body["errors"][0]["code"].clone())
+}
+
+async fn statuses_are_those_of_the_service(proxy: &Proxy) {
+    let demo = |request: reqwest::RequestBuilder| request.header("authorization", basic("demo:demo"));
+    let post = |body: String| proxy.json.http().post(proxy.json.url(PATH)).body(body);
+    let as_json = |request: reqwest::RequestBuilder| request.header("content-type", "application/json");
+    for door in DOORS {
+        let caller = if door == Door::Grpc { &proxy.grpc } else { &proxy.json };
+        assert_eq!(caller.earn(door, &documented_request()).await.code, 0, "{door:?}");
+        let unknown = caller.earn_as(door, Some("demo:wrong"), &documented_request()).await;
+        assert_eq!(unknown.code, 401, "{door:?}");
+    }
+    let documented = documented_request().to_string();
+    let one = json!({"customerId": CUSTOMER, "eventTime": NOW_MS, "earnedFromType": "ACTIVITY", "earnedFromId": "one",
+        "eventDetails": {"id": "one", "type": "any"}});
+    let unknown = proxy.json.http().get(proxy.json.url("/api_gateway/v1/promotions/customer/8"));
+    let inactive = "/api_gateway/v1/promotions/0000000000000000000000a4/earn";
+    let inactive = proxy.json.http().post(proxy.json.url(inactive)).body(one.to_string());
+    for (request, status, code) in [
+        (as_json(post(documented.clone())), 401, 401),
+        (demo(as_json(post("{}".to_owned()))), 400, 400),
+        (demo(unknown), 404, 404),
+        (demo(proxy.json.http().delete(proxy.json.url(PATH))), 405, 405),
+        (demo(as_json(inactive)), 409, 709),
+        (demo(as_json(post("x".repeat(2_000_000)))), 413, 413),
+        (demo(post(documented)), 415, 415),
+    ] {
+        assert_eq!(refused(proxy, request).await, (status, code.into()));
+    }
+}
+
+/// Uploads of somebody who shows nothing, and of somebody who sends too much, in turns, beside calls of others through both
+/// doors.
+async fn no_call_fails_beside_uploads(proxy: &Proxy) {
+    let (sent, over) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+    let mut uploads = JoinSet::new();
+    for _ in 0..UPLOADS_AT_ONCE {
+        let (caller, sent, over) = (proxy.json.clone(), Arc::clone(&sent), Arc::clone(&over));
+        uploads.spawn(async move {
+            while !over.load(Ordering::Relaxed) {
+                let number = sent.fetch_add(1, Ordering::Relaxed);
+                // Anonymous ones that a proxy takes whole, and more than it or the service takes.
+                let (bytes, wanted, credentials) =
+                    [(900_000, 401, None), (2_000_000, 413, Some("demo:demo")), (300_000, 401, None)][number % 3];
+                let request = caller.http().post(caller.url(PATH)).header("content-type", "application/json");
+                let shown = credentials.map(|credentials| ("authorization", basic(credentials)));
+                let request = shown.into_iter().fold(request, |request, (name, value)| request.header(name, value));
+                // A client that reads no answer before it has sent everything may miss one; it is not the one to protect.
+                if let Ok(answer) = request.body(vec![b' '; bytes]).send().await {
+                    assert_eq!(answer.status(), wanted, "an upload of {bytes} bytes");
+                }
+            }
+        });
+    }
+    let mut calls = 0;
+    while sent.load(Ordering::Relaxed) < UPLOADS || calls < 50 {
+        for door in DOORS {
+            calls += 1;
+            let caller = if door == Door::Grpc { &proxy.grpc } else { &proxy.json };
+            let answer = caller.earn(door, &one_entry(&format!("beside {calls}"), TEN_OFF, 1)).await;
+            assert_eq!(answer.code, 0, "call {calls} beside {} uploads: {answer:?}", sent.load(Ordering::Relaxed));
+        }
+    }
+    over.store(true, Ordering::Relaxed);
+    uploads.join_all().await;
+}
+
+async fn behind(stock: Stock) {
+    if !stock.is_installed() {
+        return;
+    }
+    let service = Service::start().await;
+    let other = service.beside().await;
+    let directory = tempfile::tempdir().unwrap();
+    let proxy = stock.start(directory.path(), [&service, &other]).await;
+    statuses_are_those_of_the_service(&proxy).await;
+    no_call_fails_beside_uploads(&proxy).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn behind_nginx_statuses_are_as_documented_and_uploads_of_others_fail_no_call() {
+    behind(NGINX).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn behind_haproxy_statuses_are_as_documented_and_uploads_of_others_fail_no_call() {
+    behind(HAPROXY).await;
+}
