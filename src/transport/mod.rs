@@ -8,6 +8,7 @@ pub mod auth;
 mod body;
 mod catalogue_service;
 pub mod codec;
+mod content;
 mod customer_service;
 mod deadline;
 mod docs;
@@ -17,6 +18,7 @@ mod health;
 mod json_door;
 mod json_response;
 mod lifecycle;
+mod parameters;
 pub mod rate_limit;
 pub mod refusal;
 mod refused;
@@ -25,7 +27,6 @@ mod token_door;
 mod wallet_service;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -38,6 +39,7 @@ use tower_service::Service;
 pub use body::{BodyLimits, MAX_BODY_BYTES};
 pub use health::Health;
 pub use lifecycle::{Lifecycle, Phase};
+pub use request_log::CallLimits;
 
 use crate::app::App;
 use crate::proto::DESCRIPTOR_SET;
@@ -106,14 +108,14 @@ impl Entrance {
 pub struct Doors {
     /// What answers.
     pub router: Router,
-    /// How long that may take.
-    pub call_timeout: Duration,
+    /// What one call may take.
+    pub limits: CallLimits,
 }
 
 impl Doors {
     /// Answers one request, whatever it is.
     pub async fn answer(mut self, request: Request) -> Response {
-        request_log::observe(self.call_timeout, request, async |request| match self.router.call(request).await {
+        request_log::observe(self.limits, request, async |request| match self.router.call(request).await {
             Ok(response) => response,
             Err(never) => match never {},
         })
