@@ -7,7 +7,7 @@ pub mod edge;
 pub mod operator;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chrono_tz::Tz;
@@ -205,6 +205,11 @@ impl Serve {
                 memory_mib: self.edge.max_body_memory_mib,
             },
         })
+    }
+
+    /// The files of private keys.
+    pub fn key_files(&self) -> impl Iterator<Item = &Path> {
+        self.access.token_key_files().chain(self.edge.tls_key.as_deref())
     }
 
     /// What the use cases are told.

@@ -9,6 +9,8 @@ pub mod config;
 pub mod demo;
 pub mod earning;
 pub mod encoding;
+mod files;
+pub mod printable;
 pub mod proto;
 pub mod server;
 pub mod storage;

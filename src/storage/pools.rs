@@ -3,6 +3,10 @@
 //! Pools are bulkheads: the writer, look-ups and the probe never wait for a connection that a change of the catalog, of an
 //! audience or of customers holds while it waits for a lock.
 
+use std::fs::OpenOptions;
+use std::io::ErrorKind;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -15,6 +19,7 @@ use sea_orm::{DatabaseConnection, DbErr, RuntimeErr, SqlxPostgresConnector, Sqlx
 
 use super::connection::Pool;
 use super::{StorageError, StoreOptions};
+use crate::files::warn_if_readable;
 
 /// A connection that was idle for longer is tried before it is used: shorter than anything that drops idle ones.
 const TRIED_AFTER_IDLE: Duration = Duration::from_secs(5);
@@ -68,6 +73,7 @@ async fn sqlite(url: &str, options: StoreOptions) -> Result<Pools, StorageError>
         .foreign_keys(true)
         .busy_timeout(options.timeout)
         .disable_statement_logging();
+    make_private(connect.get_filename()).map_err(|error| connecting(error.into()))?;
     let pool =
         |connections: u32| SqlitePoolOptions::new().max_connections(connections).acquire_timeout(options.timeout);
     let writers = pool(options.writers).connect_with(connect.clone()).await.map_err(connecting)?;
@@ -85,6 +91,21 @@ async fn sqlite(url: &str, options: StoreOptions) -> Result<Pools, StorageError>
         probe: Pool::Sqlite(pool(1).connect_lazy_with(connect.clone())),
         last_break: LastBreak::default(),
     })
+}
+
+/// Makes the file of a database that is not there, for the service's own user to read alone, and warns of one that others may
+/// read. SQLite gives the files beside it the same mode.
+fn make_private(file: &Path) -> std::io::Result<()> {
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(file) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    for beside in ["", "-wal", "-shm"] {
+        let mut name = file.as_os_str().to_owned();
+        name.push(beside);
+        warn_if_readable(Path::new(&name));
+    }
+    Ok(())
 }
 
 async fn postgres(url: &str, options: StoreOptions) -> Result<Pools, StorageError> {

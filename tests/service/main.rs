@@ -20,6 +20,7 @@ mod disk_full;
 mod documented;
 mod edge;
 mod errors;
+mod exactly;
 mod fairness;
 mod files;
 #[path = "../support/gzip.rs"]
@@ -47,6 +48,7 @@ mod support;
 mod tokens;
 mod verify;
 mod wallet;
+mod written;
 
 /// What the databases of these tests are of.
 const ENGINE: database::Engine = database::Engine::Sqlite;

@@ -25,6 +25,8 @@ mod documented;
 mod durability;
 #[path = "../service/errors.rs"]
 mod errors;
+#[path = "../service/exactly.rs"]
+mod exactly;
 #[path = "../service/fairness.rs"]
 mod fairness;
 mod faults;
