@@ -77,6 +77,7 @@ async fn sqlite(url: &str, options: StoreOptions) -> Result<Pools, StorageError>
     let pool =
         |connections: u32| SqlitePoolOptions::new().max_connections(connections).acquire_timeout(options.timeout);
     let writers = pool(options.writers).connect_with(connect.clone()).await.map_err(connecting)?;
+    warn_of_readable(connect.get_filename());
     // Whoever only reads cannot write by mistake.
     let reading = |connections| {
         let reads = pool(connections).after_connect(|connection: &mut SqliteConnection, _| {
@@ -93,19 +94,21 @@ async fn sqlite(url: &str, options: StoreOptions) -> Result<Pools, StorageError>
     })
 }
 
-/// Makes the file of a database that is not there, for the service's own user to read alone, and warns of one that others may
-/// read. SQLite gives the files beside it the same mode.
+/// Makes the file of a database that is not there, for the service's own user to read alone. SQLite gives the files beside it the same mode.
 fn make_private(file: &Path) -> std::io::Result<()> {
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(file) {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
-        _ => {}
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
     }
+}
+
+/// Warns of files of a database that others may read.
+fn warn_of_readable(file: &Path) {
     for beside in ["", "-wal", "-shm"] {
         let mut name = file.as_os_str().to_owned();
         name.push(beside);
         warn_if_readable(Path::new(&name));
     }
-    Ok(())
 }
 
 async fn postgres(url: &str, options: StoreOptions) -> Result<Pools, StorageError> {

@@ -202,7 +202,14 @@ mod tests {
             let span = tracing::info_span!("request", path = %"/a\"b", refusal = tracing::field::Empty);
             let _entered = span.enter();
             span.record("refusal", tracing::field::display("no"));
-            tracing::info!(status = "200", client = None::<&str>, elapsed_us = 7_u64, below = -1_i64, tls = true, "answered");
+            tracing::info!(
+                status = "200",
+                client = None::<&str>,
+                elapsed_us = 7_u64,
+                below = -1_i64,
+                tls = true,
+                "answered"
+            );
         };
         let mut line: Value = serde_json::from_str(&logged(true, log)).unwrap();
         assert!(line["timestamp"].take().is_string());
@@ -216,14 +223,19 @@ mod tests {
 
     #[test]
     fn every_field_of_every_kind_is_short_and_printable_whatever_it_holds() {
-        let characters: String = (0..=0x10_ffff).filter_map(char::from_u32).filter(|each| !is_printable(*each)).take(20_000).collect();
+        let characters: String =
+            (0..=0x10_ffff).filter_map(char::from_u32).filter(|each| !is_printable(*each)).take(20_000).collect();
         for hostile in [characters, "\u{9b}\u{202e}".repeat(12_000), "\"\\".repeat(30_000), "x".repeat(60_000)] {
             let error = io::Error::other(hostile.clone());
             let error = &error as &(dyn std::error::Error + 'static);
             for kind in 0..7 {
                 for json in [true, false] {
                     let line = logged(json, || {
-                        let span = tracing::info_span!("request", shown = tracing::field::Empty, first = tracing::field::Empty);
+                        let span = tracing::info_span!(
+                            "request",
+                            shown = tracing::field::Empty,
+                            first = tracing::field::Empty
+                        );
                         let _entered = span.enter();
                         match kind {
                             0 => tracing::info!(value = hostile.as_str(), "said"),

@@ -180,10 +180,13 @@ mod tests {
 
     #[test]
     fn two_content_types_are_of_grpc_and_no_others() {
-        for value in ["application/grpc", "Application/GRPC", "application/grpc+proto; x=1", " APPLICATION/grpc+PROTO;"] {
+        for value in ["application/grpc", "Application/GRPC", "application/grpc+proto; x=1", " APPLICATION/grpc+PROTO;"]
+        {
             assert!(is_grpc(&headers(&[("content-type", value.trim())])), "{value}");
         }
-        for value in ["application/grpc-web", "application/grpc-web+proto", "application/grpc+json", "application/grpcfoo"] {
+        for value in
+            ["application/grpc-web", "application/grpc-web+proto", "application/grpc+json", "application/grpcfoo"]
+        {
             assert!(!is_grpc(&headers(&[("content-type", value)])), "{value}");
         }
         assert!(!is_grpc(&headers(&[("content-type", "application/grpc"), ("content-type", "application/grpc")])));

@@ -72,7 +72,7 @@ struct Api {
     settings: Settings,
 }
 
-/// What stands before every call. Three ways in, each one layer: every layer costs a call as much as what they do.
+/// What stands before every call. Two ways in, each one layer: every layer costs a call as much as what they do.
 #[derive(Debug)]
 struct Entrance {
     lifecycle: Arc<Lifecycle>,
@@ -83,10 +83,6 @@ struct Entrance {
 impl Entrance {
     async fn let_in(State(entrance): State<Arc<Self>>, request: Request, next: Next) -> Response {
         entrance.admit(request, |request| next.run(request)).await
-    }
-
-    async fn let_grpc_in(State(entrance): State<Arc<Self>>, request: Request, next: Next) -> Response {
-        entrance.admit(request, |request| request_log::only_grpc(request, |request| next.run(request))).await
     }
 
     async fn admit<A: Future<Output = Response>>(&self, request: Request, then: impl FnOnce(Request) -> A) -> Response {
@@ -148,7 +144,7 @@ pub fn router(
         .add_service(customers)
         .into_axum_router()
         .reset_fallback()
-        .route_layer(from_fn_with_state(Arc::clone(&entrance), Entrance::let_grpc_in))
+        .route_layer(from_fn_with_state(Arc::clone(&entrance), Entrance::let_in))
         .merge(
             json_door::earn_service(&api)
                 .merge(json_door::wallet_service(&api))

@@ -84,7 +84,11 @@ fn decode(given: &str) -> Option<Cow<'_, str>> {
 
 /// The same of a query, in which a plus sign is a space.
 fn decode_form(given: &str) -> Option<Cow<'_, str>> {
-    if given.contains('+') { decode(&given.replace('+', " ")).map(|text| text.into_owned().into()) } else { decode(given) }
+    if given.contains('+') {
+        decode(&given.replace('+', " ")).map(|text| text.into_owned().into())
+    } else {
+        decode(given)
+    }
 }
 
 #[cfg(test)]
@@ -106,7 +110,8 @@ mod tests {
 
     #[test]
     fn a_percent_sign_without_two_digits_is_no_value() {
-        for (given, value) in [("%41b", Some("Ab")), ("%e2%82%AC", Some("€")), ("€", Some("€")), ("%2F%25", Some("/%"))] {
+        for (given, value) in [("%41b", Some("Ab")), ("%e2%82%AC", Some("€")), ("€", Some("€")), ("%2F%25", Some("/%"))]
+        {
             assert_eq!(decode(given).as_deref(), value, "{given}");
         }
         for given in ["%", "%4", "%%41", "%zz", "%+1", "%4g", "a%", "%ff", "%c3", "%ed%a0%80", "%€"] {

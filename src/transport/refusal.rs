@@ -151,7 +151,9 @@ pub enum Refusal {
     #[error("the call was not answered in time; it may have been recorded: try again")]
     DeadlineExceeded,
     /// A path of gRPC is called by something else.
-    #[error("this path speaks gRPC: send Content-Type: application/grpc over HTTP/2, or see the documentation for the JSON paths")]
+    #[error(
+        "this path speaks gRPC: send Content-Type: application/grpc over HTTP/2, or see the documentation for the JSON paths"
+    )]
     NotGrpc,
     /// The body is not declared to be plain JSON.
     #[error("the body must be JSON: send one Content-Type, application/json in UTF-8, and no Content-Encoding")]

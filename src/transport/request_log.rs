@@ -58,7 +58,9 @@ pub async fn observe<A: Future<Output = Response<Body>>>(
     async move {
         let unanswered = Unanswered(begun);
         let answer = async {
-            let Some(refused) = refuse_form(&request, grpc, limits.max_header_bytes) else { return then(request).await };
+            let Some(refused) = refuse_form(&request, grpc, limits.max_header_bytes) else {
+                return then(request).await;
+            };
             discard(request.version(), request.into_body()).await;
             refused
         };
@@ -122,14 +124,6 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
         let id = format!("{:032x}", rand::random::<u128>());
         HeaderValue::from_str(&id).unwrap_or_else(|_| HeaderValue::from_static("unknown"))
     })
-}
-
-/// For the paths of gRPC, which answers anything else with an empty 200.
-pub async fn only_grpc<A: Future<Output = Response<Body>>>(
-    request: Request<Body>,
-    then: impl FnOnce(Request<Body>) -> A,
-) -> Response<Body> {
-    if is_grpc(request.headers()) { then(request).await } else { Refusal::NotGrpc.into_json() }
 }
 
 /// Gives an error that the transport library makes by itself the details that all of ours have.

@@ -42,7 +42,10 @@ fn routes() -> Vec<Route> {
         let variables = names.map(json_name).collect();
         Route { verb: verb.to_uppercase(), path, variables }
     };
-    pool.services().filter(|service| service.package_name() == "cartpromotions.v1").flat_map(|service| service.methods().map(&read).collect::<Vec<_>>()).collect()
+    pool.services()
+        .filter(|service| service.package_name() == "cartpromotions.v1")
+        .flat_map(|service| service.methods().map(&read).collect::<Vec<_>>())
+        .collect()
 }
 
 /// Sends a request over this version of HTTP. Gives status, headers with the trailers among them, and the body.
@@ -143,7 +146,10 @@ fn a_variable_of_a_path_is_what_was_sent_or_is_named_and_nothing_speaks_for_it()
             let told = runtime.block_on(send(&service, http::Version::HTTP_11, request, body.to_string().into_bytes()));
             prop_assert!((400..500).contains(&told.status), "{} {}: {:?}", route.verb, path, told);
             if String::from_utf8(bytes.clone()).is_err() {
-                let named = told.messages().iter().any(|message| message.starts_with(&format!("{variable}: cannot be decoded")));
+                let named = told
+                    .messages()
+                    .iter()
+                    .any(|message| message.starts_with(&format!("{variable}: cannot be decoded")));
                 prop_assert!(told.status == 400 && named, "{} {}: {:?}", route.verb, path, told);
             }
         }
@@ -214,8 +220,11 @@ async fn whoever_calls_can_read_the_outcome_or_nothing_was_done() {
     let pool = DescriptorPool::decode(DESCRIPTOR_SET).unwrap();
     let methods = pool.services().filter(|service| service.package_name() == "cartpromotions.v1");
     let methods = methods.flat_map(|service| service.methods().collect::<Vec<_>>());
-    let mut paths: Vec<_> = methods.map(|method| format!("/{}/{}", method.parent_service().full_name(), method.name())).collect();
-    paths.extend(["v1", "v1alpha"].map(|version| format!("/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo")));
+    let mut paths: Vec<_> =
+        methods.map(|method| format!("/{}/{}", method.parent_service().full_name(), method.name())).collect();
+    paths.extend(
+        ["v1", "v1alpha"].map(|version| format!("/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo")),
+    );
     paths.push("/grpc.health.v1.Health/Check".to_owned());
     paths.push("/cartpromotions.v1.EarnService/Unknown".to_owned());
     let (message, _) =
@@ -247,7 +256,8 @@ async fn whoever_calls_can_read_the_outcome_or_nothing_was_done() {
 #[tokio::test]
 async fn json_paths_answer_in_json_whatever_the_content_type_says() {
     let service = Service::start().await;
-    let mut paths: Vec<_> = routes().into_iter().map(|route| (route.verb, route.path.replace(['{', '}'], ""))).collect();
+    let mut paths: Vec<_> =
+        routes().into_iter().map(|route| (route.verb, route.path.replace(['{', '}'], ""))).collect();
     let others = ["/healthz", "/readyz", "/openapi.json", "/nothing", "/api_gateway/v1/nothing/at/all"];
     paths.extend(others.map(|path| ("GET".to_owned(), path.to_owned())));
     paths.push(("POST".to_owned(), "/v3/oauth/token/generate".to_owned()));
@@ -286,7 +296,10 @@ async fn what_a_grpc_call_may_not_be_is_told_with_what_may() {
         send(&service, http::Version::HTTP_2, request, body)
     };
     let told = call(frame.clone(), "gzip").await;
-    assert_eq!((&told.headers["grpc-status"], &told.headers["grpc-accept-encoding"]), (&"12".parse().unwrap(), &"identity".parse().unwrap()));
+    assert_eq!(
+        (&told.headers["grpc-status"], &told.headers["grpc-accept-encoding"]),
+        (&"12".parse().unwrap(), &"identity".parse().unwrap())
+    );
     for second in [frame.clone(), frame[..frame.len() - 1].to_vec(), vec![0; 5], vec![0]] {
         let told = call([frame.clone(), second].concat(), "identity").await;
         assert_eq!(told.headers["grpc-status"], "3", "{told:?}");
@@ -341,7 +354,9 @@ async fn integers_of_a_body_are_read_from_their_literals() {
     for (index, literal) in ["566881933.0", "5.66881933e8", "\"566881933\"", "\"56688193300e-2\""].iter().enumerate() {
         assert_eq!(granted_to(literal, &format!("{index}")).await, (200, 0), "{literal}");
     }
-    for literal in ["566881933.5", "9007199254740991.5", "9223372036854775808", "1e400", "\"0566881933\"", "\"+566881933\""] {
+    for literal in
+        ["566881933.5", "9007199254740991.5", "9223372036854775808", "1e400", "\"0566881933\"", "\"+566881933\""]
+    {
         assert_eq!(granted_to(literal, "none").await, (400, 400), "{literal}");
     }
     assert_eq!(service.granted().await, 4);
@@ -354,7 +369,10 @@ async fn integers_of_a_body_are_read_from_their_literals() {
     }
     let body = json!({"earnedFromType": "ACTIVITY"}).to_string();
     let answer = service.post(Some("demo:demo"), body).await;
-    assert!(answer.messages.iter().any(|message| message.contains("customerId") && message.contains("missing")), "{answer:?}");
+    assert!(
+        answer.messages.iter().any(|message| message.contains("customerId") && message.contains("missing")),
+        "{answer:?}"
+    );
     let mut only = documented_request();
     only.as_object_mut().unwrap().remove("customerId");
     for door in DOORS {
@@ -371,7 +389,20 @@ async fn integers_of_a_body_are_read_from_their_literals() {
 
 /// Texts of every class of characters, each with what no text of its class may be.
 const TEXTS: [&str; 14] = [
-    "\0", "a\0b", "\u{1}", "\t", "\n\r", "\u{1b}[2J", "\u{7f}", "\u{85}", "\u{9b}", "\u{202e}", "\u{2028}", "\u{feff}", "\u{fffe}\u{10ffff}", "\u{e000}",
+    "\0",
+    "a\0b",
+    "\u{1}",
+    "\t",
+    "\n\r",
+    "\u{1b}[2J",
+    "\u{7f}",
+    "\u{85}",
+    "\u{9b}",
+    "\u{202e}",
+    "\u{2028}",
+    "\u{feff}",
+    "\u{fffe}\u{10ffff}",
+    "\u{e000}",
 ];
 
 #[tokio::test]

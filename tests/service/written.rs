@@ -37,7 +37,12 @@ async fn the_files_that_it_makes_are_its_own_users_alone_whatever_the_umask() {
         process.signal("TERM");
         let (success, log) = process.end();
         let warned = log.iter().filter(|line| line["level"] == "WARN").map(|line| line["message"].to_string());
-        assert!(success && warned.eq(["\"everybody knows the credentials of the demo, demo/demo: not for production\"".to_owned()]), "{log:#?}");
+        assert!(
+            success
+                && warned
+                    .eq(["\"everybody knows the credentials of the demo, demo/demo: not for production\"".to_owned()]),
+            "{log:#?}"
+        );
     }
 }
 
@@ -52,7 +57,8 @@ async fn files_with_secrets_that_others_may_read_are_warned_of() {
             std::fs::set_permissions(file, std::fs::Permissions::from_mode(mode)).unwrap();
         }
         let (url, key) = (format!("sqlite://{}", file.display()), format!("a={}", key.display()));
-        let options = ["--without-authentication", "1", "--listen", "127.0.0.1:0", "--database-url", &url, "--token-key", &key];
+        let options =
+            ["--without-authentication", "1", "--listen", "127.0.0.1:0", "--database-url", &url, "--token-key", &key];
         let process = Process::start(directory.path(), &options);
         process.signal("TERM");
         let (_, log) = process.end();
@@ -111,7 +117,11 @@ async fn whatever_a_caller_sends_each_line_of_the_log_is_short_and_printable() {
             send(&caller, head.as_bytes()).await;
         }
         let pair = basic(&format!("{}:x", fill(text, 9_000)));
-        send(&caller, format!("POST {PATH} HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\nauthorization: {pair}\r\n\r\n").as_bytes()).await;
+        send(
+            &caller,
+            format!("POST {PATH} HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\nauthorization: {pair}\r\n\r\n").as_bytes(),
+        )
+        .await;
         let mut request = documented_request();
         request["eventTimeISO"] = path.clone().into();
         request["earnedPromotions"][0]["promotionId"] = path.into();

@@ -102,7 +102,10 @@ mod tests {
                         let told = whole_seconds(wait);
                         assert!(told >= Duration::from_secs(1) && told <= WINDOW, "{told:?}");
                         let earlier = now + wait - Duration::from_nanos(1);
-                        assert!(window.charge(cost, limit(per_minute), earlier).is_err(), "{cost} of {per_minute}: early");
+                        assert!(
+                            window.charge(cost, limit(per_minute), earlier).is_err(),
+                            "{cost} of {per_minute}: early"
+                        );
                         assert_eq!(
                             window.charge(cost, limit(per_minute), now + told),
                             Ok(()),

@@ -81,7 +81,8 @@ mod tests {
         ] {
             assert_eq!(parse(literal), value, "{literal}");
         }
-        for none in ["", "-", "+7", "07", "7.", ".7", "1e", "1e+", "0x7", " 7", "7 ", "1_0", "--7", "٧", "NaN", "1e1.0"] {
+        for none in ["", "-", "+7", "07", "7.", ".7", "1e", "1e+", "0x7", " 7", "7 ", "1_0", "--7", "٧", "NaN", "1e1.0"]
+        {
             assert_eq!(parse(none), None, "{none:?}");
         }
     }
