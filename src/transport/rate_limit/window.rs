@@ -101,7 +101,7 @@ mod tests {
                     if let Err(wait) = window.charge(cost, limit(per_minute), now) {
                         let told = whole_seconds(wait);
                         assert!(told >= Duration::from_secs(1) && told <= WINDOW, "{told:?}");
-                        let earlier = now + wait - Duration::from_nanos(1);
+                        let earlier = now + wait.saturating_sub(Duration::from_nanos(1));
                         assert!(
                             window.charge(cost, limit(per_minute), earlier).is_err(),
                             "{cost} of {per_minute}: early"
@@ -125,7 +125,7 @@ mod tests {
             assert_eq!(window.charge(per_minute.saturating_add(1), limit(per_minute), at), Ok(()));
             assert_eq!(window.left(limit(per_minute), at), (0, WINDOW));
             assert_eq!(window.charge(1, limit(per_minute), at), Err(WINDOW));
-            let almost = at + WINDOW - Duration::from_nanos(1);
+            let almost = (at + WINDOW).saturating_sub(Duration::from_nanos(1));
             assert_eq!(window.charge(1, limit(per_minute), almost), Err(Duration::from_nanos(1)));
             assert_eq!(window.charge(1, limit(per_minute), at + WINDOW), Ok(()));
         }

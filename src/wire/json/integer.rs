@@ -94,7 +94,7 @@ mod tests {
             format!("{shown}{}", "0".repeat(usize::try_from(power).unwrap()))
         } else {
             let cut = usize::try_from(-power).unwrap();
-            let padded = format!("{shown:0>width$}", width = cut);
+            let padded = format!("{shown:0>cut$}");
             let (whole, fraction) = padded.split_at(padded.len() - cut);
             if fraction.bytes().any(|digit| digit != b'0') {
                 return None;
