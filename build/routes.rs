@@ -36,6 +36,9 @@ fn route(out: &mut String, method: &MethodDescriptor, rule: &Rule) -> std::fmt::
         "    router = router.route({path:?}, axum::routing::{verb}(move |request: axum::extract::Request| {{"
     )?;
     writeln!(out, "        let service = std::sync::Arc::clone(&called);")?;
-    writeln!(out, "        answer({body}, request, move |request| async move {{ service.{call}(request).await }})")?;
+    writeln!(
+        out,
+        "        answer(({path:?}, {body}), request, move |request| async move {{ service.{call}(request).await }})"
+    )?;
     writeln!(out, "    }}));")
 }

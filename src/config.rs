@@ -7,7 +7,7 @@ pub mod edge;
 pub mod operator;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chrono_tz::Tz;
@@ -207,6 +207,11 @@ impl Serve {
                 stream_lifetime: Duration::from_millis(self.edge.stream_lifetime_ms),
             },
         })
+    }
+
+    /// The files of private keys.
+    pub fn key_files(&self) -> impl Iterator<Item = &Path> {
+        self.access.token_key_files().chain(self.edge.tls_key.as_deref())
     }
 
     /// What the use cases are told.

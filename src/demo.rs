@@ -2,6 +2,11 @@
 
 use std::net::SocketAddr;
 
+use crate::earning::OrgId;
+
+/// The organization of the catalogue.
+pub const ORG_ID: OrgId = OrgId(100_737);
+
 /// The catalogue, as a file to import.
 pub const CATALOGUE: &str = include_str!("demo.json");
 

@@ -121,7 +121,14 @@ async fn serve(options: &Serve, log: &Log) -> anyhow::Result<()> {
         if options.access.token_keys.is_empty() {
             tracing::info!("access tokens are good for this process only: no key for them is configured");
         }
+        if let Some(org) = options.access.without_authentication {
+            tracing::warn!(
+                org,
+                "nobody is asked for credentials: everybody is taken for this organization, with all access"
+            );
+        }
         if options.demo {
+            tracing::warn!("everybody knows the credentials of the demo, demo/demo: not for production");
             print_beside(demo::curl(scheme, address));
         }
     };

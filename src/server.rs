@@ -18,6 +18,8 @@ use crate::app::{App, Clock};
 use crate::config::access::{AccessOptionError, warn_if_others_can_read};
 use crate::config::{Common, DatabaseUrl, Serve};
 use crate::demo;
+use crate::earning::OrgId;
+use crate::files::warn_if_readable;
 use crate::storage::{StorageError, Store};
 use crate::transport::edge::{self, Certificates, TlsError};
 use crate::transport::{self, Doors, Health, Lifecycle, Phase};
@@ -58,6 +60,14 @@ pub enum ServeError {
     /// The built-in catalogue does not fit what is in the database.
     #[error("cannot import the demo catalogue")]
     Demo(#[from] ImportFileError),
+    /// The database is somebody's: everybody knows the credentials of the demo catalogue.
+    #[error("--demo: the database {url} holds the organization {}; name a database that is empty, or of the demo", .other.0)]
+    DemoOnOthers {
+        /// Where it is.
+        url: DatabaseUrl,
+        /// One that is not of the demo.
+        other: OrgId,
+    },
     /// Nobody can be let in as the options say.
     #[error(transparent)]
     Access(#[from] AccessOptionError),
@@ -139,6 +149,7 @@ pub async fn run(
         }
         None => None,
     };
+    options.key_files().for_each(warn_if_readable);
     let store = Store::open(common.database_url.expose(), options.store_options()).await.map_err(named)?;
     let (app, writer) = App::new(store.clone(), clock.clone(), options.app_limits(), tokens);
     let mut writer = tokio::spawn(writer.run());
@@ -146,7 +157,7 @@ pub async fn run(
     let mut health = Health::new().await;
 
     let router = transport::router(app.clone(), settings, &lifecycle, &health)?;
-    let doors = Doors { router, call_timeout: Duration::from_millis(options.edge.call_timeout_ms) };
+    let doors = Doors { router, limits: options.edge.call_limits() };
     let (hang_up, told_to_hang_up) = oneshot::channel::<()>();
     let limits = options.edge.limits(edge::raise_limit());
     let tls = certificates.as_ref().map(Certificates::current);
@@ -160,6 +171,9 @@ pub async fn run(
         tracing::warn!("{warning}");
     }
     if options.demo {
+        if let Some(other) = other_than_demo(&store).await.map_err(named)? {
+            return Err(ServeError::DemoOnOthers { url: common.database_url.clone(), other });
+        }
         import(&store, demo::CATALOGUE.as_bytes(), ImportOptions::default()).await?;
     }
     lifecycle.enter(Phase::Serving);
@@ -186,6 +200,14 @@ pub async fn run(
     store.close().await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Returns an organization of the database that is not of the demo, if there is one.
+async fn other_than_demo(store: &Store) -> Result<Option<OrgId>, StorageError> {
+    let transaction = store.begin().await?;
+    let others = transaction.org_ids().await?;
+    transaction.rollback().await?;
+    Ok(others.into_iter().find(|org_id| *org_id != demo::ORG_ID))
 }
 
 /// Finishes what was accepted, refusing the rest, and ends the connections.

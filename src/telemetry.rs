@@ -2,6 +2,7 @@
 //!
 //! A thread writes them (`log_buffer`): a reader that stalls holds no call up.
 
+mod fields;
 mod log_buffer;
 
 use std::io::IsTerminal;
@@ -12,6 +13,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
 
+use fields::{JsonLines, TextFields};
 pub use log_buffer::Log;
 
 use crate::config::{Common, LogFormat};
@@ -21,14 +23,10 @@ pub fn start(options: &Common, log: &Log) {
     let terminal = std::io::stderr().is_terminal();
     let by_default = if terminal { LogFormat::Text } else { LogFormat::Json };
     let lines = match options.log_format.unwrap_or(by_default) {
-        LogFormat::Text => fmt::layer().with_ansi(terminal).with_target(false).with_writer(log.clone()).boxed(),
-        LogFormat::Json => fmt::layer()
-            .json()
-            .flatten_event(true)
-            .with_span_list(false)
-            .with_target(false)
-            .with_writer(log.clone())
-            .boxed(),
+        LogFormat::Text => {
+            fmt::layer().with_ansi(terminal).with_target(false).fmt_fields(TextFields).with_writer(log.clone()).boxed()
+        }
+        LogFormat::Json => fmt::layer().fmt_fields(JsonLines).event_format(JsonLines).with_writer(log.clone()).boxed(),
     };
     // Which migrations run, and what the database remarks, is news to those who ask for more than the default.
     let details = if options.log > LevelFilter::INFO { options.log } else { options.log.min(LevelFilter::WARN) };

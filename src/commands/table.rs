@@ -5,6 +5,8 @@ use std::io::IsTerminal;
 
 use unicode_width::UnicodeWidthStr;
 
+use crate::printable::is_printable;
+
 /// Between two columns.
 const GAP: usize = 2;
 /// What stands for nothing.
@@ -30,12 +32,12 @@ impl Table {
     }
 }
 
-/// On one line, and without anything that a terminal would obey.
+/// On one line, and without anything that a terminal would obey or that changes the order in which a line reads.
 fn visible(text: String) -> String {
     match text.as_str() {
         "" => NOTHING.to_owned(),
-        _ if text.contains(char::is_control) => {
-            text.chars().map(|character| if character.is_control() { '\u{fffd}' } else { character }).collect()
+        _ if !text.chars().all(is_printable) => {
+            text.chars().map(|character| if is_printable(character) { character } else { '\u{fffd}' }).collect()
         }
         _ => text,
     }
@@ -73,7 +75,7 @@ mod tests {
     #[test]
     fn columns_line_up_and_nothing_in_them_breaks_out() {
         let mut table = Table { rows: Table::new(&["ID", "NAME", "CAP"]).rows, bold: false };
-        table.row(["1".to_owned(), "Ten\noff\u{1b}[2J".to_owned(), String::new()]);
+        table.row(["1".to_owned(), "Ten\noff\u{202e}[2J".to_owned(), String::new()]);
         table.row(["1234".to_owned(), "割引".to_owned(), "3".to_owned()]);
         let expected = "ID    NAME         CAP\n1     Ten\u{fffd}off\u{fffd}[2J  -\n1234  割引         3\n";
         assert_eq!(table.to_string(), expected);

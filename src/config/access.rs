@@ -143,6 +143,11 @@ impl AccessOptions {
         })
     }
 
+    /// The files of the keys for access tokens.
+    pub fn token_key_files(&self) -> impl Iterator<Item = &Path> {
+        self.token_keys.iter().map(|key| &*key.file)
+    }
+
     /// Which tokens are taken, and how they are given out: reads the files that the options name.
     ///
     /// # Errors

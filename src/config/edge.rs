@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::MAX_TIMEOUT_MS;
+use crate::transport::CallLimits;
 use crate::transport::edge::{EdgeLimits, TlsFiles};
 
 /// Memory that bodies, or answers, may be given: from what lets one client have two of the largest, to 64 GiB.
@@ -28,8 +29,8 @@ pub struct Edge {
     /// more it is closed.
     #[arg(long, env = "CART_PROMOTIONS_MAX_RESETS", value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(i32).range(1..=1_000_000))]
     pub max_resets: i32,
-    /// Bytes of the headers of one call; over HTTP/1.1 an address of up to 64 KiB comes on top. Longer ones are refused
-    /// with 431.
+    /// Bytes of the headers of one call; each counts 32 bytes beside its name and value. Over HTTP/1.1 the
+    /// address, of up to 64 KiB, comes on top. Longer ones are refused with 431.
     #[arg(long, env = "CART_PROMOTIONS_MAX_HEADER_BYTES", value_name = "N", default_value_t = 16_384, value_parser = clap::value_parser!(u32).range(1_024..=1_048_576))]
     pub max_header_bytes: u32,
     /// Memory that the bodies of all calls under way may take. A client may take as much of it as it leaves free, alone
@@ -97,6 +98,14 @@ impl Edge {
             header_timeout: Duration::from_millis(self.header_timeout_ms),
             write_timeout: Duration::from_millis(self.write_timeout_ms),
             ping_interval: Duration::from_millis(self.ping_interval_ms),
+        }
+    }
+
+    /// What one call may take.
+    pub fn call_limits(&self) -> CallLimits {
+        CallLimits {
+            timeout: Duration::from_millis(self.call_timeout_ms),
+            max_header_bytes: self.max_header_bytes as usize,
         }
     }
 

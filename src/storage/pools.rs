@@ -3,6 +3,10 @@
 //! Pools are bulkheads: the writer, look-ups and the probe never wait for a connection that a change of the catalog, of an
 //! audience or of customers holds while it waits for a lock.
 
+use std::fs::OpenOptions;
+use std::io::ErrorKind;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -15,6 +19,7 @@ use sea_orm::{DbErr, RuntimeErr};
 
 use super::connection::Pool;
 use super::{StorageError, StoreOptions};
+use crate::files::warn_if_readable;
 
 /// A connection that was idle for longer is tried before it is used: shorter than anything that drops idle ones.
 const TRIED_AFTER_IDLE: Duration = Duration::from_secs(5);
@@ -72,9 +77,11 @@ async fn sqlite(url: &str, options: StoreOptions) -> Result<Pools, StorageError>
         .foreign_keys(true)
         .busy_timeout(options.timeout)
         .disable_statement_logging();
+    make_private(connect.get_filename()).map_err(|error| connecting(error.into()))?;
     let pool =
         |connections: u32| SqlitePoolOptions::new().max_connections(connections).acquire_timeout(options.timeout);
     let writers = pool(options.writers).connect_with(connect.clone()).await.map_err(connecting)?;
+    warn_of_readable(connect.get_filename());
     // Whoever only reads cannot write by mistake.
     let reading = |connections| {
         let reads = pool(connections).after_connect(|connection: &mut SqliteConnection, _| {
@@ -89,6 +96,23 @@ async fn sqlite(url: &str, options: StoreOptions) -> Result<Pools, StorageError>
         lookups: reading(LOOKUP_CONNECTIONS),
         probe: Pool::Sqlite(pool(PROBE_CONNECTIONS).connect_lazy_with(connect.clone())),
     })
+}
+
+/// Makes the file of a database that is not there, for the service's own user to read alone. SQLite gives the files beside it the same mode.
+fn make_private(file: &Path) -> std::io::Result<()> {
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(file) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Warns of files of a database that others may read.
+fn warn_of_readable(file: &Path) {
+    for beside in ["", "-wal", "-shm"] {
+        let mut name = file.as_os_str().to_owned();
+        name.push(beside);
+        warn_if_readable(Path::new(&name));
+    }
 }
 
 async fn postgres(url: &str, options: StoreOptions) -> Result<Pools, StorageError> {

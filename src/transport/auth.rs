@@ -12,7 +12,7 @@ use ipnet::IpNet;
 use tonic::transport::server::TcpConnectInfo;
 
 use super::body::discard;
-use super::rate_limit::{RateLimit, RateLimitSettings, RateLimits};
+use super::rate_limit::{Charge, RateLimit, RateLimitSettings, RateLimits};
 use super::refusal::{Refusal, Unauthenticated};
 use super::request_log::is_grpc;
 use crate::app::App;
@@ -50,7 +50,8 @@ pub struct AccessSettings {
 pub(super) struct Given {
     pub caller: Arc<Caller>,
     pub limit: Option<Arc<RateLimit>>,
-    pub token: IssuedToken,
+    /// Refused beyond the limit of the client.
+    pub token: Result<IssuedToken, Refusal>,
 }
 
 /// Lets requests in.
@@ -100,14 +101,19 @@ impl Gatekeeper {
             Err(refusal) => return refuse(request, refusal).await,
         };
         let limit = self.limits.of(&caller);
-        let charged = limit.as_ref().map_or(Ok(()), |limit| limit.charge_request());
-        let mut response = match charged {
-            Ok(()) => {
+        let mut response = match limit.clone().map(Charge::begin).transpose() {
+            Ok(charge) => {
+                let grpc = is_grpc(request.headers());
                 request.extensions_mut().insert(Arc::clone(&caller));
-                if let Some(limit) = &limit {
-                    request.extensions_mut().insert(Arc::clone(limit));
+                if let Some(charge) = &charge {
+                    request.extensions_mut().insert(Arc::clone(charge));
                 }
-                then(request).await
+                let response = then(request).await;
+                // A call that was refused before its cost was known costs 1. Nothing was done for it.
+                match charge.map_or(Ok(()), |charge| charge.make(1)) {
+                    Ok(()) => response,
+                    Err(refusal) => refusal.into_response(grpc),
+                }
             }
             Err(refusal) => refuse(request, refusal).await,
         };
@@ -130,10 +136,8 @@ impl Gatekeeper {
         let given = self.app.credentials().give_token(pair, address).await;
         let (caller, token) = given.map_err(|error| not_let_in(error, address))?;
         let limit = self.limits.of(&caller);
-        if let Some(limit) = &limit {
-            limit.charge_request()?;
-        }
-        Ok(Given { caller, limit, token })
+        let charged = limit.as_ref().map_or(Ok(()), |limit| limit.charge(1));
+        Ok(Given { caller, limit, token: charged.map(|()| token) })
     }
 
     /// Where a request comes from: what the nearest proxy says that is not trusted itself, or the other end of the
@@ -195,10 +199,16 @@ pub fn caller<T>(request: &tonic::Request<T>, needed: AccessGroup, given: Option
     if !caller.access.includes(needed) {
         return Err(Refusal::AccessDenied(needed));
     }
-    match given {
-        Some(given) if given != caller.org_id.0 => Err(Refusal::OrgMismatch { given }),
-        _ => Ok(caller.org_id),
+    if let Some(given) = given.filter(|given| *given != caller.org_id.0) {
+        return Err(Refusal::OrgMismatch { given });
     }
+    // An earning is charged when it is known how much it asks for.
+    if needed != AccessGroup::EarnWrite
+        && let Some(charge) = charge(request)
+    {
+        charge.make(1)?;
+    }
+    Ok(caller.org_id)
 }
 
 /// The API client that calls: whose turn it is goes by this name.
@@ -207,8 +217,8 @@ pub fn client<T>(request: &tonic::Request<T>) -> Result<Arc<str>, Refusal> {
     Ok(Arc::clone(&caller.username))
 }
 
-/// The limit of who calls.
-pub(super) fn limit<T>(request: &tonic::Request<T>) -> Option<Arc<RateLimit>> {
+/// The charge of a call of a client that has a limit.
+pub(super) fn charge<T>(request: &tonic::Request<T>) -> Option<Arc<Charge>> {
     request.extensions().get().cloned()
 }
 

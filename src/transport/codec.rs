@@ -37,19 +37,25 @@ where
     }
 
     fn decoder(&mut self) -> Self::Decoder {
-        RequestDecoder(PhantomData)
+        RequestDecoder { decoded: false, message: PhantomData }
     }
 }
 
-/// Decodes `D`.
+/// Decodes `D`, once: every call is one message.
 #[derive(Debug)]
-pub struct RequestDecoder<D>(PhantomData<D>);
+pub struct RequestDecoder<D> {
+    decoded: bool,
+    message: PhantomData<D>,
+}
 
 impl<D: Message + Default> Decoder for RequestDecoder<D> {
     type Item = D;
     type Error = Status;
 
     fn decode(&mut self, bytes: &mut DecodeBuf<'_>) -> Result<Option<D>, Status> {
+        if std::mem::replace(&mut self.decoded, true) {
+            return Err(Refusal::Invalid(Violations::of("", "the call has more than one message")).into());
+        }
         D::decode(bytes).map(Some).map_err(|error| {
             // The library names every message on the way to the fault: enough of it to find the place.
             let fault: String = error.to_string().chars().take(200).collect();

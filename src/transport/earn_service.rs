@@ -5,9 +5,8 @@ use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
 use super::Api;
-use super::auth::{caller, client, limit};
+use super::auth::{caller, charge, client};
 use super::json_door::found_violations;
-use super::rate_limit::charge_grants;
 use super::refusal::Refusal;
 use crate::app::access::AccessGroup;
 use crate::earning::EntryOutcome;
@@ -19,9 +18,9 @@ use crate::wire::{bulk_earn, earn};
 impl EarnService for Api {
     async fn earn(&self, request: Request<proto::EarnRequest>) -> Result<Response<proto::EarnResponse>, Status> {
         let org_id = caller(&request, AccessGroup::EarnWrite, None)?;
-        let (client, found, limit) = (client(&request)?, found_violations(&request), limit(&request));
+        let (client, found, charge) = (client(&request)?, found_violations(&request), charge(&request));
         let command = earn::parse(request.into_inner(), org_id, (self.app.now_ms(), found)).map_err(Refusal::from)?;
-        charge_grants(limit.as_ref(), command.grants())?;
+        charge.map_or(Ok(()), |charge| charge.make(command.grants()))?;
         let command = Arc::new(command);
         let outcomes = self.app.bulk_earn(client, Arc::clone(&command)).await.map_err(Refusal::from)?;
         match outcomes.first() {
@@ -38,11 +37,11 @@ impl EarnService for Api {
         request: Request<proto::BulkEarnRequest>,
     ) -> Result<Response<proto::BulkEarnResponse>, Status> {
         let org_id = caller(&request, AccessGroup::EarnWrite, request.get_ref().org_id)?;
-        let (client, found, limit) = (client(&request)?, found_violations(&request), limit(&request));
+        let (client, found, charge) = (client(&request)?, found_violations(&request), charge(&request));
         let limits = self.settings.limits;
         let command = bulk_earn::parse(request.into_inner(), org_id, limits, (self.app.now_ms(), found))
             .map_err(Refusal::from)?;
-        charge_grants(limit.as_ref(), command.grants())?;
+        charge.map_or(Ok(()), |charge| charge.make(command.grants()))?;
         let command = Arc::new(command);
         let outcomes = self.app.bulk_earn(client, Arc::clone(&command)).await.map_err(Refusal::from)?;
         Ok(Response::new(bulk_earn::encode(&command, &outcomes, self.settings.time_zone)))

@@ -17,7 +17,7 @@ use crate::proto::earn_service_server::EarnServiceServer;
 use crate::proto::wallet_service_server::WalletServiceServer;
 
 /// Names that gRPC probes ask for: the whole server, and each service.
-const SERVICES: [&str; 5] = [
+pub(super) const SERVICES: [&str; 5] = [
     "",
     <EarnServiceServer<Api> as NamedService>::NAME,
     <WalletServiceServer<Api> as NamedService>::NAME,

@@ -3,18 +3,19 @@
 //!
 //! `build.rs` writes the routes from the `google.api.http` rules of `proto/`; a new method costs nothing here.
 
-use axum::RequestExt;
 use axum::body::{Body, Bytes, HttpBody};
-use axum::extract::{RawPathParams, Request};
-use axum::http::{HeaderMap, Response, StatusCode, header};
+use axum::extract::Request;
+use axum::http::{HeaderMap, Response, StatusCode};
 use http_body_util::{BodyExt, Collected};
 use serde::Serialize;
 use serde::de::IgnoredAny;
 use tonic::Status;
 
 use super::admission::SMALL_BODY_BYTES;
+use super::content::is_json;
 use super::json_response::json_response;
 use super::large_read;
+use super::parameters::{Parameters, variables};
 use super::refusal::{Refusal, status_to_json};
 use crate::wire::Violations;
 use crate::wire::json::{InvalidJson, JsonMessage, ReadJson, UnknownFields, document, from_slice, read_parameters};
@@ -41,15 +42,15 @@ pub fn found_violations<T>(request: &tonic::Request<T>) -> Violations {
     request.extensions().get::<Found>().map(|found| found.0.clone()).unwrap_or_default()
 }
 
-/// Answers one request through `call`.
-async fn answer<M, R, F, A>(rule: BodyRule, request: Request, call: F) -> Response<Body>
+/// Answers one request, to a path that matches `template`, through `call`.
+async fn answer<M, R, F, A>((template, rule): (&str, BodyRule), request: Request, call: F) -> Response<Body>
 where
     M: JsonMessage + ReadJson,
     R: Serialize,
     F: FnOnce(tonic::Request<M>) -> A,
     A: Future<Output = Result<tonic::Response<R>, Status>>,
 {
-    let request = match read(rule, request).await {
+    let request = match read(template, rule, request).await {
         Ok(request) => request,
         Err(refusal) => return refusal.into_json(),
     };
@@ -64,8 +65,11 @@ where
     }
 }
 
-async fn read<M: JsonMessage + ReadJson>(rule: BodyRule, mut request: Request) -> Result<tonic::Request<M>, Refusal> {
-    let path = request.extract_parts::<RawPathParams>().await.ok();
+async fn read<M: JsonMessage + ReadJson>(
+    template: &str,
+    rule: BodyRule,
+    request: Request,
+) -> Result<tonic::Request<M>, Refusal> {
     let (parts, body) = request.into_parts();
     let (mut message, mut violations) = match rule {
         BodyRule::None if body.size_hint().lower() > SMALL_BODY_BYTES as u64 => {
@@ -75,17 +79,17 @@ async fn read<M: JsonMessage + ReadJson>(rule: BodyRule, mut request: Request) -
         BodyRule::Whole => read_body(&parts.headers, body, None).await?,
         BodyRule::Field(name) => read_body(&parts.headers, body, Some(name)).await?,
     };
-    violations.extend(read_parameters(&mut message, path.iter().flatten()));
+    let path = Parameters::of_path::<M>(template, parts.uri.path(), &mut violations);
+    violations.extend(read_parameters(&mut message, path.iter()));
     if !matches!(rule, BodyRule::Whole) {
-        let query: Vec<_> = form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()).collect();
+        let query = Parameters::of_query::<M>(parts.uri.query().unwrap_or_default(), &mut violations);
         // What the path or the body says is not for the query to say otherwise: whoever is in front may go by the path.
         let bound = |name: &str| {
             let field = M::field(name.split('.').next().unwrap_or_default());
             let in_body = matches!(rule, BodyRule::Field(body) if M::field(body) == field);
-            in_body || path.iter().flatten().any(|(variable, _)| M::field(variable) == field)
+            in_body || variables(template).any(|variable| M::field(variable) == field)
         };
-        let query = query.iter().map(|(name, value)| (&**name, &**value)).filter(|(name, _)| !bound(name));
-        violations.extend(read_parameters(&mut message, query));
+        violations.extend(read_parameters(&mut message, query.iter().filter(|(name, _)| !bound(name))));
     }
     let mut request = tonic::Request::from_parts(
         tonic::metadata::MetadataMap::from_headers(parts.headers),
@@ -107,7 +111,8 @@ async fn read_body<M: JsonMessage + ReadJson>(
         return Err(Refusal::NotJson);
     }
     // In memory already: see `body`.
-    let mut body = body.collect().await.map(Collected::to_bytes).unwrap_or_default();
+    let body = body.collect().await.map(Collected::to_bytes);
+    let mut body = body.map_err(|_| Refusal::Invalid(Violations::of("", "the body ended early")))?;
     let unreadable = |fault: InvalidJson| (M::default(), Violations::of("", format!("the body {fault}")));
     if let Some(name) = field {
         // As if the body stood in a message with nothing else.
@@ -122,16 +127,4 @@ async fn read_body<M: JsonMessage + ReadJson>(
     }
     // A body that cannot be read is a fault for the service to report: who may not call is told that first.
     Ok(from_slice(&body, UnknownFields::Ignore).unwrap_or_else(unreadable))
-}
-
-/// Whether a body is declared as plain JSON.
-pub(super) fn is_json(headers: &HeaderMap) -> bool {
-    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let mut parts = content_type.split(';').map(str::trim);
-    let media_type = parts.next().unwrap_or_default();
-    let unicode = parts.filter_map(|part| part.split_once('=')).all(|(name, value)| {
-        !name.eq_ignore_ascii_case("charset") || value.trim_matches('"').eq_ignore_ascii_case("utf-8")
-    });
-    let plain = headers.get(header::CONTENT_ENCODING).is_none_or(|encoding| encoding == "identity");
-    plain && unicode && media_type.eq_ignore_ascii_case("application/json")
 }

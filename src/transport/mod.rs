@@ -11,6 +11,7 @@ pub mod auth;
 mod body;
 mod catalogue_service;
 pub mod codec;
+mod content;
 mod customer_service;
 mod deadline;
 mod docs;
@@ -22,6 +23,7 @@ mod json_response;
 mod large_read;
 mod lifecycle;
 mod messages;
+mod parameters;
 pub mod rate_limit;
 pub mod refusal;
 mod refused;
@@ -31,7 +33,6 @@ mod token_door;
 mod wallet_service;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
@@ -45,6 +46,7 @@ pub use admission::AdmissionLimits;
 pub use body::MAX_BODY_BYTES;
 pub use health::Health;
 pub use lifecycle::{Lifecycle, Phase};
+pub use request_log::CallLimits;
 
 use crate::app::App;
 use crate::proto::DESCRIPTOR_SET;
@@ -82,14 +84,14 @@ struct Api {
 pub struct Doors {
     /// What answers.
     pub router: Router,
-    /// How long that may take.
-    pub call_timeout: Duration,
+    /// What one call may take.
+    pub limits: CallLimits,
 }
 
 impl Doors {
     /// Answers one request, whatever it is.
     pub async fn answer(mut self, request: Request) -> Response {
-        request_log::observe(self.call_timeout, request, async |request| match self.router.call(request).await {
+        request_log::observe(self.limits, request, async |request| match self.router.call(request).await {
             Ok(response) => response,
             Err(never) => match never {},
         })

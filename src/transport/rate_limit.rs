@@ -1,27 +1,24 @@
 //! How often a client may call, and how every answer to it says what is left: the `RateLimit` and `RateLimit-Policy` fields
 //! of the IETF's draft on rate limit headers, which are metadata on gRPC.
 //!
-//! Each process counts by itself.
+//! A call is charged once, when its cost is known. Each process counts by itself.
+
+mod window;
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
-use governor::clock::{Clock, DefaultClock};
-use governor::middleware::StateInformationMiddleware;
-use governor::state::{InMemoryState, NotKeyed};
-use governor::{Quota, RateLimiter};
 
 use super::refusal::Refusal;
 use crate::app::credentials::Caller;
+use window::{WINDOW, Window};
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
-/// The time of a limit: a whole one may come at once, and is there again after it.
-const WINDOW: Duration = Duration::from_mins(1);
 /// Clients that are remembered. Beyond it those go that did not call for a whole window: all of their limit is there.
 const MAX_REMEMBERED: usize = 10_000;
 
@@ -72,9 +69,15 @@ pub(super) struct RateLimit {
     per_minute: NonZeroU32,
     cost: Cost,
     policy: HeaderValue,
-    limiter: RateLimiter<NotKeyed, InMemoryState, DefaultClock, StateInformationMiddleware>,
-    /// What was left when it was last looked at.
-    left: AtomicU32,
+    begun: Instant,
+    window: Mutex<Window>,
+}
+
+/// The charge of one call, which is made at most once.
+#[derive(Debug)]
+pub(super) struct Charge {
+    limit: Arc<RateLimit>,
+    made: AtomicBool,
 }
 
 impl RateLimits {
@@ -109,54 +112,28 @@ impl RateLimit {
             per_minute,
             cost,
             policy: HeaderValue::try_from(policy).unwrap_or_else(|_| HeaderValue::from_static("")),
-            limiter: RateLimiter::direct(Quota::per_minute(per_minute)).with_middleware(),
-            left: AtomicU32::new(per_minute.get()),
+            begun: Instant::now(),
+            window: Mutex::default(),
         }
     }
 
-    /// Counts a request.
-    pub fn charge_request(&self) -> Result<(), Refusal> {
-        self.charge(NonZeroU32::MIN)
+    /// Charges what a call costs. A refused call costs nothing.
+    pub fn charge(&self, cost: u32) -> Result<(), Refusal> {
+        let charged = self.with_window(|window, now| window.charge(cost, self.per_minute, now));
+        charged.map_err(|wait| Refusal::RateLimited { per_minute: self.per_minute.get(), retry_after: seconds(wait) })
     }
 
-    /// Counts what a request asks to grant, beyond what it cost by itself. One that asks for more than the whole limit costs
-    /// all of it.
-    fn charge_grants(&self, grants: u64) -> Result<(), Refusal> {
-        let more = u32::try_from(grants.saturating_sub(1)).unwrap_or(u32::MAX);
-        match (self.cost, NonZeroU32::new(more)) {
-            (Cost::Grants, Some(more)) => self.charge(more),
-            _ => Ok(()),
-        }
-    }
-
-    fn charge(&self, cost: NonZeroU32) -> Result<(), Refusal> {
-        // There is room for as much as it is cut to.
-        let Ok(charged) = self.limiter.check_n(cost.min(self.per_minute)) else { return Ok(()) };
-        match charged {
-            Ok(state) => {
-                self.left.store(state.remaining_burst_capacity(), Ordering::Relaxed);
-                Ok(())
-            }
-            Err(refused) => {
-                if cost == NonZeroU32::MIN {
-                    self.left.store(0, Ordering::Relaxed);
-                }
-                let wait = refused.wait_time_from(DefaultClock::default().now());
-                Err(Refusal::RateLimited {
-                    per_minute: self.per_minute.get(),
-                    // Whole seconds, up: coming back earlier would be refused again.
-                    retry_after: Duration::from_secs(wait.as_secs() + 1),
-                })
-            }
-        }
+    fn with_window<T>(&self, look: impl FnOnce(&mut Window, Duration) -> T) -> T {
+        // It is consistent at any time, so lock poisoning is ignored.
+        let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
+        // Read under the lock: times never go back.
+        look(&mut window, self.begun.elapsed())
     }
 
     /// Says in an answer what is left, and in how many seconds all of it is there again.
     pub fn tell(&self, headers: &mut HeaderMap) {
-        let left = self.left.load(Ordering::Relaxed);
-        let spent = u64::from(self.per_minute.get().saturating_sub(left));
-        let until_whole = (spent * WINDOW.as_secs()).div_ceil(u64::from(self.per_minute.get()));
-        let state = format!("\"{}\";r={left};t={until_whole}", self.cost.name());
+        let (left, whole) = self.with_window(|window, now| window.left(self.per_minute, now));
+        let state = format!("\"{}\";r={left};t={}", self.cost.name(), seconds(whole).as_secs());
         if let Ok(state) = HeaderValue::try_from(state) {
             headers.insert(RATE_LIMIT, state);
         }
@@ -164,7 +141,30 @@ impl RateLimit {
     }
 }
 
-/// Counts what a request asks to grant, where that is what is counted.
-pub(super) fn charge_grants(limit: Option<&Arc<RateLimit>>, grants: u64) -> Result<(), Refusal> {
-    limit.map_or(Ok(()), |limit| limit.charge_grants(grants))
+impl Charge {
+    /// Begins a call that is let in. Where every call costs the same, the charge is made.
+    ///
+    /// # Errors
+    /// The refusal of a call beyond the limit.
+    pub fn begin(limit: Arc<RateLimit>) -> Result<Arc<Self>, Refusal> {
+        let charge = Self { made: AtomicBool::new(false), limit };
+        if charge.limit.cost == Cost::Request {
+            charge.make(1)?;
+        }
+        Ok(Arc::new(charge))
+    }
+
+    /// Charges the call, unless that is done already.
+    ///
+    /// # Errors
+    /// The refusal of a call beyond the limit. It is not charged again.
+    pub fn make(&self, cost: u64) -> Result<(), Refusal> {
+        let cost = u32::try_from(cost).unwrap_or(u32::MAX);
+        if self.made.swap(true, Ordering::Relaxed) { Ok(()) } else { self.limit.charge(cost) }
+    }
+}
+
+/// Whole seconds, rounded up: coming back earlier would be refused again.
+fn seconds(wait: Duration) -> Duration {
+    Duration::from_secs(wait.as_secs() + u64::from(wait.subsec_nanos() > 0))
 }

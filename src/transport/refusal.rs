@@ -19,6 +19,7 @@ use crate::app::error::Outage;
 use crate::earning::OrgId;
 use crate::proto::CallError;
 use crate::wire::Violations;
+use crate::wire::text::not_positive;
 
 /// Who defines the reasons: the `domain` of every `ErrorInfo`.
 pub const DOMAIN: &str = "cartpromotions";
@@ -110,7 +111,7 @@ pub enum Refusal {
     #[error("{}", summary(.0))]
     Invalid(Violations),
     /// The customer id cannot be one.
-    #[error("customerId: must be a positive integer, not {0}")]
+    #[error("customerId: {}", not_positive(*.0))]
     InvalidCustomerId(i64),
     /// The promotion id cannot be one.
     #[error("promotionId: must be 24 hexadecimal digits, not {0:?}")]
@@ -187,10 +188,12 @@ pub enum Refusal {
     #[error("the call was not answered in time; it may have been recorded: try again")]
     DeadlineExceeded,
     /// A path of gRPC is called by something else.
-    #[error("this path speaks gRPC: send Content-Type: application/grpc, or see the documentation for the JSON paths")]
+    #[error(
+        "this path speaks gRPC: send Content-Type: application/grpc over HTTP/2, or see the documentation for the JSON paths"
+    )]
     NotGrpc,
     /// The body is not declared to be plain JSON.
-    #[error("the body must be JSON: send Content-Type: application/json, and no Content-Encoding")]
+    #[error("the body must be JSON: send one Content-Type, application/json in UTF-8, and no Content-Encoding")]
     NotJson,
 }
 

@@ -5,11 +5,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 use tracing::Instrument;
 
+use super::body::discard;
+pub use super::content::is_grpc;
+use super::content::{refuse_form, settle_form};
 use super::deadline;
 use super::refusal::{DOMAIN, Refusal};
 use crate::app::credentials::Caller;
@@ -17,22 +20,28 @@ use crate::wire::Violations;
 
 /// Names one request in answers and logs: the caller's, else ours.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Where gRPC says which encodings of messages are understood.
+const ACCEPT_ENCODING: &str = "grpc-accept-encoding";
 /// Longest request id that is taken from a caller: bytes.
 const MAX_REQUEST_ID_BYTES: usize = 128;
 
-/// Whether a request, or an answer, is one of gRPC.
-pub fn is_grpc(headers: &HeaderMap) -> bool {
-    headers.get(header::CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
+/// Limits of one call.
+#[derive(Debug, Clone, Copy)]
+pub struct CallLimits {
+    /// How long it may take.
+    pub timeout: Duration,
+    /// Bytes of its headers, counted as HTTP/2 does.
+    pub max_header_bytes: usize,
 }
 
-/// Hands a request on, and sees that it is answered within `call_timeout`: see the top of this file.
+/// Hands a request on, and sees that it is answered within its limits: see the top of this file.
 pub async fn observe<A: Future<Output = Response<Body>>>(
-    call_timeout: Duration,
-    request: Request<Body>,
+    limits: CallLimits,
+    mut request: Request<Body>,
     then: impl FnOnce(Request<Body>) -> A,
 ) -> Response<Body> {
     let request_id = request_id(request.headers());
-    let grpc = is_grpc(request.headers());
+    let grpc = settle_form(&mut request);
     let span = tracing::info_span!(
         "request",
         request_id = request_id.to_str().unwrap_or_default(),
@@ -45,10 +54,17 @@ pub async fn observe<A: Future<Output = Response<Body>>>(
     let begun = Instant::now();
     let path = request.uri().path().to_owned();
     let probe = is_probe(&path);
-    let timeout = deadline::of(request.headers(), call_timeout);
+    let timeout = deadline::of(request.headers(), limits.timeout);
     async move {
         let unanswered = Unanswered(begun);
-        let answered = tokio::time::timeout(timeout, then(request)).await;
+        let answer = async {
+            let Some(refused) = refuse_form(&request, grpc, limits.max_header_bytes) else {
+                return then(request).await;
+            };
+            discard(request.version(), request.into_body()).await;
+            refused
+        };
+        let answered = tokio::time::timeout(timeout, answer).await;
         let mut response = answered.unwrap_or_else(|_| Refusal::DeadlineExceeded.into_response(grpc));
         // Answered: there is nothing to log of it, and nothing in it to free.
         std::mem::forget(unanswered);
@@ -133,5 +149,10 @@ fn explain(response: Response<Body>, path: &str) -> Response<Body> {
     let metadata = [("code".to_owned(), documented.to_string())];
     let mut details = ErrorDetails::new();
     details.set_error_info(format!("GRPC_{}", i32::from(status.code())), DOMAIN, metadata);
-    Status::with_error_details(status.code(), status.message(), details).into_http()
+    let mut explained = Status::with_error_details(status.code(), status.message(), details);
+    // The encodings that are understood, where the one that was sent is not.
+    if let Some(accepted) = status.metadata().get(ACCEPT_ENCODING) {
+        explained.metadata_mut().insert(ACCEPT_ENCODING, accepted.clone());
+    }
+    explained.into_http()
 }

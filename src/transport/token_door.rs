@@ -12,7 +12,7 @@ use http_body_util::{BodyExt, Collected};
 use serde::{Deserialize, Serialize};
 
 use super::auth::{Gatekeeper, Given};
-use super::json_door::is_json;
+use super::content::is_json;
 use super::json_response::json_response;
 use super::refusal::Refusal;
 use crate::app::secret::Secret;
@@ -51,9 +51,14 @@ pub fn routes(gatekeeper: &Arc<Gatekeeper>) -> Router {
 
 async fn generate(State(gatekeeper): State<Arc<Gatekeeper>>, request: Request) -> Response<Body> {
     let mut response = match give(&gatekeeper, request).await {
-        Ok(Given { caller, limit, token: IssuedToken { access_token, ttl_seconds } }) => {
-            let data = Some(Token { access_token, ttl_seconds });
-            let mut response = json_response(StatusCode::OK, &Answer { data, errors: None });
+        Ok(Given { caller, limit, token }) => {
+            let mut response = match token {
+                Ok(IssuedToken { access_token, ttl_seconds }) => {
+                    let data = Some(Token { access_token, ttl_seconds });
+                    json_response(StatusCode::OK, &Answer { data, errors: None })
+                }
+                Err(refusal) => refused(refusal),
+            };
             if let Some(limit) = limit {
                 limit.tell(response.headers_mut());
             }
@@ -73,7 +78,8 @@ async fn give(gatekeeper: &Gatekeeper, request: Request) -> Result<Given, Refusa
         return Err(Refusal::NotJson);
     }
     // In memory already: see `body`.
-    let body = body.collect().await.map(Collected::to_bytes).unwrap_or_default();
+    let body = body.collect().await.map(Collected::to_bytes);
+    let body = body.map_err(|_| Refusal::Invalid(Violations::of("", "the body ended early")))?;
     gatekeeper.give_token(read(&body)?, &parts.headers, &parts.extensions).await
 }
 

@@ -4,7 +4,7 @@ use chrono_tz::Tz;
 
 use super::event::{Fault, MAX_ID_CHARACTERS, customer, encode_type, one_of, read_event_time, read_payload, read_type};
 use super::payload::Payload;
-use super::text::{check_id, check_text};
+use super::text::{check_message_id, check_text};
 use super::time::to_iso;
 use super::violation::Violations;
 use crate::earning::{
@@ -64,8 +64,8 @@ pub fn parse(
 
 fn read_criteria(criteria: proto::SupplementaryCriteria, violations: &mut Violations) -> Option<SupplementaryCriteria> {
     let field = |name: &str| format!("supplementaryCriteria.{name}");
-    check_id(violations, field("loyaltyProgramId"), criteria.loyalty_program_id);
-    check_id(violations, field("partnerProgramId"), criteria.partner_program_id);
+    check_message_id(violations, field("loyaltyProgramId"), criteria.loyalty_program_id);
+    check_message_id(violations, field("partnerProgramId"), criteria.partner_program_id);
     let number = criteria.program_type;
     let given = ProgramTypeProto::try_from(number).ok();
     let read = given.and_then(|given| ProgramType::from_name(given.as_str_name()));

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use super::payload::Payload;
-use super::text::check_id;
+use super::text::check_message_id;
 use super::time::TimePair;
 use super::violation::Violations;
 use crate::earning::time::DAY_MS;
@@ -34,7 +34,7 @@ pub fn customer(customer_id: i64, mut violations: Violations) -> Result<Customer
     if violations.is_empty() && customer_id <= 0 {
         return Err(Fault::InvalidCustomerId(customer_id));
     }
-    check_id(&mut violations, "customerId", customer_id);
+    check_message_id(&mut violations, "customerId", customer_id);
     violations.or_ok(CustomerId(customer_id)).map_err(Fault::Invalid)
 }
 

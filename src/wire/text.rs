@@ -50,6 +50,21 @@ pub fn check_id(violations: &mut Violations, field: impl Display, id: i64) {
     }
 }
 
+/// Returns what is wrong with an identifier that is not positive. A message that says none cannot be told from one that says 0.
+pub fn not_positive(id: i64) -> String {
+    match id {
+        0 => "must be a positive integer; it is missing, or 0".to_owned(),
+        id => format!("must be a positive integer, not {id}"),
+    }
+}
+
+/// Checks a required identifier of a message: 1 or more.
+pub fn check_message_id(violations: &mut Violations, field: impl Display, id: i64) {
+    if id <= 0 {
+        violations.add(field, not_positive(id));
+    }
+}
+
 /// Checks a count: 1 or more.
 pub fn at_least_one(field: impl Display, value: i32, violations: &mut Violations) -> u32 {
     if value < 1 {

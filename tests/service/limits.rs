@@ -25,7 +25,7 @@ async fn a_client_has_1000_requests_a_minute_and_every_answer_says_what_is_left(
         let service = Service::start_with(&catalogue(), &["--requests-per-minute", "1000"]).await;
         let policy = "\"requests\";q=1000;w=60".to_owned();
         let answer = service.earn(door, &documented_request()).await;
-        assert_eq!((answer.code, told(&answer)), (0, (policy.clone(), 999, 1)));
+        assert_eq!((answer.code, told(&answer)), (0, (policy.clone(), 999, 60)));
         // Refusals of the request itself count, and say so too.
         let answer = service.earn(door, &json!({"orgId": 2})).await;
         assert_eq!((answer.code, told(&answer).0), (403, policy.clone()));
@@ -41,26 +41,32 @@ async fn a_client_has_1000_requests_a_minute_and_every_answer_says_what_is_left(
 }
 
 #[tokio::test]
-async fn beyond_it_a_client_is_refused_until_there_is_room_and_others_are_not() {
+async fn beyond_it_a_client_is_refused_and_told_when_there_is_room_and_others_are_not() {
     for door in DOORS {
         let service = Service::start_with(&catalogue(), &["--requests-per-minute", "60"]).await;
         let begun = Instant::now();
-        let refused = loop {
-            let answer = service.earn(door, &documented_request()).await;
-            if answer.code != 0 {
-                break answer;
-            }
-            assert!(begun.elapsed() < Duration::from_secs(20));
-        };
-        let (policy, left, whole) = told(&refused);
-        assert_eq!((refused.code, policy.as_str(), left, whole), (429, "\"requests\";q=60;w=60", 0, 60));
-        match door {
-            Door::Json => assert_eq!(refused.headers["retry-after"], "1"),
-            Door::Grpc => assert_eq!((refused.status, refused.metadata["retryAfterSeconds"].as_str()), (8, "1")),
+        for _ in 0..60 {
+            assert_eq!(service.earn(door, &documented_request()).await.code, 0, "all of it at once");
         }
+        let took = u64::from(begun.elapsed() > Duration::ZERO) + begun.elapsed().as_secs();
+        let refused = service.earn(door, &documented_request()).await;
+        let (policy, left, whole) = told(&refused);
+        assert_eq!((refused.code, policy.as_str(), left), (429, "\"requests\";q=60;w=60", 0));
+        let wait = retry_after(door, &refused);
+        // That of the first charges, and of the last.
+        assert!((60 - took..=60).contains(&wait) && wait <= u64::from(whole) && whole <= 60, "{wait}, {whole}");
         assert_eq!(service.earn_as(door, Some("other:other"), &json!({"orgId": 1})).await.code, 403);
-        tokio::time::sleep(Duration::from_millis(1_100)).await;
-        assert_eq!(service.earn(door, &documented_request()).await.code, 0, "one a second");
+        // A refusal costs nothing: nobody is told to wait longer for having tried.
+        let again = service.earn(door, &documented_request()).await;
+        assert!(again.code == 429 && retry_after(door, &again) <= wait, "{again:?}");
+    }
+}
+
+/// The seconds that a refused caller is told to wait.
+fn retry_after(door: Door, refused: &Answer) -> u64 {
+    match door {
+        Door::Json => refused.headers["retry-after"].to_str().unwrap().parse().unwrap(),
+        Door::Grpc => refused.metadata["retryAfterSeconds"].parse().unwrap(),
     }
 }
 
@@ -101,13 +107,40 @@ async fn a_request_may_cost_as_much_as_it_grants() {
         let answer = service.earn(door, &one_entry("a", TEN_OFF, 90)).await;
         let (policy, left, _) = told(&answer);
         assert_eq!((answer.code, policy.as_str()), (0, "\"grants\";q=100;w=60"));
-        assert!((10..=12).contains(&left), "{left}");
+        assert_eq!(left, 10);
         let answer = service.earn(door, &one_entry("b", TEN_OFF, 50)).await;
-        assert_eq!(answer.code, 429, "{answer:?}");
+        assert_eq!((answer.code, told(&answer).1), (429, 10), "what is left is told, not that nothing is: {answer:?}");
+        assert!((50..=60).contains(&retry_after(door, &answer)), "{answer:?}");
         assert_eq!(service.granted().await, 90, "nothing is recorded");
         // What grants nothing costs 1.
         let listed = rpcs::list(&service, door, json!({"customerId": CUSTOMER})).await;
-        assert_eq!(listed.code, 0, "{listed:?}");
+        assert_eq!((listed.code, told(&listed).1), (0, 9), "{listed:?}");
+        // Nor does what asks wrongly, and it costs as much.
+        let wrong = service.earn(door, &json!({})).await;
+        assert_eq!((wrong.code, told(&wrong).1), (400, 8), "{wrong:?}");
+        // As many as are left.
+        let last = service.earn(door, &one_entry("c", TEN_OFF, 8)).await;
+        assert_eq!((last.code, told(&last).1), (0, 0), "{last:?}");
+        let wrong = service.earn(door, &json!({})).await;
+        assert_eq!((wrong.code, told(&wrong).1), (429, 0), "{wrong:?}");
+        assert_eq!(service.granted().await, 98);
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_costs_more_than_the_whole_limit_passes_when_nothing_is_spent() {
+    let options = ["--requests-per-minute", "10", "--rate-limit-cost", "grants"];
+    for door in DOORS {
+        for count in [9, 10, 11, 25] {
+            let service = Service::start_with(&catalogue(), &options).await;
+            let answer = service.earn(door, &one_entry("a", TEN_OFF, count)).await;
+            let left = u32::try_from((10 - count).max(0)).unwrap();
+            assert_eq!((answer.code, told(&answer).1), (0, left), "{count}: {answer:?}");
+            let second = service.earn(door, &one_entry("b", TEN_OFF, count)).await;
+            assert_eq!((second.code, told(&second).1), (429, left), "{count}: {second:?}");
+            assert!((50..=60).contains(&retry_after(door, &second)), "{second:?}");
+            assert_eq!(service.granted().await, count);
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use crate::server_process::Process;
 use crate::support::*;
 
 /// Calls of one test: their lines are several times as long as what a pipe and the buffer hold.
-const CALLS: usize = 4_000;
+const CALLS: usize = 8_000;
 /// Calls under way at a time.
 const WORKERS: usize = 8;
 /// How long one call, the end of the service, or a line of the log may take on a busy machine.
@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// A drain time that a stop may not use up.
 const DRAIN_MS: &str = "15000";
 
-/// Calls over several routes, all of which are answered. Each logs some 2 KB.
+/// Calls over several routes, all of which are answered. Most log some 1 KB.
 async fn call_often(caller: &Caller) {
     let mut workers = JoinSet::new();
     for worker in 0..WORKERS {

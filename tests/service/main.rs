@@ -21,6 +21,7 @@ mod disk_full;
 mod documented;
 mod edge;
 mod errors;
+mod exactly;
 mod fair_kinds;
 mod fairness;
 mod files;
@@ -50,6 +51,7 @@ mod support;
 mod tokens;
 mod verify;
 mod wallet;
+mod written;
 
 /// What the databases of these tests are of.
 const ENGINE: database::Engine = database::Engine::Sqlite;

@@ -6,7 +6,6 @@ mod hostile;
 mod issuers;
 
 use std::path::Path;
-use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -417,10 +416,11 @@ async fn publish_over_https(folder: &Path) -> String {
     let router = axum::Router::new().route("/jwks", axum::routing::get(|| async move { std::fs::read(jwks).unwrap() }));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    let limits = options("sqlite://x.db", &[]).edge.limits(100);
+    let edge_options = options("sqlite://x.db", &[]).edge;
+    let (limits, of_calls) = (edge_options.limits(100), edge_options.call_limits());
     let tls = Some(certificates.current());
     tokio::spawn(async move {
-        let doors = Doors { router, call_timeout: Duration::from_secs(5) };
+        let doors = Doors { router, limits: of_calls };
         edge::serve(listener, doors, (limits, tls), std::future::pending()).await;
         drop(certificates);
     });

@@ -27,6 +27,8 @@ mod documented;
 mod durability;
 #[path = "../service/errors.rs"]
 mod errors;
+#[path = "../service/exactly.rs"]
+mod exactly;
 #[path = "../service/fair_kinds.rs"]
 mod fair_kinds;
 #[path = "../service/fairness.rs"]

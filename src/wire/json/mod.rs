@@ -6,6 +6,7 @@
 //! from what is here.
 
 mod composite;
+mod integer;
 mod read;
 mod scalar;
 mod slot;

@@ -109,6 +109,9 @@ pub enum InvalidJson {
     /// The text is encoded in another way.
     #[error(transparent)]
     Encoding(#[from] Utf16),
+    /// The text is of no encoding that is read.
+    #[error("is no UTF-8, from byte {0} on")]
+    NotUtf8(usize),
     /// There is no text.
     #[error("is empty, and no JSON")]
     Empty,
@@ -136,7 +139,9 @@ pub fn from_slice<M: ReadJson + Default>(
 ) -> Result<(M, Violations), InvalidJson> {
     let mut context = Context::new(unknown_fields, false);
     let mut message = M::default();
-    let mut document = serde_json::Deserializer::from_slice(document(json)?);
+    // Also where nothing is read, as in what is passed over.
+    let text = std::str::from_utf8(document(json)?).map_err(|error| InvalidJson::NotUtf8(error.valid_up_to()))?;
+    let mut document = serde_json::Deserializer::from_str(text);
     if !message.read(&mut document, &mut context)? {
         context.violation("must be a JSON object, not null");
     }

@@ -3,8 +3,11 @@
 use std::borrow::Cow;
 use std::marker::PhantomData;
 
-use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess};
+use serde::Deserialize;
+use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess};
+use serde_json::value::RawValue;
 
+use super::integer;
 use super::read::{Context, JsonEnum, ReadJson};
 use super::slot::{Given, Slot, SlotVisitor};
 
@@ -23,21 +26,11 @@ macro_rules! integer {
                 $expected.into()
             }
 
-            fn from_given(given: &Given<'_>, parameter: bool) -> Option<Self> {
+            fn from_given(given: &Given<'_>, _: bool) -> Option<Self> {
                 match given {
-                    Given::Integer(value) => Self::try_from(*value).ok(),
-                    // 7.0 and 7e0 are the integer 7. Beyond 2^53 a float no longer names one integer.
-                    Given::Float(value) if value.fract() == 0.0 && value.abs() <= 9_007_199_254_740_992.0 => {
-                        #[expect(clippy::cast_possible_truncation, reason = "an integer below 2^53")]
-                        let value = *value as i64;
-                        Self::try_from(value).ok()
-                    }
-                    // As a number would be: "7", "7.0", "7e0".
-                    Given::Text(text) => {
-                        let whole = || Self::from_given(&Given::Float(text.parse().ok()?), parameter);
-                        text.parse().ok().or_else(whole)
-                    }
-                    Given::Bool(_) | Given::Float(_) => None,
+                    // A text holds what a number would be: "7", "7.0", "7e0".
+                    Given::Number(literal) | Given::Text(literal) => Self::try_from(integer::parse(literal)?).ok(),
+                    Given::Bool(_) => None,
                 }
             }
         }
@@ -54,10 +47,7 @@ impl Scalar for f64 {
 
     fn from_given(given: &Given<'_>, _: bool) -> Option<Self> {
         match given {
-            #[expect(clippy::cast_precision_loss, reason = "a double is what the field holds")]
-            Given::Integer(value) => Some(*value as f64),
-            Given::Float(value) => Some(*value),
-            Given::Text(text) => text.parse().ok().filter(|value: &f64| value.is_finite()),
+            Given::Number(text) | Given::Text(text) => text.parse().ok().filter(|value: &f64| value.is_finite()),
             Given::Bool(_) => None,
         }
     }
@@ -118,7 +108,7 @@ impl<E: JsonEnum> Scalar for EnumValue<E> {
 
     fn from_given(given: &Given<'_>, parameter: bool) -> Option<Self> {
         let number = match given {
-            Given::Text(name) => E::number(name).or_else(|| name.parse().ok().filter(|_| parameter)),
+            Given::Text(name) => E::number(name).or_else(|| i32::from_given(given, parameter).filter(|_| parameter)),
             number => i32::from_given(number, parameter),
         };
         number.map(|number| Self(number, PhantomData))
@@ -167,20 +157,37 @@ fn read_scalar<'de, T: Scalar, D: Deserializer<'de>>(
     value.deserialize_any(SlotVisitor(ScalarSlot { target, context }))
 }
 
-macro_rules! read_as_scalar {
-    ($($type:ty),*) => {$(
+/// Reads a scalar that may be a number, from its literal.
+fn read_number<'de, T: Scalar, D: Deserializer<'de>>(
+    target: &mut T,
+    value: D,
+    context: &mut Context,
+) -> Result<bool, D::Error> {
+    if context.parameters {
+        return read_scalar(target, value, context);
+    }
+    let json = <&RawValue>::deserialize(value)?.get();
+    if json.starts_with(|first: char| first == '-' || first.is_ascii_digit()) {
+        return Ok(ScalarSlot { target, context }.scalar(&Given::Number(json)));
+    }
+    read_scalar(target, &mut serde_json::Deserializer::from_str(json), context).map_err(D::Error::custom)
+}
+
+macro_rules! read_by {
+    ($read:ident: $($type:ty),*) => {$(
         impl ReadJson for $type {
             fn read<'de, D: Deserializer<'de>>(&mut self, value: D, context: &mut Context) -> Result<bool, D::Error> {
-                read_scalar(self, value, context)
+                $read(self, value, context)
             }
         }
     )*};
 }
 
-read_as_scalar!(bool, i32, i64, f64, String);
+read_by!(read_scalar: bool, String);
+read_by!(read_number: i32, i64, f64);
 
 impl<E: JsonEnum> ReadJson for EnumValue<E> {
     fn read<'de, D: Deserializer<'de>>(&mut self, value: D, context: &mut Context) -> Result<bool, D::Error> {
-        read_scalar(self, value, context)
+        read_number(self, value, context)
     }
 }

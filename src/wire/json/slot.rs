@@ -8,8 +8,8 @@ use serde::de::{MapAccess, SeqAccess, Visitor};
 /// What can stand for a scalar in JSON.
 pub(super) enum Given<'a> {
     Bool(bool),
-    Integer(i128),
-    Float(f64),
+    /// As it was written, where a number may stand; elsewhere nothing.
+    Number(&'a str),
     Text(&'a str),
 }
 
@@ -18,7 +18,7 @@ impl Given<'_> {
     pub(super) fn kind(&self) -> &'static str {
         match self {
             Self::Bool(_) => "a boolean",
-            Self::Integer(_) | Self::Float(_) => "a number",
+            Self::Number(_) => "a number",
             Self::Text(_) => "a string",
         }
     }
@@ -51,16 +51,16 @@ impl<'de, S: Slot<'de>> Visitor<'de> for SlotVisitor<S> {
         Ok(self.0.scalar(&Given::Bool(value)))
     }
 
-    fn visit_i64<E>(self, value: i64) -> Result<bool, E> {
-        Ok(self.0.scalar(&Given::Integer(value.into())))
+    fn visit_i64<E>(self, _: i64) -> Result<bool, E> {
+        Ok(self.0.scalar(&Given::Number("")))
     }
 
-    fn visit_u64<E>(self, value: u64) -> Result<bool, E> {
-        Ok(self.0.scalar(&Given::Integer(value.into())))
+    fn visit_u64<E>(self, _: u64) -> Result<bool, E> {
+        Ok(self.0.scalar(&Given::Number("")))
     }
 
-    fn visit_f64<E>(self, value: f64) -> Result<bool, E> {
-        Ok(self.0.scalar(&Given::Float(value)))
+    fn visit_f64<E>(self, _: f64) -> Result<bool, E> {
+        Ok(self.0.scalar(&Given::Number("")))
     }
 
     fn visit_str<E>(self, value: &str) -> Result<bool, E> {

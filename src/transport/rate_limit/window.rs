@@ -1,0 +1,158 @@
+//! What one client spent within the last minute, and when there is room again.
+
+use std::collections::VecDeque;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+/// The time of a limit: what was spent is there again after it.
+pub const WINDOW: Duration = Duration::from_mins(1);
+/// Charges so close together are kept as one, of the time of the last: at most 61 are kept.
+const SLOT: Duration = Duration::from_secs(1);
+
+/// Charges of the last minute. Times are those since any beginning, and never go back.
+#[derive(Debug, Default)]
+pub struct Window {
+    charges: VecDeque<Charges>,
+    spent: u32,
+}
+
+/// Charges within one slot.
+#[derive(Debug, Clone, Copy)]
+struct Charges {
+    first: Duration,
+    last: Duration,
+    cost: u32,
+}
+
+impl Window {
+    /// Charges `cost` at `now`, or returns after which time that very cost passes, if nothing else is charged meanwhile. A
+    /// refusal charges nothing. A cost beyond the whole limit passes when nothing is spent, and takes all of it.
+    pub fn charge(&mut self, cost: u32, limit: NonZeroU32, now: Duration) -> Result<(), Duration> {
+        self.forget(now);
+        let cost = cost.min(limit.get());
+        let mut over = (u64::from(self.spent) + u64::from(cost)).saturating_sub(limit.get().into());
+        if over == 0 {
+            self.spent += cost;
+            match self.charges.back_mut() {
+                Some(back) if now.saturating_sub(back.first) < SLOT => {
+                    back.last = now;
+                    back.cost += cost;
+                }
+                _ => self.charges.push_back(Charges { first: now, last: now, cost }),
+            }
+            return Ok(());
+        }
+        for charges in &self.charges {
+            over = over.saturating_sub(charges.cost.into());
+            if over == 0 {
+                return Err((charges.last + WINDOW).saturating_sub(now));
+            }
+        }
+        // Not reached: everything that was spent is among them.
+        Err(WINDOW)
+    }
+
+    /// Returns what is left of `limit` at `now`, and the time after which all of it is there again.
+    pub fn left(&mut self, limit: NonZeroU32, now: Duration) -> (u32, Duration) {
+        self.forget(now);
+        let whole = self.charges.back().map(|charges| (charges.last + WINDOW).saturating_sub(now));
+        (limit.get().saturating_sub(self.spent), whole.unwrap_or_default())
+    }
+
+    fn forget(&mut self, now: Duration) {
+        while let Some(charges) = self.charges.front()
+            && now >= charges.last + WINDOW
+        {
+            self.spent -= charges.cost;
+            self.charges.pop_front();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn whole_seconds(wait: Duration) -> Duration {
+        Duration::from_secs(wait.as_nanos().div_ceil(1_000_000_000).try_into().unwrap())
+    }
+
+    fn limit(limit: u32) -> NonZeroU32 {
+        NonZeroU32::new(limit).unwrap()
+    }
+
+    /// Costs for this limit: each small one, and those around the limit, a multiple of it and the largest there is.
+    fn costs(limit: u32) -> impl Iterator<Item = u32> {
+        let near = [limit - 1, limit, limit + 1, 2 * limit, 2 * limit + 1, u32::MAX];
+        (1..=12).chain(near).filter(|cost| *cost > 0)
+    }
+
+    #[test]
+    fn whoever_waits_as_told_is_let_in_at_the_second_try_whatever_the_limit_and_the_cost() {
+        for per_minute in 1..=1_000 {
+            for cost in costs(per_minute) {
+                for before in costs(per_minute) {
+                    let mut window = Window::default();
+                    let mut now = Duration::from_millis(u64::from(cost % 1_000));
+                    assert_eq!(window.charge(before, limit(per_minute), now), Ok(()), "the first of {per_minute}");
+                    now += Duration::from_millis(u64::from(before % 3_000));
+                    if let Err(wait) = window.charge(cost, limit(per_minute), now) {
+                        let told = whole_seconds(wait);
+                        assert!(told >= Duration::from_secs(1) && told <= WINDOW, "{told:?}");
+                        let earlier = now + wait.saturating_sub(Duration::from_nanos(1));
+                        assert!(
+                            window.charge(cost, limit(per_minute), earlier).is_err(),
+                            "{cost} of {per_minute}: early"
+                        );
+                        assert_eq!(
+                            window.charge(cost, limit(per_minute), now + told),
+                            Ok(()),
+                            "{cost} of {per_minute} after {before}, told {told:?}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn one_call_beyond_the_limit_passes_alone_and_takes_all_of_it() {
+        for per_minute in [1, 2, 60, 1_000, u32::MAX - 1, u32::MAX] {
+            let mut window = Window::default();
+            let at = Duration::from_secs(5);
+            assert_eq!(window.charge(per_minute.saturating_add(1), limit(per_minute), at), Ok(()));
+            assert_eq!(window.left(limit(per_minute), at), (0, WINDOW));
+            assert_eq!(window.charge(1, limit(per_minute), at), Err(WINDOW));
+            let almost = (at + WINDOW).saturating_sub(Duration::from_nanos(1));
+            assert_eq!(window.charge(1, limit(per_minute), almost), Err(Duration::from_nanos(1)));
+            assert_eq!(window.charge(1, limit(per_minute), at + WINDOW), Ok(()));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn in_no_minute_more_is_granted_than_the_limit_and_few_charges_are_kept(
+            per_minute in 1_u32..=1_000,
+            calls in prop::collection::vec((0_u64..20_000, 1_u32..=1_100), 1..200),
+        ) {
+            let (mut window, mut now, mut granted) = (Window::default(), Duration::ZERO, Vec::new());
+            for (pause, cost) in calls {
+                now += Duration::from_millis(pause / 7);
+                // Whatever is told as left passes, and one more does not.
+                let (left, _) = window.left(limit(per_minute), now);
+                let passes = window.charge(cost, limit(per_minute), now).is_ok();
+                prop_assert_eq!(passes, cost.min(per_minute) <= left);
+                if passes {
+                    granted.push((now, cost.min(per_minute)));
+                }
+                let within = granted.iter().filter(|(at, _)| *at + WINDOW > now).map(|(_, cost)| cost).sum::<u32>();
+                prop_assert!(within <= per_minute, "{} of {}", within, per_minute);
+                prop_assert!(window.charges.len() <= 61, "{} are kept", window.charges.len());
+            }
+            let (_, whole) = window.left(limit(per_minute), now);
+            prop_assert_eq!(window.left(limit(per_minute), now + whole), (per_minute, Duration::ZERO));
+        }
+    }
+}

@@ -1,0 +1,432 @@
+//! A call means exactly what was sent, or is refused before anything is done: over all routes, in every form.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use cart_promotions::proto::{BulkEarnRequest, DESCRIPTOR_SET};
+use cart_promotions::wire::json::{UnknownFields, from_slice};
+use http_body_util::{BodyExt, Full};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use proptest::prelude::*;
+use prost::Message;
+use prost_reflect::{DescriptorPool, MethodDescriptor};
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+
+use crate::isolation::{self, places, request};
+use crate::support::*;
+
+const BULK_EARN: &str = "/cartpromotions.v1.EarnService/BulkEarn";
+
+/// An HTTP form of a method.
+#[derive(Debug, Clone)]
+struct Route {
+    verb: String,
+    /// With its variables by their proto names.
+    path: String,
+    variables: Vec<String>,
+}
+
+/// Every HTTP form that the descriptor set has.
+fn routes() -> Vec<Route> {
+    let pool = DescriptorPool::decode(DESCRIPTOR_SET).unwrap();
+    let http = pool.get_extension_by_name("google.api.http").unwrap();
+    let read = |method: MethodDescriptor| {
+        let options = method.options();
+        let rule = options.get_extension(&http);
+        let rule = rule.as_message().unwrap();
+        let verb = ["get", "put", "post", "delete"].into_iter().find(|verb| rule.has_field_by_name(verb)).unwrap();
+        let path = rule.get_field_by_name(verb).unwrap().as_str().unwrap().to_owned();
+        let names = path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
+        let json_name = |name: &str| method.input().get_field_by_name(name).unwrap().json_name().to_owned();
+        let variables = names.map(json_name).collect();
+        Route { verb: verb.to_uppercase(), path, variables }
+    };
+    pool.services()
+        .filter(|service| service.package_name() == "cartpromotions.v1")
+        .flat_map(|service| service.methods().map(&read).collect::<Vec<_>>())
+        .collect()
+}
+
+/// Sends a request over this version of HTTP. Gives status, headers with the trailers among them, and the body.
+async fn send(caller: &Caller, version: http::Version, request: http::request::Builder, body: Vec<u8>) -> Told {
+    let io = TokioIo::new(TcpStream::connect(caller.address).await.unwrap());
+    let request = request.version(version).body(Full::new(Bytes::from(body))).unwrap();
+    let response = if version == http::Version::HTTP_2 {
+        let (mut sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await.unwrap();
+        tokio::spawn(connection);
+        sender.send_request(request).await.unwrap()
+    } else {
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.unwrap();
+        tokio::spawn(connection);
+        sender.send_request(request).await.unwrap()
+    };
+    let (parts, body) = response.into_parts();
+    let body = body.collect().await.unwrap();
+    let mut headers = parts.headers;
+    headers.extend(body.trailers().cloned().unwrap_or_default());
+    Told { status: parts.status.as_u16(), headers, body: body.to_bytes().to_vec() }
+}
+
+#[derive(Debug)]
+struct Told {
+    status: u16,
+    headers: http::HeaderMap,
+    body: Vec<u8>,
+}
+
+impl Told {
+    fn content_type(&self) -> &str {
+        self.headers.get("content-type").map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// The messages of a JSON refusal.
+    fn messages(&self) -> Vec<String> {
+        let body: Value = serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"));
+        let errors = body["errors"].as_array().unwrap_or_else(|| panic!("{self:?}"));
+        errors.iter().map(|error| error["message"].as_str().unwrap().to_owned()).collect()
+    }
+}
+
+fn to(caller: &Caller, version: http::Version, verb: &str, path: &str) -> http::request::Builder {
+    let builder = http::Request::builder().method(verb).header("authorization", basic("demo:demo"));
+    if version == http::Version::HTTP_2 {
+        builder.uri(caller.url(path))
+    } else {
+        builder.uri(path).header("host", caller.address.to_string())
+    }
+}
+
+/// The bytes as a segment, in one of the ways to encode them.
+fn encoded(bytes: &[u8], way: u8) -> String {
+    let each = bytes.iter().map(|byte| match way {
+        0 if byte.is_ascii_alphanumeric() => char::from(*byte).to_string(),
+        1 => format!("%{byte:02x}"),
+        _ => format!("%{byte:02X}"),
+    });
+    each.collect()
+}
+
+#[test]
+fn a_variable_of_a_path_is_what_was_sent_or_is_named_and_nothing_speaks_for_it() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let service = runtime.block_on(Service::start());
+    let routes: Vec<_> = routes().into_iter().filter(|route| !route.variables.is_empty()).collect();
+    assert!(routes.len() >= 8, "{routes:?}");
+    let recorded = || runtime.block_on(service.database().count("SELECT max(catalog_version) FROM orgs"));
+    let before = recorded();
+    let bytes = prop_oneof![
+        prop::collection::vec(any::<u8>(), 1..12),
+        prop::collection::vec(128_u8..=255, 1..4),
+        Just(b"\xed\xa0\x80".to_vec()),
+        "[\0-\u{9f}\u{202e}/%?#]{1,6}".prop_map(String::into_bytes),
+    ];
+    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(60) };
+    let tried = proptest::test_runner::TestRunner::new(config).run(&(bytes, 0_u8..3), |(bytes, way)| {
+        // Not an id of anything, whatever its bytes.
+        let segment = format!("{}-", encoded(&bytes, way));
+        for route in &routes {
+            let variable = &route.variables[0];
+            // Both say what is recorded, and switched on.
+            let spoken_for = match variable.as_str() {
+                "promotionId" => json!(TEN_OFF),
+                "customerId" => json!(CUSTOMER),
+                _ => json!("0123456789abcdef01234567"),
+            };
+            let said = spoken_for.as_str().map_or_else(|| spoken_for.to_string(), str::to_owned);
+            let parts = route.path.split('/').map(|part| if part.starts_with('{') { segment.as_str() } else { part });
+            let path = parts.collect::<Vec<_>>().join("/");
+            let path = format!("{path}?{variable}={said}&{}={said}", route.path.split(['{', '}']).nth(1).unwrap());
+            let mut body = json!({"customerId": CUSTOMER, "earnedFromType": "ACTIVITY", "earnedFromId": "a",
+                "eventTime": 1_761_750_000_000_i64, "eventDetails": {"id": "e", "type": "x"}, "add": [7],
+                "name": "Other", "type": "EARNING", "startDate": 0, "endDate": 4_000_000_000_000_i64});
+            body[variable.as_str()] = spoken_for;
+            let request = to(&service, http::Version::HTTP_11, &route.verb, &path);
+            let request = request.header("content-type", "application/json");
+            let told = runtime.block_on(send(&service, http::Version::HTTP_11, request, body.to_string().into_bytes()));
+            prop_assert!((400..500).contains(&told.status), "{} {}: {:?}", route.verb, path, told);
+            if String::from_utf8(bytes.clone()).is_err() {
+                let named = told
+                    .messages()
+                    .iter()
+                    .any(|message| message.starts_with(&format!("{variable}: cannot be decoded")));
+                prop_assert!(told.status == 400 && named, "{} {}: {:?}", route.verb, path, told);
+            }
+        }
+        Ok(())
+    });
+    tried.unwrap();
+    assert_eq!((runtime.block_on(service.granted()), recorded()), (0, before), "nothing is recorded");
+    // And a value is the same in every encoding.
+    for way in 0..3 {
+        for (action, active) in [("deactivate", false), ("activate", true)] {
+            let path = format!("/api_gateway/v1/promotions/{}/{action}", encoded(TEN_OFF.as_bytes(), way));
+            let request = to(&service, http::Version::HTTP_11, "PUT", &path);
+            let told = runtime.block_on(send(&service, http::Version::HTTP_11, request, Vec::new()));
+            let body: Value = serde_json::from_slice(&told.body).unwrap();
+            assert_eq!((told.status, &body["data"]["active"]), (200, &json!(active)), "{path}: {told:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_query_that_cannot_be_decoded_is_400_and_names_the_parameter() {
+    let service = Service::start().await;
+    for (query, fault) in [
+        ("limit=%ff", "limit: cannot be decoded"),
+        ("pageToken=%zz", "pageToken: cannot be decoded"),
+        ("promotionIds=%", "promotionIds: cannot be decoded"),
+        ("x=%c3", "a parameter of the query: cannot be decoded"),
+        ("%ff=1", "the query has a name that cannot be decoded"),
+        ("limit=9007199254740993", "limit: must be a 32-bit integer"),
+        ("limit=1.5", "limit: must be a 32-bit integer"),
+        ("limit=4294967297", "limit: must be a 32-bit integer"),
+    ] {
+        let request = to(&service, http::Version::HTTP_11, "GET", &format!("/api_gateway/v1/promotions?{query}"));
+        let told = send(&service, http::Version::HTTP_11, request, Vec::new()).await;
+        assert_eq!(told.status, 400, "{query}: {told:?}");
+        assert!(told.messages()[0].starts_with(fault), "{query}: {told:?}");
+    }
+    let request = to(&service, http::Version::HTTP_11, "GET", "/api_gateway/v1/promotions?limit=1e0&x=%C3%A9");
+    assert_eq!(send(&service, http::Version::HTTP_11, request, Vec::new()).await.status, 200);
+}
+
+const CONTENT_TYPES: [&str; 14] = [
+    "application/grpc",
+    "application/grpc+proto",
+    "Application/GRPC; x=y",
+    "application/grpc-web",
+    "application/grpc-web+proto",
+    "application/grpc-web-text",
+    "application/grpc+json",
+    "application/grpcfoo",
+    "application/json",
+    "Application/Json; Charset=\"UTF8\"",
+    "application/json; charset=utf-16",
+    "text/plain",
+    "application/connect+proto",
+    "",
+];
+
+/// Whether somebody who sends this type speaks gRPC.
+fn speaks_grpc(content_type: &str) -> bool {
+    let media_type = content_type.split(';').next().unwrap().to_ascii_lowercase();
+    ["application/grpc", "application/grpc+proto"].contains(&&*media_type)
+}
+
+#[tokio::test]
+async fn whoever_calls_can_read_the_outcome_or_nothing_was_done() {
+    let service = Service::start().await;
+    let pool = DescriptorPool::decode(DESCRIPTOR_SET).unwrap();
+    let methods = pool.services().filter(|service| service.package_name() == "cartpromotions.v1");
+    let methods = methods.flat_map(|service| service.methods().collect::<Vec<_>>());
+    let mut paths: Vec<_> =
+        methods.map(|method| format!("/{}/{}", method.parent_service().full_name(), method.name())).collect();
+    paths.extend(
+        ["v1", "v1alpha"].map(|version| format!("/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo")),
+    );
+    paths.push("/grpc.health.v1.Health/Check".to_owned());
+    paths.push("/cartpromotions.v1.EarnService/Unknown".to_owned());
+    let (message, _) =
+        from_slice::<BulkEarnRequest>(documented_request().to_string().as_bytes(), UnknownFields::Refuse).unwrap();
+    let mut granted = 0;
+    for version in [http::Version::HTTP_11, http::Version::HTTP_2] {
+        for content_type in CONTENT_TYPES {
+            for path in &paths {
+                let message = if path == BULK_EARN { message.encode_to_vec() } else { Vec::new() };
+                let frame = [&[0][..], &u32::try_from(message.len()).unwrap().to_be_bytes(), &message].concat();
+                let request = to(&service, version, "POST", path).header("te", "trailers");
+                let request = request.header("content-type", content_type);
+                let told = send(&service, version, request, frame).await;
+                if version == http::Version::HTTP_2 && speaks_grpc(content_type) {
+                    assert!(told.headers.contains_key("grpc-status"), "{version:?} {content_type} {path}: {told:?}");
+                    assert_eq!(told.content_type(), "application/grpc", "{version:?} {content_type} {path}");
+                    granted = granted.max(if path == BULK_EARN { 2 } else { 0 });
+                } else {
+                    assert_eq!(told.status, 415, "{version:?} {content_type} {path}: {told:?}");
+                    assert!(told.messages()[0].starts_with("this path speaks gRPC"), "{told:?}");
+                }
+            }
+            assert_eq!(service.granted().await, granted, "{version:?} {content_type}");
+        }
+    }
+    assert_eq!(granted, 2, "the calls that could be answered were carried out");
+}
+
+#[tokio::test]
+async fn json_paths_answer_in_json_whatever_the_content_type_says() {
+    let service = Service::start().await;
+    let mut paths: Vec<_> =
+        routes().into_iter().map(|route| (route.verb, route.path.replace(['{', '}'], ""))).collect();
+    let others = ["/healthz", "/readyz", "/openapi.json", "/nothing", "/api_gateway/v1/nothing/at/all"];
+    paths.extend(others.map(|path| ("GET".to_owned(), path.to_owned())));
+    paths.push(("POST".to_owned(), "/v3/oauth/token/generate".to_owned()));
+    for version in [http::Version::HTTP_11, http::Version::HTTP_2] {
+        for content_type in CONTENT_TYPES {
+            for (verb, path) in &paths {
+                for authorized in [true, false] {
+                    let mut request = to(&service, version, verb, path).header("content-type", content_type);
+                    if !authorized {
+                        request.headers_mut().unwrap().remove("authorization");
+                    }
+                    let told = send(&service, version, request, b"{}".to_vec()).await;
+                    let which = format!("{version:?} {content_type:?} {verb} {path} {authorized}: {told:?}");
+                    assert_eq!(told.content_type(), "application/json", "{which}");
+                    assert!(!told.headers.contains_key("grpc-status"), "{which}");
+                    let probes = ["/healthz", "/readyz", "/openapi.json"].contains(&path.as_str());
+                    assert!(probes || told.status >= 400 || authorized, "{which}");
+                    assert!(told.status < 500, "{which}");
+                }
+            }
+        }
+    }
+    assert_eq!(service.granted().await, 0);
+}
+
+#[tokio::test]
+async fn what_a_grpc_call_may_not_be_is_told_with_what_may() {
+    let service = Service::start().await;
+    let (message, _) =
+        from_slice::<BulkEarnRequest>(documented_request().to_string().as_bytes(), UnknownFields::Refuse).unwrap();
+    let message = message.encode_to_vec();
+    let frame = [&[0][..], &u32::try_from(message.len()).unwrap().to_be_bytes(), &message].concat();
+    let call = |body: Vec<u8>, encoding: &'static str| {
+        let request = to(&service, http::Version::HTTP_2, "POST", BULK_EARN).header("te", "trailers");
+        let request = request.header("content-type", "application/grpc").header("grpc-encoding", encoding);
+        send(&service, http::Version::HTTP_2, request, body)
+    };
+    let told = call(frame.clone(), "gzip").await;
+    assert_eq!(
+        (&told.headers["grpc-status"], &told.headers["grpc-accept-encoding"]),
+        (&"12".parse().unwrap(), &"identity".parse().unwrap())
+    );
+    for second in [frame.clone(), frame[..frame.len() - 1].to_vec(), vec![0; 5], vec![0]] {
+        let told = call([frame.clone(), second].concat(), "identity").await;
+        assert_eq!(told.headers["grpc-status"], "3", "{told:?}");
+    }
+    assert_eq!(service.granted().await, 0);
+    assert_eq!(call(frame, "identity").await.headers["grpc-status"], "0");
+}
+
+#[tokio::test]
+async fn http_1_1_needs_one_host_and_chunked_alone() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    let service = Service::start().await;
+    let status = async |head: &str| {
+        let mut stream = TcpStream::connect(service.address).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).await.unwrap();
+        String::from_utf8_lossy(&answer[9..]).into_owned()
+    };
+    let long = |bytes: usize| format!("GET /healthz HTTP/1.1\r\nhost: x\r\nx: {}\r\n\r\n", "y".repeat(bytes));
+    // The name, the value and 32 bytes for each of two headers.
+    let room = 16_384 - ("host".len() + "x".len() + 32) - ("x".len() + 32);
+    for (head, expected) in [
+        ("GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n".to_owned(), "200"),
+        ("GET /healthz HTTP/1.1\r\nHOST: [::1]:80\r\n\r\n".to_owned(), "200"),
+        ("GET /healthz HTTP/1.0\r\n\r\n".to_owned(), "200"),
+        ("GET /healthz HTTP/1.1\r\n\r\n".to_owned(), "400"),
+        ("GET /healthz HTTP/1.1\r\nhost: x\r\nhost: x\r\n\r\n".to_owned(), "400"),
+        ("GET /healthz HTTP/1.1\r\nhost: x y\r\n\r\n".to_owned(), "400"),
+        ("GET /healthz HTTP/1.1\r\nhost: u@x\r\n\r\n".to_owned(), "400"),
+        ("POST /x HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n".to_owned(), "404"),
+        ("POST /x HTTP/1.1\r\nhost: x\r\ntransfer-encoding: Chunked\r\n\r\n0\r\n\r\n".to_owned(), "404"),
+        ("POST /x HTTP/1.1\r\nhost: x\r\ntransfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n".to_owned(), "400"),
+        ("POST /x HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked, chunked\r\n\r\n0\r\n\r\n".to_owned(), "400"),
+        (long(room), "200"),
+        (long(room + 1), "431"),
+        (long(60_000), "431"),
+    ] {
+        assert_eq!(status(&head).await, expected, "{}", &head[..head.len().min(100)]);
+    }
+}
+
+#[tokio::test]
+async fn integers_of_a_body_are_read_from_their_literals() {
+    let service = Service::start().await;
+    let granted_to = async |literal: &str, event: &str| {
+        let body = one_entry(event, TEN_OFF, 1).to_string().replace("566881933", literal);
+        let answer = service.post(Some("demo:demo"), body).await;
+        (answer.status, answer.code)
+    };
+    for (index, literal) in ["566881933.0", "5.66881933e8", "\"566881933\"", "\"56688193300e-2\""].iter().enumerate() {
+        assert_eq!(granted_to(literal, &format!("{index}")).await, (200, 0), "{literal}");
+    }
+    for literal in
+        ["566881933.5", "9007199254740991.5", "9223372036854775808", "1e400", "\"0566881933\"", "\"+566881933\""]
+    {
+        assert_eq!(granted_to(literal, "none").await, (400, 400), "{literal}");
+    }
+    assert_eq!(service.granted().await, 4);
+    // Each 64-bit integer names its own customer.
+    for literal in ["9007199254740992", "9007199254740993", "9007199254740993.0"] {
+        let exact = literal.trim_end_matches(".0");
+        let body = one_entry("many", TEN_OFF, 1).to_string().replace("566881933", literal);
+        let answer = service.post(Some("demo:demo"), body).await;
+        assert_eq!(answer.messages, [format!("customer {exact} not found")], "{literal}");
+    }
+    let body = json!({"earnedFromType": "ACTIVITY"}).to_string();
+    let answer = service.post(Some("demo:demo"), body).await;
+    assert!(
+        answer.messages.iter().any(|message| message.contains("customerId") && message.contains("missing")),
+        "{answer:?}"
+    );
+    let mut only = documented_request();
+    only.as_object_mut().unwrap().remove("customerId");
+    for door in DOORS {
+        let answer = service.earn(door, &only).await;
+        assert_eq!(answer.code, 1006, "{answer:?}");
+        assert!(answer.messages[0].contains("missing"), "{answer:?}");
+    }
+    // Text that is passed over is UTF-8 all the same.
+    let body = documented_request().to_string().replacen('{', "{\"passed over\":\"\u{7f}\",", 1).into_bytes();
+    let body: Vec<_> = body.into_iter().map(|byte| if byte == 0x7f { 0xff } else { byte }).collect();
+    let answer = service.post(Some("demo:demo"), body).await;
+    assert_eq!((answer.status, answer.code), (400, 400), "{answer:?}");
+}
+
+/// Texts of every class of characters, each with what no text of its class may be.
+const TEXTS: [&str; 14] = [
+    "\0",
+    "a\0b",
+    "\u{1}",
+    "\t",
+    "\n\r",
+    "\u{1b}[2J",
+    "\u{7f}",
+    "\u{85}",
+    "\u{9b}",
+    "\u{202e}",
+    "\u{2028}",
+    "\u{feff}",
+    "\u{fffe}\u{10ffff}",
+    "\u{e000}",
+];
+
+#[tokio::test]
+async fn every_text_in_every_place_is_answered_as_any_other_or_refused() {
+    let service = Service::start().await;
+    let places: Vec<_> = places::texts();
+    assert!(places.len() >= 25, "{places:?}");
+    for (index, place) in places.iter().enumerate() {
+        let mut codes = BTreeMap::new();
+        for (number, text) in ["nothing"].iter().chain(&TEXTS).enumerate() {
+            let mut at_doors = Vec::new();
+            for door in DOORS {
+                let mut request = request(&service, &place.method, &format!("{door:?} {index} {number}")).await;
+                // A text of its own, so that no name is taken.
+                place.put(&mut request, &json!(format!("{text}{number}{}", at_doors.len())));
+                let answer = isolation::send(&service, door, &place.method, &request).await;
+                assert!(answer.status < 500 && answer.code != 500, "{door:?} {place:?} {text:?}: {answer:?}");
+                at_doors.push(answer.code);
+            }
+            assert_eq!(at_doors[0], at_doors[1], "{place:?} {text:?}");
+            codes.insert(number, at_doors[0]);
+            let refused = [400, 725].contains(&at_doors[0]);
+            assert!(refused || at_doors[0] == codes[&0], "{place:?} {text:?}: {}, not {}", at_doors[0], codes[&0]);
+            assert!(refused || !text.contains('\0') || at_doors[0] == 404, "{place:?} {text:?}: U+0000 is recorded");
+        }
+    }
+}
