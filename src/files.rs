@@ -3,15 +3,17 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-/// Permissions of anybody but the owner.
-const OF_OTHERS: u32 = 0o077;
+/// The widest permissions of a database.
+pub const DATABASE_MODE: u32 = 0o600;
+/// The widest permissions of a private key: secrets that Kubernetes mounts for a group are readable to it.
+pub const KEY_MODE: u32 = 0o640;
 
-/// Warns of a file that others than its owner may read or change.
-pub fn warn_if_readable(file: &Path) {
+/// Warns of a file that others may read or change beyond these permissions.
+pub fn warn_if_wider(mode: u32, file: &Path) {
     let Ok(metadata) = std::fs::metadata(file) else { return };
-    let mode = metadata.permissions().mode() & 0o777;
-    if mode & OF_OTHERS != 0 {
-        let (file, mode) = (file.display(), format!("{mode:04o}"));
-        tracing::warn!(%file, mode, "others may read this file, which is for the service's own user: chmod 600 it");
+    let is = metadata.permissions().mode() & 0o777;
+    if is & !(mode | 0o700) != 0 {
+        let file = file.display();
+        tracing::warn!(%file, mode = format!("{is:04o}"), "others may read or change this file: chmod {mode:o} it");
     }
 }

@@ -15,11 +15,11 @@ use crate::app::import::{Import, ImportError, ImportOptions, Imported};
 use crate::app::jws::KeyError;
 use crate::app::tokens::Tokens;
 use crate::app::{App, Clock};
-use crate::config::access::{AccessOptionError, warn_if_others_can_read};
+use crate::config::access::AccessOptionError;
 use crate::config::{Common, DatabaseUrl, Serve};
 use crate::demo;
 use crate::earning::OrgId;
-use crate::files::warn_if_readable;
+use crate::files::{KEY_MODE, warn_if_wider};
 use crate::storage::{StorageError, Store};
 use crate::transport::edge::{self, Certificates, TlsError};
 use crate::transport::{self, Doors, Health, Lifecycle, Phase};
@@ -143,13 +143,10 @@ pub async fn run(
     let (settings, tokens) = (options.settings()?, options.access.token_settings()?);
     let tokens = Tokens::new(tokens).map_err(ServeError::Tokens)?;
     let certificates = match options.edge.tls_files() {
-        Some(files) => {
-            warn_if_others_can_read("tls-key", &files.key);
-            Some(Certificates::open(files).await?)
-        }
+        Some(files) => Some(Certificates::open(files).await?),
         None => None,
     };
-    options.key_files().for_each(warn_if_readable);
+    options.key_files().for_each(|file| warn_if_wider(KEY_MODE, file));
     let store = Store::open(common.database_url.expose(), options.store_options()).await.map_err(named)?;
     let (app, writer) = App::new(store.clone(), clock.clone(), options.app_limits(), tokens);
     let mut writer = tokio::spawn(writer.run());

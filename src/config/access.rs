@@ -1,7 +1,6 @@
 //! The command line of who is let in, and how often.
 
 use std::net::{IpAddr, SocketAddr};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
@@ -159,7 +158,6 @@ impl AccessOptions {
                 return Err(AccessOptionError::KidTaken(kid.clone()));
             }
             let pem = read("token-key", file)?;
-            warn_if_others_can_read("token-key", file);
             let unusable = |fault| AccessOptionError::Key { file: file.clone(), fault };
             keys.push(Arc::new(SigningKey::from_pem(kid, &pem).map_err(unusable)?));
         }
@@ -175,17 +173,6 @@ impl AccessOptions {
 
 fn read(option: &'static str, file: &Path) -> Result<Vec<u8>, AccessOptionError> {
     std::fs::read(file).map_err(|source| AccessOptionError::Unreadable { option, file: file.to_owned(), source })
-}
-
-/// Permissions of a file that let others than its user and its group read it.
-const READABLE_BY_OTHERS: u32 = 0o004;
-
-/// Warns of a file with a private key that any user of the machine can read.
-pub fn warn_if_others_can_read(option: &str, file: &Path) {
-    if std::fs::metadata(file).is_ok_and(|metadata| metadata.permissions().mode() & READABLE_BY_OTHERS != 0) {
-        let file = file.display();
-        tracing::warn!("--{option}: every user of the machine can read {file}: take that permission away (chmod o-r)");
-    }
 }
 
 /// A network, or one address.

@@ -19,7 +19,7 @@ use sea_orm::{DbErr, RuntimeErr};
 
 use super::connection::Pool;
 use super::{StorageError, StoreOptions};
-use crate::files::warn_if_readable;
+use crate::files::{DATABASE_MODE, warn_if_wider};
 
 /// A connection that was idle for longer is tried before it is used: shorter than anything that drops idle ones.
 const TRIED_AFTER_IDLE: Duration = Duration::from_secs(5);
@@ -111,7 +111,7 @@ fn warn_of_readable(file: &Path) {
     for beside in ["", "-wal", "-shm"] {
         let mut name = file.as_os_str().to_owned();
         name.push(beside);
-        warn_if_readable(Path::new(&name));
+        warn_if_wider(DATABASE_MODE, Path::new(&name));
     }
 }
 

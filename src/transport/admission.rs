@@ -63,8 +63,6 @@ enum Callers {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Rule {
     callers: Callers,
-    /// Only gRPC is answered.
-    grpc: bool,
     /// The request is a stream of messages.
     messages: bool,
     /// The answer is a stream of messages.
@@ -78,7 +76,6 @@ struct Rule {
 impl Rule {
     const SMALL: Self = Self {
         callers: Callers::Clients,
-        grpc: false,
         messages: false,
         stream: false,
         max_bytes: SMALL_BODY_BYTES,
@@ -94,12 +91,10 @@ impl Rule {
             "/v3/oauth/token/generate" => {
                 Self { callers: Callers::Anybody, max_bytes: TOKEN_BODY_BYTES, ..Self::SMALL }
             }
-            "/grpc.health.v1.Health/Watch" => Self { grpc: true, stream: true, holds: WATCH_BYTES, ..probe },
-            _ if path.starts_with("/api_gateway/v1/") => call,
-            _ if path.starts_with("/cartpromotions.v1.") => Self { grpc: true, ..call },
-            _ if path.starts_with("/grpc.health.v1.Health/") => Self { grpc: true, ..probe },
+            "/grpc.health.v1.Health/Watch" => Self { stream: true, holds: WATCH_BYTES, ..probe },
+            _ if path.starts_with("/api_gateway/v1/") || path.starts_with("/cartpromotions.v1.") => call,
+            _ if path.starts_with("/grpc.health.v1.Health/") => probe,
             _ if path.starts_with("/grpc.reflection.v1") => Self {
-                grpc: true,
                 messages: true,
                 stream: true,
                 max_bytes: REFLECTION_MESSAGE_BYTES,
@@ -180,9 +175,6 @@ impl Admission {
 
     async fn answer(&self, request: Request, call: Call) -> Result<Response, Refusal> {
         let Call { rule, holder, under_way, next } = call;
-        if rule.grpc && !is_grpc(request.headers()) {
-            return Err(Refusal::NotGrpc);
-        }
         // Before anything is done for it.
         if rule.callers != Callers::Probes && !self.answers.has_room(&holder) {
             return Err(Refusal::Overloaded);
