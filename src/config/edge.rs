@@ -11,6 +11,9 @@ use crate::transport::edge::{EdgeLimits, TlsFiles};
 /// Largest memory that bodies may be given: 64 GiB.
 const MAX_BODY_MEMORY_MIB: u32 = 65_536;
 
+/// A peer that takes nothing of its answer for this part of the time that stopping may take is not waited for.
+const STALLED_OF_DRAIN: u32 = 4;
+
 /// Options of the way in.
 #[derive(Debug, Clone, Args)]
 pub struct Edge {
@@ -66,8 +69,9 @@ pub struct Edge {
 }
 
 impl Edge {
-    /// What the accept loop is told. `open_files` is how many connections the process may have.
-    pub fn limits(&self, open_files: usize) -> EdgeLimits {
+    /// What the accept loop is told. `open_files` is how many connections the process may have, `drain_timeout` how long
+    /// it may take to stop.
+    pub fn limits(&self, open_files: usize, drain_timeout: Duration) -> EdgeLimits {
         let asked = self.max_connections as usize;
         if open_files < asked {
             tracing::warn!(
@@ -84,6 +88,7 @@ impl Edge {
             idle_timeout: Duration::from_millis(self.idle_timeout_ms),
             header_timeout: Duration::from_millis(self.header_timeout_ms),
             write_timeout: Duration::from_millis(self.write_timeout_ms),
+            leave_timeout: drain_timeout / STALLED_OF_DRAIN,
             ping_interval: Duration::from_millis(self.ping_interval_ms),
         }
     }

@@ -11,7 +11,6 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use ipnet::IpNet;
 use tonic::transport::server::TcpConnectInfo;
 
-use super::body::discard;
 use super::rate_limit::{RateLimit, RateLimitSettings, RateLimits};
 use super::refusal::Refusal;
 use super::request_log::is_grpc;
@@ -91,7 +90,7 @@ impl Gatekeeper {
     ) -> Response<Body> {
         let caller = match self.check(request.headers(), request.extensions()).await {
             Ok(caller) => caller,
-            Err(refusal) => return refuse(request, refusal).await,
+            Err(refusal) => return refusal.into_response(is_grpc(request.headers())),
         };
         let limit = self.limits.of(&caller);
         let charged = limit.as_ref().map_or(Ok(()), |limit| limit.charge_request());
@@ -103,7 +102,7 @@ impl Gatekeeper {
                 }
                 then(request).await
             }
-            Err(refusal) => refuse(request, refusal).await,
+            Err(refusal) => refusal.into_response(is_grpc(request.headers())),
         };
         if let Some(limit) = limit {
             limit.tell(response.headers_mut());
@@ -160,12 +159,6 @@ fn not_let_in(error: CheckError, address: Option<IpAddr>) -> Refusal {
         tracing::Span::current().record("address", tracing::field::display(address));
     }
     error.into()
-}
-
-async fn refuse(request: Request<Body>, refusal: Refusal) -> Response<Body> {
-    let (parts, body) = request.into_parts();
-    discard(parts.version, body).await;
-    refusal.into_response(is_grpc(&parts.headers))
 }
 
 /// Whom the layer let in.

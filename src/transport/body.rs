@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::http::{HeaderMap, Request, Response, Version, header};
+use axum::http::{HeaderMap, Request, Response, header};
 use bytes::BytesMut;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
@@ -21,10 +21,6 @@ use crate::wire::Violations;
 pub const MAX_BODY_BYTES: usize = 1024 * 1024;
 /// What gRPC puts before a message: bytes.
 const GRPC_PREFIX_BYTES: usize = 5;
-/// How much, and for how long, the body of a call that is refused anyway is read on HTTP/2, where many clients lose an
-/// answer that comes before they are done sending.
-const MAX_DISCARDED_BYTES: usize = 4 * MAX_BODY_BYTES;
-const DISCARD_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Limits of bodies.
 #[derive(Debug, Clone, Copy)]
@@ -67,7 +63,6 @@ impl Bodies {
             Ok(bytes) => then(Request::from_parts(parts, Body::from(bytes))).await,
             Err(refusal) => {
                 drop(taken);
-                discard(parts.version, body).await;
                 refusal.into_response(grpc)
             }
         }
@@ -135,13 +130,4 @@ async fn read(mut body: Limited<&mut Body>, taken: &mut Taken) -> Result<Bytes, 
         }
     }
     Ok(if all.is_empty() { only } else { all.freeze() })
-}
-
-/// Reads what is left of the body of a call that is refused, within limits.
-pub async fn discard(version: Version, body: Body) {
-    // HTTP/1.1 clients read the answer, and the connection is closed.
-    if version == Version::HTTP_2 {
-        let mut left = Limited::new(body, MAX_DISCARDED_BYTES);
-        let _ = tokio::time::timeout(DISCARD_TIMEOUT, async { while let Some(Ok(_)) = left.frame().await {} }).await;
-    }
 }

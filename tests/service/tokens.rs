@@ -381,11 +381,12 @@ async fn publish_over_https(folder: &Path) -> String {
     let router = axum::Router::new().route("/jwks", axum::routing::get(|| async move { std::fs::read(jwks).unwrap() }));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    let limits = options("sqlite://x.db", &[]).edge.limits(100);
+    let limits = options("sqlite://x.db", &[]).edge.limits(100, Duration::from_secs(1));
     let tls = Some(certificates.current());
     tokio::spawn(async move {
         let doors = Doors { router, call_timeout: Duration::from_secs(5) };
-        edge::serve(listener, doors, (limits, tls), std::future::pending()).await;
+        let (_tell, told) = tokio::sync::watch::channel(edge::Stop::No);
+        edge::serve(listener, doors, (limits, tls), told).await;
         drop(certificates);
     });
     format!("https://localhost:{port}/jwks")
