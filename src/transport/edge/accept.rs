@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use rustls::ServerConfig;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -198,20 +198,32 @@ where
         >,
     B: http_body::Body<Data: Send, Error: Into<axum::BoxError>> + Send + 'static,
 {
-    let stream = TokioIo::new(Stream::new(stream, Arc::clone(activity)));
-    let mut connection = pin!(http.serve_connection(stream, calls));
-    loop {
-        tokio::select! {
-            ended = &mut connection => {
-                if let Err(error) = ended {
-                    tracing::debug!(error = &*error, "a connection ended");
+    let (stream, mut left) = Stream::new(stream, Arc::clone(activity));
+    {
+        let mut connection = pin!(http.serve_connection(TokioIo::new(stream), calls));
+        loop {
+            tokio::select! {
+                ended = &mut connection => {
+                    if let Err(error) = ended {
+                        tracing::debug!(error = &*error, "a connection ended");
+                    }
+                    break;
                 }
-                return;
+                order = activity.told() => match order {
+                    Order::Leave => connection.as_mut().graceful_shutdown(),
+                    Order::Cut => return,
+                },
             }
-            order = activity.told() => match order {
-                Order::Leave => connection.as_mut().graceful_shutdown(),
-                Order::Cut => return,
-            },
+        }
+    }
+    // The library does not close the connection of a peer that asked for another protocol (`Upgrade`): it drops it.
+    if let Ok(stream) = left.try_recv()
+        && activity.lingers()
+    {
+        let (mut stream, _) = Stream::new(stream, Arc::clone(activity));
+        tokio::select! {
+            _ = stream.shutdown() => {}
+            () = async { while activity.told().await != Order::Cut {} } => {}
         }
     }
 }

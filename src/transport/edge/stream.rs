@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::oneshot;
 
 use super::activity::Activity;
 use super::frames::{Frames, PREFACE, Standing};
@@ -24,7 +25,10 @@ enum Reading {
 /// A stream in plain text.
 #[derive(Debug)]
 pub struct Stream<S> {
-    inner: S,
+    /// There until it is dropped.
+    inner: Option<S>,
+    /// Where it is left when it is dropped without having been closed.
+    left: Option<oneshot::Sender<S>>,
     activity: Arc<Activity>,
     reading: Reading,
     /// The sending half is closed, and so many bytes came since that nobody wants.
@@ -32,9 +36,12 @@ pub struct Stream<S> {
 }
 
 impl<S> Stream<S> {
-    /// At its first byte.
-    pub fn new(inner: S, activity: Arc<Activity>) -> Self {
-        Self { inner, activity, reading: Reading::Preface(0), discarded: None }
+    /// At its first byte. Gives where the stream is left when it is dropped without having been closed.
+    pub fn new(inner: S, activity: Arc<Activity>) -> (Self, oneshot::Receiver<S>) {
+        let (leave, left) = oneshot::channel();
+        let (inner, leave) = (Some(inner), Some(leave));
+        let stream = Self { inner, left: leave, activity, reading: Reading::Preface(0), discarded: None };
+        (stream, left)
     }
 
     fn note_read(&mut self, mut bytes: &[u8]) -> io::Result<()> {
@@ -88,6 +95,12 @@ impl<S> Stream<S> {
     }
 }
 
+impl<S: Unpin> Stream<S> {
+    fn inner(&mut self) -> io::Result<Pin<&mut S>> {
+        self.inner.as_mut().map(Pin::new).ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+}
+
 impl<S: AsyncRead + Unpin> Stream<S> {
     /// Reads what comes behind the last answer until the peer closes its side, within limits: a system that gets
     /// something for a closed connection tells the peer's, which then throws away what the peer has not read. The
@@ -96,7 +109,7 @@ impl<S: AsyncRead + Unpin> Stream<S> {
         loop {
             let mut bytes = [MaybeUninit::uninit(); 16 * 1024];
             let mut buffer = ReadBuf::uninit(&mut bytes);
-            let read = Pin::new(&mut self.inner).poll_read(context, &mut buffer);
+            let read = self.inner()?.poll_read(context, &mut buffer);
             let discarded = self.discarded.get_or_insert(0);
             *discarded += buffer.filled().len();
             match read {
@@ -108,6 +121,16 @@ impl<S: AsyncRead + Unpin> Stream<S> {
     }
 }
 
+impl<S> Drop for Stream<S> {
+    fn drop(&mut self) {
+        if self.discarded.is_none()
+            && let (Some(left), Some(inner)) = (self.left.take(), self.inner.take())
+        {
+            let _ = left.send(inner);
+        }
+    }
+}
+
 impl<S: AsyncRead + Unpin> AsyncRead for Stream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -115,7 +138,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Stream<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        let read = Pin::new(&mut self.inner).poll_read(context, buffer);
+        let read = self.inner()?.poll_read(context, buffer);
         let bytes = &buffer.filled()[before..];
         match read {
             Poll::Ready(Ok(())) if !bytes.is_empty() => Poll::Ready(self.note_read(bytes)),
@@ -126,19 +149,19 @@ impl<S: AsyncRead + Unpin> AsyncRead for Stream<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Stream<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.inner).poll_write(context, bytes);
+        let written = self.inner()?.poll_write(context, bytes);
         self.note_written(&written, std::iter::once(bytes));
         written
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let flushed = Pin::new(&mut self.inner).poll_flush(context);
+        let flushed = self.inner()?.poll_flush(context);
         self.note_flushed(flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.discarded.is_none() {
-            let shut_down = Pin::new(&mut self.inner).poll_shutdown(context);
+            let shut_down = self.inner()?.poll_shutdown(context);
             ready!(self.note_flushed(shut_down))?;
             if !self.activity.lingers() {
                 return Poll::Ready(Ok(()));
@@ -156,7 +179,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Stream<S> {
         context: &mut Context<'_>,
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.inner).poll_write_vectored(context, parts);
+        let written = self.inner()?.poll_write_vectored(context, parts);
         self.note_written(&written, parts.iter().map(|part| &**part));
         written
     }
