@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
@@ -21,7 +21,7 @@ use crate::demo;
 use crate::earning::OrgId;
 use crate::files::{KEY_MODE, warn_if_wider};
 use crate::storage::{StorageError, Store};
-use crate::transport::edge::{self, Certificates, TlsError};
+use crate::transport::edge::{self, Certificates, Stop, TlsError};
 use crate::transport::{self, Doors, Health, Lifecycle, Phase};
 use crate::wire::{Violations, catalogue_file};
 
@@ -155,12 +155,11 @@ pub async fn run(
 
     let router = transport::router(app.clone(), settings, &lifecycle, &health)?;
     let doors = Doors { router, limits: options.edge.call_limits() };
-    let (hang_up, told_to_hang_up) = oneshot::channel::<()>();
-    let limits = options.edge.limits(edge::raise_limit());
+    let (tell, told) = watch::channel(Stop::No);
+    let drain_timeout = Duration::from_millis(options.drain_timeout_ms);
+    let limits = options.edge.limits(edge::raise_limit(), drain_timeout);
     let tls = certificates.as_ref().map(Certificates::current);
-    let mut server: ServerTask = tokio::spawn(edge::serve(listener, doors, (limits, tls), async {
-        let _ = told_to_hang_up.await;
-    }));
+    let mut server: ServerTask = tokio::spawn(edge::serve(listener, doors, (limits, tls), told));
     let _certificates = certificates.map(|certificates| AbortOnDrop(tokio::spawn(certificates.keep_fresh())));
 
     store.migrate().await.map_err(named)?;
@@ -190,7 +189,7 @@ pub async fn run(
     let _ = watch.await;
     // It goes on while draining: calls that were accepted still need what it keeps.
     let refresh = AbortOnDrop(refresh);
-    drain(&lifecycle, &mut health, (hang_up, server), Duration::from_millis(options.drain_timeout_ms)).await?;
+    drain(&lifecycle, &mut health, (tell, server), drain_timeout).await?;
     drop((app, refresh));
     // Nothing waits in the queue any more: everybody who waited was answered, or gave up.
     let _ = tokio::time::timeout(HANG_UP_AFTER, writer).await;
@@ -211,15 +210,16 @@ async fn other_than_demo(store: &Store) -> Result<Option<OrgId>, StorageError> {
 async fn drain(
     lifecycle: &Lifecycle,
     health: &mut Health,
-    (hang_up, mut server): (oneshot::Sender<()>, ServerTask),
+    (tell, mut server): (watch::Sender<Stop>, ServerTask),
     timeout: Duration,
 ) -> Result<(), ServeError> {
     tracing::info!("stopping: finishing what was accepted");
     lifecycle.enter(Phase::Draining);
     health.set_ready(false).await;
+    let _ = tell.send(Stop::SendAway);
     let drained = tokio::time::timeout(timeout, lifecycle.drained()).await;
     health.end_watches().await;
-    let _ = hang_up.send(());
+    let _ = tell.send(Stop::HangUp);
     if tokio::time::timeout(HANG_UP_AFTER, &mut server).await.is_err() {
         server.abort();
         // The connections hold the writer's queue; they end with their tasks.

@@ -15,6 +15,9 @@ const MEMORY_MIB: RangeInclusive<i64> = 8..=65_536;
 /// Longest lifetime of a stream: a day.
 const MAX_STREAM_LIFETIME_MS: u64 = 24 * 3_600_000;
 
+/// A peer that takes nothing of its answer for this part of the time that stopping may take is not waited for.
+const STALLED_OF_DRAIN: u32 = 4;
+
 /// Options of the way in.
 #[derive(Debug, Clone, Args)]
 pub struct Edge {
@@ -79,8 +82,9 @@ pub struct Edge {
 }
 
 impl Edge {
-    /// What the accept loop is told. `open_files` is how many connections the process may have.
-    pub fn limits(&self, open_files: usize) -> EdgeLimits {
+    /// What the accept loop is told. `open_files` is how many connections the process may have, `drain_timeout` how long
+    /// it may take to stop.
+    pub fn limits(&self, open_files: usize, drain_timeout: Duration) -> EdgeLimits {
         let asked = self.max_connections as usize;
         if open_files < asked {
             tracing::warn!(
@@ -97,6 +101,7 @@ impl Edge {
             idle_timeout: Duration::from_millis(self.idle_timeout_ms),
             header_timeout: Duration::from_millis(self.header_timeout_ms),
             write_timeout: Duration::from_millis(self.write_timeout_ms),
+            leave_timeout: drain_timeout / STALLED_OF_DRAIN,
             ping_interval: Duration::from_millis(self.ping_interval_ms),
         }
     }

@@ -14,7 +14,7 @@ use axum::response::Response;
 
 use super::answer::{Account, Ended, counted};
 use super::auth::Gatekeeper;
-use super::body::{BodyLimits, MAX_BODY_BYTES, collect, discard};
+use super::body::{BodyLimits, MAX_BODY_BYTES, collect};
 use super::lifecycle::{Lifecycle, UnderWay};
 use super::messages::{MessageLimits, Messages};
 use super::refusal::{Refusal, Unauthenticated};
@@ -204,14 +204,7 @@ impl Admission {
         {
             let until_draining = (rule.callers != Callers::Probes).then_some(&*self.lifecycle);
             let limits = BodyLimits { max_bytes: rule.max_bytes, timeout: self.limits.body_timeout, until_draining };
-            body = match collect(&parts.headers, &mut body, limits, share).await {
-                Ok(bytes) => Body::from(bytes),
-                Err(refusal) => {
-                    drop(call);
-                    discard(parts.version, body).await;
-                    return Err(refusal);
-                }
-            };
+            body = Body::from(collect(&parts.headers, &mut body, limits, share).await?);
         }
         Ok(Taken { request: Request::from_parts(parts, body), call, ended })
     }

@@ -11,7 +11,6 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use ipnet::IpNet;
 use tonic::transport::server::TcpConnectInfo;
 
-use super::body::discard;
 use super::rate_limit::{Charge, RateLimit, RateLimitSettings, RateLimits};
 use super::refusal::{Refusal, Unauthenticated};
 use super::request_log::is_grpc;
@@ -98,7 +97,7 @@ impl Gatekeeper {
     ) -> Response<Body> {
         let caller = match self.check(request.headers(), request.extensions()).await {
             Ok(caller) => caller,
-            Err(refusal) => return refuse(request, refusal).await,
+            Err(refusal) => return refusal.into_response(is_grpc(request.headers())),
         };
         let limit = self.limits.of(&caller);
         let mut response = match limit.clone().map(Charge::begin).transpose() {
@@ -115,7 +114,7 @@ impl Gatekeeper {
                     Err(refusal) => refusal.into_response(grpc),
                 }
             }
-            Err(refusal) => refuse(request, refusal).await,
+            Err(refusal) => refusal.into_response(is_grpc(request.headers())),
         };
         if let Some(limit) = limit {
             limit.tell(response.headers_mut());
@@ -177,12 +176,6 @@ fn not_let_in(error: CheckError, address: Option<IpAddr>) -> Refusal {
         tracing::Span::current().record("address", tracing::field::display(address));
     }
     error.into()
-}
-
-async fn refuse(request: Request<Body>, refusal: Refusal) -> Response<Body> {
-    let (parts, body) = request.into_parts();
-    discard(parts.version, body).await;
-    refusal.into_response(is_grpc(&parts.headers))
 }
 
 /// Whom the layer let in.

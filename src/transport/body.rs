@@ -6,9 +6,9 @@
 use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody};
-use axum::http::{HeaderMap, Version, header};
+use axum::http::{HeaderMap, header};
 use bytes::BytesMut;
-use http_body_util::{BodyExt, Limited};
+use http_body_util::BodyExt;
 
 use super::lifecycle::{Lifecycle, Phase};
 use super::refusal::Refusal;
@@ -20,10 +20,6 @@ use crate::wire::Violations;
 pub const MAX_BODY_BYTES: usize = 1024 * 1024;
 /// What gRPC puts before a message: bytes.
 pub const GRPC_PREFIX_BYTES: usize = 5;
-/// How much, and for how long, the body of a call that is refused anyway is read on HTTP/2, where many clients lose an
-/// answer that comes before they are done sending.
-const MAX_DISCARDED_BYTES: usize = 4 * MAX_BODY_BYTES;
-const DISCARD_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Limits of one body.
 #[derive(Debug, Clone, Copy)]
@@ -115,13 +111,4 @@ impl Reader {
 
 fn take(share: &mut Share, bytes: usize) -> Result<(), Refusal> {
     share.grow_to(bytes).map_err(|UsedUp| Refusal::Overloaded)
-}
-
-/// Reads what is left of the body of a call that is refused, within limits.
-pub async fn discard(version: Version, body: Body) {
-    // HTTP/1.1 clients read the answer, and the connection is closed.
-    if version == Version::HTTP_2 {
-        let mut left = Limited::new(body, MAX_DISCARDED_BYTES);
-        let _ = tokio::time::timeout(DISCARD_TIMEOUT, async { while let Some(Ok(_)) = left.frame().await {} }).await;
-    }
 }

@@ -10,7 +10,6 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 use tracing::Instrument;
 
-use super::body::discard;
 pub use super::content::is_grpc;
 use super::content::{refuse_form, settle_form};
 use super::deadline;
@@ -58,11 +57,10 @@ pub async fn observe<A: Future<Output = Response<Body>>>(
     async move {
         let unanswered = Unanswered(begun);
         let answer = async {
-            let Some(refused) = refuse_form(&request, grpc, limits.max_header_bytes) else {
-                return then(request).await;
-            };
-            discard(request.version(), request.into_body()).await;
-            refused
+            match refuse_form(&request, grpc, limits.max_header_bytes) {
+                Some(refused) => refused,
+                None => then(request).await,
+            }
         };
         let answered = tokio::time::timeout(timeout, answer).await;
         let mut response = answered.unwrap_or_else(|_| Refusal::DeadlineExceeded.into_response(grpc));

@@ -1,6 +1,8 @@
 //! The way in under attack: whoever keeps a connection, a handshake, a body or an answer for too long loses it, and
 //! well-behaved callers are served meanwhile.
 
+mod clocks;
+mod early;
 mod http2;
 mod large;
 mod memory;
@@ -147,8 +149,10 @@ async fn a_new_connection_takes_the_place_of_the_one_that_is_idle_the_longest() 
     let service = Service::start_with(&catalogue(), &["--max-connections", "4"]).await;
     let mut authenticated = Http2::over(connect(&service).await).await;
     assert_eq!(authenticated.earn("first").await.unwrap().code, 0);
+    let blocker = service.database().block_writers().await;
     let mut busy = Http2::over(connect(&service).await).await;
     let (response, mut body) = busy.begin(&grpc_head(&[])).await;
+    body.send_data(grpc_message("busy"), true).unwrap();
     busy.reached().await;
     // Somebody without credentials does not keep a place by watching.
     let mut watching = Http2::over(connect(&service).await).await;
@@ -170,7 +174,7 @@ async fn a_new_connection_takes_the_place_of_the_one_that_is_idle_the_longest() 
         tokio::time::timeout(NOTICED_WITHIN, until_closed(&mut last)).await.expect("it is idle the longest");
         last = newer;
     }
-    body.send_data(grpc_message("busy"), true).unwrap();
+    blocker.release().await;
     assert_eq!(Http2::status(response).await.unwrap().code, 0);
     assert_eq!(authenticated.earn("second").await.unwrap().code, 0);
 }
@@ -178,19 +182,21 @@ async fn a_new_connection_takes_the_place_of_the_one_that_is_idle_the_longest() 
 #[tokio::test]
 async fn when_every_connection_is_busy_a_new_one_is_closed_and_those_go_on() {
     let service = Service::start_with(&catalogue(), &["--max-connections", "3"]).await;
+    let blocker = service.database().block_writers().await;
     let mut calls = Vec::new();
-    for _ in 0..3 {
+    for index in 0..3 {
         let mut busy = Http2::over(connect(&service).await).await;
-        let call = busy.begin(&grpc_head(&[])).await;
+        let (response, mut body) = busy.begin(&grpc_head(&[])).await;
+        body.send_data(grpc_message(&format!("event {index}")), true).unwrap();
         busy.reached().await;
-        calls.push((busy, call));
+        calls.push((busy, response));
     }
     for _ in 0..5 {
         let mut refused = connect(&service).await;
         assert!(!answers(&mut refused).await);
     }
-    for (index, (busy, (response, mut body))) in calls.into_iter().enumerate() {
-        body.send_data(grpc_message(&format!("event {index}")), true).unwrap();
+    blocker.release().await;
+    for (busy, response) in calls {
         assert_eq!(Http2::status(response).await.unwrap().code, 0);
         drop(busy);
     }

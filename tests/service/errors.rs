@@ -450,7 +450,7 @@ async fn refused_while_draining(mut service: Service, door: Door) -> Answer {
     tokio::time::sleep(ACCEPTED_WITHIN).await;
     service.tell_to_stop();
     tokio::time::sleep(Duration::from_millis(100)).await;
-    let refused = service.earn(door, &one_entry("late", TEN_OFF, 1)).await;
+    let refused = Caller::of(service.address).earn(door, &one_entry("late", TEN_OFF, 1)).await;
     blocker.release().await;
     assert_eq!(accepted.await.unwrap().code, 0, "what was accepted is finished");
     service.stopped().await.expect("a clean stop");

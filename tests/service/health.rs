@@ -42,13 +42,15 @@ async fn draining_finishes_what_was_accepted_refuses_the_rest_and_tells_probes()
         tokio::time::sleep(ACCEPTED_WITHIN).await;
         service.tell_to_stop();
         assert_eq!(watch.next().await.unwrap().unwrap().status(), ServingStatus::NotServing);
+        // Each connection is told to leave with its first call, so whoever asks again connects anew.
+        let mut health = HealthClient::new(Caller::of(service.address).channel());
         assert_eq!(health.check(ask("")).await.unwrap().into_inner().status(), ServingStatus::NotServing);
         let ready = service.http().get(service.url("/readyz")).send().await.unwrap();
         assert_eq!(
             (ready.status().as_u16(), ready.text().await.unwrap()),
             (503, r#"{"status":"NOT_SERVING"}"#.to_owned())
         );
-        let refused = service.earn(door, &one_entry("late", TEN_OFF, 1)).await;
+        let refused = Caller::of(service.address).earn(door, &one_entry("late", TEN_OFF, 1)).await;
         let status = if door == Door::Json { 503 } else { 14 };
         assert_eq!((refused.status, refused.code), (status, 500), "{refused:?}");
 

@@ -417,11 +417,12 @@ async fn publish_over_https(folder: &Path) -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let edge_options = options("sqlite://x.db", &[]).edge;
-    let (limits, of_calls) = (edge_options.limits(100), edge_options.call_limits());
+    let (limits, of_calls) = (edge_options.limits(100, std::time::Duration::from_secs(1)), edge_options.call_limits());
     let tls = Some(certificates.current());
     tokio::spawn(async move {
         let doors = Doors { router, limits: of_calls };
-        edge::serve(listener, doors, (limits, tls), std::future::pending()).await;
+        let (_tell, told) = tokio::sync::watch::channel(edge::Stop::No);
+        edge::serve(listener, doors, (limits, tls), told).await;
         drop(certificates);
     });
     format!("https://localhost:{port}/jwks")

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use rustls::ServerConfig;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -57,24 +57,37 @@ struct Edge {
     tls: Option<watch::Receiver<Arc<ServerConfig>>>,
 }
 
-/// Serves `doors` on `listener` until `hang_up` resolves; then tells every connection to finish what is under way, and
-/// waits until all are gone. Dropped, it ends them.
+/// How far the service is with stopping.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// It does not.
+    No,
+    /// Every connection is told that no other call is to come on it; a new one is told so with its first.
+    SendAway,
+    /// No new connections are taken, and those that there are end.
+    HangUp,
+}
+
+/// Serves `doors` on `listener` until told to hang up; then waits until all connections are gone. Dropped, it ends them.
 pub async fn serve(
     listener: TcpListener,
     doors: Doors,
     (limits, tls): (EdgeLimits, Option<watch::Receiver<Arc<ServerConfig>>>),
-    hang_up: impl Future<Output = ()>,
+    mut stop: watch::Receiver<Stop>,
 ) {
     let members = Roster::new(limits);
     let edge = Arc::new(Edge { doors, http: http(&limits), tls });
     let mut connections = JoinSet::new();
-    let mut hang_up = pin!(hang_up);
     let mut look = tokio::time::interval(look_every(&limits));
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut full = Seldom::default();
     loop {
         tokio::select! {
-            () = &mut hang_up => break,
+            told = stop.changed() => match *stop.borrow_and_update() {
+                Stop::No if told.is_ok() => {}
+                Stop::SendAway if told.is_ok() => members.send_away(),
+                _ => break,
+            },
             _ = look.tick() => members.sweep(),
             Some(_) = connections.join_next() => {}
             accepted = listener.accept(), if members.is_open() => match accepted {
@@ -95,12 +108,12 @@ pub async fn serve(
     }
     // New ones are refused by the system from here on.
     drop(listener);
-    members.tell_all(Order::Leave);
+    members.send_away();
     while connections.join_next().await.is_some() {}
 }
 
 fn look_every(limits: &EdgeLimits) -> Duration {
-    let shortest = limits.header_timeout.min(limits.write_timeout).min(limits.idle_timeout);
+    let shortest = limits.header_timeout.min(limits.write_timeout).min(limits.leave_timeout).min(limits.idle_timeout);
     (shortest / LOOKS_WITHIN_A_TIMEOUT).clamp(LOOK_EVERY.0, LOOK_EVERY.1)
 }
 
@@ -185,20 +198,32 @@ where
         >,
     B: http_body::Body<Data: Send, Error: Into<axum::BoxError>> + Send + 'static,
 {
-    let stream = TokioIo::new(Stream::new(stream, Arc::clone(activity)));
-    let mut connection = pin!(http.serve_connection(stream, calls));
-    loop {
-        tokio::select! {
-            ended = &mut connection => {
-                if let Err(error) = ended {
-                    tracing::debug!(error = &*error, "a connection ended");
+    let (stream, mut left) = Stream::new(stream, Arc::clone(activity));
+    {
+        let mut connection = pin!(http.serve_connection(TokioIo::new(stream), calls));
+        loop {
+            tokio::select! {
+                ended = &mut connection => {
+                    if let Err(error) = ended {
+                        tracing::debug!(error = &*error, "a connection ended");
+                    }
+                    break;
                 }
-                return;
+                order = activity.told() => match order {
+                    Order::Leave => connection.as_mut().graceful_shutdown(),
+                    Order::Cut => return,
+                },
             }
-            order = activity.told() => match order {
-                Order::Leave => connection.as_mut().graceful_shutdown(),
-                Order::Cut => return,
-            },
+        }
+    }
+    // The library does not close the connection of a peer that asked for another protocol (`Upgrade`): it drops it.
+    if let Ok(stream) = left.try_recv()
+        && activity.lingers()
+    {
+        let (mut stream, _) = Stream::new(stream, Arc::clone(activity));
+        tokio::select! {
+            _ = stream.shutdown() => {}
+            () = async { while activity.told().await != Order::Cut {} } => {}
         }
     }
 }

@@ -8,9 +8,16 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 use super::EdgeLimits;
+use super::windows::Windows;
 
 /// How long a connection that was told to end may take for it once no call is under way.
 const LEAVE_WITHIN: Duration = Duration::from_secs(1);
+/// How long the peer may take nothing, or send nothing of what is due, before its connection makes room for others.
+const STALLED_AFTER: Duration = Duration::from_secs(1);
+/// Least that a peer takes of what waits for it within `--write-timeout-ms`: bytes. One part of an answer.
+const MIN_TAKEN_BYTES: usize = 16 * 1024;
+/// How long a connection is read whose last answer was given before its request was read.
+const LINGER_TIMEOUT: Duration = super::rest::DISCARD_TIMEOUT;
 /// No time at all: nothing of the kind is under way.
 const NEVER: u64 = u64::MAX;
 
@@ -21,6 +28,15 @@ pub enum Order {
     Leave = 1,
     /// To end at once.
     Cut = 2,
+}
+
+/// Calls that wait for their peer, by their names: since when.
+#[derive(Debug, Default)]
+struct Waits {
+    /// For bytes of the body of the request.
+    bodies: BTreeMap<u64, u64>,
+    /// Until it takes more of the answer.
+    answers: BTreeMap<u64, u64>,
 }
 
 /// One connection. Times are microseconds since it began.
@@ -35,8 +51,16 @@ pub struct Activity {
     idle_since: AtomicU64,
     head_since: AtomicU64,
     write_since: AtomicU64,
-    /// Answers of which more is here than the peer takes, by call: since when it took nothing.
-    held: Mutex<BTreeMap<u64, u64>>,
+    /// Taken since then: bytes.
+    taken: AtomicUsize,
+    waits: Mutex<Waits>,
+    /// What the peer allows to be sent (HTTP/2).
+    pub windows: Windows,
+    /// The peer may go on sending though nothing of it is read any more (HTTP/1.1).
+    unread: AtomicBool,
+    linger_since: AtomicU64,
+    /// The connection is told to end with its first call.
+    last_call: AtomicBool,
     authenticated: AtomicBool,
     /// Calls given up, less those that finished: not below zero but for a moment.
     resets: AtomicIsize,
@@ -57,7 +81,12 @@ impl Activity {
             idle_since: AtomicU64::new(0),
             head_since: AtomicU64::new(0),
             write_since: AtomicU64::new(NEVER),
-            held: Mutex::default(),
+            taken: AtomicUsize::new(0),
+            waits: Mutex::default(),
+            windows: Windows::default(),
+            unread: AtomicBool::new(false),
+            linger_since: AtomicU64::new(NEVER),
+            last_call: AtomicBool::new(false),
             authenticated: AtomicBool::new(false),
             resets: AtomicIsize::new(0),
             next_call: AtomicU64::new(0),
@@ -84,15 +113,39 @@ impl Activity {
     }
 
     /// Since when nothing is under way that would be lost with it; `None` while something is. Of somebody without
-    /// credentials a stream that only watches is nothing.
+    /// credentials a stream that only watches is nothing, and so are calls that have waited for their peer for long.
     pub fn idle_since(&self) -> Option<Instant> {
         let busy = if self.is_authenticated() { &self.calls } else { &self.unanswered };
-        (busy.load(Ordering::SeqCst) == 0)
-            .then(|| self.begun + Duration::from_micros(self.idle_since.load(Ordering::SeqCst)))
+        let since = match busy.load(Ordering::SeqCst) {
+            0 => self.idle_since.load(Ordering::SeqCst),
+            _ => self.stalled_since()?,
+        };
+        Some(self.begun + Duration::from_micros(since))
+    }
+
+    /// Since when everything that is under way waits for the peer, when that is long ago.
+    fn stalled_since(&self) -> Option<u64> {
+        let waits = self.waits();
+        let unanswered = self.unanswered.load(Ordering::SeqCst);
+        let answered = self.calls.load(Ordering::SeqCst).saturating_sub(unanswered);
+        let latest = |waits: &BTreeMap<u64, u64>| waits.values().max().copied().unwrap_or(0);
+        let mut since = self.write_since.load(Ordering::Relaxed);
+        if waits.bodies.len() >= unanswered && (!self.is_authenticated() || waits.answers.len() >= answered) {
+            since = since.min(latest(&waits.bodies).max(latest(&waits.answers)));
+        }
+        (since != NEVER && u128::from(self.now().saturating_sub(since)) > STALLED_AFTER.as_micros()).then_some(since)
+    }
+
+    /// No call is under way.
+    pub fn is_between_calls(&self) -> bool {
+        self.calls.load(Ordering::SeqCst) == 0
     }
 
     /// The headers of a call are here. Gives the call's name.
     pub fn begin_call(&self) -> u64 {
+        if self.last_call.load(Ordering::Relaxed) {
+            self.tell(Order::Leave);
+        }
         self.calls.fetch_add(1, Ordering::SeqCst);
         self.unanswered.fetch_add(1, Ordering::SeqCst);
         self.head_between();
@@ -120,18 +173,27 @@ impl Activity {
         self.calls.fetch_sub(1, Ordering::SeqCst);
     }
 
-    /// More of the answer to `call` is here than the peer takes; it just took some of it.
+    /// A part of the answer to `call` is handed on that the peer need not take; it took the one before.
     pub fn hold(&self, call: u64) {
-        self.held().insert(call, self.now());
+        self.waits().answers.insert(call, self.now());
     }
 
-    /// The peer took all of the answer to `call`, or it is given up.
+    /// The peer took all of the answer to `call` that was handed on, or it is given up.
     pub fn release(&self, call: u64) {
-        self.held().remove(&call);
+        self.waits().answers.remove(&call);
     }
 
-    fn held(&self) -> std::sync::MutexGuard<'_, BTreeMap<u64, u64>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    /// `call` waits for the next bytes of its request, or no longer.
+    pub fn awaits_body(&self, call: u64, waits: bool) {
+        if waits {
+            self.waits().bodies.insert(call, self.now());
+        } else {
+            self.waits().bodies.remove(&call);
+        }
+    }
+
+    fn waits(&self) -> std::sync::MutexGuard<'_, Waits> {
+        self.waits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Headers, or something else that is to come whole, began to arrive; `anew` when what came before is complete.
@@ -155,14 +217,46 @@ impl Activity {
         }
     }
 
-    /// The peer took what was sent, or does not take it.
-    pub fn written(&self, taken: bool) {
-        let waits = self.write_since.load(Ordering::Relaxed) != NEVER;
-        if taken && waits {
+    /// The peer took so many bytes of what is sent.
+    pub fn wrote(&self, bytes: usize) {
+        if self.write_since.load(Ordering::Relaxed) != NEVER
+            && self.taken.fetch_add(bytes, Ordering::Relaxed) + bytes >= MIN_TAKEN_BYTES
+        {
+            self.wrote_all();
+        }
+    }
+
+    /// The peer took everything that was sent.
+    pub fn wrote_all(&self) {
+        if self.write_since.load(Ordering::Relaxed) != NEVER {
             self.write_since.store(NEVER, Ordering::Relaxed);
-        } else if !taken && !waits {
+        }
+    }
+
+    /// More is to be sent than the peer takes.
+    pub fn write_waits(&self) {
+        if self.write_since.load(Ordering::Relaxed) == NEVER {
+            self.taken.store(0, Ordering::Relaxed);
             self.write_since.store(self.now(), Ordering::Relaxed);
         }
+    }
+
+    /// The last answer on HTTP/1.1 may be on its way to a peer that still sends.
+    pub fn leave_unread(&self) {
+        self.unread.store(true, Ordering::Relaxed);
+    }
+
+    /// The sending half is closed. Gives whether the peer may still be sending: what comes is to be read, so that its
+    /// system does not throw away the answer.
+    pub fn lingers(&self) -> bool {
+        // Headers that never became a call were refused by the library.
+        let refused = self.is_between_calls() && self.head_since.load(Ordering::Relaxed) != NEVER;
+        let lingers = self.unread.load(Ordering::Relaxed) || refused;
+        if lingers && self.linger_since.load(Ordering::Relaxed) == NEVER {
+            self.head_between();
+            self.linger_since.store(self.now(), Ordering::Relaxed);
+        }
+        lingers
     }
 
     /// What it is to be told by now, and why.
@@ -170,21 +264,37 @@ impl Activity {
         let now = self.now();
         let longer =
             |since: u64, limit: Duration| since != NEVER && u128::from(now.saturating_sub(since)) > limit.as_micros();
-        let idle = self.calls.load(Ordering::SeqCst) == 0;
+        let idle = self.is_between_calls();
         let limits = &self.limits;
+        let leaving_since = self.leaving_since.load(Ordering::Relaxed);
+        let leaving = leaving_since != NEVER;
+        let idle_since = self.idle_since.load(Ordering::SeqCst);
+        let linger_since = self.linger_since.load(Ordering::Relaxed);
         if longer(self.head_since.load(Ordering::Relaxed), limits.header_timeout) {
             return Some((Order::Cut, "its headers do not arrive in time"));
         }
-        let held = self.held().values().min().copied().unwrap_or(NEVER);
-        if longer(self.write_since.load(Ordering::Relaxed).min(held), limits.write_timeout) {
+        let held = self.waits().answers.values().min().copied().unwrap_or(NEVER);
+        let write_timeout = if leaving { limits.leave_timeout.min(limits.write_timeout) } else { limits.write_timeout };
+        if longer(self.write_since.load(Ordering::Relaxed).min(held), write_timeout) {
             return Some((Order::Cut, "it does not read what it is sent"));
         }
-        if idle && longer(self.leaving_since.load(Ordering::Relaxed), LEAVE_WITHIN) {
+        if longer(linger_since, LINGER_TIMEOUT) {
+            return Some((Order::Cut, "it goes on sending behind its answer"));
+        }
+        if leaving && idle && linger_since == NEVER && longer(leaving_since.max(idle_since), LEAVE_WITHIN) {
             return Some((Order::Cut, "it was told to leave and stays"));
         }
-        let unasked = self.leaving_since.load(Ordering::Relaxed) == NEVER;
-        (unasked && idle && longer(self.idle_since.load(Ordering::SeqCst), limits.idle_timeout))
-            .then_some((Order::Leave, "it is idle"))
+        (!leaving && idle && longer(idle_since, limits.idle_timeout)).then_some((Order::Leave, "it is idle"))
+    }
+
+    /// Tells the connection to leave with its first call: the service is about to stop.
+    pub fn take_one_call(&self) {
+        self.last_call.store(true, Ordering::Relaxed);
+    }
+
+    /// No other call is to come on this connection.
+    pub fn is_leaving(&self) -> bool {
+        self.leaving_since.load(Ordering::Relaxed) != NEVER
     }
 
     /// Tells the connection; a weaker order than an earlier one says nothing.

@@ -7,19 +7,22 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use axum::body::{Body, Bytes, HttpBody};
-use axum::http::{Request, Response, Version};
+use axum::http::{HeaderValue, Request, Response, Version, header};
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::service::{Service, service_fn};
 use tonic::transport::server::TcpConnectInfo;
 
 use super::activity::Activity;
+use super::rest::{self, Rest};
 use crate::app::credentials::Caller;
 use crate::transport::Doors;
 
 /// Most of an answer that is handed on at once: beyond it the library would hold what the peer does not take, and nobody
 /// could tell. Bytes.
 const MAX_PART_BYTES: usize = 16 * 1024;
+/// What an answer on HTTP/1.1 says that is the last on its connection.
+const CLOSE: HeaderValue = HeaderValue::from_static("close");
 
 /// What hyper hands the calls of a connection to.
 pub fn service(
@@ -35,18 +38,28 @@ pub fn service(
     service_fn(move |mut request: Request<Incoming>| {
         let mut call = Call::begin(&activity, request.version());
         request.extensions_mut().insert(peer.clone());
+        let (request, rest) = rest::watch(request, &activity, call.name);
+        call.rest = rest;
         let doors = doors.clone();
         // It is large, and handed on a dozen times before it runs.
         Box::pin(async move {
-            let response = doors.answer(request.map(Body::new)).await;
+            let mut response = doors.answer(request).await;
             // Left there by the layer that checks credentials.
             if response.extensions().get::<Arc<Caller>>().is_some() {
                 call.activity.authenticate();
             }
+            let is_read = match &mut call.rest {
+                Some(rest) => rest.is_read().await,
+                None => true,
+            };
+            if call.version != Version::HTTP_2 && (!is_read || call.activity.is_leaving()) {
+                response.headers_mut().insert(header::CONNECTION, CLOSE);
+                call.activity.leave_unread();
+            }
             call.answer_begins();
             Ok(response.map(|body| {
                 call.finished = body.is_end_stream();
-                Answer { body, rest: Bytes::new(), call }
+                Answer { body, rest: Bytes::new(), handed_on: 0, call }
             }))
         })
     })
@@ -61,17 +74,39 @@ struct Call {
     answered: bool,
     held: bool,
     finished: bool,
+    /// What nobody read of the request.
+    rest: Option<Rest>,
 }
 
 impl Call {
     fn begin(activity: &Arc<Activity>, version: Version) -> Self {
         let name = activity.begin_call();
-        Self { activity: Arc::clone(activity), name, version, answered: false, held: false, finished: false }
+        Self {
+            activity: Arc::clone(activity),
+            name,
+            version,
+            answered: false,
+            held: false,
+            finished: false,
+            rest: None,
+        }
     }
 
     fn answer_begins(&mut self) {
         self.answered = true;
         self.activity.answer_begins();
+    }
+
+    fn hold(&mut self) {
+        self.held = true;
+        self.activity.hold(self.name);
+    }
+
+    fn release(&mut self) {
+        if self.held {
+            self.held = false;
+            self.activity.release(self.name);
+        }
     }
 }
 
@@ -80,8 +115,11 @@ impl Drop for Call {
         if !self.answered {
             self.activity.answer_begins();
         }
-        if self.held {
-            self.activity.release(self.name);
+        self.release();
+        if self.version == Version::HTTP_2
+            && let Some(rest) = self.rest.take()
+        {
+            rest.discard();
         }
         // On HTTP/1.1 a call that is given up takes its connection with it.
         self.activity.end_call(self.finished || self.version != Version::HTTP_2);
@@ -92,22 +130,33 @@ impl Drop for Call {
 #[derive(Debug)]
 pub struct Answer {
     body: Body,
-    /// Of a part that was too large.
+    /// Of a part that was too large, or need not be taken.
     rest: Bytes,
+    /// So much was handed on: bytes.
+    handed_on: u64,
     call: Call,
 }
 
 impl Answer {
     /// The first of `data`; the rest is for later.
+    ///
+    /// The library (hyper on h2) takes a part once the peer allows a single byte of it, and keeps what is over where
+    /// nobody can see it. So a part that the peer's windows may not let through is on the clock until the next is asked
+    /// for, and its last byte is a part of its own: that one is taken only when all before it fits.
     fn part(&mut self, mut data: Bytes) -> Frame<Bytes> {
-        self.rest = if data.len() > MAX_PART_BYTES { data.split_off(MAX_PART_BYTES) } else { Bytes::new() };
-        if !self.rest.is_empty() {
-            self.call.held = true;
-            self.call.activity.hold(self.call.name);
-        } else if self.call.held {
-            self.call.held = false;
-            self.call.activity.release(self.call.name);
+        let mut length = data.len().min(MAX_PART_BYTES);
+        if self.call.version == Version::HTTP_2 && length > 0 {
+            self.handed_on += length as u64;
+            if !self.call.activity.windows.fit(length, self.handed_on) {
+                self.call.hold();
+                if length == data.len() && length > 1 {
+                    length -= 1;
+                    self.handed_on -= 1;
+                    self.call.activity.windows.give_back(1);
+                }
+            }
         }
+        self.rest = if length < data.len() { data.split_off(length) } else { Bytes::new() };
         Frame::data(data)
     }
 }
@@ -121,6 +170,7 @@ impl HttpBody for Answer {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let this = &mut *self;
+        this.call.release();
         if !this.rest.is_empty() {
             let rest = std::mem::take(&mut this.rest);
             let part = this.part(rest);

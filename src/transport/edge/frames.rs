@@ -3,19 +3,37 @@
 
 use std::time::Instant;
 
+use super::windows::Windows;
+
 /// How an HTTP/2 connection begins.
 pub const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// Frames in a second that carry no call (settings, pings, priorities and unknown ones). Stock clients send a few.
+/// Frames in a second beyond what calls and answers need. Stock clients send a few.
 const MAX_CONTROL_FRAMES_PER_SECOND: u32 = 1_000;
+/// What a peer may need to say of a call that it makes: its body in small pieces, trailers, a reset, pings: frames.
+const FRAMES_OF_A_CALL: u32 = 10;
+/// The same of a frame of an answer: that its windows are open again, a ping that measures how fast it came, ...
+const FRAMES_OF_AN_ANSWER: u32 = 3;
+/// ... and for each so many bytes of it, since some read them in small pieces.
+const ANSWER_BYTES_A_FRAME: u32 = 256;
+/// Most that is left over of all this. A peer that took a long answer says so within it.
+const MAX_CREDIT: u32 = 65_536;
+/// A frame of a body with fewer bytes is a small one.
+const SMALL_DATA_BYTES: usize = 256;
 
 const HEAD_BYTES: usize = 9;
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
+const SETTINGS: u8 = 4;
 const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
 const END_HEADERS: u8 = 4;
+const ACK: u8 = 1;
+/// The setting of the window of a stream.
+const INITIAL_WINDOW_SIZE: [u8; 2] = [0, 4];
+/// The length of a setting.
+const SETTING_BYTES: usize = 6;
 
 /// What some bytes mean for the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,19 +45,72 @@ pub enum Standing {
         /// See above.
         anew: bool,
     },
-    /// More frames came that carry no call than may in a second.
+    /// More frames came than a peer may need.
     Flooded,
 }
 
-/// Walks from frame to frame.
-#[derive(Debug)]
-pub struct Frames {
+/// Walks from frame to frame in one direction.
+#[derive(Debug, Default)]
+struct Walk {
     head: [u8; HEAD_BYTES],
     filled: usize,
     /// Of the payload: bytes.
     left: usize,
+}
+
+impl Walk {
+    /// Takes the bytes of a head, up to its end, off `bytes`. Returns whether it just became complete.
+    fn head(&mut self, bytes: &mut &[u8]) -> bool {
+        if self.filled == HEAD_BYTES {
+            return false;
+        }
+        let (head, rest) = bytes.split_at(bytes.len().min(HEAD_BYTES - self.filled));
+        self.head[self.filled..self.filled + head.len()].copy_from_slice(head);
+        self.filled += head.len();
+        *bytes = rest;
+        if self.filled < HEAD_BYTES {
+            return false;
+        }
+        self.left = usize::from(self.head[0]) << 16 | usize::from(self.head[1]) << 8 | usize::from(self.head[2]);
+        true
+    }
+
+    /// Takes the bytes of the payload off `bytes`.
+    fn payload<'a>(&mut self, bytes: &mut &'a [u8]) -> &'a [u8] {
+        let (payload, rest) = bytes.split_at(bytes.len().min(self.left));
+        self.left -= payload.len();
+        *bytes = rest;
+        payload
+    }
+
+    /// Returns whether a frame just ended. Then the next begins.
+    fn ends(&mut self) -> bool {
+        let ends = self.filled == HEAD_BYTES && self.left == 0;
+        if ends {
+            self.filled = 0;
+        }
+        ends
+    }
+
+    fn stream(&self) -> u32 {
+        u32::from_be_bytes([self.head[5] & 0x7f, self.head[6], self.head[7], self.head[8]])
+    }
+}
+
+/// Both directions of one connection.
+#[derive(Debug)]
+pub struct Frames {
+    received: Walk,
+    sent: Walk,
     /// A list of headers goes on in the next frame.
     open_headers: bool,
+    /// A setting, or the bytes of a window, as far as they are here.
+    entry: [u8; SETTING_BYTES],
+    entry_bytes: usize,
+    /// The last call.
+    last_stream: u32,
+    /// Frames that may come without being counted.
+    credit: u32,
     control: u32,
     second: Instant,
 }
@@ -47,55 +118,114 @@ pub struct Frames {
 impl Frames {
     /// At the first frame.
     pub fn new() -> Self {
-        Self { head: [0; HEAD_BYTES], filled: 0, left: 0, open_headers: false, control: 0, second: Instant::now() }
+        Self {
+            received: Walk::default(),
+            sent: Walk::default(),
+            open_headers: false,
+            entry: [0; SETTING_BYTES],
+            entry_bytes: 0,
+            last_stream: 0,
+            credit: 0,
+            control: 0,
+            second: Instant::now(),
+        }
     }
 
-    /// Goes on by these bytes.
-    pub fn feed(&mut self, mut bytes: &[u8]) -> Standing {
+    /// Goes on by these bytes of the peer.
+    pub fn feed(&mut self, mut bytes: &[u8], windows: &Windows) -> Standing {
         let mut anew = false;
         while !bytes.is_empty() {
-            if self.filled < HEAD_BYTES {
-                let (head, rest) = bytes.split_at(bytes.len().min(HEAD_BYTES - self.filled));
-                self.head[self.filled..self.filled + head.len()].copy_from_slice(head);
-                self.filled += head.len();
-                bytes = rest;
-                if self.filled < HEAD_BYTES {
-                    break;
-                }
-                self.left =
-                    usize::from(self.head[0]) << 16 | usize::from(self.head[1]) << 8 | usize::from(self.head[2]);
+            if self.received.head(&mut bytes) {
+                self.entry_bytes = 0;
                 if self.floods() {
                     return Standing::Flooded;
                 }
             }
-            let payload = bytes.len().min(self.left);
-            self.left -= payload;
-            bytes = &bytes[payload..];
-            if self.left == 0 {
+            let payload = self.received.payload(&mut bytes);
+            self.note_windows(payload, windows);
+            if self.received.ends() {
                 self.end_of_frame();
                 anew |= !self.open_headers;
             }
         }
-        let whole = self.filled == 0 || (self.filled == HEAD_BYTES && self.head[3] == DATA);
+        let whole = match self.received.filled {
+            0 => true,
+            filled => filled == HEAD_BYTES && self.received.head[3] == DATA,
+        };
         if whole && !self.open_headers { Standing::Between } else { Standing::Within { anew } }
     }
 
+    /// Goes on by these bytes that were sent to the peer.
+    pub fn sent(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            if self.sent.head(&mut bytes) {
+                match self.sent.head[3] {
+                    DATA => {
+                        let bytes = u32::try_from(self.sent.left).unwrap_or(u32::MAX);
+                        self.earn(FRAMES_OF_AN_ANSWER + bytes / ANSWER_BYTES_A_FRAME);
+                    }
+                    // The library refuses what is one call too many, or comes too late, with a frame of its own.
+                    RST_STREAM => self.control += 1,
+                    _ => {}
+                }
+            }
+            self.sent.payload(&mut bytes);
+            self.sent.ends();
+        }
+    }
+
+    fn earn(&mut self, frames: u32) {
+        self.credit = (self.credit + frames).min(MAX_CREDIT);
+    }
+
     fn end_of_frame(&mut self) {
-        self.filled = 0;
-        if matches!(self.head[3], HEADERS | CONTINUATION) {
-            self.open_headers = self.head[4] & END_HEADERS == 0;
+        if matches!(self.received.head[3], HEADERS | CONTINUATION) {
+            self.open_headers = self.received.head[4] & END_HEADERS == 0;
+        }
+    }
+
+    /// Reads what the peer says of its windows.
+    fn note_windows(&mut self, payload: &[u8], windows: &Windows) {
+        let (kind, flags) = (self.received.head[3], self.received.head[4]);
+        let size = match kind {
+            SETTINGS if flags & ACK == 0 => SETTING_BYTES,
+            WINDOW_UPDATE if self.received.stream() == 0 => 4,
+            _ => return,
+        };
+        for byte in payload {
+            self.entry[self.entry_bytes] = *byte;
+            self.entry_bytes += 1;
+            if self.entry_bytes < size {
+                continue;
+            }
+            self.entry_bytes = 0;
+            let number =
+                |from: usize| self.entry[from..from + 4].iter().fold(0, |number, byte| number << 8 | u32::from(*byte));
+            if kind == WINDOW_UPDATE {
+                windows.widen(number(0) & 0x7fff_ffff);
+            } else if self.entry[..2] == INITIAL_WINDOW_SIZE {
+                windows.set_stream(number(2));
+            }
         }
     }
 
     /// Counts the frame whose head is here.
     fn floods(&mut self) -> bool {
-        if matches!(self.head[3], DATA | HEADERS | RST_STREAM | WINDOW_UPDATE | CONTINUATION) {
-            return false;
+        let stream = self.received.stream();
+        match self.received.head[3] {
+            HEADERS if stream > self.last_stream => {
+                self.last_stream = stream;
+                self.earn(FRAMES_OF_A_CALL);
+            }
+            // The library counts these.
+            CONTINUATION => {}
+            DATA if self.received.left >= SMALL_DATA_BYTES => {}
+            _ if self.credit > 0 => self.credit -= 1,
+            _ => self.control += 1,
         }
-        if self.second.elapsed().as_secs() > 0 {
+        if self.control > MAX_CONTROL_FRAMES_PER_SECOND && self.second.elapsed().as_secs() > 0 {
             (self.second, self.control) = (Instant::now(), 0);
         }
-        self.control += 1;
         self.control > MAX_CONTROL_FRAMES_PER_SECOND
     }
 }
@@ -113,28 +243,96 @@ mod tests {
         frame
     }
 
+    fn feed(frames: &mut Frames, bytes: &[u8]) -> Standing {
+        frames.feed(bytes, &Windows::default())
+    }
+
     #[test]
     fn headers_are_whole_when_their_last_frame_says_so() {
         let mut frames = Frames::new();
-        assert_eq!(frames.feed(&frame(HEADERS, 0, 20)), Standing::Within { anew: false });
-        assert_eq!(frames.feed(&frame(CONTINUATION, 0, 300)), Standing::Within { anew: false });
-        assert_eq!(frames.feed(&frame(CONTINUATION, END_HEADERS, 0)), Standing::Between);
-        assert_eq!(frames.feed(&frame(HEADERS, END_HEADERS, 5)[..7]), Standing::Within { anew: false });
+        assert_eq!(feed(&mut frames, &frame(HEADERS, 0, 20)), Standing::Within { anew: false });
+        assert_eq!(feed(&mut frames, &frame(CONTINUATION, 0, 300)), Standing::Within { anew: false });
+        assert_eq!(feed(&mut frames, &frame(CONTINUATION, END_HEADERS, 0)), Standing::Between);
+        assert_eq!(feed(&mut frames, &frame(HEADERS, END_HEADERS, 5)[..7]), Standing::Within { anew: false });
     }
 
     #[test]
     fn a_body_may_stand_in_the_middle_of_a_frame() {
         let mut frames = Frames::new();
-        assert_eq!(frames.feed(&frame(DATA, 0, 70_000)[..40_000]), Standing::Between);
+        assert_eq!(feed(&mut frames, &frame(DATA, 0, 70_000)[..40_000]), Standing::Between);
+    }
+
+    /// Every kind that is counted, on the call that these tests make and on the connection.
+    fn counted() -> impl Iterator<Item = Vec<u8>> {
+        (0..=255).filter(|kind| *kind != CONTINUATION).map(|kind| frame(kind, END_HEADERS, 8))
     }
 
     #[test]
-    fn what_carries_no_call_is_counted_within_a_second() {
+    fn frames_beyond_those_that_calls_and_answers_need_are_counted_within_a_second() {
+        for counted in counted() {
+            let mut frames = Frames::new();
+            assert_eq!(feed(&mut frames, &frame(HEADERS, END_HEADERS, 5)), Standing::Between);
+            let most = MAX_CONTROL_FRAMES_PER_SECOND + FRAMES_OF_A_CALL;
+            assert_eq!(feed(&mut frames, &counted.repeat(most as usize)), Standing::Between, "{counted:?}");
+            assert_eq!(feed(&mut frames, &frame(DATA, 0, SMALL_DATA_BYTES).repeat(5_000)), Standing::Between);
+            assert_eq!(feed(&mut frames, &counted), Standing::Flooded, "{counted:?}");
+        }
+    }
+
+    #[test]
+    fn whoever_takes_a_long_answer_may_say_so_in_small_steps() {
+        for counted in counted() {
+            let mut frames = Frames::new();
+            let answer = frame(DATA, 0, 10 * ANSWER_BYTES_A_FRAME as usize);
+            for _ in 0..2_000 {
+                // Sent in pieces.
+                frames.sent(&answer[..5]);
+                frames.sent(&answer[5..]);
+                let steps = counted.repeat(10 + FRAMES_OF_AN_ANSWER as usize);
+                assert_eq!(feed(&mut frames, &steps), Standing::Between, "{counted:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_left_over_has_a_limit() {
         let mut frames = Frames::new();
-        let pings = frame(6, 0, 8).repeat(MAX_CONTROL_FRAMES_PER_SECOND as usize);
-        assert_eq!(frames.feed(&pings), Standing::Between);
-        assert_eq!(frames.feed(&frame(DATA, 0, 8).repeat(5_000)), Standing::Between);
-        assert_eq!(frames.feed(&frame(6, 0, 8)), Standing::Flooded);
+        frames.sent(&frame(DATA, 0, 16_384).repeat(5_000));
+        let most = MAX_CREDIT + MAX_CONTROL_FRAMES_PER_SECOND;
+        let reset = frame(RST_STREAM, 0, 4);
+        assert_eq!(feed(&mut frames, &reset.repeat(most as usize)), Standing::Between);
+        assert_eq!(feed(&mut frames, &reset), Standing::Flooded);
+    }
+
+    #[test]
+    fn calls_that_the_library_refuses_are_counted() {
+        let mut frames = Frames::new();
+        frames.sent(&frame(RST_STREAM, 0, 4).repeat(MAX_CONTROL_FRAMES_PER_SECOND as usize + 1));
+        assert_eq!(feed(&mut frames, &frame(HEADERS, END_HEADERS, 5)), Standing::Flooded);
+    }
+
+    #[test]
+    fn windows_are_read_however_their_frames_are_cut() {
+        let setting = |id: u8, value: u32| [&[0, id][..], &value.to_be_bytes()].concat();
+        let mut settings = frame(SETTINGS, 0, 18);
+        settings.truncate(HEAD_BYTES);
+        settings.extend([setting(3, 9), setting(4, 70_000), setting(5, 20_000)].concat());
+        let mut widens = frame(WINDOW_UPDATE, 0, 4);
+        widens[8] = 0;
+        widens[9..].copy_from_slice(&1_000_u32.to_be_bytes());
+        // Of a stream: it says nothing of the connection.
+        let other = frame(WINDOW_UPDATE, 0, 4);
+        let bytes = [settings, widens, other].concat();
+        for piece in [1, 4, 7, 100] {
+            let (mut frames, windows) = (Frames::new(), Windows::default());
+            for part in bytes.chunks(piece) {
+                frames.feed(part, &windows);
+            }
+            assert!(windows.fit(66_535, 70_000), "{piece}");
+            assert!(!windows.fit(1, 1), "{piece}");
+            windows.widen(10);
+            assert!(!windows.fit(1, 70_001), "{piece}");
+        }
     }
 
     proptest! {
@@ -145,16 +343,16 @@ mod tests {
         ) {
             let bytes: Vec<u8> = kinds.iter().flat_map(|(kind, flags, length)| frame(*kind, *flags, *length)).collect();
             let mut whole = Frames::new();
-            let expected = whole.feed(&bytes);
+            let expected = feed(&mut whole, &bytes);
             let (mut parts, mut rest, mut cuts) = (Frames::new(), &bytes[..], cuts.iter().cycle());
             let mut last = Standing::Between;
             while !rest.is_empty() {
                 let (part, after) = rest.split_at(rest.len().min(*cuts.next().unwrap()));
-                last = parts.feed(part);
+                last = feed(&mut parts, part);
                 rest = after;
             }
             prop_assert_eq!(last == Standing::Between, expected == Standing::Between);
-            prop_assert_eq!((parts.filled, parts.left, parts.open_headers), (0, 0, whole.open_headers));
+            prop_assert_eq!((parts.received.filled, parts.received.left, parts.open_headers), (0, 0, whole.open_headers));
         }
     }
 }

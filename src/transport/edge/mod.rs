@@ -2,20 +2,23 @@
 //!
 //! `server` starts it with the doors. From the outside in: `accept` (how many connections), `tls`,
 //! `stream` (what its bytes tell of a connection), hyper (HTTP/1.1 and HTTP/2), `calls` (how many calls, and how they
-//! end). `roster` knows every connection and ends those that are overdue. Knows nothing of what is called.
+//! end), `rest` (what of a request nobody read). `roster` knows every connection and ends those that are overdue. Knows
+//! nothing of what is called.
 
 mod accept;
 mod activity;
 mod calls;
 mod descriptors;
 mod frames;
+mod rest;
 mod roster;
 mod stream;
 mod tls;
+mod windows;
 
 use std::time::Duration;
 
-pub use accept::serve;
+pub use accept::{Stop, serve};
 pub use descriptors::raise_limit;
 pub use tls::{Certificates, TlsError, TlsFiles};
 
@@ -34,8 +37,10 @@ pub struct EdgeLimits {
     pub idle_timeout: Duration,
     /// How long the headers of a call may take to arrive, the beginning of a connection and its TLS handshake included.
     pub header_timeout: Duration,
-    /// How long the peer may take nothing of what is sent to it.
+    /// How long the peer may take nothing, or next to nothing, of what is sent to it.
     pub write_timeout: Duration,
+    /// The same once the connection was told to leave.
+    pub leave_timeout: Duration,
     /// How often the peer of an HTTP/2 connection is asked whether it is there.
     pub ping_interval: Duration,
 }

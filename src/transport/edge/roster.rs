@@ -31,6 +31,8 @@ struct Members {
     /// Those that were not told to make room: without a call with credentials, and with one.
     staying: [BTreeSet<Place>; 2],
     next_id: u64,
+    /// Everybody was told to leave: so is whoever comes.
+    leaving: bool,
 }
 
 #[derive(Debug)]
@@ -80,6 +82,9 @@ impl Roster {
         }
         members.next_id += 1;
         let (id, activity) = (members.next_id, Arc::new(Activity::new(self.limits)));
+        if members.leaving {
+            activity.take_one_call();
+        }
         let place = (now, id);
         members.staying[0].insert(place);
         members.all.insert(id, Member { activity: Arc::clone(&activity), authenticated: false, place });
@@ -96,9 +101,11 @@ impl Roster {
         }
     }
 
-    /// Tells everybody.
-    pub fn tell_all(&self, order: Order) {
-        self.members().all.values().for_each(|member| member.activity.tell(order));
+    /// Tells everybody to leave, and whoever comes from now on with its first call.
+    pub fn send_away(&self) {
+        let mut members = self.members();
+        members.leaving = true;
+        members.all.values().for_each(|member| member.activity.tell(Order::Leave));
     }
 }
 
@@ -115,7 +122,8 @@ impl Members {
                 member.authenticated = member.activity.is_authenticated();
                 if member.authenticated == authenticated && idle_since.is_some_and(|since| since <= place.0) {
                     // Somebody with credentials may be about to call, and is told in time to call elsewhere.
-                    member.activity.tell(if authenticated { Order::Leave } else { Order::Cut });
+                    let leave = authenticated && member.activity.is_between_calls();
+                    member.activity.tell(if leave { Order::Leave } else { Order::Cut });
                     return true;
                 }
                 member.place = (idle_since.unwrap_or(now + LOOK_AGAIN_AFTER), place.1);

@@ -1,14 +1,17 @@
 //! The bytes of one connection, as hyper reads and writes them: notes what they tell of it in its [`Activity`].
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::oneshot;
 
 use super::activity::Activity;
 use super::frames::{Frames, PREFACE, Standing};
+use super::rest::MAX_DISCARDED_BYTES;
 
 /// How far the peer is.
 #[derive(Debug)]
@@ -22,15 +25,23 @@ enum Reading {
 /// A stream in plain text.
 #[derive(Debug)]
 pub struct Stream<S> {
-    inner: S,
+    /// There until it is dropped.
+    inner: Option<S>,
+    /// Where it is left when it is dropped without having been closed.
+    left: Option<oneshot::Sender<S>>,
     activity: Arc<Activity>,
     reading: Reading,
+    /// The sending half is closed, and so many bytes came since that nobody wants.
+    discarded: Option<usize>,
 }
 
 impl<S> Stream<S> {
-    /// At its first byte.
-    pub fn new(inner: S, activity: Arc<Activity>) -> Self {
-        Self { inner, activity, reading: Reading::Preface(0) }
+    /// At its first byte. Gives where the stream is left when it is dropped without having been closed.
+    pub fn new(inner: S, activity: Arc<Activity>) -> (Self, oneshot::Receiver<S>) {
+        let (leave, left) = oneshot::channel();
+        let (inner, leave) = (Some(inner), Some(leave));
+        let stream = Self { inner, left: leave, activity, reading: Reading::Preface(0), discarded: None };
+        (stream, left)
     }
 
     fn note_read(&mut self, mut bytes: &[u8]) -> io::Result<()> {
@@ -48,7 +59,7 @@ impl<S> Stream<S> {
             Reading::Preface(_) => {}
             Reading::Http1 => self.activity.bytes_of_http1(),
             Reading::Http2(_) if bytes.is_empty() => {}
-            Reading::Http2(frames) => match frames.feed(bytes) {
+            Reading::Http2(frames) => match frames.feed(bytes, &self.activity.windows) {
                 Standing::Between => self.activity.head_between(),
                 Standing::Within { anew } => self.activity.head_within(anew),
                 Standing::Flooded => return Err(io::Error::other("too many frames that carry no call")),
@@ -57,9 +68,66 @@ impl<S> Stream<S> {
         Ok(())
     }
 
-    fn note_written<T>(&self, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        self.activity.written(written.is_ready());
-        written
+    fn note_written<'a>(&mut self, written: &Poll<io::Result<usize>>, parts: impl Iterator<Item = &'a [u8]>) {
+        let Poll::Ready(Ok(written)) = *written else {
+            return if written.is_pending() {
+                self.activity.write_waits();
+            };
+        };
+        self.activity.wrote(written);
+        if let Reading::Http2(frames) = &mut self.reading {
+            let mut left = written;
+            for part in parts {
+                let part = &part[..part.len().min(left)];
+                left -= part.len();
+                frames.sent(part);
+            }
+        }
+    }
+
+    fn note_flushed(&self, flushed: Poll<io::Result<()>>) -> Poll<io::Result<()>> {
+        if flushed.is_ready() {
+            self.activity.wrote_all();
+        } else {
+            self.activity.write_waits();
+        }
+        flushed
+    }
+}
+
+impl<S: Unpin> Stream<S> {
+    fn inner(&mut self) -> io::Result<Pin<&mut S>> {
+        self.inner.as_mut().map(Pin::new).ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+}
+
+impl<S: AsyncRead + Unpin> Stream<S> {
+    /// Reads what comes behind the last answer until the peer closes its side, within limits: a system that gets
+    /// something for a closed connection tells the peer's, which then throws away what the peer has not read. The
+    /// registry ends those that take too long.
+    fn poll_discard(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            let mut bytes = [MaybeUninit::uninit(); 16 * 1024];
+            let mut buffer = ReadBuf::uninit(&mut bytes);
+            let read = self.inner()?.poll_read(context, &mut buffer);
+            let discarded = self.discarded.get_or_insert(0);
+            *discarded += buffer.filled().len();
+            match read {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() && *discarded <= MAX_DISCARDED_BYTES => {}
+                Poll::Ready(_) => return Poll::Ready(Ok(())),
+            }
+        }
+    }
+}
+
+impl<S> Drop for Stream<S> {
+    fn drop(&mut self) {
+        if self.discarded.is_none()
+            && let (Some(left), Some(inner)) = (self.left.take(), self.inner.take())
+        {
+            let _ = left.send(inner);
+        }
     }
 }
 
@@ -70,7 +138,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Stream<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        let read = Pin::new(&mut self.inner).poll_read(context, buffer);
+        let read = self.inner()?.poll_read(context, buffer);
         let bytes = &buffer.filled()[before..];
         match read {
             Poll::Ready(Ok(())) if !bytes.is_empty() => Poll::Ready(self.note_read(bytes)),
@@ -79,24 +147,31 @@ impl<S: AsyncRead + Unpin> AsyncRead for Stream<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Stream<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Stream<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.inner).poll_write(context, bytes);
-        self.note_written(written)
+        let written = self.inner()?.poll_write(context, bytes);
+        self.note_written(&written, std::iter::once(bytes));
+        written
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let flushed = Pin::new(&mut self.inner).poll_flush(context);
-        self.note_written(flushed)
+        let flushed = self.inner()?.poll_flush(context);
+        self.note_flushed(flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let shut_down = Pin::new(&mut self.inner).poll_shutdown(context);
-        self.note_written(shut_down)
+        if self.discarded.is_none() {
+            let shut_down = self.inner()?.poll_shutdown(context);
+            ready!(self.note_flushed(shut_down))?;
+            if !self.activity.lingers() {
+                return Poll::Ready(Ok(()));
+            }
+        }
+        self.poll_discard(context)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.inner.is_write_vectored()
+        self.inner.as_ref().is_some_and(AsyncWrite::is_write_vectored)
     }
 
     fn poll_write_vectored(
@@ -104,7 +179,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Stream<S> {
         context: &mut Context<'_>,
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.inner).poll_write_vectored(context, parts);
-        self.note_written(written)
+        let written = self.inner()?.poll_write_vectored(context, parts);
+        self.note_written(&written, parts.iter().map(|part| &**part));
+        written
     }
 }

@@ -19,14 +19,14 @@ use crate::server_process::{self, Process};
 const SERVED_WITHIN: Duration = Duration::from_secs(10);
 
 /// An authority, and files of certificates that it issues.
-struct Authority {
+pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     pem: String,
     directory: TempDir,
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(vec![]).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -53,7 +53,7 @@ impl Authority {
     }
 
     /// Puts a new certificate where the server looks for it. Gives it.
-    fn renew(&self) -> CertificateDer<'static> {
+    pub fn renew(&self) -> CertificateDer<'static> {
         let (certificate, key) = self.issue();
         std::fs::write(self.file("key.pem"), key).unwrap();
         std::fs::write(self.file("certificate.pem"), &certificate).unwrap();
@@ -66,7 +66,7 @@ impl Authority {
             .to_vec()
     }
 
-    fn client(&self, alpn: &str, identity: Option<(String, String)>) -> ClientConfig {
+    pub fn client(&self, alpn: &str, identity: Option<(String, String)>) -> ClientConfig {
         self.client_of(alpn, identity, &[&version::TLS13, &version::TLS12])
     }
 
@@ -93,13 +93,13 @@ impl Authority {
     }
 }
 
-async fn start(authority: &Authority, more: &[&str]) -> Service {
+pub async fn start(authority: &Authority, more: &[&str]) -> Service {
     let options = authority.options();
     let options: Vec<_> = options.iter().map(String::as_str).chain(more.iter().copied()).collect();
     Service::start_with(&catalogue(), &options).await
 }
 
-async fn shake_hands(address: std::net::SocketAddr, config: ClientConfig) -> std::io::Result<TlsStream<TcpStream>> {
+pub async fn shake_hands(address: std::net::SocketAddr, config: ClientConfig) -> std::io::Result<TlsStream<TcpStream>> {
     let stream = TcpStream::connect(address).await.unwrap();
     TlsConnector::from(Arc::new(config)).connect("localhost".try_into().unwrap(), stream).await
 }
