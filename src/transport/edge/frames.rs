@@ -31,7 +31,7 @@ const CONTINUATION: u8 = 9;
 const END_HEADERS: u8 = 4;
 const ACK: u8 = 1;
 /// The setting of the window of a stream.
-const INITIAL_WINDOW_SIZE: u16 = 4;
+const INITIAL_WINDOW_SIZE: [u8; 2] = [0, 4];
 /// The length of a setting.
 const SETTING_BYTES: usize = 6;
 
@@ -199,11 +199,12 @@ impl Frames {
                 continue;
             }
             self.entry_bytes = 0;
-            let [a, b, c, d, e, f] = self.entry;
+            let number =
+                |from: usize| self.entry[from..from + 4].iter().fold(0, |number, byte| number << 8 | u32::from(*byte));
             if kind == WINDOW_UPDATE {
-                windows.widen(u32::from_be_bytes([a & 0x7f, b, c, d]));
-            } else if u16::from_be_bytes([a, b]) == INITIAL_WINDOW_SIZE {
-                windows.set_stream(u32::from_be_bytes([c, d, e, f]));
+                windows.widen(number(0) & 0x7fff_ffff);
+            } else if self.entry[..2] == INITIAL_WINDOW_SIZE {
+                windows.set_stream(number(2));
             }
         }
     }

@@ -71,7 +71,7 @@ impl<S> Stream<S> {
     fn note_written<'a>(&mut self, written: &Poll<io::Result<usize>>, parts: impl Iterator<Item = &'a [u8]>) {
         let Poll::Ready(Ok(written)) = *written else {
             return if written.is_pending() {
-                self.activity.write_waits()
+                self.activity.write_waits();
             };
         };
         self.activity.wrote(written);
@@ -87,9 +87,9 @@ impl<S> Stream<S> {
 
     fn note_flushed(&self, flushed: Poll<io::Result<()>>) -> Poll<io::Result<()>> {
         if flushed.is_ready() {
-            self.activity.wrote_all()
+            self.activity.wrote_all();
         } else {
-            self.activity.write_waits()
+            self.activity.write_waits();
         }
         flushed
     }
@@ -171,7 +171,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Stream<S> {
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.inner.is_write_vectored()
+        self.inner.as_ref().is_some_and(AsyncWrite::is_write_vectored)
     }
 
     fn poll_write_vectored(

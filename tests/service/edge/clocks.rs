@@ -129,13 +129,12 @@ async fn peers_that_wait_make_room_for_others() {
         let service = Service::start_with(&catalogue(), &options).await;
         let mut kept = Vec::new();
         for _ in 0..8 {
-            match &bytes {
-                Some(bytes) => drop(polite(&service, bytes).await),
-                None => {
-                    let mut stream = connect(&service).await;
-                    stream.write_all(half.as_bytes()).await.unwrap();
-                    kept.push(stream);
-                }
+            if let Some(bytes) = &bytes {
+                drop(polite(&service, bytes).await);
+            } else {
+                let mut stream = connect(&service).await;
+                stream.write_all(half.as_bytes()).await.unwrap();
+                kept.push(stream);
             }
         }
         let served = async {
@@ -215,7 +214,7 @@ async fn every_connection_is_told_at_the_beginning_of_draining() {
     tokio::time::timeout(NOTICED_WITHIN, until_closed(&mut idle_http1)).await.expect("it is closed");
     let told = async {
         while busy.try_begin(&grpc_head(&[])).await.is_ok() {
-            tokio::time::sleep(DRIP).await
+            tokio::time::sleep(DRIP).await;
         }
     };
     tokio::time::timeout(NOTICED_WITHIN, told).await.expect("it is told");

@@ -67,12 +67,14 @@ async fn over_http1(
     size: usize,
     chunked: bool,
 ) -> String {
-    let mut request = format!("{} {} HTTP/1.1\r\nhost: x\r\n", row.method, row.path);
-    for (name, value) in row.headers() {
-        request += &format!("{name}: {value}\r\n");
-    }
-    request +=
-        &if chunked { "transfer-encoding: chunked\r\n\r\n".into() } else { format!("content-length: {size}\r\n\r\n") };
+    let mut headers = row.headers();
+    headers.push(if chunked {
+        ("transfer-encoding", "chunked".to_owned())
+    } else {
+        ("content-length", size.to_string())
+    });
+    let headers: String = headers.iter().flat_map(|(name, value)| [*name, ": ", value, "\r\n"]).collect();
+    let request = format!("{} {} HTTP/1.1\r\nhost: x\r\n{headers}\r\n", row.method, row.path);
     let mut request = request.into_bytes();
     if chunked {
         for chunk in vec![b' '; size].chunks(60_000) {
@@ -148,7 +150,9 @@ async fn an_answer_before_the_end_of_its_request_reaches_who_goes_on_sending() {
                 let answer = timed(what.clone(), over_http1(connect(&service).await, row, size, chunked)).await;
                 check_http1(&answer, row, &what);
                 let closes = answer.contains("\r\nconnection: close\r\n");
-                assert!(closes || size <= 64 * KIB || row.status == 415, "{what}: {answer}");
+                // Of a body that is read until it is too large, a small rest may be left.
+                let read = row.status == 415 || (row.status == 413 && size < 2 * MIB);
+                assert!(closes || size <= 64 * KIB || read, "{what}: {answer}");
             }
             let what = format!("HTTP/2 {} {} {size}", row.method, row.path);
             let (status, body) = timed(what.clone(), over_http2(&mut client, row, size)).await;
