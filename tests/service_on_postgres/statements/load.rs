@@ -126,6 +126,8 @@ impl Wallet<'_> {
         }
         // An event that thousands earned by, and one that has more.
         done(caller, credentials, (BULK_EARN, earning(customer, "campaign", promotion, 1))).await;
+        // A wallet of more than one part of a page, from the first time on.
+        done(caller, credentials, (BULK_EARN, earning(customer, "a page", promotion, 60))).await;
         let ids = earned(caller, credentials, earning(customer, &format!("{tag} many"), promotion, 3 * count)).await;
         let more = earned(caller, credentials, earning(customer, &format!("{tag} many"), promotion, 4 * count)).await;
         assert_eq!(more[..ids.len()], ids);
