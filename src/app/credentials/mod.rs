@@ -1,6 +1,6 @@
 //! Who calls: credentials against the recorded API clients, and access tokens against the keys they are signed with.
 //!
-//! Checking a secret is slow and large by design (argon2id), so few are checked at a time ([`hashing`]), once for all requests
+//! Checking a secret is slow and large by design (argon2id), so few are checked at a time (`hashing`), once for all requests
 //! that wait for the same pair. What was found right is remembered for as long as its record stays as it was, in memory,
 //! under a keyed hash; a wrong pair too, so that a misconfigured program in a loop costs nothing. The records of what is in
 //! use are compared with the database beside the calls, so that a call reads none. Where one has to be read anew, and where
