@@ -7,6 +7,7 @@ use anyhow::Context;
 use cart_promotions::app::Clock;
 use cart_promotions::app::import::ImportOptions;
 use cart_promotions::config::{Cli, Command, ImportFile, Migrate, Serve, hide_password, one_line};
+use cart_promotions::printable::with_causes;
 use cart_promotions::proto::DESCRIPTOR_SET;
 use cart_promotions::telemetry::Log;
 use cart_promotions::{commands, demo, server, telemetry};
@@ -53,7 +54,7 @@ fn main() -> ExitCode {
     };
     match run(cli.command, log) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(log, &format!("{error:#}"), 1),
+        Err(error) => fail(log, &with_causes(&*error), 1),
     }
 }
 

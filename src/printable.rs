@@ -1,7 +1,22 @@
 //! Text that somebody else wrote, fit to be shown: on one line, without anything that a terminal obeys or that changes the
 //! order in which a line reads.
 
+use std::error::Error;
 use std::fmt::{self, Write};
+
+/// Returns an error and its causes, in one line. A cause that ends the text before it is not repeated.
+pub fn with_causes(error: &dyn Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if !line.ends_with(&text) {
+            line = format!("{line}: {text}");
+        }
+        cause = error.source();
+    }
+    line
+}
 
 /// Whether a character shows as itself, and nothing else: no control or format character, no separator of lines, and none
 /// that is not assigned.

@@ -52,8 +52,8 @@ pub struct StoreOptions {
     pub timeout: Duration,
     /// Bound of a statement, and of a wait for a lock (PostgreSQL). `None`: no bound, for maintenance.
     pub statement_timeout: Option<Duration>,
-    /// True where statements read whole tables, as verification does, and PostgreSQL chooses how. All others look rows up by
-    /// their whole key, whatever PostgreSQL believes of the tables.
+    /// True for verification: statements read whole tables, and PostgreSQL chooses how; a file that is not there is not made.
+    /// All others look rows up by their whole key, whatever PostgreSQL believes of the tables.
     pub recounts: bool,
 }
 

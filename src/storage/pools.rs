@@ -70,14 +70,16 @@ impl Pools {
 async fn sqlite(url: &str, options: StoreOptions) -> Result<Pools, StorageError> {
     let connect: SqliteConnectOptions = url.parse().map_err(connecting)?;
     let connect = connect
-        .create_if_missing(true)
+        .create_if_missing(!options.recounts)
         .journal_mode(SqliteJournalMode::Wal)
         // A commit is on the disk before it is answered; anything less may lose it with the power.
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
         .busy_timeout(options.timeout)
         .disable_statement_logging();
-    make_private(connect.get_filename()).map_err(|error| connecting(error.into()))?;
+    if !options.recounts {
+        make_private(connect.get_filename()).map_err(|error| connecting(error.into()))?;
+    }
     let pool =
         |connections: u32| SqlitePoolOptions::new().max_connections(connections).acquire_timeout(options.timeout);
     let writers = pool(options.writers).connect_with(connect.clone()).await.map_err(connecting)?;

@@ -17,6 +17,7 @@ use super::json_response::json_response;
 use crate::app::access::AccessGroup;
 use crate::app::error::Outage;
 use crate::earning::OrgId;
+use crate::printable::with_causes;
 use crate::proto::CallError;
 use crate::wire::Violations;
 use crate::wire::text::not_positive;
@@ -444,7 +445,7 @@ impl Refusal {
             .record("refusal", tracing::field::display(format_args!("{}: {self}", self.row().reason)));
         if let Some(cause) = self.source() {
             let reason = self.row().reason;
-            tracing::error!(reason, cause = %chain(cause), "call failed on our side");
+            tracing::error!(reason, cause = %with_causes(cause), "call failed on our side");
         }
     }
 }
@@ -456,18 +457,6 @@ fn summary(violations: &Violations) -> String {
         [only] => only.to_string(),
         [first, more @ ..] => format!("{first} (and {} more)", more.len()),
     }
-}
-
-/// An error and its causes, in one line.
-fn chain(error: &dyn Error) -> String {
-    let mut line = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        line.push_str(": ");
-        line.push_str(&error.to_string());
-        cause = error.source();
-    }
-    line
 }
 
 /// The answer of gRPC. It carries the refusal itself, for the JSON door to find.

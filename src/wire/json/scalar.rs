@@ -17,7 +17,15 @@ pub(super) trait Scalar: Sized {
     fn expected() -> Cow<'static, str>;
 
     fn from_given(given: &Given<'_>, parameter: bool) -> Option<Self>;
+
+    /// Returns what is told of another value than expected, behind what is expected; by default nothing.
+    fn instead(_given: &str) -> String {
+        String::new()
+    }
 }
+
+/// Longest value that a message repeats: characters.
+const MAX_SHOWN: usize = 40;
 
 macro_rules! integer {
     ($type:ty, $expected:literal) => {
@@ -50,6 +58,11 @@ impl Scalar for f64 {
             Given::Number(text) | Given::Text(text) => text.parse().ok().filter(|value: &f64| value.is_finite()),
             Given::Bool(_) => None,
         }
+    }
+
+    /// Tills compute amounts, and their programmers look for what was wrong with one.
+    fn instead(given: &str) -> String {
+        format!(", not {}", given.chars().take(MAX_SHOWN).collect::<String>())
     }
 }
 
@@ -121,8 +134,8 @@ struct ScalarSlot<'a, T> {
 }
 
 impl<T: Scalar> ScalarSlot<'_, T> {
-    fn refuse(self) -> bool {
-        self.context.violation(format!("must be {}", T::expected()));
+    fn refuse(self, given: &str) -> bool {
+        self.context.violation(format!("must be {}{}", T::expected(), T::instead(given)));
         false
     }
 }
@@ -134,18 +147,22 @@ impl<'de, T: Scalar> Slot<'de> for ScalarSlot<'_, T> {
                 *self.target = value;
                 true
             }
-            None => self.refuse(),
+            None => match given {
+                Given::Number(number) => self.refuse(number),
+                Given::Text(text) => self.refuse(&format!("{text:?}")),
+                Given::Bool(value) => self.refuse(&value.to_string()),
+            },
         }
     }
 
     fn list<A: SeqAccess<'de>>(self, mut list: A) -> Result<bool, A::Error> {
         while list.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(self.refuse())
+        Ok(self.refuse("a list"))
     }
 
     fn object<A: MapAccess<'de>>(self, mut object: A) -> Result<bool, A::Error> {
         while object.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(self.refuse())
+        Ok(self.refuse("an object"))
     }
 }
 
