@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicU8, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
@@ -18,6 +18,10 @@ const STALLED_AFTER: Duration = Duration::from_secs(1);
 const MIN_TAKEN_BYTES: usize = 16 * 1024;
 /// How long a connection is read whose last answer was given before its request was read.
 const LINGER_TIMEOUT: Duration = super::rest::DISCARD_TIMEOUT;
+/// Headers that are no matter however many connections send them: bytes of each.
+const SMALL_HEAD_BYTES: usize = 8 * 1024;
+/// Bytes beyond that of all headers that are not complete. A connection that would pass it is ended.
+pub const MAX_LARGE_HEADS_BYTES: usize = 16 * 1024 * 1024;
 /// No time at all: nothing of the kind is under way.
 const NEVER: u64 = u64::MAX;
 
@@ -50,6 +54,10 @@ pub struct Activity {
     unanswered: AtomicUsize,
     idle_since: AtomicU64,
     head_since: AtomicU64,
+    /// Headers that are not complete: bytes.
+    head_bytes: AtomicUsize,
+    /// Those of all connections beyond the small ones: bytes.
+    large_heads: Arc<AtomicUsize>,
     write_since: AtomicU64,
     /// Taken since then: bytes.
     taken: AtomicUsize,
@@ -72,7 +80,7 @@ pub struct Activity {
 
 impl Activity {
     /// Of a new connection, which owes the headers of its first call.
-    pub fn new(limits: EdgeLimits) -> Self {
+    pub fn new(limits: EdgeLimits, large_heads: Arc<AtomicUsize>) -> Self {
         Self {
             begun: Instant::now(),
             limits,
@@ -80,6 +88,8 @@ impl Activity {
             unanswered: AtomicUsize::new(0),
             idle_since: AtomicU64::new(0),
             head_since: AtomicU64::new(0),
+            head_bytes: AtomicUsize::new(0),
+            large_heads,
             write_since: AtomicU64::new(NEVER),
             taken: AtomicUsize::new(0),
             waits: Mutex::default(),
@@ -196,8 +206,25 @@ impl Activity {
         self.waits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Counts bytes of headers that are not complete. Returns false where all connections together hold too many.
+    pub fn has_room_for_head(&self, bytes: usize) -> bool {
+        let held = self.head_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        let beyond = held.saturating_sub(SMALL_HEAD_BYTES).min(bytes);
+        beyond == 0 || self.large_heads.fetch_add(beyond, Ordering::Relaxed) + beyond <= MAX_LARGE_HEADS_BYTES
+    }
+
+    fn forget_head(&self) {
+        let beyond = self.head_bytes.swap(0, Ordering::Relaxed).saturating_sub(SMALL_HEAD_BYTES);
+        if beyond > 0 {
+            self.large_heads.fetch_sub(beyond, Ordering::Relaxed);
+        }
+    }
+
     /// Headers, or something else that is to come whole, began to arrive; `anew` when what came before is complete.
     pub fn head_within(&self, anew: bool) {
+        if anew {
+            self.forget_head();
+        }
         if anew || self.head_since.load(Ordering::Relaxed) == NEVER {
             self.head_since.store(self.now(), Ordering::Relaxed);
         }
@@ -207,14 +234,17 @@ impl Activity {
     pub fn head_between(&self) {
         if self.head_since.load(Ordering::Relaxed) != NEVER {
             self.head_since.store(NEVER, Ordering::Relaxed);
+            self.forget_head();
         }
     }
 
-    /// The same on HTTP/1.1, where bytes between calls are headers.
-    pub fn bytes_of_http1(&self) {
+    /// The same on HTTP/1.1, where bytes between calls are headers. Returns false where they have no room.
+    pub fn bytes_of_http1(&self, bytes: usize) -> bool {
         if self.calls.load(Ordering::Relaxed) == 0 {
             self.head_within(false);
+            return self.has_room_for_head(bytes);
         }
+        true
     }
 
     /// The peer took so many bytes of what is sent.
@@ -309,5 +339,44 @@ impl Activity {
     pub async fn told(&self) -> Order {
         self.told.notified().await;
         if self.order.load(Ordering::SeqCst) == Order::Cut as u8 { Order::Cut } else { Order::Leave }
+    }
+}
+
+impl Drop for Activity {
+    fn drop(&mut self) {
+        self.forget_head();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: EdgeLimits = EdgeLimits {
+        max_connections: 100,
+        max_streams: 1,
+        max_header_bytes: 1,
+        max_resets: 1,
+        idle_timeout: STALLED_AFTER,
+        header_timeout: STALLED_AFTER,
+        write_timeout: STALLED_AFTER,
+        leave_timeout: STALLED_AFTER,
+        ping_interval: STALLED_AFTER,
+    };
+
+    #[test]
+    fn large_heads_of_all_connections_have_a_bound_and_small_ones_always_have_room() {
+        let heads = Arc::new(AtomicUsize::new(0));
+        let connection = || Activity::new(LIMITS, Arc::clone(&heads));
+        let large: Vec<_> = (0..MAX_LARGE_HEADS_BYTES / SMALL_HEAD_BYTES).map(|_| connection()).collect();
+        assert!(large.iter().all(|each| each.bytes_of_http1(2 * SMALL_HEAD_BYTES)), "at the bound");
+        let (beyond, small) = (connection(), connection());
+        assert!(small.bytes_of_http1(SMALL_HEAD_BYTES) && !beyond.bytes_of_http1(SMALL_HEAD_BYTES + 1), "one beyond");
+        drop(beyond);
+        large[0].begin_call();
+        let next = connection();
+        assert!(next.bytes_of_http1(2 * SMALL_HEAD_BYTES), "headers that became a call make room");
+        drop((large, small, next));
+        assert_eq!(heads.load(Ordering::Relaxed), 0, "all of it is given back");
     }
 }

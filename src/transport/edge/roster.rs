@@ -1,6 +1,7 @@
 //! Every connection there is: how many may be, which one makes room for the next, and which ones are overdue.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -23,6 +24,8 @@ pub struct Roster {
     limits: EdgeLimits,
     members: Mutex<Members>,
     left: Notify,
+    /// Headers that are not complete, beyond small ones: bytes.
+    large_heads: Arc<AtomicUsize>,
 }
 
 #[derive(Debug, Default)]
@@ -54,7 +57,7 @@ pub struct Membership {
 impl Roster {
     /// Of nobody.
     pub fn new(limits: EdgeLimits) -> Arc<Self> {
-        Arc::new(Self { limits, members: Mutex::default(), left: Notify::new() })
+        Arc::new(Self { limits, members: Mutex::default(), left: Notify::new(), large_heads: Arc::default() })
     }
 
     fn members(&self) -> MutexGuard<'_, Members> {
@@ -81,7 +84,7 @@ impl Roster {
             return None;
         }
         members.next_id += 1;
-        let (id, activity) = (members.next_id, Arc::new(Activity::new(self.limits)));
+        let (id, activity) = (members.next_id, Arc::new(Activity::new(self.limits, Arc::clone(&self.large_heads))));
         if members.leaving {
             activity.take_one_call();
         }

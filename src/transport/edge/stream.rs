@@ -57,11 +57,18 @@ impl<S> Stream<S> {
         match &mut self.reading {
             // What is to come is overdue since the connection began.
             Reading::Preface(_) => {}
-            Reading::Http1 => self.activity.bytes_of_http1(),
+            Reading::Http1 if self.activity.bytes_of_http1(bytes.len()) => {}
+            Reading::Http1 => return Err(large_heads()),
             Reading::Http2(_) if bytes.is_empty() => {}
             Reading::Http2(frames) => match frames.feed(bytes, &self.activity.windows) {
                 Standing::Between => self.activity.head_between(),
-                Standing::Within { anew } => self.activity.head_within(anew),
+                Standing::Within { anew } => {
+                    self.activity.head_within(anew);
+                    // What was completed is not held any more.
+                    if !anew && !self.activity.has_room_for_head(bytes.len()) {
+                        return Err(large_heads());
+                    }
+                }
                 Standing::Flooded => return Err(io::Error::other("too many frames that carry no call")),
             },
         }
@@ -93,6 +100,10 @@ impl<S> Stream<S> {
         }
         flushed
     }
+}
+
+fn large_heads() -> io::Error {
+    io::Error::other("headers that are not complete take too much memory")
 }
 
 impl<S: Unpin> Stream<S> {
