@@ -175,7 +175,7 @@ impl Issuer {
         let settings = &self.settings;
         let org = text(claims.get(&settings.org_claim)?)?;
         let org_id = match &settings.orgs {
-            None => org.parse().ok().filter(|id| *id > 0).map(OrgId)?,
+            None => org.parse().ok().filter(|id: &i64| *id > 0 && id.to_string() == *org).map(OrgId)?,
             Some(orgs) => *orgs.get(&org)?,
         };
         let subject = claims.get(&settings.client_claim)?.as_str()?;

@@ -288,8 +288,10 @@ impl<'a> Unverified<'a> {
         let (signed, signature) = token.rsplit_once('.')?;
         let (header, claims) = signed.split_once('.')?;
         let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).ok();
-        let Object(header): Object<Header> = serde_json::from_slice(&decode(header)?).ok()?;
-        let (claims, signature) = (decode(claims)?, decode(signature)?);
+        // A text as a whole, what is passed over included.
+        let header = String::from_utf8(decode(header)?).ok()?;
+        let Object(header): Object<Header> = serde_json::from_str(&header).ok()?;
+        let (claims, signature) = (String::from_utf8(decode(claims)?).ok()?.into_bytes(), decode(signature)?);
         let token_type = TokenType::named(header.typ.as_deref())?;
         let signed = signed.as_bytes();
         header.crit.is_none().then_some(Self { header, token_type, signed, signature, claims })

@@ -23,6 +23,18 @@ fn what_is_signed_is_read_with_its_key_and_with_no_other() {
     assert_eq!(Unverified::parse(&token).unwrap().kid(), Some("a"));
 }
 
+#[test]
+fn a_header_and_claims_are_utf_8_throughout() {
+    let text = |text: &[u8]| URL_SAFE_NO_PAD.encode(text);
+    let (header, claims) = (br#"{"alg":"EdDSA","kid":"a","more":"x"}"#, br#"{"sub":"till"}"#);
+    let parse =
+        |header: &[u8], claims: &[u8]| Unverified::parse(&format!("{}.{}.AA", text(header), text(claims))).is_some();
+    let damaged =
+        |json: &[u8]| json.iter().map(|byte| if *byte == b'x' || *byte == b't' { 0xff } else { *byte }).collect();
+    let (other_header, other_claims): (Vec<_>, Vec<_>) = (damaged(header), damaged(claims));
+    assert!(parse(header, claims) && !parse(&other_header, claims) && !parse(header, &other_claims));
+}
+
 /// The keys of a set of one key.
 fn keys_of(jwk: &str) -> Vec<NamedKey> {
     Jwks::parse(format!(r#"{{"keys":[{jwk}]}}"#).as_bytes()).unwrap().verifying_keys()

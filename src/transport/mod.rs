@@ -32,6 +32,7 @@ mod shares;
 mod token_door;
 mod wallet_service;
 
+use std::fmt::Write;
 use std::sync::Arc;
 
 use axum::Router;
@@ -49,6 +50,7 @@ pub use lifecycle::{Lifecycle, Phase};
 pub use request_log::CallLimits;
 
 use crate::app::App;
+use crate::printable::Printable;
 use crate::proto::DESCRIPTOR_SET;
 use crate::proto::catalog_service_server::CatalogServiceServer;
 use crate::proto::customer_service_server::CustomerServiceServer;
@@ -58,6 +60,9 @@ use crate::wire::bulk_earn::RequestLimits;
 use admission::{Admission, REFLECTION_MESSAGE_BYTES, SMALL_BODY_BYTES};
 use auth::{AccessSettings, Gatekeeper};
 use refusal::Refusal;
+
+/// Longest path that an answer repeats: bytes.
+const MAX_ECHOED_BYTES: usize = 200;
 
 /// What the doors are told.
 #[derive(Debug, Clone)]
@@ -139,7 +144,8 @@ pub fn router(
         .route_layer(from_fn_with_state(admission, Admission::admit))
         .fallback(|request: Request| async move {
             // Echoed: nobody needs a long one back.
-            let path = request.uri().path().chars().take(200).collect();
+            let mut path = String::new();
+            let _ = Printable::new(&mut path, MAX_ECHOED_BYTES).write_str(request.uri().path());
             Refusal::UnknownPath(path).into_response(request_log::is_grpc(request.headers()))
         })
         .method_not_allowed_fallback(|| async { Refusal::MethodNotAllowed.into_json() }))

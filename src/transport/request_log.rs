@@ -59,6 +59,8 @@ pub async fn observe<A: Future<Output = Response<Body>>>(
         let answer = async {
             match refuse_form(&request, grpc, limits.max_header_bytes) {
                 Some(refused) => refused,
+                // The work would begin before its time is looked at.
+                None if timeout.is_zero() => Refusal::DeadlineExceeded.into_response(grpc),
                 None => then(request).await,
             }
         };

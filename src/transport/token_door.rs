@@ -86,7 +86,9 @@ async fn give(gatekeeper: &Gatekeeper, request: Request) -> Result<Given, Refusa
 fn read(body: &Bytes) -> Result<(String, Secret), Refusal> {
     let invalid = |description| Refusal::Invalid(Violations::of("", description));
     let body = without_mark(body).map_err(|encoding| invalid(format!("the body {encoding}")))?;
-    let Object(request): Object<TokenRequest> = serde_json::from_slice(body).map_err(|fault| {
+    // Also what is passed over.
+    let body = std::str::from_utf8(body).map_err(|_| invalid("the body is no UTF-8".to_owned()))?;
+    let Object(request): Object<TokenRequest> = serde_json::from_str(body).map_err(|fault| {
         // The library's text repeats what it did not expect, which may be the secret.
         let place = format!("line {}, column {}", fault.line(), fault.column());
         invalid(format!("the body is no JSON object with the texts key and secret: {place}"))

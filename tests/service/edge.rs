@@ -212,9 +212,15 @@ async fn when_every_connection_is_busy_a_new_one_is_closed_and_those_go_on() {
 async fn a_call_ends_at_its_callers_deadline_or_at_ours_and_says_so() {
     let service = Service::start_with(&catalogue(), &["--call-timeout-ms", "700"]).await;
     serves(&service).await;
+    let mut connection = Http2::over(connect(&service).await).await;
+    for none in ["0H", "0S", "0m", "0n"] {
+        // Else it would be refused for its credentials.
+        let head = grpc_head(&[("grpc-timeout", none), ("authorization", "Basic eDp5")]);
+        let (response, _body) = connection.begin(&head).await;
+        assert_eq!(Http2::status(response).await.unwrap().reason, "DEADLINE_EXCEEDED", "{none}: nothing is begun");
+    }
     let blocker = service.database().block_writers().await;
     let begun = std::time::Instant::now();
-    let mut connection = Http2::over(connect(&service).await).await;
     let (response, mut body) = connection.begin(&grpc_head(&[("grpc-timeout", "150m")])).await;
     body.send_data(grpc_message("late"), true).unwrap();
     let status = Http2::status(response).await.unwrap();

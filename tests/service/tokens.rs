@@ -117,6 +117,12 @@ async fn a_wrong_pair_is_told_so_as_documented_and_a_wrong_request_by_its_field(
             .all(|(error, fault)| error["code"] == 400 && error["message"].as_str().unwrap().starts_with(fault));
         assert!(expected && errors.len() == faults.len(), "{body}");
     }
+    // Also in what is passed over.
+    let bytes = b"{\"key\":\"demo\",\"secret\":\"demo\",\"more\":\"\xff\"}";
+    let request = service.http().post(service.url(PATH)).header("content-type", "application/json");
+    let answer = request.body(&bytes[..]).send().await.unwrap();
+    let (status, text) = (answer.status().as_u16(), answer.text().await.unwrap());
+    assert!(status == 400 && text.contains("no UTF-8"), "{status} {text}");
     let get = service.http().get(service.url(PATH)).send().await.unwrap();
     assert_eq!((get.status().as_u16(), &get.headers()["allow"]), (405, &"POST".parse().unwrap()));
     let form = service.http().post(service.url(PATH)).body("key=demo").send().await.unwrap();
