@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 
 use super::catalogues::{Catalogues, InMemory};
 use super::writer::{Answer, Batches, Patience, Written};
-use crate::earning::OrgId;
 use crate::storage::StorageError;
 use crate::storage::batch::session::{BatchError, Ran, Session};
 
@@ -29,7 +28,7 @@ pub(super) trait FromCatalogs: Batches {
 /// Runs a batch.
 ///
 /// # Errors
-/// Those of the database; [`StorageError::CatalogMoved`] where they did not and patience is least.
+/// The failure of the database; [`StorageError::CatalogMoved`] where a catalog moved and patience is least.
 pub(super) async fn run<B: FromCatalogs>(
     batches: &mut B,
     batch: &[&B::Command],
@@ -51,7 +50,8 @@ pub(super) async fn run<B: FromCatalogs>(
         Ran::FirstEarning(of) => exclusive = of,
     }
     for _ in 0..MAX_HOLDS {
-        let catalogs = hold(batches, &orgs, &exclusive).await.map_err(BatchError::Load)?;
+        let (session, in_memory) = batches.parts();
+        let catalogs = session.hold(&orgs, &exclusive, in_memory.current(&orgs)).await.map_err(BatchError::Load)?;
         match batches.attempt(batch, &catalogs).await? {
             Ran::Done(answers) => return Ok(Written { answers, from_memory: false }),
             Ran::CatalogChanged => {}
@@ -59,15 +59,4 @@ pub(super) async fn run<B: FromCatalogs>(
         }
     }
     Err(BatchError::Load(StorageError::CatalogMoved))
-}
-
-/// Holds the catalogs, and returns them as they are.
-async fn hold<B: FromCatalogs>(
-    batches: &mut B,
-    orgs: &BTreeSet<OrgId>,
-    exclusive: &BTreeSet<OrgId>,
-) -> Result<InMemory, StorageError> {
-    let (session, in_memory) = batches.parts();
-    session.hold(orgs, exclusive).await?;
-    in_memory.current(orgs).await.inspect_err(|_| session.let_go())
 }

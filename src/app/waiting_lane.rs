@@ -64,7 +64,8 @@ impl<B: Batches> WaitingLane<B> {
         }
     }
 
-    /// Returns true when something was written, and neither a lock nor a change of the catalog was met: the organization is as any other again.
+    /// Returns true when something was written, and neither a lock nor a change of the catalog was met: the organization is as
+    /// any other again.
     async fn write(&mut self, batch: DelayedBatch<B>) -> bool {
         if let Err(error) = self.runner.wait_for_org(batch.org_id).await {
             batch_runner::refuse(batch.jobs, error);

@@ -201,11 +201,16 @@ impl Session {
     }
 
     /// Holds the catalogs of organizations for the next batch, those of `exclusive` exclusively: from here on nobody changes
-    /// them until it is run.
+    /// them until it is run. Returns what `read` finds meanwhile. Given up before that, it holds nothing.
     ///
     /// # Errors
     /// Those of the database; [`StorageError::Busy`] when the wait takes too long.
-    pub async fn hold(&mut self, orgs: &BTreeSet<OrgId>, exclusive: &BTreeSet<OrgId>) -> Result<(), StorageError> {
+    pub async fn hold<T>(
+        &mut self,
+        orgs: &BTreeSet<OrgId>,
+        exclusive: &BTreeSet<OrgId>,
+        read: impl Future<Output = Result<T, StorageError>>,
+    ) -> Result<T, StorageError> {
         let transaction = self.transaction().await?;
         // One pass in ascending order, so that two batches never wait for one another.
         for org_id in orgs {
@@ -217,13 +222,9 @@ impl Session {
                 self.store.engine.hold_catalogs(&transaction.connection, &any).await?;
             }
         }
+        let found = read.await?;
         self.held = Some(Held { transaction, exclusive: exclusive.clone() });
-        Ok(())
-    }
-
-    /// Lets go of what is held, where the batch is not run.
-    pub fn let_go(&mut self) {
-        self.held = None;
+        Ok(found)
     }
 
     /// Runs a batch of earnings; see `run`.
@@ -421,5 +422,24 @@ impl Session {
         let ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
         self.store.engine.limit_lock_waits(&connection, ms).await?;
         Ok(connection)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::schema_tests;
+
+    #[tokio::test]
+    async fn whoever_gives_up_while_catalogs_are_read_holds_nothing() {
+        let (_directory, store) = schema_tests::store().await;
+        let mut session = Session::new(store.clone());
+        let (orgs, none) = ([OrgId(1)].into(), BTreeSet::new());
+        let reading = session.hold(&orgs, &none, std::future::pending::<Result<(), StorageError>>());
+        assert!(tokio::time::timeout(Duration::from_millis(200), reading).await.is_err());
+        assert!(session.held.is_none());
+        // There is one writer: it would wait for what is held.
+        let next = tokio::time::timeout(Duration::from_secs(5), store.begin()).await;
+        next.expect("nothing is held").unwrap().rollback().await.unwrap();
     }
 }
