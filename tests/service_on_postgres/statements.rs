@@ -35,7 +35,8 @@ async fn assert_searched_by_keys(database: &Database, believed: Believed, ran: &
             *faults.entry(fault).or_default() += 1;
         }
     }
-    assert!(faults.is_empty(), "{believed:?}, {} statements:\n{faults:#?}", ran.len());
+    let first = faults.keys().next();
+    assert!(first.is_none(), "{believed:?}, {} statements: {first:?}, of {faults:#?}", ran.len());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -72,6 +73,21 @@ async fn no_plan_of_a_statement_depends_on_statistics() {
     }
 }
 
+/// More values than a statement has parts of its own.
+const MANY: usize = 99;
+
+/// Returns the word that stands most often in a statement, and how often: every parameter and number is the same word.
+fn most_frequent(text: &str) -> (String, usize) {
+    let mut words = BTreeMap::<String, usize>::new();
+    for word in text.split(|letter: char| !letter.is_ascii_alphanumeric() && !"_$'".contains(letter)) {
+        if !word.is_empty() {
+            let word = word.trim_end_matches(|letter: char| letter.is_ascii_digit());
+            *words.entry(word.to_owned()).or_default() += 1;
+        }
+    }
+    words.into_iter().max_by_key(|(_, times)| *times).unwrap_or_default()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn no_text_of_a_statement_depends_on_the_number_of_values() {
     let cluster = cluster();
@@ -79,15 +95,14 @@ async fn no_text_of_a_statement_depends_on_the_number_of_values() {
     import(&database, &endless(catalogue())).await.unwrap();
     let process = Process::start(Path::new("."), &["--database-url", database.url(), "--listen", "127.0.0.1:0"]);
     let mut log = Log::of(&database).await;
-    let mut known = BTreeSet::new();
-    for (round, length) in (0..).zip([1, 2, 3, 17, 33]) {
-        call_every_route(&process.caller, round, length).await;
-        let url = database.url().to_owned();
-        tokio::task::spawn_blocking(move || run_commands(&url, &format!("round {round}"), length)).await.unwrap();
-        let texts: BTreeSet<_> = log.next().await.into_iter().map(|ran| ran.text).collect();
-        let new: Vec<_> = texts.difference(&known).collect();
-        assert!(round < 2 || new.is_empty(), "lists of {length} have texts of their own: {new:#?}");
-        known.extend(texts);
+    // Which of the known texts are sent depends on how the calls meet; so no text is compared with those of another time.
+    call_every_route(&process.caller, 0, MANY).await;
+    let url = database.url().to_owned();
+    tokio::task::spawn_blocking(move || run_commands(&url, "commands", MANY)).await.unwrap();
+    let texts: BTreeSet<_> = log.next().await.into_iter().map(|ran| ran.text).collect();
+    assert!(texts.len() > 20, "{} texts", texts.len());
+    for text in texts {
+        let (word, times) = most_frequent(&text);
+        assert!(times < MANY, "{word:?} stands {times} times in {text}");
     }
-    assert!(known.len() > 20, "{} texts", known.len());
 }

@@ -104,8 +104,9 @@ impl Wallet<'_> {
         let count = i64::try_from(length).unwrap();
         let several = |event: &str, promotions: &[&str]| {
             let mut request = earning(customer, event, promotion, 1);
+            let each = length.div_ceil(promotions.len());
             let entries = promotions.iter().flat_map(|promotion| {
-                (0..length).map(move |number| {
+                (0..each).map(move |number| {
                 json!({"promotionId": promotion, "earnCount": 1, "earnedFromId": format!("earning {number}")})
             })
             });
