@@ -53,13 +53,14 @@ const CALLER_THREADS: usize = 1;
 /// A row of the table, by the name it is asked for.
 type Measurement = (&'static str, fn(&Bench) -> Row);
 
-const MEASUREMENTS: [Measurement; 27] = [
+const MEASUREMENTS: [Measurement; 28] = [
     ("one-entry", throughput::one_entry),
     ("ten-entries", throughput::ten_entries),
     ("json-one-entry", throughput::json_one_entry),
     ("json-ten-entries", throughput::json_ten_entries),
     ("capped", throughput::capped),
     ("capped-late", throughput::capped_late),
+    ("capped-late-first", throughput::capped_late_first),
     ("repeat-one-entry", throughput::repeat_one_entry),
     ("repeat-ten-entries", throughput::repeat_ten_entries),
     ("earn", throughput::earn),
