@@ -136,7 +136,7 @@ pub struct Serve {
     /// IANA time zone in which times are written in answers.
     #[arg(long, env = "CART_PROMOTIONS_TIME_ZONE", value_name = "ZONE", default_value = "UTC", value_parser = time_zone)]
     pub time_zone: Tz,
-    /// Load a small catalogue with credentials demo/demo, and print a request that earns from it. Not for production.
+    /// Load a small catalog with credentials demo/demo, and print a request that earns from it. Not for production.
     #[arg(long, env = "CART_PROMOTIONS_DEMO", value_parser = BoolishValueParser::new())]
     pub demo: bool,
     /// Entries of one request.
@@ -282,7 +282,7 @@ pub struct ImportFile {
 /// Options of `migrate`.
 #[derive(Debug, Args)]
 pub struct Migrate {
-    /// Distribute the tables over the workers of a Citus cluster: those about customers by customer, the catalogue as
+    /// Distribute the tables over the workers of a Citus cluster: those about customers by customer, the catalog as
     /// reference tables.
     #[arg(long)]
     pub citus: bool,

@@ -1,14 +1,14 @@
-//! `serve --demo`: a catalogue in which the documented request earns, and that request, ready to paste.
+//! `serve --demo`: a catalog in which the documented request earns, and that request, ready to paste.
 
 use std::net::SocketAddr;
 
 use crate::earning::OrgId;
 
-/// The organization of the catalogue.
+/// The organization of the catalog.
 pub const ORG_ID: OrgId = OrgId(100_737);
 
-/// The catalogue, as a file to import.
-pub const CATALOGUE: &str = include_str!("demo.json");
+/// The catalog, as a file to import.
+pub const CATALOG: &str = include_str!("demo.json");
 
 /// The documented request, to this server, over `http` or `https`.
 pub fn curl(scheme: &str, address: SocketAddr) -> String {

@@ -23,7 +23,7 @@ use crate::files::{KEY_MODE, warn_if_wider};
 use crate::storage::{StorageError, Store};
 use crate::transport::edge::{self, Certificates, Stop, TlsError};
 use crate::transport::{self, Doors, Health, Lifecycle, Phase};
-use crate::wire::{Violations, catalogue_file};
+use crate::wire::{Violations, catalog_file};
 
 /// How often the database is asked whether it is there.
 const PROBE_EVERY: Duration = Duration::from_secs(1);
@@ -57,10 +57,10 @@ pub enum ServeError {
         /// What the database says.
         source: StorageError,
     },
-    /// The built-in catalogue does not fit what is in the database.
-    #[error("cannot import the demo catalogue")]
+    /// The built-in catalog does not fit what is in the database.
+    #[error("cannot import the demo catalog")]
     Demo(#[from] ImportFileError),
-    /// The database is somebody's: everybody knows the credentials of the demo catalogue.
+    /// The database is somebody's: everybody knows the credentials of the demo catalog.
     #[error("--demo: the database {url} holds the organization {}; name a database that is empty, or of the demo", .other.0)]
     DemoOnOthers {
         /// Where it is.
@@ -110,7 +110,7 @@ pub async fn open(common: &Common) -> Result<Store, ServeError> {
     Ok(store)
 }
 
-/// Imports a catalogue file into a database whose schema is up to date.
+/// Imports a catalog file into a database whose schema is up to date.
 ///
 /// # Errors
 /// Every fault of the file, or the first that shows against the database. Then nothing is imported.
@@ -118,12 +118,12 @@ pub async fn import(store: &Store, json: &[u8], options: ImportOptions) -> Resul
     Ok(read_import(json)?.run(store, options).await?)
 }
 
-/// Reads a catalogue file.
+/// Reads a catalog file.
 ///
 /// # Errors
 /// Every fault of the file.
 pub fn read_import(json: &[u8]) -> Result<Import, ImportFileError> {
-    catalogue_file::parse(json).map_err(ImportFileError::Faults)
+    catalog_file::parse(json).map_err(ImportFileError::Faults)
 }
 
 /// Serves on `listener` until `stop` resolves, then finishes what was accepted. `started` is called once calls are
@@ -170,7 +170,7 @@ pub async fn run(
         if let Some(other) = other_than_demo(&store).await.map_err(named)? {
             return Err(ServeError::DemoOnOthers { url: common.database_url.clone(), other });
         }
-        import(&store, demo::CATALOGUE.as_bytes(), ImportOptions::default()).await?;
+        import(&store, demo::CATALOG.as_bytes(), ImportOptions::default()).await?;
     }
     lifecycle.enter(Phase::Serving);
     let watch = tokio::spawn(watch_database(app.clone(), health.clone(), Arc::clone(&lifecycle)));

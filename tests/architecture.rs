@@ -113,7 +113,7 @@ const ROOMS: [Room; 6] = [
             "sea_orm",
             "sqlx",
             "crate::transport",
-            "storage::catalogue",
+            "storage::catalog",
             "storage::clients",
             "storage::facts",
             "storage::import",

@@ -20,7 +20,7 @@ use cart_promotions::wire::json::{JsonMessage, ReadJson, UnknownFields, document
 use cart_promotions::wire::payload::{self, Payload};
 use cart_promotions::wire::time::TimePair;
 use cart_promotions::wire::{Fault, Violations};
-use cart_promotions::wire::{bulk_earn, catalogue, catalogue_file, customers, earn, event, issuers_file, wallet};
+use cart_promotions::wire::{bulk_earn, catalog, catalog_file, customers, earn, event, issuers_file, wallet};
 use proptest::prelude::*;
 use prost::Message;
 use serde::de::IgnoredAny;
@@ -110,24 +110,24 @@ fn doors() -> Vec<Door> {
             bulk_earn::parse(request, ORG, LIMITS, (NOW_MS, found)).map(drop)
         }),
         door(include_str!("../proto/examples/CreatePromotion.json"), |request, found| {
-            catalogue::parse_new(request, || ObjectId([7; 12]), found).map(drop)
+            catalog::parse_new(request, || ObjectId([7; 12]), found).map(drop)
         }),
         door(include_str!("../proto/examples/ReplacePromotion.json"), |request, found| {
-            catalogue::parse_replacement(request, found).map(drop)
+            catalog::parse_replacement(request, found).map(drop)
         }),
         door(include_str!("../proto/examples/ListPromotions.json"), |request, found| {
-            catalogue::parse_list(&request, ORG, found).map(drop)
+            catalog::parse_list(&request, ORG, found).map(drop)
         }),
         door::<proto::ActivatePromotionRequest>(
             include_str!("../proto/examples/ActivatePromotion.json"),
-            |request, found| catalogue::parse_id(&request.promotion_id, found).map(drop),
+            |request, found| catalog::parse_id(&request.promotion_id, found).map(drop),
         ),
         door::<proto::DeactivatePromotionRequest>(
             include_str!("../proto/examples/DeactivatePromotion.json"),
-            |request, found| catalogue::parse_id(&request.promotion_id, found).map(drop),
+            |request, found| catalog::parse_id(&request.promotion_id, found).map(drop),
         ),
         door(include_str!("../proto/examples/ChangeAudience.json"), |request, found| {
-            catalogue::parse_audience(&request, OrgId(1), found).map(drop)
+            catalog::parse_audience(&request, OrgId(1), found).map(drop)
         }),
         door(include_str!("../proto/examples/UpsertCustomers.json"), |request, found| {
             customers::parse_upsert(&request, found).map(drop)
@@ -230,7 +230,7 @@ const ISSUERS: &str = r#"{"issuers":[{"issuer":"https://id.example","jwks":"http
     {"issuer":"b","jwks":"keys.json","audience":"us","orgClaim":"org","access":["earn"]}]}"#;
 const KEYS: &str = r#"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"a","use":"sig","alg":"EdDSA",
     "x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"},{"kty":"RSA","kid":"b","n":"AQAB_-8","e":"AQAB"}]}"#;
-const CATALOGUE: &str = r#"{"orgs":[{"id":1,"name":"Shop","timeZone":"Asia/Kolkata","maxActivePromotions":3}],
+const CATALOG: &str = r#"{"orgs":[{"id":1,"name":"Shop","timeZone":"Asia/Kolkata","maxActivePromotions":3}],
     "promotions":[{"id":"6912ced9d39e256f754a83f8","orgId":"1","name":"Ten off","type":"EARNING","startDate":0,
     "endDateISO":"2030-12-31T23:59:59.999+05:30","earnExpiry":{"type":"DAYS_FROM_EARNING","days":3},"audience":[7]}],
     "customers":[{"orgId":1,"customerId":7}],
@@ -258,8 +258,8 @@ proptest! {
     #![proptest_config(failing_nowhere())]
 
     #[test]
-    fn every_catalogue_file_is_read_or_refused(bytes in texts(&[CATALOGUE, include_str!("../src/demo.json")])) {
-        match catalogue_file::parse(&bytes) {
+    fn every_catalog_file_is_read_or_refused(bytes in texts(&[CATALOG, include_str!("../src/demo.json")])) {
+        match catalog_file::parse(&bytes) {
             Ok(_) => prop_assert!(serde_json::from_slice::<IgnoredAny>(document(&bytes).unwrap()).is_ok()),
             Err(faults) => says_why(&faults),
         }

@@ -18,7 +18,7 @@ use tokio::sync::{Mutex, oneshot};
 use tokio::time::{Interval, interval, sleep};
 
 use crate::Bench;
-use crate::catalogue::AUTHORIZATION;
+use crate::catalog::AUTHORIZATION;
 use crate::gzip::bomb;
 use crate::measure::{Run, Side, alternate};
 use crate::processes::highest_resident_mib;

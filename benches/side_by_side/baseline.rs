@@ -7,7 +7,7 @@ use std::process::Command;
 use hdrhistogram::Histogram;
 use tokio::runtime::Handle;
 
-use crate::catalogue::{EARNED_FROM_ID, END_MS, ORG, UNCAPPED, UNCAPPED_STEM};
+use crate::catalog::{EARNED_FROM_ID, END_MS, ORG, UNCAPPED, UNCAPPED_STEM};
 use crate::measure::{Run, count, float};
 use crate::postgres::{PostgresDatabase, pgbench};
 use crate::processes::Watched;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
-use crate::catalogue::{AUTHORIZATION, NEIGHBOUR};
+use crate::catalog::{AUTHORIZATION, NEIGHBOUR};
 use crate::measure::{Run, Side, count, float, median};
 use crate::report::{Row, Wanted};
 use crate::requests::{Door, Requests};

@@ -9,7 +9,7 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE, TE};
 use http::{HeaderMap, HeaderValue, Method, Request, Uri};
 use tokio::net::TcpStream;
 
-use crate::catalogue;
+use crate::catalog;
 use crate::load::{Caller, Expected};
 use crate::requests::Call;
 
@@ -33,7 +33,7 @@ pub struct GrpcCaller {
 
 /// As many as asked for, on open connections.
 pub async fn callers(address: SocketAddr, call: Call, count: usize) -> Vec<GrpcCaller> {
-    callers_as(catalogue::AUTHORIZATION, address, call, count).await
+    callers_as(catalog::AUTHORIZATION, address, call, count).await
 }
 
 /// The same, with other credentials.

@@ -14,7 +14,7 @@
 
 mod attacks;
 mod baseline;
-mod catalogue;
+mod catalog;
 #[path = "../../tests/support/cluster.rs"]
 mod cluster;
 mod database;

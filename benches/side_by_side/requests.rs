@@ -8,7 +8,7 @@ use cart_promotions::proto;
 use prost::Message;
 
 use crate::baseline;
-use crate::catalogue::{AUTHORIZATION, EARNED_FROM_ID};
+use crate::catalog::{AUTHORIZATION, EARNED_FROM_ID};
 
 /// Which way they go in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! A server on a database with the catalogue and its customers in it, ready to be measured.
+//! A server on a database with the catalog and its customers in it, ready to be measured.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::runtime::Handle;
 
-use crate::catalogue::{self, UNCAPPED};
+use crate::catalog::{self, UNCAPPED};
 use crate::database::Database;
 use crate::measure::{Run, count, float};
 use crate::processes::Watched;
@@ -47,7 +47,7 @@ pub struct Service {
 
 /// Imports a catalog, by a file in this directory.
 fn import(database: &Database, directory: &TempDir, catalog: &Value) {
-    let file = directory.path().join("catalogue.json");
+    let file = directory.path().join("catalog.json");
     std::fs::write(&file, catalog.to_string()).unwrap();
     server::import(&database.url(), &file);
 }
@@ -77,8 +77,8 @@ impl Service {
     }
 
     fn start(bench: &Bench, (database, options): (Database, &[&str]), customers: usize, directory: TempDir) -> Self {
-        import(&database, &directory, &catalogue::file());
-        database.execute(&catalogue::customers_sql(customers));
+        import(&database, &directory, &catalog::file());
+        database.execute(&catalog::customers_sql(customers));
         if let Database::Postgres(database) = &database {
             // Or it would do so by itself, in the middle of something timed.
             database.execute("VACUUM ANALYZE customers");

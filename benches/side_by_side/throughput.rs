@@ -2,7 +2,7 @@
 
 use crate::Bench;
 use crate::baseline::{Baseline, REDEEMABLE_PER_CUSTOMER, fill_sql};
-use crate::catalogue::{CAPPED, CAPPED_LATE, ORG, UNCAPPED, late_cap};
+use crate::catalog::{CAPPED, CAPPED_LATE, ORG, UNCAPPED, late_cap};
 use crate::measure::{Run, Side, alternate};
 use crate::report::{Row, Wanted};
 use crate::requests::{Call, Door, Shape, redeem_from_the_first};

@@ -14,9 +14,9 @@ pub enum AccessGroup {
     /// Revoking and redeeming it.
     WalletWrite,
     /// Seeing promotions.
-    CatalogueRead,
+    CatalogRead,
     /// Changing promotions and their audiences.
-    CatalogueWrite,
+    CatalogWrite,
     /// Seeing which customers are recorded.
     CustomersRead,
     /// Recording customers.
@@ -34,8 +34,8 @@ impl AccessGroup {
         Self::EarnWrite,
         Self::WalletRead,
         Self::WalletWrite,
-        Self::CatalogueRead,
-        Self::CatalogueWrite,
+        Self::CatalogRead,
+        Self::CatalogWrite,
         Self::CustomersRead,
         Self::CustomersWrite,
         Self::AdminRead,
@@ -49,8 +49,8 @@ impl AccessGroup {
             Self::EarnWrite => "earn:write",
             Self::WalletRead => "wallet:read",
             Self::WalletWrite => "wallet:write",
-            Self::CatalogueRead => "catalogue:read",
-            Self::CatalogueWrite => "catalogue:write",
+            Self::CatalogRead => "catalog:read",
+            Self::CatalogWrite => "catalog:write",
             Self::CustomersRead => "customers:read",
             Self::CustomersWrite => "customers:write",
             Self::AdminRead => "admin:read",

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::catalogues::{Catalogues, InMemory};
+use super::catalog_cache::{CatalogCache, InMemory};
 use super::writer::{Answer, Batches, Patience, Written};
 use crate::storage::StorageError;
 use crate::storage::batch::session::{BatchError, Ran, Session};
@@ -15,7 +15,7 @@ const MAX_HOLDS: u32 = 16;
 /// Batches that are decided from catalogs.
 pub(super) trait FromCatalogs: Batches {
     /// Returns the connection, and the catalogs in memory.
-    fn parts(&mut self) -> (&mut Session, &Catalogues);
+    fn parts(&mut self) -> (&mut Session, &CatalogCache);
 
     /// Decides every command from these catalogs, and writes.
     fn attempt(

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::against_catalogs::{self, FromCatalogs};
-use super::catalogues::{Catalogues, InMemory, versions};
+use super::catalog_cache::{CatalogCache, InMemory, versions};
 use super::earn_ids::EarnIds;
 use super::error::WalletError;
 use super::writer::{Batches, Customer, Written};
@@ -32,7 +32,7 @@ pub struct BatchEarner {
     session: Session,
     clock: Clock,
     ids: EarnIds,
-    catalogues: Arc<Catalogues>,
+    catalogs: Arc<CatalogCache>,
 }
 
 impl Batches for BatchEarner {
@@ -58,8 +58,8 @@ impl Batches for BatchEarner {
 }
 
 impl FromCatalogs for BatchEarner {
-    fn parts(&mut self) -> (&mut Session, &Catalogues) {
-        (&mut self.session, &self.catalogues)
+    fn parts(&mut self) -> (&mut Session, &CatalogCache) {
+        (&mut self.session, &self.catalogs)
     }
 
     async fn attempt(&mut self, batch: &[&BulkEarn], catalogs: &InMemory) -> Result<Ran<Vec<Earned>>, BatchError> {
@@ -71,8 +71,8 @@ impl FromCatalogs for BatchEarner {
 }
 
 impl BatchEarner {
-    pub(super) fn new(store: Store, clock: Clock, catalogues: Arc<Catalogues>) -> Self {
-        Self { session: Session::new(store), clock, ids: EarnIds::of_this_process(), catalogues }
+    pub(super) fn new(store: Store, clock: Clock, catalogs: Arc<CatalogCache>) -> Self {
+        Self { session: Session::new(store), clock, ids: EarnIds::of_this_process(), catalogs }
     }
 }
 
@@ -96,8 +96,8 @@ impl Deciding<'_> {
 
     fn one(&self, command: &BulkEarn, facts: &mut Facts, grants: &mut Grants) -> Earned {
         let org_id = command.org_id;
-        let catalogue = self.catalogs.get(&org_id).ok_or_else(|| WalletError::no_organization(org_id))?;
-        if !catalogue.org.accept_unknown_customers && !facts.customers.contains(&(org_id, command.customer_id)) {
+        let catalog = self.catalogs.get(&org_id).ok_or_else(|| WalletError::no_organization(org_id))?;
+        if !catalog.org.accept_unknown_customers && !facts.customers.contains(&(org_id, command.customer_id)) {
             return Err(WalletError::CustomerNotFound(command.customer_id));
         }
         if is_answered_too_long(command, facts) {
@@ -105,10 +105,10 @@ impl Deciding<'_> {
         }
         let now_ms = self.now_ms;
         let Decision { outcomes, grants: new } =
-            decide(command, &mut Scene { catalogue, facts, now_ms }, || self.ids.next(now_ms));
+            decide(command, &mut Scene { catalog, facts, now_ms }, || self.ids.next(now_ms));
         for grant in &new {
             if let Some(cap) = grant.cap {
-                let cap_period = catalogue.promotions[&grant.key.promotion_id].cap_period;
+                let cap_period = catalog.promotions[&grant.key.promotion_id].cap_period;
                 let under = UnderCap { granted: 0, cap, cap_period };
                 grants.under_cap.entry(grant.key.holder()).or_insert(under).granted += grant.count();
             }
@@ -130,16 +130,16 @@ fn is_answered_too_long(command: &BulkEarn, facts: &Facts) -> bool {
         && keys.filter_map(|key| payload(facts.earnings.get(&key)?.details.as_ref())).any(too_long)
 }
 
-fn wanted(batch: &[&BulkEarn], catalogues: &InMemory) -> Wanted {
-    let mut wanted = Wanted { catalogs: versions(catalogues), ..Wanted::default() };
+fn wanted(batch: &[&BulkEarn], catalogs: &InMemory) -> Wanted {
+    let mut wanted = Wanted { catalogs: versions(catalogs), ..Wanted::default() };
     let mut named = Vec::new();
     for command in batch {
-        let Some(catalogue) = catalogues.get(&command.org_id) else { continue };
-        if !catalogue.org.accept_unknown_customers {
+        let Some(catalog) = catalogs.get(&command.org_id) else { continue };
+        if !catalog.org.accept_unknown_customers {
             wanted.customers.insert((command.org_id, command.customer_id));
         }
         for key in command.entries.iter().filter_map(|entry| EarningKey::of(command, entry)) {
-            let Some(promotion) = catalogue.promotions.get(&key.promotion_id) else { continue };
+            let Some(promotion) = catalog.promotions.get(&key.promotion_id) else { continue };
             if promotion.max_earning_per_customer.is_some() {
                 wanted.capped.insert(key.holder(), promotion.cap_period);
             }
@@ -159,13 +159,13 @@ fn wanted(batch: &[&BulkEarn], catalogues: &InMemory) -> Wanted {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::earning::decide::tests::{catalogue, command, promotion};
+    use crate::earning::decide::tests::{catalog, command, promotion};
     use crate::earning::{CustomerId, OrgId};
 
     #[test]
     fn what_a_batch_names_twice_is_known() {
-        let catalogues = InMemory::from([(OrgId(1), Arc::new(catalogue(vec![promotion(1), promotion(2)], 250)))]);
-        let distinct = |batch: &[&BulkEarn]| wanted(batch, &catalogues).each_named_once;
+        let catalogs = InMemory::from([(OrgId(1), Arc::new(catalog(vec![promotion(1), promotion(2)], 250)))]);
+        let distinct = |batch: &[&BulkEarn]| wanted(batch, &catalogs).each_named_once;
         let one = command(&[(1, 1, "a"), (2, 1, "a"), (1, 1, "b")]);
         let of_another = BulkEarn { customer_id: CustomerId(8), ..one.clone() };
         assert!(distinct(&[]) && distinct(&[&one]) && distinct(&[&one, &of_another]));

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::against_catalogs::{self, FromCatalogs};
-use super::catalogues::{Catalogues, InMemory, versions};
+use super::catalog_cache::{CatalogCache, InMemory, versions};
 use super::error::WalletError;
 use super::writer::{Batches, Customer, Written};
 use super::{App, Clock};
 use crate::earning::change::{self, Change, ChangeFacts, InstanceKey, RedeemFailure, RevokedDetail};
-use crate::earning::{Catalogue, Holder, OrgId, Redemption};
+use crate::earning::{Catalog, Holder, OrgId, Redemption};
 use crate::storage::batch::changes::{Changes, ChangesWanted, NewTransaction, Revoked};
 use crate::storage::batch::session::{BatchError, Patience, Ran, Session};
 use crate::storage::{StorageError, Store};
@@ -41,7 +41,7 @@ impl App {
 pub(super) struct BatchChanger {
     session: Session,
     clock: Clock,
-    catalogues: Arc<Catalogues>,
+    catalogs: Arc<CatalogCache>,
     /// Longest time after its transaction at which a redemption is judged as if it had been told at once.
     late_redemption: Duration,
 }
@@ -69,8 +69,8 @@ impl Batches for BatchChanger {
 }
 
 impl FromCatalogs for BatchChanger {
-    fn parts(&mut self) -> (&mut Session, &Catalogues) {
-        (&mut self.session, &self.catalogues)
+    fn parts(&mut self) -> (&mut Session, &CatalogCache) {
+        (&mut self.session, &self.catalogs)
     }
 
     async fn attempt(&mut self, batch: &[&Change], catalogs: &InMemory) -> Result<Ran<Vec<Answered>>, BatchError> {
@@ -84,16 +84,16 @@ impl FromCatalogs for BatchChanger {
 }
 
 impl BatchChanger {
-    pub(super) fn new(store: Store, clock: Clock, catalogues: Arc<Catalogues>, late_redemption: Duration) -> Self {
-        Self { session: Session::new(store), clock, catalogues, late_redemption }
+    pub(super) fn new(store: Store, clock: Clock, catalogs: Arc<CatalogCache>, late_redemption: Duration) -> Self {
+        Self { session: Session::new(store), clock, catalogs, late_redemption }
     }
 }
 
-fn wanted(batch: &[&Change], catalogues: &InMemory) -> ChangesWanted {
-    let mut wanted = ChangesWanted { catalogs: versions(catalogues), ..ChangesWanted::default() };
+fn wanted(batch: &[&Change], catalogs: &InMemory) -> ChangesWanted {
+    let mut wanted = ChangesWanted { catalogs: versions(catalogs), ..ChangesWanted::default() };
     for command in batch {
         let (org_id, customer_id) = command.customer();
-        if catalogues.get(&org_id).is_some_and(|catalogue| !catalogue.org.accept_unknown_customers) {
+        if catalogs.get(&org_id).is_some_and(|catalog| !catalog.org.accept_unknown_customers) {
             wanted.customers.insert((org_id, customer_id));
         }
         wanted.instances.extend(command.earn_ids().map(|earn_id| InstanceKey { org_id, customer_id, earn_id }));
@@ -123,7 +123,7 @@ fn decide_all(
 
 /// What a command is decided from, and what is to be written of those before it.
 struct Deciding<'a> {
-    catalog: &'a Catalogue,
+    catalog: &'a Catalog,
     facts: &'a mut ChangeFacts,
     /// Milliseconds since 1970-01-01T00:00:00Z.
     late_from_ms: i64,

@@ -1,6 +1,6 @@
-//! Importing a catalogue: an upsert of everything in one transaction.
+//! Importing a catalog: an upsert of everything in one transaction.
 //!
-//! A record that is recorded already keeps what the file leaves out. The rules that the calls of the catalogue hold are
+//! A record that is recorded already keeps what the file leaves out. The rules that the calls of the catalog hold are
 //! held here too, with two exceptions: more active promotions than the maximum are accepted with a warning, and so are
 //! promotions that have ended.
 
@@ -14,8 +14,8 @@ use super::import_changes;
 use super::import_clients::ClientWrites;
 use super::secret::{HashError, Secret};
 use super::transaction::{Change, ChangeError, Ended, in_transaction};
-use crate::earning::catalogue_change::{CatalogueRefusal, replace};
-use crate::earning::{Catalogue, CustomerId, ObjectId, Org, OrgId, Promotion, PromotionDraft};
+use crate::earning::catalog_change::{CatalogRefusal, replace};
+use crate::earning::{Catalog, CustomerId, ObjectId, Org, OrgId, Promotion, PromotionDraft};
 use crate::storage::{StorageError, Store, Transaction};
 
 /// Promotions a new organization may have active at once, where the file does not say.
@@ -196,7 +196,7 @@ impl Import {
         &self,
         transaction: &Transaction,
         org_ids: &BTreeSet<OrgId>,
-        before: &mut HashMap<OrgId, Catalogue>,
+        before: &mut HashMap<OrgId, Catalog>,
     ) -> Result<Vec<Org>, ImportError> {
         for org_id in org_ids {
             transaction.lock_catalog(*org_id).await?;
@@ -247,11 +247,11 @@ impl Import {
     fn complete_orgs(
         &self,
         org_ids: &BTreeSet<OrgId>,
-        before: &HashMap<OrgId, Catalogue>,
+        before: &HashMap<OrgId, Catalog>,
     ) -> Result<Vec<Org>, ImportError> {
         let (mut orgs, mut faults) = (Vec::with_capacity(self.orgs.len()), Vec::new());
         for (index, org) in self.orgs.iter().enumerate().filter(|(_, org)| org_ids.contains(&org.id)) {
-            let recorded = before.get(&org.id).map(|catalogue| &catalogue.org);
+            let recorded = before.get(&org.id).map(|catalog| &catalog.org);
             let Some(name) = org.name.clone().or_else(|| recorded.map(|recorded| recorded.name.clone())) else {
                 let problem = "is required for a new organization".to_owned();
                 faults.push(RefusedRecord { at: format!("orgs[{index}].name"), problem });
@@ -290,15 +290,15 @@ impl Import {
     }
 
     /// Returns the promotions as they will be, in the order of the file.
-    fn complete_promotions(&self, before: &HashMap<OrgId, Catalogue>) -> Result<Vec<Promotion>, ImportError> {
+    fn complete_promotions(&self, before: &HashMap<OrgId, Catalog>) -> Result<Vec<Promotion>, ImportError> {
         let (mut promotions, mut faults) = (Vec::with_capacity(self.promotions.len()), Vec::new());
         for (index, ImportedPromotion { org_id, draft, .. }) in self.promotions.iter().enumerate() {
-            let recorded = before.get(org_id).and_then(|catalogue| catalogue.promotions.get(&draft.id));
+            let recorded = before.get(org_id).and_then(|catalog| catalog.promotions.get(&draft.id));
             let completed = match recorded {
                 Some(recorded) => replace(draft, recorded).map_err(|refusal| vec![refusal]),
-                None => draft
-                    .complete(None)
-                    .map_err(|faults| faults.into_iter().map(CatalogueRefusal::Incomplete).collect()),
+                None => {
+                    draft.complete(None).map_err(|faults| faults.into_iter().map(CatalogRefusal::Incomplete).collect())
+                }
             };
             match completed {
                 Ok(promotion) => promotions.push(promotion),
@@ -356,7 +356,7 @@ impl Change for PlannedImport<'_> {
 }
 
 /// Warns of an organization past its cap. It is accepted: earning then answers 705, and the operator should hear of it now.
-fn warning_of_cap(catalog: &Catalogue) -> Option<String> {
+fn warning_of_cap(catalog: &Catalog) -> Option<String> {
     let (active, cap) = (catalog.active_promotions, catalog.org.max_active_promotions);
     let OrgId(org_id) = catalog.org.id;
     (active > cap).then(|| {

@@ -3,16 +3,16 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::import::ImportedPromotion;
-use crate::earning::{Catalogue, CustomerId, Org, OrgId, Promotion};
+use crate::earning::{Catalog, CustomerId, Org, OrgId, Promotion};
 use crate::storage::{StorageError, Transaction};
 
 /// Fields by their names in the file, and their values as text.
 type Content = Vec<(&'static str, String)>;
 
 /// Returns a line for each organization that is new or differs from `before`.
-pub(super) fn of_orgs(before: &HashMap<OrgId, Catalogue>, orgs: &[Org]) -> Vec<String> {
+pub(super) fn of_orgs(before: &HashMap<OrgId, Catalog>, orgs: &[Org]) -> Vec<String> {
     let lines = orgs.iter().enumerate().filter_map(|(index, org)| {
-        let recorded = before.get(&org.id).map(|catalogue| content_of_org(&catalogue.org));
+        let recorded = before.get(&org.id).map(|catalog| content_of_org(&catalog.org));
         let differing = differing(recorded, &content_of_org(org));
         line(&format!("orgs[{index}] {}", org.id.0), &differing)
     });
@@ -36,12 +36,12 @@ fn content_of_org(org: &Org) -> Content {
 pub(super) async fn of_promotions(
     transaction: &Transaction,
     file: &[ImportedPromotion],
-    before: &HashMap<OrgId, Catalogue>,
+    before: &HashMap<OrgId, Catalog>,
     after: &[Promotion],
 ) -> Result<Vec<String>, StorageError> {
     let mut lines = Vec::new();
     for (index, (each, promotion)) in file.iter().zip(after).enumerate() {
-        let recorded = before.get(&each.org_id).and_then(|catalogue| catalogue.promotions.get(&promotion.id));
+        let recorded = before.get(&each.org_id).and_then(|catalog| catalog.promotions.get(&promotion.id));
         let recorded = recorded.map(|recorded| recorded.content().to_vec());
         let mut differing = differing(recorded, &promotion.content());
         if let Some(audience) = &each.audience {

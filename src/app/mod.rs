@@ -7,8 +7,8 @@ mod against_catalogs;
 pub mod attempts;
 mod batch_runner;
 pub mod bulk_earn;
-pub mod catalogue;
-pub mod catalogues;
+pub mod catalog;
+pub mod catalog_cache;
 pub mod changes;
 pub mod clients;
 pub mod clock;
@@ -44,7 +44,7 @@ pub use error::WalletError;
 use crate::earning::OrgId;
 use crate::storage::{StorageError, Store};
 use bulk_earn::BatchEarner;
-use catalogues::Catalogues;
+use catalog_cache::CatalogCache;
 use changes::BatchChanger;
 use credentials::Credentials;
 use fair_gate::{FairGate, Full, GateLimits, Key, Slot};
@@ -64,7 +64,7 @@ pub type ReadSlot = Slot<Arc<str>>;
 pub struct App {
     clock: Clock,
     credentials: Arc<Credentials>,
-    catalogues: Arc<Catalogues>,
+    catalogs: Arc<CatalogCache>,
     reachability: Reachability,
     store: Store,
     /// The trial of a probe to write.
@@ -131,12 +131,12 @@ impl App {
     pub fn new(store: Store, clock: Clock, limits: AppLimits, tokens: Tokens) -> (Self, WriterTask) {
         let AppLimits { writer: limits, connections, connection_timeout } = limits;
         let reachability = Reachability::new();
-        let catalogues = Arc::new(Catalogues::new(store.clone()));
+        let catalogs = Arc::new(CatalogCache::new(store.clone()));
         let (earner, earning_lanes) = Writer::new(limits, &reachability, || {
-            BatchEarner::new(store.clone(), clock.clone(), Arc::clone(&catalogues))
+            BatchEarner::new(store.clone(), clock.clone(), Arc::clone(&catalogs))
         });
         let (changer, change_lanes) = Writer::new(limits, &reachability, || {
-            BatchChanger::new(store.clone(), clock.clone(), Arc::clone(&catalogues), limits.late_redemption)
+            BatchChanger::new(store.clone(), clock.clone(), Arc::clone(&catalogs), limits.late_redemption)
         });
         let credentials = Arc::new(Credentials::new(store.clone(), clock.clone(), reachability.clone(), tokens));
         let task = WriterTask { earnings: earning_lanes, changes: change_lanes };
@@ -146,7 +146,7 @@ impl App {
         let app = Self {
             clock,
             credentials,
-            catalogues,
+            catalogs,
             reachability,
             store,
             trial: Arc::default(),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::error::WalletError;
 use super::{App, ReadSlot};
 use crate::earning::change::{EarnedStatus, RecordedStatus};
-use crate::earning::{Catalogue, CustomerId, ObjectId, OrgId};
+use crate::earning::{Catalog, CustomerId, ObjectId, OrgId};
 use crate::storage::listing::{Part, Stretch, WalletRow};
 use crate::storage::{StorageError, Store};
 
@@ -58,20 +58,20 @@ pub struct Page {
     pub slot: Option<ReadSlot>,
 }
 
-/// Returns a page of a wallet of the organization of `catalogue`, as it is at `now_ms` (milliseconds since
+/// Returns a page of a wallet of the organization of `catalog`, as it is at `now_ms` (milliseconds since
 /// 1970-01-01T00:00:00Z): what is valid the longest first. `None` when there is no such customer.
 ///
 /// # Errors
 /// Those of the database.
 pub async fn page(
     store: &Store,
-    catalogue: &Catalogue,
+    catalog: &Catalog,
     list: &ListWallet,
     now_ms: i64,
 ) -> Result<Option<Page>, StorageError> {
     let mut parts = Parts::new(list, usize::MAX, now_ms);
     while parts.read(store).await? {}
-    parts.page(store, catalogue).await
+    parts.page(store, catalog).await
 }
 
 /// A page that is read in parts, so that others have their turn in between. A part begins behind the last row of the part
@@ -118,17 +118,17 @@ impl<'a> Parts<'a> {
     }
 
     /// Returns the page of the parts that were read; `None` when there is no such customer.
-    async fn page(mut self, store: &Store, catalogue: &Catalogue) -> Result<Option<Page>, StorageError> {
+    async fn page(mut self, store: &Store, catalog: &Catalog) -> Result<Option<Page>, StorageError> {
         let Self { list, now_ms, .. } = self;
         if self.rows.is_empty()
-            && !catalogue.org.accept_unknown_customers
+            && !catalog.org.accept_unknown_customers
             && !store.is_customer(list.org_id, list.customer_id).await?
         {
             return Ok(None);
         }
         self.rows.truncate(list.limit);
         let more_after = self.rows.last().filter(|_| self.more).map(place);
-        let entries = self.rows.into_iter().map(|row| entry(catalogue, row, now_ms)).collect();
+        let entries = self.rows.into_iter().map(|row| entry(catalog, row, now_ms)).collect();
         Ok(Some(Page { entries, more_after, slot: None }))
     }
 }
@@ -169,8 +169,8 @@ impl App {
         let mut parts = Parts::new(list, room, self.now_ms());
         while self.reading(client, async { Ok::<_, WalletError>(parts.read(&self.store).await?) }).await? {}
         self.reading(client, async {
-            let catalogue = self.catalogue(list.org_id).await?;
-            let mut page = parts.page(&self.store, &catalogue).await?;
+            let catalog = self.catalog(list.org_id).await?;
+            let mut page = parts.page(&self.store, &catalog).await?;
             if let Some(page) = &mut page {
                 self.name_unknown(list.org_id, &mut page.entries).await?;
                 page.slot = slot;
@@ -191,9 +191,9 @@ impl App {
         earn_id: ObjectId,
     ) -> Result<Option<Entry>, WalletError> {
         self.reading(client, async {
-            let catalogue = self.catalogue(org_id).await?;
+            let catalog = self.catalog(org_id).await?;
             let row = self.store.earned_promotion(org_id, earn_id).await?;
-            let mut found: Vec<_> = row.into_iter().map(|row| entry(&catalogue, row, self.now_ms())).collect();
+            let mut found: Vec<_> = row.into_iter().map(|row| entry(&catalog, row, self.now_ms())).collect();
             self.name_unknown(org_id, &mut found).await?;
             Ok(found.pop())
         })
@@ -205,10 +205,10 @@ impl App {
         if entries.iter().all(|entry| !entry.promotion_name.is_empty()) {
             return Ok(());
         }
-        let compared = self.catalogues.current(&BTreeSet::from([org_id])).await?.remove(&org_id);
+        let compared = self.catalogs.current(&BTreeSet::from([org_id])).await?.remove(&org_id);
         for entry in entries {
             let id = entry.row.held.promotion_id;
-            if let Some(promotion) = compared.as_ref().and_then(|catalogue| catalogue.promotions.get(&id)) {
+            if let Some(promotion) = compared.as_ref().and_then(|catalog| catalog.promotions.get(&id)) {
                 (entry.promotion_name, entry.promotion_active) = (promotion.name.clone(), promotion.active);
             }
         }
@@ -216,9 +216,9 @@ impl App {
     }
 
     /// The catalog of an organization as it is now.
-    pub(super) async fn catalogue(&self, org_id: OrgId) -> Result<Arc<Catalogue>, WalletError> {
-        let catalogue = self.catalogues.current(&BTreeSet::from([org_id])).await?.remove(&org_id);
-        catalogue.ok_or_else(|| WalletError::no_organization(org_id))
+    pub(super) async fn catalog(&self, org_id: OrgId) -> Result<Arc<Catalog>, WalletError> {
+        let catalog = self.catalogs.current(&BTreeSet::from([org_id])).await?.remove(&org_id);
+        catalog.ok_or_else(|| WalletError::no_organization(org_id))
     }
 }
 
@@ -243,8 +243,8 @@ fn stretches(statuses: &BTreeSet<EarnedStatus>, now_ms: i64) -> Vec<Stretch> {
     stretches
 }
 
-fn entry(catalogue: &Catalogue, row: WalletRow, now_ms: i64) -> Entry {
-    let promotion = catalogue.promotions.get(&row.held.promotion_id);
+fn entry(catalog: &Catalog, row: WalletRow, now_ms: i64) -> Entry {
+    let promotion = catalog.promotions.get(&row.held.promotion_id);
     Entry {
         status: row.held.status_at(now_ms),
         promotion_name: promotion.map(|promotion| promotion.name.clone()).unwrap_or_default(),

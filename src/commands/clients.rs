@@ -11,7 +11,7 @@ use crate::config::operator::{AddClient, Clients, ListClients, SwitchClient};
 use crate::earning::OrgId;
 use crate::proto;
 use crate::storage::Store;
-use crate::wire::catalogue_file::parse_client;
+use crate::wire::catalog_file::parse_client;
 
 /// The options by which the fields of a client are given.
 const OPTIONS: [FieldOption; 3] = [

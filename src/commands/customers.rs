@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use super::error::ImportEnded;
 use super::table::Table;
 use super::{CommandError, note, on_database, print, show};
-use crate::app::catalogue;
+use crate::app::catalog;
 use crate::config::operator::{Customers, FileFormat, ImportCustomers};
 use crate::earning::{CustomerId, OrgId};
 use crate::storage::{StorageError, Store};
@@ -98,7 +98,7 @@ pub async fn run(command: &Customers) -> Result<(), CommandError> {
     let pause = options.output.common.database_url.is_sqlite().then_some(OTHERS_WRITE_FOR);
     let import = async |store: &Store| {
         // Every row would be refused.
-        catalogue::recorded(store, org_id).await.map_err(|error| CommandError::of_catalogue(error, &[]))?;
+        catalog::recorded(store, org_id).await.map_err(|error| CommandError::of_catalog(error, &[]))?;
         // Only from here on: until then there is nothing to say about the end.
         let listen = |kind| signal(kind).map_err(CommandError::Signal);
         let (mut term, mut int) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
@@ -181,7 +181,7 @@ async fn record(
                 break;
             }
         };
-        let added = catalogue::record_customers(store, org_id, &batch.customers).await.map_err(Ended::Storage)?;
+        let added = catalog::record_customers(store, org_id, &batch.customers).await.map_err(Ended::Storage)?;
         recorded.rows += batch.rows;
         recorded.added += added as u64;
         recorded.next_line = recorded.next_line.max(batch.next_line);

@@ -1,6 +1,6 @@
 //! Why a command failed, in words for the one line that is printed of it.
 
-use crate::app::catalogue::CatalogueError;
+use crate::app::catalog::CatalogError;
 use crate::app::clients::ClientError;
 use crate::earning::{CustomerId, OrgId};
 use crate::server::ServeError;
@@ -95,7 +95,7 @@ impl CommandError {
 
     /// There is no such organization.
     pub(super) fn no_organization(org_id: OrgId) -> Self {
-        Self::refused(404, CatalogueError::NoOrganization(org_id).to_string())
+        Self::refused(404, CatalogError::NoOrganization(org_id).to_string())
     }
 
     /// There is no such customer.
@@ -128,13 +128,13 @@ impl CommandError {
     }
 
     /// A promotion stays as it is. `names` are the options of its fields.
-    pub(super) fn of_catalogue(error: CatalogueError, names: &[FieldOption]) -> Self {
+    pub(super) fn of_catalog(error: CatalogError, names: &[FieldOption]) -> Self {
         let refused = match error {
-            CatalogueError::Unavailable(source) | CatalogueError::Storage(source) => {
+            CatalogError::Unavailable(source) | CatalogError::Storage(source) => {
                 return Self::Storage(source.into());
             }
-            CatalogueError::NoOrganization(org_id) => return Self::no_organization(org_id),
-            CatalogueError::Refused(refused) => refused,
+            CatalogError::NoOrganization(org_id) => return Self::no_organization(org_id),
+            CatalogError::Refused(refused) => refused,
         };
         match refused.field() {
             Some(field) => {

@@ -3,9 +3,9 @@
 use super::error::FieldOption;
 use super::table::{NOTHING, Table};
 use super::{CommandError, on_database, show};
-use crate::app::{Clock, catalogue};
+use crate::app::{Clock, catalog};
 use crate::config::operator::{CreatePromotion, ListPromotions, Promotions, SwitchPromotions, TimedOutput};
-use crate::earning::catalogue_change::CatalogueChange;
+use crate::earning::catalog_change::CatalogChange;
 use crate::earning::{EarnExpiry, ObjectId, OrgId, Promotion};
 use crate::proto;
 use crate::storage::Store;
@@ -39,10 +39,10 @@ pub async fn run(command: &Promotions, clock: &Clock) -> Result<(), CommandError
 async fn list(options: &ListPromotions) -> Result<(), CommandError> {
     let org_id = OrgId(options.org.id);
     let recorded = async |store: &Store| {
-        catalogue::recorded(store, org_id).await.map_err(|error| CommandError::of_catalogue(error, &OPTIONS))
+        catalog::recorded(store, org_id).await.map_err(|error| CommandError::of_catalog(error, &OPTIONS))
     };
-    let catalogue = on_database(&options.output.output.common, recorded).await?;
-    let (mut promotions, _) = catalogue::page_of(&catalogue, usize::MAX, None);
+    let catalog = on_database(&options.output.output.common, recorded).await?;
+    let (mut promotions, _) = catalog::page_of(&catalog, usize::MAX, None);
     promotions.retain(|promotion| promotion.active || !options.active);
     show_promotions(&options.output, org_id, &promotions)
 }
@@ -50,11 +50,11 @@ async fn list(options: &ListPromotions) -> Result<(), CommandError> {
 async fn create(options: &CreatePromotion, clock: &Clock) -> Result<(), CommandError> {
     let (org_id, now_ms) = (OrgId(options.org.id), clock.now_ms());
     let request = proto::CreatePromotionRequest { promotion: Some(message(options)) };
-    let new_id = || catalogue::new_promotion_id(now_ms);
+    let new_id = || catalog::new_promotion_id(now_ms);
     // Before the database is touched.
-    let promotion = crate::wire::catalogue::parse_new(request, new_id, Violations::default())
+    let promotion = crate::wire::catalog::parse_new(request, new_id, Violations::default())
         .map_err(|fault| CommandError::of_fault(fault, &OPTIONS))?;
-    let changed = async |store: &Store| change(store, org_id, CatalogueChange::Create(promotion.clone()), clock).await;
+    let changed = async |store: &Store| change(store, org_id, CatalogChange::Create(promotion.clone()), clock).await;
     let created = on_database(&options.output.output.common, changed).await?;
     show_promotions(&options.output, org_id, &[&created])
 }
@@ -93,12 +93,12 @@ fn time(text: &str) -> (Option<i64>, Option<String>) {
 async fn switch(options: &SwitchPromotions, active: bool, clock: &Clock) -> Result<(), CommandError> {
     let org_id = OrgId(options.org.id);
     // Before any of them is switched.
-    let ids = options.ids.iter().map(|id| crate::wire::catalogue::parse_id(id, Violations::default()));
+    let ids = options.ids.iter().map(|id| crate::wire::catalog::parse_id(id, Violations::default()));
     let ids: Vec<ObjectId> = ids.collect::<Result<_, _>>().map_err(|fault| CommandError::of_fault(fault, &OPTIONS))?;
     let mut switched = Vec::new();
     let switch_all = async |store: &Store| {
         for id in &ids {
-            switched.push(change(store, org_id, CatalogueChange::SetActive(*id, active), clock).await?);
+            switched.push(change(store, org_id, CatalogChange::SetActive(*id, active), clock).await?);
         }
         Ok(())
     };
@@ -110,14 +110,9 @@ async fn switch(options: &SwitchPromotions, active: bool, clock: &Clock) -> Resu
     ended
 }
 
-async fn change(
-    store: &Store,
-    org_id: OrgId,
-    change: CatalogueChange,
-    clock: &Clock,
-) -> Result<Promotion, CommandError> {
-    let changed = catalogue::change_promotion(store, org_id, change, clock.now_ms()).await;
-    changed.map_err(|error| CommandError::of_catalogue(error, &OPTIONS))
+async fn change(store: &Store, org_id: OrgId, change: CatalogChange, clock: &Clock) -> Result<Promotion, CommandError> {
+    let changed = catalog::change_promotion(store, org_id, change, clock.now_ms()).await;
+    changed.map_err(|error| CommandError::of_catalog(error, &OPTIONS))
 }
 
 fn show_promotions(output: &TimedOutput, org_id: OrgId, promotions: &[&Promotion]) -> Result<(), CommandError> {

@@ -4,7 +4,7 @@ use super::error::FieldOption;
 use super::table::Table;
 use super::{CommandError, note, on_database, show};
 use crate::app::Clock;
-use crate::app::catalogue;
+use crate::app::catalog;
 use crate::app::wallet::{Entry, page};
 use crate::config::operator::{ShowWallet, Wallet};
 use crate::earning::OrgId;
@@ -64,12 +64,11 @@ async fn read(store: &Store, options: &ShowWallet, clock: &Clock) -> Result<(Vec
     };
     let (mut list, _) =
         parse_list(&request, org_id, Violations::default()).map_err(|fault| CommandError::of_fault(fault, &OPTIONS))?;
-    let catalogue =
-        catalogue::recorded(store, org_id).await.map_err(|error| CommandError::of_catalogue(error, &OPTIONS))?;
+    let catalog = catalog::recorded(store, org_id).await.map_err(|error| CommandError::of_catalog(error, &OPTIONS))?;
     let (limit, mut entries) = (options.limit as usize, Vec::new());
     loop {
         list.limit = list.limit.min(limit - entries.len());
-        let page = page(store, &catalogue, &list, now_ms).await?;
+        let page = page(store, &catalog, &list, now_ms).await?;
         let page = page.ok_or_else(|| CommandError::no_customer(list.customer_id))?;
         entries.extend(page.entries);
         list.after = page.more_after;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::object_id::{Given, MAX_ECHOED_CHARACTERS};
 use super::redemption::{Redemption, RedemptionLine, first_difference};
 use super::time::{DAY_MS, iso};
-use super::{Catalogue, CustomerId, ObjectId, OrgId, PromotionType};
+use super::{Catalog, CustomerId, ObjectId, OrgId, PromotionType};
 
 /// Longest time from the date of a transaction to the event of an earned promotion that it redeems: clocks of tills and of
 /// whatever sends events differ, and an event may be as far ahead of the server's clock.
@@ -195,7 +195,7 @@ impl From<Redemption> for RecordedTransaction {
     }
 }
 
-/// Everything the rules need besides the catalogue: of what the commands of a batch name. What one command changes, the
+/// Everything the rules need besides the catalog: of what the commands of a batch name. What one command changes, the
 /// next sees.
 #[derive(Debug, Default)]
 pub struct ChangeFacts {
@@ -293,14 +293,10 @@ pub enum RedeemFailure {
 }
 
 /// Decides what of `revoke` is taken back: what becomes of each promotion's earn ids, and what is newly revoked.
-pub fn revoke(
-    revoke: &Revoke,
-    catalogue: &Catalogue,
-    facts: &mut ChangeFacts,
-) -> (Vec<RevokedDetail>, Vec<InstanceKey>) {
+pub fn revoke(revoke: &Revoke, catalog: &Catalog, facts: &mut ChangeFacts) -> (Vec<RevokedDetail>, Vec<InstanceKey>) {
     let mut newly = Vec::new();
     let details = revoke.details.iter().map(|(promotion, earn_ids)| {
-        let kind = promotion.id.and_then(|id| catalogue.promotions.get(&id)).map(|promotion| promotion.kind);
+        let kind = promotion.id.and_then(|id| catalog.promotions.get(&id)).map(|promotion| promotion.kind);
         let mut detail = RevokedDetail::default();
         for (place, earn_id) in earn_ids.iter().enumerate() {
             let failure = match kind {

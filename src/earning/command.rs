@@ -37,12 +37,12 @@ impl EarnedFromType {
     }
 }
 
-/// Kind of a supplementary loyalty programme.
+/// Kind of a supplementary loyalty program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProgramType {
-    /// A programme of tiers.
+    /// A program of tiers.
     Tier,
-    /// A programme that is subscribed to.
+    /// A program that is subscribed to.
     Subscription,
 }
 
@@ -64,14 +64,14 @@ impl ProgramType {
     }
 }
 
-/// A supplementary loyalty programme.
+/// A supplementary loyalty program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SupplementaryCriteria {
-    /// The loyalty programme, 1 or more.
+    /// The loyalty program, 1 or more.
     pub loyalty_program_id: i64,
     /// Its kind.
     pub program_type: ProgramType,
-    /// The partner programme, 1 or more.
+    /// The partner program, 1 or more.
     pub partner_program_id: i64,
 }
 
@@ -82,7 +82,7 @@ pub struct Details {
     pub event_type: Option<Box<str>>,
     /// A JSON object about the event, as text.
     pub event_payload: Option<Box<str>>,
-    /// The programme it is earned in.
+    /// The program it is earned in.
     pub supplementary_criteria: Option<SupplementaryCriteria>,
 }
 

@@ -6,7 +6,7 @@ use super::expiry::valid_till_ms;
 use super::failure::Rest;
 use super::object_id::MAX_ECHOED_CHARACTERS;
 use super::{
-    BulkEarn, Catalogue, Details, EarnFailure, EarningKey, Entry, Facts, Grant, Holder, Instance, ObjectId, Promotion,
+    BulkEarn, Catalog, Details, EarnFailure, EarningKey, Entry, Facts, Grant, Holder, Instance, ObjectId, Promotion,
     PromotionType, RecordedEarning,
 };
 
@@ -35,8 +35,8 @@ pub struct Decision {
 /// What a decision is made from, besides the command.
 #[derive(Debug)]
 pub struct Scene<'a> {
-    /// Catalogue of the command's organization.
-    pub catalogue: &'a Catalogue,
+    /// Catalog of the command's organization.
+    pub catalog: &'a Catalog,
     /// What is recorded. What is granted is added to it, so that the next entry and the next command of a batch see it.
     pub facts: &'a mut Facts,
     /// Now, milliseconds since 1970-01-01T00:00:00Z.
@@ -72,7 +72,7 @@ fn decide_entry(
         failure: None,
     };
     let Some((key, promotion)) = EarningKey::of(command, entry)
-        .and_then(|key| scene.catalogue.promotions.get(&key.promotion_id).map(|promotion| (key, promotion)))
+        .and_then(|key| scene.catalog.promotions.get(&key.promotion_id).map(|promotion| (key, promotion)))
     else {
         // Whatever was given is echoed; what is no id may be long.
         let given = entry.promotion_id_given.chars().take(MAX_ECHOED_CHARACTERS).collect();
@@ -97,7 +97,7 @@ fn decide_entry(
     let revoked = replayed - outcome.instances.len();
     let missing = entry.earn_count - u32::try_from(replayed).unwrap_or(entry.earn_count);
     let event_time_ms = outcome.event_time_ms;
-    let zone = scene.catalogue.org.time_zone;
+    let zone = scene.catalog.org.time_zone;
     let valid_till_ms = valid_till_ms(promotion.earn_expiry, promotion.end_ms, event_time_ms, zone);
     let (fitting, refused) = grantable(promotion, key.holder(), missing, (event_time_ms, valid_till_ms), scene);
     outcome.failure = match revoked {
@@ -167,7 +167,7 @@ fn refuse_new(
     scene: &Scene<'_>,
 ) -> Option<EarnFailure> {
     let promotion_id = promotion.id;
-    let (active, cap) = (scene.catalogue.active_promotions, scene.catalogue.org.max_active_promotions);
+    let (active, cap) = (scene.catalog.active_promotions, scene.catalog.org.max_active_promotions);
     if active > cap {
         return Some(EarnFailure::TooManyActivePromotions { active, cap });
     }

@@ -31,7 +31,7 @@ pub(crate) fn promotion(number: u8) -> Promotion {
     }
 }
 
-pub(crate) fn catalogue(promotions: Vec<Promotion>, max_active_promotions: u32) -> Catalogue {
+pub(crate) fn catalog(promotions: Vec<Promotion>, max_active_promotions: u32) -> Catalog {
     let org = Org {
         id: OrgId(1),
         name: "Shop".to_owned(),
@@ -39,7 +39,7 @@ pub(crate) fn catalogue(promotions: Vec<Promotion>, max_active_promotions: u32) 
         max_active_promotions,
         accept_unknown_customers: false,
     };
-    Catalogue::new(CatalogVersion(1), org, promotions)
+    Catalog::new(CatalogVersion(1), org, promotions)
 }
 
 pub(crate) fn command(entries: &[(u8, u32, &str)]) -> BulkEarn {
@@ -61,10 +61,10 @@ pub(crate) fn command(entries: &[(u8, u32, &str)]) -> BulkEarn {
     }
 }
 
-fn run(command: &BulkEarn, catalogue: &Catalogue, facts: &mut Facts) -> Decision {
+fn run(command: &BulkEarn, catalog: &Catalog, facts: &mut Facts) -> Decision {
     let mut next =
         u64::try_from(facts.earnings.values().map(|earning| earning.instances.len()).sum::<usize>()).unwrap();
-    decide(command, &mut Scene { catalogue, facts, now_ms: NOW_MS }, || {
+    decide(command, &mut Scene { catalog, facts, now_ms: NOW_MS }, || {
         next += 1;
         let mut bytes = [0xee; 12];
         bytes[4..].copy_from_slice(&next.to_be_bytes());
@@ -105,13 +105,13 @@ fn every_refusal_has_its_code_and_those_before_it_win() {
             let mut facts = Facts::default();
             // Capped, as what is held of others is not counted.
             let capped = Promotion { max_earning_per_customer: Some(9), ..promotion(1) };
-            run(&command(&[(1, 1, "earning")]), &catalogue(vec![capped], 250), &mut facts);
+            run(&command(&[(1, 1, "earning")]), &catalog(vec![capped], 250), &mut facts);
             let mut again = command(&[(1, 3, "earning")]);
             if let Some(also) = also {
                 PRECEDENCE[also].2(&mut spoilt, &mut again, &mut max_active);
             }
             spoil(&mut spoilt, &mut again, &mut max_active);
-            let decision = run(&again, &catalogue(vec![spoilt, promotion(2)], max_active), &mut facts);
+            let decision = run(&again, &catalog(vec![spoilt, promotion(2)], max_active), &mut facts);
             let failure = decision.outcomes[0].failure.clone().expect("a failure");
             assert_eq!(failure.code(), *code, "{code} with {:?}: {failure}", also.map(|also| PRECEDENCE[also].0));
             if also.is_none() {
@@ -129,7 +129,7 @@ fn two_causes_in_one_entry_are_each_told_with_their_number() {
     let world = |change: fn(&mut Promotion)| {
         let mut changed = Promotion { max_earning_per_customer: Some(3), ..promotion(1) };
         change(&mut changed);
-        catalogue(vec![changed], 250)
+        catalog(vec![changed], 250)
     };
     for (asked_for, change, expected) in [
         // One of two was revoked; of seven more two fit under a cap of three.
@@ -169,14 +169,14 @@ fn the_remaining_kinds_and_reasons_have_their_codes() {
     let code = Promotion { kind: PromotionType::Code, ..promotion(1) };
     let inactive = Promotion { active: false, ..promotion(1) };
     for (code, text, promotion) in [(707, "type CODE", code), (709, "is not active", inactive)] {
-        let decision = run(&command(&[(1, 1, "a")]), &catalogue(vec![promotion], 250), &mut Facts::default());
+        let decision = run(&command(&[(1, 1, "a")]), &catalog(vec![promotion], 250), &mut Facts::default());
         let failure = decision.outcomes[0].failure.clone().expect("a failure");
         assert_eq!(failure.code(), code);
         assert!(failure.to_string().contains(text), "{failure}");
     }
     let mut reward = promotion(1);
     reward.kind = PromotionType::Reward;
-    let decision = run(&command(&[(1, 1, "a")]), &catalogue(vec![reward], 250), &mut Facts::default());
+    let decision = run(&command(&[(1, 1, "a")]), &catalog(vec![reward], 250), &mut Facts::default());
     assert_eq!(summary(&decision), [(1, 0)]);
 }
 
@@ -191,37 +191,37 @@ fn the_first_and_the_last_millisecond_of_a_promotion_count() {
         (event - 2, event - 1, 706),
     ] {
         let promotion = Promotion { start_ms, end_ms, ..promotion(1) };
-        let decision = run(&command(&[(1, 1, "a")]), &catalogue(vec![promotion], 250), &mut Facts::default());
+        let decision = run(&command(&[(1, 1, "a")]), &catalog(vec![promotion], 250), &mut Facts::default());
         assert_eq!(summary(&decision)[0].1, code, "{start_ms}..{end_ms}");
     }
     // The end of validity may be after the promotion's own end, which is then the only thing that counts.
     let promotion = Promotion { end_ms: event, earn_expiry: EarnExpiry::DaysFromEarning(3), ..promotion(1) };
-    let decision = run(&command(&[(1, 1, "a")]), &catalogue(vec![promotion], 250), &mut Facts::default());
+    let decision = run(&command(&[(1, 1, "a")]), &catalog(vec![promotion], 250), &mut Facts::default());
     assert_eq!(summary(&decision), [(1, 0)]);
 }
 
 #[test]
 fn a_larger_count_grants_the_difference_and_a_smaller_one_returns_the_first() {
-    let catalogue = catalogue(vec![promotion(1)], 250);
+    let catalog = catalog(vec![promotion(1)], 250);
     let mut facts = Facts::default();
-    let two = run(&command(&[(1, 2, "a")]), &catalogue, &mut facts).outcomes[0].instances.clone();
+    let two = run(&command(&[(1, 2, "a")]), &catalog, &mut facts).outcomes[0].instances.clone();
     let mut later = command(&[(1, 5, "a")]);
     later.event_time_ms += 5;
     later.details = Details { event_payload: Some("{}".into()), ..Details::default() }.shared();
-    let decision = run(&later, &catalogue, &mut facts);
+    let decision = run(&later, &catalog, &mut facts);
     assert_eq!(decision.outcomes[0].instances[..2], two);
     assert_eq!(decision.grants[0].instances, decision.outcomes[0].instances[2..]);
     assert_eq!(decision.grants[0].first_ordinal, 3);
     assert_eq!(decision.outcomes[0].event_time_ms, NOW_MS - DAY_MS, "the first event time stays");
     assert_eq!(decision.outcomes[0].details, None, "the first payload stays");
-    let one = run(&command(&[(1, 1, "a")]), &catalogue, &mut facts);
+    let one = run(&command(&[(1, 1, "a")]), &catalog, &mut facts);
     assert_eq!(one.outcomes[0].instances, two[..1]);
     assert!(one.grants.is_empty());
 }
 
 #[test]
 fn a_cap_is_shared_by_the_entries_of_one_request_and_a_raised_one_grants_what_is_missing() {
-    let capped = |cap| catalogue(vec![Promotion { max_earning_per_customer: Some(cap), ..promotion(1) }], 250);
+    let capped = |cap| catalog(vec![Promotion { max_earning_per_customer: Some(cap), ..promotion(1) }], 250);
     let mut facts = Facts::default();
     let entries = command(&[(1, 2, "a"), (1, 3, "b"), (1, 1, "c")]);
     assert_eq!(summary(&run(&entries, &capped(3), &mut facts)), [(2, 0), (1, 708), (0, 708)]);
@@ -234,7 +234,7 @@ fn a_cap_is_shared_by_the_entries_of_one_request_and_a_raised_one_grants_what_is
 #[test]
 fn what_was_revoked_is_not_granted_again_and_says_so_before_anything_that_keeps_the_rest_back() {
     let mut facts = Facts::default();
-    let world = |promotion| catalogue(vec![promotion], 250);
+    let world = |promotion| catalog(vec![promotion], 250);
     run(&command(&[(1, 3, "a")]), &world(promotion(1)), &mut facts);
     let earning = facts.earnings.values_mut().next().unwrap();
     earning.instances[1].revoked = true;
@@ -260,14 +260,14 @@ fn what_was_revoked_is_not_granted_again_and_says_so_before_anything_that_keeps_
 }
 
 /// A few promotions, some capped, one switched off, one unknown.
-fn worlds() -> impl Strategy<Value = Catalogue> {
+fn worlds() -> impl Strategy<Value = Catalog> {
     prop::collection::vec(prop::option::of(0u32..6), 1..4).prop_map(|caps| {
         let promotions = caps.iter().zip(1..).map(|(cap, number)| Promotion {
             max_earning_per_customer: *cap,
             active: *cap != Some(0),
             ..promotion(number)
         });
-        catalogue(promotions.collect(), 250)
+        catalog(promotions.collect(), 250)
     })
 }
 

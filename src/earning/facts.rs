@@ -107,7 +107,7 @@ impl Grant {
     }
 }
 
-/// Everything the rules need besides the catalogue.
+/// Everything the rules need besides the catalog.
 #[derive(Debug, Default)]
 pub struct Facts {
     /// The recorded earnings among those that the commands name.

@@ -4,8 +4,8 @@
 //! same input gives the same answer, which is what lets the tests hold every rule by tables and properties.
 
 pub mod amount;
-pub mod catalogue;
-pub mod catalogue_change;
+pub mod catalog;
+pub mod catalog_change;
 pub mod change;
 pub mod command;
 pub mod decide;
@@ -18,7 +18,7 @@ pub mod redemption;
 pub mod time;
 
 pub use amount::Amount;
-pub use catalogue::{CatalogVersion, Catalogue, EarnExpiry, FormerTerms, Org, Promotion, PromotionType};
+pub use catalog::{Catalog, CatalogVersion, EarnExpiry, FormerTerms, Org, Promotion, PromotionType};
 pub use command::{BulkEarn, Details, EarnedFromType, Entry, ProgramType, SupplementaryCriteria};
 pub use decide::{Decision, EntryOutcome, Scene, decide};
 pub use draft::{CapDraft, PromotionDraft};

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use sea_orm::ConnectionTrait;
 
-use super::batch::catalogs::{Catalogs, versions};
+use super::batch::catalogs::{CatalogVersions, versions};
 use super::entity::{OrgOwned, org, promotion};
 use super::{StorageError, Store, Transaction};
-use crate::earning::{CatalogVersion, Catalogue, EarnExpiry, Org, OrgId, Promotion};
+use crate::earning::{Catalog, CatalogVersion, EarnExpiry, Org, OrgId, Promotion};
 
 /// Times that a catalog is read again because it changed while it was read.
 const MAX_READS: usize = 8;
@@ -17,7 +17,7 @@ impl Store {
     ///
     /// # Errors
     /// Those of the database.
-    pub async fn catalog_versions(&self, org_ids: &BTreeSet<OrgId>) -> Result<Catalogs, StorageError> {
+    pub async fn catalog_versions(&self, org_ids: &BTreeSet<OrgId>) -> Result<CatalogVersions, StorageError> {
         let connection = self.lookups.acquire().await?;
         let versions = versions(&self.on(&connection), org_ids).await?;
         connection.release();
@@ -31,7 +31,7 @@ impl Store {
     ///
     /// # Errors
     /// Those of the database; [`StorageError::CatalogMoved`] when it changes as often as it is read.
-    pub async fn catalog(&self, org_id: OrgId) -> Result<Option<Catalogue>, StorageError> {
+    pub async fn catalog(&self, org_id: OrgId) -> Result<Option<Catalog>, StorageError> {
         let connection = self.lookups.acquire().await?;
         for _ in 0..MAX_READS {
             let catalog = load(&connection, org_id).await?;
@@ -50,12 +50,12 @@ impl Transaction {
     ///
     /// # Errors
     /// Those of the database.
-    pub async fn catalog(&self, org_id: OrgId) -> Result<Option<Catalogue>, StorageError> {
+    pub async fn catalog(&self, org_id: OrgId) -> Result<Option<Catalog>, StorageError> {
         load(&self.connection, org_id).await
     }
 }
 
-pub(super) async fn load(database: &impl ConnectionTrait, org_id: OrgId) -> Result<Option<Catalogue>, StorageError> {
+pub(super) async fn load(database: &impl ConnectionTrait, org_id: OrgId) -> Result<Option<Catalog>, StorageError> {
     let Some(row) = org::Entity::of(org_id).find().one(database).await? else { return Ok(None) };
     let org = Org {
         id: org_id,
@@ -69,7 +69,7 @@ pub(super) async fn load(database: &impl ConnectionTrait, org_id: OrgId) -> Resu
     };
     let rows = promotion::Entity::of(org_id).find().all(database).await?;
     let promotions = rows.into_iter().map(to_promotion).collect();
-    Ok(Some(Catalogue::new(CatalogVersion(row.catalog_version), org, promotions)))
+    Ok(Some(Catalog::new(CatalogVersion(row.catalog_version), org, promotions)))
 }
 
 fn to_promotion(row: promotion::Model) -> Promotion {

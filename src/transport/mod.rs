@@ -9,7 +9,7 @@ mod admission;
 mod answer;
 pub mod auth;
 mod body;
-mod catalogue_service;
+mod catalog_service;
 pub mod codec;
 mod content;
 mod customer_service;
@@ -119,12 +119,12 @@ pub fn router(
     let api = Arc::new(Api { app, settings });
     let earn = EarnServiceServer::from_arc(Arc::clone(&api)).max_decoding_message_size(MAX_BODY_BYTES);
     let wallet = WalletServiceServer::from_arc(Arc::clone(&api)).max_decoding_message_size(MAX_BODY_BYTES);
-    let catalogue = CatalogServiceServer::from_arc(Arc::clone(&api)).max_decoding_message_size(MAX_BODY_BYTES);
+    let catalog = CatalogServiceServer::from_arc(Arc::clone(&api)).max_decoding_message_size(MAX_BODY_BYTES);
     let customers = CustomerServiceServer::from_arc(Arc::clone(&api)).max_decoding_message_size(MAX_BODY_BYTES);
 
     let grpc = tonic::service::Routes::new(earn)
         .add_service(wallet)
-        .add_service(catalogue)
+        .add_service(catalog)
         .add_service(customers)
         .add_service(HealthServer::new(health.service()).max_decoding_message_size(SMALL_BODY_BYTES))
         .add_service(reflection().build_v1()?.max_decoding_message_size(REFLECTION_MESSAGE_BYTES))

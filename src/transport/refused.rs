@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use super::refusal::{Precondition, Refusal, Unauthenticated};
 use crate::app::WalletError;
-use crate::app::catalogue::CatalogueError;
+use crate::app::catalog::CatalogError;
 use crate::app::credentials::CheckError;
-use crate::earning::catalogue_change::CatalogueRefusal;
+use crate::earning::catalog_change::CatalogRefusal;
 use crate::earning::change::RedeemFailure;
 use crate::earning::{EarnFailure, ObjectId};
 use crate::wire::{Fault, Violations};
@@ -126,43 +126,41 @@ impl From<RedeemFailure> for Refusal {
     }
 }
 
-impl From<CatalogueError> for Refusal {
-    fn from(error: CatalogueError) -> Self {
+impl From<CatalogError> for Refusal {
+    fn from(error: CatalogError) -> Self {
         match error {
-            CatalogueError::Unavailable(error) | CatalogueError::Storage(error) => {
-                Self::of_database(error.outage(), error)
-            }
-            error @ CatalogueError::NoOrganization(_) => Self::Internal(Arc::new(error)),
-            CatalogueError::Refused(refused) => refused.into(),
+            CatalogError::Unavailable(error) | CatalogError::Storage(error) => Self::of_database(error.outage(), error),
+            error @ CatalogError::NoOrganization(_) => Self::Internal(Arc::new(error)),
+            CatalogError::Refused(refused) => refused.into(),
         }
     }
 }
 
-impl From<CatalogueRefusal> for Refusal {
-    fn from(refusal: CatalogueRefusal) -> Self {
+impl From<CatalogRefusal> for Refusal {
+    fn from(refusal: CatalogRefusal) -> Self {
         let of = |id: &ObjectId| ("promotionId", id.to_string());
         if let Some(field) = refusal.field() {
             return Self::Invalid(Violations::of(&format!("promotion.{field}"), refusal.to_string()));
         }
         let (precondition, values) = match &refusal {
-            CatalogueRefusal::NotFound(id) => return Self::PromotionNotFound(id.to_string()),
-            CatalogueRefusal::Exists { promotion_id, differing } => {
+            CatalogRefusal::NotFound(id) => return Self::PromotionNotFound(id.to_string()),
+            CatalogRefusal::Exists { promotion_id, differing } => {
                 return Self::PromotionExists {
                     promotion_id: promotion_id.to_string(),
                     differing: differing.join(", "),
                 };
             }
             // Of one field, told above.
-            CatalogueRefusal::Incomplete(_) | CatalogueRefusal::TypeFixed(_) | CatalogueRefusal::ExpiryFixed(_) => {
+            CatalogRefusal::Incomplete(_) | CatalogRefusal::TypeFixed(_) | CatalogRefusal::ExpiryFixed(_) => {
                 return Self::Invalid(Violations::of("promotion", refusal.to_string()));
             }
-            CatalogueRefusal::Ended { promotion_id, end_ms } => {
+            CatalogRefusal::Ended { promotion_id, end_ms } => {
                 (Precondition::Expired, vec![of(promotion_id), ("endDate", end_ms.to_string())])
             }
-            CatalogueRefusal::TooManyActive { active, cap } => {
+            CatalogRefusal::TooManyActive { active, cap } => {
                 (Precondition::TooManyActivePromotions, vec![("active", active.to_string()), ("cap", cap.to_string())])
             }
-            CatalogueRefusal::NameTaken { name, other } => {
+            CatalogRefusal::NameTaken { name, other } => {
                 (Precondition::NameTaken, vec![("name", name.clone()), of(other)])
             }
         };

@@ -1,7 +1,7 @@
 //! The file that `customers import` reads: one customer a line, of any number of lines, in memory one at a time.
 //!
 //! CSV: the customer is in the column that the first line names `customerId` or `customer_id`, else in the first. NDJSON:
-//! each line is a `Customer` of the catalogue file, whose organization may be left out, and whatever else is in it is passed
+//! each line is a `Customer` of the catalog file, whose organization may be left out, and whatever else is in it is passed
 //! over. Empty lines are.
 
 use std::io::BufRead;

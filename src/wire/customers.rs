@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::catalogue::customers;
+use super::catalog::customers;
 use super::event::Fault;
 use super::violation::Violations;
 use crate::earning::CustomerId;

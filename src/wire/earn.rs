@@ -99,7 +99,7 @@ pub fn encode(command: &BulkEarn, outcome: &EntryOutcome, zone: Tz) -> Option<pr
     Some(proto::EarnResponse { data: Some(data), errors: Vec::new() })
 }
 
-/// The event of an earning, and its supplementary programme.
+/// The event of an earning, and its supplementary program.
 pub fn encode_event(
     event_id: &str,
     earned_from_type: EarnedFromType,

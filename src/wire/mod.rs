@@ -5,8 +5,8 @@
 
 pub mod access;
 pub mod bulk_earn;
-pub mod catalogue;
-pub mod catalogue_file;
+pub mod catalog;
+pub mod catalog_file;
 mod csv;
 pub mod customer_file;
 pub mod customers;

@@ -1,4 +1,4 @@
-//! A promotion of the catalogue, as messages and files tell it.
+//! A promotion of the catalog, as messages and files tell it.
 
 use std::fmt::Display;
 

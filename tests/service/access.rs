@@ -14,12 +14,12 @@ const NEEDED: [(&str, AccessGroup); 14] = [
     ("WalletService/GetEarnedPromotion", AccessGroup::WalletRead),
     ("WalletService/RevokeEarnedPromotions", AccessGroup::WalletWrite),
     ("WalletService/Redeem", AccessGroup::WalletWrite),
-    ("CatalogService/CreatePromotion", AccessGroup::CatalogueWrite),
-    ("CatalogService/ReplacePromotion", AccessGroup::CatalogueWrite),
-    ("CatalogService/ListPromotions", AccessGroup::CatalogueRead),
-    ("CatalogService/ActivatePromotion", AccessGroup::CatalogueWrite),
-    ("CatalogService/DeactivatePromotion", AccessGroup::CatalogueWrite),
-    ("CatalogService/ChangeAudience", AccessGroup::CatalogueWrite),
+    ("CatalogService/CreatePromotion", AccessGroup::CatalogWrite),
+    ("CatalogService/ReplacePromotion", AccessGroup::CatalogWrite),
+    ("CatalogService/ListPromotions", AccessGroup::CatalogRead),
+    ("CatalogService/ActivatePromotion", AccessGroup::CatalogWrite),
+    ("CatalogService/DeactivatePromotion", AccessGroup::CatalogWrite),
+    ("CatalogService/ChangeAudience", AccessGroup::CatalogWrite),
     ("CustomerService/UpsertCustomers", AccessGroup::CustomersWrite),
     ("CustomerService/GetCustomer", AccessGroup::CustomersRead),
 ];
@@ -35,8 +35,8 @@ async fn call(caller: &Caller, door: Door, grpc: &str, credentials: &str) -> Ans
 
 /// A client for each access group, which has all others; and one for each, which has no other.
 fn clients() -> Value {
-    let mut catalogue = catalogue();
-    let clients = catalogue["apiClients"].as_array_mut().unwrap();
+    let mut catalog = catalog();
+    let clients = catalog["apiClients"].as_array_mut().unwrap();
     for group in AccessGroup::ALL {
         let name = group.name().replace(':', "-");
         let others: Vec<_> =
@@ -45,7 +45,7 @@ fn clients() -> Value {
         clients
             .push(json!({"username": format!("only-{name}"), "password": "x", "orgId": ORG, "access": [group.name()]}));
     }
-    catalogue
+    catalog
 }
 
 #[tokio::test]
@@ -86,7 +86,7 @@ async fn every_method_needs_credentials_and_its_own_access_group() {
 #[tokio::test]
 async fn an_unknown_access_group_is_refused_where_it_is_given() {
     let database = Database::new().await;
-    let mut file = catalogue();
+    let mut file = catalog();
     file["apiClients"][0]["access"] = json!(["earn:write", "earn:burn"]);
     let refused = import(&database, &file).await.unwrap_err();
     assert!(refused.starts_with("apiClients[0].access[1]: must be one of earn:read, earn:write"), "{refused}");
@@ -94,7 +94,7 @@ async fn an_unknown_access_group_is_refused_where_it_is_given() {
 
 #[tokio::test]
 async fn nobody_needs_credentials_where_that_is_asked_for_and_only_on_loopback() {
-    let service = Service::start_with(&catalogue(), &["--without-authentication", "100737"]).await;
+    let service = Service::start_with(&catalog(), &["--without-authentication", "100737"]).await;
     for door in DOORS {
         for credentials in ["", "demo:wrong", "Bearer x"] {
             assert_eq!(service.earn_as(door, Some(credentials), &documented_request()).await.code, 0);

@@ -21,10 +21,10 @@ const NEWCOMER: Duration = Duration::from_mins(1);
 
 /// The catalog, with so many more clients of the first organization.
 pub fn with_clients(count: usize) -> Value {
-    let mut catalogue = catalogue();
-    let clients = catalogue["apiClients"].as_array_mut().unwrap();
+    let mut catalog = catalog();
+    let clients = catalog["apiClients"].as_array_mut().unwrap();
     clients.extend((0..count).map(|index| json!({"username": format!("till {index}"), "password": "x", "orgId": ORG})));
-    catalogue
+    catalog
 }
 
 /// Whether a client is let in: it asks for what belongs to nobody.
@@ -94,7 +94,7 @@ async fn wrong_pairs_from_a_thousand_addresses_refuse_no_client_that_was_right()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_many_guesses_at_once_from_one_address_for_one_name_only_the_free_ones_are_checked_at_once() {
-    let service = Service::start_with(&catalogue(), &["--trusted-proxies", "127.0.0.1"]).await;
+    let service = Service::start_with(&catalog(), &["--trusted-proxies", "127.0.0.1"]).await;
     let from_one = service.on_behalf_of("192.0.2.1");
     let mut under_way: JoinSet<_> = (0..64)
         .map(|guess| {
@@ -160,7 +160,7 @@ async fn a_client_that_asks_for_a_token_before_each_call_pushes_nobody_out() {
 
 #[tokio::test]
 async fn a_name_that_no_client_can_have_is_unknown_without_a_look_up_and_counts_as_a_failed_login() {
-    let service = Service::start_with(&catalogue(), &["--trusted-proxies", "127.0.0.1"]).await;
+    let service = Service::start_with(&catalog(), &["--trusted-proxies", "127.0.0.1"]).await;
     let mut address = 0;
     for name in ["a\0b", "\0", "demo\0", "a\nb", "\u{7f}", "a\u{85}b", "\u{9b}", &"x".repeat(1_001)] {
         address += 1;

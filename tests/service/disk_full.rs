@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::catalogue::inactive;
+use crate::catalog::inactive;
 use crate::rpcs::call;
 use crate::server_process::{Process, verify};
 use crate::support::*;
@@ -193,7 +193,7 @@ struct World {
 impl World {
     fn start(disk: Disk) -> Self {
         let file = disk.outside().join("catalog.json");
-        std::fs::write(&file, endless(catalogue()).to_string()).unwrap();
+        std::fs::write(&file, endless(catalog()).to_string()).unwrap();
         assert!(disk.run(None, &["import", disk.inside().join("catalog.json").to_str().unwrap()]));
         std::fs::remove_file(file).unwrap();
         let entering = disk.entering();

@@ -29,7 +29,7 @@ async fn the_documented_request_gives_the_documented_response_byte_for_byte() {
 
 #[tokio::test]
 async fn a_server_in_india_writes_indian_times() {
-    let service = Service::start_with(&catalogue(), &["--time-zone", "Asia/Kolkata"]).await;
+    let service = Service::start_with(&catalog(), &["--time-zone", "Asia/Kolkata"]).await;
     let expected = RESPONSE
         .replace("2025-10-29T15:00:00Z", "2025-10-29T20:30:00+05:30")
         .replace("2025-12-31T18:29:59Z", "2025-12-31T23:59:59+05:30");
@@ -74,7 +74,7 @@ async fn entries_fail_by_themselves_and_what_failed_is_granted_later() {
         );
         assert_eq!(answer.body["data"][0]["customerEarnedPromotions"], json!([]));
 
-        let mut switched_on = catalogue();
+        let mut switched_on = catalog();
         switched_on["promotions"][5]["active"] = true.into();
         service.import(&switched_on).await;
         let later = service.earn(door, &request).await;
@@ -90,7 +90,7 @@ async fn entries_fail_by_themselves_and_what_failed_is_granted_later() {
 async fn a_recorded_earning_is_replayed_though_its_promotion_is_switched_off_or_over() {
     let service = Service::start().await;
     let first = service.earn(Door::Json, &documented_request()).await;
-    let mut over = catalogue();
+    let mut over = catalog();
     over["promotions"][0]["active"] = false.into();
     over["promotions"][1]["endDateISO"] = "2025-02-01T00:00:00Z".into();
     service.import(&over).await;

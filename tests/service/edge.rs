@@ -55,7 +55,7 @@ async fn drip(mut stream: TcpStream, beginning: &[u8], rest: &[u8]) {
 
 #[tokio::test]
 async fn whoever_is_slow_to_say_what_it_wants_is_hung_up_on() {
-    let service = Service::start_with(&catalogue(), &["--header-timeout-ms", "300"]).await;
+    let service = Service::start_with(&catalog(), &["--header-timeout-ms", "300"]).await;
     let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
     // HEADERS of stream 1 that are not to end, and a CONTINUATION of one byte that is none either.
     let settings = frame(4, 0, 0, &[]);
@@ -83,7 +83,7 @@ async fn whoever_is_slow_to_say_what_it_wants_is_hung_up_on() {
 
 #[tokio::test]
 async fn a_body_that_drips_is_refused_when_its_time_is_over() {
-    let service = Service::start_with(&catalogue(), &["--body-timeout-ms", "300"]).await;
+    let service = Service::start_with(&catalog(), &["--body-timeout-ms", "300"]).await;
     let head = format!(
         "POST {PATH} HTTP/1.1\r\nhost: x\r\nauthorization: {}\r\ncontent-type: application/json\r\ncontent-length: 900\r\n\r\n",
         basic("demo:demo")
@@ -117,7 +117,7 @@ async fn a_body_that_drips_is_refused_when_its_time_is_over() {
 
 #[tokio::test]
 async fn a_connection_without_a_call_is_ended_in_good_manner_and_one_with_a_call_stays() {
-    let service = Service::start_with(&catalogue(), &["--idle-timeout-ms", "400"]).await;
+    let service = Service::start_with(&catalog(), &["--idle-timeout-ms", "400"]).await;
     // Two that go on: a call whose body is to come, and one that watches.
     let mut sending = Http2::over(connect(&service).await).await;
     let (response, mut body) = sending.begin(&grpc_head(&[])).await;
@@ -146,7 +146,7 @@ async fn a_connection_without_a_call_is_ended_in_good_manner_and_one_with_a_call
 
 #[tokio::test]
 async fn a_new_connection_takes_the_place_of_the_one_that_is_idle_the_longest() {
-    let service = Service::start_with(&catalogue(), &["--max-connections", "4"]).await;
+    let service = Service::start_with(&catalog(), &["--max-connections", "4"]).await;
     let mut authenticated = Http2::over(connect(&service).await).await;
     assert_eq!(authenticated.earn("first").await.unwrap().code, 0);
     let blocker = service.database().block_writers().await;
@@ -181,7 +181,7 @@ async fn a_new_connection_takes_the_place_of_the_one_that_is_idle_the_longest() 
 
 #[tokio::test]
 async fn when_every_connection_is_busy_a_new_one_is_closed_and_those_go_on() {
-    let service = Service::start_with(&catalogue(), &["--max-connections", "3"]).await;
+    let service = Service::start_with(&catalog(), &["--max-connections", "3"]).await;
     let blocker = service.database().block_writers().await;
     let mut calls = Vec::new();
     for index in 0..3 {
@@ -210,7 +210,7 @@ async fn when_every_connection_is_busy_a_new_one_is_closed_and_those_go_on() {
 
 #[tokio::test]
 async fn a_call_ends_at_its_callers_deadline_or_at_ours_and_says_so() {
-    let service = Service::start_with(&catalogue(), &["--call-timeout-ms", "700"]).await;
+    let service = Service::start_with(&catalog(), &["--call-timeout-ms", "700"]).await;
     serves(&service).await;
     let mut connection = Http2::over(connect(&service).await).await;
     for none in ["0H", "0S", "0m", "0n"] {
@@ -248,7 +248,7 @@ fn long_answer() -> serde_json::Value {
 #[tokio::test]
 async fn whoever_does_not_read_its_answer_is_hung_up_on() {
     let options = ["--write-timeout-ms", "400", "--max-response-bytes", "100000000"];
-    let service = Service::start_with(&catalogue(), &options).await;
+    let service = Service::start_with(&catalog(), &options).await;
     assert_eq!(service.earn(Door::Json, &long_answer()).await.code, 0);
 
     let socket = tokio::net::TcpSocket::new_v4().unwrap();

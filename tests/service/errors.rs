@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::ENGINE;
-use crate::catalogue::promotion;
+use crate::catalog::promotion;
 use crate::rpcs::{activate, call, create, earn, get, redeem};
 use crate::support::*;
 use crate::tokens;
@@ -269,7 +269,7 @@ async fn provoke(reason: &str, door: Door) -> Option<Vec<Answer>> {
         request
     };
     let service = Service::start_with(
-        &catalogue(),
+        &catalog(),
         match reason {
             "RATE_LIMITED" => &["--requests-per-minute", "3"],
             "CUSTOMER_LOOKUP_FAILED" | "BUSY" | "UNAVAILABLE" => {

@@ -98,10 +98,10 @@ async fn ask_on_and_on(caller: Caller, index: usize, greedy: Arc<Greedy>) {
 /// Measured in what the greedy client is granted meanwhile, not in time: that holds however busy the machine is.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_greedy_client_is_refused_what_is_too_much_and_a_modest_one_beside_it_never_waits_for_it() {
-    let mut catalogue = catalogue();
+    let mut catalog = catalog();
     let greedy = json!({"username": "greedy", "password": "greedy", "orgId": 3});
-    catalogue["apiClients"].as_array_mut().unwrap().push(greedy);
-    let service = Service::start_with(&catalogue, &["--max-waiting", MAX_WAITING]).await;
+    catalog["apiClients"].as_array_mut().unwrap().push(greedy);
+    let service = Service::start_with(&catalog, &["--max-waiting", MAX_WAITING]).await;
     slow_down(service.database()).await;
     let greedy = Arc::new(Greedy::default());
     let mut calls = JoinSet::new();

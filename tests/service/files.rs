@@ -109,7 +109,7 @@ async fn a_line_to_go_on_from_that_is_past_the_end_is_told() {
 }
 
 #[tokio::test]
-async fn every_form_of_a_catalogue_file_is_read_or_named() {
+async fn every_form_of_a_catalog_file_is_read_or_named() {
     let database = shop().await;
     let text = json!({"orgs": [{"id": 1, "name": "Shöp"}]}).to_string();
     for (bytes, code, said) in [

@@ -88,7 +88,7 @@ async fn a_database_that_lost_a_table_is_not_ready_and_recovers() {
 
 #[tokio::test]
 async fn a_drain_that_takes_too_long_ends_with_an_error() {
-    let mut service = Service::start_with(&catalogue(), &["--drain-timeout-ms", "100"]).await;
+    let mut service = Service::start_with(&catalog(), &["--drain-timeout-ms", "100"]).await;
     let _blocker = service.database().block_writers().await;
     let caller = service.caller();
     let accepted = tokio::spawn(async move { caller.earn(Door::Json, &documented_request()).await });

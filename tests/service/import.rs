@@ -25,13 +25,13 @@ async fn dump(database: &Database) -> Vec<String> {
 #[tokio::test]
 async fn a_repeated_import_changes_nothing() {
     let database = Database::new().await;
-    let warnings = import(&database, &catalogue()).await.unwrap();
+    let warnings = import(&database, &catalog()).await.unwrap();
     // Past its cap: accepted, and said.
     assert_eq!(warnings.len(), 1);
     assert!(warnings[0].contains("organization 2 has 2 active promotions, more than its maximum of 1"), "{warnings:?}");
     let first = dump(&database).await;
     assert_eq!(first.len(), 3 + 15 + 1 + 2 + 3);
-    import(&database, &catalogue()).await.unwrap();
+    import(&database, &catalog()).await.unwrap();
     assert_eq!(dump(&database).await, first);
     assert!(first.iter().all(|row| !row.contains(r#""secret_hash":"demo""#)), "a secret as it is");
     assert!(first.iter().any(|row| row.contains("$argon2id$")), "{first:?}");
@@ -40,7 +40,7 @@ async fn a_repeated_import_changes_nothing() {
 #[tokio::test]
 async fn a_refused_import_changes_nothing_and_names_the_record() {
     let database = Database::new().await;
-    import(&database, &catalogue()).await.unwrap();
+    import(&database, &catalog()).await.unwrap();
     let first = dump(&database).await;
     let promotion = |id: &str, name: &str| json!({"id": id, "orgId": ORG, "name": name, "type": "EARNING", "startDate": 0, "endDate": 1});
     let new = "0000000000000000000000c1";
@@ -76,8 +76,8 @@ async fn a_refused_import_changes_nothing_and_names_the_record() {
 #[tokio::test]
 async fn names_may_change_places_and_audiences_are_replaced() {
     let database = Database::new().await;
-    import(&database, &catalogue()).await.unwrap();
-    let mut swapped = catalogue();
+    import(&database, &catalog()).await.unwrap();
+    let mut swapped = catalog();
     swapped["promotions"][0]["name"] = "Free delivery".into();
     swapped["promotions"][1]["name"] = "Ten off".into();
     swapped["promotions"][9]["audience"] = json!([1, 2]);
@@ -92,7 +92,7 @@ async fn a_running_server_obeys_an_import_within_a_second() {
     let service = Service::start().await;
     let request = one_entry("event", CAPPED, 5);
     assert_eq!(earn_ids(&service.earn(Door::Json, &request).await.body).len(), 3);
-    let mut raised = catalogue();
+    let mut raised = catalog();
     raised["promotions"][10]["maxEarningPerCustomer"] = 4.into();
     raised["customers"].as_array_mut().unwrap().push(json!({"orgId": ORG, "customerId": 8}));
     raised["apiClients"].as_array_mut().unwrap().push(json!({"username": "new", "password": "new", "orgId": ORG}));
@@ -107,7 +107,7 @@ async fn a_running_server_obeys_an_import_within_a_second() {
 async fn a_changed_secret_and_a_removed_client_are_refused_within_two_seconds() {
     let service = Service::start().await;
     assert_eq!(service.earn(Door::Json, &documented_request()).await.status, 200);
-    let mut changed = catalogue();
+    let mut changed = catalog();
     changed["apiClients"][0]["password"] = "other".into();
     let replaced = ImportOptions { replace_secrets: true, ..ImportOptions::default() };
     import_with(service.database(), &changed, replaced).await.unwrap();

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use self::neighbour::{NEIGHBOUR, NEIGHBOUR_ORG, PRIVATE, record};
 use self::places::{Kind, Place};
-use crate::catalogue::{created, inactive, promotion};
+use crate::catalog::{created, inactive, promotion};
 use crate::rpcs::{METHODS, call};
 use crate::support::*;
 use crate::wallet::{granted, transaction};
@@ -162,39 +162,39 @@ async fn try_all(service: &Service, door: Door) {
     assert!(changed.is_empty(), "{door:?}: {changed:#?}");
 }
 
-/// The catalogue, with an organization that takes any customer or not, so that not all ends with an unknown customer.
-fn catalogue_that_takes(any_customer: bool) -> Value {
-    let mut catalogue = catalogue();
-    catalogue["orgs"][0]["acceptUnknownCustomers"] = any_customer.into();
-    catalogue["orgs"][0]["maxActivePromotions"] = 1_000.into();
-    catalogue["orgs"][2]["maxActivePromotions"] = 1_000.into();
+/// The catalog, with an organization that takes any customer or not, so that not all ends with an unknown customer.
+fn catalog_that_takes(any_customer: bool) -> Value {
+    let mut catalog = catalog();
+    catalog["orgs"][0]["acceptUnknownCustomers"] = any_customer.into();
+    catalog["orgs"][0]["maxActivePromotions"] = 1_000.into();
+    catalog["orgs"][2]["maxActivePromotions"] = 1_000.into();
     // An id that is in no other number of an answer.
-    catalogue["orgs"][2]["id"] = NEIGHBOUR_ORG.into();
+    catalog["orgs"][2]["id"] = NEIGHBOUR_ORG.into();
     for list in ["promotions", "apiClients"] {
-        for record in catalogue[list].as_array_mut().unwrap().iter_mut().filter(|record| record["orgId"] == 3) {
+        for record in catalog[list].as_array_mut().unwrap().iter_mut().filter(|record| record["orgId"] == 3) {
             record["orgId"] = NEIGHBOUR_ORG.into();
         }
     }
-    catalogue
+    catalog
 }
 
 #[tokio::test]
 async fn what_another_organization_has_is_answered_over_json_as_what_does_not_exist() {
     for any_customer in [false, true] {
-        try_all(&Service::start_with(&catalogue_that_takes(any_customer), &[]).await, Door::Json).await;
+        try_all(&Service::start_with(&catalog_that_takes(any_customer), &[]).await, Door::Json).await;
     }
 }
 
 #[tokio::test]
 async fn what_another_organization_has_is_answered_over_grpc_as_what_does_not_exist() {
     for any_customer in [false, true] {
-        try_all(&Service::start_with(&catalogue_that_takes(any_customer), &[]).await, Door::Grpc).await;
+        try_all(&Service::start_with(&catalog_that_takes(any_customer), &[]).await, Door::Grpc).await;
     }
 }
 
 #[tokio::test]
 async fn two_organizations_may_have_the_same_identifiers_and_each_has_its_own() {
-    let service = Service::start_with(&catalogue_that_takes(true), &[]).await;
+    let service = Service::start_with(&catalog_that_takes(true), &[]).await;
     let limited = |name: &str| {
         let mut limited = promotion(name);
         limited["id"] = SHARED.into();
@@ -236,7 +236,7 @@ async fn two_organizations_may_have_the_same_identifiers_and_each_has_its_own() 
 #[tokio::test]
 async fn each_request_is_answered_when_everything_in_it_is_our_own() {
     // Or the answers could be the same because both were refused for something else.
-    let service = Service::start_with(&catalogue_that_takes(false), &[]).await;
+    let service = Service::start_with(&catalog_that_takes(false), &[]).await;
     for (index, method) in METHODS.iter().map(|method| method.grpc).chain([BULK_EARN]).enumerate() {
         for door in DOORS {
             let tag = format!("own {index} {door:?}.");

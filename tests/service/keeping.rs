@@ -6,7 +6,7 @@ use cart_promotions::proto::DESCRIPTOR_SET;
 use prost_reflect::DescriptorPool;
 use serde_json::{Map, Value, json};
 
-use crate::catalogue::{created, promotion};
+use crate::catalog::{created, promotion};
 use crate::rpcs::{create, deactivate, earn, promotions, replace};
 use crate::support::*;
 use crate::wallet::one_to_earn;
@@ -264,7 +264,7 @@ async fn org(database: &Database) -> Value {
 #[tokio::test]
 async fn what_an_import_leaves_out_of_an_organization_or_a_client_stays_as_it_is_recorded() {
     let database = Database::new().await;
-    import(&database, &catalogue()).await.unwrap();
+    import(&database, &catalog()).await.unwrap();
     let values = json!({"name": "Other", "timeZone": "Europe/Berlin", "maxActivePromotions": 70,
         "acceptUnknownCustomers": true});
     let fields = optional_fields("Org", &["id"]);
@@ -302,10 +302,10 @@ async fn what_an_import_leaves_out_of_an_organization_or_a_client_stays_as_it_is
 #[tokio::test]
 async fn a_recorded_secret_changes_only_where_that_is_said() {
     let database = Database::new().await;
-    import(&database, &catalogue()).await.unwrap();
+    import(&database, &catalog()).await.unwrap();
     let hash = async || database.rows("SELECT secret_hash FROM api_clients ORDER BY username").await;
     let before = hash().await;
-    let mut other = catalogue();
+    let mut other = catalog();
     other["apiClients"][0]["password"] = "other".into();
     let warnings = import(&database, &other).await.unwrap();
     let said = "apiClients[0]: the password of \"demo\" is not the recorded one, which stays; \
@@ -326,7 +326,7 @@ async fn a_recorded_secret_changes_only_where_that_is_said() {
 #[tokio::test]
 async fn what_is_new_needs_what_has_no_default() {
     let database = Database::new().await;
-    import(&database, &catalogue()).await.unwrap();
+    import(&database, &catalog()).await.unwrap();
     let new = "0000000000000000000000d1";
     for (file, faults) in [
         (json!({"orgs": [{"id": 9}]}), "orgs[0].name: is required for a new organization"),
@@ -353,7 +353,7 @@ async fn what_is_new_needs_what_has_no_default() {
 #[tokio::test]
 async fn a_dry_run_names_each_record_that_would_change_and_changes_nothing() {
     let database = Database::new().await;
-    import(&database, &catalogue()).await.unwrap();
+    import(&database, &catalog()).await.unwrap();
     let everything = async || {
         let mut rows = Vec::new();
         for table in ["orgs", "promotions", "audiences", "customers", "api_clients"] {
@@ -363,7 +363,7 @@ async fn a_dry_run_names_each_record_that_would_change_and_changes_nothing() {
     };
     let before = everything().await;
     let dry = ImportOptions { dry_run: true, ..ImportOptions::default() };
-    assert_eq!(import_with(&database, &catalogue(), dry).await.unwrap().changes, [""; 0]);
+    assert_eq!(import_with(&database, &catalog(), dry).await.unwrap().changes, [""; 0]);
     let file = json!({
         "orgs": [{"id": ORG, "maxActivePromotions": 70}, {"id": 2}, {"id": 9, "name": "New"}],
         "promotions": [

@@ -22,7 +22,7 @@ fn told(answer: &Answer) -> (String, u32, u32) {
 #[tokio::test]
 async fn a_client_has_1000_requests_a_minute_and_every_answer_says_what_is_left() {
     for door in DOORS {
-        let service = Service::start_with(&catalogue(), &["--requests-per-minute", "1000"]).await;
+        let service = Service::start_with(&catalog(), &["--requests-per-minute", "1000"]).await;
         let policy = "\"requests\";q=1000;w=60".to_owned();
         let answer = service.earn(door, &documented_request()).await;
         assert_eq!((answer.code, told(&answer)), (0, (policy.clone(), 999, 60)));
@@ -43,7 +43,7 @@ async fn a_client_has_1000_requests_a_minute_and_every_answer_says_what_is_left(
 #[tokio::test]
 async fn beyond_it_a_client_is_refused_and_told_when_there_is_room_and_others_are_not() {
     for door in DOORS {
-        let service = Service::start_with(&catalogue(), &["--requests-per-minute", "60"]).await;
+        let service = Service::start_with(&catalog(), &["--requests-per-minute", "60"]).await;
         let begun = Instant::now();
         for _ in 0..60 {
             assert_eq!(service.earn(door, &documented_request()).await.code, 0, "all of it at once");
@@ -70,13 +70,13 @@ fn retry_after(door: Door, refused: &Answer) -> u64 {
     }
 }
 
-/// The catalogue, in which this client has a limit of its own.
+/// The catalog, in which this client has a limit of its own.
 fn with_limit(username: &str, requests_per_minute: Value) -> Value {
-    let mut catalogue = catalogue();
-    let clients = catalogue["apiClients"].as_array_mut().unwrap();
+    let mut catalog = catalog();
+    let clients = catalog["apiClients"].as_array_mut().unwrap();
     let client = clients.iter_mut().find(|client| client["username"] == username).unwrap();
     client["requestsPerMinute"] = requests_per_minute;
-    catalogue
+    catalog
 }
 
 #[tokio::test]
@@ -103,7 +103,7 @@ async fn a_client_may_have_a_limit_of_its_own_or_none() {
 async fn a_request_may_cost_as_much_as_it_grants() {
     let options = ["--requests-per-minute", "100", "--rate-limit-cost", "grants"];
     for door in DOORS {
-        let service = Service::start_with(&catalogue(), &options).await;
+        let service = Service::start_with(&catalog(), &options).await;
         let answer = service.earn(door, &one_entry("a", TEN_OFF, 90)).await;
         let (policy, left, _) = told(&answer);
         assert_eq!((answer.code, policy.as_str()), (0, "\"grants\";q=100;w=60"));
@@ -132,7 +132,7 @@ async fn a_call_that_costs_more_than_the_whole_limit_passes_when_nothing_is_spen
     let options = ["--requests-per-minute", "10", "--rate-limit-cost", "grants"];
     for door in DOORS {
         for count in [9, 10, 11, 25] {
-            let service = Service::start_with(&catalogue(), &options).await;
+            let service = Service::start_with(&catalog(), &options).await;
             let answer = service.earn(door, &one_entry("a", TEN_OFF, count)).await;
             let left = u32::try_from((10 - count).max(0)).unwrap();
             assert_eq!((answer.code, told(&answer).1), (0, left), "{count}: {answer:?}");
@@ -186,7 +186,7 @@ async fn guesses_are_told_to_wait_and_the_owner_is_let_in_all_the_same() {
 #[tokio::test]
 async fn a_flood_of_guesses_from_one_address_is_refused_at_once_and_slows_nobody_elsewhere() {
     let options = ["--trusted-proxies", "127.0.0.1"];
-    let service = Service::start_with(&catalogue(), &options).await;
+    let service = Service::start_with(&catalog(), &options).await;
     let from = |address: &str, credentials: String| {
         let caller = service.on_behalf_of(address);
         async move {

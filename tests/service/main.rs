@@ -10,7 +10,7 @@
 
 mod access;
 mod bad_input;
-mod catalogue;
+mod catalog;
 #[path = "../support/cluster.rs"]
 mod cluster;
 mod command_line;

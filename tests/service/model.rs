@@ -63,7 +63,7 @@ impl Servers {
         let in_every_run = |customer| (0..RUNS).map(move |run| customer_id(run, customer));
         let customers: Vec<_> = (0..CUSTOMERS).flat_map(in_every_run).collect();
         let audience: Vec<_> = in_every_run(FRIEND).collect();
-        let first = Service::start_with(&oracle::catalogue(&customers, &audience), &[]).await;
+        let first = Service::start_with(&oracle::catalog(&customers, &audience), &[]).await;
         let second = first.beside().await;
         Self { services: [first, second], runs: Cell::default(), ids: RefCell::default() }
     }

@@ -235,7 +235,7 @@ async fn a_query_cannot_say_otherwise_than_the_path() {
 
 #[tokio::test]
 async fn refusals_are_as_documented() {
-    let limited = Service::start_with(&catalogue(), &["--requests-per-minute", "1"]).await;
+    let limited = Service::start_with(&catalog(), &["--requests-per-minute", "1"]).await;
     let service = Service::start().await;
     let document = Document::of(&service).await;
     let operation = document.operation("BulkEarn");

@@ -219,7 +219,7 @@ async fn a_wrong_command_line_exits_with_2_and_names_the_option() {
 async fn a_promotion_created_beside_a_running_server_earns_within_a_second() {
     let service = Service::start().await;
     let desk = Desk::at(service.database());
-    // The server has the catalogue in memory by now.
+    // The server has the catalog in memory by now.
     assert_eq!(service.earn(Door::Json, &documented_request()).await.code, 0);
     let id = desk.create(&ORG.to_string(), "By hand", &["--max-earning-per-customer", "2"]);
     tokio::time::sleep(OBEYED_WITHIN).await;
@@ -233,7 +233,7 @@ async fn a_promotion_created_beside_a_running_server_earns_within_a_second() {
 }
 
 #[tokio::test]
-async fn activating_obeys_the_rules_of_the_catalogue_and_says_which() {
+async fn activating_obeys_the_rules_of_the_catalog_and_says_which() {
     let database = shop().await;
     let desk = Desk::at(&database);
     let (first, same) = (desk.create("1", "A", &[]), desk.create("1", "A", &["--inactive"]));
@@ -475,7 +475,7 @@ async fn an_import_leaves_a_disabled_client_disabled() {
     let desk = Desk::at(service.database());
     assert_eq!(service.earn_as(Door::Json, Some("demo:demo"), &documented_request()).await.code, 0);
     desk.run(&["clients", "disable", "demo"]);
-    let mut changed = catalogue();
+    let mut changed = catalog();
     changed["apiClients"][0]["password"] = "other".into();
     let replaced = ImportOptions { replace_secrets: true, ..ImportOptions::default() };
     import_with(service.database(), &changed, replaced).await.unwrap();

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::catalogue::inactive;
+use crate::catalog::inactive;
 use crate::rpcs::{activate, create, deactivate, list, redeem, revoke};
 use crate::server_process::{Process, verify};
 use crate::support::*;
@@ -22,9 +22,9 @@ struct Four {
 }
 
 impl Four {
-    async fn start(catalogue: Value) -> Self {
+    async fn start(catalog: Value) -> Self {
         let database = Database::new().await;
-        import(&database, &endless(catalogue)).await.unwrap();
+        import(&database, &endless(catalog)).await.unwrap();
         let options = ["--database-url", database.url(), "--listen", "127.0.0.1:0"];
         let processes = (0..PROCESSES).map(|_| Process::start(Path::new("."), &options)).collect();
         Self { database, processes }
@@ -78,7 +78,7 @@ fn revoked(answer: &Answer) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_transactions_that_redeem_the_same_one_wins_and_the_others_are_told_so() {
-    let four = Four::start(catalogue()).await;
+    let four = Four::start(catalog()).await;
     for round in 0..ROUNDS {
         let ids = granted(&four.caller(round), CUSTOMER, &format!("{round}"), TEN_OFF, 2).await;
         // Each in another order, so that they may meet in the middle.
@@ -124,7 +124,7 @@ async fn of_transactions_that_redeem_the_same_one_wins_and_the_others_are_told_s
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_a_revocation_and_a_redemption_one_wins_and_the_other_is_told_so() {
-    let four = Four::start(catalogue()).await;
+    let four = Four::start(catalog()).await;
     let (mut redeemed, mut taken_back) = (0, 0);
     for round in 0..2 * ROUNDS {
         let id = granted(&four.caller(round), CUSTOMER, &format!("{round}"), CAPPED, 1).await.remove(0);
@@ -161,7 +161,7 @@ async fn of_a_revocation_and_a_redemption_one_wins_and_the_other_is_told_so() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cap_holds_while_what_is_held_is_revoked_and_more_is_earned() {
-    let four = Four::start(catalogue()).await;
+    let four = Four::start(catalog()).await;
     let mut held = granted(&four.caller(0), CUSTOMER, "first", CAPPED, 3).await;
     for round in 0..ROUNDS {
         let mut calls: Vec<_> = held.iter().take(2).map(|id| revoking(CAPPED, id)).collect();
@@ -182,7 +182,7 @@ async fn a_cap_holds_while_what_is_held_is_revoked_and_more_is_earned() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_activations_at_the_cap_of_250_one_wins() {
-    let four = Four::start(catalogue()).await;
+    let four = Four::start(catalog()).await;
     // Ten of the organization are active; 239 more leave room for one.
     let mut ids = Vec::new();
     for number in 0..239 + 6 {
@@ -227,7 +227,7 @@ async fn of_activations_at_the_cap_of_250_one_wins() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_earns_while_its_promotion_is_switched_off_is_granted_or_told_709() {
-    let four = Four::start(catalogue()).await;
+    let four = Four::start(catalog()).await;
     for round in 0..3 {
         activate(&four.caller(0), Door::Json, json!({"promotionId": TEN_OFF})).await;
         tokio::time::sleep(OBEYED_WITHIN).await;

@@ -78,9 +78,9 @@ fn request(customer: i64, event: &str, promotion: &str, count: i64) -> Value {
 
 /// Two servers of an organization that takes any customer.
 async fn two_servers() -> [Service; 2] {
-    let mut catalogue = catalogue();
-    catalogue["orgs"][0]["acceptUnknownCustomers"] = true.into();
-    let first = Service::start_with(&catalogue, &[]).await;
+    let mut catalog = catalog();
+    catalog["orgs"][0]["acceptUnknownCustomers"] = true.into();
+    let first = Service::start_with(&catalog, &[]).await;
     let second = first.beside().await;
     [first, second]
 }

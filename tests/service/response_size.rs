@@ -37,7 +37,7 @@ async fn grpc_bytes<M: Message + JsonMessage + ReadJson>(caller: &Caller, method
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_of_a_wallet_ends_before_it_is_too_long_and_goes_on_where_it_ended() {
     for numbers in [false, true] {
-        let service = Service::start_with(&catalogue(), &["--max-response-bytes", &LEAST.to_string()]).await;
+        let service = Service::start_with(&catalog(), &["--max-response-bytes", &LEAST.to_string()]).await;
         for event in 0..10 {
             let answer = service.earn(Door::Json, &with_payload(&format!("event {event}"), 15, payload(numbers))).await;
             assert_eq!(earn_ids(&answer.body).len(), 15, "{:?}", answer.messages);
@@ -100,7 +100,7 @@ async fn what_would_be_answered_too_long_is_refused_and_records_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn texts_alone_can_make_an_answer_too_long() {
     let service =
-        Service::start_with(&catalogue(), &["--max-response-bytes", &LEAST.to_string(), "--max-earn-count", "4000"])
+        Service::start_with(&catalog(), &["--max-response-bytes", &LEAST.to_string(), "--max-earn-count", "4000"])
             .await;
     for door in DOORS {
         let answer = service.earn(door, &one_entry(&format!("{door:?}"), TEN_OFF, 4_000)).await;

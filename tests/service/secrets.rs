@@ -23,10 +23,10 @@ pub fn url_with_password(database: &Database) -> String {
     if url.scheme() == "sqlite" { database.url().to_owned() } else { url.to_string() }
 }
 
-fn catalogue_with(password: &Value) -> String {
-    let mut catalogue = endless(catalogue());
-    catalogue["apiClients"][0]["password"] = password.clone();
-    catalogue.to_string()
+fn catalog_with(password: &Value) -> String {
+    let mut catalog = endless(catalog());
+    catalog["apiClients"][0]["password"] = password.clone();
+    catalog.to_string()
 }
 
 /// Everything that a command prints.
@@ -55,7 +55,7 @@ async fn the_most_talkative_log_of_calls_and_imports_has_no_secret() {
     let url = url_with_password(&database);
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path();
-    std::fs::write(path.join("right.json"), catalogue_with(&RIGHT.into())).unwrap();
+    std::fs::write(path.join("right.json"), catalog_with(&RIGHT.into())).unwrap();
     let import = |file: &str| printed(path, &["import", "--log", "trace", "--database-url", &url, file]);
     let text = import("right.json");
     assert!(text.contains("imported right.json") && text.contains("\"level\""), "{text}");
@@ -65,13 +65,13 @@ async fn the_most_talkative_log_of_calls_and_imports_has_no_secret() {
     let numbers = format!("[\"{REFUSED}\"]");
     let too_long = REFUSED.repeat(100);
     for (index, file) in [
-        catalogue_with(&numbers.parse().unwrap()),
-        catalogue_with(&json!({"password": REFUSED})),
-        catalogue_with(&too_long.into()),
-        catalogue_with(&format!("{REFUSED}\0").into()),
-        catalogue_with(&REFUSED.into()).replace("\"orgId\":100737,", ""),
-        catalogue_with(&REFUSED.into()).split_inclusive(REFUSED).next().unwrap().to_owned(),
-        catalogue_with(&REFUSED.into()).replace(REFUSED, &format!("{REFUSED}\\x")),
+        catalog_with(&numbers.parse().unwrap()),
+        catalog_with(&json!({"password": REFUSED})),
+        catalog_with(&too_long.into()),
+        catalog_with(&format!("{REFUSED}\0").into()),
+        catalog_with(&REFUSED.into()).replace("\"orgId\":100737,", ""),
+        catalog_with(&REFUSED.into()).split_inclusive(REFUSED).next().unwrap().to_owned(),
+        catalog_with(&REFUSED.into()).replace(REFUSED, &format!("{REFUSED}\\x")),
     ]
     .iter()
     .enumerate()

@@ -26,7 +26,7 @@ pub use crate::database::{Database, Engine};
 pub const NOW_MS: i64 = 1_762_840_800_000;
 /// How long a call may take to reach the writer of a database that is locked: nothing can be seen of it from outside.
 pub const ACCEPTED_WITHIN: Duration = Duration::from_secs(1);
-/// How soon every server obeys a changed catalogue.
+/// How soon every server obeys a changed catalog.
 pub const OBEYED_WITHIN: Duration = Duration::from_secs(1);
 /// How soon a service serves again once nothing keeps it from it.
 pub const RECOVERED_WITHIN: Duration = Duration::from_secs(5);
@@ -41,8 +41,8 @@ pub const CAPPED: &str = "0000000000000000000000a9";
 pub const OTHERS: &str = "0000000000000000000000b1";
 pub const FREE_DELIVERY: &str = "6912cfff6629ee07040e15ef";
 
-/// The documented catalogue, and a promotion for each way to fail. `demo` may do everything, `reader` may not earn.
-pub fn catalogue() -> Value {
+/// The documented catalog, and a promotion for each way to fail. `demo` may do everything, `reader` may not earn.
+pub fn catalog() -> Value {
     let promotion = |id: &str, name: &str, more: Value| {
         let mut promotion = json!({"id": id, "orgId": ORG, "name": name, "type": "EARNING",
             "startDateISO": "2025-01-01T00:00:00+05:30", "endDateISO": "2025-12-31T23:59:59.999+05:30"});
@@ -82,12 +82,12 @@ pub fn catalogue() -> Value {
 }
 
 /// The same, of promotions that do not end: for servers that go by the real clock.
-pub fn endless(mut catalogue: Value) -> Value {
-    for promotion in catalogue["promotions"].as_array_mut().unwrap() {
+pub fn endless(mut catalog: Value) -> Value {
+    for promotion in catalog["promotions"].as_array_mut().unwrap() {
         promotion["endDate"] = 4_000_000_000_000_i64.into();
         promotion.as_object_mut().unwrap().remove("endDateISO");
     }
-    catalogue
+    catalog
 }
 
 /// The documented request.
@@ -207,15 +207,15 @@ pub fn basic(credentials: &str) -> String {
 }
 
 impl Service {
-    /// With the catalogue above.
+    /// With the catalog above.
     pub async fn start() -> Self {
-        Self::start_with(&catalogue(), &[]).await
+        Self::start_with(&catalog(), &[]).await
     }
 
-    /// With this catalogue and these options.
-    pub async fn start_with(catalogue: &Value, more: &[&str]) -> Self {
+    /// With this catalog and these options.
+    pub async fn start_with(catalog: &Value, more: &[&str]) -> Self {
         let database = Arc::new(Database::new().await);
-        import(&database, catalogue).await.unwrap();
+        import(&database, catalog).await.unwrap();
         Self::start_on(database, more).await
     }
 
@@ -259,9 +259,9 @@ impl Service {
         self.database.count("SELECT count(*) FROM earned_promotions").await
     }
 
-    /// Imports a changed catalogue while the server runs, and gives it the time it has to obey.
-    pub async fn import(&self, catalogue: &Value) {
-        import(&self.database, catalogue).await.unwrap();
+    /// Imports a changed catalog while the server runs, and gives it the time it has to obey.
+    pub async fn import(&self, catalog: &Value) {
+        import(&self.database, catalog).await.unwrap();
         tokio::time::sleep(OBEYED_WITHIN).await;
     }
 

@@ -156,7 +156,7 @@ fn public_bytes(key: &SigningKey) -> Vec<u8> {
 #[tokio::test]
 async fn forged_expired_early_and_confused_tokens_are_refused() {
     for (file, other) in [(ED25519, RSA), (RSA, ED25519)] {
-        let service = Service::start_with(&catalogue(), &["--token-key", &format!("main={file}")]).await;
+        let service = Service::start_with(&catalog(), &["--token-key", &format!("main={file}")]).await;
         let (ours, other) = (key("main", file), key("main", other));
         let good = token_of(&service, "demo", "demo").await;
         let claims = claims_of(&good);
@@ -207,7 +207,7 @@ async fn forged_expired_early_and_confused_tokens_are_refused() {
 #[tokio::test]
 async fn keys_are_changed_one_after_the_other_by_their_names() {
     let (old, new) = (format!("old={ED25519}"), format!("new={RSA}"));
-    let before = Service::start_with(&catalogue(), &["--token-key", &old]).await;
+    let before = Service::start_with(&catalog(), &["--token-key", &old]).await;
     let token = token_of(&before, "demo", "demo").await;
     let between = before.beside_with(&["--token-key", &new, "--token-key", &old]).await;
     assert_eq!(refusal(&between, &token).await, None);
@@ -227,7 +227,7 @@ async fn keys_are_changed_one_after_the_other_by_their_names() {
 #[tokio::test]
 async fn a_disabled_client_and_a_new_secret_end_pairs_and_tokens_on_every_server() {
     let key = format!("main={ED25519}");
-    let service = Service::start_with(&catalogue(), &["--token-key", &key]).await;
+    let service = Service::start_with(&catalog(), &["--token-key", &key]).await;
     let other = service.beside_with(&["--token-key", &key]).await;
     let ends = async |caller: &Caller, shown: &str| {
         let ended = async {
@@ -332,7 +332,7 @@ async fn tokens_of_a_trusted_issuer_are_taken_for_the_organization_that_they_nam
     let folder = TempDir::new().unwrap();
     let (key, rsa, other) = (key("a", ED25519), key("b", RSA), SigningKey::random("a").unwrap());
     let file = issuer(folder.path(), &[&key, &rsa], &json!({}));
-    let service = Service::start_with(&catalogue(), &["--trusted-issuers", &file]).await;
+    let service = Service::start_with(&catalog(), &["--trusted-issuers", &file]).await;
     becomes(&service, &key.sign(&claims()).unwrap(), true).await;
     assert_eq!(refusal(&service, &rsa.sign(&claims()).unwrap()).await, None);
     let sign = |name: &str, value: Value| key.sign(&changed(&claims(), name, value)).unwrap();
@@ -368,7 +368,7 @@ async fn a_key_that_is_no_longer_published_is_no_longer_taken_and_a_new_one_is()
     let folder = TempDir::new().unwrap();
     let (old, new) = (key("old", ED25519), key("new", RSA));
     let file = issuer(folder.path(), &[&old], &json!({}));
-    let service = Service::start_with(&catalogue(), &["--trusted-issuers", &file]).await;
+    let service = Service::start_with(&catalog(), &["--trusted-issuers", &file]).await;
     let (by_old, by_new) = (old.sign(&claims()).unwrap(), new.sign(&claims()).unwrap());
     becomes(&service, &by_old, true).await;
     assert!(refusal(&service, &by_new).await.is_some());
@@ -387,7 +387,7 @@ async fn an_access_claim_narrows_what_a_token_may_do() {
     let key = key("a", ED25519);
     let more = json!({"accessClaim": "scope", "clientClaim": "client_id"});
     let file = issuer_by_id(folder.path(), &[&key], &more);
-    let service = Service::start_with(&catalogue(), &["--trusted-issuers", &file]).await;
+    let service = Service::start_with(&catalog(), &["--trusted-issuers", &file]).await;
     let token = |scope: Value| {
         let claims = changed(&changed(&claims(), "scope", scope), "tenant", ORG.into());
         key.sign(&changed(&claims, "client_id", "robot".into())).unwrap()
@@ -399,7 +399,7 @@ async fn an_access_claim_narrows_what_a_token_may_do() {
     };
     assert_eq!(earn("openid earn:write".into()).await.code, 0);
     assert_eq!(earn(json!(["earn:write"])).await.code, 0);
-    for scope in [json!("wallet:read"), json!("catalogue:write"), json!(""), json!(7), Value::Null] {
+    for scope in [json!("wallet:read"), json!("catalog:write"), json!(""), json!(7), Value::Null] {
         let answer = earn(scope).await;
         assert_eq!((answer.code, &*answer.reason), (403, "ACCESS_DENIED"), "{answer:?}");
     }

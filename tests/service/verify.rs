@@ -174,7 +174,7 @@ async fn a_wallet_of_several_pages_is_read_to_its_end() {
 #[tokio::test]
 async fn changed_rules_do_not_make_what_was_granted_wrong() {
     let service = filled().await;
-    let mut changed = catalogue();
+    let mut changed = catalog();
     changed["orgs"][0]["timeZone"] = "America/New_York".into();
     changed["promotions"][1]["endDateISO"] = "2026-12-31T23:59:59.999+05:30".into();
     changed["promotions"][10]["maxEarningPerCustomer"] = 1.into();
@@ -193,7 +193,7 @@ async fn a_cap_that_is_set_later_counts_what_is_held_already() {
     let service = Service::start().await;
     let other = service.beside().await;
     assert_eq!(earn_ids(&service.earn(Door::Json, &one_entry("before", TEN_OFF, 2)).await.body).len(), 2);
-    let mut capped = catalogue();
+    let mut capped = catalog();
     capped["promotions"][0]["maxEarningPerCustomer"] = 3.into();
     service.import(&capped).await;
     for (server, event, granted) in [(&service, "a", 1), (&other, "b", 0), (&service, "before", 2), (&other, "a", 1)] {

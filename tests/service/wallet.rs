@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::rpcs::{earn, get, list, redeem, revoke};
 use crate::support::*;
 
-/// The end of the promotions of the catalogue: 2025-12-31T18:29:59.999Z.
+/// The end of the promotions of the catalog: 2025-12-31T18:29:59.999Z.
 const END_MS: i64 = 1_767_205_799_999;
 /// 2025-11-11T05:11:48Z: when transactions occur.
 pub const TRANSACTION_MS: i64 = 1_762_837_908_000;

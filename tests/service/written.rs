@@ -81,7 +81,7 @@ async fn the_demo_takes_its_own_database_again_and_nobody_elses() {
         process.signal("TERM");
         assert!(process.end().0);
     }
-    import(&database, &catalogue()).await.unwrap();
+    import(&database, &catalog()).await.unwrap();
     let output = run(directory.path(), &[&["serve"][..], &options].concat());
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{said}");

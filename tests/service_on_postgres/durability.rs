@@ -7,7 +7,7 @@ use std::time::Duration;
 use sea_orm::ConnectionTrait;
 
 use crate::cluster::Cluster;
-use crate::load::load_catalogue;
+use crate::load::load_catalog;
 use crate::server_process::{Process, verify};
 use crate::support::*;
 
@@ -25,7 +25,7 @@ async fn a_role_or_a_database_without_durable_commits_loses_nothing_that_was_ans
         let settings = [("fsync", "off"), ("wal_writer_delay", "10s")];
         let mut cluster = Cluster::find_and_start(&settings).expect("PostgreSQL, as for the other tests");
         let database = Database::at(cluster.create_database("wallet"));
-        import(&database, &load_catalogue()).await.unwrap();
+        import(&database, &load_catalog()).await.unwrap();
         database.execute("CREATE TABLE control (number integer)").await;
         database.execute(told).await;
         database.execute("CHECKPOINT").await;
@@ -72,7 +72,7 @@ async fn until_ready_is(caller: &Caller, expected: u16) {
 async fn readiness_is_false_while_commits_wait_for_a_standby_that_is_gone_and_true_again_afterwards() {
     let cluster = Cluster::find_and_start(&[("fsync", "off")]).expect("PostgreSQL, as for the other tests");
     let database = Database::at(cluster.create_database("wallet"));
-    import(&database, &load_catalogue()).await.unwrap();
+    import(&database, &load_catalog()).await.unwrap();
     let timeouts = ["--statement-timeout-ms", "500", "--database-timeout-ms", "1000"];
     let options = [&["--database-url", database.url(), "--listen", "127.0.0.1:0"][..], &timeouts].concat();
     let process = Process::start(Path::new("."), &options);

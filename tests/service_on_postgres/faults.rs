@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::cluster::Cluster;
-use crate::load::{self, load_catalogue};
+use crate::load::{self, load_catalog};
 use crate::proxy::Proxy;
 use crate::rpcs::try_call;
 use crate::server_process::{Process, run, verify};
@@ -37,9 +37,9 @@ fn server(url: &str, listen: &str, more: &[&str]) -> Process {
     Process::start(Path::new("."), &options)
 }
 
-/// A database with the catalogue of the load.
+/// A database with the catalog of the load.
 async fn prepared(database: Database) -> Database {
-    import(&database, &load_catalogue()).await.unwrap();
+    import(&database, &load_catalog()).await.unwrap();
     database
 }
 
@@ -68,7 +68,7 @@ async fn six_processes_migrate_one_empty_database_at_once() {
         let output = migration.await.unwrap();
         assert!(output.status.success(), "{output:?}");
     }
-    import(&database, &load_catalogue()).await.unwrap();
+    import(&database, &load_catalog()).await.unwrap();
     verify(database.url());
 }
 

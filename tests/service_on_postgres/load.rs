@@ -28,12 +28,12 @@ pub const OF_OTHERS: &str = "facade";
 /// Earnings that have to be acknowledged for a test to say something.
 const ENOUGH: usize = 100;
 
-/// The documented catalogue with the customers of this load.
-pub fn load_catalogue() -> Value {
-    let mut catalogue = catalogue();
+/// The documented catalog with the customers of this load.
+pub fn load_catalog() -> Value {
+    let mut catalog = catalog();
     let customers = CUSTOMERS.iter().map(|id| json!({"orgId": ORG, "customerId": id}));
-    catalogue["customers"] = customers.collect();
-    endless(catalogue)
+    catalog["customers"] = customers.collect();
+    endless(catalog)
 }
 
 /// The name of an earning: customer, promotion, event.

@@ -23,7 +23,7 @@ fn capped(customer: i64, event: &str) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_locked_row_makes_those_busy_that_need_it_and_neither_their_neighbours_nor_other_organizations() {
-    let service = Service::start_with(&catalogue(), &["--statement-timeout-ms", "400"]).await;
+    let service = Service::start_with(&catalog(), &["--statement-timeout-ms", "400"]).await;
     let other = Some("other:other");
     for customer in 1..=OTHERS {
         assert_eq!(service.earn_as(Door::Json, other, &capped(customer, "first")).await.code, 0);

@@ -12,8 +12,8 @@ mod at_once;
 #[path = "../service/bad_input.rs"]
 mod bad_input;
 mod bulkheads;
-#[path = "../service/catalogue.rs"]
-mod catalogue;
+#[path = "../service/catalog.rs"]
+mod catalog;
 #[path = "../support/cluster.rs"]
 mod cluster;
 #[path = "../service/concurrency.rs"]

@@ -88,7 +88,7 @@ async fn a_page_of_a_wallet_reads_no_more_than_it_shows_though_the_wallet_was_kn
 
 #[tokio::test]
 async fn what_a_customer_holds_is_counted_by_the_listing_though_the_wallet_was_known_to_be_empty() {
-    let mut catalog = catalogue();
+    let mut catalog = catalog();
     let customers = (1_000..1_100).map(|customer| json!({"orgId": ORG, "customerId": customer}));
     catalog["customers"] = customers.chain(catalog["customers"].as_array().unwrap().clone()).collect();
     let service = Service::start_with(&catalog, &[]).await;

@@ -7,7 +7,7 @@ use crate::support::*;
 #[tokio::test]
 async fn a_password_in_the_command_line_is_gone_from_it_when_the_server_serves() {
     let database = Database::new().await;
-    import(&database, &endless(catalogue())).await.unwrap();
+    import(&database, &endless(catalog())).await.unwrap();
     let directory = tempfile::tempdir().unwrap();
     let url = url_with_password(&database);
     assert!(url.contains(OF_DATABASE), "{url}");

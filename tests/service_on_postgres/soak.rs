@@ -16,7 +16,7 @@ use tokio::sync::RwLock;
 use self::recapped::Recapped;
 use self::switched::{Kind, Switched};
 use crate::cluster::Cluster;
-use crate::load::{self, OF_OTHERS, load_catalogue, random};
+use crate::load::{self, OF_OTHERS, load_catalog, random};
 use crate::server_process::{Process, clock_library, verify};
 use crate::support::*;
 
@@ -114,7 +114,7 @@ async fn crash(mut cluster: Cluster, database: Arc<RwLock<()>>, until: Instant) 
 }
 
 fn catalog() -> Value {
-    let mut catalog = load_catalogue();
+    let mut catalog = load_catalog();
     catalog["promotions"].as_array_mut().unwrap().extend(Kind::ALL.map(Kind::record));
     catalog
 }

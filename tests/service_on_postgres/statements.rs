@@ -44,7 +44,7 @@ async fn no_plan_of_a_statement_depends_on_statistics() {
     let cluster = cluster();
     for believed in [Believed::Nothing, Believed::Empty, Believed::Right] {
         let database = Database::at(cluster.create_database(&format!("{believed:?}").to_lowercase()));
-        import(&database, &endless(catalogue())).await.unwrap();
+        import(&database, &endless(catalog())).await.unwrap();
         let options = ["--database-url", database.url(), "--listen", "127.0.0.1:0"];
         let mut processes = Vec::new();
         if believed == Believed::Empty {
@@ -92,7 +92,7 @@ fn most_frequent(text: &str) -> (String, usize) {
 async fn no_text_of_a_statement_depends_on_the_number_of_values() {
     let cluster = cluster();
     let database = Database::at(cluster.create_database("texts"));
-    import(&database, &endless(catalogue())).await.unwrap();
+    import(&database, &endless(catalog())).await.unwrap();
     let process = Process::start(Path::new("."), &["--database-url", database.url(), "--listen", "127.0.0.1:0"]);
     let mut log = Log::of(&database).await;
     // Which of the known texts are sent depends on how the calls meet; so no text is compared with those of another time.

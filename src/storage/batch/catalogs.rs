@@ -17,7 +17,7 @@ use crate::storage::org_owned::Search;
 use crate::storage::statement::{On, Rows};
 
 /// The version of each organization's catalog that a batch is decided from. The order is that in which they are locked.
-pub type Catalogs = BTreeMap<OrgId, CatalogVersion>;
+pub type CatalogVersions = BTreeMap<OrgId, CatalogVersion>;
 
 /// Holds each catalog of a list; see the migration.
 pub(in crate::storage) const HOLD: &str = "SELECT hold_catalog(org_id, catalog_version) AS held FROM wanted";
@@ -26,7 +26,7 @@ pub(in crate::storage) const HOLD: &str = "SELECT hold_catalog(org_id, catalog_v
 const RANDOM_BITS: u32 = 31;
 
 /// Lists the catalogs.
-pub(in crate::storage) fn rows(catalogs: &Catalogs) -> Rows<'static> {
+pub(in crate::storage) fn rows(catalogs: &CatalogVersions) -> Rows<'static> {
     Rows::of_orgs(catalogs.keys().copied())
         .integers(org::Column::CatalogVersion, catalogs.values().map(|version| version.0))
 }
@@ -39,7 +39,7 @@ pub(in crate::storage) fn current() -> Search<org::Entity> {
 /// Returns true if each catalog is of its version.
 pub(in crate::storage) async fn are_current(
     on: &On<'_, impl ConnectionTrait>,
-    catalogs: &Catalogs,
+    catalogs: &CatalogVersions,
 ) -> Result<bool, StorageError> {
     let keys: Vec<_> = catalogs.keys().collect();
     Ok(current().which(on, &keys, rows(catalogs)).await?.len() == catalogs.len())
@@ -95,7 +95,7 @@ pub(in crate::storage) struct Version {
 pub(in crate::storage) async fn versions(
     on: &On<'_, impl ConnectionTrait>,
     orgs: &BTreeSet<OrgId>,
-) -> Result<Catalogs, StorageError> {
+) -> Result<CatalogVersions, StorageError> {
     let found = Search::<org::Entity>::by(&[]).run::<Version>(on, Rows::of_orgs(orgs.iter().copied())).await?;
     Ok(found.iter().map(|found| (OrgId(found.row.id), CatalogVersion(found.row.catalog_version))).collect())
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use sea_orm::{DbErr, DerivePartialModel, IdenStatic};
 
-use super::catalogs::Catalogs;
+use super::catalogs::CatalogVersions;
 use super::counts;
 pub use super::counts::Revoked;
 use super::read::{customers, of_customers};
@@ -58,7 +58,7 @@ struct TransactionRow {
 #[derive(Debug, Default)]
 pub struct ChangesWanted {
     /// The catalogs that the batch is decided from.
-    pub catalogs: Catalogs,
+    pub catalogs: CatalogVersions,
     /// Earned promotions.
     pub instances: BTreeSet<InstanceKey>,
     /// Transactions, by organization and identifier.
@@ -101,7 +101,7 @@ impl Work for ChangesWanted {
     type Facts = ReadChanges;
     type Writes = Changes;
 
-    fn catalogs(&self) -> &Catalogs {
+    fn catalogs(&self) -> &CatalogVersions {
         &self.catalogs
     }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use async_trait::async_trait;
 use foldhash::HashSet;
 
-use super::catalogs::Catalogs;
+use super::catalogs::CatalogVersions;
 use super::session::{Decided, Work};
 use crate::earning::{CustomerId, EarningKey, Facts, Grant, Holder, Instance, ObjectId, OrgId};
 use crate::storage::StorageError;
@@ -16,7 +16,7 @@ use crate::storage::engine::{Engine, Write};
 #[derive(Debug, Default)]
 pub struct Wanted {
     /// The catalogs that the batch is decided from.
-    pub catalogs: Catalogs,
+    pub catalogs: CatalogVersions,
     /// Customers who may be unknown.
     pub customers: BTreeSet<(OrgId, CustomerId)>,
     /// Earnings that may be recorded.
@@ -95,7 +95,7 @@ impl Work for Wanted {
     type Facts = Facts;
     type Writes = Grants;
 
-    fn catalogs(&self) -> &Catalogs {
+    fn catalogs(&self) -> &CatalogVersions {
         &self.catalogs
     }
 

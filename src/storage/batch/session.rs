@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::catalogs::Catalogs;
+use super::catalogs::CatalogVersions;
 use super::changes::{Changes, ChangesWanted, ReadChanges};
 use super::earnings::{Grants, Wanted};
 use crate::earning::change::ChangeFacts;
@@ -38,7 +38,7 @@ pub enum Basis {
 #[derive(Debug)]
 pub struct Fence<'a> {
     /// The catalogs that must be current.
-    pub catalogs: &'a Catalogs,
+    pub catalogs: &'a CatalogVersions,
     /// The facts that the batch was decided from.
     pub basis: Basis,
     /// Time of the write, milliseconds since 1970-01-01T00:00:00Z.
@@ -54,7 +54,7 @@ pub(in crate::storage) trait Work: Sync {
     type Writes: Send + Sync;
 
     /// Returns the catalogs that the batch is decided from.
-    fn catalogs(&self) -> &Catalogs;
+    fn catalogs(&self) -> &CatalogVersions;
 
     /// Returns the facts as they mostly are; `None` where a batch is not worth deciding from them.
     fn presumed(&self, engine: &dyn Engine) -> Option<Self::Facts>;
@@ -321,7 +321,7 @@ impl Session {
     }
 
     /// Begins a batch; `None` if the catalogs are no longer those of the decision.
-    async fn begin<W: Work>(&mut self, catalogs: &Catalogs) -> Result<Option<Attempt>, StorageError> {
+    async fn begin<W: Work>(&mut self, catalogs: &CatalogVersions) -> Result<Option<Attempt>, StorageError> {
         let engine = self.store.engine;
         if !W::needs_transaction(engine) {
             return Ok(Some(Attempt::Statements(self.connection().await?)));

@@ -14,7 +14,7 @@ use sea_orm::sea_query::ArrayType;
 use sea_orm::{ConnectionTrait, DbBackend, Statement, Value};
 
 use super::StorageError;
-use super::batch::catalogs::{self, Catalogs};
+use super::batch::catalogs::{self, CatalogVersions};
 use super::batch::earnings::{Grants, Wanted};
 use super::batch::session::Fence;
 use super::connection::Connection;
@@ -100,7 +100,7 @@ pub(super) trait Engine: fmt::Debug + Send + Sync {
     }
 
     /// Holds the catalogs in shared mode until the transaction ends. Returns true if each of them is the one of its version.
-    async fn hold_catalogs(&self, connection: &Connection, catalogs: &Catalogs) -> Result<bool, StorageError> {
+    async fn hold_catalogs(&self, connection: &Connection, catalogs: &CatalogVersions) -> Result<bool, StorageError> {
         let hold = self.statement(catalogs::rows(catalogs), catalogs::HOLD);
         let held = connection.query_all_raw(hold).await?;
         let held = held.iter().map(|row| row.try_get("", "held")).collect::<Result<Vec<bool>, _>>()?;

@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 use super::{Engine, Write};
 use crate::earning::Facts;
 use crate::storage::StorageError;
-use crate::storage::batch::catalogs::{self, Catalogs};
+use crate::storage::batch::catalogs::{self, CatalogVersions};
 use crate::storage::batch::earnings::{Wanted, rows};
 use crate::storage::batch::session::Basis;
 use crate::storage::batch::{counts, read, write};
@@ -92,7 +92,7 @@ impl Engine for Sqlite {
     }
 
     /// Reads the versions: whoever would change them waits for this transaction.
-    async fn hold_catalogs(&self, connection: &Connection, catalogs: &Catalogs) -> Result<bool, StorageError> {
+    async fn hold_catalogs(&self, connection: &Connection, catalogs: &CatalogVersions) -> Result<bool, StorageError> {
         catalogs::are_current(&On { engine: &Sqlite, database: connection }, catalogs).await
     }
 

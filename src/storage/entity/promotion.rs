@@ -1,4 +1,4 @@
-//! Promotions of the catalogue.
+//! Promotions of the catalog.
 
 use sea_orm::entity::prelude::*;
 

@@ -12,7 +12,7 @@
 //! choose between the two by what it believes of the table's size, has no choice. So has the index by which a wallet is
 //! listed.
 //!
-//! The wallet has no foreign keys: a key check per granted row costs as much as the row, and rows of the catalogue are
+//! The wallet has no foreign keys: a key check per granted row costs as much as the row, and rows of the catalog are
 //! never deleted.
 
 use sea_orm::DbBackend;

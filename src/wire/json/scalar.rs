@@ -60,7 +60,7 @@ impl Scalar for f64 {
         }
     }
 
-    /// Tills compute amounts, and their programmers look for what was wrong with one.
+    /// Tills compute amounts, and their developers look for what was wrong with one.
     fn instead(given: &str) -> String {
         format!(", not {}", given.chars().take(MAX_SHOWN).collect::<String>())
     }

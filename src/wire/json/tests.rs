@@ -114,7 +114,7 @@ fn what_is_no_json_is_refused_whole() {
 #[test]
 fn a_file_is_refused_for_names_nobody_knows() {
     let (_, violations) =
-        from_slice::<proto::CatalogueFile>(br#"{"orgs":[{"id":1,"nmae":"x"}]}"#, UnknownFields::Refuse).unwrap();
+        from_slice::<proto::CatalogFile>(br#"{"orgs":[{"id":1,"nmae":"x"}]}"#, UnknownFields::Refuse).unwrap();
     assert_eq!(violations, Violations::of("orgs[0].nmae", "is unknown"));
 }
 
@@ -313,7 +313,7 @@ proptest! {
     #[test]
     fn no_bytes_panic_in_the_readers(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
         let _ = from_slice::<proto::BulkEarnRequest>(&bytes, UnknownFields::Ignore);
-        let _ = from_slice::<proto::CatalogueFile>(&bytes, UnknownFields::Refuse);
+        let _ = from_slice::<proto::CatalogFile>(&bytes, UnknownFields::Refuse);
         if let Ok(request) = proto::BulkEarnRequest::decode(bytes.as_slice()) {
             let _ = request.event_details.and_then(|event| event.event_payload).map(|payload| payload.to_text());
         }

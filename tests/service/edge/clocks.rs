@@ -81,7 +81,7 @@ fn unread() -> Vec<(String, Vec<u8>)> {
 #[tokio::test]
 async fn whoever_takes_nothing_of_an_answer_is_hung_up_on_at_any_window() {
     let options = ["--write-timeout-ms", WRITE_TIMEOUT_MS, "--requests-per-minute", "0"];
-    let service = Service::start_with(&catalogue(), &options).await;
+    let service = Service::start_with(&catalog(), &options).await;
     let mut staying = Vec::new();
     for (what, bytes) in unread() {
         staying.push((what, polite(&service, &bytes).await));
@@ -94,7 +94,7 @@ async fn whoever_takes_nothing_of_an_answer_is_hung_up_on_at_any_window() {
 
 #[tokio::test]
 async fn an_answer_comes_whole_through_the_smallest_windows() {
-    let service = Service::start_with(&catalogue(), &["--write-timeout-ms", "5000"]).await;
+    let service = Service::start_with(&catalog(), &["--write-timeout-ms", "5000"]).await;
     let expected = service.http().get(service.url("/openapi.json")).send().await.unwrap().bytes().await.unwrap();
     for window in [1, 16, 1_000] {
         let mut builder = h2::client::Builder::new();
@@ -126,7 +126,7 @@ async fn peers_that_wait_make_room_for_others() {
         [("answers that are not taken", Some(get(0, LIST, Some("demo:demo")))), ("bodies that do not come", None)];
     for (what, bytes) in kinds {
         let options = ["--max-connections", "8", "--write-timeout-ms", "60000", "--body-timeout-ms", "60000"];
-        let service = Service::start_with(&catalogue(), &options).await;
+        let service = Service::start_with(&catalog(), &options).await;
         let mut kept = Vec::new();
         for _ in 0..8 {
             if let Some(bytes) = &bytes {
@@ -168,7 +168,7 @@ async fn nobody_holds_up_a_service_that_stops() {
     states.extend(unread());
     // Longer than all of this takes, but for the limit of stopping.
     let options = ["--write-timeout-ms", "60000", "--body-timeout-ms", "60000", "--drain-timeout-ms", "4000"];
-    let mut service = Service::start_with(&catalogue(), &options).await;
+    let mut service = Service::start_with(&catalog(), &options).await;
     let mut kept = Vec::new();
     for (_, bytes) in &states {
         let mut stream = connect(&service).await;

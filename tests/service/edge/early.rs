@@ -186,7 +186,7 @@ async fn so_does_one_behind_tls() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn so_does_one_to_who_asks_for_too_much() {
-    let service = Service::start_with(&catalogue(), &["--requests-per-minute", "1"]).await;
+    let service = Service::start_with(&catalog(), &["--requests-per-minute", "1"]).await;
     let row = Refused { credentials: "demo:demo", ..refused(429, "POST", PATH, "") };
     let first = over_http1(connect(&service).await, &row, 1, false).await;
     assert!(first.starts_with("HTTP/1.1 400 "), "{first}");

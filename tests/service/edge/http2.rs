@@ -37,7 +37,7 @@ async fn flood(service: &Service, beginning: &[u8], again: &[u8]) -> Vec<u8> {
 
 #[tokio::test]
 async fn calls_that_are_given_up_again_and_again_end_the_connection_of_who_does_it() {
-    let service = Service::start_with(&catalogue(), &["--max-resets", "20"]).await;
+    let service = Service::start_with(&catalog(), &["--max-resets", "20"]).await;
     serves(&service).await;
     let blocker = service.database().block_writers().await;
     let mut attacker = Http2::over(connect(&service).await).await;
@@ -218,7 +218,7 @@ async fn headers_that_are_too_long_or_too_many_are_431_on_both_versions() {
 
 #[tokio::test]
 async fn no_more_calls_than_allowed_are_under_way_on_one_connection() {
-    let service = Service::start_with(&catalogue(), &["--max-streams", "3"]).await;
+    let service = Service::start_with(&catalog(), &["--max-streams", "3"]).await;
     let mut client = Http2::over(connect(&service).await).await;
     assert_eq!(client.earn("first").await.unwrap().code, 0);
     let mut calls = Vec::new();

@@ -85,7 +85,7 @@ async fn demo_recovers(service: &Service) {
 
 #[tokio::test]
 async fn bodies_of_a_greedy_client_and_of_strangers_leave_room_for_a_modest_one() {
-    let service = Service::start_with(&catalogue(), &["--max-body-memory-mib", MEMORY_MIB]).await;
+    let service = Service::start_with(&catalog(), &["--max-body-memory-mib", MEMORY_MIB]).await;
     serves_a_modest_client(&service, "before").await;
     let mut greedy = Held::default();
     // From large ones to small ones, until nothing fits.
@@ -122,7 +122,7 @@ fn with_payload(event: &str, count: i64) -> serde_json::Value {
 
 #[tokio::test]
 async fn answers_that_a_greedy_client_does_not_take_leave_room_for_a_modest_one() {
-    let service = Service::start_with(&catalogue(), &["--max-answer-memory-mib", MEMORY_MIB]).await;
+    let service = Service::start_with(&catalog(), &["--max-answer-memory-mib", MEMORY_MIB]).await;
     for count in [7, 300] {
         assert_eq!(service.earn(Door::Json, &with_payload(&format!("of {count}"), count)).await.code, 0);
     }

@@ -148,7 +148,7 @@ async fn outcomes(service: &Service, ends: bool, body: impl Fn(&Route) -> Option
 
 #[tokio::test]
 async fn a_body_that_never_ends_is_ended_on_every_route() {
-    let service = Service::start_with(&catalogue(), &["--body-timeout-ms", "300"]).await;
+    let service = Service::start_with(&catalog(), &["--body-timeout-ms", "300"]).await;
     for size in [1, 1_000] {
         for (route, outcome) in outcomes(&service, false, |route| Some(route.beginning(size))).await {
             let expected = match (&route.limit, &*route.verb) {
@@ -202,7 +202,7 @@ async fn every_route_takes_a_body_of_its_limit_and_none_of_a_byte_more() {
 
 #[tokio::test]
 async fn a_stream_that_is_never_finished_is_ended_in_good_order() {
-    let service = Service::start_with(&catalogue(), &["--stream-lifetime-ms", "300"]).await;
+    let service = Service::start_with(&catalog(), &["--stream-lifetime-ms", "300"]).await;
     // A name of nobody is answered, and so is a question that names nothing.
     let question = |route: &Route| route.stream.then(|| if route.messages { Bytes::new() } else { framed(0, &[]) });
     let mut streams = 0;

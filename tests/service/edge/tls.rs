@@ -96,7 +96,7 @@ impl Authority {
 pub async fn start(authority: &Authority, more: &[&str]) -> Service {
     let options = authority.options();
     let options: Vec<_> = options.iter().map(String::as_str).chain(more.iter().copied()).collect();
-    Service::start_with(&catalogue(), &options).await
+    Service::start_with(&catalog(), &options).await
 }
 
 pub async fn shake_hands(address: std::net::SocketAddr, config: ClientConfig) -> std::io::Result<TlsStream<TcpStream>> {

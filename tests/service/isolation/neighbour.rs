@@ -7,7 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
 use super::places::{Kind, Place};
-use crate::catalogue::promotion;
+use crate::catalog::promotion;
 use crate::rpcs::call;
 use crate::support::*;
 use crate::wallet::transaction;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::neighbour::record;
-use super::{BULK_EARN, FIRST_CUSTOMER, catalogue_that_takes, send};
+use super::{BULK_EARN, FIRST_CUSTOMER, catalog_that_takes, send};
 use crate::credentials::with_clients;
 use crate::support::*;
 
@@ -42,7 +42,7 @@ async fn assert_alike(what: &str, mut measure: impl AsyncFnMut(usize) -> [Vec<Du
 
 #[tokio::test]
 async fn saying_no_takes_as_long_for_what_another_organization_has() {
-    let service = Service::start_with(&catalogue_that_takes(true), &[]).await;
+    let service = Service::start_with(&catalog_that_takes(true), &[]).await;
     let theirs = record(&service, FIRST_CUSTOMER).await;
     // A wallet of some size, which would take its time to read.
     let mut many = one_entry("many", OTHERS, 1_000);

@@ -38,7 +38,7 @@ pub fn transaction_date(transaction: u8) -> i64 {
 pub struct Promotion {
     pub id: &'static str,
     pub name: &'static str,
-    /// Empty: the catalogue does not have it.
+    /// Empty: the catalog does not have it.
     kind: &'static str,
     active: bool,
     start: i64,
@@ -82,8 +82,8 @@ pub const PROMOTIONS: [Promotion; 14] = [
     Promotion { id: "no id at all", name: "No id", kind: "", ..PLAIN },
 ];
 
-/// The promotions as a catalogue, `audience` being that of the limited ones, with these customers.
-pub fn catalogue(customers: &[i64], audience: &[i64]) -> Value {
+/// The promotions as a catalog, `audience` being that of the limited ones, with these customers.
+pub fn catalog(customers: &[i64], audience: &[i64]) -> Value {
     let promotions = PROMOTIONS.iter().filter(|promotion| !promotion.kind.is_empty()).map(|promotion| {
         let mut record = promotion.fixed();
         record["orgId"] = ORG.into();

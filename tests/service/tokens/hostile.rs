@@ -186,7 +186,7 @@ fn write_keys(folder: &Path, keys: &[Value], entry: &Value) -> String {
 async fn every_header_and_claim_of_a_trusted_issuer_is_as_the_rfcs_ask_or_the_token_is_refused() {
     let (folder, key) = (TempDir::new().unwrap(), AnyTokens::new());
     let file = write_keys(folder.path(), &[key.jwk("a")], &json!({}));
-    let service = Service::start_with(&catalogue(), &["--trusted-issuers", &file]).await;
+    let service = Service::start_with(&catalog(), &["--trusted-issuers", &file]).await;
     let good = object(CLAIMS, &[]);
     becomes(&service, &key.sign(&object(HEADER, &[]), &good), true).await;
     for (headers, expected) in [(&GOOD_HEADERS[..], 403), (&BAD_HEADERS, 401)] {
@@ -217,7 +217,7 @@ async fn every_header_and_claim_of_a_trusted_issuer_is_as_the_rfcs_ask_or_the_to
 
 #[tokio::test]
 async fn every_header_and_claim_of_a_token_of_ours_is_as_it_was_made_or_the_token_is_refused() {
-    let service = Service::start_with(&catalogue(), &["--token-key", &format!("a={ED25519}")]).await;
+    let service = Service::start_with(&catalog(), &["--token-key", &format!("a={ED25519}")]).await;
     let key = AnyTokens::of_file(ED25519);
     let made = claims_of(&token_of(&service, "demo", "demo").await);
     let members: Vec<_> =
@@ -255,7 +255,7 @@ async fn of_several_keys_of_one_name_any_will_do_and_an_issuer_may_be_held_to_ac
         json!({"kty": "RSA", "kid": "a", "n": URL_SAFE_NO_PAD.encode(parts.n), "e": URL_SAFE_NO_PAD.encode(parts.e)});
     let keys = [rsa_jwk, other.jwk("a"), key.jwk("a"), other.jwk("b"), json!({"kid": "a"})];
     let file = write_keys(folder.path(), &keys, &json!({"tokenType": "at+jwt"}));
-    let service = Service::start_with(&catalogue(), &["--trusted-issuers", &file]).await;
+    let service = Service::start_with(&catalog(), &["--trusted-issuers", &file]).await;
     let good = object(CLAIMS, &[]);
     let signed = |key: &AnyTokens, header: Members<'_>| key.sign(&object(HEADER, header), &good);
     let access_token: Members<'_> = &[("typ", r#""at+jwt""#)];

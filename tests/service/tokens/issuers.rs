@@ -23,7 +23,7 @@ async fn an_issuer_that_does_not_answer_delays_no_other_and_its_own_tokens_are_t
         entries.insert(0, issuer_entry(&json!({"issuer": name, "jwks": silent().await})));
     }
     let file = write_issuers(folder.path(), &[&key], &entries);
-    let service = Service::start_with(&catalogue(), &["--trusted-issuers", &file]).await;
+    let service = Service::start_with(&catalog(), &["--trusted-issuers", &file]).await;
     // One after the other, three that do not answer take three times 5 s.
     let good = key.sign(&claims()).unwrap();
     becomes(&service, &good, true).await;
@@ -49,7 +49,7 @@ async fn issuers_and_subjects_whose_names_run_together_are_two_callers() {
     let entries = ["https://a", "https://a:b"].map(|name| issuer_entry(&json!({"issuer": name})));
     let file = write_issuers(folder.path(), &[&key], &entries);
     let options = ["--trusted-issuers", &file, "--requests-per-minute", "1000"];
-    let service = Service::start_with(&catalogue(), &options).await;
+    let service = Service::start_with(&catalog(), &options).await;
     let token = |iss: &str, sub: &str| {
         let claims = changed(&changed(&claims(), "iss", iss.into()), "sub", sub.into());
         format!("Bearer {}", key.sign(&claims).unwrap())

@@ -133,7 +133,7 @@ async fn is_none(database: &Database, column: &loose::Column, row: &str, mutatio
 #[tokio::test]
 async fn a_mutation_of_every_column_is_found_or_free() {
     let service = filled().await;
-    let mut changed = catalogue();
+    let mut changed = catalog();
     changed["orgs"][0]["timeZone"] = "America/New_York".into();
     service.import(&changed).await;
     let database = service.database();

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::routes::{BULK_EARN, Call, earning, earning_one, revoking};
-use crate::catalogue::inactive;
+use crate::catalog::inactive;
 use crate::support::*;
 use crate::wallet::{granted, transaction};
 
@@ -29,9 +29,9 @@ pub struct Case {
 /// Three earned promotions of each customer.
 pub struct Wallets(Vec<Vec<String>>);
 
-/// The documented catalogue, with the customers of these calls and a cap that leaves room.
+/// The documented catalog, with the customers of these calls and a cap that leaves room.
 pub fn catalog() -> serde_json::Value {
-    let mut catalog = catalogue();
+    let mut catalog = catalog();
     let customers = customers().map(|customer| json!({"orgId": ORG, "customerId": customer}));
     catalog["customers"].as_array_mut().unwrap().extend(customers);
     for promotion in catalog["promotions"].as_array_mut().unwrap() {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::catalogue::inactive;
+use crate::catalog::inactive;
 use crate::rpcs::{METHODS, call};
 use crate::support::*;
 use crate::wallet::transaction;

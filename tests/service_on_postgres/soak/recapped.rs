@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::Target;
-use crate::catalogue::promotion;
+use crate::catalog::promotion;
 use crate::load::{CUSTOMERS, OF_OTHERS, answered, pick, random};
 use crate::support::*;
 

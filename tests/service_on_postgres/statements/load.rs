@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::bulkheads::routes::{BULK_EARN, Call, earning, earning_one, revoking, send};
-use crate::catalogue::inactive;
+use crate::catalog::inactive;
 use crate::rpcs::METHODS;
 use crate::server_process::run;
 use crate::support::*;

@@ -1,12 +1,12 @@
-//! What may become of a promotion of the catalogue.
+//! What may become of a promotion of the catalog.
 
 use super::draft::{DraftViolation, PromotionDraft};
 use super::time::iso;
-use super::{Catalogue, EarnExpiry, ObjectId, Promotion, PromotionType};
+use super::{Catalog, EarnExpiry, ObjectId, Promotion, PromotionType};
 
 /// Why a promotion stays as it is.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum CatalogueRefusal {
+pub enum CatalogRefusal {
     /// 404.
     #[error("promotion {0} not found")]
     NotFound(ObjectId),
@@ -53,7 +53,7 @@ pub enum CatalogueRefusal {
     },
 }
 
-impl CatalogueRefusal {
+impl CatalogRefusal {
     /// The documented number.
     pub fn code(&self) -> i32 {
         match self {
@@ -77,7 +77,7 @@ impl CatalogueRefusal {
     }
 }
 
-impl From<Vec<DraftViolation>> for CatalogueRefusal {
+impl From<Vec<DraftViolation>> for CatalogRefusal {
     fn from(faults: Vec<DraftViolation>) -> Self {
         // A draft that cannot be completed has at least one.
         Self::Incomplete(faults.first().copied().unwrap_or(DraftViolation::EndsBeforeStart))
@@ -86,7 +86,7 @@ impl From<Vec<DraftViolation>> for CatalogueRefusal {
 
 /// What is done to a promotion.
 #[derive(Debug, Clone)]
-pub enum CatalogueChange {
+pub enum CatalogChange {
     /// It is new. A recorded one of its id and content stays as it is.
     Create(PromotionDraft),
     /// It takes the place of the one of its id, and keeps what the draft leaves out.
@@ -100,25 +100,21 @@ pub enum CatalogueChange {
 ///
 /// # Errors
 /// Why it stays as it is.
-pub fn apply(
-    change: CatalogueChange,
-    catalogue: &Catalogue,
-    now_ms: i64,
-) -> Result<Option<Promotion>, CatalogueRefusal> {
-    let recorded = |id| catalogue.promotions.get(&id).ok_or(CatalogueRefusal::NotFound(id));
+pub fn apply(change: CatalogChange, catalog: &Catalog, now_ms: i64) -> Result<Option<Promotion>, CatalogRefusal> {
+    let recorded = |id| catalog.promotions.get(&id).ok_or(CatalogRefusal::NotFound(id));
     let (promotion, before) = match change {
-        CatalogueChange::Create(draft) => {
+        CatalogChange::Create(draft) => {
             let promotion = draft.complete(None)?;
-            if let Some(recorded) = catalogue.promotions.get(&promotion.id) {
+            if let Some(recorded) = catalog.promotions.get(&promotion.id) {
                 return same_content(&promotion, recorded).map(|()| None);
             }
             (promotion, None)
         }
-        CatalogueChange::Replace(draft) => {
+        CatalogChange::Replace(draft) => {
             let before = recorded(draft.id)?;
             (replace(&draft, before)?, Some(before))
         }
-        CatalogueChange::SetActive(id, active) => {
+        CatalogChange::SetActive(id, active) => {
             let before = recorded(id)?;
             if before.active == active {
                 return Ok(None);
@@ -128,11 +124,11 @@ pub fn apply(
     };
     if promotion.active {
         if !before.is_some_and(|before| before.active) {
-            may_start(&promotion, catalogue, now_ms)?;
+            may_start(&promotion, catalog, now_ms)?;
         }
-        let mut others = catalogue.promotions.values().filter(|other| other.active && other.id != promotion.id);
+        let mut others = catalog.promotions.values().filter(|other| other.active && other.id != promotion.id);
         if let Some(other) = others.find(|other| other.name == promotion.name) {
-            return Err(CatalogueRefusal::NameTaken { name: promotion.name, other: other.id });
+            return Err(CatalogRefusal::NameTaken { name: promotion.name, other: other.id });
         }
     }
     Ok(Some(promotion))
@@ -143,35 +139,35 @@ pub fn apply(
 ///
 /// # Errors
 /// The reason why it stays as it is.
-pub fn replace(draft: &PromotionDraft, before: &Promotion) -> Result<Promotion, CatalogueRefusal> {
+pub fn replace(draft: &PromotionDraft, before: &Promotion) -> Result<Promotion, CatalogRefusal> {
     let promotion = draft.complete(Some(before))?;
     if promotion.kind != before.kind {
-        return Err(CatalogueRefusal::TypeFixed(before.kind));
+        return Err(CatalogRefusal::TypeFixed(before.kind));
     }
     if before.earned && promotion.earn_expiry != before.earn_expiry {
-        return Err(CatalogueRefusal::ExpiryFixed(before.earn_expiry));
+        return Err(CatalogRefusal::ExpiryFixed(before.earn_expiry));
     }
     Ok(promotion.replacing(before))
 }
 
 /// Refuses to create `promotion` under the id of a recorded one with other content.
-fn same_content(promotion: &Promotion, recorded: &Promotion) -> Result<(), CatalogueRefusal> {
+fn same_content(promotion: &Promotion, recorded: &Promotion) -> Result<(), CatalogRefusal> {
     let fields = promotion.content().into_iter().zip(recorded.content());
     let differing: Vec<_> = fields.filter(|(given, recorded)| given != recorded).map(|(given, _)| given.0).collect();
     if differing.is_empty() {
         return Ok(());
     }
-    Err(CatalogueRefusal::Exists { promotion_id: promotion.id, differing })
+    Err(CatalogRefusal::Exists { promotion_id: promotion.id, differing })
 }
 
 /// Whether one more may run.
-fn may_start(promotion: &Promotion, catalogue: &Catalogue, now_ms: i64) -> Result<(), CatalogueRefusal> {
-    let (active, cap) = (catalogue.active_promotions, catalogue.org.max_active_promotions);
+fn may_start(promotion: &Promotion, catalog: &Catalog, now_ms: i64) -> Result<(), CatalogRefusal> {
+    let (active, cap) = (catalog.active_promotions, catalog.org.max_active_promotions);
     if active >= cap {
-        return Err(CatalogueRefusal::TooManyActive { active, cap });
+        return Err(CatalogRefusal::TooManyActive { active, cap });
     }
     if promotion.end_ms < now_ms {
-        return Err(CatalogueRefusal::Ended { promotion_id: promotion.id, end_ms: promotion.end_ms });
+        return Err(CatalogRefusal::Ended { promotion_id: promotion.id, end_ms: promotion.end_ms });
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The catalogue and the customer base, as their callers meet them.
+//! The catalog and the customer base, as their callers meet them.
 
 use serde_json::{Value, json};
 
@@ -118,7 +118,7 @@ async fn a_change_is_obeyed_within_a_second_by_another_server_and_at_once_by_its
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn calls_beside_many_changes_of_the_catalogue_are_answered() {
+async fn calls_beside_many_changes_of_the_catalog_are_answered() {
     let service = std::sync::Arc::new(Service::start().await);
     let id = created(&service, promotion("On and off")).await;
     let mut calls = tokio::task::JoinSet::new();
@@ -186,9 +186,9 @@ async fn a_replacement_keeps_the_type_and_once_earned_the_expiry() {
 
 #[tokio::test]
 async fn one_more_than_may_be_active_a_name_that_is_taken_and_a_past_end_are_refused() {
-    let mut catalogue = catalogue();
-    catalogue["orgs"][0]["maxActivePromotions"] = 12.into();
-    let service = Service::start_with(&catalogue, &[]).await;
+    let mut catalog = catalog();
+    catalog["orgs"][0]["maxActivePromotions"] = 12.into();
+    let service = Service::start_with(&catalog, &[]).await;
     // Ten of the organization are active.
     for door in DOORS {
         let mut ended = promotion("Ended");
@@ -591,36 +591,29 @@ async fn recorded(service: &Service) -> Vec<Value> {
 }
 
 /// Every group there is.
-const GROUPS: [&str; 7] = [
-    "earn:write",
-    "wallet:read",
-    "wallet:write",
-    "catalogue:read",
-    "catalogue:write",
-    "customers:read",
-    "customers:write",
-];
+const GROUPS: [&str; 7] =
+    ["earn:write", "wallet:read", "wallet:write", "catalog:read", "catalog:write", "customers:read", "customers:write"];
 
 #[tokio::test]
 async fn every_call_needs_its_access_group() {
-    let mut catalogue = catalogue();
+    let mut catalog = catalog();
     for group in GROUPS {
         let others: Vec<_> = GROUPS.into_iter().filter(|other| *other != group).collect();
         for (name, access) in [(format!("only {group}"), vec![group]), (format!("not {group}"), others)] {
             let name = name.replace(':', " ");
             let client = json!({"username": name, "password": "x", "orgId": ORG, "access": access});
-            catalogue["apiClients"].as_array_mut().unwrap().push(client);
+            catalog["apiClients"].as_array_mut().unwrap().push(client);
         }
     }
-    let service = Service::start_with(&catalogue, &[]).await;
+    let service = Service::start_with(&catalog, &[]).await;
     for method in crate::rpcs::METHODS {
         let reads = method.verb == "GET";
         let group = match (method.grpc.split("Service").next().unwrap(), reads) {
             ("Earn", _) => "earn:write",
             ("Wallet", true) => "wallet:read",
             ("Wallet", false) => "wallet:write",
-            ("Catalog", true) => "catalogue:read",
-            ("Catalog", false) => "catalogue:write",
+            ("Catalog", true) => "catalog:read",
+            ("Catalog", false) => "catalog:write",
             (_, true) => "customers:read",
             (_, false) => "customers:write",
         };

@@ -10,12 +10,12 @@ use super::json_door::found_violations;
 use super::large_read;
 use super::refusal::Refusal;
 use crate::app::access::AccessGroup;
-use crate::app::catalogue::PromotionPage;
-use crate::earning::catalogue_change::CatalogueChange;
+use crate::app::catalog::PromotionPage;
+use crate::earning::catalog_change::CatalogChange;
 use crate::earning::{OrgId, Promotion};
 use crate::proto;
 use crate::proto::catalog_service_server::CatalogService;
-use crate::wire::catalogue::{self, Wanted};
+use crate::wire::catalog::{self, Wanted};
 use crate::wire::{count, promotion};
 
 /// An API client that may change the catalog of its organization.
@@ -26,12 +26,12 @@ struct Writer {
 
 /// Returns the caller, who may change the catalog of the organization and names no other.
 fn writer<T>(request: &Request<T>, given: Option<&proto::Promotion>) -> Result<Writer, Refusal> {
-    let org_id = caller(request, AccessGroup::CatalogueWrite, given.and_then(|promotion| promotion.org_id))?;
+    let org_id = caller(request, AccessGroup::CatalogWrite, given.and_then(|promotion| promotion.org_id))?;
     Ok(Writer { org_id, client: client(request)? })
 }
 
 impl Api {
-    async fn change_promotion(&self, caller: &Writer, change: CatalogueChange) -> Result<proto::Promotion, Refusal> {
+    async fn change_promotion(&self, caller: &Writer, change: CatalogChange) -> Result<proto::Promotion, Refusal> {
         let promotion = self.app.change_promotion(&caller.client, caller.org_id, change).await?;
         Ok(self.encode(caller.org_id, &promotion))
     }
@@ -50,8 +50,8 @@ impl CatalogService for Api {
         let writer = writer(&request, request.get_ref().promotion.as_ref())?;
         let found = found_violations(&request);
         let new_id = || self.app.new_promotion_id();
-        let promotion = catalogue::parse_new(request.into_inner(), new_id, found).map_err(Refusal::from)?;
-        let data = Some(self.change_promotion(&writer, CatalogueChange::Create(promotion)).await?);
+        let promotion = catalog::parse_new(request.into_inner(), new_id, found).map_err(Refusal::from)?;
+        let data = Some(self.change_promotion(&writer, CatalogChange::Create(promotion)).await?);
         Ok(Response::new(proto::CreatePromotionResponse { data, errors: Vec::new() }))
     }
 
@@ -61,8 +61,8 @@ impl CatalogService for Api {
     ) -> Result<Response<proto::ReplacePromotionResponse>, Status> {
         let writer = writer(&request, request.get_ref().promotion.as_ref())?;
         let found = found_violations(&request);
-        let promotion = catalogue::parse_replacement(request.into_inner(), found).map_err(Refusal::from)?;
-        let data = Some(self.change_promotion(&writer, CatalogueChange::Replace(promotion)).await?);
+        let promotion = catalog::parse_replacement(request.into_inner(), found).map_err(Refusal::from)?;
+        let data = Some(self.change_promotion(&writer, CatalogChange::Replace(promotion)).await?);
         Ok(Response::new(proto::ReplacePromotionResponse { data, errors: Vec::new() }))
     }
 
@@ -70,9 +70,9 @@ impl CatalogService for Api {
         &self,
         request: Request<proto::ListPromotionsRequest>,
     ) -> Result<Response<proto::ListPromotionsResponse>, Status> {
-        let org_id = caller(&request, AccessGroup::CatalogueRead, None)?;
+        let org_id = caller(&request, AccessGroup::CatalogRead, None)?;
         let (client, found) = (client(&request)?, found_violations(&request));
-        let wanted = catalogue::parse_list(request.get_ref(), org_id, found).map_err(Refusal::from)?;
+        let wanted = catalog::parse_list(request.get_ref(), org_id, found).map_err(Refusal::from)?;
         let page = match wanted {
             Wanted::Ids(ids) => self.app.promotions(&client, org_id, &ids).await,
             Wanted::Page { limit, after } => self.app.list_promotions(&client, org_id, limit, after).await,
@@ -82,7 +82,7 @@ impl CatalogService for Api {
         let encode = || proto::ListPromotionsResponse {
             data: promotions.iter().map(|promotion| self.encode(org_id, promotion)).collect(),
             errors: Vec::new(),
-            next_page_token: last.map(|last| catalogue::next_page(org_id, last)),
+            next_page_token: last.map(|last| catalog::next_page(org_id, last)),
         };
         Ok(large_read::response(slot, encode))
     }
@@ -93,8 +93,8 @@ impl CatalogService for Api {
     ) -> Result<Response<proto::ActivatePromotionResponse>, Status> {
         let writer = writer(&request, None)?;
         let found = found_violations(&request);
-        let id = catalogue::parse_id(&request.get_ref().promotion_id, found).map_err(Refusal::from)?;
-        let data = Some(self.change_promotion(&writer, CatalogueChange::SetActive(id, true)).await?);
+        let id = catalog::parse_id(&request.get_ref().promotion_id, found).map_err(Refusal::from)?;
+        let data = Some(self.change_promotion(&writer, CatalogChange::SetActive(id, true)).await?);
         Ok(Response::new(proto::ActivatePromotionResponse { data, errors: Vec::new() }))
     }
 
@@ -104,8 +104,8 @@ impl CatalogService for Api {
     ) -> Result<Response<proto::DeactivatePromotionResponse>, Status> {
         let writer = writer(&request, None)?;
         let found = found_violations(&request);
-        let id = catalogue::parse_id(&request.get_ref().promotion_id, found).map_err(Refusal::from)?;
-        let data = Some(self.change_promotion(&writer, CatalogueChange::SetActive(id, false)).await?);
+        let id = catalog::parse_id(&request.get_ref().promotion_id, found).map_err(Refusal::from)?;
+        let data = Some(self.change_promotion(&writer, CatalogChange::SetActive(id, false)).await?);
         Ok(Response::new(proto::DeactivatePromotionResponse { data, errors: Vec::new() }))
     }
 
@@ -115,7 +115,7 @@ impl CatalogService for Api {
     ) -> Result<Response<proto::ChangeAudienceResponse>, Status> {
         let writer = writer(&request, None)?;
         let found = found_violations(&request);
-        let change = catalogue::parse_audience(request.get_ref(), writer.org_id, found).map_err(Refusal::from)?;
+        let change = catalog::parse_audience(request.get_ref(), writer.org_id, found).map_err(Refusal::from)?;
         let changed = self.app.change_audience(&writer.client, &change).await.map_err(Refusal::from)?;
         let data = proto::AudienceChange {
             promotion_id: change.promotion_id.to_string(),

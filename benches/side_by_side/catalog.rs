@@ -1,4 +1,4 @@
-//! The catalogue that is measured with: one organization, and promotions that run now.
+//! The catalog that is measured with: one organization, and promotions that run now.
 
 use serde_json::{Value, json};
 

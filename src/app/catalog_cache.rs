@@ -7,20 +7,20 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
 
 use super::lock;
-use crate::earning::{CatalogVersion, Catalogue, OrgId};
+use crate::earning::{Catalog, CatalogVersion, OrgId};
 use crate::storage::{StorageError, Store};
 
 /// The catalog of each organization of a batch.
-pub(super) type InMemory = HashMap<OrgId, Arc<Catalogue>>;
+pub(super) type InMemory = HashMap<OrgId, Arc<Catalog>>;
 
 /// The catalogs of the organizations that were asked for.
 #[derive(Debug)]
-pub struct Catalogues {
+pub struct CatalogCache {
     store: Store,
     in_memory: Mutex<InMemory>,
 }
 
-impl Catalogues {
+impl CatalogCache {
     pub(super) fn new(store: Store) -> Self {
         Self { store, in_memory: Mutex::default() }
     }
@@ -61,7 +61,7 @@ impl Catalogues {
     }
 
     /// Reads a catalog, and keeps it.
-    async fn read(&self, org_id: OrgId) -> Result<Option<Arc<Catalogue>>, StorageError> {
+    async fn read(&self, org_id: OrgId) -> Result<Option<Arc<Catalog>>, StorageError> {
         let read = self.store.catalog(org_id).await?.map(Arc::new);
         let mut in_memory = lock(&self.in_memory);
         match &read {

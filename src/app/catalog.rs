@@ -1,4 +1,4 @@
-//! Changing the catalogue and the customer base, one call at a time.
+//! Changing the catalog and the customer base, one call at a time.
 //!
 //! Changes of one organization's promotions go one after the other: each first locks the catalog, and decides from it
 //! as it is then.
@@ -12,28 +12,28 @@ use super::earn_ids::EarnIds;
 use super::error::WalletError;
 use super::transaction::{Change, ChangeError, Ended, in_transaction};
 use super::{App, ReadSlot};
-use crate::earning::catalogue_change::{CatalogueChange, CatalogueRefusal, apply};
-use crate::earning::{Catalogue, CustomerId, ObjectId, OrgId, Promotion};
+use crate::earning::catalog_change::{CatalogChange, CatalogRefusal, apply};
+use crate::earning::{Catalog, CustomerId, ObjectId, OrgId, Promotion};
 use crate::storage::{StorageError, Store, Transaction};
 
-/// Why the catalogue stays as it is.
+/// Why the catalog stays as it is.
 #[derive(Debug, Clone, thiserror::Error)]
-pub enum CatalogueError {
+pub enum CatalogError {
     /// A rule forbids it.
     #[error(transparent)]
-    Refused(#[from] CatalogueRefusal),
+    Refused(#[from] CatalogRefusal),
     /// The organization is not recorded.
     #[error("there is no organization {}", .0.0)]
     NoOrganization(OrgId),
     /// The database did not serve, or others were in the way. Trying again may help.
-    #[error("the catalogue cannot be changed at the moment")]
+    #[error("the catalog cannot be changed at the moment")]
     Unavailable(#[source] Arc<StorageError>),
     /// The database failed.
-    #[error("the catalogue could not be changed")]
+    #[error("the catalog could not be changed")]
     Storage(#[source] Arc<StorageError>),
 }
 
-impl ChangeError for CatalogueError {
+impl ChangeError for CatalogError {
     fn storage(&self) -> Option<&StorageError> {
         match self {
             Self::Unavailable(error) | Self::Storage(error) => Some(error),
@@ -42,7 +42,7 @@ impl ChangeError for CatalogueError {
     }
 }
 
-impl From<StorageError> for CatalogueError {
+impl From<StorageError> for CatalogError {
     fn from(error: StorageError) -> Self {
         if error.may_pass() { Self::Unavailable(Arc::new(error)) } else { Self::Storage(Arc::new(error)) }
     }
@@ -55,16 +55,16 @@ impl From<StorageError> for CatalogueError {
 pub async fn change_promotion(
     store: &Store,
     org_id: OrgId,
-    change: CatalogueChange,
+    change: CatalogChange,
     now_ms: i64,
-) -> Result<Promotion, CatalogueError> {
+) -> Result<Promotion, CatalogError> {
     in_transaction(store, &ChangePromotion { org_id, change, now_ms }).await
 }
 
 /// A change of a promotion.
 struct ChangePromotion {
     org_id: OrgId,
-    change: CatalogueChange,
+    change: CatalogChange,
     /// Milliseconds since 1970-01-01T00:00:00Z.
     now_ms: i64,
 }
@@ -72,20 +72,20 @@ struct ChangePromotion {
 #[async_trait]
 impl Change for ChangePromotion {
     type Done = Promotion;
-    type Error = CatalogueError;
+    type Error = CatalogError;
 
-    async fn make(&self, transaction: &Transaction) -> Result<Ended<Promotion>, CatalogueError> {
+    async fn make(&self, transaction: &Transaction) -> Result<Ended<Promotion>, CatalogError> {
         let Self { org_id, change, now_ms } = self;
         let id = match change {
-            CatalogueChange::Create(promotion) | CatalogueChange::Replace(promotion) => promotion.id,
-            CatalogueChange::SetActive(id, _) => *id,
+            CatalogChange::Create(promotion) | CatalogChange::Replace(promotion) => promotion.id,
+            CatalogChange::SetActive(id, _) => *id,
         };
         // First of all: it waits for every batch that holds the catalog, and every other change of it waits here.
         transaction.lock_catalog(*org_id).await?;
-        let catalog = transaction.catalog(*org_id).await?.ok_or(CatalogueError::NoOrganization(*org_id))?;
+        let catalog = transaction.catalog(*org_id).await?.ok_or(CatalogError::NoOrganization(*org_id))?;
         let Some(promotion) = apply(change.clone(), &catalog, *now_ms)? else {
             let promotion = catalog.promotions.get(&id).cloned();
-            return Ok(Ended::Rollback(promotion.ok_or(CatalogueRefusal::NotFound(id))?));
+            return Ok(Ended::Rollback(promotion.ok_or(CatalogRefusal::NotFound(id))?));
         };
         save_promotion(transaction, &catalog, &promotion).await?;
         transaction.raise_catalog_version(*org_id).await?;
@@ -96,7 +96,7 @@ impl Change for ChangePromotion {
 /// Writes a promotion that takes the place of the one that `catalog` has of its id, if it has one.
 async fn save_promotion(
     transaction: &Transaction,
-    catalog: &Catalogue,
+    catalog: &Catalog,
     promotion: &Promotion,
 ) -> Result<(), StorageError> {
     let org_id = catalog.org.id;
@@ -106,12 +106,12 @@ async fn save_promotion(
     transaction.upsert_promotion(org_id, promotion).await
 }
 
-/// The catalogue of an organization, from the database.
+/// The catalog of an organization, from the database.
 ///
 /// # Errors
 /// When there is no such organization, or of the database.
-pub async fn recorded(store: &Store, org_id: OrgId) -> Result<Catalogue, CatalogueError> {
-    store.catalog(org_id).await?.ok_or(CatalogueError::NoOrganization(org_id))
+pub async fn recorded(store: &Store, org_id: OrgId) -> Result<Catalog, CatalogError> {
+    store.catalog(org_id).await?.ok_or(CatalogError::NoOrganization(org_id))
 }
 
 /// An id that no promotion has, made at `now_ms` (milliseconds since 1970-01-01T00:00:00Z).
@@ -119,10 +119,10 @@ pub fn new_promotion_id(now_ms: i64) -> ObjectId {
     EarnIds::of_this_process().next(now_ms)
 }
 
-/// Up to `limit` promotions of a catalogue in the order of their ids, those after `after`; and whether there are more.
-pub fn page_of(catalogue: &Catalogue, limit: usize, after: Option<ObjectId>) -> (Vec<&Promotion>, bool) {
+/// Up to `limit` promotions of a catalog in the order of their ids, those after `after`; and whether there are more.
+pub fn page_of(catalog: &Catalog, limit: usize, after: Option<ObjectId>) -> (Vec<&Promotion>, bool) {
     let mut promotions: Vec<_> =
-        catalogue.promotions.values().filter(|promotion| after.is_none_or(|after| promotion.id > after)).collect();
+        catalog.promotions.values().filter(|promotion| after.is_none_or(|after| promotion.id > after)).collect();
     promotions.sort_unstable_by_key(|promotion| promotion.id);
     let more = promotions.len() > limit;
     promotions.truncate(limit);
@@ -191,12 +191,12 @@ pub struct AudienceChanged {
 #[async_trait]
 impl Change for ChangeAudience {
     type Done = AudienceChanged;
-    type Error = CatalogueError;
+    type Error = CatalogError;
 
-    async fn make(&self, transaction: &Transaction) -> Result<Ended<AudienceChanged>, CatalogueError> {
+    async fn make(&self, transaction: &Transaction) -> Result<Ended<AudienceChanged>, CatalogError> {
         let Self { org_id, promotion_id, add, remove } = self;
         if !transaction.has_promotion(*org_id, *promotion_id).await? {
-            return Err(CatalogueRefusal::NotFound(*promotion_id).into());
+            return Err(CatalogRefusal::NotFound(*promotion_id).into());
         }
         // Changes of audiences go one after the other, so that none of them waits for a row of another.
         transaction.lock_audiences(*org_id).await?;
@@ -220,8 +220,8 @@ impl App {
         &self,
         client: &Arc<str>,
         org_id: OrgId,
-        change: CatalogueChange,
-    ) -> Result<Promotion, CatalogueError> {
+        change: CatalogChange,
+    ) -> Result<Promotion, CatalogError> {
         self.changing(client, org_id, change_promotion(&self.store, org_id, change, self.now_ms())).await
     }
 
@@ -236,8 +236,8 @@ impl App {
         ids: &[ObjectId],
     ) -> Result<PromotionPage, WalletError> {
         let slot = self.large_read(client, ids.len()).await?;
-        let catalogue = self.reading(client, self.catalogue(org_id)).await?;
-        let promotions = ids.iter().filter_map(|id| catalogue.promotions.get(id)).cloned().collect();
+        let catalog = self.reading(client, self.catalog(org_id)).await?;
+        let promotions = ids.iter().filter_map(|id| catalog.promotions.get(id)).cloned().collect();
         Ok(PromotionPage { promotions, more: false, slot })
     }
 
@@ -253,8 +253,8 @@ impl App {
         after: Option<ObjectId>,
     ) -> Result<PromotionPage, WalletError> {
         let slot = self.large_read(client, limit).await?;
-        let catalogue = self.reading(client, self.catalogue(org_id)).await?;
-        let (promotions, more) = page_of(&catalogue, limit, after);
+        let catalog = self.reading(client, self.catalog(org_id)).await?;
+        let (promotions, more) = page_of(&catalog, limit, after);
         Ok(PromotionPage { promotions: promotions.into_iter().cloned().collect(), more, slot })
     }
 
@@ -266,7 +266,7 @@ impl App {
         &self,
         client: &Arc<str>,
         change: &ChangeAudience,
-    ) -> Result<AudienceChanged, CatalogueError> {
+    ) -> Result<AudienceChanged, CatalogError> {
         self.changing(client, change.org_id, in_transaction(&self.store, change)).await
     }
 

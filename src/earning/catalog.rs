@@ -1,4 +1,4 @@
-//! What the catalogue says of an organization and its promotions, as far as earning reads it.
+//! What the catalog says of an organization and its promotions, as far as earning reads it.
 
 use chrono_tz::Tz;
 use foldhash::HashMap;
@@ -134,7 +134,7 @@ pub struct FormerTerms {
 
 /// One organization and all its promotions at one version.
 #[derive(Debug, Clone)]
-pub struct Catalogue {
+pub struct Catalog {
     /// Its version.
     pub version: CatalogVersion,
     /// The organization.
@@ -145,8 +145,8 @@ pub struct Catalogue {
     pub active_promotions: u32,
 }
 
-impl Catalogue {
-    /// The catalogue of `org` with these promotions.
+impl Catalog {
+    /// The catalog of `org` with these promotions.
     pub fn new(version: CatalogVersion, org: Org, promotions: Vec<Promotion>) -> Self {
         let active_promotions = promotions.iter().map(|promotion| u32::from(promotion.active)).sum();
         let promotions = promotions.into_iter().map(|promotion| (promotion.id, promotion)).collect();

@@ -1,4 +1,4 @@
-//! The import file: JSON as records of the catalogue, with every fault under its path in the file.
+//! The import file: JSON as records of the catalog, with every fault under its path in the file.
 
 use std::collections::HashSet;
 
@@ -25,7 +25,7 @@ const EVERYTHING: &str = "*";
 /// # Errors
 /// Every fault, under its path in the file.
 pub fn parse(json: &[u8]) -> Result<Import, Violations> {
-    let (file, mut violations): (proto::CatalogueFile, _) =
+    let (file, mut violations): (proto::CatalogFile, _) =
         from_slice(json, UnknownFields::Refuse).map_err(|fault| Violations::of("", fault.to_string()))?;
     let import = Import {
         orgs: each("orgs", file.orgs, &mut violations, read_org),
