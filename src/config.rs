@@ -21,12 +21,12 @@ pub use database_url::DatabaseUrl;
 
 use self::access::{AccessOptionError, AccessOptions};
 use crate::app::AppLimits;
-use crate::app::writer::WriterLimits;
 use crate::earning::change::MAX_LATE_REDEMPTION_DAYS;
 use crate::storage::StoreOptions;
 use crate::transport::AdmissionLimits;
 use crate::transport::Settings;
 use crate::wire::bulk_earn::RequestLimits;
+use crate::writer::WriterLimits;
 
 /// Longest time-out that may be asked for: an hour.
 const MAX_TIMEOUT_MS: u64 = 3_600_000;

@@ -1,13 +1,17 @@
 //! cart-promotions: grants cart promotions in bulk, over gRPC and JSON.
 //!
-//! The rooms, in the way of a request: `transport` → `wire` → `app` → `earning` (pure) → `app` → `storage`.
+//! The rooms, in the way of a request: `edge` → `transport` → `wire` → `app` → `earning` (pure) → `writer` → `storage`.
 //! `docs/architecture.md` maps them.
 
+pub mod access;
 pub mod app;
+pub mod background;
+pub mod clock;
 pub mod commands;
 pub mod config;
 pub mod demo;
 pub mod earning;
+pub mod edge;
 pub mod encoding;
 mod files;
 pub mod object;
@@ -18,6 +22,7 @@ pub mod storage;
 pub mod telemetry;
 pub mod transport;
 pub mod wire;
+pub mod writer;
 
 #[cfg(test)]
 #[path = "../tests/support/mutate.rs"]

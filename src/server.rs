@@ -9,42 +9,29 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::MissedTickBehavior;
 
+use crate::access::Caller;
+use crate::access::jws::KeyError;
+use crate::access::tokens::Tokens;
+use crate::app::App;
 use crate::app::import::{Import, ImportError, ImportOptions, Imported};
-use crate::app::jws::KeyError;
-use crate::app::tokens::Tokens;
-use crate::app::{App, Clock};
+use crate::background::Background;
+use crate::clock::Clock;
 use crate::config::access::AccessOptionError;
 use crate::config::{Common, DatabaseUrl, Serve};
 use crate::demo;
 use crate::earning::OrgId;
+use crate::edge::{self, Answered, Certificates, Handler, Stop, TlsError};
 use crate::files::{KEY_MODE, warn_if_wider};
 use crate::storage::{StorageError, Store};
-use crate::transport::edge::{self, Certificates, Stop, TlsError};
 use crate::transport::{self, Doors, Health, Lifecycle, Phase};
-use crate::wire::{Violations, catalog_file};
+use crate::wire::{Violations, files};
 
-/// How often the database is asked whether it is there.
-const PROBE_EVERY: Duration = Duration::from_secs(1);
-/// The same while it is not.
-const PROBE_LOST_EVERY: Duration = Duration::from_millis(100);
-/// How often what is kept in memory is compared with the database: twice within the time for which it is used.
-const REFRESH_EVERY: Duration = Duration::from_millis(400);
 /// How long connections get to end by themselves once every call is answered: those that only watch would stay.
 const HANG_UP_AFTER: Duration = Duration::from_millis(500);
 
 /// The task that accepts connections.
 type ServerTask = JoinHandle<()>;
-
-/// A task that ends with whoever holds it.
-struct AbortOnDrop(JoinHandle<()>);
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
 
 /// Why the service did not start, or ended by itself.
 #[derive(Debug, thiserror::Error)]
@@ -123,11 +110,19 @@ pub async fn import(store: &Store, json: &[u8], options: ImportOptions) -> Resul
 /// # Errors
 /// Every fault of the file.
 pub fn read_import(json: &[u8]) -> Result<Import, ImportFileError> {
-    catalog_file::parse(json).map_err(ImportFileError::Faults)
+    files::catalog::parse(json).map_err(ImportFileError::Faults)
 }
 
-/// Serves on `listener` until `stop` resolves, then finishes what was accepted. `started` is called once calls are
-/// taken.
+/// The course of a service from outside.
+#[derive(Debug)]
+pub struct Course<S, E> {
+    /// Called once calls are taken.
+    pub started: S,
+    /// Resolves when the service is to stop.
+    pub stop: E,
+}
+
+/// Serves on `listener` until it is told to stop, then finishes what was accepted.
 ///
 /// # Errors
 /// When it cannot start, serve, or finish in time.
@@ -135,7 +130,7 @@ pub async fn run(
     listener: TcpListener,
     options: &Serve,
     clock: Clock,
-    (started, stop): (impl FnOnce() + Send, impl Future<Output = ()> + Send),
+    course: Course<impl FnOnce() + Send, impl Future<Output = ()> + Send>,
 ) -> Result<(), ServeError> {
     let common = &options.common;
     let named = |source| ServeError::Database { url: common.database_url.clone(), source };
@@ -159,8 +154,11 @@ pub async fn run(
     let drain_timeout = Duration::from_millis(options.drain_timeout_ms);
     let limits = options.edge.limits(edge::raise_limit(), drain_timeout);
     let tls = certificates.as_ref().map(Certificates::current);
-    let mut server: ServerTask = tokio::spawn(edge::serve(listener, doors, (limits, tls), told));
-    let _certificates = certificates.map(|certificates| AbortOnDrop(tokio::spawn(certificates.keep_fresh())));
+    let mut server: ServerTask = tokio::spawn(edge::serve(listener, handler(doors), (limits, tls), told));
+    let mut background = Background::default();
+    if let Some(certificates) = certificates {
+        background.refresh_certificates(certificates);
+    }
 
     store.migrate().await.map_err(named)?;
     for warning in store.warnings().await.map_err(named)? {
@@ -173,29 +171,39 @@ pub async fn run(
         import(&store, demo::CATALOG.as_bytes(), ImportOptions::default()).await?;
     }
     lifecycle.enter(Phase::Serving);
-    let watch = tokio::spawn(watch_database(app.clone(), health.clone(), Arc::clone(&lifecycle)));
-    let refresh = tokio::spawn(keep_fresh(app.clone()));
+    background.probe(app.clone(), health.clone(), Arc::clone(&lifecycle));
+    background.refresh_memory(app.clone());
     health.set_ready(true).await;
-    started();
+    (course.started)();
 
     tokio::select! {
-        () = stop => {}
+        () = course.stop => {}
         _ = &mut server => return Err(ServeError::Died("server")),
         _ = &mut writer => return Err(ServeError::Died("writer")),
     }
 
-    watch.abort();
-    // Only when it is gone can it no longer say otherwise.
-    let _ = watch.await;
-    // It goes on while draining: calls that were accepted still need what it keeps.
-    let refresh = AbortOnDrop(refresh);
-    drain(&lifecycle, &mut health, (tell, server), drain_timeout).await?;
-    drop((app, refresh));
+    background.end_probe().await;
+    // The others go on while draining: calls that were accepted still need what they keep.
+    drain(&lifecycle, &mut health, Connections { tell, server }, drain_timeout).await?;
+    drop((app, background));
     // Nothing waits in the queue any more: everybody who waited was answered, or gave up.
     let _ = tokio::time::timeout(HANG_UP_AFTER, writer).await;
     store.close().await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Returns what hands the requests of connections to the endpoints.
+pub fn handler(doors: Doors) -> Handler {
+    Arc::new(move |request| {
+        let answer = doors.clone().answer(request);
+        Box::pin(async move {
+            let response = answer.await;
+            // Left there by the layer that checks credentials.
+            let is_authenticated = response.extensions().get::<Arc<Caller>>().is_some();
+            Answered { response, is_authenticated }
+        })
+    })
 }
 
 /// Returns an organization of the database that is not of the demo, if there is one.
@@ -206,13 +214,20 @@ async fn other_than_demo(store: &Store) -> Result<Option<OrgId>, StorageError> {
     Ok(others.into_iter().find(|org_id| *org_id != demo::ORG_ID))
 }
 
+/// The task that serves connections, and how it is told to end them.
+struct Connections {
+    tell: watch::Sender<Stop>,
+    server: ServerTask,
+}
+
 /// Finishes what was accepted, refusing the rest, and ends the connections.
 async fn drain(
     lifecycle: &Lifecycle,
     health: &mut Health,
-    (tell, mut server): (watch::Sender<Stop>, ServerTask),
+    connections: Connections,
     timeout: Duration,
 ) -> Result<(), ServeError> {
+    let Connections { tell, mut server } = connections;
     tracing::info!("stopping: finishing what was accepted");
     lifecycle.enter(Phase::Draining);
     health.set_ready(false).await;
@@ -226,45 +241,4 @@ async fn drain(
         let _ = server.await;
     }
     drained.map_err(|_| ServeError::DrainTimeout(timeout))
-}
-
-/// Keeps health true to whether the database answers.
-async fn watch_database(app: App, health: Health, lifecycle: Arc<Lifecycle>) {
-    loop {
-        let answers = app.probe().await;
-        let next = if answers.is_ok() { PROBE_EVERY } else { PROBE_LOST_EVERY };
-        if lifecycle.phase() != Phase::Serving {
-            return;
-        }
-        if health.set_ready(answers.is_ok()).await {
-            match answers {
-                Ok(()) => tracing::info!("the database answers and takes writes: ready"),
-                Err(error) => {
-                    let error = &error as &dyn std::error::Error;
-                    tracing::error!(error, "the database does not answer, or takes no writes: not ready");
-                }
-            }
-        }
-        tokio::select! {
-            () = tokio::time::sleep(next) => {}
-            () = app.suspected() => {}
-        }
-    }
-}
-
-/// Keeps what is in memory true to the database and to trusted issuers, of which neither waits for the other.
-async fn keep_fresh(app: App) {
-    tokio::join!(keep_to_database(&app), app.credentials().keep_issuers_fresh(REFRESH_EVERY));
-}
-
-/// That it cannot is told by health.
-async fn keep_to_database(app: &App) {
-    let mut every = tokio::time::interval(REFRESH_EVERY);
-    every.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        every.tick().await;
-        if let Err(error) = app.refresh().await {
-            tracing::debug!(error = &error as &dyn std::error::Error, "nothing could be compared with the database");
-        }
-    }
 }

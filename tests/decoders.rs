@@ -11,16 +11,16 @@ mod mutate;
 use std::io::Cursor;
 use std::path::Path;
 
-use cart_promotions::app::jws::Jwks;
+use cart_promotions::access::jws::Jwks;
 use cart_promotions::earning::{ObjectId, OrgId};
 use cart_promotions::proto;
 use cart_promotions::wire::bulk_earn::RequestLimits;
-use cart_promotions::wire::customer_file::{CustomerLines, Format};
+use cart_promotions::wire::files::customer::{CustomerLines, Format};
 use cart_promotions::wire::json::{JsonMessage, ReadJson, UnknownFields, document, from_slice, read_parameters};
 use cart_promotions::wire::payload::{self, Payload};
 use cart_promotions::wire::time::TimePair;
 use cart_promotions::wire::{Fault, Violations};
-use cart_promotions::wire::{bulk_earn, catalog, catalog_file, customers, earn, event, issuers_file, wallet};
+use cart_promotions::wire::{bulk_earn, catalog, customers, earn, event, files, wallet};
 use proptest::prelude::*;
 use prost::Message;
 use serde::de::IgnoredAny;
@@ -259,7 +259,7 @@ proptest! {
 
     #[test]
     fn every_catalog_file_is_read_or_refused(bytes in texts(&[CATALOG, include_str!("../src/demo.json")])) {
-        match catalog_file::parse(&bytes) {
+        match files::catalog::parse(&bytes) {
             Ok(_) => prop_assert!(serde_json::from_slice::<IgnoredAny>(document(&bytes).unwrap()).is_ok()),
             Err(faults) => says_why(&faults),
         }
@@ -267,7 +267,7 @@ proptest! {
 
     #[test]
     fn every_issuers_file_is_read_or_refused(bytes in texts(&[ISSUERS])) {
-        match issuers_file::parse(&bytes, Path::new("/etc")) {
+        match files::issuers::parse(&bytes, Path::new("/etc")) {
             Ok(issuers) => for issuer in issuers {
                 prop_assert!(!issuer.issuer.is_empty() && !issuer.access.is_empty());
                 prop_assert!(issuer.orgs.is_none_or(|orgs| !orgs.is_empty() && orgs.values().all(|id| id.0 > 0)));

@@ -4,9 +4,9 @@
 use std::collections::BTreeSet;
 
 use super::catalog_cache::{CatalogCache, InMemory};
-use super::writer::{Answer, Batches, Patience, Written};
 use crate::storage::StorageError;
 use crate::storage::batch::session::{BatchError, Ran, Session};
+use crate::writer::{Answer, Batches, Patience, Written};
 
 /// Times that a batch is decided while it holds its catalogs. Further ones come where an audience changed, or where another
 /// organization turns out to have a first earning.

@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 
+use super::App;
 use super::against_catalogs::{self, FromCatalogs};
 use super::catalog_cache::{CatalogCache, InMemory, versions};
 use super::earn_ids::EarnIds;
-use super::error::WalletError;
-use super::writer::{Batches, Customer, Written};
-use super::{App, Clock};
+use crate::clock::Clock;
 use crate::earning::{BulkEarn, Decision, Details, EarningKey, EntryOutcome, Facts, OrgId, Scene, decide};
 use crate::storage::batch::earnings::{Grants, UnderCap, Wanted};
 use crate::storage::batch::session::{BatchError, Patience, Ran, Session};
 use crate::storage::{StorageError, Store};
+use crate::writer::error::WalletError;
+use crate::writer::{Batches, Customer, Written};
 
 /// The outcome of each entry of a command, or why there is none.
 pub type Earned = Result<Vec<EntryOutcome>, WalletError>;

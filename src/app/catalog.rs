@@ -9,12 +9,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::earn_ids::EarnIds;
-use super::error::WalletError;
 use super::transaction::{Change, ChangeError, Ended, in_transaction};
 use super::{App, ReadSlot};
 use crate::earning::catalog_change::{CatalogChange, CatalogRefusal, apply};
 use crate::earning::{Catalog, CustomerId, ObjectId, OrgId, Promotion};
 use crate::storage::{StorageError, Store, Transaction};
+use crate::writer::error::WalletError;
 
 /// Why the catalog stays as it is.
 #[derive(Debug, Clone, thiserror::Error)]

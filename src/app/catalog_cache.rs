@@ -4,9 +4,10 @@
 //! decided from (`storage::batch`), and what is only shown is compared with the database first.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use super::lock;
+use parking_lot::Mutex;
+
 use crate::earning::{Catalog, CatalogVersion, OrgId};
 use crate::storage::{StorageError, Store};
 
@@ -31,7 +32,7 @@ impl CatalogCache {
     /// Those of the database, where one is not in memory.
     pub(super) async fn of(&self, org_ids: &BTreeSet<OrgId>) -> Result<InMemory, StorageError> {
         let mut found: InMemory = {
-            let in_memory = lock(&self.in_memory);
+            let in_memory = self.in_memory.lock();
             org_ids.iter().filter_map(|org_id| Some((*org_id, Arc::clone(in_memory.get(org_id)?)))).collect()
         };
         for org_id in org_ids {
@@ -50,7 +51,7 @@ impl CatalogCache {
         let versions = self.store.catalog_versions(org_ids).await?;
         let mut found = InMemory::new();
         for (org_id, version) in &versions {
-            let known = lock(&self.in_memory).get(org_id).filter(|known| known.version == *version).cloned();
+            let known = self.in_memory.lock().get(org_id).filter(|known| known.version == *version).cloned();
             let catalog = match known {
                 Some(known) => Some(known),
                 None => self.read(*org_id).await?,
@@ -63,7 +64,7 @@ impl CatalogCache {
     /// Reads a catalog, and keeps it.
     async fn read(&self, org_id: OrgId) -> Result<Option<Arc<Catalog>>, StorageError> {
         let read = self.store.catalog(org_id).await?.map(Arc::new);
-        let mut in_memory = lock(&self.in_memory);
+        let mut in_memory = self.in_memory.lock();
         match &read {
             Some(catalog) => drop(in_memory.insert(org_id, Arc::clone(catalog))),
             None => drop(in_memory.remove(&org_id)),

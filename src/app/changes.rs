@@ -3,16 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::App;
 use super::against_catalogs::{self, FromCatalogs};
 use super::catalog_cache::{CatalogCache, InMemory, versions};
-use super::error::WalletError;
-use super::writer::{Batches, Customer, Written};
-use super::{App, Clock};
+use crate::clock::Clock;
 use crate::earning::change::{self, Change, ChangeFacts, InstanceKey, RedeemFailure, RevokedDetail};
 use crate::earning::{Catalog, Holder, OrgId, Redemption};
 use crate::storage::batch::changes::{Changes, ChangesWanted, NewTransaction, Revoked};
 use crate::storage::batch::session::{BatchError, Patience, Ran, Session};
 use crate::storage::{StorageError, Store};
+use crate::writer::error::WalletError;
+use crate::writer::{Batches, Customer, Written};
 
 /// What became of a change.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! Giving out credentials and taking them back, one API client at a time. A server obeys within a second.
 
-use super::access::Access;
-use super::secret::{HashError, Secret};
+use crate::access::groups::Access;
+use crate::access::secret::{HashError, Secret};
 use crate::earning::OrgId;
 use crate::storage::clients::{ApiClient, ClientChange};
 use crate::storage::{StorageError, Store};

@@ -7,11 +7,11 @@
 use std::collections::{HashMap, VecDeque};
 use std::fmt::Debug;
 use std::hash::Hash;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use tokio::sync::oneshot;
-
-use super::lock;
 
 /// Limits of a [`FairGate`].
 #[derive(Debug, Clone, Copy)]
@@ -53,7 +53,7 @@ pub struct Slot<K: Key> {
 
 impl<K: Key> Drop for Slot<K> {
     fn drop(&mut self) {
-        lock(&self.gate.0).leave(&self.key);
+        self.gate.0.lock().leave(&self.key);
     }
 }
 
@@ -74,7 +74,7 @@ impl<K: Key> FairGate<K> {
     /// # Errors
     /// When as many callers of the key wait as may.
     pub async fn enter(&self, key: K) -> Result<Slot<K>, Full> {
-        let entered = lock(&self.0).enter(&key)?;
+        let entered = self.0.lock().enter(&key)?;
         let mut waiting = match entered {
             Entered::AtOnce => return Ok(Slot { gate: self.clone(), key }),
             Entered::Waiting(number, admitted) => Waiting { gate: self, key: Some(key), number, admitted },
@@ -96,7 +96,7 @@ struct Waiting<'a, K: Key> {
 impl<K: Key> Drop for Waiting<'_, K> {
     fn drop(&mut self) {
         if let Some(key) = self.key.take() {
-            lock(&self.gate.0).give_up(&key, self.number);
+            self.gate.0.lock().give_up(&key, self.number);
         }
     }
 }

@@ -36,7 +36,7 @@ fn wait(gate: &FairGate<u8>, key: u8) -> Entering {
 }
 
 fn is_forgotten(gate: &FairGate<u8>) -> bool {
-    let state = lock(&gate.0);
+    let state = gate.0.lock();
     state.taken == 0 && state.keys.is_empty() && state.next_keys.is_empty()
 }
 
@@ -111,7 +111,7 @@ async fn who_waits_is_woken_and_a_time_out_leaves_nothing_behind() {
         let gate = gate.clone();
         async move { gate.enter(2).await }
     });
-    while lock(&gate.0).next_keys.is_empty() {
+    while gate.0.lock().next_keys.is_empty() {
         tokio::task::yield_now().await;
     }
     drop(slot);

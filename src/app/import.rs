@@ -9,11 +9,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use async_trait::async_trait;
 use chrono_tz::Tz;
 
-use super::access::Access;
 use super::import_changes;
 use super::import_clients::ClientWrites;
-use super::secret::{HashError, Secret};
 use super::transaction::{Change, ChangeError, Ended, in_transaction};
+use crate::access::groups::Access;
+use crate::access::secret::{HashError, Secret};
 use crate::earning::catalog_change::{CatalogRefusal, replace};
 use crate::earning::{Catalog, CustomerId, ObjectId, Org, OrgId, Promotion, PromotionDraft};
 use crate::storage::{StorageError, Store, Transaction};

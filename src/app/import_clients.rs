@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::access::Access;
 use super::import::{ImportError, ImportedClient, RefusedRecord};
 use super::import_changes::{differing, line};
-use super::secret::{Checker, Secret};
+use crate::access::groups::Access;
+use crate::access::secret::{Checker, Secret};
 use crate::earning::OrgId;
 use crate::storage::clients::{ApiClient, ClientChange};
 use crate::storage::{SecretHash, Store, Transaction};

@@ -2,56 +2,37 @@
 //!
 //! Called by `transport` and the command line. Knows neither proto nor HTTP and gRPC, nor the database's library.
 
-pub mod access;
 mod against_catalogs;
-pub mod attempts;
-mod batch_runner;
 pub mod bulk_earn;
 pub mod catalog;
 pub mod catalog_cache;
 pub mod changes;
 pub mod clients;
-pub mod clock;
-pub mod credentials;
 pub mod earn_ids;
-pub mod error;
 pub mod fair_gate;
 pub mod import;
 mod import_changes;
 mod import_clients;
-pub mod issuers;
-mod job;
-pub mod jws;
-mod lane;
-mod queue;
-pub mod reachability;
-pub mod secret;
-pub mod tokens;
 mod transaction;
 mod trial;
 pub mod verify;
-mod waiting_lane;
 pub mod wallet;
-pub mod writer;
 
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-pub use clock::Clock;
-pub use error::WalletError;
-
+use crate::access::credentials::Credentials;
+use crate::access::tokens::Tokens;
+use crate::clock::Clock;
 use crate::earning::OrgId;
 use crate::storage::{StorageError, Store};
+use crate::writer::{Lanes, Reachability, Writer, WriterLimits};
 use bulk_earn::BatchEarner;
 use catalog_cache::CatalogCache;
 use changes::BatchChanger;
-use credentials::Credentials;
 use fair_gate::{FairGate, Full, GateLimits, Key, Slot};
-use reachability::Reachability;
-use tokens::Tokens;
 use trial::Trial;
-use writer::{Lanes, Writer, WriterLimits};
 
 /// How long the database may take to answer a probe before it counts as lost.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -275,9 +256,4 @@ async fn wait_for_slot<K: Key>(timeout: Duration, gate: &FairGate<K>, key: K) ->
         Ok(Ok(slot)) => Ok(slot),
         Ok(Err(Full)) | Err(_) => Err(StorageError::waited_too_long()),
     }
-}
-
-/// What is behind the locks of this room is whole at any time, so a panic elsewhere does not spoil it.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use super::reachability::Reachability;
 use crate::storage::{StorageError, Store};
+use crate::writer::Reachability;
 
 /// How long a trial may take before writes count as failing.
 const TIMEOUT: Duration = Duration::from_secs(5);

@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::error::WalletError;
 use super::{App, ReadSlot};
 use crate::earning::change::{EarnedStatus, RecordedStatus};
 use crate::earning::{Catalog, CustomerId, ObjectId, OrgId};
 use crate::storage::listing::{Part, Stretch, WalletRow};
 use crate::storage::{StorageError, Store};
+use crate::writer::error::WalletError;
 
 /// Elements of a page that is read in one part; one that may have more is a large one.
 pub(super) const SMALL_PAGE: usize = 50;

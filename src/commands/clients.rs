@@ -5,13 +5,13 @@ use serde::Serialize;
 use super::error::FieldOption;
 use super::table::Table;
 use super::{CommandError, note, on_database, print, show};
+use crate::access::secret::Secret;
 use crate::app::clients::{self, RecordedClient};
-use crate::app::secret::Secret;
 use crate::config::operator::{AddClient, Clients, ListClients, SwitchClient};
 use crate::earning::OrgId;
 use crate::proto;
 use crate::storage::Store;
-use crate::wire::catalog_file::parse_client;
+use crate::wire::files::catalog::parse_client;
 
 /// The options by which the fields of a client are given.
 const OPTIONS: [FieldOption; 3] = [

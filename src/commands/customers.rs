@@ -20,7 +20,7 @@ use crate::app::catalog;
 use crate::config::operator::{Customers, FileFormat, ImportCustomers};
 use crate::earning::{CustomerId, OrgId};
 use crate::storage::{StorageError, Store};
-use crate::wire::customer_file::{Content, CustomerLines, Format, LineFault};
+use crate::wire::files::customer::{Content, CustomerLines, Format, LineFault};
 
 /// Customers of one transaction.
 const BATCH: u64 = 10_000;

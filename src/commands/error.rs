@@ -1,9 +1,11 @@
 //! Why a command failed, in words for the one line that is printed of it.
 
+use std::net::SocketAddr;
+
 use crate::app::catalog::CatalogError;
 use crate::app::clients::ClientError;
 use crate::earning::{CustomerId, OrgId};
-use crate::server::ServeError;
+use crate::server::{ImportFileError, ServeError};
 use crate::storage::StorageError;
 use crate::wire::{Fault, Violations};
 
@@ -44,6 +46,25 @@ pub enum CommandError {
         /// Why.
         source: std::io::Error,
     },
+    /// A catalog file was not imported.
+    #[error("{file}")]
+    ImportFile {
+        /// Its name.
+        file: String,
+        /// Why.
+        source: ImportFileError,
+    },
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The tables could not be distributed.
+    #[error("cannot distribute the tables")]
+    Distribute(#[source] StorageError),
     /// The process cannot be told of signals.
     #[error("cannot listen for signals")]
     Signal(#[source] std::io::Error),

@@ -6,7 +6,10 @@
 pub mod clients;
 pub mod customers;
 pub mod error;
+pub mod import;
+pub mod migrate;
 pub mod promotions;
+pub mod serve;
 mod table;
 pub mod verify;
 pub mod wallet;

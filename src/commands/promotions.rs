@@ -3,7 +3,8 @@
 use super::error::FieldOption;
 use super::table::{NOTHING, Table};
 use super::{CommandError, on_database, show};
-use crate::app::{Clock, catalog};
+use crate::app::catalog;
+use crate::clock::Clock;
 use crate::config::operator::{CreatePromotion, ListPromotions, Promotions, SwitchPromotions, TimedOutput};
 use crate::earning::catalog_change::CatalogChange;
 use crate::earning::{EarnExpiry, ObjectId, OrgId, Promotion};

@@ -3,9 +3,9 @@
 use super::error::FieldOption;
 use super::table::Table;
 use super::{CommandError, note, on_database, show};
-use crate::app::Clock;
 use crate::app::catalog;
 use crate::app::wallet::{Entry, page};
+use crate::clock::Clock;
 use crate::config::operator::{ShowWallet, Wallet};
 use crate::earning::OrgId;
 use crate::earning::change::EarnedStatus;

@@ -9,13 +9,13 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use ipnet::IpNet;
 
-use crate::app::jws::{KeyError, SigningKey};
-use crate::app::tokens::TokenSettings;
+use crate::access::jws::{KeyError, SigningKey};
+use crate::access::tokens::TokenSettings;
 use crate::earning::OrgId;
 use crate::transport::auth::AccessSettings;
 use crate::transport::rate_limit::{Cost, RateLimitSettings};
 use crate::wire::Violations;
-use crate::wire::issuers_file;
+use crate::wire::files;
 
 /// Longest name of a key: characters.
 const MAX_KID_CHARACTERS: usize = 100;
@@ -165,7 +165,7 @@ impl AccessOptions {
         if let Some(file) = &self.trusted_issuers {
             let folder = file.parent().unwrap_or(Path::new(""));
             let faulty = |faults| AccessOptionError::Issuers { file: file.clone(), faults };
-            issuers = issuers_file::parse(&read("trusted-issuers", file)?, folder).map_err(faulty)?;
+            issuers = files::issuers::parse(&read("trusted-issuers", file)?, folder).map_err(faulty)?;
         }
         Ok(TokenSettings { keys, ttl: Duration::from_secs(self.token_ttl_s), issuers })
     }

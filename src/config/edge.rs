@@ -7,8 +7,8 @@ use std::time::Duration;
 use clap::Args;
 
 use super::MAX_TIMEOUT_MS;
+use crate::edge::{EdgeLimits, TlsFiles};
 use crate::transport::CallLimits;
-use crate::transport::edge::{EdgeLimits, TlsFiles};
 
 /// Memory that bodies, or answers, may be given: from what lets one client have two of the largest, to 64 GiB.
 const MEMORY_MIB: RangeInclusive<i64> = 8..=65_536;

@@ -7,7 +7,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::{Common, time_zone};
-use crate::app::access::AccessGroup;
+use crate::access::groups::AccessGroup;
 use crate::earning::PromotionType;
 use crate::earning::change::EarnedStatus;
 

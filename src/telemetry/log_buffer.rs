@@ -5,8 +5,10 @@
 
 use std::cell::Cell;
 use std::io::{ErrorKind, Write};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -82,15 +84,14 @@ impl Log {
     /// Waits until everything that was logged is written, but no longer than a second.
     pub fn flush(&self) {
         let is_pending = |state: &mut State| state.writing || !state.waiting.is_empty();
-        let flushed = self.0.emptied.wait_timeout_while(self.0.state(), FLUSHED_WITHIN, is_pending);
-        drop(flushed);
+        self.0.emptied.wait_while_for(&mut self.0.state(), is_pending, FLUSHED_WITHIN);
     }
 }
 
 impl Shared {
     /// The state, for a moment. It is consistent at any time, so lock poisoning is ignored.
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     fn push(&self, line: &[u8], always: bool) {
@@ -116,7 +117,7 @@ impl Shared {
                 let mut state = self.state();
                 while state.waiting.is_empty() {
                     state.idle = true;
-                    state = self.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
+                    self.filled.wait(&mut state);
                 }
             }
             std::thread::sleep(GATHER);
@@ -200,7 +201,7 @@ mod tests {
     impl Write for Stalled {
         fn write(&mut self, lines: &[u8]) -> std::io::Result<usize> {
             self.0.recv().map_err(|_| std::io::Error::from(ErrorKind::BrokenPipe))?;
-            self.1.lock().unwrap().extend_from_slice(lines);
+            self.1.lock().extend_from_slice(lines);
             Ok(lines.len())
         }
 
@@ -233,7 +234,7 @@ mod tests {
         let_it.send(()).unwrap();
         let_it.send(()).unwrap();
         log.flush();
-        assert_eq!(String::from_utf8_lossy(&written.lock().unwrap()), "12345678\nabcd\nefgh\nthe last\n");
+        assert_eq!(String::from_utf8_lossy(&written.lock()), "12345678\nabcd\nefgh\nthe last\n");
         assert_eq!(log.0.state().dropped, 0, "it was told of");
     }
 

@@ -20,7 +20,7 @@ use super::messages::{MessageLimits, Messages};
 use super::refusal::{Refusal, Unauthenticated};
 use super::request_log::is_grpc;
 use super::shares::{Holder, Share, Shares, UsedUp};
-use crate::app::credentials::Caller;
+use crate::access::Caller;
 
 /// Longest body of a route that needs none, or next to none: bytes.
 pub const SMALL_BODY_BYTES: usize = 4 * 1024;

@@ -14,11 +14,12 @@ use tonic::transport::server::TcpConnectInfo;
 use super::rate_limit::{Charge, RateLimit, RateLimitSettings, RateLimits};
 use super::refusal::{Refusal, Unauthenticated};
 use super::request_log::is_grpc;
+use crate::access::Caller;
+use crate::access::credentials::{CheckError, Shown};
+use crate::access::groups::{Access, AccessGroup};
+use crate::access::secret::Secret;
+use crate::access::tokens::IssuedToken;
 use crate::app::App;
-use crate::app::access::{Access, AccessGroup};
-use crate::app::credentials::{Caller, CheckError, Shown};
-use crate::app::secret::Secret;
-use crate::app::tokens::IssuedToken;
 use crate::earning::OrgId;
 
 /// With or without padding: clients differ.

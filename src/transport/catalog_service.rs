@@ -9,7 +9,7 @@ use super::auth::{caller, client};
 use super::json_door::found_violations;
 use super::large_read;
 use super::refusal::Refusal;
-use crate::app::access::AccessGroup;
+use crate::access::groups::AccessGroup;
 use crate::app::catalog::PromotionPage;
 use crate::earning::catalog_change::CatalogChange;
 use crate::earning::{OrgId, Promotion};

@@ -6,7 +6,7 @@ use super::Api;
 use super::auth::{caller, client};
 use super::json_door::found_violations;
 use super::refusal::Refusal;
-use crate::app::access::AccessGroup;
+use crate::access::groups::AccessGroup;
 use crate::proto;
 use crate::proto::customer_service_server::CustomerService;
 use crate::wire::{count, customers, event};

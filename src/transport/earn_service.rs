@@ -8,7 +8,7 @@ use super::Api;
 use super::auth::{caller, charge, client};
 use super::json_door::found_violations;
 use super::refusal::Refusal;
-use crate::app::access::AccessGroup;
+use crate::access::groups::AccessGroup;
 use crate::earning::EntryOutcome;
 use crate::proto;
 use crate::proto::earn_service_server::EarnService;

@@ -16,7 +16,6 @@ mod customer_service;
 mod deadline;
 mod docs;
 mod earn_service;
-pub mod edge;
 mod health;
 mod json_door;
 mod json_response;

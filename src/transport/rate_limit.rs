@@ -7,14 +7,16 @@ mod window;
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::refusal::Refusal;
-use crate::app::credentials::Caller;
+use crate::access::Caller;
 use window::{WINDOW, Window};
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
@@ -89,7 +91,7 @@ impl RateLimits {
     pub fn of(&self, caller: &Caller) -> Option<Arc<RateLimit>> {
         let per_minute = NonZeroU32::new(caller.requests_per_minute.unwrap_or(self.settings.per_minute))?;
         let at = Instant::now();
-        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut clients = self.clients.lock();
         if let Some(remembered) = clients.get_mut(&caller.username)
             && remembered.limit.per_minute == per_minute
         {
@@ -125,7 +127,7 @@ impl RateLimit {
 
     fn with_window<T>(&self, look: impl FnOnce(&mut Window, Duration) -> T) -> T {
         // It is consistent at any time, so lock poisoning is ignored.
-        let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut window = self.window.lock();
         // Read under the lock: times never go back.
         look(&mut window, self.begun.elapsed())
     }

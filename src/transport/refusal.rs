@@ -14,13 +14,13 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use super::json_response::json_response;
-use crate::app::access::AccessGroup;
-use crate::app::error::Outage;
+use crate::access::groups::AccessGroup;
 use crate::earning::OrgId;
 use crate::printable::with_causes;
 use crate::proto::CallError;
 use crate::wire::Violations;
 use crate::wire::text::not_positive;
+use crate::writer::error::Outage;
 
 /// Who defines the reasons: the `domain` of every `ErrorInfo`.
 pub const DOMAIN: &str = "cartpromotions";

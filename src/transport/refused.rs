@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::refusal::{Precondition, Refusal, Unauthenticated};
-use crate::app::WalletError;
+use crate::access::credentials::CheckError;
 use crate::app::catalog::CatalogError;
-use crate::app::credentials::CheckError;
 use crate::earning::catalog_change::CatalogRefusal;
 use crate::earning::change::RedeemFailure;
 use crate::earning::{EarnFailure, ObjectId};
 use crate::wire::{Fault, Violations};
+use crate::writer::WalletError;
 
 /// How much of an id that is none a message repeats: characters.
 const MAX_ECHOED_CHARACTERS: usize = 100;

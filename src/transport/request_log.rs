@@ -14,7 +14,7 @@ pub use super::content::is_grpc;
 use super::content::{refuse_form, settle_form};
 use super::deadline;
 use super::refusal::{DOMAIN, Refusal};
-use crate::app::credentials::Caller;
+use crate::access::Caller;
 use crate::wire::Violations;
 
 /// Names one request in answers and logs: the caller's, else ours.

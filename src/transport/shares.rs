@@ -6,7 +6,9 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::{Mutex, MutexGuard};
 
 /// One part of so many is kept for modest holders.
 const KEPT_PART: usize = 8;
@@ -68,7 +70,7 @@ impl Shares {
 
     fn state(&self) -> MutexGuard<'_, State> {
         // Locked state is always consistent, so lock poisoning is ignored.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// Takes so many bytes for as long as the share lives.

@@ -1,7 +1,7 @@
 //! Names of access groups.
 
 use super::violation::Violations;
-use crate::app::access::AccessGroup;
+use crate::access::groups::AccessGroup;
 
 /// The groups of these names. `at` is the path of their list.
 pub fn access_groups(at: &str, names: &[String], violations: &mut Violations) -> Vec<AccessGroup> {

@@ -6,15 +6,11 @@
 pub mod access;
 pub mod bulk_earn;
 pub mod catalog;
-pub mod catalog_file;
-mod csv;
-pub mod customer_file;
 pub mod customers;
 pub mod earn;
 pub mod event;
-pub mod issuers_file;
+pub mod files;
 pub mod json;
-mod lines;
 pub mod page;
 pub mod payload;
 pub mod promotion;

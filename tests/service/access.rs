@@ -1,6 +1,6 @@
 //! Who may call what: every method through both doors, with no access, wrong access, and not enough of it.
 
-use cart_promotions::app::access::AccessGroup;
+use cart_promotions::access::groups::AccessGroup;
 use serde_json::{Value, json};
 
 use crate::rpcs::{METHODS, try_call};

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cart_promotions::app::access::AccessGroup;
-use cart_promotions::app::error::Outage;
+use cart_promotions::access::groups::AccessGroup;
 use cart_promotions::earning::change::RevokeFailure;
 use cart_promotions::earning::{EarnFailure, EarnedFromType, ObjectId, OrgId, PromotionType};
 use cart_promotions::transport::refusal::{Precondition, Refusal, Unauthenticated, told};
 use cart_promotions::wire::Violations;
+use cart_promotions::writer::error::Outage;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
-use cart_promotions::app::Clock;
 use cart_promotions::app::import::{ImportOptions, Imported};
+use cart_promotions::clock::Clock;
 use cart_promotions::config::{Cli, Command, Serve};
 use cart_promotions::proto::earn_service_client::EarnServiceClient;
 use cart_promotions::wire::json::{UnknownFields, from_slice};
@@ -240,7 +240,7 @@ impl Service {
                 let _ = started.send(());
             };
             let stop = async { drop(stopped.await) };
-            server::run(listener, &options, Clock::fixed(NOW_MS), (started, stop)).await
+            server::run(listener, &options, Clock::fixed(NOW_MS), server::Course { started, stop }).await
         });
         ready.await.expect("the server starts");
         Self { database, stop: Some(stop), task: Some(task), caller: Caller::of(address) }

@@ -9,9 +9,9 @@ use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use cart_promotions::app::jws::{SigningKey, VerifyingKey};
+use cart_promotions::access::jws::{SigningKey, VerifyingKey};
+use cart_promotions::edge::{self, Certificates, TlsFiles};
 use cart_promotions::transport::Doors;
-use cart_promotions::transport::edge::{self, Certificates, TlsFiles};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -428,7 +428,7 @@ async fn publish_over_https(folder: &Path) -> String {
     tokio::spawn(async move {
         let doors = Doors { router, limits: of_calls };
         let (_tell, told) = tokio::sync::watch::channel(edge::Stop::No);
-        edge::serve(listener, doors, (limits, tls), told).await;
+        edge::serve(listener, cart_promotions::server::handler(doors), (limits, tls), told).await;
         drop(certificates);
     });
     format!("https://localhost:{port}/jwks")

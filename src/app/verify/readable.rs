@@ -4,8 +4,8 @@ use chrono_tz::Tz;
 use serde_json::value::RawValue;
 
 use super::each;
-use crate::app::access::Access;
-use crate::app::secret;
+use crate::access::groups::Access;
+use crate::access::secret;
 use crate::storage::StorageError;
 use crate::storage::verify::{ApiClientRow, Breaches, DetailsRow, FormerTermRow, OrgRow, PromotionNameRow, Snapshot};
 

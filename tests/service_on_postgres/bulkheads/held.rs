@@ -31,7 +31,7 @@ pub struct Wallets(Vec<Vec<String>>);
 
 /// The documented catalog, with the customers of these calls and a cap that leaves room.
 pub fn catalog() -> serde_json::Value {
-    let mut catalog = catalog();
+    let mut catalog = crate::support::catalog();
     let customers = customers().map(|customer| json!({"orgId": ORG, "customerId": customer}));
     catalog["customers"].as_array_mut().unwrap().extend(customers);
     for promotion in catalog["promotions"].as_array_mut().unwrap() {

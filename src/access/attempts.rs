@@ -1,0 +1,242 @@
+//! Failed logins: how fast wrong credentials may be tried, from one address and for one username.
+//!
+//! Nobody is shut out by it: beyond what is free, a pair that is not known yet is checked later, at a pace that slows down
+//! with every failure, and one more that would have to wait for too long is refused. So the owner of a username is let in
+//! while somebody else guesses, at worst a few seconds later; and not even so where the owner's pair was checked before,
+//! or where no login from the owner's address failed. Called by `credentials`, which knows pairs that are remembered.
+
+use std::collections::hash_map::RandomState;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use hashlink::LruCache;
+
+/// What a failure weighs: a guess, and a pair that was found wrong before, which is rather a program that is told wrong.
+const GUESS: u32 = 10;
+const REPEAT: u32 = 1;
+/// Failures that slow nothing down: 30 guesses from an address, 10 for a username.
+const FREE_OF_ADDRESS: u32 = 30 * GUESS;
+const FREE_OF_USERNAME: u32 = 10 * GUESS;
+/// How long until the weight of one guess is forgotten.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(6);
+/// What is remembered of one address or username, at most.
+const MAX_FAILURES: u32 = 60 * GUESS;
+/// Time between two checks beyond what is free: it doubles with each guess, from the first to the longest.
+const FIRST_PACE: Duration = Duration::from_millis(250);
+const LONGEST_PACE: Duration = Duration::from_secs(5);
+/// How long a pair may wait for its check.
+const MAX_WAIT: Duration = LONGEST_PACE;
+/// Addresses and usernames that are remembered. For one more the one goes that was counted or asked for least recently: by
+/// then most of its failures are forgotten.
+const MAX_REMEMBERED: usize = 20_000;
+/// Pairs of one address without failures that may be under check before it counts as any other.
+const MAX_CLEAN_CHECKS: u32 = 32;
+
+/// How long an address counts as one from which a login failed, for the order of checks.
+const SUSPECT_FOR: Duration = Duration::from_mins(10);
+
+/// What failures are counted of. Of an IPv6 address the first 64 bits count: who has one has all that begin so.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Source {
+    Address(IpAddr),
+    Username(String),
+    /// A username, as asked for from one address: of it only what is under check counts.
+    Both(IpAddr, String),
+}
+
+impl Source {
+    fn free(&self) -> u32 {
+        match self {
+            Self::Address(_) => FREE_OF_ADDRESS,
+            Self::Username(_) | Self::Both(..) => FREE_OF_USERNAME,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Tally {
+    /// By their weight.
+    failures: u32,
+    /// Pairs under check, of which nobody knows yet what they are.
+    checks: u32,
+    /// When the last of them was counted, or forgotten.
+    at: Instant,
+    /// When the next check may begin.
+    next: Instant,
+    /// When a login failed last.
+    failed: Option<Instant>,
+}
+
+impl Tally {
+    fn new(now: Instant) -> Self {
+        Self { failures: 0, checks: 0, at: now, next: now, failed: None }
+    }
+
+    fn forget(&mut self, now: Instant) {
+        let forgotten = now.saturating_duration_since(self.at).as_secs() / FORGOTTEN_AFTER.as_secs();
+        let forgotten = u32::try_from(forgotten).unwrap_or(u32::MAX).min(MAX_FAILURES);
+        self.at += FORGOTTEN_AFTER * forgotten;
+        self.failures = self.failures.saturating_sub(forgotten * GUESS);
+    }
+
+    fn is_suspect(&self, now: Instant) -> bool {
+        self.failed.is_some_and(|failed| now.saturating_duration_since(failed) < SUSPECT_FOR)
+    }
+
+    /// Time between two checks, if those under way fail.
+    fn pace(&self, free: u32) -> Duration {
+        let weight = self.failures.saturating_add(self.checks.saturating_mul(GUESS));
+        match weight.checked_sub(free) {
+            None => Duration::ZERO,
+            Some(beyond) => (FIRST_PACE * 2_u32.pow((beyond / GUESS).min(10))).min(LONGEST_PACE),
+        }
+    }
+}
+
+/// Too many logins failed. When another try is welcome.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TooMany(pub Duration);
+
+/// The failed logins of a while, and those under check.
+#[derive(Debug)]
+pub struct Attempts(Mutex<Tallies>);
+
+type Tallies = LruCache<Source, Tally, RandomState>;
+
+/// A check that may begin. It counts as a failed one until it is dropped.
+#[derive(Debug)]
+pub struct Admission {
+    /// How long it has to wait before.
+    pub wait: Duration,
+    /// Whether no login from its address failed lately, and few are under check.
+    pub clean: bool,
+    attempts: Arc<Attempts>,
+    sources: Vec<Source>,
+}
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        let mut tallies = self.attempts.0.lock();
+        for source in &self.sources {
+            let Some(tally) = tallies.peek_mut(source) else { continue };
+            tally.checks = tally.checks.saturating_sub(1);
+            if tally.checks == 0 && (tally.failed.is_none() || matches!(source, Source::Both(..))) {
+                tallies.remove(source);
+            }
+        }
+    }
+}
+
+impl Default for Attempts {
+    fn default() -> Self {
+        Self(Mutex::new(LruCache::with_hasher(MAX_REMEMBERED, RandomState::new())))
+    }
+}
+
+impl Attempts {
+    /// Admits the check of a pair that is not known, now or after a wait.
+    ///
+    /// # Errors
+    /// When it would have to wait for too long.
+    pub fn admit(
+        self: &Arc<Self>,
+        username: &str,
+        address: Option<IpAddr>,
+        now: Instant,
+    ) -> Result<Admission, TooMany> {
+        let network = address.map(network);
+        let username = || username.to_owned();
+        let own = [network.map(Source::Address), Some(Source::Username(username()))];
+        let both = network.map(|network| Source::Both(network, username()));
+        let mut tallies = self.0.lock();
+        let tally = network.and_then(|network| {
+            let tally = tallies.get_mut(&Source::Address(network))?;
+            tally.forget(now);
+            Some(*tally)
+        });
+        // An address without failures is slowed down only by what it asks for at once.
+        let unsuspected = network.is_some() && tally.is_none_or(|tally| tally.failures == 0);
+        let clean =
+            network.is_some() && tally.is_none_or(|tally| !tally.is_suspect(now) && tally.checks < MAX_CLEAN_CHECKS);
+        let counted = own.into_iter().flatten().collect::<Vec<_>>();
+        let limiting = if unsuspected { both.as_slice() } else { &counted[..] };
+        let begins = begins(&mut tallies, limiting, now);
+        if begins - now > MAX_WAIT {
+            return Err(TooMany(begins - now));
+        }
+        for source in limiting {
+            change(&mut tallies, source, now, |tally| tally.next = begins + tally.pace(source.free()));
+        }
+        let sources: Vec<_> = counted.into_iter().chain(both).collect();
+        for source in &sources {
+            change(&mut tallies, source, now, |tally| tally.checks += 1);
+        }
+        Ok(Admission { wait: begins - now, clean, attempts: Arc::clone(self), sources })
+    }
+
+    /// Counts a failed login, of a pair that was found wrong before (`known`) or was not.
+    ///
+    /// # Errors
+    /// When there were too many of them by now: the answer is to say so.
+    pub fn failed(&self, username: &str, known: bool, address: Option<IpAddr>) -> Result<(), TooMany> {
+        let sources = [address.map(network).map(Source::Address), Some(Source::Username(username.to_owned()))];
+        self.count(sources, if known { REPEAT } else { GUESS }, Instant::now())
+    }
+
+    /// Counts a failed login of a username that nobody can have, for its address alone.
+    ///
+    /// # Errors
+    /// As of [`Self::failed`].
+    pub fn impossible(&self, address: Option<IpAddr>) -> Result<(), TooMany> {
+        self.count([address.map(network).map(Source::Address)], GUESS, Instant::now())
+    }
+
+    fn count<const N: usize>(&self, sources: [Option<Source>; N], weight: u32, now: Instant) -> Result<(), TooMany> {
+        let mut tallies = self.0.lock();
+        let mut longest = Duration::ZERO;
+        for source in sources.into_iter().flatten() {
+            change(&mut tallies, &source, now, |tally| {
+                tally.forget(now);
+                // Those that are still under check fail for themselves.
+                longest = longest.max(Tally { checks: 0, ..*tally }.pace(source.free()));
+                tally.failures = (tally.failures + weight).min(MAX_FAILURES);
+                tally.failed = Some(now);
+            });
+        }
+        if longest.is_zero() { Ok(()) } else { Err(TooMany(longest)) }
+    }
+}
+
+/// Returns when a check of these sources may begin.
+fn begins(tallies: &mut Tallies, limiting: &[Source], now: Instant) -> Instant {
+    let paced = limiting.iter().filter_map(|source| {
+        let tally = tallies.get_mut(source)?;
+        tally.forget(now);
+        (!tally.pace(source.free()).is_zero()).then_some(tally.next)
+    });
+    paced.max().unwrap_or(now).max(now)
+}
+
+/// Changes the tally of a source, a new one where there is none.
+fn change(tallies: &mut Tallies, source: &Source, now: Instant, change: impl FnOnce(&mut Tally)) {
+    let mut tally = tallies.get(source).copied().unwrap_or_else(|| Tally::new(now));
+    change(&mut tally);
+    tallies.insert(source.clone(), tally);
+}
+
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+        }
+        address @ IpAddr::V4(_) => address,
+    }
+}
+
+#[cfg(test)]
+#[path = "attempts_tests.rs"]
+mod tests;

@@ -1,0 +1,61 @@
+//! Why nobody is let in.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::super::attempts::TooMany;
+use super::super::claims::TokenFault;
+use super::super::jws::KeyError;
+use super::hashing::Full;
+use crate::storage::StorageError;
+
+/// Why nobody is let in.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum CheckError {
+    /// Nothing is shown, or the pair is wrong.
+    #[error("wrong credentials")]
+    Wrong,
+    /// The token is wrong.
+    #[error("wrong token")]
+    WrongToken,
+    /// The token was good once.
+    #[error("the token has expired")]
+    Expired,
+    /// The keys of the token's issuer were not read yet.
+    #[error("the keys of the token's issuer were not read yet")]
+    KeysNotRead,
+    /// Too many logins failed. When another try is welcome.
+    #[error("too many logins failed")]
+    TooManyFailures(Duration),
+    /// As much is being checked as may.
+    #[error("too many credentials are being checked")]
+    Overloaded,
+    /// The database could not be asked.
+    #[error("the API client could not be read")]
+    Storage(#[source] Arc<StorageError>),
+    /// A token could not be signed.
+    #[error("no token can be given out")]
+    Key(#[from] KeyError),
+}
+
+impl From<TooMany> for CheckError {
+    fn from(TooMany(wait): TooMany) -> Self {
+        Self::TooManyFailures(wait)
+    }
+}
+
+impl From<Full> for CheckError {
+    fn from(Full: Full) -> Self {
+        Self::Overloaded
+    }
+}
+
+impl From<TokenFault> for CheckError {
+    fn from(fault: TokenFault) -> Self {
+        match fault {
+            TokenFault::Expired => Self::Expired,
+            TokenFault::Wrong => Self::WrongToken,
+            TokenFault::KeysNotRead => Self::KeysNotRead,
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! Hashing of secrets, which takes tens of milliseconds and 19 MiB each: a few workers, and a queue for each standing of
+//! those who wait.
+//!
+//! Nothing else of the service waits here: what is remembered, and tokens, are checked without it. So strangers can fill
+//! their own queues and no more.
+
+use std::collections::VecDeque;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use tokio::sync::oneshot;
+
+use super::super::secret::{Checker, Secret};
+use crate::storage::SecretHash;
+
+/// Standing of somebody whose secret has to be hashed. The first of them that waits is the next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// This username was right before, from this address: its record or its secret changed, or it was forgotten.
+    Known,
+    /// No login from this address failed, and few are under check.
+    Clean,
+    /// Anybody else.
+    Suspect,
+}
+
+/// Secrets that may wait for a worker, of each standing. One more is refused at once.
+const MAX_WAITING: [usize; 3] = [64, 64, 32];
+/// Longest wait for a worker: at 60 ms a hash, one worker is done with all that may wait.
+const MAX_WAIT: Duration = Duration::from_secs(10);
+/// Share of the processors that hash at the same time: one of so many.
+const CORES_OF_A_WORKER: usize = 2;
+
+/// As many wait as may, or this one waited for too long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Full;
+
+/// The workers, and who waits for one.
+pub(super) struct Hashing(Mutex<Workers>);
+
+struct Workers {
+    idle: usize,
+    /// The memory of one worker. That of others is returned when they become idle.
+    kept: Option<Checker>,
+    waiting: [VecDeque<oneshot::Sender<Worker>>; 3],
+}
+
+/// A worker that is taken. Dropped, it goes to the next who waits.
+pub(super) struct Worker {
+    hashing: Arc<Hashing>,
+    checker: Checker,
+}
+
+impl Hashing {
+    /// Returns as many workers as the machine has cores to spare.
+    pub fn new() -> Arc<Self> {
+        let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        Self::with_workers((cores / CORES_OF_A_WORKER).max(1))
+    }
+
+    fn with_workers(idle: usize) -> Arc<Self> {
+        Arc::new(Self(Mutex::new(Workers { idle, kept: None, waiting: Default::default() })))
+    }
+
+    /// Waits for a worker.
+    ///
+    /// # Errors
+    /// When as many of this standing wait as may, or for too long.
+    pub async fn worker(self: &Arc<Self>, standing: Standing) -> Result<Worker, Full> {
+        let called = {
+            let mut workers = self.0.lock();
+            if workers.idle > 0 {
+                workers.idle -= 1;
+                let checker = workers.kept.take().unwrap_or_default();
+                return Ok(Worker { hashing: Arc::clone(self), checker });
+            }
+            let waiting = &mut workers.waiting[standing as usize];
+            waiting.retain(|call| !call.is_closed());
+            if waiting.len() >= MAX_WAITING[standing as usize] {
+                return Err(Full);
+            }
+            let (call, called) = oneshot::channel();
+            waiting.push_back(call);
+            called
+        };
+        tokio::time::timeout(MAX_WAIT, called).await.ok().and_then(Result::ok).ok_or(Full)
+    }
+
+    fn next(&self, checker: &mut Checker) -> Option<oneshot::Sender<Worker>> {
+        let mut workers = self.0.lock();
+        let next = workers.waiting.iter_mut().find_map(VecDeque::pop_front);
+        if next.is_none() {
+            workers.idle += 1;
+            workers.kept.get_or_insert_with(|| std::mem::take(checker));
+        }
+        next
+    }
+}
+
+impl Worker {
+    /// Returns whether `hash` is of this secret; without a hash it takes as long.
+    pub async fn matches(mut self, secret: Secret, hash: Option<SecretHash>) -> bool {
+        let matches = tokio::task::spawn_blocking(move || self.checker.matches(&secret, hash.as_ref()));
+        matches.await.unwrap_or(false)
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        if let Some(next) = self.hashing.next(&mut self.checker) {
+            let checker = std::mem::take(&mut self.checker);
+            // One that is no longer awaited is dropped here, and calls the next.
+            drop(next.send(Self { hashing: Arc::clone(&self.hashing), checker }));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Standing::{Clean, Known, Suspect};
+    use super::*;
+
+    async fn settle() {
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn each_standing_has_a_bound_of_its_own_and_known_callers_go_first() {
+        let hashing = Hashing::with_workers(1);
+        let busy = hashing.worker(Suspect).await.unwrap();
+        let mut waiting = Vec::new();
+        for standing in [Suspect, Clean, Known] {
+            for _ in 0..MAX_WAITING[standing as usize] {
+                let hashing = Arc::clone(&hashing);
+                waiting.push((standing, tokio::spawn(async move { hashing.worker(standing).await })));
+            }
+            settle().await;
+            assert_eq!(hashing.worker(standing).await.err(), Some(Full), "{standing:?}");
+        }
+        drop(busy);
+        for standing in [Known, Clean, Suspect] {
+            for _ in 0..MAX_WAITING[standing as usize] {
+                settle().await;
+                let at = waiting.iter().position(|(_, task)| task.is_finished()).expect("one is called");
+                let (called, task) = waiting.remove(at);
+                assert_eq!(called, standing);
+                drop(task.await.unwrap().unwrap());
+            }
+        }
+        assert_eq!(hashing.0.lock().idle, 1);
+    }
+
+    #[tokio::test]
+    async fn who_gave_up_keeps_no_place_and_no_worker() {
+        let hashing = Hashing::with_workers(1);
+        let busy = hashing.worker(Clean).await.unwrap();
+        for _ in 0..2 * MAX_WAITING[Clean as usize] {
+            let hashing = Arc::clone(&hashing);
+            let task = tokio::spawn(async move { hashing.worker(Clean).await.map(drop) });
+            settle().await;
+            task.abort();
+            settle().await;
+        }
+        drop(busy);
+        assert!(hashing.worker(Suspect).await.is_ok());
+        assert_eq!(hashing.0.lock().idle, 1);
+    }
+}

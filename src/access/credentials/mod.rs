@@ -1,0 +1,205 @@
+//! Who calls: credentials against the recorded API clients, and access tokens against the keys they are signed with.
+//!
+//! Checking a secret is slow and large by design (argon2id), so few are checked at a time (`hashing`), once for all requests
+//! that wait for the same pair. What was found right is remembered for as long as its record stays as it was, in memory,
+//! under a keyed hash; a wrong pair too, so that a misconfigured program in a loop costs nothing. The records of what is in
+//! use are compared with the database beside the calls, so that a call reads none. Where one has to be read anew, and where
+//! a token is checked, nothing waits for strangers: a record is read for credentials alone that were right, or are signed.
+
+mod check_error;
+mod checks;
+mod hashing;
+mod joined;
+mod memory;
+mod refresh;
+mod remembered;
+mod token_memory;
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use sha2::{Digest, Sha256};
+use tokio::sync::Semaphore;
+
+pub use check_error::CheckError;
+
+use super::attempts::Attempts;
+use super::caller::Caller;
+use super::secret::Secret;
+use super::tokens::{IssuedToken, Tokens};
+use crate::clock::Clock;
+use crate::earning::OrgId;
+use crate::storage::clients::ApiClient;
+use crate::storage::{StorageError, Store};
+use crate::writer::Reachability;
+use hashing::Hashing;
+use joined::Joined;
+use memory::{Basis, Digested, Memory};
+use remembered::Remembered;
+
+/// How long a recorded client is used after it was compared with the database: a changed or removed one works this much
+/// longer.
+const FRESH_FOR: Duration = Duration::from_secs(1);
+/// Records that are read anew at the same time for pairs that were wrong: whoever shows others waits.
+const MAX_READS_OF_WRONG_PAIRS: usize = 2;
+/// Longest username and secret that are looked at: bytes.
+const MAX_BYTES: usize = 1_000;
+
+/// What a caller shows.
+#[derive(Debug, Clone)]
+pub enum Shown {
+    /// Username and secret of an API client.
+    Pair(String, Secret),
+    /// An access token.
+    Token(Secret),
+}
+
+type FirstChecks = Joined<(Digested, Option<IpAddr>), Result<Memory, CheckError>>;
+
+/// A record, and when it was asked for.
+type Read = Result<(Instant, Option<Arc<ApiClient>>), CheckError>;
+
+/// Checks credentials.
+pub struct Credentials {
+    store: Store,
+    clock: Clock,
+    reachability: Reachability,
+    tokens: Tokens,
+    attempts: Arc<Attempts>,
+    /// A new one for each process: what is remembered under it says nothing to anybody else.
+    key: [u8; 32],
+    remembered: Mutex<Remembered>,
+    hashing: Arc<Hashing>,
+    /// First checks of pairs under way. Each address has its own: how long they wait goes by it.
+    first_checks: Arc<FirstChecks>,
+    /// Records that are read anew, of usernames that were right or that a signed token names.
+    reads: Arc<Joined<Arc<str>, Read>>,
+    reads_of_wrong_pairs: Semaphore,
+    /// Organizations that tokens of trusted issuers name: whether they are recorded.
+    org_reads: Arc<Joined<OrgId, Result<bool, CheckError>>>,
+}
+
+impl Credentials {
+    /// Returns checks of the credentials that are recorded in this database, and of these tokens.
+    pub fn new(store: Store, clock: Clock, reachability: Reachability, tokens: Tokens) -> Self {
+        Self {
+            store,
+            clock,
+            reachability,
+            tokens,
+            attempts: Arc::default(),
+            key: rand::random(),
+            remembered: Mutex::default(),
+            hashing: Hashing::new(),
+            first_checks: Arc::default(),
+            reads: Arc::default(),
+            reads_of_wrong_pairs: Semaphore::new(MAX_READS_OF_WRONG_PAIRS),
+            org_reads: Arc::default(),
+        }
+    }
+
+    /// Who shows this, from `address` where it is known.
+    ///
+    /// # Errors
+    /// When nobody is let in with it, or it could not be checked.
+    pub async fn check(self: &Arc<Self>, shown: &Shown, address: Option<IpAddr>) -> Result<Arc<Caller>, CheckError> {
+        self.find(shown, address).await?.caller.ok_or(CheckError::Wrong)
+    }
+
+    /// A token for the API client whose username and secret these are.
+    ///
+    /// # Errors
+    /// As of [`Self::check`].
+    pub async fn give_token(
+        self: &Arc<Self>,
+        pair: (String, Secret),
+        address: Option<IpAddr>,
+    ) -> Result<(Arc<Caller>, IssuedToken), CheckError> {
+        let memory = self.find(&Shown::Pair(pair.0, pair.1), address).await?;
+        match (memory.caller, memory.basis) {
+            (Some(caller), Basis::Record(_, Some(client))) => {
+                Ok((caller, self.tokens.issue(&client, self.clock.now_ms())?))
+            }
+            _ => Err(CheckError::Wrong),
+        }
+    }
+
+    /// Finds out what this is. A wrong pair counts as a failed login.
+    async fn find(self: &Arc<Self>, shown: &Shown, address: Option<IpAddr>) -> Result<Memory, CheckError> {
+        if let Shown::Pair(username, secret) = shown
+            && !may_exist(username, secret)
+        {
+            self.attempts.impossible(address)?;
+            return Err(CheckError::Wrong);
+        }
+        let digested = self.digested(shown);
+        let remembered = self.recall(&digested);
+        let memory = match remembered {
+            Some(memory) if memory.at.elapsed() < FRESH_FOR => memory,
+            _ if self.reachability.is_lost() => return Err(CheckError::Storage(Arc::new(StorageError::Lost))),
+            remembered => match shown {
+                Shown::Token(token) => {
+                    let memory = self.check_token(token, remembered).await?;
+                    self.remembered.lock().token(digested, memory.clone(), self.clock.now_ms());
+                    memory
+                }
+                Shown::Pair(username, secret) => match self.still(digested, username, remembered).await? {
+                    Some(memory) => memory,
+                    None => return self.first_check(digested, (username, secret), address).await,
+                },
+            },
+        };
+        if let (Shown::Pair(username, _), None) = (shown, &memory.caller) {
+            self.attempts.failed(username, true, address)?;
+        }
+        Ok(memory)
+    }
+
+    fn digested(&self, shown: &Shown) -> Digested {
+        // The key makes the hash useless outside; the length keeps ("ab", "c") apart from ("a", "bc"), and a token, which
+        // has no username, from a pair.
+        let (length, username, secret) = match shown {
+            Shown::Pair(username, secret) => (username.len(), username.as_str(), secret),
+            Shown::Token(token) => (usize::MAX, "", token),
+        };
+        Sha256::new()
+            .chain_update(self.key)
+            .chain_update(length.to_be_bytes())
+            .chain_update(username)
+            .chain_update(secret.expose())
+            .finalize()
+            .into()
+    }
+
+    fn recall(&self, digested: &Digested) -> Option<Memory> {
+        let mut remembered = self.remembered.lock();
+        let memory = remembered.get(digested)?;
+        if memory.until_ms != i64::MAX && memory.until_ms <= self.clock.now_ms() {
+            remembered.forget(digested);
+            return None;
+        }
+        memory.used = true;
+        Some(memory.clone())
+    }
+}
+
+/// Returns false for a pair that no client can have: nobody is asked for it.
+fn may_exist(username: &str, secret: &Secret) -> bool {
+    let secret = secret.expose();
+    may_be_a_username(username) && secret.len() <= MAX_BYTES && !secret.contains(&0)
+}
+
+/// Returns false for a username that no client can have: no statement may have it as a parameter.
+fn may_be_a_username(username: &str) -> bool {
+    username.len() <= MAX_BYTES && !username.contains(char::is_control)
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Credentials")
+    }
+}

@@ -1,0 +1,61 @@
+//! Comparing what is remembered with the database, beside the calls.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::Credentials;
+use super::memory::{Basis, Memory};
+use crate::storage::StorageError;
+
+impl Credentials {
+    /// Compares the records of what was used since the last time with the database.
+    ///
+    /// # Errors
+    /// Of the database.
+    pub async fn refresh(&self) -> Result<(), StorageError> {
+        let mut used = Vec::new();
+        for (digested, memory) in self.remembered.lock().all() {
+            if !std::mem::take(&mut memory.used) {
+                continue;
+            }
+            match &memory.basis {
+                Basis::Record(username, _) => used.push((*digested, Arc::clone(username))),
+                // What is not fresh is checked anew.
+                Basis::Keys(keys) if self.tokens.still_trusted(*keys) && recorded(memory) => memory.at = Instant::now(),
+                Basis::Keys(_) => {}
+            }
+        }
+        if used.is_empty() {
+            return Ok(());
+        }
+        // Before the question: what is changed after it may be missing from the answer.
+        let at = Instant::now();
+        let names: BTreeSet<_> = used.iter().map(|(_, username)| username.as_ref().to_owned()).collect();
+        let clients = self.store.api_clients(&names.into_iter().collect::<Vec<_>>()).await?;
+        let clients: HashMap<_, _> = clients.iter().map(|client| (client.username.as_str(), client)).collect();
+        let mut remembered = self.remembered.lock();
+        for (digested, username) in used {
+            let recorded = clients.get(&*username).copied();
+            if let Some(memory) = remembered.get(&digested)
+                && let Basis::Record(_, known) = &memory.basis
+                && known.as_deref() == recorded
+            {
+                memory.at = at;
+            } else {
+                remembered.forget(&digested);
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the keys of trusted issuers again where it is time to, each beside the others, for as long as it is waited for.
+    pub async fn keep_issuers_fresh(&self, every: Duration) {
+        self.tokens.keep_fresh(every).await;
+    }
+}
+
+/// Returns true for a caller whose organization is recorded. Another one's may be recorded any time.
+fn recorded(memory: &Memory) -> bool {
+    memory.caller.as_ref().is_some_and(|caller| caller.org_recorded)
+}

@@ -1,0 +1,155 @@
+//! Memory of what was checked: pairs and tokens apart, each of a bounded size, of which one entry at a time is forgotten.
+
+use std::collections::hash_map::RandomState;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use hashlink::LruCache;
+
+use super::memory::{Digested, Memory};
+use super::token_memory::TokenMemory;
+
+/// Pairs that are remembered as right, of which the least recently used is forgotten for one more.
+const MAX_RIGHT_PAIRS: usize = 10_000;
+/// Pairs that are remembered as wrong.
+const MAX_WRONG_PAIRS: usize = 1_000;
+/// Tokens that are remembered.
+const MAX_TOKENS: usize = 10_000;
+/// Usernames, each with an address from which it was right.
+const MAX_KNOWN_NAMES: usize = 10_000;
+
+/// A username and the address that it was right from.
+type KnownName = (Arc<str>, Option<IpAddr>);
+
+/// All that is remembered.
+pub(super) struct Remembered {
+    right: LruCache<Digested, Memory, RandomState>,
+    wrong: LruCache<Digested, Memory, RandomState>,
+    tokens: TokenMemory,
+    known: LruCache<KnownName, (), RandomState>,
+}
+
+impl Default for Remembered {
+    fn default() -> Self {
+        Self {
+            right: LruCache::with_hasher(MAX_RIGHT_PAIRS, RandomState::new()),
+            wrong: LruCache::with_hasher(MAX_WRONG_PAIRS, RandomState::new()),
+            tokens: TokenMemory::new(MAX_TOKENS),
+            known: LruCache::with_hasher(MAX_KNOWN_NAMES, RandomState::new()),
+        }
+    }
+}
+
+impl Remembered {
+    pub fn all(&mut self) -> impl Iterator<Item = (&Digested, &mut Memory)> {
+        self.right.iter_mut().chain(self.wrong.iter_mut()).chain(self.tokens.iter_mut())
+    }
+
+    pub fn get(&mut self, shown: &Digested) -> Option<&mut Memory> {
+        if let Some(memory) = self.right.get_mut(shown) {
+            return Some(memory);
+        }
+        self.tokens.get_mut(shown).or_else(|| self.wrong.get_mut(shown))
+    }
+
+    pub fn forget(&mut self, shown: &Digested) {
+        self.right.remove(shown);
+        self.wrong.remove(shown);
+        self.tokens.remove(shown);
+    }
+
+    pub fn pair(&mut self, shown: Digested, memory: Memory) {
+        self.forget(&shown);
+        let all = if memory.caller.is_some() { &mut self.right } else { &mut self.wrong };
+        all.insert(shown, memory);
+    }
+
+    pub fn token(&mut self, shown: Digested, memory: Memory, now_ms: i64) {
+        self.tokens.insert(shown, memory, now_ms);
+    }
+
+    /// Notes that this username was right from this address.
+    pub fn note(&mut self, username: &Arc<str>, address: Option<IpAddr>) {
+        self.known.insert((Arc::clone(username), address), ());
+    }
+
+    pub fn was_right(&self, username: &str, address: Option<IpAddr>) -> bool {
+        self.known.contains_key(&(Arc::from(username), address))
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::time::Instant;
+
+    use super::super::memory::Basis;
+    use super::*;
+    use crate::access::caller::Caller;
+    use crate::access::groups::Access;
+    use crate::earning::OrgId;
+
+    pub fn digested(number: usize) -> Digested {
+        let mut digested = [0; 32];
+        digested[..8].copy_from_slice(&number.to_be_bytes());
+        digested
+    }
+
+    /// A memory of a token of this client that ends then, or of a pair.
+    pub fn memory(username: &str, until_ms: i64) -> Memory {
+        let username: Arc<str> = username.into();
+        let caller = Caller {
+            username: Arc::clone(&username),
+            org_id: OrgId(1),
+            org_recorded: true,
+            access: Access::All,
+            requests_per_minute: None,
+        };
+        let basis = Basis::Record(username, None);
+        Memory { basis, caller: Some(Arc::new(caller)), until_ms, at: Instant::now(), used: false }
+    }
+
+    #[test]
+    fn neither_tokens_nor_wrong_pairs_push_out_a_pair_and_pairs_in_use_stay() {
+        let mut remembered = Remembered::default();
+        let mut number = 0;
+        let mut next = || {
+            number += 1;
+            digested(number)
+        };
+        let known: Vec<_> = (0..100).map(|_| next()).collect();
+        for shown in &known {
+            remembered.pair(*shown, memory("known", i64::MAX));
+        }
+        for _ in 0..2 * MAX_WRONG_PAIRS {
+            remembered.pair(next(), Memory { caller: None, ..memory("stranger", i64::MAX) });
+        }
+        for _ in 0..2 * MAX_TOKENS {
+            remembered.token(next(), memory("greedy", 1_000), 0);
+        }
+        assert!(known.iter().all(|shown| remembered.get(shown).is_some()));
+        assert_eq!((remembered.wrong.len(), remembered.tokens.len()), (MAX_WRONG_PAIRS, MAX_TOKENS));
+        // At the bound all are known; beyond it the least recently used goes, one for one.
+        let others: Vec<_> = (known.len()..MAX_RIGHT_PAIRS).map(|_| next()).collect();
+        for shown in &others {
+            remembered.pair(*shown, memory("other", i64::MAX));
+        }
+        assert!(known.iter().all(|shown| remembered.get(shown).is_some()), "used last");
+        remembered.pair(next(), memory("another", i64::MAX));
+        assert!(remembered.get(&others[0]).is_none() && remembered.get(&others[1]).is_some());
+        for round in 0..MAX_RIGHT_PAIRS {
+            assert!(remembered.get(&known[round % known.len()]).is_some(), "{round}");
+            remembered.pair(next(), memory("another", i64::MAX));
+        }
+        assert_eq!(remembered.right.len(), MAX_RIGHT_PAIRS);
+        assert!(known.iter().all(|shown| remembered.get(shown).is_some()), "in use all the while");
+    }
+
+    #[test]
+    fn a_name_is_known_from_where_it_was_right_only() {
+        let mut remembered = Remembered::default();
+        let (here, there) = (Some(IpAddr::from([192, 0, 2, 1])), Some(IpAddr::from([192, 0, 2, 2])));
+        remembered.note(&"till".into(), here);
+        assert!(remembered.was_right("till", here));
+        assert!(!remembered.was_right("till", there) && !remembered.was_right("other", here));
+    }
+}

@@ -1,0 +1,343 @@
+//! Trusted issuers: others who give out access tokens, whose keys are published as a JSON Web Key Set (RFC 7517), and
+//! whose claims say for which organization a token is.
+//!
+//! The keys are read from a file, or over HTTPS, beside the calls. Keys that cannot be read anew stay as they are: a
+//! failing issuer shuts nobody out. A key that is no longer published is no longer taken. Called by `tokens`.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use serde_json::{Map, Value};
+
+use super::caller::Caller;
+use super::claims::{Period, TokenFault};
+use super::groups::{Access, AccessGroup};
+use super::jws::{Jwks, NamedKey, TokenType, Unverified, VerifyingKey};
+use crate::earning::OrgId;
+use crate::encoding::{Utf16, without_mark};
+use crate::object::Object;
+
+/// How often keys are read: of a file, over HTTPS, and over HTTPS after a failure or when a token names an unknown key.
+const FILE_EVERY: Duration = Duration::from_secs(1);
+const URL_EVERY: Duration = Duration::from_mins(5);
+const URL_AGAIN: Duration = Duration::from_secs(15);
+/// How long reading them may take.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
+/// Largest key set that is read: bytes.
+const MAX_JWKS_BYTES: usize = 256 * 1024;
+/// Longest name of a caller: characters.
+const MAX_SUBJECT_CHARACTERS: usize = 250;
+/// Keys of one name that a token is checked with.
+const MAX_KEYS_TRIED: usize = 4;
+/// Latest date that is taken for one, seconds: the end of the year 9999.
+const MAX_DATE_S: f64 = 253_402_300_799.0;
+
+/// What the configuration says of a trusted issuer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IssuerSettings {
+    /// Its name: the `iss` of its tokens.
+    pub issuer: String,
+    /// Where its keys are.
+    pub jwks: KeySource,
+    /// Whom its tokens must be for: in their `aud`.
+    pub audience: String,
+    /// The claim that names the organization.
+    pub org_claim: String,
+    /// The organization for each value of that claim. Without it, the claim is the organization's id itself.
+    pub orgs: Option<BTreeMap<String, OrgId>>,
+    /// The claim that names who calls.
+    pub client_claim: String,
+    /// What its tokens may do, at most.
+    pub access: Vec<AccessGroup>,
+    /// The claim that names access groups: with it a token may do what is in both.
+    pub access_claim: Option<String>,
+    /// Whether its tokens must say that they are access tokens (RFC 9068): in their `typ`.
+    pub access_tokens_only: bool,
+}
+
+/// Where keys are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeySource {
+    /// A file.
+    File(PathBuf),
+    /// An HTTPS URL.
+    Url(String),
+}
+
+/// Its keys cannot be read.
+#[derive(Debug, thiserror::Error)]
+enum FetchError {
+    #[error(transparent)]
+    File(#[from] std::io::Error),
+    #[error(transparent)]
+    Http(#[from] reqwest::Error),
+    #[error("is larger than {MAX_JWKS_BYTES} bytes")]
+    TooLarge,
+    #[error(transparent)]
+    Encoding(#[from] Utf16),
+    #[error("is no JSON Web Key Set")]
+    NoKeySet(#[from] serde_json::Error),
+}
+
+/// A trusted issuer.
+#[derive(Debug)]
+pub struct Issuer {
+    settings: IssuerSettings,
+    keys: Mutex<Keys>,
+    /// A token named a key that is not among them.
+    wants_other_keys: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct Keys {
+    published: Vec<NamedKey>,
+    /// Changes with what is published.
+    generation: u64,
+    /// As it was read, to see whether anything changed; `None` before the first time.
+    text: Option<Vec<u8>>,
+    tried: Option<Instant>,
+    failed: bool,
+}
+
+impl Issuer {
+    pub(super) fn new(settings: IssuerSettings) -> Self {
+        Self { settings, keys: Mutex::default(), wants_other_keys: AtomicBool::new(false) }
+    }
+
+    /// The `iss` of its tokens.
+    pub(super) fn name(&self) -> &str {
+        &self.settings.issuer
+    }
+
+    /// Changes with its keys.
+    pub(super) fn generation(&self) -> u64 {
+        self.keys.lock().generation
+    }
+
+    /// Who calls with this token, until when (milliseconds since 1970-01-01T00:00:00Z), and the generation of the keys.
+    pub(super) fn read(&self, token: &Unverified<'_>, now_ms: i64) -> Result<(Caller, i64, u64), TokenFault> {
+        let (keys, generation) = self.keys(token)?;
+        if self.settings.access_tokens_only && token.token_type() != TokenType::AccessToken {
+            return Err(TokenFault::Wrong);
+        }
+        let claims = keys.iter().find_map(|key| token.claims(key)).ok_or(TokenFault::Wrong)?;
+        let Object(claims): Object<Map<String, Value>> = claims;
+        if !self.is_for_us(claims.get("aud")) {
+            return Err(TokenFault::Wrong);
+        }
+        let from_ms = match claims.get("nbf") {
+            Some(nbf) => Some(milliseconds(nbf).ok_or(TokenFault::Wrong)?),
+            None => None,
+        };
+        let until_ms = claims.get("exp").and_then(milliseconds).ok_or(TokenFault::Wrong)?;
+        let until_ms = Period { from_ms, until_ms }.check(now_ms)?;
+        let caller = self.caller(&claims).ok_or(TokenFault::Wrong)?;
+        Ok((caller, until_ms, generation))
+    }
+
+    /// Returns whether the audience of a token, one or a list of them, has ours in it.
+    fn is_for_us(&self, audience: Option<&Value>) -> bool {
+        match audience {
+            Some(Value::String(audience)) => *audience == self.settings.audience,
+            Some(Value::Array(all)) => {
+                all.iter().all(Value::is_string) && all.iter().any(|each| *each == self.settings.audience)
+            }
+            _ => false,
+        }
+    }
+
+    /// Returns the keys to check a token with: those of its name for its algorithm. A token without a name is taken where
+    /// there is one key only.
+    fn keys(&self, token: &Unverified<'_>) -> Result<(Vec<VerifyingKey>, u64), TokenFault> {
+        let keys = self.keys.lock();
+        if keys.text.is_none() {
+            return Err(TokenFault::KeysNotRead);
+        }
+        let all = &keys.published[..];
+        let named = all.iter().filter(|(name, _)| match token.kid() {
+            Some(kid) => name.as_deref() == Some(kid),
+            None => all.len() == 1,
+        });
+        let fit = named.map(|(_, key)| key).filter(|key| token.fits(key));
+        let fit: Vec<_> = fit.take(MAX_KEYS_TRIED).cloned().collect();
+        if fit.is_empty() {
+            self.wants_other_keys.store(true, Ordering::Relaxed);
+            return Err(TokenFault::Wrong);
+        }
+        Ok((fit, keys.generation))
+    }
+
+    fn caller(&self, claims: &Map<String, Value>) -> Option<Caller> {
+        let settings = &self.settings;
+        let org = text(claims.get(&settings.org_claim)?)?;
+        let org_id = match &settings.orgs {
+            None => org.parse().ok().filter(|id: &i64| *id > 0 && id.to_string() == *org).map(OrgId)?,
+            Some(orgs) => *orgs.get(&org)?,
+        };
+        let subject = claims.get(&settings.client_claim)?.as_str()?;
+        if subject.is_empty() || subject.chars().count() > MAX_SUBJECT_CHARACTERS || subject.contains(char::is_control)
+        {
+            return None;
+        }
+        let access = match &settings.access_claim {
+            None => settings.access.clone(),
+            Some(claim) => {
+                let named = names(claims.get(claim));
+                settings.access.iter().filter(|group| named.contains(&group.name())).copied().collect()
+            }
+        };
+        // A colon is in no name of an API client, and no white space in that of an issuer: nobody is taken for another.
+        let username = format!("{}: {subject}", settings.issuer).into();
+        let (access, org_recorded) = (Access::Of(access), false);
+        Some(Caller { username, org_id, org_recorded, access, requests_per_minute: None })
+    }
+
+    /// Reads its keys where it is time to.
+    pub(super) async fn refresh(&self) {
+        {
+            let mut keys = self.keys.lock();
+            let again = keys.failed || self.wants_other_keys.load(Ordering::Relaxed);
+            let every = match self.settings.jwks {
+                KeySource::File(_) => FILE_EVERY,
+                KeySource::Url(_) if again => URL_AGAIN,
+                KeySource::Url(_) => URL_EVERY,
+            };
+            if keys.tried.is_some_and(|tried| tried.elapsed() < every) {
+                return;
+            }
+            keys.tried = Some(Instant::now());
+            self.wants_other_keys.store(false, Ordering::Relaxed);
+        }
+        let read = self.fetch().await;
+        let mut keys = self.keys.lock();
+        let failed_before = std::mem::replace(&mut keys.failed, read.is_err());
+        let issuer = &self.settings.issuer;
+        match read {
+            Err(error) if !failed_before => {
+                let error = &error as &dyn std::error::Error;
+                tracing::error!(issuer, error, "the keys of an issuer cannot be read");
+            }
+            Ok((text, published)) if keys.text.as_ref() != Some(&text) => {
+                (keys.text, keys.published) = (Some(text), published);
+                keys.generation += 1;
+                tracing::info!(issuer, keys = keys.published.len(), "the keys of an issuer were read");
+            }
+            Ok(_) if failed_before => tracing::info!(issuer, "the keys of an issuer can be read again"),
+            _ => {}
+        }
+    }
+
+    /// What is published, and the keys in it.
+    async fn fetch(&self) -> Result<(Vec<u8>, Vec<NamedKey>), FetchError> {
+        let text = match &self.settings.jwks {
+            KeySource::File(path) => tokio::fs::read(path).await?,
+            KeySource::Url(url) => {
+                let mut response = client()?.get(url).send().await?.error_for_status()?;
+                let mut text = Vec::new();
+                while let Some(chunk) = response.chunk().await? {
+                    if text.len() + chunk.len() > MAX_JWKS_BYTES {
+                        return Err(FetchError::TooLarge);
+                    }
+                    text.extend(chunk);
+                }
+                text
+            }
+        };
+        if text.len() > MAX_JWKS_BYTES {
+            return Err(FetchError::TooLarge);
+        }
+        let keys = Jwks::parse(without_mark(&text)?)?.verifying_keys();
+        Ok((text, keys))
+    }
+}
+
+/// What fetches over HTTPS: it trusts whom the machine trusts.
+fn client() -> Result<&'static reqwest::Client, reqwest::Error> {
+    static CLIENT: OnceLock<reqwest::Client> = OnceLock::new();
+    if let Some(client) = CLIENT.get() {
+        return Ok(client);
+    }
+    // It is there already where the database is reached by TLS.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let client = reqwest::Client::builder()
+        .https_only(true)
+        .redirect(reqwest::redirect::Policy::none())
+        .timeout(FETCH_TIMEOUT)
+        .build()?;
+    Ok(CLIENT.get_or_init(|| client))
+}
+
+/// Seconds since 1970-01-01T00:00:00Z, with or without a fraction, as milliseconds.
+fn milliseconds(date: &Value) -> Option<i64> {
+    let seconds = date.as_f64().filter(|seconds| (0.0..=MAX_DATE_S).contains(seconds))?;
+    #[allow(clippy::cast_possible_truncation, reason = "within its range, of which a part of a millisecond is cut")]
+    Some((seconds * 1_000.0) as i64)
+}
+
+/// A text, or an integer as one.
+fn text(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => number.as_i64().map(|number| number.to_string()),
+        _ => None,
+    }
+}
+
+/// Names with a space between them, or a list of them.
+fn names(value: Option<&Value>) -> Vec<&str> {
+    match value {
+        Some(Value::String(text)) => text.split_whitespace().collect(),
+        Some(Value::Array(list)) => list.iter().filter_map(Value::as_str).collect(),
+        _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::jws::SigningKey;
+    use super::*;
+    use crate::mutate::altered;
+
+    const CLAIMS: &str = r#"{"iss":"https://id.example","aud":["them","us"],"exp":4000000000.5,"nbf":1,"org":"1",
+        "sub":"till","scope":"earn wallet"}"#;
+
+    fn issuer(key: &SigningKey) -> Issuer {
+        let issuer = Issuer::new(IssuerSettings {
+            issuer: "https://id.example".to_owned(),
+            jwks: KeySource::File(PathBuf::new()),
+            audience: "us".to_owned(),
+            org_claim: "org".to_owned(),
+            orgs: None,
+            client_claim: "sub".to_owned(),
+            access: AccessGroup::ALL.to_vec(),
+            access_claim: Some("scope".to_owned()),
+            access_tokens_only: false,
+        });
+        let keys = vec![(Some(key.kid().to_owned()), key.verifying_key())];
+        *issuer.keys.lock() = Keys { published: keys, text: Some(Vec::new()), ..Keys::default() };
+        issuer
+    }
+
+    proptest! {
+        #[test]
+        fn claims_of_any_form_name_a_caller_or_nobody(claims in altered(CLAIMS)) {
+            let key = SigningKey::random("a").unwrap();
+            // What cannot be text cannot be signed by the library: it stays a token of other claims.
+            let Ok(claims) = serde_json::from_slice::<Box<serde_json::value::RawValue>>(&claims) else { return Ok(()) };
+            let token = key.sign(&claims).unwrap();
+            if let Some(token) = Unverified::parse(&token)
+                && let Ok((caller, until_ms, _)) = issuer(&key).read(&token, 1_000_000)
+            {
+                prop_assert!(caller.org_id.0 > 0 && until_ms > 1_000_000);
+                prop_assert!(caller.username.starts_with("https://id.example: "));
+            }
+        }
+    }
+}

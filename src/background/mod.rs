@@ -1,0 +1,50 @@
+//! The loops that run beside the calls, each in a file of its own. `server` starts them here, in one place.
+
+mod probe;
+mod refresh;
+
+use std::sync::Arc;
+
+use tokio::task::{JoinHandle, JoinSet};
+
+use crate::app::App;
+use crate::edge::Certificates;
+use crate::transport::{Health, Lifecycle};
+
+/// The loops that run. Dropped, they end.
+#[derive(Debug, Default)]
+pub struct Background {
+    loops: JoinSet<()>,
+    probe: Option<JoinHandle<()>>,
+}
+
+impl Background {
+    /// Serves changed certificates to new connections.
+    pub fn refresh_certificates(&mut self, certificates: Certificates) {
+        self.loops.spawn(certificates.keep_fresh());
+    }
+
+    /// Compares what is kept in memory with the database and with trusted issuers.
+    pub fn refresh_memory(&mut self, app: App) {
+        self.loops.spawn(refresh::run(app));
+    }
+
+    /// Keeps health true to whether the database answers.
+    pub fn probe(&mut self, app: App, health: Health, lifecycle: Arc<Lifecycle>) {
+        self.probe = Some(tokio::spawn(probe::run(app, health, lifecycle)));
+    }
+
+    /// Ends the probe. Once this returns, it changes health no more.
+    pub async fn end_probe(&mut self) {
+        if let Some(probe) = self.probe.take() {
+            probe.abort();
+            let _ = probe.await;
+        }
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        self.probe.iter().for_each(JoinHandle::abort);
+    }
+}

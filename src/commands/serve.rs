@@ -1,0 +1,64 @@
+//! `serve`: listens, and serves until a signal ends it.
+
+use std::io::Write;
+
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::CommandError;
+use crate::clock::Clock;
+use crate::config::Serve;
+use crate::demo;
+use crate::server::{self, Course};
+
+/// Serves until SIGTERM or SIGINT.
+///
+/// # Errors
+/// Returns why the service could not start or serve, or did not end in time.
+pub async fn run(options: &Serve) -> Result<(), CommandError> {
+    let mut term = signal(SignalKind::terminate()).map_err(CommandError::Signal)?;
+    let mut int = signal(SignalKind::interrupt()).map_err(CommandError::Signal)?;
+    let stop = async move {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+        }
+    };
+    let cannot_listen = |source| CommandError::Listen { address: options.listen, source };
+    let listener = TcpListener::bind(options.listen).await.map_err(cannot_listen)?;
+    let address = listener.local_addr().map_err(cannot_listen)?;
+    let started = || {
+        let tls = options.edge.tls_files();
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let clients = tls.as_ref().and_then(|files| files.client_ca.as_ref()).map(|_| "required");
+        tracing::info!(
+            %address,
+            database = %options.common.database_url,
+            tls = tls.is_some(),
+            client_certificates = clients,
+            "serving gRPC and JSON"
+        );
+        if options.access.token_keys.is_empty() {
+            tracing::info!("access tokens are good for this process only: no key for them is configured");
+        }
+        if let Some(org) = options.access.without_authentication {
+            tracing::warn!(
+                org,
+                "nobody is asked for credentials: everybody is taken for this organization, with all access"
+            );
+        }
+        if options.demo {
+            tracing::warn!("everybody knows the credentials of the demo, demo/demo: not for production");
+            print_beside(demo::curl(scheme, address));
+        }
+    };
+    Ok(server::run(listener, options, Clock::system(), Course { started, stop }).await?)
+}
+
+/// Writes a line to standard output on a thread of its own: a reader that stalls does not hold the service up.
+fn print_beside(line: String) {
+    let print = move || drop(writeln!(std::io::stdout(), "{line}"));
+    if let Err(error) = std::thread::Builder::new().spawn(print) {
+        tracing::warn!(error = &error as &dyn std::error::Error, "nothing could be printed");
+    }
+}

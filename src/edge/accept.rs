@@ -1,0 +1,228 @@
+//! Accepts connections and serves each in a task of its own, until told to stop.
+
+use std::convert::Infallible;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
+use tokio_rustls::TlsAcceptor;
+use tonic::transport::server::Connected;
+
+use super::activity::{Activity, Order};
+use super::calls;
+use super::roster::{Membership, Roster};
+use super::stream::Stream;
+use super::{EdgeLimits, Handler};
+
+/// After an error that accepting the next connection would meet again, as when no more files can be opened.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How often what happens again and again is logged.
+const LOG_EVERY: Duration = Duration::from_secs(10);
+/// Connections are looked at for what is overdue so often within the shortest time that is given them, ...
+const LOOKS_WITHIN_A_TIMEOUT: u32 = 4;
+/// ... within these bounds.
+const LOOK_EVERY: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
+
+/// What one peer may send that no call has read yet, of a call and of all: bytes.
+const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
+const CONNECTION_WINDOW_BYTES: u32 = 256 * 1024;
+/// Largest frame of HTTP/2: bytes. The least that the protocol allows.
+const MAX_FRAME_BYTES: u32 = 16 * 1024;
+/// What is kept of answers that the peer does not take yet, for each call: bytes.
+const MAX_SEND_BUFFER_BYTES: usize = 64 * 1024;
+/// How long the answer to a ping may take.
+const PING_TIMEOUT: Duration = Duration::from_secs(10);
+/// Calls that were given up before anybody took them, and calls that the library itself broke off, for each connection:
+/// one more ends it with `ENHANCE_YOUR_CALM`.
+const MAX_PENDING_RESETS: usize = 20;
+const MAX_LOCAL_RESETS: usize = 100;
+/// Headers of one call on HTTP/1.1.
+const MAX_HEADERS: usize = 100;
+/// Longest address on HTTP/1.1: bytes. That of the library.
+const MAX_ADDRESS_BYTES: usize = 64 * 1024;
+
+/// What every connection needs.
+struct Edge {
+    handler: Handler,
+    http: auto::Builder<TokioExecutor>,
+    tls: Option<watch::Receiver<Arc<ServerConfig>>>,
+}
+
+/// How far the service is with stopping.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// It does not.
+    No,
+    /// Every connection is told that no other call is to come on it; a new one is told so with its first.
+    SendAway,
+    /// No new connections are taken, and those that there are end.
+    HangUp,
+}
+
+/// Serves `handler` on `listener` until told to hang up; then waits until all connections are gone. Dropped, it ends them.
+pub async fn serve(
+    listener: TcpListener,
+    handler: Handler,
+    (limits, tls): (EdgeLimits, Option<watch::Receiver<Arc<ServerConfig>>>),
+    mut stop: watch::Receiver<Stop>,
+) {
+    let members = Roster::new(limits);
+    let edge = Arc::new(Edge { handler, http: http(&limits), tls });
+    let mut connections = JoinSet::new();
+    let mut look = tokio::time::interval(look_every(&limits));
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut full = Seldom::default();
+    loop {
+        tokio::select! {
+            told = stop.changed() => match *stop.borrow_and_update() {
+                Stop::No if told.is_ok() => {}
+                Stop::SendAway if told.is_ok() => members.send_away(),
+                _ => break,
+            },
+            _ = look.tick() => members.sweep(),
+            Some(_) = connections.join_next() => {}
+            accepted = listener.accept(), if members.is_open() => match accepted {
+                Ok((stream, _)) => match members.enter() {
+                    Some(membership) => {
+                        connections.spawn(connection(Arc::clone(&edge), stream, membership));
+                    }
+                    None => full.say(|| tracing::warn!("a connection is refused: all others are busy")),
+                },
+                Err(error) if is_of_one_connection(&error) => {}
+                Err(error) => {
+                    full.say(|| tracing::error!(error = &error as &dyn std::error::Error, "cannot accept connections"));
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            },
+            () = members.left(), if !members.is_open() => {}
+        }
+    }
+    // New ones are refused by the system from here on.
+    drop(listener);
+    members.send_away();
+    while connections.join_next().await.is_some() {}
+}
+
+fn look_every(limits: &EdgeLimits) -> Duration {
+    let shortest = limits.header_timeout.min(limits.write_timeout).min(limits.leave_timeout).min(limits.idle_timeout);
+    (shortest / LOOKS_WITHIN_A_TIMEOUT).clamp(LOOK_EVERY.0, LOOK_EVERY.1)
+}
+
+/// Whether an error of accepting is about the connection that was to be accepted, not about accepting.
+fn is_of_one_connection(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind;
+    matches!(
+        error.kind(),
+        ErrorKind::ConnectionRefused
+            | ErrorKind::ConnectionAborted
+            | ErrorKind::ConnectionReset
+            | ErrorKind::Interrupted
+    )
+}
+
+/// Says something that may be so for long.
+#[derive(Debug, Default)]
+struct Seldom(Option<Instant>);
+
+impl Seldom {
+    fn say(&mut self, say: impl FnOnce()) {
+        if self.0.is_none_or(|said| said.elapsed() >= LOG_EVERY) {
+            self.0 = Some(Instant::now());
+            say();
+        }
+    }
+}
+
+fn http(limits: &EdgeLimits) -> auto::Builder<TokioExecutor> {
+    let mut http = auto::Builder::new(TokioExecutor::new());
+    http.http1()
+        // The roster's is for both versions, and does not count the time between calls.
+        .header_read_timeout(None)
+        .max_headers(MAX_HEADERS)
+        .max_buf_size(MAX_ADDRESS_BYTES + limits.max_header_bytes as usize);
+    http.http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(limits.max_streams)
+        .max_header_list_size(limits.max_header_bytes)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_frame_size(MAX_FRAME_BYTES)
+        .max_send_buf_size(MAX_SEND_BUFFER_BYTES)
+        .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
+        .max_local_error_reset_streams(MAX_LOCAL_RESETS)
+        .keep_alive_interval(limits.ping_interval)
+        .keep_alive_timeout(PING_TIMEOUT);
+    http
+}
+
+/// One connection, from its first byte to its last.
+async fn connection(edge: Arc<Edge>, stream: TcpStream, membership: Membership) {
+    // An answer is not to wait for the next. Fails only for a connection that is gone.
+    let _ = stream.set_nodelay(true);
+    let peer = stream.connect_info();
+    let activity = membership.activity();
+    let calls = calls::service(edge.handler.clone(), Arc::clone(activity), peer);
+    let Some(tls) = &edge.tls else {
+        return serve_http(&edge.http, stream, calls, activity).await;
+    };
+    let accept = TlsAcceptor::from(Arc::clone(&tls.borrow())).accept(stream);
+    let mut accept = pin!(accept);
+    // It counts as headers: the roster ends it when it takes too long.
+    let accepted = tokio::select! {
+        accepted = &mut accept => accepted,
+        _ = activity.told() => return,
+    };
+    match accepted {
+        Ok(stream) => serve_http(&edge.http, stream, calls, activity).await,
+        Err(error) => tracing::debug!(error = &error as &dyn std::error::Error, "no TLS"),
+    }
+}
+
+async fn serve_http<I, S, B>(http: &auto::Builder<TokioExecutor>, stream: I, calls: S, activity: &Arc<Activity>)
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: hyper::service::Service<
+            axum::http::Request<hyper::body::Incoming>,
+            Response = axum::http::Response<B>,
+            Error = Infallible,
+            Future: Send + 'static,
+        >,
+    B: http_body::Body<Data: Send, Error: Into<axum::BoxError>> + Send + 'static,
+{
+    let (stream, mut left) = Stream::new(stream, Arc::clone(activity));
+    {
+        let mut connection = pin!(http.serve_connection(TokioIo::new(stream), calls));
+        loop {
+            tokio::select! {
+                ended = &mut connection => {
+                    if let Err(error) = ended {
+                        tracing::debug!(error = &*error, "a connection ended");
+                    }
+                    break;
+                }
+                order = activity.told() => match order {
+                    Order::Leave => connection.as_mut().graceful_shutdown(),
+                    Order::Cut => return,
+                },
+            }
+        }
+    }
+    // The library does not close the connection of a peer that asked for another protocol (`Upgrade`): it drops it.
+    if let Ok(stream) = left.try_recv()
+        && activity.lingers()
+    {
+        let (mut stream, _) = Stream::new(stream, Arc::clone(activity));
+        tokio::select! {
+            _ = stream.shutdown() => {}
+            () = async { while activity.told().await != Order::Cut {} } => {}
+        }
+    }
+}

@@ -1,0 +1,384 @@
+//! What is known of one connection: since when it does what. Written by its stream and its calls, read by the roster.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::{Mutex, MutexGuard};
+
+use tokio::sync::Notify;
+
+use super::EdgeLimits;
+use super::windows::Windows;
+
+/// How long a connection that was told to end may take for it once no call is under way.
+const LEAVE_WITHIN: Duration = Duration::from_secs(1);
+/// How long the peer may take nothing, or send nothing of what is due, before its connection makes room for others.
+const STALLED_AFTER: Duration = Duration::from_secs(1);
+/// Least that a peer takes of what waits for it within `--write-timeout-ms`: bytes. One part of an answer.
+const MIN_TAKEN_BYTES: usize = 16 * 1024;
+/// How long a connection is read whose last answer was given before its request was read.
+const LINGER_TIMEOUT: Duration = super::rest::DISCARD_TIMEOUT;
+/// Headers that are no matter however many connections send them: bytes of each.
+const SMALL_HEAD_BYTES: usize = 8 * 1024;
+/// Bytes beyond that of all headers that are not complete. A connection that would pass it is ended.
+pub const MAX_LARGE_HEADS_BYTES: usize = 16 * 1024 * 1024;
+/// No time at all: nothing of the kind is under way.
+const NEVER: u64 = u64::MAX;
+
+/// What a connection is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Order {
+    /// To finish the calls that are under way, take no others, and end.
+    Leave = 1,
+    /// To end at once.
+    Cut = 2,
+}
+
+/// Calls that wait for their peer, by their names: since when.
+#[derive(Debug, Default)]
+struct Waits {
+    /// For bytes of the body of the request.
+    bodies: BTreeMap<u64, u64>,
+    /// Until it takes more of the answer.
+    answers: BTreeMap<u64, u64>,
+}
+
+/// One connection. Times are microseconds since it began.
+#[derive(Debug)]
+pub struct Activity {
+    begun: Instant,
+    limits: EdgeLimits,
+    /// Under way: their answers are not sent to the end.
+    calls: AtomicUsize,
+    /// Those of them whose answer has not begun.
+    unanswered: AtomicUsize,
+    idle_since: AtomicU64,
+    head_since: AtomicU64,
+    /// Headers that are not complete: bytes.
+    head_bytes: AtomicUsize,
+    /// Those of all connections beyond the small ones: bytes.
+    large_heads: Arc<AtomicUsize>,
+    write_since: AtomicU64,
+    /// Taken since then: bytes.
+    taken: AtomicUsize,
+    waits: Mutex<Waits>,
+    /// What the peer allows to be sent (HTTP/2).
+    pub windows: Windows,
+    /// The peer may go on sending though nothing of it is read any more (HTTP/1.1).
+    unread: AtomicBool,
+    linger_since: AtomicU64,
+    /// The connection is told to end with its first call.
+    last_call: AtomicBool,
+    authenticated: AtomicBool,
+    /// Calls given up, less those that finished: not below zero but for a moment.
+    resets: AtomicIsize,
+    next_call: AtomicU64,
+    order: AtomicU8,
+    leaving_since: AtomicU64,
+    told: Notify,
+}
+
+impl Activity {
+    /// Of a new connection, which owes the headers of its first call.
+    pub fn new(limits: EdgeLimits, large_heads: Arc<AtomicUsize>) -> Self {
+        Self {
+            begun: Instant::now(),
+            limits,
+            calls: AtomicUsize::new(0),
+            unanswered: AtomicUsize::new(0),
+            idle_since: AtomicU64::new(0),
+            head_since: AtomicU64::new(0),
+            head_bytes: AtomicUsize::new(0),
+            large_heads,
+            write_since: AtomicU64::new(NEVER),
+            taken: AtomicUsize::new(0),
+            waits: Mutex::default(),
+            windows: Windows::default(),
+            unread: AtomicBool::new(false),
+            linger_since: AtomicU64::new(NEVER),
+            last_call: AtomicBool::new(false),
+            authenticated: AtomicBool::new(false),
+            resets: AtomicIsize::new(0),
+            next_call: AtomicU64::new(0),
+            order: AtomicU8::new(0),
+            leaving_since: AtomicU64::new(NEVER),
+            told: Notify::new(),
+        }
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.begun.elapsed().as_micros()).unwrap_or(NEVER - 1)
+    }
+
+    /// Whether a call was let in with credentials on it.
+    pub fn is_authenticated(&self) -> bool {
+        self.authenticated.load(Ordering::Relaxed)
+    }
+
+    /// A call was let in with credentials.
+    pub fn authenticate(&self) {
+        if !self.is_authenticated() {
+            self.authenticated.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Since when nothing is under way that would be lost with it; `None` while something is. Of somebody without
+    /// credentials a stream that only watches is nothing, and so are calls that have waited for their peer for long.
+    pub fn idle_since(&self) -> Option<Instant> {
+        let busy = if self.is_authenticated() { &self.calls } else { &self.unanswered };
+        let since = match busy.load(Ordering::SeqCst) {
+            0 => self.idle_since.load(Ordering::SeqCst),
+            _ => self.stalled_since()?,
+        };
+        Some(self.begun + Duration::from_micros(since))
+    }
+
+    /// Since when everything that is under way waits for the peer, when that is long ago.
+    fn stalled_since(&self) -> Option<u64> {
+        let waits = self.waits();
+        let unanswered = self.unanswered.load(Ordering::SeqCst);
+        let answered = self.calls.load(Ordering::SeqCst).saturating_sub(unanswered);
+        let latest = |waits: &BTreeMap<u64, u64>| waits.values().max().copied().unwrap_or(0);
+        let mut since = self.write_since.load(Ordering::Relaxed);
+        if waits.bodies.len() >= unanswered && (!self.is_authenticated() || waits.answers.len() >= answered) {
+            since = since.min(latest(&waits.bodies).max(latest(&waits.answers)));
+        }
+        (since != NEVER && u128::from(self.now().saturating_sub(since)) > STALLED_AFTER.as_micros()).then_some(since)
+    }
+
+    /// No call is under way.
+    pub fn is_between_calls(&self) -> bool {
+        self.calls.load(Ordering::SeqCst) == 0
+    }
+
+    /// The headers of a call are here. Gives the call's name.
+    pub fn begin_call(&self) -> u64 {
+        if self.last_call.load(Ordering::Relaxed) {
+            self.tell(Order::Leave);
+        }
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        self.unanswered.fetch_add(1, Ordering::SeqCst);
+        self.head_between();
+        self.next_call.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Its answer begins, or it has none.
+    pub fn answer_begins(&self) {
+        self.idle_since.store(self.now(), Ordering::SeqCst);
+        self.unanswered.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// A call is over: `finished` when its answer was taken to the end.
+    pub fn end_call(&self, finished: bool) {
+        if finished {
+            if self.resets.load(Ordering::Relaxed) > 0 {
+                self.resets.fetch_sub(1, Ordering::Relaxed);
+            }
+        } else if self.resets.fetch_add(1, Ordering::Relaxed) >= self.limits.max_resets {
+            tracing::debug!("a connection is ended: it gives up more calls than it lets finish");
+            self.tell(Order::Cut);
+        }
+        // In this order: with no call under way it is idle since now, not since the call before.
+        self.idle_since.store(self.now(), Ordering::SeqCst);
+        self.calls.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// A part of the answer to `call` is handed on that the peer need not take; it took the one before.
+    pub fn hold(&self, call: u64) {
+        self.waits().answers.insert(call, self.now());
+    }
+
+    /// The peer took all of the answer to `call` that was handed on, or it is given up.
+    pub fn release(&self, call: u64) {
+        self.waits().answers.remove(&call);
+    }
+
+    /// `call` waits for the next bytes of its request, or no longer.
+    pub fn awaits_body(&self, call: u64, waits: bool) {
+        if waits {
+            self.waits().bodies.insert(call, self.now());
+        } else {
+            self.waits().bodies.remove(&call);
+        }
+    }
+
+    fn waits(&self) -> MutexGuard<'_, Waits> {
+        self.waits.lock()
+    }
+
+    /// Counts bytes of headers that are not complete. Returns false where all connections together hold too many.
+    pub fn has_room_for_head(&self, bytes: usize) -> bool {
+        let held = self.head_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        let beyond = held.saturating_sub(SMALL_HEAD_BYTES).min(bytes);
+        beyond == 0 || self.large_heads.fetch_add(beyond, Ordering::Relaxed) + beyond <= MAX_LARGE_HEADS_BYTES
+    }
+
+    fn forget_head(&self) {
+        let beyond = self.head_bytes.swap(0, Ordering::Relaxed).saturating_sub(SMALL_HEAD_BYTES);
+        if beyond > 0 {
+            self.large_heads.fetch_sub(beyond, Ordering::Relaxed);
+        }
+    }
+
+    /// Headers, or something else that is to come whole, began to arrive; `anew` when what came before is complete.
+    pub fn head_within(&self, anew: bool) {
+        if anew {
+            self.forget_head();
+        }
+        if anew || self.head_since.load(Ordering::Relaxed) == NEVER {
+            self.head_since.store(self.now(), Ordering::Relaxed);
+        }
+    }
+
+    /// Whatever began to arrive is complete.
+    pub fn head_between(&self) {
+        if self.head_since.load(Ordering::Relaxed) != NEVER {
+            self.head_since.store(NEVER, Ordering::Relaxed);
+            self.forget_head();
+        }
+    }
+
+    /// The same on HTTP/1.1, where bytes between calls are headers. Returns false where they have no room.
+    pub fn bytes_of_http1(&self, bytes: usize) -> bool {
+        if self.calls.load(Ordering::Relaxed) == 0 {
+            self.head_within(false);
+            return self.has_room_for_head(bytes);
+        }
+        true
+    }
+
+    /// The peer took so many bytes of what is sent.
+    pub fn wrote(&self, bytes: usize) {
+        if self.write_since.load(Ordering::Relaxed) != NEVER
+            && self.taken.fetch_add(bytes, Ordering::Relaxed) + bytes >= MIN_TAKEN_BYTES
+        {
+            self.wrote_all();
+        }
+    }
+
+    /// The peer took everything that was sent.
+    pub fn wrote_all(&self) {
+        if self.write_since.load(Ordering::Relaxed) != NEVER {
+            self.write_since.store(NEVER, Ordering::Relaxed);
+        }
+    }
+
+    /// More is to be sent than the peer takes.
+    pub fn write_waits(&self) {
+        if self.write_since.load(Ordering::Relaxed) == NEVER {
+            self.taken.store(0, Ordering::Relaxed);
+            self.write_since.store(self.now(), Ordering::Relaxed);
+        }
+    }
+
+    /// The last answer on HTTP/1.1 may be on its way to a peer that still sends.
+    pub fn leave_unread(&self) {
+        self.unread.store(true, Ordering::Relaxed);
+    }
+
+    /// The sending half is closed. Gives whether the peer may still be sending: what comes is to be read, so that its
+    /// system does not throw away the answer.
+    pub fn lingers(&self) -> bool {
+        // Headers that never became a call were refused by the library.
+        let refused = self.is_between_calls() && self.head_since.load(Ordering::Relaxed) != NEVER;
+        let lingers = self.unread.load(Ordering::Relaxed) || refused;
+        if lingers && self.linger_since.load(Ordering::Relaxed) == NEVER {
+            self.head_between();
+            self.linger_since.store(self.now(), Ordering::Relaxed);
+        }
+        lingers
+    }
+
+    /// What it is to be told by now, and why.
+    pub fn overdue(&self) -> Option<(Order, &'static str)> {
+        let now = self.now();
+        let longer =
+            |since: u64, limit: Duration| since != NEVER && u128::from(now.saturating_sub(since)) > limit.as_micros();
+        let idle = self.is_between_calls();
+        let limits = &self.limits;
+        let leaving_since = self.leaving_since.load(Ordering::Relaxed);
+        let leaving = leaving_since != NEVER;
+        let idle_since = self.idle_since.load(Ordering::SeqCst);
+        let linger_since = self.linger_since.load(Ordering::Relaxed);
+        if longer(self.head_since.load(Ordering::Relaxed), limits.header_timeout) {
+            return Some((Order::Cut, "its headers do not arrive in time"));
+        }
+        let held = self.waits().answers.values().min().copied().unwrap_or(NEVER);
+        let write_timeout = if leaving { limits.leave_timeout.min(limits.write_timeout) } else { limits.write_timeout };
+        if longer(self.write_since.load(Ordering::Relaxed).min(held), write_timeout) {
+            return Some((Order::Cut, "it does not read what it is sent"));
+        }
+        if longer(linger_since, LINGER_TIMEOUT) {
+            return Some((Order::Cut, "it goes on sending behind its answer"));
+        }
+        if leaving && idle && linger_since == NEVER && longer(leaving_since.max(idle_since), LEAVE_WITHIN) {
+            return Some((Order::Cut, "it was told to leave and stays"));
+        }
+        (!leaving && idle && longer(idle_since, limits.idle_timeout)).then_some((Order::Leave, "it is idle"))
+    }
+
+    /// Tells the connection to leave with its first call: the service is about to stop.
+    pub fn take_one_call(&self) {
+        self.last_call.store(true, Ordering::Relaxed);
+    }
+
+    /// No other call is to come on this connection.
+    pub fn is_leaving(&self) -> bool {
+        self.leaving_since.load(Ordering::Relaxed) != NEVER
+    }
+
+    /// Tells the connection; a weaker order than an earlier one says nothing.
+    pub fn tell(&self, order: Order) {
+        if self.order.fetch_max(order as u8, Ordering::SeqCst) < order as u8 {
+            self.leaving_since.store(self.now(), Ordering::Relaxed);
+            self.told.notify_one();
+        }
+    }
+
+    /// Waits for the next order.
+    pub async fn told(&self) -> Order {
+        self.told.notified().await;
+        if self.order.load(Ordering::SeqCst) == Order::Cut as u8 { Order::Cut } else { Order::Leave }
+    }
+}
+
+impl Drop for Activity {
+    fn drop(&mut self) {
+        self.forget_head();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: EdgeLimits = EdgeLimits {
+        max_connections: 100,
+        max_streams: 1,
+        max_header_bytes: 1,
+        max_resets: 1,
+        idle_timeout: STALLED_AFTER,
+        header_timeout: STALLED_AFTER,
+        write_timeout: STALLED_AFTER,
+        leave_timeout: STALLED_AFTER,
+        ping_interval: STALLED_AFTER,
+    };
+
+    #[test]
+    fn large_heads_of_all_connections_have_a_bound_and_small_ones_always_have_room() {
+        let heads = Arc::new(AtomicUsize::new(0));
+        let connection = || Activity::new(LIMITS, Arc::clone(&heads));
+        let large: Vec<_> = (0..MAX_LARGE_HEADS_BYTES / SMALL_HEAD_BYTES).map(|_| connection()).collect();
+        assert!(large.iter().all(|each| each.bytes_of_http1(2 * SMALL_HEAD_BYTES)), "at the bound");
+        let (beyond, small) = (connection(), connection());
+        assert!(small.bytes_of_http1(SMALL_HEAD_BYTES) && !beyond.bytes_of_http1(SMALL_HEAD_BYTES + 1), "one beyond");
+        drop(beyond);
+        large[0].begin_call();
+        let next = connection();
+        assert!(next.bytes_of_http1(2 * SMALL_HEAD_BYTES), "headers that became a call make room");
+        drop((large, small, next));
+        assert_eq!(heads.load(Ordering::Relaxed), 0, "all of it is given back");
+    }
+}

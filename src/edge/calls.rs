@@ -1,0 +1,209 @@
+//! The calls of one connection: counted from their headers to the last of their answer, and how they ended. Around the
+//! doors.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use axum::body::{Body, Bytes, HttpBody};
+use axum::http::{HeaderValue, Request, Response, Version, header};
+use http_body::{Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::service::{Service, service_fn};
+use tonic::transport::server::TcpConnectInfo;
+
+use super::activity::Activity;
+use super::rest::{self, Rest};
+use super::{Answered, Handler};
+
+/// Most of an answer that is handed on at once: beyond it the library would hold what the peer does not take, and nobody
+/// could tell. Bytes.
+const MAX_PART_BYTES: usize = 16 * 1024;
+/// What an answer on HTTP/1.1 says that is the last on its connection.
+const CLOSE: HeaderValue = HeaderValue::from_static("close");
+
+/// What hyper hands the calls of a connection to.
+pub fn service(
+    handler: Handler,
+    activity: Arc<Activity>,
+    peer: TcpConnectInfo,
+) -> impl Service<
+    Request<Incoming>,
+    Response = Response<Answer>,
+    Error = Infallible,
+    Future = impl Future<Output = Result<Response<Answer>, Infallible>> + Send,
+> + Send {
+    service_fn(move |mut request: Request<Incoming>| {
+        let mut call = Call::begin(&activity, request.version());
+        request.extensions_mut().insert(peer.clone());
+        let (request, rest) = rest::watch(request, &activity, call.name);
+        call.rest = rest;
+        let answered = handler(request);
+        async move {
+            let Answered { mut response, is_authenticated } = answered.await;
+            if is_authenticated {
+                call.activity.authenticate();
+            }
+            let is_read = match &mut call.rest {
+                Some(rest) => rest.is_read().await,
+                None => true,
+            };
+            if call.version != Version::HTTP_2 && (!is_read || call.activity.is_leaving()) {
+                response.headers_mut().insert(header::CONNECTION, CLOSE);
+                call.activity.leave_unread();
+            }
+            call.answer_begins();
+            Ok(response.map(|body| {
+                call.finished = body.is_end_stream();
+                Answer { body, rest: Bytes::new(), handed_on: 0, call }
+            }))
+        }
+    })
+}
+
+/// One call, for as long as it lives, however it ends.
+#[derive(Debug)]
+struct Call {
+    activity: Arc<Activity>,
+    name: u64,
+    version: Version,
+    answered: bool,
+    held: bool,
+    finished: bool,
+    /// What nobody read of the request.
+    rest: Option<Rest>,
+}
+
+impl Call {
+    fn begin(activity: &Arc<Activity>, version: Version) -> Self {
+        let name = activity.begin_call();
+        Self {
+            activity: Arc::clone(activity),
+            name,
+            version,
+            answered: false,
+            held: false,
+            finished: false,
+            rest: None,
+        }
+    }
+
+    fn answer_begins(&mut self) {
+        self.answered = true;
+        self.activity.answer_begins();
+    }
+
+    fn hold(&mut self) {
+        self.held = true;
+        self.activity.hold(self.name);
+    }
+
+    fn release(&mut self) {
+        if self.held {
+            self.held = false;
+            self.activity.release(self.name);
+        }
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        if !self.answered {
+            self.activity.answer_begins();
+        }
+        self.release();
+        if self.version == Version::HTTP_2
+            && let Some(rest) = self.rest.take()
+        {
+            rest.discard();
+        }
+        // On HTTP/1.1 a call that is given up takes its connection with it.
+        self.activity.end_call(self.finished || self.version != Version::HTTP_2);
+    }
+}
+
+/// The body of an answer, in parts that are not too large.
+#[derive(Debug)]
+pub struct Answer {
+    body: Body,
+    /// Of a part that was too large, or need not be taken.
+    rest: Bytes,
+    /// So much was handed on: bytes.
+    handed_on: u64,
+    call: Call,
+}
+
+impl Answer {
+    /// The first of `data`; the rest is for later.
+    ///
+    /// The library (hyper on h2) takes a part once the peer allows a single byte of it, and keeps what is over where
+    /// nobody can see it. So a part that the peer's windows may not let through is on the clock until the next is asked
+    /// for, and its last byte is a part of its own: that one is taken only when all before it fits.
+    fn part(&mut self, mut data: Bytes) -> Frame<Bytes> {
+        let mut length = data.len().min(MAX_PART_BYTES);
+        if self.call.version == Version::HTTP_2 && length > 0 {
+            self.handed_on += length as u64;
+            if !self.call.activity.windows.fit(length, self.handed_on) {
+                self.call.hold();
+                if length == data.len() && length > 1 {
+                    length -= 1;
+                    self.handed_on -= 1;
+                    self.call.activity.windows.give_back(1);
+                }
+            }
+        }
+        self.rest = if length < data.len() { data.split_off(length) } else { Bytes::new() };
+        Frame::data(data)
+    }
+}
+
+impl HttpBody for Answer {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let this = &mut *self;
+        this.call.release();
+        if !this.rest.is_empty() {
+            let rest = std::mem::take(&mut this.rest);
+            let part = this.part(rest);
+            this.call.finished = this.is_end_stream();
+            return Poll::Ready(Some(Ok(part)));
+        }
+        let polled = Pin::new(&mut this.body).poll_frame(context);
+        Poll::Ready(match std::task::ready!(polled) {
+            Some(Ok(frame)) => {
+                let last = frame.is_trailers();
+                let frame = match frame.into_data() {
+                    Ok(data) => this.part(data),
+                    Err(frame) => frame,
+                };
+                this.call.finished = last || this.is_end_stream();
+                Some(Ok(frame))
+            }
+            None => {
+                this.call.finished = true;
+                None
+            }
+            failed @ Some(Err(_)) => failed,
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest.is_empty() && self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let (rest, inner) = (self.rest.len() as u64, self.body.size_hint());
+        let mut hint = SizeHint::new();
+        if let Some(upper) = inner.upper() {
+            hint.set_upper(upper + rest);
+        }
+        hint.set_lower(inner.lower() + rest);
+        hint
+    }
+}

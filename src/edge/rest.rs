@@ -1,0 +1,168 @@
+//! What is left of a request when its answer is ready: many clients lose an answer that comes before they are done
+//! sending, and a system that gets bytes for a closed connection destroys the answer on its way. So the rest is read and
+//! thrown away, within limits: here on HTTP/2, by `stream` on HTTP/1.1.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use axum::body::{Body, Bytes, HttpBody};
+use axum::http::{Request, header};
+use http_body::{Frame, SizeHint};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+
+use super::activity::Activity;
+
+/// Most of a request that is read behind its answer: bytes. Twice what stock clients are known to send before they look
+/// for an answer.
+pub const MAX_DISCARDED_BYTES: usize = 32 * 1024 * 1024;
+/// How long it is read.
+pub const DISCARD_TIMEOUT: Duration = Duration::from_secs(30);
+/// A rest so small, bytes, is waited for before the answer is given, ...
+const SMALL_REST_BYTES: usize = 64 * 1024;
+/// ... for so long: then the connection can stay, and no client loses the answer.
+const SMALL_REST_WITHIN: Duration = Duration::from_millis(250);
+
+/// The body of a request, as the doors read it.
+struct Watched {
+    body: Option<Incoming>,
+    waits: bool,
+    activity: Arc<Activity>,
+    call: u64,
+    unread: Unread,
+}
+
+/// A body that was dropped before its end.
+type Unread = Arc<Mutex<Left>>;
+
+#[derive(Debug)]
+enum Left {
+    /// The doors have the body.
+    Reading,
+    /// It was read to its end.
+    Nothing,
+    /// The doors dropped it.
+    Body(Incoming),
+}
+
+/// What the doors leave of one request.
+#[derive(Debug)]
+pub struct Rest {
+    unread: Unread,
+    /// The peer waits to be asked for its body.
+    expects: bool,
+}
+
+/// Lets the doors read the body of `request`. Gives what they leave of it; `None` where there is no body.
+pub fn watch(request: Request<Incoming>, activity: &Arc<Activity>, call: u64) -> (Request<Body>, Option<Rest>) {
+    if request.body().is_end_stream() {
+        return (request.map(|_| Body::empty()), None);
+    }
+    let unread = Unread::new(Mutex::new(Left::Reading));
+    let rest = Rest { unread: Arc::clone(&unread), expects: request.headers().contains_key(header::EXPECT) };
+    let activity = Arc::clone(activity);
+    let request = request.map(|body| Body::new(Watched { body: Some(body), waits: false, activity, call, unread }));
+    (request, Some(rest))
+}
+
+impl Rest {
+    /// Returns whether the request was read to its end. A small rest is read first.
+    pub async fn is_read(&self) -> bool {
+        let left = self.take();
+        let mut body = match left {
+            Left::Reading => return false,
+            Left::Nothing => return self.leave(Left::Nothing),
+            Left::Body(body) => body,
+        };
+        if !self.expects && body.size_hint().lower() <= SMALL_REST_BYTES as u64 {
+            let read = tokio::time::timeout(SMALL_REST_WITHIN, read(&mut body, SMALL_REST_BYTES)).await;
+            if matches!(read, Ok(true)) {
+                return self.leave(Left::Nothing);
+            }
+        }
+        self.leave(Left::Body(body))
+    }
+
+    fn take(&self) -> Left {
+        std::mem::replace(&mut *self.unread.lock(), Left::Reading)
+    }
+
+    /// Returns whether this is nothing.
+    fn leave(&self, left: Left) -> bool {
+        let nothing = matches!(left, Left::Nothing);
+        *self.unread.lock() = left;
+        nothing
+    }
+
+    /// Reads the rest beside the answer, within limits.
+    pub fn discard(self) {
+        if let (Left::Body(mut body), Ok(runtime)) = (self.take(), tokio::runtime::Handle::try_current()) {
+            runtime.spawn(async move {
+                let _ = tokio::time::timeout(DISCARD_TIMEOUT, read(&mut body, MAX_DISCARDED_BYTES)).await;
+            });
+        }
+    }
+}
+
+/// Reads a body and keeps nothing of it. Returns whether it ended within `most` bytes.
+async fn read(body: &mut Incoming, most: usize) -> bool {
+    let mut body = Limited::new(body, most);
+    loop {
+        match body.frame().await {
+            Some(Ok(_)) => {}
+            Some(Err(_)) => return false,
+            None => return true,
+        }
+    }
+}
+
+impl HttpBody for Watched {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let Some(body) = &mut self.body else { return Poll::Ready(None) };
+        let polled = Pin::new(body).poll_frame(context);
+        if polled.is_pending() != self.waits {
+            self.waits = !self.waits;
+            self.activity.awaits_body(self.call, self.waits);
+        }
+        match &polled {
+            Poll::Ready(None) => {
+                self.body = None;
+                *self.unread.lock() = Left::Nothing;
+            }
+            // Nothing can be read any more, whatever the peer goes on to send.
+            Poll::Ready(Some(Err(_))) => self.body = None,
+            _ => {}
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.as_ref().is_none_or(HttpBody::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), HttpBody::size_hint)
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        if self.waits {
+            self.activity.awaits_body(self.call, false);
+        }
+        if let Some(body) = self.body.take() {
+            let left = if body.is_end_stream() { Left::Nothing } else { Left::Body(body) };
+            *self.unread.lock() = left;
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! The file that `customers import` reads: one customer a line, of any number of lines, in memory one at a time.
+//!
+//! CSV: the customer is in the column that the first line names `customerId` or `customer_id`, else in the first. NDJSON:
+//! each line is a `Customer` of the catalog file, whose organization may be left out, and whatever else is in it is passed
+//! over. Empty lines are.
+
+use std::io::BufRead;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::super::json::{InvalidJson, UnknownFields, from_slice};
+use super::super::text::cut;
+use super::csv::{Column, FirstLine};
+pub use super::lines::LineFault;
+use super::lines::Lines;
+use crate::earning::{CustomerId, OrgId};
+use crate::proto;
+
+/// The form of the lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// Values with separators in between.
+    Csv,
+    /// One JSON object a line.
+    NdJson,
+}
+
+/// What a file was seen to hold, once it was read to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Content {
+    /// No line with anything on it.
+    Nothing,
+    /// The names of columns, and nothing else.
+    Header,
+    /// More.
+    Rows,
+}
+
+/// Reads the customers of a file.
+pub struct CustomerLines {
+    lines: Lines,
+    format: Format,
+    org_id: OrgId,
+    /// The first line that is more than looked at, counted from 1.
+    from_line: u64,
+    /// The column of a CSV file, once its first line was read.
+    column: Option<Column>,
+    content: Content,
+}
+
+impl CustomerLines {
+    /// Of `input`, all of this organization, from this line on (counted from 1).
+    pub fn new(input: Box<dyn BufRead + Send>, format: Format, org_id: OrgId, from_line: u64) -> Self {
+        Self { lines: Lines::new(input), format, org_id, from_line, column: None, content: Content::Nothing }
+    }
+
+    /// The number of the line that was read last; 0 before the first.
+    pub fn line(&self) -> u64 {
+        self.lines.number()
+    }
+
+    /// How many bytes were read.
+    pub fn bytes(&self) -> u64 {
+        self.lines.bytes()
+    }
+
+    /// Returns what was seen so far.
+    pub fn content(&self) -> Content {
+        self.content
+    }
+
+    /// The customer on the line that was read; `None` when it holds none.
+    fn customer(&mut self) -> Result<Option<CustomerId>, String> {
+        let text = self.lines.text();
+        if text.trim_ascii().is_empty() {
+            return Ok(None);
+        }
+        let skipped = self.lines.number() < self.from_line;
+        if self.format == Format::NdJson {
+            self.content = Content::Rows;
+            return if skipped { Ok(None) } else { from_json(text, self.org_id).map(Some) };
+        }
+        let text = String::from_utf8_lossy(text);
+        let column = match self.column {
+            Some(column) => column,
+            None => match FirstLine::read(&text, skipped)? {
+                FirstLine::Header(column) => {
+                    self.column = Some(column);
+                    self.content = Content::Header;
+                    return Ok(None);
+                }
+                FirstLine::Row(column) => *self.column.insert(column),
+            },
+        };
+        self.content = Content::Rows;
+        if skipped { Ok(None) } else { column.customer(&text).map(|id| Some(CustomerId(id))) }
+    }
+}
+
+impl Iterator for CustomerLines {
+    type Item = Result<CustomerId, LineFault>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            match self.lines.read() {
+                Ok(true) => {}
+                Ok(false) => return None,
+                Err(fault) => return Some(Err(fault)),
+            }
+            match self.customer() {
+                Ok(Some(customer_id)) => return Some(Ok(customer_id)),
+                Ok(None) => {}
+                Err(problem) => return Some(Err(LineFault::Wrong(problem))),
+            }
+        }
+    }
+}
+
+/// The customer of an object as it was written.
+#[derive(Deserialize)]
+struct Written<'a> {
+    #[serde(borrow, default, rename = "customerId", alias = "customer_id")]
+    customer_id: Option<&'a RawValue>,
+}
+
+fn from_json(line: &[u8], org_id: OrgId) -> Result<CustomerId, String> {
+    let read = from_slice::<proto::Customer>(line, UnknownFields::Ignore);
+    let (customer, violations) = read.map_err(|fault| {
+        let column = if let InvalidJson::Syntax(fault) = &fault { fault.column() } else { 1 };
+        let line = String::from_utf8_lossy(line);
+        format!("is no JSON object, as {{\"customerId\": 7}}, from column {column} on: {}", cut(&line))
+    })?;
+    if let Some(given) = customer.org_id.filter(|given| *given != org_id.0) {
+        return Err(format!("orgId: must be {}, or absent, not {given}", org_id.0));
+    }
+    if let Some(first) = violations.as_slice().iter().find(|violation| !violation.field.starts_with("customerId")) {
+        return Err(first.to_string());
+    }
+    match customer.customer_id {
+        Some(id) if id > 0 && violations.is_empty() => Ok(CustomerId(id)),
+        _ => Err(match serde_json::from_slice::<Written<'_>>(line).ok().and_then(|written| written.customer_id) {
+            Some(written) => format!("customerId: must be a positive integer, not {}", cut(written.get())),
+            None => "customerId: is missing".to_owned(),
+        }),
+    }
+}
+
+impl std::fmt::Debug for CustomerLines {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CustomerLines").field("line", &self.line()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The customers up to the first fault, and that with its line.
+    fn read(format: Format, text: &str, from_line: u64) -> (Vec<i64>, Option<String>) {
+        let input = Box::new(std::io::Cursor::new(text.to_owned().into_bytes()));
+        let mut lines = CustomerLines::new(input, format, OrgId(1), from_line);
+        let mut customers = Vec::new();
+        loop {
+            match lines.next() {
+                None => return (customers, None),
+                Some(Ok(customer_id)) => customers.push(customer_id.0),
+                Some(Err(fault)) => return (customers, Some(format!("{}: {fault}", lines.line()))),
+            }
+        }
+    }
+
+    #[test]
+    fn csv_takes_the_named_column_or_the_first() {
+        for (text, customers) in [
+            ("", &[][..]),
+            ("7\n8\n", &[7, 8]),
+            ("7\r\n\r\n8", &[7, 8]),
+            ("customerId\n7\n", &[7]),
+            ("\u{feff}CUSTOMER_ID\n7\n", &[7]),
+            ("\u{feff}7,Anna\n", &[7]),
+            ("name,customer_id,city\n\"Doe, \"\"Jane\"\"\",\"7\",Pune\nx, 8 ,y\n", &[7, 8]),
+            // Whatever ends the lines.
+            ("customerId\r7\r8", &[7, 8]),
+            ("\u{feff}customerId\r\n7\r\r\n8\n", &[7, 8]),
+            // Whatever is between the values.
+            ("customerId;name\n7;\"Doe; Jane\"\n8;a,b\n", &[7, 8]),
+            ("name\tcustomerId\n\t7\nDoe, Jane\t8\n", &[7, 8]),
+            ("\n\nname;customer_id\n;7\n", &[7]),
+            ("7;Doe, Jane\n8;\n", &[7, 8]),
+            ("\"7\"\tx\n8\ty\n", &[7, 8]),
+        ] {
+            assert_eq!(read(Format::Csv, text, 1), (customers.to_vec(), None), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn ndjson_takes_numbers_and_texts_and_passes_over_the_rest() {
+        let text = "{\"customerId\":7}\n\n{\"customer_id\":\"9007199254740993\",\"orgId\":1,\"name\":\"Jane\"}\r\n";
+        assert_eq!(read(Format::NdJson, text, 1), (vec![7, 9_007_199_254_740_993], None));
+    }
+
+    #[test]
+    fn a_fault_has_the_number_of_its_line_and_ends_the_reading() {
+        let long = "7".repeat(70_000);
+        for (format, text, customers, fault) in [
+            (Format::Csv, "7\n\nx\n8\n", &[7][..], "3: column 1: customerId: must be a positive integer, not \"x\""),
+            (
+                Format::Csv,
+                "id\n7\n",
+                &[],
+                "1: column 1: customerId: must be a positive integer, not \"id\"; no column is named customerId or \
+                 customer_id: there is one column",
+            ),
+            (
+                Format::Csv,
+                "id;name\n7;a\n",
+                &[],
+                "1: column 1: customerId: must be a positive integer, not \"id\"; no column is named customerId or \
+                 customer_id: there are 2 columns with a semicolon between them",
+            ),
+            (
+                Format::Csv,
+                "customerId,a,customer_id\n1,2,3\n",
+                &[],
+                "1: names the column customerId twice: columns 1 and 3",
+            ),
+            (
+                Format::Csv,
+                "customerId;a\n1;2\n3,4\n",
+                &[1],
+                "3: column 1: customerId: must be a positive integer, not \"3,4\"",
+            ),
+            (
+                Format::Csv,
+                "7\ncustomerId\n",
+                &[7],
+                "2: column 1: customerId: must be a positive integer, not \"customerId\"",
+            ),
+            (Format::Csv, "0\n", &[], "1: column 1: customerId: must be a positive integer, not \"0\""),
+            (Format::Csv, "7.0\n", &[], "1: column 1: customerId: must be a positive integer, not \"7.0\""),
+            (Format::Csv, "9223372036854775808\n", &[], "1: column 1: customerId: must be a positive integer"),
+            (
+                Format::Csv,
+                "a,customerId\n1\n",
+                &[],
+                "2: has 1 columns with a comma between them, and customerId is number 2",
+            ),
+            (Format::Csv, "7,\"a\nb\"\n", &[], "1: column 2: has a double quote that does not end"),
+            (Format::Csv, &long, &[], "1: is longer than 65536 bytes"),
+            (Format::NdJson, "{\"customerId\":7}\n7\n", &[7], "2: must be an object, not a number"),
+            (Format::NdJson, "{\"customerId\":7} {}\n", &[], "1: is no JSON object"),
+            (Format::NdJson, "{}\n", &[], "1: customerId: is missing"),
+            (Format::NdJson, "{\"id\":7,\"customerId\":null}\n", &[], "1: customerId: is missing"),
+            (Format::NdJson, "{\"customerId\":0}\n", &[], "1: customerId: must be a positive integer, not 0"),
+            (Format::NdJson, "{\"customerId\":1.50}\n", &[], "1: customerId: must be a positive integer, not 1.50"),
+            (Format::NdJson, "{\"customer_id\":\"x\"}\n", &[], "1: customerId: must be a positive integer, not \"x\""),
+            (Format::NdJson, "{\"customerId\":7,\"orgId\":2}\n", &[], "1: orgId: must be 1, or absent, not 2"),
+        ] {
+            let (read, found) = read(format, text, 1);
+            assert_eq!(read, customers, "{text:.40}");
+            let found = found.unwrap_or_else(|| panic!("no fault in {text:.40}"));
+            assert!(found.starts_with(fault), "{found}");
+        }
+    }
+
+    #[test]
+    fn reading_from_a_line_on_still_knows_the_column() {
+        let text = "name,customerId\nx,1\nx,wrong\nx,3\nx,4\n";
+        assert_eq!(read(Format::Csv, text, 4), (vec![3, 4], None));
+        assert_eq!(read(Format::Csv, text, 9), (vec![], None));
+        assert_eq!(read(Format::NdJson, "wrong\n{\"customerId\":2}\n", 2), (vec![2], None));
+        assert_eq!(read(Format::Csv, "1\n2\n", 2), (vec![2], None));
+    }
+}

@@ -1,0 +1,150 @@
+//! A lane of the writer: takes batches from the queue and has them saved, each in one transaction.
+//!
+//! One request's failure never fails its neighbours: a batch that the database refuses is split until the guilty one is
+//! alone. And a lock never holds the lane up for long: a batch that meets one is parted by organization, and what meets
+//! it again goes back into the queue, for waiting lanes (`waiting_lane`). Called by `writer`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::batch::{Batches, Customer, Patience};
+use super::batch_runner::{self, BatchRunner};
+use super::job::Job;
+use super::shared::Shared;
+use crate::earning::OrgId;
+use crate::storage::StorageError;
+use crate::storage::batch::session::BatchError;
+
+/// Times that a lane lets everything else run before its next batch, while several clients are about: answers leave, and
+/// whoever had one may be in the batch with its next request.
+const YIELDS: usize = 2;
+
+async fn let_others_run() {
+    for _ in 0..YIELDS {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// See the top of this file.
+pub(super) struct Lane<B: Batches> {
+    shared: Arc<Shared<B>>,
+    runner: BatchRunner<B>,
+    /// True where waiting lanes take what meets a lock.
+    puts_off: bool,
+}
+
+/// A batch that is being written.
+struct UnderWay<B: Batches> {
+    /// The parts that are still to be tried, the next one last.
+    parts: Vec<Vec<Job<B>>>,
+    /// The customers that the batch keeps other batches from.
+    customers: Vec<Customer>,
+}
+
+impl<B: Batches> Lane<B> {
+    pub(super) fn new(shared: Arc<Shared<B>>, runner: BatchRunner<B>, puts_off: bool) -> Self {
+        Self { shared, runner, puts_off }
+    }
+
+    /// Writes until nothing more comes. Gives what it did: transactions that were tried, and requests that were answered.
+    pub(super) async fn run(mut self) -> (u64, u64) {
+        while let Some(batch) = self.next_batch().await {
+            let customers = batch.iter().map(Job::customer).collect();
+            let customers = self.write(UnderWay { parts: vec![batch], customers }).await;
+            let mut is_shared = false;
+            self.shared.done(|queue| {
+                queue.done(&customers);
+                is_shared = queue.is_shared();
+            });
+            if is_shared {
+                let_others_run().await;
+            }
+        }
+        self.runner.done()
+    }
+
+    /// Waits until there is a batch to begin; `None` when there will be none for this lane.
+    async fn next_batch(&mut self) -> Option<Vec<Job<B>>> {
+        loop {
+            // Before looking: a call that comes in between is heard.
+            let called = self.shared.called();
+            {
+                let mut queue = self.shared.queue();
+                let now = Instant::now();
+                if let Some(batch) = queue.take(now) {
+                    let more = queue.calls(now);
+                    drop(queue);
+                    if more {
+                        self.shared.call();
+                    }
+                    return Some(batch);
+                }
+                if queue.is_over() {
+                    return None;
+                }
+            }
+            called.await;
+        }
+    }
+
+    /// Gives the customers that the batch still keeps other batches from.
+    async fn write(&mut self, mut batch: UnderWay<B>) -> Vec<Customer> {
+        let patience = if self.puts_off { Patience::Least } else { Patience::Full };
+        while let Some(mut part) = batch.parts.pop() {
+            part.retain_mut(Job::take);
+            if part.is_empty() {
+                continue;
+            }
+            match self.runner.run(&part, patience).await {
+                Ok(written) => batch_runner::answer(part, written.answers),
+                Err(error) if error.is_held_up() && self.puts_off => self.part_by_org(part, &mut batch, error),
+                // Where one lock guards everything, each half would wait for it anew.
+                Err(error) if part.len() > 1 && error.is_of_one_request() => {
+                    tracing::warn!(requests = part.len(), ?error, "a batch failed and is split");
+                    batch_runner::split(part, &mut batch.parts);
+                }
+                Err(error) => batch_runner::refuse(part, error),
+            }
+        }
+        batch.customers
+    }
+
+    /// Finds out which organization it is that holds the batch up, and puts its requests back.
+    fn part_by_org(&mut self, part: Vec<Job<B>>, batch: &mut UnderWay<B>, error: BatchError) {
+        let mut by_org = BTreeMap::<OrgId, Vec<Job<B>>>::new();
+        for mut job in part {
+            // Nothing of it is recorded, and its caller may give up until it is tried again.
+            job.give_back();
+            by_org.entry(job.customer().0).or_default().push(job);
+        }
+        let cause = error.into_shared_source();
+        let is_one = by_org.len() == 1;
+        for (org_id, jobs) in by_org {
+            // Another lane may have found out meanwhile.
+            if is_one || self.shared.queue().delayed_by(org_id).is_some() {
+                self.put_off(org_id, jobs, batch, &cause);
+            } else {
+                batch.parts.push(jobs);
+            }
+        }
+    }
+
+    /// Puts everything of the organization that is not written back into the queue.
+    fn put_off(&mut self, org_id: OrgId, mut jobs: Vec<Job<B>>, batch: &mut UnderWay<B>, cause: &Arc<StorageError>) {
+        for part in &mut batch.parts {
+            jobs.extend(part.extract_if(.., |job| job.customer().0 == org_id));
+        }
+        let customers: Vec<_> = batch.customers.extract_if(.., |customer| customer.0 == org_id).collect();
+        // Catalogs change all day.
+        if matches!(**cause, StorageError::CatalogMoved) {
+            tracing::debug!(org = org_id.0, requests = jobs.len(), %cause, "an organization is delayed");
+        } else {
+            tracing::warn!(org = org_id.0, requests = jobs.len(), %cause, "an organization is delayed");
+        }
+        self.shared.done(|queue| {
+            queue.delay(org_id, jobs, Arc::clone(cause));
+            queue.release(&customers);
+        });
+    }
+}

@@ -1,0 +1,151 @@
+//! The committing writer: many requests in one transaction.
+//!
+//! While one transaction is in flight, the requests that arrive wait in a bounded queue (`queue`), fair between the clients
+//! they come from; the next transaction takes what waits. There is no timer: an idle service commits a request at once, a
+//! busy one grows its batches by itself.
+//!
+//! On PostgreSQL several lanes (`lane`) write beside one another, when one does not keep up, and others (`waiting_lane`)
+//! wait for locks that somebody else holds.
+
+mod batch;
+mod batch_runner;
+pub mod error;
+mod job;
+mod lane;
+mod limits;
+mod queue;
+mod reachability;
+mod shared;
+mod waiting_lane;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinSet;
+
+pub use batch::{Answer, Batches, Customer, Patience, Written};
+pub use error::WalletError;
+pub use limits::WriterLimits;
+pub use reachability::Reachability;
+
+use crate::storage::StorageError;
+use batch_runner::BatchRunner;
+use job::Job;
+use lane::Lane;
+use shared::Shared;
+use waiting_lane::WaitingLane;
+
+/// Where requests are handed in.
+pub struct Writer<B: Batches> {
+    entrance: Arc<Entrance<B>>,
+    request_timeout: Duration,
+    reachability: Reachability,
+}
+
+impl<B: Batches> Clone for Writer<B> {
+    fn clone(&self) -> Self {
+        let Self { entrance, request_timeout, reachability } = self;
+        Self { entrance: Arc::clone(entrance), request_timeout: *request_timeout, reachability: reachability.clone() }
+    }
+}
+
+impl<B: Batches> fmt::Debug for Writer<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Writer")
+    }
+}
+
+/// Closes the queue with the last [`Writer`].
+struct Entrance<B: Batches>(Arc<Shared<B>>);
+
+impl<B: Batches> Drop for Entrance<B> {
+    fn drop(&mut self) {
+        self.0.queue().close();
+        self.0.call_all();
+    }
+}
+
+/// Closes the queue with the lanes, and lets go of what waits in it.
+struct Exit<B: Batches>(Arc<Shared<B>>);
+
+impl<B: Batches> Drop for Exit<B> {
+    fn drop(&mut self) {
+        self.0.queue().abandon();
+    }
+}
+
+/// The writer itself.
+pub struct Lanes<B: Batches> {
+    writing: Vec<Lane<B>>,
+    waiting: Vec<WaitingLane<B>>,
+    exit: Exit<B>,
+}
+
+impl<B: Batches> Writer<B> {
+    /// Returns the writer, and the lanes that write what it is handed.
+    pub fn new(limits: WriterLimits, reachability: &Reachability, batches: impl Fn() -> B) -> (Self, Lanes<B>) {
+        let shared = Arc::new(Shared::new(limits));
+        let runner = || BatchRunner::new(limits, batches(), reachability.clone());
+        let lane = |_| Lane::new(Arc::clone(&shared), runner(), limits.waiting_lanes > 0);
+        let writing = (0..limits.lanes.max(1)).map(lane).collect();
+        let waiting_lane = |_| WaitingLane::new(Arc::clone(&shared), runner());
+        let waiting_lanes = (0..limits.waiting_lanes).map(waiting_lane).collect();
+        let writer = Self {
+            entrance: Arc::new(Entrance(Arc::clone(&shared))),
+            request_timeout: limits.request_timeout,
+            reachability: reachability.clone(),
+        };
+        (writer, Lanes { writing, waiting: waiting_lanes, exit: Exit(shared) })
+    }
+
+    /// Has a command of an API client written, when its turn comes.
+    pub async fn write(&self, client: Arc<str>, command: Arc<B::Command>) -> Answer<B> {
+        let (org_id, customer_id) = B::customer(&command);
+        if self.reachability.is_lost() {
+            return Err(WalletError::CustomerLookupFailed(customer_id, Arc::new(StorageError::Lost)));
+        }
+        let (job, answered, settled) = Job::new(client, command);
+        let shared = &self.entrance.0;
+        let (calls, calls_waiting_lane) = {
+            let mut queue = shared.queue();
+            queue.push(job)?;
+            (queue.calls(Instant::now()), queue.calls_waiting_lane())
+        };
+        if calls {
+            shared.call();
+        }
+        if calls_waiting_lane {
+            shared.call_waiting_lane();
+        }
+        match tokio::time::timeout(self.request_timeout, answered).await {
+            Ok(answer) => answer.unwrap_or(Err(WalletError::ShuttingDown)),
+            // Still in the queue, and it will be passed over: nothing is recorded.
+            Err(_) if !settled.swap(true, Ordering::Relaxed) => Err(shared
+                .queue()
+                .delayed_by(org_id)
+                .map_or(WalletError::Overloaded, |cause| WalletError::Busy(Arc::clone(cause)))),
+            Err(_) => Err(WalletError::Unavailable(Arc::new(StorageError::TimedOut))),
+        }
+    }
+}
+
+impl<B: Batches> Lanes<B> {
+    /// Writes until every [`Writer`] is dropped and what they accepted is answered. Gives how many transactions were
+    /// tried, and how many requests were answered.
+    pub async fn run(self) -> (u64, u64) {
+        let Self { writing, waiting, exit } = self;
+        let mut lanes: JoinSet<_> = writing.into_iter().map(Lane::run).collect();
+        for waiting_lane in waiting {
+            lanes.spawn(waiting_lane.run());
+        }
+        let done = lanes.join_all().await.into_iter().fold((0, 0), |sum, done| (sum.0 + done.0, sum.1 + done.1));
+        drop(exit);
+        done
+    }
+}
+
+#[cfg(test)]
+#[path = "writer_tests.rs"]
+mod tests;

@@ -1,0 +1,90 @@
+//! The part of the queue that is about delayed organizations: delaying, taking and ending.
+
+use std::sync::Arc;
+
+use super::Queue;
+use super::delays::{Delayed, DelayedBatch};
+use super::turns::{Size, Turns};
+use crate::earning::OrgId;
+use crate::storage::StorageError;
+use crate::writer::batch::{Batches, Customer};
+use crate::writer::job::Job;
+
+impl<B: Batches> Queue<B> {
+    /// The lock for which requests of an organization wait, if it is delayed.
+    pub(in crate::writer) fn delayed_by(&self, org_id: OrgId) -> Option<&Arc<StorageError>> {
+        self.delays.orgs.get(&org_id).map(|delayed| &delayed.cause)
+    }
+
+    /// Returns true while any organization is delayed.
+    pub(in crate::writer) fn is_delayed(&self) -> bool {
+        !self.delays.orgs.is_empty()
+    }
+
+    /// Delays an organization because of `cause`, and puts `jobs` of it back where they were in their lines.
+    pub(in crate::writer) fn delay(&mut self, org_id: OrgId, jobs: Vec<Job<B>>, cause: Arc<StorageError>) {
+        if !self.delays.contains(org_id) {
+            let mut turns = Turns::default();
+            turns.lines.extend(self.turns.lines.extract_if(.., |_, source| source.org_id == org_id));
+            let lines = turns.lines.values().filter_map(|source| self.lines.get(source));
+            turns.ready = lines.map(|line| line.ready.len()).sum();
+            self.turns.ready -= turns.ready;
+            let since = self.delays.now();
+            self.delays.orgs.insert(org_id, Delayed { turns, in_flight: false, since, cause });
+        }
+        for mut job in jobs {
+            job.give_back();
+            self.line_up(job);
+        }
+    }
+
+    /// Returns true when a waiting lane that is free has something to take.
+    pub(in crate::writer) fn calls_waiting_lane(&self) -> bool {
+        !self.delays.orgs.is_empty() && self.delays.batches() < self.limits.waiting_lanes && self.delays.due().is_some()
+    }
+
+    /// The next batch for a waiting lane that is free.
+    pub(in crate::writer) fn take_delayed(&mut self) -> Option<DelayedBatch<B>> {
+        loop {
+            let org_id = self.delays.due()?;
+            let (requests, rows) = (self.limits.max_batch_requests, self.limits.max_batch_rows);
+            let jobs = self.fill(Some(org_id), &Size { requests, rows, cost: usize::MAX });
+            // Else everybody who waited is gone, and so is what was ready.
+            if !jobs.is_empty() {
+                let since = self.delays.now();
+                if let Some(delayed) = self.delays.orgs.get_mut(&org_id) {
+                    (delayed.in_flight, delayed.since) = (true, since);
+                }
+                return Some(DelayedBatch { org_id, jobs });
+            }
+        }
+    }
+
+    /// Ends a batch of a delayed organization whose customers these are. One that `met_no_lock` ends the delay.
+    pub(in crate::writer) fn done_delayed(&mut self, org_id: OrgId, customers: &[Customer], met_no_lock: bool) {
+        if met_no_lock {
+            self.end_delay(org_id);
+        } else if let Some(delayed) = self.delays.orgs.get_mut(&org_id) {
+            delayed.in_flight = false;
+        }
+        self.release(customers);
+    }
+
+    fn end_delay(&mut self, org_id: OrgId) {
+        let Some(Delayed { turns, .. }) = self.delays.orgs.remove(&org_id) else { return };
+        self.turns.ready += turns.ready;
+        for ((_, number), source) in turns.lines {
+            if let Some(line) = self.lines.get_mut(&source) {
+                // Nobody is owed what it was not given meanwhile.
+                line.given = line.given.max(self.least_given);
+                self.turns.lines.insert((line.given, number), source);
+            }
+        }
+    }
+
+    /// Returns true when a waiting lane that is free may end: nothing more comes, nothing waits, and no lane can put
+    /// anything back.
+    pub(in crate::writer) fn is_over_for_waiting_lanes(&self) -> bool {
+        self.closed && self.batches == 0 && self.waiting() == 0
+    }
+}

@@ -1,0 +1,81 @@
+//! Organizations that somebody else holds locks of, as an import does: their lines are kept apart.
+//!
+//! A lane that meets such a lock puts the requests back, and the organization is *delayed*: only waiting lanes take its
+//! requests, one organization a batch and one lane an organization. So a lock holds up one organization, and the other
+//! lanes go on. A batch that goes through without meeting a lock ends the delay.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::turns::Turns;
+use crate::earning::OrgId;
+use crate::storage::StorageError;
+use crate::writer::batch::Batches;
+use crate::writer::job::Job;
+
+/// Delayed organizations may have one of so many places of the queue, in all: the others are for whoever is not delayed.
+const SHARE: usize = 2;
+
+/// A batch of one delayed organization. Its requests are not yet taken from their callers.
+pub(in crate::writer) struct DelayedBatch<B: Batches> {
+    pub(in crate::writer) org_id: OrgId,
+    pub(in crate::writer) jobs: Vec<Job<B>>,
+}
+
+/// The delayed organizations.
+#[derive(Default)]
+pub(super) struct Delays {
+    pub(super) orgs: HashMap<OrgId, Delayed>,
+    /// Counts delays and batches, so that the organization that waits the longest comes first.
+    clock: u64,
+}
+
+pub(super) struct Delayed {
+    pub(super) turns: Turns,
+    /// True while a waiting lane has a batch of it in flight.
+    pub(super) in_flight: bool,
+    /// When it was delayed, or its last batch was taken.
+    pub(super) since: u64,
+    /// What the lane that delayed it met.
+    pub(super) cause: Arc<StorageError>,
+}
+
+impl Delays {
+    pub(super) fn contains(&self, org_id: OrgId) -> bool {
+        self.orgs.contains_key(&org_id)
+    }
+
+    /// Requests that are ready.
+    pub(super) fn ready(&self) -> usize {
+        self.orgs.values().map(|delayed| delayed.turns.ready).sum()
+    }
+
+    /// How many more of them may wait in a queue that takes `max_waiting`.
+    pub(super) fn left(&self, max_waiting: usize) -> usize {
+        max_waiting.div_ceil(SHARE).saturating_sub(self.ready())
+    }
+
+    pub(super) fn turns_of(&mut self, org_id: OrgId) -> Option<&mut Turns> {
+        self.orgs.get_mut(&org_id).map(|delayed| &mut delayed.turns)
+    }
+
+    #[cfg(test)]
+    pub(super) fn turns(&self, org_id: OrgId) -> Option<&Turns> {
+        self.orgs.get(&org_id).map(|delayed| &delayed.turns)
+    }
+
+    /// The organization that a waiting lane is to take a batch of.
+    pub(super) fn due(&self) -> Option<OrgId> {
+        let due = self.orgs.iter().filter(|(_, delayed)| !delayed.in_flight && delayed.turns.ready > 0);
+        due.min_by_key(|(_, delayed)| delayed.since).map(|(org_id, _)| *org_id)
+    }
+
+    pub(super) fn now(&mut self) -> u64 {
+        self.clock += 1;
+        self.clock
+    }
+
+    pub(super) fn batches(&self) -> usize {
+        self.orgs.values().filter(|delayed| delayed.in_flight).count()
+    }
+}

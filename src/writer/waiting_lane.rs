@@ -1,0 +1,152 @@
+//! A lane for organizations that are delayed by a lock that somebody else holds: here, and only here, somebody waits.
+//!
+//! Each batch is of one organization. First the lane waits until no change of the whole organization is under way. A
+//! batch that still meets a lock is split, down to the requests that wait for it, so that their neighbours are written;
+//! those requests come last, and wait for as long as a lock is waited for at all. Called by `writer`.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::batch::{Batches, Customer, Patience};
+use super::batch_runner::{self, BatchRunner};
+use super::error::WalletError;
+use super::job::Job;
+use super::queue::DelayedBatch;
+use super::shared::Shared;
+
+/// Requests that wait for a lock and are put off while their neighbours are tried.
+const MAX_STUCK: usize = 4;
+
+/// See the top of this file.
+pub(super) struct WaitingLane<B: Batches> {
+    shared: Arc<Shared<B>>,
+    runner: BatchRunner<B>,
+}
+
+impl<B: Batches> WaitingLane<B> {
+    pub(super) fn new(shared: Arc<Shared<B>>, runner: BatchRunner<B>) -> Self {
+        Self { shared, runner }
+    }
+
+    /// Writes until nothing more comes. Gives what it did: transactions that were tried, and requests that were answered.
+    pub(super) async fn run(mut self) -> (u64, u64) {
+        while let Some(batch) = self.next_batch().await {
+            let org_id = batch.org_id;
+            let customers: Vec<_> = batch.jobs.iter().map(Job::customer).collect();
+            let met_no_lock = self.write(batch).await;
+            if met_no_lock {
+                tracing::info!(org = org_id.0, "an organization is no longer delayed by a lock");
+            }
+            self.shared.done(|queue| queue.done_delayed(org_id, &customers, met_no_lock));
+        }
+        self.runner.done()
+    }
+
+    /// Waits until there is a batch to begin; `None` when there will be none for this lane.
+    async fn next_batch(&mut self) -> Option<DelayedBatch<B>> {
+        loop {
+            // Before looking: a call that comes in between is heard.
+            let called = self.shared.waiting_lane_called();
+            {
+                let mut queue = self.shared.queue();
+                if let Some(batch) = queue.take_delayed() {
+                    let more = queue.calls_waiting_lane();
+                    drop(queue);
+                    if more {
+                        self.shared.call_waiting_lane();
+                    }
+                    return Some(batch);
+                }
+                if queue.is_over_for_waiting_lanes() {
+                    return None;
+                }
+            }
+            called.await;
+        }
+    }
+
+    /// Returns true when something was written, and neither a lock nor a change of the catalog was met: the organization is as
+    /// any other again.
+    async fn write(&mut self, batch: DelayedBatch<B>) -> bool {
+        if let Err(error) = self.runner.wait_for_org(batch.org_id).await {
+            batch_runner::refuse(batch.jobs, error);
+            return false;
+        }
+        let (mut wrote, mut met_change, mut stuck) = (false, false, Vec::new());
+        // The parts that are still to be tried, the next one last.
+        let mut parts = vec![batch.jobs];
+        while let Some(mut part) = parts.pop() {
+            part.retain_mut(Job::take);
+            if part.is_empty() {
+                continue;
+            }
+            match self.runner.run(&part, Patience::Short).await {
+                Ok(written) => {
+                    wrote = true;
+                    met_change |= !written.from_memory;
+                    batch_runner::answer(part, written.answers);
+                }
+                Err(error) if error.is_busy() => {
+                    part.iter_mut().for_each(Job::give_back);
+                    if part.len() > 1 {
+                        batch_runner::split(part, &mut parts);
+                    } else {
+                        set_aside(part, &mut parts, &mut stuck);
+                        met_change = true;
+                        if stuck.len() >= MAX_STUCK {
+                            // They would wait in vain for the end of a batch in which everybody waits.
+                            self.write_stuck(std::mem::take(&mut stuck)).await;
+                        }
+                    }
+                }
+                Err(error) if part.len() > 1 && error.is_of_one_request() => {
+                    tracing::warn!(requests = part.len(), ?error, "a batch failed and is split");
+                    batch_runner::split(part, &mut parts);
+                }
+                Err(error) => batch_runner::refuse(part, error),
+            }
+        }
+        self.write_stuck(stuck).await;
+        wrote && !met_change
+    }
+
+    /// Writes requests that wait for a lock by themselves, one after the other.
+    async fn write_stuck(&mut self, stuck: Vec<Job<B>>) {
+        // The wait of one request is enough for all of its customer.
+        let mut waited_in_vain = HashMap::<Customer, WalletError>::new();
+        // Whoever comes behind one that waited in vain has waited as long.
+        let mut patience = Patience::Full;
+        for mut job in stuck {
+            let customer = job.customer();
+            if let Some(error) = waited_in_vain.get(&customer) {
+                job.answer(Err(error.clone()));
+                continue;
+            }
+            if !job.take() {
+                continue;
+            }
+            match self.runner.run(std::slice::from_ref(&job), patience).await {
+                Ok(written) => batch_runner::answer(vec![job], written.answers),
+                Err(error) => {
+                    let is_busy = error.is_busy();
+                    let error = error.spread()(customer.1);
+                    if is_busy {
+                        patience = Patience::Short;
+                        waited_in_vain.insert(customer, error.clone());
+                    }
+                    job.answer(Err(error));
+                }
+            }
+        }
+    }
+}
+
+/// Keeps a request that waits for a lock for the end of the batch, and whatever else is for its customer, in its order.
+fn set_aside<B: Batches>(part: Vec<Job<B>>, parts: &mut [Vec<Job<B>>], stuck: &mut Vec<Job<B>>) {
+    let customers: Vec<_> = part.iter().map(Job::customer).collect();
+    stuck.extend(part);
+    // The next part is the last.
+    for part in parts.iter_mut().rev() {
+        stuck.extend(part.extract_if(.., |job| customers.contains(&job.customer())));
+    }
+}

@@ -1,0 +1,454 @@
+//! The writer and its lanes on a database that is a list: somebody else holds locks in it, and gives them back.
+
+use std::collections::HashSet;
+use std::sync::Mutex;
+
+use proptest::prelude::*;
+use sea_orm::DbErr;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+
+use super::*;
+use crate::earning::{CustomerId, OrgId};
+use crate::storage::batch::session::BatchError;
+
+const LIMITS: WriterLimits = WriterLimits {
+    late_redemption: Duration::ZERO,
+    lanes: 2,
+    waiting_lanes: 2,
+    max_waiting: 4_096,
+    max_batch_requests: 64,
+    max_batch_rows: 10_000,
+    request_timeout: Duration::from_mins(1),
+    transaction_timeout: Duration::from_mins(1),
+};
+const A: OrgId = OrgId(1);
+const B: OrgId = OrgId(2);
+/// How long a test waits for a state that must come.
+const SURELY: Duration = Duration::from_secs(30);
+
+/// A request with a number of its own.
+#[derive(Debug)]
+struct Request(Customer, usize);
+
+/// A transaction that was tried.
+#[derive(Debug, Clone)]
+struct Tried {
+    lane: usize,
+    customers: HashSet<Customer>,
+    patience: Patience,
+    was_busy: bool,
+}
+
+impl Tried {
+    fn is_of(&self, org_id: OrgId) -> bool {
+        self.customers.iter().any(|customer| customer.0 == org_id)
+    }
+
+    fn is_by_waiting_lane(&self) -> bool {
+        self.lane >= LIMITS.lanes
+    }
+}
+
+/// What is written, and who holds locks.
+#[derive(Debug, Default)]
+struct State {
+    changed_orgs: HashSet<OrgId>,
+    /// Organizations whose catalog is not the one in memory.
+    moved_orgs: HashSet<OrgId>,
+    locked_orgs: HashSet<OrgId>,
+    locked_customers: HashSet<Customer>,
+    /// True once every wait with full patience is over.
+    patience_is_over: bool,
+    /// How many more transactions meet a lock before every lock is released.
+    released_after: Option<usize>,
+    lanes: usize,
+    tried: Vec<Tried>,
+    written: Vec<usize>,
+}
+
+impl State {
+    fn is_locked(&self, customer: Customer) -> bool {
+        self.locked_orgs.contains(&customer.0) || self.locked_customers.contains(&customer)
+    }
+}
+
+/// The database.
+#[derive(Clone, Default)]
+struct World(Arc<(Mutex<State>, Notify)>);
+
+impl World {
+    fn with<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let done = change(&mut self.0.0.lock().unwrap());
+        self.0.1.notify_waiters();
+        done
+    }
+
+    /// Waits until `answer` gives something.
+    async fn until<T>(&self, answer: impl Fn(&mut State) -> Option<T>) -> T {
+        loop {
+            let changed = self.0.1.notified();
+            if let Some(answer) = answer(&mut self.0.0.lock().unwrap()) {
+                return answer;
+            }
+            changed.await;
+        }
+    }
+
+    async fn surely(&self, is_so: impl Fn(&State) -> bool) {
+        let so = self.until(|state| is_so(state).then_some(()));
+        tokio::time::timeout(SURELY, so).await.expect("it comes to be so");
+    }
+}
+
+/// One lane's access to it.
+struct Session(World, usize);
+
+fn busy() -> StorageError {
+    StorageError::Busy(DbErr::Custom("locked".to_owned()))
+}
+
+impl Batches for Session {
+    type Command = Request;
+    type Outcome = usize;
+
+    fn customer(command: &Request) -> Customer {
+        command.0
+    }
+
+    fn rows(_: &Request) -> usize {
+        1
+    }
+
+    async fn run(&mut self, batch: &[&Request], patience: Patience) -> Result<Written<Self>, BatchError> {
+        let customers: HashSet<_> = batch.iter().map(|request| request.0).collect();
+        tokio::task::yield_now().await;
+        let was_busy = self.0.until(|state| {
+            let waits = customers.iter().any(|customer| state.is_locked(*customer));
+            let gives_up = patience != Patience::Full || state.patience_is_over;
+            (!waits || gives_up).then_some(waits)
+        });
+        let was_busy = was_busy.await;
+        self.0.with(|state| {
+            let from_memory = !customers.iter().any(|customer| state.moved_orgs.contains(&customer.0));
+            state.tried.push(Tried { lane: self.1, customers, patience, was_busy });
+            if was_busy {
+                state.released_after = state.released_after.map(|more| more - 1);
+                if state.released_after == Some(0) {
+                    state.locked_customers.clear();
+                    state.released_after = None;
+                }
+                return Err(BatchError::Save(busy()));
+            }
+            if !from_memory && patience == Patience::Least {
+                return Err(BatchError::Load(StorageError::CatalogMoved));
+            }
+            state.written.extend(batch.iter().map(|request| request.1));
+            Ok(Written { answers: batch.iter().map(|request| Ok(request.1)).collect(), from_memory })
+        })
+    }
+
+    async fn wait_for_org(&mut self, org_id: OrgId) -> Result<(), StorageError> {
+        let changed = self.0.until(|state| {
+            let changed = state.changed_orgs.contains(&org_id);
+            (!changed || state.patience_is_over).then_some(changed)
+        });
+        if changed.await { Err(busy()) } else { Ok(()) }
+    }
+}
+
+/// A writer at work.
+struct Scene {
+    writer: Writer<Session>,
+    world: World,
+    lanes: JoinHandle<(u64, u64)>,
+    asked: usize,
+}
+
+type Call = JoinHandle<Answer<Session>>;
+
+impl Scene {
+    fn start(limits: WriterLimits) -> Self {
+        let world = World::default();
+        let session = || {
+            let lanes = world.with(|state| {
+                state.lanes += 1;
+                state.lanes
+            });
+            Session(world.clone(), lanes - 1)
+        };
+        let (writer, lanes) = Writer::new(limits, &Reachability::new(), session);
+        Self { writer, world, lanes: tokio::spawn(lanes.run()), asked: 0 }
+    }
+
+    /// Asks for a customer of an organization, which has one client.
+    fn ask(&mut self, org_id: OrgId, customer: i64) -> Call {
+        let (writer, number) = (self.writer.clone(), self.asked);
+        self.asked += 1;
+        let command = Arc::new(Request((org_id, CustomerId(customer)), number));
+        tokio::spawn(async move { writer.write(org_id.0.to_string().into(), command).await })
+    }
+
+    async fn surely(&self, is_so: impl Fn(&State) -> bool) {
+        self.world.surely(is_so).await;
+    }
+
+    /// Waits until an organization is delayed, because of a lock that is held.
+    async fn delayed(&self, org_id: OrgId) {
+        self.surely(|state| state.tried.iter().any(|tried| tried.was_busy && tried.is_of(org_id))).await;
+        while self.writer.entrance.0.queue().delayed_by(org_id).is_none() {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn tried(&self) -> Vec<Tried> {
+        self.world.with(|state| state.tried.clone())
+    }
+
+    /// Ends the lanes, once everything is answered.
+    async fn end(self) {
+        drop(self.writer);
+        tokio::time::timeout(SURELY, self.lanes).await.expect("they end").unwrap();
+    }
+}
+
+async fn answered(call: Call) -> Answer<Session> {
+    tokio::time::timeout(SURELY, call).await.expect("answered").unwrap()
+}
+
+#[tokio::test]
+async fn while_one_organization_is_locked_the_other_lanes_serve_the_others_and_it_is_as_any_other_afterwards() {
+    let mut scene = Scene::start(LIMITS);
+    scene.world.with(|state| (state.locked_orgs.insert(A), state.changed_orgs.insert(A)));
+    let held: Vec<_> = (0..100).map(|customer| scene.ask(A, customer)).collect();
+    scene.delayed(A).await;
+    let before = scene.tried().len();
+    for customer in 0..50 {
+        let (a, b) = (scene.ask(A, 100 + customer), scene.ask(B, customer));
+        assert!(answered(b).await.is_ok());
+        assert!(!a.is_finished());
+        a.abort();
+    }
+    let during = scene.tried().split_off(before);
+    assert!(during.iter().all(|tried| !tried.is_of(A)), "only waiting lanes have to do with it: {during:?}");
+    scene.world.with(|state| (state.locked_orgs.clear(), state.changed_orgs.clear()));
+    for call in held {
+        assert!(answered(call).await.is_ok());
+    }
+    while scene.writer.entrance.0.queue().delayed_by(A).is_some() {
+        tokio::task::yield_now().await;
+    }
+    assert!(answered(scene.ask(A, 7)).await.is_ok());
+    assert!(!scene.tried().last().unwrap().is_by_waiting_lane());
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_batch_of_several_organizations_that_meets_a_lock_is_parted_and_the_others_are_written() {
+    let mut scene = Scene::start(LIMITS);
+    scene.world.with(|state| (state.locked_orgs.insert(A), state.changed_orgs.insert(A)));
+    // On the one thread of this test all of them wait before a lane looks: they are in one batch.
+    let calls: Vec<_> = (1..6).map(|org| scene.ask(OrgId(org), 0)).collect();
+    let mut others = calls.into_iter();
+    let held = others.next().unwrap();
+    for call in others {
+        assert!(answered(call).await.is_ok());
+    }
+    let of_another: Vec<_> = scene.tried().into_iter().filter(|tried| tried.is_of(B)).collect();
+    assert!(of_another[0].is_of(A) && of_another[0].was_busy, "{of_another:?}");
+    assert!(
+        of_another.len() == 2 && !of_another[1].is_by_waiting_lane(),
+        "they wait for the lock once: {of_another:?}"
+    );
+    scene.world.with(|state| state.patience_is_over = true);
+    assert!(matches!(answered(held).await, Err(WalletError::Busy(_))), "a change of it was under way all the while");
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn one_customer_that_is_locked_holds_up_no_neighbour_and_is_waited_for_alone() {
+    let mut scene = Scene::start(LIMITS);
+    let stuck = (A, CustomerId(5));
+    scene.world.with(|state| state.locked_customers.insert(stuck));
+    let mut neighbours: Vec<_> = (0..5).chain(6..20).map(|customer| scene.ask(A, customer)).collect();
+    let (first, second) = (scene.ask(A, 5), scene.ask(A, 5));
+    neighbours.extend((20..30).map(|customer| scene.ask(A, customer)));
+    for call in neighbours {
+        assert!(answered(call).await.is_ok());
+    }
+    assert!(!first.is_finished() && !second.is_finished());
+    scene.world.with(|state| state.patience_is_over = true);
+    for call in [first, second] {
+        assert!(matches!(answered(call).await, Err(WalletError::Busy(_))));
+    }
+    let full = scene.tried().into_iter().filter(|tried| tried.patience == Patience::Full);
+    let full: Vec<_> = full.map(|tried| tried.customers).collect();
+    assert_eq!(full, [HashSet::from([stuck])], "one wait for one customer");
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn an_organization_whose_catalog_keeps_moving_is_written_by_waiting_lanes_and_leaves_the_batches_of_others() {
+    let mut scene = Scene::start(LIMITS);
+    scene.world.with(|state| state.moved_orgs.insert(A));
+    for customer in 0..20 {
+        let calls = [scene.ask(A, customer), scene.ask(B, customer)];
+        for call in calls {
+            assert!(answered(call).await.is_ok());
+        }
+    }
+    let of_lanes = |tried: &Tried| !tried.is_by_waiting_lane() && tried.is_of(A);
+    let met = scene.tried().iter().filter(|tried| of_lanes(tried)).count();
+    assert!(met <= 2, "once with others and once alone: {met}");
+    scene.world.with(|state| state.moved_orgs.clear());
+    // Once it is written from memory, it is as any other again.
+    for customer in 0..4 {
+        assert!(answered(scene.ask(A, customer)).await.is_ok());
+    }
+    assert!(of_lanes(scene.tried().last().unwrap()));
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_customer_that_is_free_again_in_time_is_written_in_order() {
+    let mut scene = Scene::start(LIMITS);
+    scene.world.with(|state| {
+        state.locked_customers.insert((A, CustomerId(5)));
+        // The batch meets it twice, of a lane and of a waiting lane, and then the first request by itself.
+        state.released_after = Some(3);
+    });
+    let calls = [scene.ask(A, 5), scene.ask(A, 5), scene.ask(A, 6)];
+    for call in calls {
+        assert!(answered(call).await.is_ok());
+    }
+    assert_eq!(scene.world.with(|state| state.written.clone()), [2, 0, 1]);
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_caller_whose_time_is_up_while_its_request_is_put_back_is_told_so_and_nothing_is_recorded() {
+    let mut scene = Scene::start(WriterLimits { request_timeout: Duration::from_millis(200), ..LIMITS });
+    scene.world.with(|state| (state.locked_orgs.insert(A), state.changed_orgs.insert(A)));
+    let calls = [scene.ask(A, 1), scene.ask(A, 2)];
+    for call in calls {
+        assert!(matches!(answered(call).await, Err(WalletError::Busy(_))));
+    }
+    scene.world.with(|state| (state.locked_orgs.clear(), state.changed_orgs.clear()));
+    let world = scene.world.clone();
+    scene.end().await;
+    assert_eq!(world.with(|state| state.written.clone()), [0_usize; 0]);
+}
+
+#[tokio::test]
+async fn without_waiting_lanes_a_lock_is_waited_for_in_full_and_told_to_the_whole_batch() {
+    let mut scene = Scene::start(WriterLimits { lanes: 1, waiting_lanes: 0, ..LIMITS });
+    scene.world.with(|state| (state.locked_orgs.insert(A), state.patience_is_over = true));
+    let calls: Vec<_> = (0..10).map(|customer| scene.ask(A, customer)).collect();
+    for call in calls {
+        assert!(matches!(answered(call).await, Err(WalletError::Busy(_))));
+    }
+    let tried = scene.tried();
+    assert!(tried.len() <= 2 && tried.iter().all(|tried| tried.patience == Patience::Full), "{tried:?}");
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn what_is_delayed_when_the_service_stops_is_still_written() {
+    let mut scene = Scene::start(LIMITS);
+    scene.world.with(|state| (state.locked_orgs.insert(A), state.changed_orgs.insert(A)));
+    let calls: Vec<_> = (0..10).map(|customer| scene.ask(A, customer)).collect();
+    scene.delayed(A).await;
+    let world = scene.world.clone();
+    let ended = tokio::spawn(scene.end());
+    world.with(|state| (state.locked_orgs.clear(), state.changed_orgs.clear()));
+    for call in calls {
+        assert!(answered(call).await.is_ok());
+    }
+    ended.await.unwrap();
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    Ask(i64, i64),
+    LockOrg(i64),
+    LockCustomer(i64, i64),
+    Unlock,
+    HangUp(usize),
+    Yield,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        8 => (1..4_i64, 0..5_i64).prop_map(|(org, customer)| Step::Ask(org, customer)),
+        1 => (1..4_i64).prop_map(Step::LockOrg),
+        1 => (1..4_i64, 0..5_i64).prop_map(|(org, customer)| Step::LockCustomer(org, customer)),
+        1 => Just(Step::Unlock),
+        1 => any::<usize>().prop_map(Step::HangUp),
+        4 => Just(Step::Yield),
+    ]
+}
+
+/// Takes the steps, gives every lock back, and compares what callers were told with what is written.
+async fn told_the_truth(steps: Vec<Step>, limits: WriterLimits) {
+    let mut scene = Scene::start(limits);
+    let mut calls = Vec::new();
+    for step in steps {
+        match step {
+            Step::Ask(org, customer) => calls.push(scene.ask(OrgId(org), customer)),
+            Step::LockOrg(org) => {
+                scene.world.with(|state| {
+                    state.locked_orgs.insert(OrgId(org));
+                    state.changed_orgs.insert(OrgId(org));
+                });
+            }
+            Step::LockCustomer(org, customer) => {
+                scene.world.with(|state| state.locked_customers.insert((OrgId(org), CustomerId(customer))));
+            }
+            Step::Unlock => unlock(&scene.world),
+            Step::HangUp(which) if !calls.is_empty() => calls[which % calls.len()].abort(),
+            Step::HangUp(_) => {}
+            Step::Yield => tokio::task::yield_now().await,
+        }
+    }
+    let world = scene.world.clone();
+    // Some wait in vain, where the steps left a lock.
+    world.with(|state| state.patience_is_over = true);
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    unlock(&world);
+    let mut told = Vec::new();
+    for call in calls {
+        told.push(tokio::time::timeout(SURELY, call).await.expect("answered"));
+    }
+    scene.end().await;
+    let written = world.with(|state| state.written.clone());
+    for (number, told) in told.into_iter().enumerate() {
+        let times = written.iter().filter(|other| **other == number).count();
+        match told {
+            Ok(Ok(answer)) => assert_eq!((answer, times), (number, 1)),
+            Ok(Err(WalletError::Busy(_))) => assert_eq!(times, 0, "{number} is told that nothing is recorded"),
+            Ok(Err(error)) => panic!("{number}: {error}"),
+            Err(_) => assert!(times <= 1, "{number} hung up"),
+        }
+    }
+}
+
+fn unlock(world: &World) {
+    world.with(|state| {
+        state.locked_orgs.clear();
+        state.locked_customers.clear();
+        state.changed_orgs.clear();
+    });
+}
+
+proptest! {
+    #[test]
+    fn whatever_is_locked_nothing_is_lost_or_written_twice_and_callers_are_told_the_truth(
+        steps in prop::collection::vec(step(), 1..120),
+        lanes in 1..3_usize,
+        waiting_lanes in 0..3_usize,
+        max_batch_requests in 1..12_usize,
+    ) {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap();
+        runtime.block_on(told_the_truth(steps, WriterLimits { lanes, waiting_lanes, max_batch_requests, ..LIMITS }));
+    }
+}
