@@ -1,131 +1,41 @@
-//! Holds the rooms of `src/` to what each may know: reads the sources and fails with file, line and remedy.
+//! Holds the rooms of `src/` to the table in `docs/architecture.md`: reads the sources and fails with file and line.
 
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// A room, the names that its files may not use, and where such a line belongs instead.
+/// A row of the table of rooms in `docs/architecture.md`.
 struct Room {
-    path: &'static str,
-    forbidden: &'static [&'static str],
-    remedy: &'static str,
+    name: String,
+    /// The rooms that it may use.
+    uses: Vec<String>,
+    /// Names that stand in none of its files.
+    forbidden: Vec<String>,
 }
 
-const ROOMS: [Room; 6] = [
-    Room {
-        path: "earning",
-        forbidden: &[
-            "tokio",
-            "tonic",
-            "prost::",
-            "prost_types",
-            "serde",
-            "sea_orm",
-            "sqlx",
-            "tracing",
-            "axum",
-            "rand::",
-            "std::time",
-            "std::fs",
-            "Utc::now",
-            "crate::app",
-            "crate::storage",
-            "crate::wire",
-            "crate::transport",
-            "crate::proto",
-            "crate::config",
-            "crate::server",
-        ],
-        remedy: "the rules are pure: let `app` load it, and pass it in",
-    },
-    Room {
-        path: "storage",
-        forbidden: &[
-            "tonic",
-            "prost::",
-            "axum",
-            "http::",
-            "crate::app",
-            "crate::wire",
-            "crate::transport",
-            "crate::proto",
-            "crate::config",
-            "crate::server",
-        ],
-        remedy: "storage answers `app` in types of the rules; codes and messages are made further out",
-    },
-    Room {
-        path: "app",
-        forbidden: &[
-            "tonic",
-            "prost::",
-            "axum",
-            "http::",
-            "sea_orm",
-            "sqlx",
-            "crate::wire",
-            "crate::transport",
-            "crate::proto",
-            "crate::config",
-            "crate::server",
-        ],
-        remedy: "use cases take commands and give outcomes; `wire` and `transport` say them, `storage` saves them",
-    },
-    Room {
-        path: "wire",
-        forbidden: &[
-            "tonic",
-            "axum",
-            "http::",
-            "sea_orm",
-            "sqlx",
-            "tokio",
-            "crate::storage",
-            "crate::transport",
-            "crate::config",
-            "crate::server",
-        ],
-        remedy: "wire turns messages into commands and outcomes into messages, and nothing else",
-    },
-    Room {
-        path: "transport",
-        forbidden: &[
-            "sea_orm",
-            "sqlx",
-            "crate::storage",
-            "earning::decide",
-            "earning::expiry",
-            "earning::Facts",
-            "earning::Scene",
-            "crate::config",
-            "crate::server",
-            "std::env",
-        ],
-        remedy: "doors call `app` through `wire`; rules are in `earning`, options come from `server`",
-    },
-    Room {
-        path: "commands",
-        forbidden: &[
-            "tonic",
-            "prost::",
-            "axum",
-            "http::",
-            "sea_orm",
-            "sqlx",
-            "crate::transport",
-            "storage::catalog",
-            "storage::clients",
-            "storage::facts",
-            "storage::import",
-            "storage::listing",
-            "storage::wallet",
-            "Transaction",
-            "earning::decide",
-            "std::env",
-        ],
-        remedy: "a command opens the database and calls `app` through `wire`, as the doors do; it reads and writes no row",
-    },
-];
+/// Reads the table of rooms.
+fn rooms() -> Vec<Room> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/architecture.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    let rows = text.lines().skip_while(|line| !line.starts_with("| room |")).skip(2);
+    let names = |cell: &str| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>();
+    let room = |row: &str| {
+        let cells: Vec<_> = row.split('|').collect();
+        assert_eq!(cells.len(), 6, "{row}");
+        Room { name: names(cells[1]).remove(0), uses: names(cells[3]), forbidden: names(cells[4]) }
+    };
+    rows.take_while(|line| line.starts_with('|')).map(room).collect()
+}
+
+/// The files of a room.
+fn files(src: &Path, room: &str) -> Vec<PathBuf> {
+    let folder = src.join(room);
+    let mut files = if folder.is_dir() { sources(&folder) } else { Vec::new() };
+    files.extend(Some(src.join(format!("{room}.rs"))).filter(|file| file.exists()));
+    files.retain(|file| !file.to_string_lossy().ends_with("tests.rs"));
+    files
+}
 
 fn sources(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
@@ -147,26 +57,57 @@ fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
 }
 
 #[test]
-fn no_room_knows_what_it_must_not() {
+fn a_room_uses_what_its_row_says_and_nothing_else() {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let rooms = rooms();
     let mut faults = Vec::new();
-    for room in ROOMS {
-        let files = sources(&src.join(room.path));
-        assert!(!files.is_empty(), "no room {}", room.path);
-        for file in
-            files.iter().filter(|file| !file.ends_with("tests.rs") && !file.to_string_lossy().ends_with("_tests.rs"))
-        {
-            let text = std::fs::read_to_string(file).unwrap();
+    for room in &rooms {
+        let files = files(&src, &room.name);
+        assert!(!files.is_empty(), "no room {}", room.name);
+        let mut used = BTreeSet::new();
+        for file in files {
+            let text = std::fs::read_to_string(&file).unwrap();
             for (line, code) in code(&text) {
+                let at = format!("{}:{line}", file.display());
                 // Written out one by one, imports can be read, by this test too.
-                assert!(!code.contains("crate::{"), "{}:{line}: one import from crate a line", file.display());
+                assert!(!code.contains("crate::{"), "{at}: one import from crate a line");
+                for name in code.split("crate::").skip(1) {
+                    let name = name.split(|character: char| !character.is_alphanumeric() && character != '_').next();
+                    let name = name.unwrap_or_default();
+                    if rooms.iter().any(|other| other.name == name) && name != room.name {
+                        used.insert(name.to_owned());
+                        if !room.uses.iter().any(|used| used == name) {
+                            faults.push(format!("{at}: {} does not use {name}", room.name));
+                        }
+                    }
+                }
                 for name in room.forbidden.iter().filter(|name| contains_path(code, name)) {
-                    faults.push(format!("{}:{line}: {name}: {}", file.display(), room.remedy));
+                    faults.push(format!("{at}: {} never names {name}", room.name));
                 }
             }
         }
+        let idle = room.uses.iter().filter(|name| !used.contains(*name));
+        faults.extend(idle.map(|name| format!("{} does not use {name} any more: take it out of the table", room.name)));
     }
     assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+}
+
+#[test]
+fn every_file_stands_in_a_room_and_rooms_use_those_below_them() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let rooms = rooms();
+    for entry in std::fs::read_dir(&src).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        let is_roof = ["main", "lib"].contains(&name) || path.extension().is_some_and(|extension| extension == "json");
+        assert!(is_roof || rooms.iter().any(|room| room.name == name), "{name} is in no row of the table");
+    }
+    for (place, room) in rooms.iter().enumerate() {
+        for used in &room.uses {
+            let below = rooms[place + 1..].iter().any(|other| other.name == *used);
+            assert!(below, "{} uses {used}, which does not stand below it", room.name);
+        }
+    }
 }
 
 /// Whether `name` stands in `code` as a path of its own, not as the end of another name.

@@ -8,10 +8,10 @@ use hdrhistogram::Histogram;
 use tokio::runtime::Handle;
 
 use crate::catalog::{EARNED_FROM_ID, END_MS, ORG, UNCAPPED, UNCAPPED_STEM};
+use crate::clock::now_ms;
 use crate::measure::{Run, count, float};
 use crate::postgres::{PostgresDatabase, pgbench};
 use crate::processes::Watched;
-use crate::requests::now_ms;
 
 const COLUMNS: &str = "org_id, customer_id, earn_id, promotion_id, event_id, earned_from_id, ordinal, \
                        earned_from_type, event_time_ms, valid_till_ms, granted_at_ms, event_payload";

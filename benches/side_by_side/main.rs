@@ -15,6 +15,7 @@
 mod attacks;
 mod baseline;
 mod catalog;
+mod clock;
 #[path = "../../tests/support/cluster.rs"]
 mod cluster;
 mod database;

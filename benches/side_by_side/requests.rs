@@ -1,7 +1,6 @@
 //! Requests as the bytes that go over the wire, made before a clock starts.
 
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use cart_promotions::proto;
@@ -9,6 +8,7 @@ use prost::Message;
 
 use crate::baseline;
 use crate::catalog::{AUTHORIZATION, EARNED_FROM_ID};
+use crate::clock::now_ms;
 
 /// Which way they go in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -193,9 +193,4 @@ fn next_event_id(now_ms: i64) -> String {
     static COUNTER: AtomicU32 = AtomicU32::new(0);
     let counter = COUNTER.fetch_add(1, Ordering::Relaxed) & 0xff_ffff;
     format!("{:08x}{:010x}{counter:06x}", now_ms / 1000, std::process::id())
-}
-
-/// Milliseconds since 1970-01-01T00:00:00Z.
-pub fn now_ms() -> i64 {
-    i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap()
 }

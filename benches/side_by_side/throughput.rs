@@ -70,7 +70,10 @@ pub fn capped(bench: &Bench) -> Row {
 
 pub fn capped_late(bench: &Bench) -> Row {
     let what = "all on one promotion, capped after it was earned ÷ from its beginning, every customer counted";
-    late(bench, "capped-late", what, |service| service.database.execute(COUNT_EVERYBODY))
+    late(bench, "capped-late", what, |service| {
+        service.database.execute(COUNT_EVERYBODY);
+        service.database.execute("VACUUM ANALYZE cap_usage");
+    })
 }
 
 pub fn capped_late_first(bench: &Bench) -> Row {
@@ -82,8 +85,7 @@ pub fn capped_late_first(bench: &Bench) -> Row {
 const COUNT_EVERYBODY: &str = "INSERT INTO cap_usage
     SELECT customers.org_id, customer_id, id, 0, max_earning_per_customer, cap_period, 0
     FROM customers JOIN promotions ON promotions.org_id = customers.org_id AND max_earning_per_customer > 0
-    ON CONFLICT (org_id, customer_id, promotion_id) DO UPDATE SET used = 0, cap_period = excluded.cap_period;
-    VACUUM ANALYZE cap_usage";
+    ON CONFLICT (org_id, customer_id, promotion_id) DO UPDATE SET used = 0, cap_period = excluded.cap_period";
 
 /// Compares a promotion that got its cap after it was earned with one that had it from its beginning.
 fn late(bench: &Bench, name: &'static str, what: &'static str, prepare: impl Fn(&Service)) -> Row {

@@ -11,8 +11,6 @@ pub mod clients;
 pub mod earn_ids;
 pub mod fair_gate;
 pub mod import;
-mod import_changes;
-mod import_clients;
 mod transaction;
 mod trial;
 pub mod verify;

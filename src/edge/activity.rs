@@ -19,7 +19,7 @@ const STALLED_AFTER: Duration = Duration::from_secs(1);
 /// Least that a peer takes of what waits for it within `--write-timeout-ms`: bytes. One part of an answer.
 const MIN_TAKEN_BYTES: usize = 16 * 1024;
 /// How long a connection is read whose last answer was given before its request was read.
-const LINGER_TIMEOUT: Duration = super::rest::DISCARD_TIMEOUT;
+pub const LINGER_TIMEOUT: Duration = Duration::from_secs(30);
 /// Headers that are no matter however many connections send them: bytes of each.
 const SMALL_HEAD_BYTES: usize = 8 * 1024;
 /// Bytes beyond that of all headers that are not complete. A connection that would pass it is ended.

@@ -15,13 +15,11 @@ use http_body::{Frame, SizeHint};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 
-use super::activity::Activity;
+use super::activity::{Activity, LINGER_TIMEOUT};
 
 /// Most of a request that is read behind its answer: bytes. Twice what stock clients are known to send before they look
 /// for an answer.
 pub const MAX_DISCARDED_BYTES: usize = 32 * 1024 * 1024;
-/// How long it is read.
-pub const DISCARD_TIMEOUT: Duration = Duration::from_secs(30);
 /// A rest so small, bytes, is waited for before the answer is given, ...
 const SMALL_REST_BYTES: usize = 64 * 1024;
 /// ... for so long: then the connection can stay, and no client loses the answer.
@@ -102,7 +100,7 @@ impl Rest {
     pub fn discard(self) {
         if let (Left::Body(mut body), Ok(runtime)) = (self.take(), tokio::runtime::Handle::try_current()) {
             runtime.spawn(async move {
-                let _ = tokio::time::timeout(DISCARD_TIMEOUT, read(&mut body, MAX_DISCARDED_BYTES)).await;
+                let _ = tokio::time::timeout(LINGER_TIMEOUT, read(&mut body, MAX_DISCARDED_BYTES)).await;
             });
         }
     }

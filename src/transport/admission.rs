@@ -19,7 +19,7 @@ use super::lifecycle::{Lifecycle, UnderWay};
 use super::messages::{MessageLimits, Messages};
 use super::refusal::{Refusal, Unauthenticated};
 use super::request_log::is_grpc;
-use super::shares::{Holder, Share, Shares, UsedUp};
+use super::shares::{CALL_BYTES, Holder, Share, Shares, UsedUp};
 use crate::access::Caller;
 
 /// Longest body of a route that needs none, or next to none: bytes.
@@ -28,8 +28,6 @@ pub const SMALL_BODY_BYTES: usize = 4 * 1024;
 const TOKEN_BODY_BYTES: usize = 8 * 1024;
 /// Longest message of reflection: bytes.
 pub const REFLECTION_MESSAGE_BYTES: usize = 64 * 1024;
-/// Memory that a call holds at the least: bytes. Its state, a small body and a small answer are within it.
-pub const CALL_BYTES: usize = 8 * 1024;
 /// Memory that a stream holds: bytes. For reflection that is a message in the decoder, in the service, and twice in the
 /// answer, with a file of the descriptor set.
 const WATCH_BYTES: usize = 16 * 1024;

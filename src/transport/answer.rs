@@ -11,11 +11,10 @@ use http_body::{Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 use tonic::Status;
 
-use super::admission::CALL_BYTES;
 use super::lifecycle::UnderWay;
 use super::refusal::Refusal;
 use super::request_log::is_grpc;
-use super::shares::{Holder, Share, Shares, UsedUp};
+use super::shares::{CALL_BYTES, Holder, Share, Shares, UsedUp};
 
 /// Largest part of an answer that a client is given whatever it holds: what its call did is done, and its next call is
 /// refused before anything is.

@@ -10,6 +10,9 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
 
+/// Memory that a call holds at the least: bytes. Its state, a small body and a small answer are within it.
+pub const CALL_BYTES: usize = 8 * 1024;
+
 /// One part of so many is kept for modest holders.
 const KEPT_PART: usize = 8;
 /// The most that a modest client, or stranger, holds: a body of 64 KiB in a buffer that grew to twice its size, and another;

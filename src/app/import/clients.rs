@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::import::{ImportError, ImportedClient, RefusedRecord};
-use super::import_changes::{differing, line};
+use super::changes::{differing, line};
+use super::records::{ImportError, ImportedClient, RefusedRecord};
 use crate::access::groups::Access;
 use crate::access::secret::{Checker, Secret};
 use crate::earning::OrgId;

@@ -4,19 +4,21 @@
 //! held here too, with two exceptions: more active promotions than the maximum are accepted with a warning, and so are
 //! promotions that have ended.
 
+mod changes;
+mod clients;
+mod records;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use async_trait::async_trait;
 use chrono_tz::Tz;
 
-use super::import_changes;
-use super::import_clients::ClientWrites;
 use super::transaction::{Change, ChangeError, Ended, in_transaction};
-use crate::access::groups::Access;
-use crate::access::secret::{HashError, Secret};
 use crate::earning::catalog_change::{CatalogRefusal, replace};
-use crate::earning::{Catalog, CustomerId, ObjectId, Org, OrgId, Promotion, PromotionDraft};
+use crate::earning::{Catalog, CustomerId, ObjectId, Org, OrgId, Promotion};
 use crate::storage::{StorageError, Store, Transaction};
+use clients::ClientWrites;
+pub use records::{ImportError, ImportedClient, ImportedOrg, ImportedPromotion, RefusedRecord};
 
 /// Promotions a new organization may have active at once, where the file does not say.
 const DEFAULT_MAX_ACTIVE_PROMOTIONS: u32 = 250;
@@ -36,47 +38,6 @@ pub struct Import {
     pub api_clients: Vec<ImportedClient>,
 }
 
-/// An organization of a file. Absent fields stay as recorded, or take their defaults.
-#[derive(Debug)]
-pub struct ImportedOrg {
-    /// Identifier.
-    pub id: OrgId,
-    /// Display name; a new one needs it.
-    pub name: Option<String>,
-    /// Zone in which its days begin and end.
-    pub time_zone: Option<Tz>,
-    /// How many promotions may be active before earning answers 705.
-    pub max_active_promotions: Option<u32>,
-    /// True: any positive customer id is taken.
-    pub accept_unknown_customers: Option<bool>,
-}
-
-/// A promotion of a file.
-#[derive(Debug)]
-pub struct ImportedPromotion {
-    /// Organization it belongs to.
-    pub org_id: OrgId,
-    /// The promotion.
-    pub draft: PromotionDraft,
-    /// Its audience, which replaces the recorded one; `None` keeps that.
-    pub audience: Option<Vec<CustomerId>>,
-}
-
-/// An API client of a file. Absent fields stay as recorded, or take their defaults.
-#[derive(Debug)]
-pub struct ImportedClient {
-    /// Name.
-    pub username: String,
-    /// Secret; a new one needs it.
-    pub secret: Option<Secret>,
-    /// Organization it calls for; a new one needs it.
-    pub org_id: Option<OrgId>,
-    /// What it may do.
-    pub access: Option<Access>,
-    /// Requests a minute, where it has a limit of its own; 0: as many as it likes.
-    pub requests_per_minute: Option<u32>,
-}
-
 /// The way in which a file is imported.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ImportOptions {
@@ -93,40 +54,6 @@ pub struct Imported {
     pub warnings: Vec<String>,
     /// One line for each record that would change, when nothing was to be changed.
     pub changes: Vec<String>,
-}
-
-/// A record that does not fit the others, or what is recorded.
-#[derive(Debug, thiserror::Error)]
-#[error("{at}: {problem}")]
-pub struct RefusedRecord {
-    /// Path in the file.
-    pub at: String,
-    /// What is wrong, in words that follow the path.
-    pub problem: String,
-}
-
-/// Why nothing was imported.
-#[derive(Debug, thiserror::Error)]
-pub enum ImportError {
-    /// Records do not fit.
-    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
-    Refused(Vec<RefusedRecord>),
-    /// A client was added or taken away since it was compared with the file.
-    #[error(transparent)]
-    Overtaken(RefusedRecord),
-    /// The database failed.
-    #[error(transparent)]
-    Storage(#[from] StorageError),
-    /// A secret could not be hashed.
-    #[error(transparent)]
-    Hash(#[from] HashError),
-}
-
-impl ImportError {
-    /// One record does not fit.
-    pub(super) fn refused(at: String, problem: String) -> Self {
-        Self::Refused(vec![RefusedRecord { at, problem }])
-    }
 }
 
 impl Import {
@@ -164,11 +91,11 @@ impl Import {
         orgs.extend(self.write_orgs(transaction, &old, &mut before).await?);
         let place = |org: &Org| self.orgs.iter().position(|of_file| of_file.id == org.id);
         orgs.sort_by_cached_key(place);
-        let mut changes = if planned.dry_run { import_changes::of_orgs(&before, &orgs) } else { Vec::new() };
+        let mut changes = if planned.dry_run { changes::of_orgs(&before, &orgs) } else { Vec::new() };
         let promotions = self.complete_promotions(&before)?;
         if planned.dry_run {
-            changes.extend(import_changes::of_promotions(transaction, &self.promotions, &before, &promotions).await?);
-            changes.extend(import_changes::of_customers(transaction, &self.customers).await?);
+            changes.extend(changes::of_promotions(transaction, &self.promotions, &before, &promotions).await?);
+            changes.extend(changes::of_customers(transaction, &self.customers).await?);
             changes.extend(planned.clients.changes.iter().cloned());
         }
         self.upsert_promotions(transaction, &promotions).await?;

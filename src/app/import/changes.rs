@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::import::ImportedPromotion;
+use super::records::ImportedPromotion;
 use crate::earning::{Catalog, CustomerId, Org, OrgId, Promotion};
 use crate::storage::{StorageError, Transaction};
 
