@@ -166,6 +166,11 @@ pub struct Serve {
     /// How long one statement may take, and one wait for a lock, before PostgreSQL gives it up.
     #[arg(long, env = "CART_PROMOTIONS_STATEMENT_TIMEOUT_MS", value_name = "MS", default_value_t = 5_000, value_parser = clap::value_parser!(u64).range(1..=MAX_TIMEOUT_MS))]
     pub statement_timeout_ms: u64,
+    /// How long a service that is told to stop goes on taking calls. It is not ready from the beginning, and tells every
+    /// connection to leave, so that balancers that ask for readiness send it nothing more when it refuses calls. A second
+    /// signal ends the delay.
+    #[arg(long, env = "CART_PROMOTIONS_SHUTDOWN_DELAY_MS", value_name = "MS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=MAX_TIMEOUT_MS))]
+    pub shutdown_delay_ms: u64,
     /// How long a stopping service may take to finish what it accepted.
     #[arg(long, env = "CART_PROMOTIONS_DRAIN_TIMEOUT_MS", value_name = "MS", default_value_t = 30_000, value_parser = clap::value_parser!(u64).range(..=MAX_TIMEOUT_MS))]
     pub drain_timeout_ms: u64,

@@ -115,11 +115,13 @@ pub fn read_import(json: &[u8]) -> Result<Import, ImportFileError> {
 
 /// The course of a service from outside.
 #[derive(Debug)]
-pub struct Course<S, E> {
+pub struct Course<S, E, H> {
     /// Called once calls are taken.
     pub started: S,
     /// Resolves when the service is to stop.
     pub stop: E,
+    /// Resolves when a service that is told to stop is to take no more calls, though its delay is not over.
+    pub hurry: H,
 }
 
 /// Serves on `listener` until it is told to stop, then finishes what was accepted.
@@ -130,7 +132,7 @@ pub async fn run(
     listener: TcpListener,
     options: &Serve,
     clock: Clock,
-    course: Course<impl FnOnce() + Send, impl Future<Output = ()> + Send>,
+    course: Course<impl FnOnce() + Send, impl Future<Output = ()> + Send, impl Future<Output = ()> + Send>,
 ) -> Result<(), ServeError> {
     let common = &options.common;
     let named = |source| ServeError::Database { url: common.database_url.clone(), source };
@@ -184,6 +186,15 @@ pub async fn run(
 
     background.end_probe().await;
     // The others go on while draining: calls that were accepted still need what they keep.
+    health.set_ready(false).await;
+    let _ = tell.send(Stop::SendAway);
+    if options.shutdown_delay_ms > 0 {
+        tracing::info!(delay_ms = options.shutdown_delay_ms, "stopping: not ready, calls are still taken");
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_millis(options.shutdown_delay_ms)) => {}
+            () = course.hurry => {}
+        }
+    }
     drain(&lifecycle, &mut health, Connections { tell, server }, drain_timeout).await?;
     drop((app, background));
     // Nothing waits in the queue any more: everybody who waited was answered, or gave up.
@@ -230,8 +241,6 @@ async fn drain(
     let Connections { tell, mut server } = connections;
     tracing::info!("stopping: finishing what was accepted");
     lifecycle.enter(Phase::Draining);
-    health.set_ready(false).await;
-    let _ = tell.send(Stop::SendAway);
     let drained = tokio::time::timeout(timeout, lifecycle.drained()).await;
     health.end_watches().await;
     let _ = tell.send(Stop::HangUp);

@@ -4,6 +4,8 @@
 //! and the database, so one that took a processor for itself would only show that processors are shared. Each rate is far
 //! above what stops a service without the defence.
 
+mod strangers;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -25,6 +27,7 @@ use crate::processes::highest_resident_mib;
 use crate::report::{Row, Wanted};
 use crate::requests::Door;
 use crate::service::{CUSTOMERS, Service};
+pub use strangers::{half_sent, token_bodies, window_updates, wrong_credentials, zero_window};
 
 /// Requests under way of the well-behaved client.
 const IN_FLIGHT: usize = 16;
@@ -341,7 +344,7 @@ fn beside<F: Future<Output = ()>>(
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "of what a machine has")]
     PEAK_KIB.fetch_max((highest * 1024.0) as u64, Ordering::Relaxed);
     let note = format!("{tried} tried, {ended} ended; at most {highest:.0} MiB");
-    Row::ratio(name, what, Wanted::AtLeast(0.7), sides).with_note(note)
+    Row::ratio(name, what, Wanted::AtLeast(0.8), sides).with_note(note)
 }
 
 /// Does `work` while the attack is under way. Gives what the attacker did.

@@ -54,7 +54,7 @@ const CALLER_THREADS: usize = 1;
 /// A row of the table, by the name it is asked for.
 type Measurement = (&'static str, fn(&Bench) -> Row);
 
-const MEASUREMENTS: [Measurement; 28] = [
+const MEASUREMENTS: [Measurement; 33] = [
     ("one-entry", throughput::one_entry),
     ("ten-entries", throughput::ten_entries),
     ("json-one-entry", throughput::json_one_entry),
@@ -82,6 +82,11 @@ const MEASUREMENTS: [Measurement; 28] = [
     ("attack-large-body", attacks::large_body),
     ("attack-header-bomb", attacks::header_bomb),
     ("attack-gzip-bomb", attacks::gzip_bomb),
+    ("attack-zero-window", attacks::zero_window),
+    ("attack-half-sent", attacks::half_sent),
+    ("attack-frames", attacks::window_updates),
+    ("attack-token-bodies", attacks::token_bodies),
+    ("attack-wrong-credentials", attacks::wrong_credentials),
     ("attack-memory", attacks::memory),
 ];
 

@@ -16,14 +16,8 @@ use crate::server::{self, Course};
 /// # Errors
 /// Returns why the service could not start or serve, or did not end in time.
 pub async fn run(options: &Serve) -> Result<(), CommandError> {
-    let mut term = signal(SignalKind::terminate()).map_err(CommandError::Signal)?;
-    let mut int = signal(SignalKind::interrupt()).map_err(CommandError::Signal)?;
-    let stop = async move {
-        tokio::select! {
-            _ = term.recv() => {}
-            _ = int.recv() => {}
-        }
-    };
+    let stop = signals(1).map_err(CommandError::Signal)?;
+    let hurry = signals(2).map_err(CommandError::Signal)?;
     let cannot_listen = |source| CommandError::Listen { address: options.listen, source };
     let listener = TcpListener::bind(options.listen).await.map_err(cannot_listen)?;
     let address = listener.local_addr().map_err(cannot_listen)?;
@@ -52,7 +46,20 @@ pub async fn run(options: &Serve) -> Result<(), CommandError> {
             print_beside(demo::curl(scheme, address));
         }
     };
-    Ok(server::run(listener, options, Clock::system(), Course { started, stop }).await?)
+    Ok(server::run(listener, options, Clock::system(), Course { started, stop, hurry }).await?)
+}
+
+/// Resolves once so many signals to stop were received.
+fn signals(count: u32) -> std::io::Result<impl Future<Output = ()> + Send> {
+    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        for _ in 0..count {
+            tokio::select! {
+                _ = term.recv() => {}
+                _ = int.recv() => {}
+            }
+        }
+    })
 }
 
 /// Writes a line to standard output on a thread of its own: a reader that stalls does not hold the service up.

@@ -158,6 +158,31 @@ async fn a_stop_under_load_answers_everything_it_accepted() {
 }
 
 #[tokio::test]
+async fn a_service_that_is_told_to_stop_is_not_ready_and_takes_calls_for_the_delay() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = ["--demo", "--listen", "127.0.0.1:0", "--shutdown-delay-ms", "600000"];
+    let mut process = Process::start(directory.path(), &options);
+    let caller = process.caller.clone();
+    process.signal("TERM");
+    // Each on a connection of its own, as a balancer's.
+    let get = async |path: &str| {
+        let client = reqwest::Client::builder().pool_max_idle_per_host(0).build().unwrap();
+        client.get(caller.url(path)).send().await.map(|answer| answer.status().as_u16())
+    };
+    let not_ready = async {
+        while get("/readyz").await.unwrap() == 200 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), not_ready).await.expect("it is not ready before it is gone");
+    let answer = caller.earn(Door::Json, &one_entry("in the delay", TEN_OFF, 1)).await;
+    assert_eq!(answer.code, 0, "{answer:?}");
+    process.signal("TERM");
+    assert_eq!(process.ends_within(Duration::from_secs(60)), Some(true));
+    assert!(get("/readyz").await.is_err(), "gone");
+}
+
+#[tokio::test]
 async fn a_full_disk_is_503_through_both_doors_and_loses_nothing() {
     let request = |event: &str| {
         let mut request = one_entry(event, TEN_OFF, 1);

@@ -240,7 +240,13 @@ impl Service {
                 let _ = started.send(());
             };
             let stop = async { drop(stopped.await) };
-            server::run(listener, &options, Clock::fixed(NOW_MS), server::Course { started, stop }).await
+            server::run(
+                listener,
+                &options,
+                Clock::fixed(NOW_MS),
+                server::Course { started, stop, hurry: std::future::pending() },
+            )
+            .await
         });
         ready.await.expect("the server starts");
         Self { database, stop: Some(stop), task: Some(task), caller: Caller::of(address) }
