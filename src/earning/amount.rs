@@ -2,40 +2,40 @@
 
 use std::fmt;
 
-/// Places after the point.
+/// Digits after the decimal point, as the documented API has them.
 const PLACES: usize = 6;
-/// Millionths in one: ten to the power of the places.
+/// Millionths in one: ten to the power of [`PLACES`].
 const UNIT: u64 = 1_000_000;
-/// The first number of millionths that has more than nine digits before the point.
+/// Smallest number of millionths with more than nine digits before the decimal point.
 const TOO_MANY_MILLIONTHS: u64 = 1_000_000_000 * UNIT;
-/// Largest distance of a double from the decimal that it stands for: sums and products of decimals are off by less.
+/// Largest distance between a double and the decimal that it stands for. Sums and products of decimals are off by less.
 const NEAR: f64 = 1e-9;
-/// The same in units in the last place of the double, where that is more: from 4,194,304 on.
+/// The same distance in units in the last place of the double. This one is the larger from 4,194,304 on.
 const NEAR_UNITS: u128 = 2;
-/// Bits of the significand of a double behind its first.
+/// Stored bits of the significand of a double: all but the leading 1.
 const SIGNIFICAND_BITS: u64 = 52;
-/// The exponent of a double as it is stored, for a significand that is read as an integer and a value of the same size.
+/// Stored exponent of a double whose value equals its significand read as an integer: the bias 1,023 plus 52.
 const EXPONENT_OF_INTEGERS: u64 = 1_075;
 
-/// A decimal of 0 or more, with up to nine digits before the point and six after.
+/// Decimal of 0 or more, with up to nine digits before the decimal point and six after.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Amount {
     millionths: u64,
 }
 
 impl Amount {
-    /// Returns the decimal that `number` is near enough to, so that 0.1 + 0.2 is 0.3. `None` when it is near to none, or to
-    /// one that is negative or too large.
+    /// Returns the decimal that `number` is near enough to, so that 0.1 + 0.2 is 0.3. Returns `None` when no decimal is
+    /// near, or when the nearest is negative or too large.
     pub fn from_f64(number: f64) -> Option<Self> {
         let magnitude = number.abs();
         if magnitude <= NEAR {
             return Some(Self::default());
         }
-        // Nothing that is no number, either.
+        // The range excludes NaN and the infinities as well.
         if !(NEAR..1e9).contains(&number) {
             return None;
         }
-        // The number is `significand / 2^scale`, exactly; within the limits above the scale is from 23 to 82.
+        // The number is exactly `significand / 2^scale`; within the limits above the scale is from 23 to 82.
         let bits = magnitude.to_bits();
         let significand = bits & ((1 << SIGNIFICAND_BITS) - 1) | 1 << SIGNIFICAND_BITS;
         let scale = EXPONENT_OF_INTEGERS - (bits >> SIGNIFICAND_BITS);
@@ -48,17 +48,17 @@ impl Amount {
         Self::from_millionths(u64::try_from(millionths).ok().filter(|_| near)?)
     }
 
-    /// Returns the decimal of so many millionths; `None` when it has more than nine digits before the point.
+    /// Returns the decimal of this many millionths; `None` when it has more than nine digits before the decimal point.
     pub fn from_millionths(millionths: u64) -> Option<Self> {
         (millionths < TOO_MANY_MILLIONTHS).then_some(Self { millionths })
     }
 
-    /// The decimal in millionths.
+    /// Returns the decimal in millionths.
     pub fn millionths(self) -> u64 {
         self.millionths
     }
 
-    /// The nearest double: shortest, the text of the decimal.
+    /// Returns the nearest double. Its shortest text is the text of the decimal.
     pub fn to_f64(self) -> f64 {
         #[expect(clippy::cast_precision_loss, reason = "fifteen digits fit")]
         let millionths = self.millionths as f64;
@@ -66,7 +66,7 @@ impl Amount {
     }
 }
 
-/// Writes six digits after the point.
+/// Writes six digits after the decimal point.
 impl fmt::Display for Amount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{:0PLACES$}", self.millionths / UNIT, self.millionths % UNIT)
@@ -83,7 +83,7 @@ mod tests {
         Amount::from_f64(number).map(|amount| amount.to_string())
     }
 
-    /// The double that is `units` of the last place above a number, or below.
+    /// Returns the double that is `units` in the last place above `number`, or below it when negative.
     fn beside(number: f64, units: i64) -> f64 {
         f64::from_bits(number.to_bits().checked_add_signed(units).unwrap())
     }
@@ -146,7 +146,7 @@ mod tests {
         for whole in [4_194_304.0, 5_000_000.25, 16_777_216.0, 999_999_999.0] {
             let amount = Amount::from_f64(whole);
             assert!(amount.is_some());
-            // Nothing below a power of two is as far apart as what is above.
+            // Below a power of two, doubles are half as far apart as above it.
             for units in [-1, 1, 2] {
                 assert_eq!(Amount::from_f64(beside(whole, units)), amount, "{whole} {units}");
             }
@@ -154,7 +154,7 @@ mod tests {
                 assert_eq!(Amount::from_f64(beside(whole, units)), None, "{whole} {units}");
             }
         }
-        // Two units in the last place are less than 1e-9 below.
+        // Below 4,194,304, two units in the last place are less than 1e-9.
         let last = 4_194_303.5;
         assert_eq!(Amount::from_f64(beside(last, 2)), Amount::from_f64(last));
         assert_eq!(Amount::from_f64(beside(last, 3)), None);
@@ -193,7 +193,8 @@ mod tests {
 
         #[test]
         fn what_is_further_away_than_both_limits_is_none(millionths in 1_u64..20_000 * UNIT, off in 0.01..0.5_f64) {
-            // In millionths: from a hundredth to half of one, wherever units in the last place are smaller than that.
+            // The offset is a hundredth to half of a millionth; units in the last place are smaller than that in this
+            // range.
             let number = Amount { millionths }.to_f64() + off / 1e6;
             prop_assert_eq!(Amount::from_f64(number), None, "{:?}", number);
         }

@@ -1,45 +1,45 @@
-//! What the catalog says of an organization and its promotions, as far as earning reads it.
+//! The organization and the promotions of a catalog, as far as the rules read them.
 
 use chrono_tz::Tz;
 use foldhash::HashMap;
 
 use super::{ObjectId, OrgId};
 
-/// An organization.
+/// Organization with its settings.
 #[derive(Debug, Clone)]
 pub struct Org {
-    /// Identifier.
+    /// Identifier of the organization.
     pub id: OrgId,
     /// Display name.
     pub name: String,
-    /// Zone in which its days begin and end.
+    /// Time zone in which the organization's days begin and end.
     pub time_zone: Tz,
-    /// How many promotions may be active before earning answers 705.
+    /// Number of promotions that may be active. Earning fails with 705 when more are.
     pub max_active_promotions: u32,
-    /// True: any positive customer id is taken. False: only recorded customers are.
+    /// True if any positive customer id is accepted, false if only recorded customers are.
     pub accept_unknown_customers: bool,
 }
 
-/// Kind of a promotion.
+/// Type of a promotion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PromotionType {
-    /// Applied at the point of sale; nobody holds it.
+    /// Applied at the point of sale; customers do not hold it.
     Pos,
-    /// Applied with a code; nobody holds it.
+    /// Applied with a code; customers do not hold it.
     Code,
-    /// Held by issuing, not by earning.
+    /// Held after being issued; it cannot be earned.
     Customer,
-    /// Held by earning.
+    /// Held after being earned.
     Earning,
-    /// Held by earning, as a reward.
+    /// Held after being earned, as a reward.
     Reward,
 }
 
 impl PromotionType {
-    /// Every kind there is.
+    /// All types.
     pub const ALL: [Self; 5] = [Self::Pos, Self::Code, Self::Customer, Self::Earning, Self::Reward];
 
-    /// The documented name.
+    /// Returns the documented name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Pos => "POS",
@@ -50,23 +50,23 @@ impl PromotionType {
         }
     }
 
-    /// The kind of that documented name.
+    /// Returns the type with this documented name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 }
 
-/// Until when an earned promotion is valid.
+/// Rule that sets the validity of an earned promotion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EarnExpiry {
-    /// To the promotion's end date.
+    /// Valid to the promotion's end date.
     WithPromotion,
-    /// To the last millisecond of the Nth day after the event's day, in the organization's zone.
+    /// Valid to the last millisecond of the Nth day after the day of the event, in the organization's time zone.
     DaysFromEarning(u32),
 }
 
 impl EarnExpiry {
-    /// Returns the rule in words, by its documented name.
+    /// Returns the rule as text for messages, by its documented name.
     pub fn text(self) -> String {
         match self {
             Self::WithPromotion => "WITH_PROMOTION".to_owned(),
@@ -75,37 +75,37 @@ impl EarnExpiry {
     }
 }
 
-/// A cart promotion definition.
+/// Definition of a cart promotion.
 #[derive(Debug, Clone)]
 pub struct Promotion {
-    /// Identifier within the organization.
+    /// Identifier of the promotion within the organization.
     pub id: ObjectId,
-    /// Name, unique among the organization's active ones.
+    /// Name, unique among the organization's active promotions.
     pub name: String,
-    /// Kind.
+    /// Type of the promotion.
     pub kind: PromotionType,
-    /// Whether it runs.
+    /// True if the promotion is switched on.
     pub active: bool,
     /// First millisecond at which it runs, since 1970-01-01T00:00:00Z.
     pub start_ms: i64,
     /// Last millisecond at which it runs, since 1970-01-01T00:00:00Z.
     pub end_ms: i64,
-    /// How many of it one customer can earn; `None`: no cap.
+    /// Cap: number of instances that one customer can earn; `None` without a cap.
     pub max_earning_per_customer: Option<u32>,
-    /// Number of times that a cap was set after something had been earned without one. What was granted before the last of
-    /// them was not counted.
+    /// Number of times that a cap was set after the promotion had been earned without one. The instances granted before
+    /// the latest of these times were not counted when they were granted.
     pub cap_period: i64,
-    /// Until when an earned one is valid.
+    /// Rule that sets the validity of an earned promotion.
     pub earn_expiry: EarnExpiry,
-    /// Whether only the customers of its audience can earn it.
+    /// True if only the customers of its audience can earn the promotion.
     pub limited_to_audience: bool,
-    /// True once something of it was earned.
+    /// True once the promotion was earned.
     pub earned: bool,
 }
 
 impl Promotion {
-    /// Puts the promotion in the place of `before`: it was earned if that was, and a cap that comes after something was
-    /// earned without one begins another period of counts.
+    /// Returns the promotion with the history of `before`, which it replaces. The new one counts as earned if `before`
+    /// does. A cap that is set after the promotion was earned without one begins another cap period.
     #[must_use]
     pub fn replacing(mut self, before: &Self) -> Self {
         let (cap, cap_before) = (self.max_earning_per_customer, before.max_earning_per_customer);
@@ -116,44 +116,44 @@ impl Promotion {
     }
 }
 
-/// Identifies the state of an organization and its promotions. Compared for equality only: every change gives the catalog a
-/// version that it never had.
+/// Version of the catalog of one organization. Versions are compared for equality only: every change gives the catalog
+/// a version that it never had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CatalogVersion(pub i64);
 
-/// Terms by which a promotion was earned, and which changed since.
+/// Terms under which a promotion was earned and that changed since.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FormerTerms {
     /// The promotion.
     pub promotion_id: ObjectId,
-    /// Its last millisecond, since 1970-01-01T00:00:00Z.
+    /// Last millisecond at which the promotion ran, since 1970-01-01T00:00:00Z.
     pub end_ms: i64,
-    /// Zone of its organization.
+    /// Time zone of the organization.
     pub time_zone: Tz,
 }
 
-/// One organization and all its promotions at one version.
+/// Catalog: one organization and all its promotions at one version.
 #[derive(Debug, Clone)]
 pub struct Catalog {
-    /// Its version.
+    /// Version of the catalog.
     pub version: CatalogVersion,
     /// The organization.
     pub org: Org,
-    /// Its promotions.
+    /// Promotions of the organization.
     pub promotions: HashMap<ObjectId, Promotion>,
-    /// How many of them are active.
+    /// Number of active promotions.
     pub active_promotions: u32,
 }
 
 impl Catalog {
-    /// The catalog of `org` with these promotions.
+    /// Returns the catalog of `org` with these promotions.
     pub fn new(version: CatalogVersion, org: Org, promotions: Vec<Promotion>) -> Self {
         let active_promotions = promotions.iter().map(|promotion| u32::from(promotion.active)).sum();
         let promotions = promotions.into_iter().map(|promotion| (promotion.id, promotion)).collect();
         Self { version, org, promotions, active_promotions }
     }
 
-    /// Returns the terms by which promotions of this catalog were earned, and that `after` changes.
+    /// Returns the terms under which promotions of this catalog were earned and that `after` changes.
     pub fn former_terms(&self, after: &Self) -> Vec<FormerTerms> {
         let terms = |catalog: &Self, promotion: &Promotion| FormerTerms {
             promotion_id: promotion.id,

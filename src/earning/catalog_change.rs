@@ -1,13 +1,13 @@
-//! What may become of a promotion of the catalog.
+//! Changes of a promotion in the catalog, and the rules that refuse them.
 
 use super::draft::{DraftViolation, PromotionDraft};
 use super::time::iso;
 use super::{Catalog, EarnExpiry, ObjectId, Promotion, PromotionType};
 
-/// Why a promotion stays as it is.
+/// Reason to refuse a change of a promotion.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CatalogRefusal {
-    /// 404.
+    /// 404: the organization has no such promotion.
     #[error("promotion {0} not found")]
     NotFound(ObjectId),
     /// 409: a promotion is created with the id of a recorded one, and other content.
@@ -18,43 +18,43 @@ pub enum CatalogRefusal {
         /// The fields that differ, by their names in messages.
         differing: Vec<&'static str>,
     },
-    /// 400: a new promotion lacks a field, or ends before it starts. Holds the first fault.
+    /// 400: a new promotion lacks a field, or ends before it starts. Holds the first violation.
     #[error(transparent)]
     Incomplete(DraftViolation),
-    /// 400.
+    /// 400: the type of a promotion cannot change.
     #[error("cannot change: it is {}", .0.name())]
     TypeFixed(PromotionType),
-    /// 400: something was earned already.
+    /// 400: the expiry rule of a promotion cannot change once the promotion was earned.
     #[error("cannot change once the promotion was earned: it is {}", .0.text())]
     ExpiryFixed(EarnExpiry),
-    /// 706: it would run after its end.
+    /// 706: the promotion would be activated after its end.
     #[error("promotion {promotion_id} cannot be activated: it ended at {}", iso(*end_ms))]
     Ended {
         /// The promotion.
         promotion_id: ObjectId,
-        /// Its last millisecond, since 1970-01-01T00:00:00Z.
+        /// Last millisecond of the promotion, since 1970-01-01T00:00:00Z.
         end_ms: i64,
     },
-    /// 705: more would be active than may be.
+    /// 705: more promotions would be active than the organization may have.
     #[error("the organization has {active} active promotions, and may have {cap}; deactivate one first")]
     TooManyActive {
-        /// How many are active.
+        /// Number of active promotions.
         active: u32,
-        /// How many may be.
+        /// Number of promotions that may be active.
         cap: u32,
     },
-    /// 716: another active one has its name.
+    /// 716: another active promotion has the same name.
     #[error("{name:?} is the name of active promotion {other}")]
     NameTaken {
         /// The name.
         name: String,
-        /// Whose it is.
+        /// Active promotion that has the name.
         other: ObjectId,
     },
 }
 
 impl CatalogRefusal {
-    /// The documented number.
+    /// Returns the documented number.
     pub fn code(&self) -> i32 {
         match self {
             Self::NotFound(_) => 404,
@@ -66,7 +66,7 @@ impl CatalogRefusal {
         }
     }
 
-    /// Returns the field that is refused, by its name in messages, where the refusal is of one field.
+    /// Returns the name in messages of the refused field, where the refusal concerns one field.
     pub fn field(&self) -> Option<&'static str> {
         match self {
             Self::Incomplete(fault) => Some(fault.field()),
@@ -79,27 +79,27 @@ impl CatalogRefusal {
 
 impl From<Vec<DraftViolation>> for CatalogRefusal {
     fn from(faults: Vec<DraftViolation>) -> Self {
-        // A draft that cannot be completed has at least one.
+        // A draft that cannot be completed has at least one violation.
         Self::Incomplete(faults.first().copied().unwrap_or(DraftViolation::EndsBeforeStart))
     }
 }
 
-/// What is done to a promotion.
+/// Change of one promotion.
 #[derive(Debug, Clone)]
 pub enum CatalogChange {
-    /// It is new. A recorded one of its id and content stays as it is.
+    /// Creates a promotion. A recorded promotion with the same id and content stays as it is.
     Create(PromotionDraft),
-    /// It takes the place of the one of its id, and keeps what the draft leaves out.
+    /// Replaces the promotion with the same id, and keeps the fields that the draft leaves out.
     Replace(PromotionDraft),
-    /// It runs from now on, or no longer.
+    /// Activates the promotion if true, deactivates it if false.
     SetActive(ObjectId, bool),
 }
 
-/// The promotion as it is after `change`, at `now_ms` (milliseconds since 1970-01-01T00:00:00Z); `None` when it is so
-/// already.
+/// Returns the promotion as it is after `change`, at `now_ms` (milliseconds since 1970-01-01T00:00:00Z); `None` when
+/// `change` changes nothing.
 ///
 /// # Errors
-/// Why it stays as it is.
+/// Returns the reason to refuse the change.
 pub fn apply(change: CatalogChange, catalog: &Catalog, now_ms: i64) -> Result<Option<Promotion>, CatalogRefusal> {
     let recorded = |id| catalog.promotions.get(&id).ok_or(CatalogRefusal::NotFound(id));
     let (promotion, before) = match change {
@@ -134,11 +134,11 @@ pub fn apply(change: CatalogChange, catalog: &Catalog, now_ms: i64) -> Result<Op
     Ok(Some(promotion))
 }
 
-/// Returns the promotion that `draft` makes of `before` and holds the rules that a replacement by a call and
-/// one by an import share.
+/// Returns the promotion that results from replacing `before` by `draft`. These are the rules that a replacement by a
+/// call and one by an import share.
 ///
 /// # Errors
-/// The reason why it stays as it is.
+/// Returns the reason to refuse the replacement.
 pub fn replace(draft: &PromotionDraft, before: &Promotion) -> Result<Promotion, CatalogRefusal> {
     let promotion = draft.complete(Some(before))?;
     if promotion.kind != before.kind {
@@ -160,7 +160,7 @@ fn same_content(promotion: &Promotion, recorded: &Promotion) -> Result<(), Catal
     Err(CatalogRefusal::Exists { promotion_id: promotion.id, differing })
 }
 
-/// Whether one more may run.
+/// Checks that one more promotion may be activated.
 fn may_start(promotion: &Promotion, catalog: &Catalog, now_ms: i64) -> Result<(), CatalogRefusal> {
     let (active, cap) = (catalog.active_promotions, catalog.org.max_active_promotions);
     if active >= cap {

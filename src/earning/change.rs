@@ -1,4 +1,4 @@
-//! What becomes of earned promotions: revoking and redeeming, decided from what the wallet holds.
+//! Changes of earned promotions: the rules of revoking and redeeming.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -8,57 +8,59 @@ use super::redemption::{Redemption, RedemptionLine, first_difference};
 use super::time::{DAY_MS, iso};
 use super::{Catalog, CustomerId, ObjectId, OrgId, PromotionType};
 
-/// Longest time from the date of a transaction to the event of an earned promotion that it redeems: clocks of tills and of
-/// whatever sends events differ, and an event may be as far ahead of the server's clock.
+/// Limits how long before the event of an earned promotion the transaction that redeems it may be dated, in
+/// milliseconds: one day. The clocks of tills and of the systems that send events differ, and an event may be dated as
+/// far ahead of the server's clock.
 pub const MAX_BEFORE_EVENT_MS: i64 = DAY_MS;
 
-/// Most days after its transaction within which a server can be told to take a redemption.
+/// Limits the configured number of days after a transaction within which its redemption is accepted by the
+/// transaction's date.
 pub const MAX_LATE_REDEMPTION_DAYS: u32 = 365;
 
-/// An earned promotion, by what its row is found by.
+/// Key of the row of an earned promotion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct InstanceKey {
     /// Organization.
     pub org_id: OrgId,
-    /// Who holds it.
+    /// Customer who holds the earned promotion.
     pub customer_id: CustomerId,
-    /// The earn id.
+    /// Earn id of the earned promotion.
     pub earn_id: ObjectId,
 }
 
-/// Earned promotions of one customer to take back.
+/// Command to revoke earned promotions of one customer.
 #[derive(Debug, Clone)]
 pub struct Revoke {
     /// Organization of the caller.
     pub org_id: OrgId,
-    /// Who holds them.
+    /// Customer who holds the earned promotions.
     pub customer_id: CustomerId,
-    /// The promotions, each once, and the earn ids of each.
+    /// Promotions, each once, with the earn ids of each.
     pub details: Vec<(Given, Vec<Given>)>,
 }
 
-/// A transaction in which earned promotions of one customer are redeemed.
+/// Command to redeem earned promotions of one customer in a transaction.
 #[derive(Debug, Clone)]
 pub struct Redeem {
     /// Organization of the caller.
     pub org_id: OrgId,
-    /// Names the transaction within the organization.
+    /// Identifier of the transaction, unique within the organization.
     pub transaction_identifier: Arc<str>,
-    /// The transaction as it is recorded if it is new.
+    /// Transaction, in the form in which it is recorded if it is new.
     pub transaction: RecordedTransaction,
 }
 
-/// Something that is done to what a customer holds.
+/// Change of the wallet of one customer.
 #[derive(Debug, Clone)]
 pub enum Change {
-    /// Takes back.
+    /// Revokes earned promotions.
     Revoke(Revoke),
-    /// Redeems.
+    /// Redeems earned promotions.
     Redeem(Redeem),
 }
 
 impl Change {
-    /// Whose wallet it changes.
+    /// Returns the customer whose wallet is changed.
     pub fn customer(&self) -> (OrgId, CustomerId) {
         match self {
             Self::Revoke(revoke) => (revoke.org_id, revoke.customer_id),
@@ -66,7 +68,7 @@ impl Change {
         }
     }
 
-    /// Every earn id it names.
+    /// Returns every earn id that the change names.
     pub fn earn_ids(&self) -> Box<dyn Iterator<Item = ObjectId> + '_> {
         match self {
             Self::Revoke(revoke) => {
@@ -79,22 +81,22 @@ impl Change {
     }
 }
 
-/// What became of an earned promotion, but for its expiry.
+/// Recorded status of an earned promotion. Expiry follows from the time and is not recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RecordedStatus {
-    /// Neither of these.
+    /// Neither redeemed nor revoked.
     Unlocked,
     /// Redeemed.
     Redeemed,
-    /// Taken back.
+    /// Revoked.
     Revoked,
 }
 
 impl RecordedStatus {
-    /// Every one there is.
+    /// All recorded statuses.
     pub const ALL: [Self; 3] = [Self::Unlocked, Self::Redeemed, Self::Revoked];
 
-    /// The documented name.
+    /// Returns the documented name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Unlocked => "UNLOCKED",
@@ -103,30 +105,30 @@ impl RecordedStatus {
         }
     }
 
-    /// The one of that documented name.
+    /// Returns the status with this documented name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|status| status.name() == name)
     }
 }
 
-/// What became of an earned promotion.
+/// Status of an earned promotion at a given time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum EarnedStatus {
-    /// It can be redeemed.
+    /// Valid and neither redeemed nor revoked.
     Unlocked,
-    /// It was redeemed.
+    /// Redeemed.
     Redeemed,
-    /// It was taken back.
+    /// Revoked.
     Revoked,
-    /// It was neither, and is no longer valid.
+    /// No longer valid, and neither redeemed nor revoked.
     Expired,
 }
 
 impl EarnedStatus {
-    /// Every one there is.
+    /// All statuses.
     pub const ALL: [Self; 4] = [Self::Unlocked, Self::Redeemed, Self::Revoked, Self::Expired];
 
-    /// The documented name.
+    /// Returns the documented name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Unlocked => "UNLOCKED",
@@ -136,14 +138,14 @@ impl EarnedStatus {
         }
     }
 
-    /// The one of that documented name.
+    /// Returns the status with this documented name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|status| status.name() == name)
     }
 }
 
 impl Held {
-    /// What became of it, at `now_ms` (milliseconds since 1970-01-01T00:00:00Z).
+    /// Returns the status at `now_ms` (milliseconds since 1970-01-01T00:00:00Z).
     pub fn status_at(&self, now_ms: i64) -> EarnedStatus {
         match self.status {
             RecordedStatus::Unlocked if self.valid_till_ms < now_ms => EarnedStatus::Expired,
@@ -154,37 +156,37 @@ impl Held {
     }
 }
 
-/// What the wallet says of an earned promotion.
+/// Earned promotion as the wallet records it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Held {
-    /// Of which promotion it is.
+    /// Promotion that was earned.
     pub promotion_id: ObjectId,
-    /// When its event occurred, milliseconds since 1970-01-01T00:00:00Z.
+    /// Time of the event, milliseconds since 1970-01-01T00:00:00Z.
     pub event_time_ms: i64,
-    /// Last millisecond at which it is valid, since 1970-01-01T00:00:00Z.
+    /// Last millisecond at which the earned promotion is valid, since 1970-01-01T00:00:00Z.
     pub valid_till_ms: i64,
-    /// What became of it.
+    /// Recorded status.
     pub status: RecordedStatus,
-    /// The transaction that redeemed it.
+    /// Transaction that redeemed it; `None` unless it is redeemed.
     pub redeemed_by: Option<Arc<str>>,
 }
 
-/// A transaction that is recorded, or is to be.
+/// Transaction that is recorded, or will be.
 #[derive(Debug, Clone)]
 pub struct RecordedTransaction {
-    /// The digest of its content, perhaps in a version of another release.
+    /// Digest of the content. A digest recorded by another release may have another version.
     pub digest: Arc<str>,
-    /// Its content.
+    /// Content of the transaction.
     pub redemption: Arc<Redemption>,
 }
 
 impl RecordedTransaction {
-    /// The path of the first field in which `given` differs; `None` when both have the same content.
+    /// Returns the path of the first field in which `given` differs; `None` when both have the same content.
     fn first_difference(&self, given: &Self) -> Option<String> {
         if self.digest == given.digest {
             return None;
         }
-        // Digests of two versions differ though the content may not.
+        // Digests of two versions differ even if the content is the same.
         first_difference(&self.redemption, &given.redemption)
     }
 }
@@ -195,34 +197,34 @@ impl From<Redemption> for RecordedTransaction {
     }
 }
 
-/// Everything the rules need besides the catalog: of what the commands of a batch name. What one command changes, the
-/// next sees.
+/// Facts for deciding revocations and redemptions, besides the catalog. They cover what the commands of a batch name,
+/// and each command sees the changes of those before it.
 #[derive(Debug, Default)]
 pub struct ChangeFacts {
-    /// The earned promotions.
+    /// Earned promotions that the commands name.
     pub held: HashMap<InstanceKey, Held>,
-    /// The transactions, by organization and identifier.
+    /// Recorded transactions, by organization and identifier.
     pub transactions: HashMap<(OrgId, Arc<str>), RecordedTransaction>,
-    /// The recorded ones among the customers.
+    /// Recorded customers among those that the commands name.
     pub customers: HashSet<(OrgId, CustomerId)>,
 }
 
-/// Why earned promotions are not taken back.
+/// Reason why an earn id cannot be revoked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum RevokeFailure {
-    /// 729.
+    /// 729: the earned promotion was redeemed.
     #[error("already redeemed")]
     Redeemed,
-    /// 730.
-    #[error("the promotion is of type {}, which nobody holds", .0.name())]
+    /// 730: customers do not hold promotions of this type.
+    #[error("the promotion is of type {}, which customers do not hold", .0.name())]
     NobodyHolds(PromotionType),
-    /// 731.
+    /// 731: the customer has no such earned promotion of the promotion.
     #[error("not an earn id of this customer and promotion")]
     NotHeld,
 }
 
 impl RevokeFailure {
-    /// The documented number.
+    /// Returns the documented number.
     pub fn code(self) -> i32 {
         match self {
             Self::Redeemed => 729,
@@ -232,67 +234,68 @@ impl RevokeFailure {
     }
 }
 
-/// What became of the earn ids of one promotion: places in the command's list.
+/// Outcome for the earn ids of one promotion, as indices into the command's list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RevokedDetail {
-    /// Those that are revoked, now or before.
+    /// Indices of the earn ids that are revoked, by this call or an earlier one.
     pub revoked: Vec<usize>,
-    /// Those that are not, by reason.
+    /// Indices of the earn ids that are not revoked, by reason.
     pub failed: Vec<(RevokeFailure, Vec<usize>)>,
 }
 
-/// Why nothing of a transaction is redeemed.
+/// Reason why a transaction is not redeemed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RedeemFailure {
     /// 800: the transaction is recorded with other content.
     #[error("transaction {transaction_identifier:?} is recorded with other content: {field} differs")]
     OtherContent {
-        /// The transaction.
+        /// Identifier of the transaction.
         transaction_identifier: Arc<str>,
         /// Path of the first field that differs.
         field: String,
     },
-    /// 731: no earned promotion of this customer and promotion.
+    /// 731: the customer has no such earned promotion of the promotion.
     #[error("{0:?} is not an earned promotion of this customer and promotion")]
     NotHeld(String),
-    /// 731: taken back.
+    /// 731: the earned promotion was revoked.
     #[error("earned promotion {0} was revoked")]
     Revoked(ObjectId),
-    /// 729: redeemed by another transaction.
+    /// 729: the earned promotion was redeemed by another transaction.
     #[error("earned promotion {earn_id} was redeemed by another transaction, {by:?}")]
     Redeemed {
-        /// The earn id.
+        /// Earn id of the earned promotion.
         earn_id: ObjectId,
-        /// The transaction that redeemed it.
+        /// Transaction that redeemed it.
         by: Arc<str>,
     },
-    /// 400: the transaction is dated too long before the event that earned the promotion.
+    /// 400: the transaction is dated too long before the event for which the promotion was earned.
     #[error(
         "must not be more than 24 hours before {}, the eventTime of earned promotion {earn_id}: it is {}",
         iso(*event_time_ms),
         iso(*transaction_date_ms)
     )]
     BeforeEvent {
-        /// The earn id.
+        /// Earn id of the earned promotion.
         earn_id: ObjectId,
-        /// When the transaction occurred, milliseconds since 1970-01-01T00:00:00Z.
+        /// Date of the transaction, milliseconds since 1970-01-01T00:00:00Z.
         transaction_date_ms: i64,
-        /// When the event occurred, milliseconds since 1970-01-01T00:00:00Z.
+        /// Time of the event, milliseconds since 1970-01-01T00:00:00Z.
         event_time_ms: i64,
     },
-    /// 706: no longer valid.
+    /// 706: the earned promotion is no longer valid.
     #[error("earned promotion {earn_id} had expired at {}: it was valid until {}", iso(*judged_ms), iso(*valid_till_ms))]
     Expired {
-        /// The earn id.
+        /// Earn id of the earned promotion.
         earn_id: ObjectId,
-        /// The instant at which it had to be valid, milliseconds since 1970-01-01T00:00:00Z.
+        /// Instant at which it had to be valid, milliseconds since 1970-01-01T00:00:00Z.
         judged_ms: i64,
         /// Last millisecond at which it was valid, since 1970-01-01T00:00:00Z.
         valid_till_ms: i64,
     },
 }
 
-/// Decides what of `revoke` is taken back: what becomes of each promotion's earn ids, and what is newly revoked.
+/// Decides which earn ids of `revoke` are revoked. Returns the outcome for each promotion, and the keys that are newly
+/// revoked.
 pub fn revoke(revoke: &Revoke, catalog: &Catalog, facts: &mut ChangeFacts) -> (Vec<RevokedDetail>, Vec<InstanceKey>) {
     let mut newly = Vec::new();
     let details = revoke.details.iter().map(|(promotion, earn_ids)| {
@@ -322,7 +325,7 @@ pub fn revoke(revoke: &Revoke, catalog: &Catalog, facts: &mut ChangeFacts) -> (V
     (details.collect(), newly)
 }
 
-/// What has to be revoked for one earn id: nothing, when it is revoked already.
+/// Marks one earned promotion as revoked. Returns its key; `None` when it was revoked already.
 fn revoke_one(
     revoke: &Revoke,
     promotion_id: Option<ObjectId>,
@@ -343,20 +346,20 @@ fn revoke_one(
     }
 }
 
-/// A transaction that is redeemed.
+/// Outcome of a transaction that is redeemed.
 #[derive(Debug)]
 pub struct Redeemed {
-    /// Its content as it is recorded.
+    /// Content as it is recorded.
     pub redemption: Arc<Redemption>,
-    /// The earned promotions that are newly redeemed: none, when the transaction was recorded already.
+    /// Earned promotions that are newly redeemed; empty when the transaction was recorded already.
     pub newly: Vec<InstanceKey>,
 }
 
-/// Decides whether all of `redeem` can be redeemed. A transaction that was told late is judged as if it had occurred at
-/// `late_from_ms` (milliseconds since 1970-01-01T00:00:00Z).
+/// Decides whether every line of `redeem` can be redeemed. A transaction dated before `late_from_ms` (milliseconds
+/// since 1970-01-01T00:00:00Z) is judged as if it had occurred at `late_from_ms`.
 ///
 /// # Errors
-/// The first reason why not.
+/// Returns the first reason why the transaction is not redeemed.
 pub fn redeem(redeem: &Redeem, facts: &mut ChangeFacts, late_from_ms: i64) -> Result<Redeemed, RedeemFailure> {
     let name = (redeem.org_id, Arc::clone(&redeem.transaction_identifier));
     if let Some(recorded) = facts.transactions.get(&name) {
@@ -371,7 +374,7 @@ pub fn redeem(redeem: &Redeem, facts: &mut ChangeFacts, late_from_ms: i64) -> Re
     let mut seen = HashSet::new();
     for line in redemption.lines() {
         let key = redeemable(redeem, line, facts, judged_ms)?;
-        // It may be in both lists.
+        // An earned promotion may be in both lists.
         if seen.insert(key) {
             newly.push(key);
         }
@@ -386,7 +389,8 @@ pub fn redeem(redeem: &Redeem, facts: &mut ChangeFacts, late_from_ms: i64) -> Re
     Ok(Redeemed { redemption: Arc::clone(redemption), newly })
 }
 
-/// Returns the earned promotion of `line` when it can be redeemed by a transaction that is judged at `judged_ms`.
+/// Returns the key of the earned promotion of `line` if it can be redeemed by a transaction that is judged at
+/// `judged_ms`.
 fn redeemable(
     redeem: &Redeem,
     line: &RedemptionLine,

@@ -1,4 +1,4 @@
-//! The decision to redeem: each reason why not by a table in its order of precedence, and its bounds.
+//! Tests of the decision to redeem: a table of the reasons against it in their order of precedence, and its bounds.
 
 use super::*;
 use crate::earning::Amount;
@@ -52,7 +52,7 @@ fn what_is_in_both_lists_is_redeemed_once_and_the_repeat_is_answered_from_what_i
     let first = transaction(NOW_MS);
     assert_eq!(redeem(&first, &mut facts, LATE_FROM_MS).unwrap().newly, [KEY]);
     assert_eq!(facts.held[&KEY].redeemed_by.as_deref(), Some("t"));
-    // The same second, and a digest of another release.
+    // The repeat has the same second and meets a digest of another release.
     let recorded = facts.transactions.values_mut().next().unwrap();
     recorded.digest = "0:other".into();
     let again = redeem(&transaction(NOW_MS + 999), &mut facts, LATE_FROM_MS).unwrap();
@@ -61,7 +61,7 @@ fn what_is_in_both_lists_is_redeemed_once_and_the_repeat_is_answered_from_what_i
     let other = redeem(&transaction(NOW_MS + 1000), &mut facts, LATE_FROM_MS).unwrap_err();
     let field = "transactionDate".to_owned();
     assert_eq!(other, RedeemFailure::OtherContent { transaction_identifier: "t".into(), field });
-    // Another transaction is told which one it was.
+    // Another transaction receives the identifier of the one that redeemed it.
     let second = Redeem { transaction_identifier: "u".into(), ..first };
     let failure = redeem(&second, &mut facts, LATE_FROM_MS).unwrap_err();
     assert_eq!(failure, RedeemFailure::Redeemed { earn_id: EARN_ID, by: "t".into() });
@@ -84,14 +84,14 @@ fn validity_is_judged_when_the_transaction_occurred_or_as_long_ago_as_it_may_be_
     for (date_ms, valid_till_ms, valid) in [
         (NOW_MS, NOW_MS, true),
         (NOW_MS, NOW_MS - 1, false),
-        // Told two days late.
+        // The redemption arrives two days late.
         (NOW_MS - 2 * DAY_MS, NOW_MS - 2 * DAY_MS, true),
         (NOW_MS - 2 * DAY_MS, NOW_MS - 2 * DAY_MS - 1, false),
-        // As late as may be, and later.
+        // The redemption arrives as late as is allowed, and later.
         (LATE_FROM_MS, LATE_FROM_MS, true),
         (LATE_FROM_MS - 1, LATE_FROM_MS, true),
         (LATE_FROM_MS - 1, LATE_FROM_MS - 1, false),
-        // Ahead of now.
+        // The transaction is dated ahead of now.
         (NOW_MS + DAY_MS, NOW_MS + DAY_MS - 1, false),
         (NOW_MS + DAY_MS, NOW_MS + DAY_MS, true),
     ] {
@@ -109,7 +109,7 @@ fn validity_is_judged_when_the_transaction_occurred_or_as_long_ago_as_it_may_be_
     }
 }
 
-/// One reason to refuse, laid over an earned promotion that could be redeemed.
+/// Edit that gives an earned promotion one reason against redeeming it.
 type Spoil = fn(&mut Held);
 type Expected = fn(&RedeemFailure) -> bool;
 
@@ -120,7 +120,7 @@ fn of_the_reasons_why_not_the_first_wins() {
         (|held| held.status = RecordedStatus::Revoked, |failure| matches!(failure, RedeemFailure::Revoked(_))),
         (
             |held| {
-                // What is revoked was not redeemed.
+                // A revoked earned promotion was not redeemed.
                 if held.status == RecordedStatus::Unlocked {
                     held.status = RecordedStatus::Redeemed;
                     held.redeemed_by = Some("other".into());

@@ -1,4 +1,4 @@
-//! The decision: which entries of a bulk earning are granted, replayed or refused.
+//! The decision on a bulk earning: which entries are granted or replayed, and which fail.
 
 use std::sync::Arc;
 
@@ -10,42 +10,43 @@ use super::{
     PromotionType, RecordedEarning,
 };
 
-/// What became of one entry: `instances` succeed, and the rest of its `earn_count` fails for `failure`.
+/// Outcome of one entry: `instances` succeed, and the rest of its `earn_count` fails with `failure`.
 #[derive(Debug, Clone)]
 pub struct EntryOutcome {
-    /// When the event of the earning occurred, milliseconds since 1970-01-01T00:00:00Z.
+    /// Time of the event of the earning, milliseconds since 1970-01-01T00:00:00Z.
     pub event_time_ms: i64,
-    /// Those of the earning.
+    /// Details of the earning.
     pub details: Option<Arc<Details>>,
-    /// What the wallet holds for it, at most `earn_count`.
+    /// Instances that the customer holds for the earning, at most `earn_count`.
     pub instances: Vec<Instance>,
-    /// Why there are not `earn_count` of them; `None` when there are.
+    /// Reason why there are fewer than `earn_count` instances; `None` when there are not.
     pub failure: Option<EarnFailure>,
 }
 
-/// The outcome of every entry, in order, and what has to be saved.
+/// Outcomes of all entries, in order, and the grants to be saved.
 #[derive(Debug, Default)]
 pub struct Decision {
-    /// One element per entry of the command.
+    /// Outcomes, one per entry of the command.
     pub outcomes: Vec<EntryOutcome>,
-    /// The new instances among them.
+    /// New instances among the outcomes.
     pub grants: Vec<Grant>,
 }
 
-/// What a decision is made from, besides the command.
+/// Input of a decision, besides the command.
 #[derive(Debug)]
 pub struct Scene<'a> {
     /// Catalog of the command's organization.
     pub catalog: &'a Catalog,
-    /// What is recorded. What is granted is added to it, so that the next entry and the next command of a batch see it.
+    /// Recorded facts. Grants are added to them, so that the next entry and the next command of a batch see them.
     pub facts: &'a mut Facts,
-    /// Now, milliseconds since 1970-01-01T00:00:00Z.
+    /// Current time, milliseconds since 1970-01-01T00:00:00Z.
     pub now_ms: i64,
 }
 
 /// Decides every entry of `command`, in order.
 ///
-/// `new_id` gives an earn id that was never given before. That the customer may earn at all is asked before.
+/// `new_id` returns an earn id that was never returned before. The check that the customer may earn at all comes
+/// earlier.
 pub fn decide(command: &BulkEarn, scene: &mut Scene<'_>, mut new_id: impl FnMut() -> ObjectId) -> Decision {
     let mut decision = Decision::default();
     for entry in &command.entries {
@@ -74,7 +75,7 @@ fn decide_entry(
     let Some((key, promotion)) = EarningKey::of(command, entry)
         .and_then(|key| scene.catalog.promotions.get(&key.promotion_id).map(|promotion| (key, promotion)))
     else {
-        // Whatever was given is echoed; what is no id may be long.
+        // The message repeats the given text; a text that is not an id may be long.
         let given = entry.promotion_id_given.chars().take(MAX_ECHOED_CHARACTERS).collect();
         outcome.failure = Some(EarnFailure::PromotionNotFound { given });
         return (outcome, None);
@@ -93,7 +94,7 @@ fn decide_entry(
         replayed = asked_for.len();
         outcome.instances.extend(asked_for.filter(|instance| !instance.revoked));
     }
-    // What was taken back keeps its place in the earning.
+    // A revoked instance keeps its ordinal in the earning.
     let revoked = replayed - outcome.instances.len();
     let missing = entry.earn_count - u32::try_from(replayed).unwrap_or(entry.earn_count);
     let event_time_ms = outcome.event_time_ms;
@@ -123,7 +124,8 @@ fn decide_entry(
     (outcome, Some(grant))
 }
 
-/// How many of `missing` can be granted, and why not the rest. The two times are the event's and the end of validity.
+/// Returns how many of `missing` can be granted, and the failure of the rest. The two times are those of the event and
+/// of the end of validity.
 fn grantable(
     promotion: &Promotion,
     holder: Holder,
@@ -140,7 +142,7 @@ fn grantable(
     }
 }
 
-/// The refusals that come before a replay.
+/// Returns the failure that takes precedence over a replay, if any.
 fn refuse_whole_entry(
     command: &BulkEarn,
     promotion: &Promotion,
@@ -159,7 +161,8 @@ fn refuse_whole_entry(
     (recorded != given).then_some(EarnFailure::EarnedFromTypeChanged { recorded, given })
 }
 
-/// The refusals of anything new, but for the cap. The two times are the event's and the end of validity.
+/// Returns the failure that applies to any new instance, apart from the cap. The two times are those of the event and
+/// of the end of validity.
 fn refuse_new(
     promotion: &Promotion,
     holder: Holder,
@@ -189,11 +192,11 @@ fn refuse_new(
     None
 }
 
-/// How many of `missing` the cap still allows, and the failure of the rest.
+/// Returns how many of `missing` the cap still allows, and the failure of the rest.
 fn fit_under_cap(promotion: &Promotion, holder: Holder, missing: u32, facts: &Facts) -> (u32, Option<EarnFailure>) {
     let Some(cap) = promotion.max_earning_per_customer else { return (missing, None) };
     let used = facts.used.get(&holder).copied().unwrap_or(0);
-    // The cap may have been lowered below what is held.
+    // The cap may have been lowered below the number that the customer holds.
     let left = cap.saturating_sub(used);
     let fitting = missing.min(left);
     let refused = missing - fitting;

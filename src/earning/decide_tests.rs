@@ -1,4 +1,4 @@
-//! The decision by a table with a row per documented outcome, in its order of precedence, and by properties.
+//! Tests of the decision: a table with a row per documented outcome, in order of precedence, and properties.
 
 use chrono_tz::Tz;
 use proptest::prelude::*;
@@ -72,16 +72,17 @@ fn run(command: &BulkEarn, catalog: &Catalog, facts: &mut Facts) -> Decision {
     })
 }
 
-/// (succeeded, code of the failure or 0) of each entry.
+/// Returns for each entry the number of instances, and the code of the failure or 0.
 fn summary(decision: &Decision) -> Vec<(usize, i32)> {
     let code = |outcome: &EntryOutcome| outcome.failure.as_ref().map_or(0, EarnFailure::code);
     decision.outcomes.iter().map(|outcome| (outcome.instances.len(), code(outcome))).collect()
 }
 
-/// One reason to refuse, laid over a world in which the entry would be granted.
+/// Edit that gives an entry one reason to fail; without it the entry would be granted.
 type Spoil = fn(&mut Promotion, &mut BulkEarn, &mut u32);
 
-/// Every refusal of the contract's table, in its order. Each row names the code and what brings it about.
+/// Every failure in the documented table, in its order. Each row has the code, a part of the text, and the edit that
+/// causes it.
 const PRECEDENCE: [(i32, &str, Spoil); 11] = [
     (404, "not found", |_, command, _| command.entries[0].promotion_id = Some(id(99))),
     (404, "not found", |_, command, _| command.entries[0].promotion_id = None),
@@ -99,11 +100,11 @@ const PRECEDENCE: [(i32, &str, Spoil); 11] = [
 #[test]
 fn every_refusal_has_its_code_and_those_before_it_win() {
     for (first, (code, text, spoil)) in PRECEDENCE.iter().enumerate() {
-        // Each alone, and each together with every one that comes after it: the earlier one is the answer.
+        // Each failure is tested alone and with every later one: the earlier one is the answer.
         for also in std::iter::once(None).chain((first + 1..PRECEDENCE.len()).map(Some)) {
             let (mut spoilt, mut max_active) = (promotion(1), 250);
             let mut facts = Facts::default();
-            // Capped, as what is held of others is not counted.
+            // The promotion is capped, because instances of other promotions are not counted.
             let capped = Promotion { max_earning_per_customer: Some(9), ..promotion(1) };
             run(&command(&[(1, 1, "earning")]), &catalog(vec![capped], 250), &mut facts);
             let mut again = command(&[(1, 3, "earning")]);
@@ -116,7 +117,7 @@ fn every_refusal_has_its_code_and_those_before_it_win() {
             assert_eq!(failure.code(), *code, "{code} with {:?}: {failure}", also.map(|also| PRECEDENCE[also].0));
             if also.is_none() {
                 assert!(failure.to_string().contains(text), "{failure}");
-                // What comes after the replay leaves what is recorded in place.
+                // A failure that comes after the replay leaves the recorded instances in the answer.
                 let replayed = usize::from(![404, 707, 714, 713].contains(code)) + usize::from(*code == 708);
                 assert_eq!(decision.outcomes[0].instances.len(), replayed, "{code}: {failure}");
             }
@@ -132,7 +133,7 @@ fn two_causes_in_one_entry_are_each_told_with_their_number() {
         catalog(vec![changed], 250)
     };
     for (asked_for, change, expected) in [
-        // One of two was revoked; of seven more two fit under a cap of three.
+        // One of two was revoked; of the seven others, two fit under a cap of three.
         (
             9,
             (|_| {}) as fn(&mut Promotion),
@@ -144,7 +145,7 @@ fn two_causes_in_one_entry_are_each_told_with_their_number() {
             |promotion| promotion.end_ms = NOW_MS - 2 * DAY_MS,
             "; 2 not granted: promotion 000000000000000000000001 had expired at eventTime 2025-11-10T05:46:40Z: it ended at 2025-11-09T05:46:40Z",
         ),
-        // All that is missing was granted, or nothing is missing.
+        // Every missing instance was granted, or none is missing.
         (4, |_| {}, ""),
         (2, |promotion| promotion.active = false, ""),
     ] {
@@ -157,7 +158,7 @@ fn two_causes_in_one_entry_are_each_told_with_their_number() {
         assert_eq!(failure.code(), 731);
         let revoked = "1 of this earning of promotion 000000000000000000000001 was revoked, and is not granted again";
         assert_eq!(failure.to_string(), format!("{revoked}{expected}"));
-        // Each instance that is missing has its cause.
+        // Each instance that is not granted has a reason.
         let EarnFailure::Revoked { revoked, rest, .. } = failure else { panic!("{failure}") };
         let told = revoked + rest.map_or(0, |rest| rest.count as usize);
         assert_eq!(told + decision.outcomes[0].instances.len(), asked_for as usize);
@@ -194,7 +195,7 @@ fn the_first_and_the_last_millisecond_of_a_promotion_count() {
         let decision = run(&command(&[(1, 1, "a")]), &catalog(vec![promotion], 250), &mut Facts::default());
         assert_eq!(summary(&decision)[0].1, code, "{start_ms}..{end_ms}");
     }
-    // The end of validity may be after the promotion's own end, which is then the only thing that counts.
+    // The validity may end after the promotion; the promotion's end then has no effect on it.
     let promotion = Promotion { end_ms: event, earn_expiry: EarnExpiry::DaysFromEarning(3), ..promotion(1) };
     let decision = run(&command(&[(1, 1, "a")]), &catalog(vec![promotion], 250), &mut Facts::default());
     assert_eq!(summary(&decision), [(1, 0)]);
@@ -226,7 +227,7 @@ fn a_cap_is_shared_by_the_entries_of_one_request_and_a_raised_one_grants_what_is
     let entries = command(&[(1, 2, "a"), (1, 3, "b"), (1, 1, "c")]);
     assert_eq!(summary(&run(&entries, &capped(3), &mut facts)), [(2, 0), (1, 708), (0, 708)]);
     assert_eq!(summary(&run(&entries, &capped(5), &mut facts)), [(2, 0), (3, 0), (0, 708)]);
-    // Lowered below what is held: what is held stays.
+    // A cap lowered below the number held takes nothing away.
     assert_eq!(summary(&run(&entries, &capped(1), &mut facts)), [(2, 0), (3, 0), (0, 708)]);
     assert_eq!(summary(&run(&entries, &capped(6), &mut facts)), [(2, 0), (3, 0), (1, 0)]);
 }
@@ -251,7 +252,7 @@ fn what_was_revoked_is_not_granted_again_and_says_so_before_anything_that_keeps_
     assert_eq!(summary(&run(&command(&[(1, 4, "a")]), &world(off), &mut facts)), [(2, 731)]);
     let other_type = BulkEarn { earned_from_type: EarnedFromType::Reward, ..command(&[(1, 4, "a")]) };
     assert_eq!(summary(&run(&other_type, &world(promotion(1)), &mut facts)), [(0, 713)]);
-    // The difference is granted behind it.
+    // The difference is granted after the revoked instance.
     let more = run(&command(&[(1, 4, "a")]), &world(promotion(1)), &mut facts);
     assert_eq!(summary(&more), [(3, 731)]);
     assert_eq!(more.grants[0].first_ordinal, 4);
@@ -259,7 +260,7 @@ fn what_was_revoked_is_not_granted_again_and_says_so_before_anything_that_keeps_
     assert!(text.starts_with("1 of this earning"), "{text}");
 }
 
-/// A few promotions, some capped, one switched off, one unknown.
+/// Generates catalogs of a few promotions, some capped, some inactive; requests also name unknown ones.
 fn worlds() -> impl Strategy<Value = Catalog> {
     prop::collection::vec(prop::option::of(0u32..6), 1..4).prop_map(|caps| {
         let promotions = caps.iter().zip(1..).map(|(cap, number)| Promotion {
@@ -271,7 +272,7 @@ fn worlds() -> impl Strategy<Value = Catalog> {
     })
 }
 
-/// Requests over few promotions and few earnings, so that they meet; no pair repeats within one.
+/// Generates requests over few promotions and few earnings, so that they overlap. No earning repeats within a request.
 fn requests() -> impl Strategy<Value = Vec<BulkEarn>> {
     let entry = (1u8..6, 1u32..5, 0u8..3);
     let request = prop::collection::vec(entry, 1..6).prop_map(|entries| {
@@ -337,7 +338,8 @@ proptest! {
                 request.entries.reverse();
             }
         }
-        // Within one request; over several, an earlier partial grant may leave another earning the rest.
+        // This holds within one request. Over several, an earlier partial grant may leave the rest of the cap to
+        // another earning.
         for (request, shuffled) in requests.iter().zip(&shuffled) {
             prop_assert_eq!(totals(std::slice::from_ref(request)), totals(std::slice::from_ref(shuffled)));
         }

@@ -1,41 +1,42 @@
-//! A promotion as a message or a file names it: what it leaves out stays as recorded, or takes its default.
+//! A promotion as a message or a file describes it. The fields that it leaves out stay as recorded, or take their
+//! defaults.
 
 use super::time::iso;
 use super::{EarnExpiry, ObjectId, Promotion, PromotionType};
 
-/// A cap as a message names it.
+/// Cap as a message states it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CapDraft {
-    /// There is none, and a recorded one is removed.
+    /// No cap. A recorded one is removed.
     Unlimited,
-    /// One customer can earn this many.
+    /// Cap of this many instances per customer.
     AtMost(u32),
 }
 
-/// A promotion as a message or a file names it.
+/// Promotion as a message or a file describes it. Fields that are left out are `None`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PromotionDraft {
-    /// Identifier within the organization.
+    /// Identifier of the promotion within the organization.
     pub id: ObjectId,
-    /// Name.
+    /// Name of the promotion.
     pub name: Option<String>,
-    /// Kind.
+    /// Type of the promotion.
     pub kind: Option<PromotionType>,
-    /// Whether it runs.
+    /// True if the promotion is switched on.
     pub active: Option<bool>,
     /// First millisecond at which it runs, since 1970-01-01T00:00:00Z.
     pub start_ms: Option<i64>,
     /// Last millisecond at which it runs, since 1970-01-01T00:00:00Z.
     pub end_ms: Option<i64>,
-    /// How many of it one customer can earn.
+    /// Cap: number of instances that one customer can earn.
     pub max_earning_per_customer: Option<CapDraft>,
-    /// Until when an earned one is valid.
+    /// Rule that sets the validity of an earned promotion.
     pub earn_expiry: Option<EarnExpiry>,
-    /// Whether only the customers of its audience can earn it.
+    /// True if only the customers of its audience can earn the promotion.
     pub limited_to_audience: Option<bool>,
 }
 
-/// A violation of the form that shows once the draft is complete.
+/// Violation of the form that shows once the draft is complete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum DraftViolation {
     /// A new promotion lacks a field that has no default.
@@ -47,7 +48,7 @@ pub enum DraftViolation {
 }
 
 impl DraftViolation {
-    /// The name of the field in messages.
+    /// Returns the name of the field in messages.
     pub fn field(self) -> &'static str {
         match self {
             Self::Missing(field) => field,
@@ -57,11 +58,11 @@ impl DraftViolation {
 }
 
 impl PromotionDraft {
-    /// Fills what the draft leaves out: from `recorded`, or with the defaults where the promotion is new. The result has
-    /// no history.
+    /// Completes the draft from `recorded`, or with the defaults when the promotion is new. The result carries no
+    /// history: it is not earned, and its cap period is 0.
     ///
     /// # Errors
-    /// Every field that a new promotion lacks, or the end before the start.
+    /// Returns every field that a new promotion lacks, or else an end before the start.
     pub fn complete(&self, recorded: Option<&Promotion>) -> Result<Promotion, Vec<DraftViolation>> {
         let mut missing = Vec::new();
         let mut lacks = |field| missing.push(DraftViolation::Missing(field));
@@ -110,7 +111,7 @@ impl PromotionDraft {
 }
 
 impl Promotion {
-    /// Returns what callers decide of it: the name of each field in messages, and its value as text.
+    /// Returns the fields that callers set: the name of each in messages, and its value as text.
     pub fn content(&self) -> [(&'static str, String); 8] {
         [
             ("name", format!("{:?}", self.name)),
@@ -129,7 +130,7 @@ impl Promotion {
 mod tests {
     use super::*;
 
-    /// Names one field of a draft.
+    /// Edit that sets one field of a draft.
     type Change = fn(&mut PromotionDraft);
 
     fn empty() -> PromotionDraft {

@@ -1,13 +1,14 @@
-//! Until when an earned promotion is valid.
+//! Computes the last millisecond at which an earned promotion is valid.
 
 use chrono::{DateTime, Days, NaiveDate, NaiveDateTime, NaiveTime, TimeZone, Utc};
 use chrono_tz::{GapInfo, Tz};
 
 use super::EarnExpiry;
 
-/// Last millisecond (since 1970-01-01T00:00:00Z) at which what was earned at `event_time_ms` is valid.
+/// Returns the last millisecond (since 1970-01-01T00:00:00Z) at which a promotion earned at `event_time_ms` is valid.
 ///
-/// `zone` is the organization's, `end_ms` the promotion's end. A day too far off for the calendar gives `i64::MAX`.
+/// `zone` is the organization's time zone, `end_ms` the promotion's end. The result is `i64::MAX` when the last day is
+/// outside the calendar.
 pub fn valid_till_ms(expiry: EarnExpiry, end_ms: i64, event_time_ms: i64, zone: Tz) -> i64 {
     match expiry {
         EarnExpiry::WithPromotion => end_ms,
@@ -21,21 +22,21 @@ pub fn valid_till_ms(expiry: EarnExpiry, end_ms: i64, event_time_ms: i64, zone: 
     }
 }
 
-/// The last millisecond at which a clock in `zone` does not yet show a date after `day`.
+/// Returns the last millisecond at which clocks in `zone` do not yet show a date after `day`.
 fn last_ms_of_day(day: NaiveDate, zone: Tz) -> Option<i64> {
     let midnight = NaiveDateTime::new(day.succ_opt()?, NaiveTime::MIN);
     let mapped = zone.from_local_datetime(&midnight);
     let next_day = match (mapped.earliest(), mapped.latest()) {
         (Some(first), Some(second)) if first != second => {
-            // Clocks show this midnight twice. Where they went back into `day` in between (St. John's once changed at
-            // one minute past midnight), the second is its end; where they went back to midnight itself (Havana),
-            // the next day has begun with the first.
+            // Clocks show this midnight twice. In St. John's, which once changed at one minute past midnight, they went
+            // back into `day`, so `day` ends with the second. In Havana they went back to midnight itself, so the next
+            // day began with the first.
             let before_second = second - chrono::Duration::milliseconds(1);
             if before_second.date_naive() == day { second } else { first }
         }
         (Some(only), _) => only,
-        // Clocks skip this midnight (São Paulo, Beirut), or the whole day after it (Apia): the next day begins where
-        // the gap ends.
+        // Clocks skip this midnight (São Paulo, Beirut), or the whole day after it (Apia): the next day begins at the
+        // end of the gap.
         _ => GapInfo::new(&midnight, &zone)?.end?,
     };
     next_day.timestamp_millis().checked_sub(1)
@@ -69,7 +70,7 @@ mod tests {
             (30, "2025-10-29T18:30:00Z", "Asia/Kolkata", "2025-11-29T18:29:59.999Z"),
             (1, "2024-02-28T00:00:00Z", "UTC", "2024-02-29T23:59:59.999Z"),
             (1, "2025-12-31T23:59:59.999Z", "UTC", "2026-01-01T23:59:59.999Z"),
-            // Across both changes of the clocks.
+            // The next two lines cross a change of the clocks, in spring and in autumn.
             (1, "2025-03-29T12:00:00Z", "Europe/Paris", "2025-03-30T21:59:59.999Z"),
             (1, "2025-10-25T12:00:00Z", "Europe/Paris", "2025-10-26T22:59:59.999Z"),
         ] {
@@ -82,15 +83,15 @@ mod tests {
         for (event, zone, expected) in [
             // 2018-11-04 began at 01:00 in São Paulo (UTC-2), 2018-11-03 was UTC-3.
             ("2018-11-02T15:00:00Z", "America/Sao_Paulo", "2018-11-04T02:59:59.999Z"),
-            // 2018-02-17 23:00 came twice there; the midnight after it once.
+            // 2018-02-17 23:00 came twice in São Paulo; the midnight after it came once.
             ("2018-02-16T15:00:00Z", "America/Sao_Paulo", "2018-02-18T02:59:59.999Z"),
             // 2022-03-27 began at 01:00 in Beirut.
             ("2022-03-25T12:00:00Z", "Asia/Beirut", "2022-03-26T21:59:59.999Z"),
             // Havana shows 2021-11-07 00:00 twice, the first (UTC-4) begins the day.
             ("2021-11-05T15:00:00Z", "America/Havana", "2021-11-07T03:59:59.999Z"),
-            // St. John's shows it twice too, but between them the day before was shown again.
+            // St. John's shows its midnight twice too, but clocks showed the day before again in between.
             ("2010-11-05T15:00:00Z", "America/St_Johns", "2010-11-07T03:29:59.999Z"),
-            // Apia had no 2011-12-30: what would end then ends with the 29th.
+            // Apia had no 2011-12-30: a validity to that day ends with the 29th.
             ("2011-12-29T15:00:00Z", "Pacific/Apia", "2011-12-30T09:59:59.999Z"),
         ] {
             assert_eq!(days_from_earning(1, event, zone), expected, "the day after {event} in {zone}");

@@ -1,5 +1,5 @@
-//! What the wallet and the customer base say about the commands at hand: loaded by storage, read by the rules, and
-//! kept up to date while the commands of one batch are decided one after the other.
+//! Facts about customers and their wallets that the rules need for the commands at hand. Storage loads them, and the
+//! rules add what is granted, so that later commands of the same batch see it.
 
 use std::sync::Arc;
 
@@ -7,24 +7,24 @@ use foldhash::{HashMap, HashSet};
 
 use super::{BulkEarn, CustomerId, Details, EarnedFromType, Entry, ObjectId, OrgId};
 
-/// The name of an earning. The database holds it unique, with the ordinal of the instance; in this order, so that what
-/// one event earned is found in one place.
+/// Earning key: the identity of an earning. The database keeps it unique together with the ordinal of the instance. The
+/// fields stand in the order of the index, so that rows of one event are adjacent.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EarningKey {
     /// Organization.
     pub org_id: OrgId,
-    /// Who earned.
+    /// Customer who earned.
     pub customer_id: CustomerId,
     /// The caller's identifier of the event.
     pub event_id: Arc<str>,
-    /// What was earned.
+    /// Promotion that was earned.
     pub promotion_id: ObjectId,
     /// The caller's identifier of the earning within the event.
     pub earned_from_id: Arc<str>,
 }
 
 impl EarningKey {
-    /// The earning that `entry` of `command` names, when it names a promotion id at all.
+    /// Returns the key of the earning that `entry` of `command` names; `None` when the entry names no promotion id.
     pub fn of(command: &BulkEarn, entry: &Entry) -> Option<Self> {
         Some(Self {
             org_id: command.org_id,
@@ -35,18 +35,18 @@ impl EarningKey {
         })
     }
 
-    /// The event that earned, of its customer.
+    /// Returns the organization, the customer and the event of the earning.
     pub fn event(&self) -> (OrgId, CustomerId, &str) {
         (self.org_id, self.customer_id, &self.event_id)
     }
 
-    /// The customer and promotion whose cap and audience this earning is about.
+    /// Returns the customer and promotion whose cap and audience apply to this earning.
     pub fn holder(&self) -> Holder {
         Holder { org_id: self.org_id, customer_id: self.customer_id, promotion_id: self.promotion_id }
     }
 }
 
-/// A customer and a promotion they hold or want: what caps and audiences are about.
+/// Customer and promotion: caps and audiences apply to such a pair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Holder {
     /// Organization.
@@ -57,73 +57,74 @@ pub struct Holder {
     pub promotion_id: ObjectId,
 }
 
-/// One earned promotion.
+/// Instance: one earned promotion of an earning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Instance {
-    /// The earn id.
+    /// Earn id of the instance.
     pub earn_id: ObjectId,
-    /// Last millisecond at which it is valid, since 1970-01-01T00:00:00Z.
+    /// Last millisecond at which the instance is valid, since 1970-01-01T00:00:00Z.
     pub valid_till_ms: i64,
-    /// Whether it was taken back.
+    /// True if the instance was revoked.
     pub revoked: bool,
 }
 
-/// What is recorded of one earning.
+/// Recorded earning.
 #[derive(Debug, Clone)]
 pub struct RecordedEarning {
-    /// How it was earned.
+    /// Type under which the promotion was earned.
     pub earned_from_type: EarnedFromType,
-    /// When its event occurred, by the first call; milliseconds since 1970-01-01T00:00:00Z.
+    /// Time of the event in the first call, milliseconds since 1970-01-01T00:00:00Z.
     pub event_time_ms: i64,
-    /// Those of the first call.
+    /// Details in the first call.
     pub details: Option<Arc<Details>>,
-    /// Its earned promotions, in the order of their ordinals.
+    /// Instances of the earning, in the order of their ordinals.
     pub instances: Vec<Instance>,
 }
 
 /// New instances of one earning, to be saved.
 #[derive(Debug, Clone)]
 pub struct Grant {
-    /// The earning.
+    /// Key of the earning.
     pub key: EarningKey,
-    /// How it is earned.
+    /// Type under which the promotion is earned.
     pub earned_from_type: EarnedFromType,
-    /// When its event occurred, milliseconds since 1970-01-01T00:00:00Z.
+    /// Time of the event, milliseconds since 1970-01-01T00:00:00Z.
     pub event_time_ms: i64,
-    /// Those of the earning.
+    /// Details of the earning.
     pub details: Option<Arc<Details>>,
-    /// How many of its promotion each customer may hold, if that is limited.
+    /// Cap of the promotion; `None` without a cap.
     pub cap: Option<u32>,
-    /// Ordinal of the first new instance: 1 for a new earning.
+    /// Ordinal of the first new instance; 1 for a new earning.
     pub first_ordinal: u32,
     /// The new instances.
     pub instances: Vec<Instance>,
 }
 
 impl Grant {
-    /// How many new instances there are.
+    /// Returns the number of new instances.
     pub fn count(&self) -> u32 {
         u32::try_from(self.instances.len()).unwrap_or(u32::MAX)
     }
 }
 
-/// Everything the rules need besides the catalog.
+/// Facts for deciding bulk earnings, besides the catalog.
 #[derive(Debug, Default)]
 pub struct Facts {
-    /// The recorded earnings among those that the commands name.
+    /// Recorded earnings among those that the commands name.
     pub earnings: HashMap<EarningKey, RecordedEarning>,
-    /// Whether the commands name every earning once: then nobody looks for what was just granted of one.
+    /// True if the commands name every earning once. No later entry reads a new grant then, so grants are not added to
+    /// `earnings`.
     pub each_named_once: bool,
-    /// How many a customer holds of each capped promotion, those that were taken back not counted; absent: none.
+    /// Number of unrevoked instances of each capped promotion that a customer holds. A missing entry stands for 0.
     pub used: HashMap<Holder, u32>,
-    /// The audiences that the customers are in, among the limited promotions that the commands name.
+    /// Audience memberships of the customers, for the limited promotions that the commands name.
     pub audiences: HashSet<Holder>,
-    /// The recorded ones among the customers that the commands name.
+    /// Recorded customers among those that the commands name.
     pub customers: HashSet<(OrgId, CustomerId)>,
 }
 
 impl Facts {
-    /// Takes what was just granted into account for the entries and commands that follow.
+    /// Adds a grant to the facts, for the entries and commands that follow.
     pub fn record(&mut self, grant: &Grant) {
         if grant.cap.is_some() {
             *self.used.entry(grant.key.holder()).or_default() += grant.count();

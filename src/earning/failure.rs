@@ -1,60 +1,60 @@
-//! Why an entry fails: the closed list of outcomes, with their documented numbers and texts.
+//! Failures of an entry: the closed list, with their documented numbers and texts.
 
 use super::time::iso;
 use super::{EarnedFromType, ObjectId, PromotionType};
 
-/// Why an entry was not granted, or not in full.
+/// Reason why an entry was not granted, or not in full.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EarnFailure {
     /// 404: the organization has no such promotion.
     #[error("promotion {given:?} not found")]
     PromotionNotFound {
-        /// What the caller wrote.
+        /// Identifier that the caller wrote.
         given: String,
     },
-    /// 707: nobody holds promotions of this type.
-    #[error("promotion {promotion_id} is of type {}, which nobody holds; use one of type EARNING or REWARD", kind.name())]
+    /// 707: customers do not hold promotions of this type.
+    #[error("promotion {promotion_id} is of type {}, which customers do not hold; use one of type EARNING or REWARD", kind.name())]
     TypeNotSupported {
         /// The promotion.
         promotion_id: ObjectId,
-        /// POS or CODE.
+        /// Type of the promotion: POS or CODE.
         kind: PromotionType,
     },
-    /// 714: promotions of this type are held by issuing.
+    /// 714: promotions of this type are issued, not earned.
     #[error("promotion {promotion_id} is of type {}, which is issued, not earned; use one of type EARNING or REWARD", kind.name())]
     TypeNotEarnable {
         /// The promotion.
         promotion_id: ObjectId,
-        /// CUSTOMER.
+        /// Type of the promotion: CUSTOMER.
         kind: PromotionType,
     },
     /// 713: the earning is recorded with another `earnedFromType`.
     #[error("earnedFromType of this earning is {} and cannot change to {}", recorded.name(), given.name())]
     EarnedFromTypeChanged {
-        /// The recorded one.
+        /// Recorded type.
         recorded: EarnedFromType,
-        /// The one of this call.
+        /// Type in this call.
         given: EarnedFromType,
     },
-    /// 731: some of what is recorded was taken back, and is not granted again.
+    /// 731: some of the recorded instances were revoked, and are not granted again.
     #[error("{}", revoked_text(*promotion_id, *revoked, rest.as_deref()))]
     Revoked {
         /// The promotion.
         promotion_id: ObjectId,
-        /// How many of those asked for.
+        /// Number of requested instances that are revoked.
         revoked: usize,
-        /// Those that fail for another cause, when there are such.
+        /// Instances that fail for another reason, if any.
         rest: Option<Box<Rest>>,
     },
-    /// 705: the organization has more active promotions than it may have.
+    /// 705: the organization has more active promotions than its maximum.
     #[error("the organization has {active} active promotions, more than its maximum of {cap}; deactivate some")]
     TooManyActivePromotions {
-        /// How many are active.
+        /// Number of active promotions.
         active: u32,
-        /// How many may be.
+        /// Maximum number of active promotions.
         cap: u32,
     },
-    /// 709: switched off.
+    /// 709: the promotion is not active.
     #[error("promotion {promotion_id} is not active")]
     Inactive {
         /// The promotion.
@@ -67,9 +67,9 @@ pub enum EarnFailure {
     NotStarted {
         /// The promotion.
         promotion_id: ObjectId,
-        /// Of the earning, epoch milliseconds.
+        /// Time of the event, in milliseconds since 1970-01-01T00:00:00Z.
         event_time_ms: i64,
-        /// Of the promotion, epoch milliseconds.
+        /// First millisecond of the promotion, since 1970-01-01T00:00:00Z.
         start_ms: i64,
     },
     /// 706: the event is after the promotion's end.
@@ -77,12 +77,12 @@ pub enum EarnFailure {
     Ended {
         /// The promotion.
         promotion_id: ObjectId,
-        /// Of the earning, epoch milliseconds.
+        /// Time of the event, in milliseconds since 1970-01-01T00:00:00Z.
         event_time_ms: i64,
-        /// Of the promotion, epoch milliseconds.
+        /// Last millisecond of the promotion, since 1970-01-01T00:00:00Z.
         end_ms: i64,
     },
-    /// 706: what would be earned is no longer valid.
+    /// 706: the earned promotion would already have expired.
     #[error(
         "promotion {promotion_id} earned at eventTime {} would have expired at {}",
         iso(*event_time_ms),
@@ -91,12 +91,12 @@ pub enum EarnFailure {
     NoLongerValid {
         /// The promotion.
         promotion_id: ObjectId,
-        /// Of the earning, epoch milliseconds.
+        /// Time of the event, in milliseconds since 1970-01-01T00:00:00Z.
         event_time_ms: i64,
-        /// Of what would be earned, epoch milliseconds.
+        /// Last millisecond at which the earned promotion would be valid, since 1970-01-01T00:00:00Z.
         valid_till_ms: i64,
     },
-    /// 715: limited to an audience that the customer is not in.
+    /// 715: the promotion is limited to an audience that the customer is not in.
     #[error("promotion {promotion_id} is limited to an audience that customer {customer_id} is not in")]
     NotInAudience {
         /// The promotion.
@@ -104,28 +104,28 @@ pub enum EarnFailure {
         /// The customer.
         customer_id: i64,
     },
-    /// 708: the customer holds as many as one may.
+    /// 708: the cap of the promotion is reached.
     #[error("{}; {refused} not granted", cap_text(*promotion_id, [*cap, *used, *left]))]
     CapReached {
         /// The promotion.
         promotion_id: ObjectId,
-        /// `maxEarningPerCustomer`.
+        /// Cap of the promotion, `maxEarningPerCustomer`.
         cap: u32,
-        /// How many the customer held before this entry.
+        /// Number of instances that the customer held before this entry.
         used: u32,
-        /// How many still fitted, and were granted.
+        /// Number of instances that the cap still allowed and that were granted.
         left: u32,
-        /// How many were not.
+        /// Number of instances that were not granted.
         refused: u32,
     },
 }
 
-/// The instances of an entry that fail for another cause than the first.
+/// Instances of an entry that fail for another reason than the first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rest {
     /// Number of these instances.
     pub count: u32,
-    /// The cause that keeps them back.
+    /// Reason why they were not granted.
     pub cause: EarnFailure,
 }
 
@@ -134,7 +134,7 @@ fn revoked_text(promotion_id: ObjectId, revoked: usize, rest: Option<&Rest>) -> 
     let text = format!("{revoked} of this earning of promotion {promotion_id} {were} not granted again");
     match rest {
         None => text,
-        // The number of those stands in front already.
+        // The number of these instances already stands in front.
         Some(Rest { count, cause: EarnFailure::CapReached { promotion_id, cap, used, left, .. } }) => {
             format!("{text}; {count} not granted: {}", cap_text(*promotion_id, [*cap, *used, *left]))
         }
@@ -147,7 +147,7 @@ fn cap_text(promotion_id: ObjectId, [cap, used, left]: [u32; 3]) -> String {
 }
 
 impl EarnFailure {
-    /// The documented number.
+    /// Returns the documented number.
     pub fn code(&self) -> i32 {
         match self {
             Self::PromotionNotFound { .. } => 404,

@@ -2,12 +2,13 @@
 
 use std::fmt;
 
-/// 12 bytes; for an earn id: 4 of seconds since 1970, 5 random per process, 3 of a counter.
+/// Identifier of 12 bytes. An earn id has 4 bytes of seconds since 1970, 5 random bytes of the process and 3 bytes of a
+/// counter.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ObjectId(pub [u8; 12]);
 
 impl ObjectId {
-    /// Reads 24 hexadecimal digits of either case; anything else is `None`.
+    /// Parses 24 hexadecimal digits of either case. Returns `None` for anything else.
     pub fn parse(text: &str) -> Option<Self> {
         let digits: &[u8; 24] = text.as_bytes().try_into().ok()?;
         let mut bytes = [0; 12];
@@ -19,7 +20,7 @@ impl ObjectId {
         Some(Self(bytes))
     }
 
-    /// Its 24 digits, in lower case, as ASCII.
+    /// Returns the 24 digits in lower case, as ASCII.
     pub fn digits(self) -> [u8; 24] {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let mut text = [0; 24];
@@ -31,20 +32,20 @@ impl ObjectId {
     }
 }
 
-/// Characters of a text that is no id, of which a message repeats no more.
+/// Limits how many characters of a text that is not an id are repeated in a message.
 pub const MAX_ECHOED_CHARACTERS: usize = 100;
 
-/// An identifier as a caller wrote it.
+/// Identifier in the form in which a caller wrote it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Given {
-    /// The text as it was written.
+    /// Text of the caller.
     pub text: String,
-    /// The id, when it is one at all.
+    /// Id that the text denotes; `None` when the text is not an id.
     pub id: Option<ObjectId>,
 }
 
 impl Given {
-    /// Returns the identifier in lower case where it is an id: the one text that the same id has.
+    /// Parses `text` and writes an id in lower case, so that one id always has one text.
     pub fn in_lower_case(text: String) -> Self {
         let id = ObjectId::parse(&text);
         Self { text: id.map_or(text, |id| id.to_string()), id }
@@ -57,7 +58,7 @@ impl From<String> for Given {
     }
 }
 
-/// Its digits.
+/// Writes the 24 digits in lower case.
 impl fmt::Display for ObjectId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(std::str::from_utf8(&self.digits()).map_err(|_| fmt::Error)?)

@@ -1,8 +1,9 @@
-//! The content of a transaction that redeems: its domain fields, their digest, and where the contents of two transactions
-//! differ.
+//! The content of a transaction that redeems: its domain fields, their digest, and the first difference between two
+//! contents.
 //!
-//! Two contents are the same when their fields are, whatever the order of lines within a list, and whatever message they
-//! were read from. The digest is compared first; its version says which fields it covers, and in which order.
+//! Two contents are equal when their fields are, whatever the order of lines within a list, and whatever message they
+//! were read from. The digests are compared first. The version of a digest says which fields it covers, and in which
+//! order.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,17 +13,17 @@ use sha2::{Digest, Sha256};
 use super::object_id::{Given, MAX_ECHOED_CHARACTERS};
 use super::{Amount, CustomerId};
 
-/// The version of the digest, which stands before it. A change to what [`Redemption::digest`] covers takes another one.
+/// Version of the digest, written in front of it. A change of what [`Redemption::digest`] covers needs another version.
 const DIGEST_VERSION: u8 = 1;
 
-/// The content of a transaction that redeems earned promotions.
+/// Content of a transaction that redeems earned promotions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Redemption {
-    /// The customer who holds them.
+    /// Customer who holds the earned promotions.
     pub customer_id: CustomerId,
-    /// Number of the transaction, the caller's own.
+    /// Number of the transaction, given by the caller.
     pub transaction_number: Arc<str>,
-    /// When the transaction occurred, milliseconds since 1970-01-01T00:00:00Z. Instants of the same second are the same.
+    /// Date of the transaction, milliseconds since 1970-01-01T00:00:00Z. Dates within the same second are equal.
     pub transaction_date_ms: i64,
     /// Amount of the transaction.
     pub amount: Amount,
@@ -32,34 +33,34 @@ pub struct Redemption {
     pub redemptions: Vec<RedemptionLine>,
 }
 
-/// One earned promotion of a transaction.
+/// One earned promotion that a transaction redeems.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RedemptionLine {
-    /// The promotion, in lower case.
+    /// Promotion id, in lower case.
     pub promotion: Given,
-    /// The earned promotion, in lower case.
+    /// Earn id, in lower case.
     pub earned_promotion: Given,
-    /// The article.
+    /// Article; `None` when the caller names none.
     pub sku: Option<String>,
-    /// How often it is redeemed.
+    /// Number of times that the promotion is redeemed.
     pub redemption_count: u32,
-    /// By how much it lowers the amount to pay.
+    /// Amount by which the promotion lowers the price.
     pub discount: Amount,
-    /// Number of articles that the discount is for.
+    /// Number of articles to which the discount applies.
     pub discount_applied_on_quantity: Amount,
-    /// Number of articles that the promotion is for.
+    /// Number of articles to which the promotion applies.
     pub promotion_applied_on_quantity: Amount,
 }
 
 impl Redemption {
-    /// Every line, in the order of the request.
+    /// Returns every line, in the order of the request.
     pub fn lines(&self) -> impl Iterator<Item = &RedemptionLine> {
         self.line_items.iter().chain(&self.redemptions)
     }
 
-    /// The digest of the content, with its version before it: `1:` and 64 hexadecimal digits.
+    /// Returns the digest of the content with its version in front: `1:` and 64 hexadecimal digits.
     pub fn digest(&self) -> String {
-        // Every field by name: a new one stops the build here.
+        // Every field is named here, so that the build fails when one is added.
         let Self { customer_id, transaction_number, transaction_date_ms, amount, line_items, redemptions } = self;
         let mut fields = Fields(Sha256::new());
         fields.integer(customer_id.0.cast_unsigned());
@@ -101,7 +102,7 @@ impl RedemptionLine {
         }
     }
 
-    /// The first field in which `given` differs, which is of the same earned promotion.
+    /// Returns the first field in which `given`, a line of the same earned promotion, differs.
     fn first_difference(&self, given: &Self) -> Option<&'static str> {
         first_of([
             ("promotionId", self.promotion.text == given.promotion.text),
@@ -114,8 +115,8 @@ impl RedemptionLine {
     }
 }
 
-/// Returns the path of the first field in which `given` differs from the `recorded` content, in the order of the message;
-/// `None` when they are the same. The path has nothing that is recorded only.
+/// Returns the path of the first field in which `given` differs from the `recorded` content, in the order of the
+/// message; `None` when they are equal. The path contains no value that only the recorded content has.
 pub fn first_difference(recorded: &Redemption, given: &Redemption) -> Option<String> {
     let field = first_of([
         ("customerId", recorded.customer_id == given.customer_id),
@@ -133,7 +134,7 @@ pub fn first_difference(recorded: &Redemption, given: &Redemption) -> Option<Str
 fn difference_of_lines(list: &str, recorded: &[RedemptionLine], given: &[RedemptionLine]) -> Option<String> {
     let (recorded, given) = (by_earned_promotion(recorded), by_earned_promotion(given));
     for (id, line) in &given {
-        // A text that is no id may be long.
+        // A text that is not an id may be long.
         let path =
             || format!("{list}[earnedPromotionId={}]", id.chars().take(MAX_ECHOED_CHARACTERS).collect::<String>());
         match recorded.get(id).map(|recorded| recorded.first_difference(line)) {
@@ -149,7 +150,7 @@ fn first_of<const N: usize>(fields: [(&'static str, bool); N]) -> Option<&'stati
     fields.into_iter().find(|(_, same)| !same).map(|(field, _)| field)
 }
 
-/// Lines in the one order that the same lines have.
+/// Returns the lines by earned promotion, so that their order does not matter.
 fn by_earned_promotion(lines: &[RedemptionLine]) -> BTreeMap<&str, &RedemptionLine> {
     lines.iter().map(|line| (line.earned_promotion.text.as_str(), line)).collect()
 }
@@ -158,7 +159,7 @@ fn second(ms: i64) -> i64 {
     ms.div_euclid(1000)
 }
 
-/// Fields on their way into a digest, each of a known length.
+/// Hasher of fields. A length precedes each text, so that no two lists of fields have the same bytes.
 struct Fields(Sha256);
 
 impl Fields {

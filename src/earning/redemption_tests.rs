@@ -1,4 +1,4 @@
-//! The sameness of two contents, by properties: what is the same has one digest, and whatever differs is named.
+//! Tests of the equality of two contents, by properties: equal contents have one digest, and every difference is named.
 
 use proptest::collection::{btree_map, vec};
 use proptest::option;
@@ -25,7 +25,7 @@ prop_compose! {
     }
 }
 
-/// In any order, each earned promotion once.
+/// Generates lines in any order, with each earned promotion once.
 fn lines() -> impl Strategy<Value = Vec<RedemptionLine>> {
     let named = |(number, line)| RedemptionLine { earned_promotion: id(number), ..line };
     let lines = btree_map(0..9_u8, line(), 0..4);
@@ -33,7 +33,7 @@ fn lines() -> impl Strategy<Value = Vec<RedemptionLine>> {
 }
 
 prop_compose! {
-    /// Any content, of few values, so that two of them are often nearly the same.
+    /// Generates contents of few values, so that two of them are often nearly equal.
     pub(crate) fn redemption()(
         customer in 1..3_i64,
         number in "[a-b]{1,2}",
@@ -79,7 +79,7 @@ fn one() -> Redemption {
 
 #[test]
 fn the_digest_of_a_version_never_changes() {
-    // Rows that are recorded have it: a change of it is another version.
+    // Recorded rows contain this digest: a change of it needs another version.
     assert_eq!(one().digest(), "1:b63e1286a51c85979507d6a9a8cb431f724223f446dbf66a4a28577be62985ea");
 }
 
@@ -128,7 +128,7 @@ fn a_change_of_one_field_is_other_content_and_names_the_field() {
         assert_ne!(one().digest(), given.digest(), "{path}");
     }
     for (first, (path, edit)) in EDITS[..4].iter().enumerate() {
-        // With any that comes after it, the first is named.
+        // When a later field differs too, the first is named.
         for (_, later) in &EDITS[first + 1..] {
             let mut given = one();
             later(&mut given);

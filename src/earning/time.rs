@@ -1,12 +1,12 @@
-//! Instants as the texts of the rules write them.
+//! Formatting of instants in messages, and the length of a day.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
-/// Milliseconds of a day.
+/// Milliseconds in a day.
 pub const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
-/// Writes an instant (milliseconds since 1970-01-01T00:00:00Z) in ISO 8601, in UTC, with milliseconds where they are not
-/// zero. An instant that no calendar has is written as the last one that has a date.
+/// Formats an instant (milliseconds since 1970-01-01T00:00:00Z) in ISO 8601, in UTC, with milliseconds where they are
+/// not zero. An instant outside the calendar is written as the last instant of the calendar.
 pub fn iso(ms: i64) -> String {
     let time = DateTime::<Utc>::from_timestamp_millis(ms).unwrap_or(DateTime::<Utc>::MAX_UTC);
     time.to_rfc3339_opts(SecondsFormat::AutoSi, true)

@@ -328,7 +328,7 @@ async fn ids_are_revoked_one_by_one_and_a_repeat_is_safe() {
         "errors": [
             {"code": 731, "message": not_held, "promotionId": TEN_OFF, "earnIds": ["string", others[0], free[0]]},
             {"code": 729, "message": "already redeemed", "promotionId": TEN_OFF, "earnIds": [ten[3]]},
-            {"code": 730, "message": "the promotion is of type POS, which nobody holds",
+            {"code": 730, "message": "the promotion is of type POS, which customers do not hold",
              "promotionId": "0000000000000000000000a1", "earnIds": [ten[2]]},
             {"code": 731, "message": not_held, "promotionId": OTHERS, "earnIds": [ten[2]]},
             {"code": 731, "message": not_held, "promotionId": "no id", "earnIds": [ten[2]]},
