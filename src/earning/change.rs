@@ -13,8 +13,8 @@ use super::{Catalog, CustomerId, ObjectId, OrgId, PromotionType};
 /// far ahead of the server's clock.
 pub const MAX_BEFORE_EVENT_MS: i64 = DAY_MS;
 
-/// Limits the configured number of days after a transaction within which its redemption is accepted by the
-/// transaction's date.
+/// Limits the option `--late-redemption-days`: the number of days after a transaction within which its redemption is
+/// judged by the date of the transaction.
 pub const MAX_LATE_REDEMPTION_DAYS: u32 = 365;
 
 /// Key of the row of an earned promotion.

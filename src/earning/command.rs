@@ -100,7 +100,7 @@ pub struct BulkEarn {
     pub org_id: OrgId,
     /// Customer who earns.
     pub customer_id: CustomerId,
-    /// When the event occurred, milliseconds since 1970-01-01T00:00:00Z.
+    /// Time of the event, milliseconds since 1970-01-01T00:00:00Z.
     pub event_time_ms: i64,
     /// Type under which the promotions are earned.
     pub earned_from_type: EarnedFromType,
