@@ -8,7 +8,7 @@ use foldhash::{HashMap, HashSet};
 use super::{BulkEarn, CustomerId, Details, EarnedFromType, Entry, ObjectId, OrgId};
 
 /// Earning key: the identity of an earning. The database keeps it unique together with the ordinal of the instance. The
-/// fields stand in the order of the index, so that rows of one event are adjacent.
+/// order of the fields makes the earnings of one event adjacent.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EarningKey {
     /// Organization.

@@ -1,4 +1,4 @@
-//! Reading the catalog of an organization, whole, for those who keep it in memory.
+//! Reading the whole catalog of an organization, for the processes that keep it in memory.
 
 use std::collections::BTreeSet;
 
@@ -9,14 +9,14 @@ use super::entity::{OrgOwned, org, promotion};
 use super::{StorageError, Store, Transaction};
 use crate::earning::{Catalog, CatalogVersion, EarnExpiry, Org, OrgId, Promotion};
 
-/// Times that a catalog is read again because it changed while it was read.
+/// Limits how often a catalog is read again because it changed while it was read.
 const MAX_READS: usize = 8;
 
 impl Store {
     /// Reads the present catalog version of each of `org_ids` that exists.
     ///
     /// # Errors
-    /// Those of the database.
+    /// Returns errors of the database.
     pub async fn catalog_versions(&self, org_ids: &BTreeSet<OrgId>) -> Result<CatalogVersions, StorageError> {
         let connection = self.lookups.acquire().await?;
         let versions = versions(&self.on(&connection), org_ids).await?;
@@ -24,13 +24,13 @@ impl Store {
         Ok(versions)
     }
 
-    /// Reads the organization and all its promotions; `None` when there is no such organization.
+    /// Reads the organization and all its promotions. Returns `None` if there is no such organization.
     ///
-    /// The version is read before and after the rest: what is read between two readings of one version is of that version,
-    /// as none comes twice.
+    /// Reads the version before and after the rest. As no version comes twice, what is read between two equal versions
+    /// belongs to that version.
     ///
     /// # Errors
-    /// Those of the database; [`StorageError::CatalogMoved`] when it changes as often as it is read.
+    /// Returns errors of the database; [`StorageError::CatalogMoved`] when the catalog changes during every read.
     pub async fn catalog(&self, org_id: OrgId) -> Result<Option<Catalog>, StorageError> {
         let connection = self.lookups.acquire().await?;
         for _ in 0..MAX_READS {
@@ -46,10 +46,11 @@ impl Store {
 }
 
 impl Transaction {
-    /// Reads the organization and all its promotions; `None` when there is no such organization. The catalog is locked.
+    /// Reads the organization and all its promotions. Returns `None` if there is no such organization. The catalog must
+    /// be locked.
     ///
     /// # Errors
-    /// Those of the database.
+    /// Returns errors of the database.
     pub async fn catalog(&self, org_id: OrgId) -> Result<Option<Catalog>, StorageError> {
         load(&self.connection, org_id).await
     }
@@ -90,7 +91,7 @@ fn to_promotion(row: promotion::Model) -> Promotion {
     }
 }
 
-/// Converts a number that the table has no lower than 1.
+/// Converts a number that the table does not allow below 1.
 fn count(count: i64) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
 }

@@ -1,22 +1,23 @@
-//! Distributing the tables over the workers of a Citus cluster.
+//! Distribution of the tables over the workers of a Citus cluster.
 
 use sea_orm::{ConnectionTrait, Statement};
 
 use super::migration::lock_schema;
 use super::{StorageError, Store};
 
-/// What every worker has whole.
+/// Tables that every worker has in full.
 const REFERENCE_TABLES: [&str; 4] = ["orgs", "promotions", "api_clients", "former_terms"];
-/// What is spread by customer, each customer's rows of every table on one worker.
+/// Tables that are distributed by customer: one worker has a customer's rows of all of them.
 const CUSTOMER_TABLES: [&str; 4] = ["customers", "audiences", "cap_usage", "earned_promotions"];
-/// What is spread by the identifier of a transaction, which names it whoever its customer is.
+/// Table that is distributed by transaction identifier, as an identifier is unique across customers.
 const TRANSACTION_TABLE: &str = "redemptions";
 
 impl Store {
-    /// Distributes what is not distributed yet. The schema is up to date.
+    /// Distributes the tables that are not distributed yet. The schema must be up to date.
     ///
     /// # Errors
-    /// When the database is no Citus coordinator, or fails. Then nothing is changed.
+    /// Returns an error when the database is not a Citus coordinator, and errors of the database. Then nothing is
+    /// changed.
     pub async fn distribute(&self) -> Result<(), StorageError> {
         let transaction = self.begin().await?;
         lock_schema(&transaction.connection).await?;

@@ -1,4 +1,4 @@
-//! API clients, for those who check credentials and those who give them out.
+//! Records of API clients, for checking credentials and for managing clients.
 
 use sea_orm::ActiveValue::Set;
 use sea_orm::sea_query::Expr;
@@ -13,38 +13,38 @@ use crate::earning::OrgId;
 /// A recorded API client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiClient {
-    /// Name, unique among all clients.
+    /// Username, unique among all clients.
     pub username: String,
-    /// Of its secret.
+    /// Hash of the secret.
     pub secret_hash: SecretHash,
-    /// Organization it calls for.
+    /// Organization for which the client calls.
     pub org_id: OrgId,
-    /// Access groups with a space between them.
+    /// Access groups, separated by spaces.
     pub access: String,
-    /// Whether its credentials are refused.
+    /// True if the client's credentials are refused.
     pub disabled: bool,
-    /// Requests a minute, where it has a limit of its own; 0: as many as it likes.
+    /// Limit of requests per minute; `None` for the default, 0 for no limit.
     pub requests_per_minute: Option<u32>,
 }
 
-/// What is changed of a recorded API client; `None` stays as it is.
+/// Change of a recorded API client. A field that is `None` stays as it is.
 #[derive(Debug, Clone, Default)]
 pub struct ClientChange {
-    /// Of its secret.
+    /// New hash of the secret.
     pub secret_hash: Option<SecretHash>,
-    /// Access groups with a space between them.
+    /// New access groups, separated by spaces.
     pub access: Option<String>,
-    /// Whether its credentials are refused.
+    /// True to refuse the client's credentials, false to accept them.
     pub disabled: Option<bool>,
-    /// Requests a minute; 0: as many as it likes.
+    /// New limit of requests per minute; 0 for no limit.
     pub requests_per_minute: Option<u32>,
 }
 
 impl Store {
-    /// The client of that name.
+    /// Returns the client with this username; `None` if there is none.
     ///
     /// # Errors
-    /// Of the database.
+    /// Returns errors of the database.
     pub async fn api_client(&self, username: &str) -> Result<Option<ApiClient>, StorageError> {
         let connection = self.lookups.acquire().await?;
         let row = api_client::Entity::find_by_id(username).one(&connection).await?;
@@ -52,10 +52,10 @@ impl Store {
         Ok(row.map(to_client))
     }
 
-    /// The clients among these names.
+    /// Returns the clients with these usernames.
     ///
     /// # Errors
-    /// Of the database.
+    /// Returns errors of the database.
     pub async fn api_clients(&self, usernames: &[String]) -> Result<Vec<ApiClient>, StorageError> {
         use api_client::Column;
         let names = Rows::of_any_org().texts(Column::Username, usernames.iter().map(String::as_str));
@@ -66,10 +66,10 @@ impl Store {
         Ok(found.into_iter().map(|found| to_client(found.row)).collect())
     }
 
-    /// Every client, or those of one organization, in the order of their names.
+    /// Returns all clients, or those of one organization, ordered by username.
     ///
     /// # Errors
-    /// Of the database.
+    /// Returns errors of the database.
     pub async fn all_api_clients(&self, org_id: Option<OrgId>) -> Result<Vec<ApiClient>, StorageError> {
         use api_client::Column;
         let found = api_client::Entity::find()
@@ -81,10 +81,10 @@ impl Store {
         Ok(found.into_iter().map(to_client).collect())
     }
 
-    /// Adds a client. Whether its name was free; otherwise nothing changes.
+    /// Adds a client. Returns false, and changes nothing, if its username is taken.
     ///
     /// # Errors
-    /// Of the database.
+    /// Returns errors of the database.
     pub async fn insert_api_client(&self, client: ApiClient) -> Result<bool, StorageError> {
         let transaction = self.begin().await?;
         let inserted = insert(&transaction.connection, client).await?;
@@ -92,10 +92,11 @@ impl Store {
         Ok(inserted)
     }
 
-    /// Changes the client of that name, if it is one of this organization where one is given. Whether there is one.
+    /// Changes the client with this username, if it belongs to this organization where one is given. Returns false if
+    /// there is no such client.
     ///
     /// # Errors
-    /// Of the database.
+    /// Returns errors of the database.
     pub async fn change_api_client(
         &self,
         username: &str,
@@ -110,18 +111,18 @@ impl Store {
 }
 
 impl Transaction {
-    /// Adds a client. Returns false when there is one of its name; then nothing changes.
+    /// Adds a client. Returns false, and changes nothing, if its username is taken.
     ///
     /// # Errors
-    /// Of the database.
+    /// Returns errors of the database.
     pub async fn insert_api_client(&self, client: ApiClient) -> Result<bool, StorageError> {
         insert(&self.connection, client).await
     }
 
-    /// Changes the client of that name. Returns false when there is none.
+    /// Changes the client with this username. Returns false if there is none.
     ///
     /// # Errors
-    /// Of the database.
+    /// Returns errors of the database.
     pub async fn change_api_client(&self, username: &str, change: ClientChange) -> Result<bool, StorageError> {
         update(&self.connection, username, None, change).await
     }
@@ -172,7 +173,7 @@ fn to_row(client: ApiClient) -> api_client::ActiveModel {
 
 fn to_client(row: api_client::Model) -> ApiClient {
     let api_client::Model { username, secret_hash, org_id, access, disabled, requests_per_minute } = row;
-    // The table has no others than fit.
+    // The table allows only numbers that fit.
     let requests_per_minute = requests_per_minute.and_then(|requests| u32::try_from(requests).ok());
     ApiClient { username, secret_hash, org_id: OrgId(org_id), access, disabled, requests_per_minute }
 }

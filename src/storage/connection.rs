@@ -1,9 +1,9 @@
 //! One connection to the database, and the transactions on it.
 //!
-//! `BEGIN`, `COMMIT` and `ROLLBACK` are plain statements here, not the driver's nested transactions: a `BEGIN` on a
-//! connection that is inside a transaction is an error of the database, never a savepoint, so what is committed is always
-//! the outermost transaction. A connection goes back to its pool only when its work ended in order; any other is closed,
-//! which undoes what it left open.
+//! `BEGIN`, `COMMIT` and `ROLLBACK` are plain statements here, not the driver's nested transactions. A `BEGIN` on a
+//! connection that is inside a transaction is an error of the database, never a savepoint, so a commit always commits
+//! the outermost transaction. A connection returns to its pool only when its work ended in order; any other is closed,
+//! which rolls back what it left open.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ use super::engine::Engine;
 use super::pools::LastBreak;
 use super::statement::On;
 
-/// A pool of connections for one class of work.
+/// Pool of connections for one kind of work.
 #[derive(Debug, Clone)]
 pub(super) enum Pool {
     Sqlite(SqlitePool),
@@ -33,7 +33,7 @@ pub(super) enum Pool {
 }
 
 impl Pool {
-    /// Takes a connection. The driver's future for that is large.
+    /// Takes a connection. The driver's futures are boxed because they are large.
     pub async fn acquire(&self) -> Result<Connection, StorageError> {
         let (driver, backend) = match self {
             Self::Sqlite(pool) => {
@@ -48,7 +48,7 @@ impl Pool {
         Ok(Connection { driver: Mutex::new(driver), backend, in_order: false })
     }
 
-    /// Returns the pool as SeaORM has it, for what runs in transactions of its own (migrations).
+    /// Returns the pool as a SeaORM connection, for migrations, which run in transactions of their own.
     pub fn database(&self) -> DatabaseConnection {
         match self {
             Self::Sqlite(pool) => SqlxSqliteConnector::from_sqlx_sqlite_pool(pool.clone()),
@@ -71,7 +71,7 @@ enum Driver {
     Postgres { connection: PoolConnection<Postgres>, last_break: LastBreak },
 }
 
-/// A connection. Dropped, it is closed; [`Connection::release`] returns it to its pool.
+/// Connection. Dropping it closes it; [`Connection::release`] returns it to its pool.
 #[derive(Debug)]
 pub(super) struct Connection {
     driver: Mutex<Driver>,
@@ -80,12 +80,12 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Returns the connection to its pool: its work ended in order, and nothing is open on it.
+    /// Returns the connection to its pool. Its work must have ended in order, with nothing left open.
     pub fn release(mut self) {
         self.in_order = true;
     }
 
-    /// The driver's connection to PostgreSQL, for statements that take lists as they are.
+    /// Returns the driver's connection to PostgreSQL, for statements that bind whole lists.
     pub fn postgres(&mut self) -> Result<&mut PgConnection, StorageError> {
         match self.driver.get_mut() {
             Driver::Postgres { connection, .. } => Ok(&mut *connection),
@@ -109,7 +109,7 @@ impl Drop for Connection {
     }
 }
 
-/// Runs `$run` of a statement on whichever driver it is, and converts the result.
+/// Runs a statement with `$run` on the driver of the connection, and converts the result.
 macro_rules! on_driver {
     ($self:ident, $statement:ident, $run:ident, $kind:ident, |$found:ident| $convert:expr) => {{
         let Statement { sql, values, .. } = $statement;
@@ -159,17 +159,17 @@ impl ConnectionTrait for Connection {
     }
 }
 
-/// A transaction that may write. Dropped, it is undone.
+/// Transaction that may write. Dropping it rolls it back.
 #[derive(Debug)]
 pub struct Transaction {
     pub(super) connection: Connection,
     pub(super) engine: &'static dyn Engine,
-    /// The turn of this process to write, on an engine with one writer.
+    /// Permit of this process to write, on an engine with one writer.
     pub(super) turn: Option<OwnedMutexGuard<()>>,
 }
 
 impl Transaction {
-    /// Begins one on a connection.
+    /// Begins a transaction on a connection.
     pub(super) async fn begin(
         connection: Connection,
         engine: &'static dyn Engine,
@@ -179,24 +179,24 @@ impl Transaction {
         Ok(Self { connection, engine, turn })
     }
 
-    /// Makes what was written durable.
+    /// Commits the transaction, which makes its writes durable.
     ///
     /// # Errors
-    /// When it is not known to be: it may or may not be there.
+    /// Returns an error when the outcome is unknown: the writes may or may not be recorded.
     pub async fn commit(self) -> Result<(), StorageError> {
         self.end("COMMIT").await.map(Connection::release)
     }
 
-    /// Gives the transaction up.
+    /// Rolls the transaction back.
     ///
     /// # Errors
-    /// When the database went away; it then gives it up by itself.
+    /// Returns an error when the database became unreachable; it then rolls back by itself.
     pub async fn rollback(self) -> Result<(), StorageError> {
         self.end("ROLLBACK").await.map(Connection::release)
     }
 
-    /// Ends the transaction, and returns its connection. One that cannot do even that is closed: the database may have
-    /// ended the transaction by itself, or have left it open.
+    /// Ends the transaction and returns its connection. If that fails the connection is closed, as the database may
+    /// have ended the transaction by itself, or may have left it open.
     pub(super) async fn end(self, sql: &str) -> Result<Connection, StorageError> {
         let Self { connection, turn, .. } = self;
         connection.execute_unprepared(sql).await?;
@@ -204,13 +204,13 @@ impl Transaction {
         Ok(connection)
     }
 
-    /// Returns what statements are run on.
+    /// Returns the engine and the connection, for running statements.
     pub(super) fn on(&self) -> On<'_, Connection> {
         On { engine: self.engine, database: &self.connection }
     }
 }
 
-/// An error of the driver as that of the library around it.
+/// Converts an error of the driver.
 pub(super) fn of_driver(error: sqlx::Error) -> StorageError {
     DbErr::Query(runtime(error)).into()
 }

@@ -1,14 +1,14 @@
-//! What can go wrong with the database, as callers can act on it.
+//! Errors of the database, in classes that their handlers can act on.
 //!
-//! What an error means is read from `SQLSTATE` and constraint names (PostgreSQL) or result codes (SQLite), never from
-//! the text of a message.
+//! The class is derived from `SQLSTATE` and constraint names (PostgreSQL) or from result codes (SQLite), never from the
+//! text of a message.
 
 use sea_orm::sqlx::Error as SqlxError;
 use sea_orm::sqlx::error::DatabaseError;
 use sea_orm::sqlx::postgres::PgDatabaseError;
 use sea_orm::{ConnAcquireErr, DbErr, RuntimeErr};
 
-/// Constraints of the wallet that two processes meet when they write about the same customer at the same time.
+/// Constraints that a write violates when another process writes for the same customer at the same time.
 const RACED_CONSTRAINTS: [&str; 5] = [
     "earned_promotions_earning_key",
     "earned_promotions_earn_id",
@@ -17,47 +17,49 @@ const RACED_CONSTRAINTS: [&str; 5] = [
     "redemptions_pkey",
 ];
 
-/// An error of the database.
+/// Error of the database.
 #[derive(Debug, thiserror::Error)]
 pub enum StorageError {
-    /// What is written is there already, or a cap was used up by somebody else at the same time: this transaction is
-    /// undone. Reading and deciding again will do.
-    #[error("another transaction was faster")]
+    /// Write conflict: a row to be written is already recorded, or another transaction used up a cap at the same time.
+    /// This transaction is rolled back. Reading and deciding again can succeed.
+   #[error("write conflict with another transaction")]
     Conflict(#[source] DbErr),
-    /// The connection broke, and its transaction is undone, unless it was committing. Another one may do.
+    /// The connection broke, and its transaction is rolled back, unless it was committing. Another connection may work.
     #[error("the connection to the database broke")]
     Disconnected(#[source] DbErr),
-    /// Another transaction holds a lock that this one needs, and did not release it in time. This one is undone.
+    /// Another transaction holds a lock that this one needs, and did not release it in time. This transaction is rolled
+    /// back.
     #[error("another transaction holds a lock that this one needs")]
     Busy(#[source] DbErr),
-    /// The catalog of an organization changed since it was read, or is to change with this transaction. It is to be held.
+    /// The catalog of an organization changed since it was read, or this batch must change it. The batch must hold the
+    /// catalog.
     #[error("the catalog changed meanwhile")]
     CatalogMoved,
-    /// The database could not be reached. Trying again may help.
+    /// The database could not be reached. A retry may succeed.
     #[error("the database is unavailable")]
     Unavailable(#[source] DbErr),
-    /// No connection of the pool was free in time, and none could be made.
+    /// No connection of the pool was free in time, and no new one could be opened.
     #[error("no connection to the database was free in time")]
     NoConnection(#[source] DbErr),
-    /// The database refused for want of connections or memory of its own.
+    /// The database ran out of connections or memory.
     #[error("the database is out of resources")]
     Exhausted(#[source] DbErr),
-    /// A statement took longer than it may, and was cancelled.
+    /// A statement took longer than its limit and was canceled.
     #[error("the database took too long for a statement")]
     TooSlow(#[source] DbErr),
-    /// The disk of the database is full or fails, or the database may only be read.
+    /// The database's disk is full or fails, or the database is read-only.
     #[error("the database cannot use its files")]
     Unwritable(#[source] DbErr),
-    /// It did not answer for as long as a transaction may take.
+    /// The database did not answer within the limit of a transaction.
     #[error("the database did not answer in time")]
     TimedOut,
-    /// It did not answer a moment ago, and is not asked again until it answers a probe.
+    /// The database failed to answer a moment ago. No call reaches it until it answers a probe.
     #[error("the database does not answer")]
     Lost,
-    /// It refused, or holds what it must not.
+    /// The database refused the statement, or holds values that it must not.
     #[error("the database failed")]
     Failed(#[source] DbErr),
-    /// A pooler between the service and the database gives the sessions of one client to another.
+    /// A pooler between the service and the database shares the sessions of one client with another.
     #[error(
         "a connection pooler shares the sessions of the database between clients (transaction pooling); \
          connect to PostgreSQL itself, or let the pooler work in session mode"
@@ -74,36 +76,36 @@ pub enum StorageError {
     Corrupt(String),
 }
 
-/// Why the database did not do what it was asked, in the classes that callers are told apart.
+/// Class of an outage of the database. The answer to a caller depends on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outage {
     /// Other transactions were in the way.
     Busy,
     /// The database does not answer.
     Unreachable,
-    /// No connection could be had in time.
+    /// No connection was available in time.
     NoConnection,
     /// The database is out of connections or memory.
     Exhausted,
-    /// The work took longer than it may.
+    /// The work exceeded its time limit.
     TooSlow,
     /// The database cannot write.
     Unwritable,
 }
 
 impl StorageError {
-    /// Makes the error of work that waited for others, in this process, for as long as it may.
+    /// Returns the error of work that waited too long for other work of this process.
     pub fn waited_too_long() -> Self {
         Self::Busy(DbErr::Custom("the work waited for other work of this process".to_owned()))
     }
 
-    /// Returns true where the database cannot be asked at all, so that calls need not try. One that has no session to spare
-    /// for a new connection serves those that are open.
+    /// Returns true if the database cannot serve any call, so that calls need not try. A database without a free
+    /// session still serves those that are open, and is not lost.
     pub fn is_lost(&self) -> bool {
         matches!(self.outage(), Some(Outage::Unreachable | Outage::TooSlow))
     }
 
-    /// Classifies the error; `None` where the database refused, or holds what it must not.
+    /// Returns the class of the error; `None` if the database refused the statement or holds values that it must not.
     pub fn outage(&self) -> Option<Outage> {
         match self {
             Self::Conflict(_) | Self::Busy(_) | Self::CatalogMoved => Some(Outage::Busy),
@@ -116,21 +118,21 @@ impl StorageError {
         }
     }
 
-    /// Returns true when the database as a whole did not serve, whatever it was asked.
+    /// Returns true if the database as a whole did not serve, whatever the statement was.
     pub fn is_unavailable(&self) -> bool {
         self.outage().is_some_and(|outage| outage != Outage::Busy)
     }
 
-    /// Returns true when the same may go well later.
+    /// Returns true if the same work may succeed later.
     pub fn may_pass(&self) -> bool {
         self.outage().is_some()
     }
 }
 
-/// Requires that all rows that were to be written are; fewer are when another process changed something in between.
+/// Requires that all expected rows were written. Fewer are written when another process changed something in between.
 ///
 /// # Errors
-/// [`StorageError::Conflict`] where they are not.
+/// Returns [`StorageError::Conflict`] if fewer were written.
 pub(super) fn all_of(done: usize, wanted: usize, otherwise: DbErr) -> Result<(), StorageError> {
     if done == wanted { Ok(()) } else { Err(StorageError::Conflict(otherwise)) }
 }
@@ -189,42 +191,44 @@ fn of_database(error: &dyn DatabaseError) -> Kind {
     }
 }
 
-/// What an extended result code of SQLite means here.
+/// Classifies an extended result code of SQLite.
 fn of_result_code(code: i32) -> Kind {
     match (code, code & 0xff) {
-        // A unique index, a primary key.
+        // A unique index or a primary key is violated.
         (2067 | 1555, _) => Kind::Conflict,
-        // The primary result code is in the low byte: busy, locked.
+        // The primary result code is in the low byte: busy or locked.
         (_, 5 | 6) => Kind::Busy,
-        // Read-only, I/O, full.
+        // The file is read-only, an I/O error occurred, or the disk is full.
         (_, 8 | 10 | 13) => Kind::Unwritable,
-        // Cannot open.
+        // The file cannot be opened.
         (_, 14) => Kind::Unavailable,
         _ => Kind::Failed,
     }
 }
 
-/// What a `SQLSTATE` of PostgreSQL means here.
+/// Classifies a `SQLSTATE` of PostgreSQL.
 fn of_sqlstate(code: &str, constraint: &str) -> Kind {
     match code {
-        // A unique or check constraint. Citus passes what a worker says on without the constraint's name, or with the
-        // number of the shard behind it.
+        // A unique or check constraint is violated. Citus reports the violation of a worker without the constraint's
+        // name, or with the number of the shard after it.
         "23505" | "23514"
             if constraint.is_empty() || RACED_CONSTRAINTS.iter().any(|name| constraint.starts_with(name)) =>
         {
             Kind::Conflict
         }
-        // Serialization failure, deadlock.
+        // Serialization failure, or deadlock.
         "40001" | "40P01" => Kind::Conflict,
-        // Terminated, crashed, starting or stopping, the database dropped; idle for too long.
+        // The session was terminated, the server crashed, starts or stops, the database was dropped, or the session was
+        // idle too long.
         "57P01" | "57P02" | "57P03" | "57P04" | "57P05" | "25P03" | "25P04" => Kind::Disconnected,
-        // Cancelled (statement_timeout).
+        // The statement was canceled (statement_timeout).
         "57014" => Kind::TooSlow,
-        // Lock not available (lock_timeout).
+        // The lock is not available (lock_timeout).
         "55P03" => Kind::Busy,
-        // Disk full, a standby that was primary.
+        // The disk is full, or the server became a standby.
         "53100" | "25006" => Kind::Unwritable,
-        // Connection exception; wrong credentials, no such database; out of connections or memory; I/O.
+        // By class: connection exception; wrong credentials or no such database; no connections or memory left; I/O
+        // error.
         _ => match code.get(..2) {
             Some("08") => Kind::Disconnected,
             Some("28" | "3D") => Kind::Unavailable,

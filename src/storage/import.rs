@@ -1,7 +1,7 @@
-//! Writing what an operator or a caller tells of organizations, promotions, audiences and customers.
+//! Writes of organizations, promotions, audiences and customers, for imports and for calls that change them.
 //!
-//! One order of locks for all: the catalogs of the organizations, ascending; their audiences, ascending; then rows, in the
-//! order of their keys.
+//! All writes lock in one order: the catalogs of the organizations, ascending; their audiences, ascending; then rows,
+//! in the order of their keys.
 
 use std::collections::BTreeSet;
 
@@ -17,14 +17,14 @@ use super::statement::Rows;
 use super::{StorageError, Transaction};
 use crate::earning::{CustomerId, EarnExpiry, FormerTerms, ObjectId, Org, OrgId, Promotion};
 
-/// Rows that one statement of an import takes, so that a large file does not become one large parameter.
+/// Limits the rows of one statement of an import, so that a large file does not become one large parameter.
 const ROWS_PER_STATEMENT: usize = 10_000;
 
 impl Transaction {
-    /// Every recorded organization.
+    /// Returns the ids of all recorded organizations.
     ///
     /// # Errors
-    /// Of the database.
+    /// Returns errors of the database.
     pub async fn org_ids(&self) -> Result<BTreeSet<OrgId>, StorageError> {
         Ok(org::ids(&self.connection).await?)
     }
@@ -32,7 +32,7 @@ impl Transaction {
     /// Adds or replaces an organization.
     ///
     /// # Errors
-    /// Of the database.
+    /// Returns errors of the database.
     pub async fn upsert_org(&self, record: &Org) -> Result<(), StorageError> {
         use org::Column;
         let row = org::ActiveModel {
@@ -59,10 +59,10 @@ impl Transaction {
             .map(drop)?)
     }
 
-    /// Records terms by which promotions of the organization were earned, and that are about to change.
+    /// Records terms under which promotions of the organization were earned, before they change.
     ///
     /// # Errors
-    /// Those of the database.
+    /// Returns errors of the database.
     pub async fn record_former_terms(&self, org_id: OrgId, terms: &[FormerTerms]) -> Result<(), StorageError> {
         use former_term::Column;
         let rows = Rows::of_orgs(terms.iter().map(|_| org_id))
@@ -74,10 +74,10 @@ impl Transaction {
         if rows.is_empty() { Ok(()) } else { self.on().execute(&insertion.body(), rows).await.map(drop) }
     }
 
-    /// Switches promotions off, for as long as it takes to replace them: so that their names may change places.
+    /// Deactivates promotions while they are replaced, so that two of them may exchange names.
     ///
     /// # Errors
-    /// Those of the database.
+    /// Returns errors of the database.
     pub async fn deactivate(&self, org_id: OrgId, ids: &BTreeSet<ObjectId>) -> Result<(), StorageError> {
         use promotion::Column;
         for id in ids {
@@ -87,10 +87,10 @@ impl Transaction {
         Ok(())
     }
 
-    /// Returns the active promotion of the organization that has this name.
+    /// Returns the active promotion of the organization with this name; `None` if there is none.
     ///
     /// # Errors
-    /// Of the database.
+    /// Returns errors of the database.
     pub async fn active_promotion_named(&self, org_id: OrgId, name: &str) -> Result<Option<ObjectId>, StorageError> {
         use promotion::Column;
         let found = promotion::Entity::of(org_id)
@@ -105,7 +105,7 @@ impl Transaction {
     /// Adds or replaces a promotion.
     ///
     /// # Errors
-    /// Of the database.
+    /// Returns errors of the database.
     pub async fn upsert_promotion(&self, org_id: OrgId, record: &Promotion) -> Result<(), StorageError> {
         use promotion::Column;
         let days = match record.earn_expiry {
@@ -147,19 +147,20 @@ impl Transaction {
             .map(drop)?)
     }
 
-    /// Locks the audiences of an organization until the transaction ends. Comes behind the catalogs, and before any row.
+    /// Locks the audiences of an organization until the transaction ends. Must come after the catalogs, and before any
+    /// row.
     ///
     /// # Errors
-    /// Those of the database; [`StorageError::Busy`] when the lock is not had in time.
+    /// Returns errors of the database; [`StorageError::Busy`] when the lock is not obtained in time.
     pub async fn lock_audiences(&self, org_id: OrgId) -> Result<(), StorageError> {
-        // Organizations are numbered from 1, so the negative of a number names nothing else.
+        // Organizations are numbered from 1, so no other lock has a negative number.
         self.engine.lock(&self.connection, -org_id.0).await
     }
 
-    /// Replaces the audience of a promotion by this one. The audiences are locked.
+    /// Replaces the audience of a promotion with these customers. The audiences must be locked.
     ///
     /// # Errors
-    /// Those of the database.
+    /// Returns errors of the database.
     pub async fn replace_audience(
         &self,
         org_id: OrgId,
@@ -172,10 +173,10 @@ impl Transaction {
         Ok(())
     }
 
-    /// Adds customers that are not recorded yet. Returns how many.
+    /// Adds customers that are not recorded yet. Returns the number added.
     ///
     /// # Errors
-    /// Those of the database.
+    /// Returns errors of the database.
     pub async fn upsert_customers(&self, customers: &BTreeSet<(OrgId, CustomerId)>) -> Result<usize, StorageError> {
         let columns = [customer::Column::CustomerId];
         let insertion: Insertion<customer::Entity> = Insertion::of(&columns, Present::Kept);
@@ -183,10 +184,10 @@ impl Transaction {
         self.execute(&insertion.body(), customers.chunks(ROWS_PER_STATEMENT).map(of_customers)).await
     }
 
-    /// Returns the recorded ones among customers.
+    /// Returns those of the customers that are recorded.
     ///
     /// # Errors
-    /// Those of the database.
+    /// Returns errors of the database.
     pub async fn known_customers(
         &self,
         customers: &BTreeSet<(OrgId, CustomerId)>,
@@ -201,7 +202,7 @@ impl Transaction {
     /// Returns true if the organization has this promotion.
     ///
     /// # Errors
-    /// Those of the database.
+    /// Returns errors of the database.
     pub async fn has_promotion(&self, org_id: OrgId, id: ObjectId) -> Result<bool, StorageError> {
         let found = promotion::Entity::of(org_id).find().filter(promotion::Column::Id.eq(Id(id)));
         Ok(found.one(&self.connection).await?.is_some())
@@ -210,16 +211,17 @@ impl Transaction {
     /// Returns the customers in the audience of a promotion.
     ///
     /// # Errors
-    /// Those of the database.
+    /// Returns errors of the database.
     pub async fn audience(&self, org_id: OrgId, id: ObjectId) -> Result<BTreeSet<CustomerId>, StorageError> {
         let rows = audience::Entity::of(org_id).find().filter(audience::Column::PromotionId.eq(Id(id)));
         Ok(rows.all(&self.connection).await?.into_iter().map(|row| CustomerId(row.customer_id)).collect())
     }
 
-    /// Adds customers to the audience of a promotion. Returns how many were not in it. The audiences are locked.
+    /// Adds customers to the audience of a promotion. Returns the number that were not in it. The audiences must be
+    /// locked.
     ///
     /// # Errors
-    /// Those of the database.
+    /// Returns errors of the database.
     pub async fn add_to_audience(
         &self,
         org_id: OrgId,
@@ -230,10 +232,11 @@ impl Transaction {
         self.execute(&insertion.body(), members(org_id, id, customers)).await
     }
 
-    /// Removes customers from the audience of a promotion. Returns how many were in it. The audiences are locked.
+    /// Removes customers from the audience of a promotion. Returns the number that were in it. The audiences must be
+    /// locked.
     ///
     /// # Errors
-    /// Those of the database.
+    /// Returns errors of the database.
     pub async fn remove_from_audience(
         &self,
         org_id: OrgId,
@@ -244,7 +247,7 @@ impl Transaction {
         self.execute(&removal, members(org_id, id, customers)).await
     }
 
-    /// Runs `body` with each of these lists. Returns the number of rows that it wrote.
+    /// Runs `body` with each of these lists. Returns the number of rows written.
     async fn execute<'a>(&self, body: &str, lists: impl Iterator<Item = Rows<'a>>) -> Result<usize, StorageError> {
         let mut written = 0;
         for rows in lists {
@@ -254,10 +257,10 @@ impl Transaction {
     }
 }
 
-/// The key of a member of an audience, behind the organization.
+/// Key of a member of an audience, after the organization.
 const MEMBER: [audience::Column; 2] = [audience::Column::CustomerId, audience::Column::PromotionId];
 
-/// Lists members of an audience, in parts that one statement takes.
+/// Lists members of an audience, in parts that fit one statement.
 fn members(org_id: OrgId, id: ObjectId, customers: &BTreeSet<CustomerId>) -> impl Iterator<Item = Rows<'static>> {
     let customers: Vec<_> = customers.iter().map(|customer_id| customer_id.0).collect();
     let lists = customers.chunks(ROWS_PER_STATEMENT).map(|customers| {

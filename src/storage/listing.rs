@@ -1,7 +1,7 @@
-//! What a wallet holds, a page at a time, and single earned promotions.
+//! Reading a wallet page by page, and single earned promotions.
 //!
-//! A page is put together from the beginnings of few stretches of the index of the listing, one for each status, and none
-//! of it is sorted but these: however much a wallet holds, a page reads no more than it shows.
+//! A page is merged from the beginnings of a few ranges of the listing index, at least one for each status, and only
+//! these rows are sorted. However large a wallet is, reading a page costs in proportion to the page.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,7 +18,7 @@ use super::{StorageError, Store};
 use crate::earning::change::{Held, InstanceKey, RecordedStatus};
 use crate::earning::{CustomerId, Details, EarnedFromType, EarningKey, ObjectId, OrgId};
 
-/// An earned promotion as it is listed.
+/// Earned promotion as it is listed.
 #[derive(Debug, DerivePartialModel)]
 #[sea_orm(entity = "earned_promotion::Entity")]
 struct ListedRow {
@@ -39,7 +39,7 @@ struct ListedRow {
     transaction_identifier: Option<String>,
 }
 
-/// The details of an earning, which are on its first instance.
+/// Details of an earning, which are on its first instance.
 #[derive(Debug, DerivePartialModel)]
 #[sea_orm(entity = "earned_promotion::Entity")]
 struct DetailsRow {
@@ -53,55 +53,55 @@ fn firsts() -> Search<earned_promotion::Entity> {
     Search { condition: format!("{} = 1", column::<earned_promotion::Entity>(Column::Ordinal)), ..earnings() }
 }
 
-/// A stretch of the listing: what has this status and is valid until some moment from `from_ms` to `to_ms`.
+/// Range of the listing: earned promotions with one status whose validity ends from `from_ms` to `to_ms`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stretch {
-    /// Its status.
+    /// Status of the earned promotions.
     pub status: RecordedStatus,
-    /// Milliseconds since 1970-01-01T00:00:00Z.
+    /// Earliest end of validity, milliseconds since 1970-01-01T00:00:00Z.
     pub from_ms: i64,
-    /// Milliseconds since 1970-01-01T00:00:00Z, itself included.
+    /// Latest end of validity, inclusive, milliseconds since 1970-01-01T00:00:00Z.
     pub to_ms: i64,
 }
 
-/// Which part of a wallet to read.
+/// Part of a wallet to read.
 #[derive(Debug)]
 pub struct Part<'a> {
     /// Organization.
     pub org_id: OrgId,
-    /// Whose wallet.
+    /// Customer who holds the wallet.
     pub customer_id: CustomerId,
-    /// Everything in these.
+    /// Ranges to read.
     pub stretches: &'a [Stretch],
-    /// Only of these promotions; empty: of all.
+    /// Promotions to read; empty for all.
     pub promotions: &'a BTreeSet<ObjectId>,
-    /// What comes after the one that is valid until then and has this earn id.
+    /// End of validity and earn id of the last earned promotion of the page before.
     pub after: Option<(i64, ObjectId)>,
-    /// How many at most.
+    /// Largest number of rows to return.
     pub limit: usize,
 }
 
-/// An earned promotion as the wallet has it.
+/// Earned promotion with its recorded data.
 #[derive(Debug, Clone)]
 pub struct WalletRow {
-    /// What it is found by.
+    /// Key of the earned promotion.
     pub key: InstanceKey,
-    /// What it is of, and what became of it.
+    /// Promotion, times and status.
     pub held: Held,
     /// The caller's identifier of the event.
     pub event_id: String,
     /// The caller's identifier of the earning within the event.
     pub earned_from_id: String,
-    /// How it was earned.
+    /// Type under which the promotion was earned.
     pub earned_from_type: EarnedFromType,
-    /// When it was granted, milliseconds since 1970-01-01T00:00:00Z.
+    /// Time of the grant, milliseconds since 1970-01-01T00:00:00Z.
     pub granted_at_ms: i64,
-    /// Those of its earning.
+    /// Details of the earning.
     pub details: Details,
 }
 
 impl WalletRow {
-    /// The name of its earning.
+    /// Returns the key of the earning.
     fn earning_key(&self) -> EarningKey {
         EarningKey {
             org_id: self.key.org_id,
@@ -114,10 +114,11 @@ impl WalletRow {
 }
 
 impl Store {
-    /// What the part holds: what is valid the longest first, and by earn id where that is the same.
+    /// Returns the earned promotions of the part, with the latest end of validity first, and by earn id where it is
+    /// equal.
     ///
     /// # Errors
-    /// Of the database.
+    /// Returns errors of the database.
     pub async fn wallet(&self, part: &Part<'_>) -> Result<Vec<WalletRow>, StorageError> {
         let (question, order) = listing(part, self.engine);
         let connection = self.reads.acquire().await?;
@@ -127,13 +128,13 @@ impl Store {
         Ok(rows)
     }
 
-    /// The earned promotion of this earn id.
+    /// Returns the earned promotion with this earn id; `None` if there is none.
     ///
     /// # Errors
-    /// Of the database.
+    /// Returns errors of the database.
     pub async fn earned_promotion(&self, org_id: OrgId, earn_id: ObjectId) -> Result<Option<WalletRow>, StorageError> {
         let mut question = Question::about(org_id);
-        // By the index of earn ids: the second condition is that of the index on PostgreSQL.
+        // The second condition is that of the index of earn ids on PostgreSQL, so that the search uses that index.
         let column = Column::EarnId.as_str();
         let condition = format!("{column} = {} AND {column} >= ''", question.place(earn_id.to_string()));
         question.select::<earned_promotion::Entity, ListedRow>("", &condition);
@@ -144,10 +145,10 @@ impl Store {
         Ok(rows.pop())
     }
 
-    /// Whether the customer is recorded.
+    /// Returns true if the customer is recorded.
     ///
     /// # Errors
-    /// Of the database.
+    /// Returns errors of the database.
     pub async fn is_customer(&self, org_id: OrgId, customer_id: CustomerId) -> Result<bool, StorageError> {
         let mut question = Question::about(org_id);
         let condition = format!("{} = {}", customer::Column::CustomerId.as_str(), question.place(customer_id.0));
@@ -159,7 +160,7 @@ impl Store {
     }
 }
 
-/// Reads the details of earnings for rows that are not the first instance of theirs. Returns all rows.
+/// Reads the details of earnings for the rows that are not a first instance. Returns all rows.
 async fn complete(
     on: &On<'_, impl ConnectionTrait>,
     org_id: OrgId,
@@ -167,7 +168,7 @@ async fn complete(
 ) -> Result<Vec<WalletRow>, StorageError> {
     let later_instance: Vec<_> = rows.iter().map(|row| row.ordinal > 1).collect();
     let mut complete: Vec<_> = rows.into_iter().map(|row| wallet_row(org_id, row)).collect();
-    // Of each earning once, however many of its instances are shown.
+    // The details of an earning are read once, however many of its instances are shown.
     let mut later: BTreeMap<_, Vec<usize>> = BTreeMap::new();
     for (place, row) in complete.iter().enumerate().filter(|(place, _)| later_instance[*place]) {
         later.entry(row.earning_key()).or_default().push(place);
@@ -202,7 +203,7 @@ fn wallet_row(org_id: OrgId, row: ListedRow) -> WalletRow {
     }
 }
 
-/// The beginnings of all stretches, and what puts them together.
+/// Builds the queries for the beginnings of all ranges, and the clause that merges them.
 fn listing(part: &Part<'_>, engine: &dyn Engine) -> (Question, String) {
     let mut question = Question::about(part.org_id);
     let customer = question.place(part.customer_id.0);
@@ -216,7 +217,7 @@ fn listing(part: &Part<'_>, engine: &dyn Engine) -> (Question, String) {
         let place = question.place(engine.texts(part.promotions.iter().map(ToString::to_string).collect()));
         filter = format!("AND {}", engine.is_one_of(promotion_id, &place));
     }
-    // Where SQLite would take the index of another order, and sort.
+    // SQLite would otherwise choose the index of another order, and sort.
     let index = engine.index_hint(LISTING);
     let beginning = |question: &mut Question, status: &str, condition: String| {
         let condition = format!(
@@ -248,7 +249,7 @@ mod tests {
     use super::super::schema_tests;
     use super::*;
 
-    /// How SQLite goes about it.
+    /// Returns the query plan of SQLite.
     async fn plan(part: &Part<'_>) -> Vec<String> {
         let (_directory, store) = schema_tests::store().await;
         let (question, order) = listing(part, store.engine);
@@ -264,7 +265,7 @@ mod tests {
             (&[unlocked][..], None, 1),
             (&[unlocked], Some((7, ObjectId([2; 12]))), 2),
             (&[unlocked, revoked], Some((7, ObjectId([2; 12]))), 4),
-            // The stretch ended before.
+            // This range ends before the page begins.
             (&[unlocked, revoked], Some((4, ObjectId([2; 12]))), 2),
         ] {
             for promotions in [&BTreeSet::new(), &promotions] {
@@ -275,7 +276,7 @@ mod tests {
                 let found = plan.iter().filter(|line| line.contains("SEARCH") && line.contains(by_index)).count();
                 assert_eq!(found, searches, "{plan:#?}");
                 assert!(!plan.iter().any(|line| line.contains("SCAN earned_promotions")), "{plan:#?}");
-                // What is put together from the beginnings is sorted, not the wallet.
+                // The merged beginnings are sorted, but not the wallet.
                 for lines in plan.windows(2).filter(|lines| lines[1].contains("TEMP B-TREE")) {
                     assert_eq!(lines[0], "SCAN part", "{plan:#?}");
                 }

@@ -1,7 +1,7 @@
 //! The database: entities, migrations, and the statements of each use case.
 //!
-//! Called by `app`. Batches in, batches out: what a batch of requests needs is read and written in a constant number of
-//! statements. Knows the types of the rules, but neither proto nor HTTP and gRPC.
+//! Called by `app`. Each batch of requests is read and written in a constant number of statements. Storage knows the
+//! types of the rules, but neither proto nor HTTP and gRPC.
 
 pub mod batch;
 pub mod catalog;
@@ -39,25 +39,26 @@ pub use secret_hash::SecretHash;
 use statement::On;
 use write_probe::WriteHealth;
 
-/// How the database is used.
+/// Options for opening the database.
 #[derive(Debug, Clone, Copy)]
 pub struct StoreOptions {
-    /// Connections of the writer, at most.
+    /// Largest number of connections of the writer.
     pub writers: u32,
-    /// Connections of changes that may wait for a lock, at most.
+    /// Largest number of connections for changes that may wait for a lock.
     pub changes: u32,
-    /// Connections of look-ups and listings, at most.
+    /// Largest number of connections for look-ups and for listings.
     pub reads: u32,
-    /// Bound of a wait for a connection, and on SQLite for others to finish writing.
+    /// Limits a wait for a connection, and on SQLite the wait for another writer.
     pub timeout: Duration,
-    /// Bound of a statement, and of a wait for a lock (PostgreSQL). `None`: no bound, for maintenance.
+    /// Limits a statement, and on PostgreSQL a wait for a lock. `None` sets no limit, for maintenance.
     pub statement_timeout: Option<Duration>,
-    /// True for verification: statements read whole tables, and PostgreSQL chooses how; a file that is not there is not made.
-    /// All others look rows up by their whole key, whatever PostgreSQL believes of the tables.
+    /// True for verification: statements read whole tables with a plan of PostgreSQL's choice, and a missing file of
+    /// SQLite is not created. All other uses look rows up by their whole key, whatever statistics PostgreSQL has of the
+    /// tables.
     pub recounts: bool,
 }
 
-/// The database.
+/// Handle to the database.
 #[derive(Debug, Clone)]
 pub struct Store {
     engine: &'static dyn Engine,
@@ -69,15 +70,15 @@ pub struct Store {
     write_health: WriteHealth,
     timeout: Duration,
     statement_timeout: Option<Duration>,
-    /// SQLite has one writer, and lets whoever waits for it try at random: in this process they go in turn.
+    /// Queue of this process for the one writer of SQLite, which lets waiting connections retry at random.
     turn: Arc<Mutex<()>>,
 }
 
 impl Store {
-    /// Opens the database at `url`, making the file of an SQLite database that is not there.
+    /// Opens the database at `url`. Creates the file of an SQLite database if it is missing.
     ///
     /// # Errors
-    /// When it cannot be opened, or hands sessions from one client to another.
+    /// Returns an error when the database cannot be opened, or when a pooler shares its sessions between clients.
     pub async fn open(url: &str, options: StoreOptions) -> Result<Self, StorageError> {
         let Pools { writers, changes, reads, lookups, probe } = Pools::open(url, options).await?;
         let engine = engine::of(&writers.database()).await?;
@@ -86,26 +87,27 @@ impl Store {
         Ok(Self { engine, writers, changes, reads, lookups, probe, write_health, timeout, statement_timeout, turn })
     }
 
-    /// Brings the schema up to date. Several processes may do so at once.
+    /// Brings the schema up to date. Several processes may do so at the same time.
     ///
     /// # Errors
-    /// When the database is of another version, or a migration fails. Then none of them is applied.
+    /// Returns an error when the database is of another version, or when a migration fails; then no migration is
+    /// applied.
     pub async fn migrate(&self) -> Result<(), StorageError> {
         migration::run(self).await
     }
 
-    /// Refuses a database whose schema this version of the program did not make. Changes nothing.
+    /// Refuses a database whose schema was not made by this version of the program. Changes nothing.
     ///
     /// # Errors
-    /// [`StorageError::OtherSchema`] where it did not; or those of the database.
+    /// Returns [`StorageError::OtherSchema`] for another schema, and errors of the database.
     pub async fn require_own_schema(&self) -> Result<(), StorageError> {
         migration::refuse_other(&self.reads.database()).await
     }
 
-    /// Returns settings of the database on which durability rests and that are off, each in words for the operator.
+    /// Returns a warning for the operator for each setting that is off although durability depends on it.
     ///
     /// # Errors
-    /// Those of the database.
+    /// Returns errors of the database.
     pub async fn warnings(&self) -> Result<Vec<String>, StorageError> {
         let question = self.engine.durability_settings();
         let rows = self.reads.database().query_all_raw(Statement::from_string(self.engine.backend(), question)).await?;
@@ -116,11 +118,11 @@ impl Store {
         rows.iter().map(warn).collect()
     }
 
-    /// Asks whether the database answers, and takes writes as far as it says by itself. The question is about no table, so
-    /// no lock on one holds it up.
+    /// Checks that the database answers, and that it accepts writes as far as it reports. The statement reads no table,
+    /// so no lock on a table delays it.
     ///
     /// # Errors
-    /// When it does not.
+    /// Returns an error when the database does not answer, is a standby, or lacks tables.
     pub async fn ping(&self) -> Result<(), StorageError> {
         let question = self.engine.probe(&org_owned::tables());
         let connection = self.probe.acquire().await?;
@@ -134,16 +136,16 @@ impl Store {
         }
     }
 
-    /// Begins a transaction that may write. Dropped, it is undone.
+    /// Begins a transaction that may write. Dropping it rolls it back.
     ///
     /// # Errors
-    /// When others do not finish writing in time.
+    /// Returns an error when no connection is free or other writers do not finish in time, and errors of the database.
     pub async fn begin(&self) -> Result<Transaction, StorageError> {
         let turn = self.turn().await?;
         Transaction::begin(self.changes.acquire().await?, self.engine, turn).await
     }
 
-    /// Waits for the turn of this process to write, on an engine with one writer.
+    /// Waits until this process may write, on an engine with one writer.
     async fn turn(&self) -> Result<Option<OwnedMutexGuard<()>>, StorageError> {
         if !self.engine.has_one_writer() {
             return Ok(None);
@@ -152,12 +154,12 @@ impl Store {
         turn.map(Some).map_err(|_| StorageError::waited_too_long())
     }
 
-    /// Returns what is read through.
+    /// Returns the engine and the connection for a read.
     fn on<'a>(&self, connection: &'a Connection) -> On<'a, Connection> {
         On { engine: self.engine, database: connection }
     }
 
-    /// Closes every connection.
+    /// Closes all connections.
     pub async fn close(self) {
         for pool in [self.writers, self.changes, self.reads, self.lookups, self.probe] {
             pool.close().await;

@@ -1,8 +1,8 @@
-//! The statements about what belongs to an organization.
+//! Statements about rows that belong to an organization.
 //!
-//! Whoever reads or writes such a table says which entity and what else; the organization is in every statement by
-//! itself, as a column of the list of rows, or as `$1` where all is of one. No other file of the room names a table, so it
-//! can write no statement that leaves the organization out; `tests/architecture.rs` holds that.
+//! A caller of this file names the entity and the other parts; every statement contains the organization by itself, as
+//! a column of the list of rows, or as `$1` for rows of one organization. No other file of storage names a table, so
+//! none can write a statement without the organization; `tests/architecture.rs` checks that.
 
 use std::fmt::Write as _;
 
@@ -17,35 +17,38 @@ use super::entity::{
 use super::statement::{ORG_ID, On, Placed, Rows, WANTED};
 use crate::earning::OrgId;
 
-/// A search for each row of a list, by the organization and further columns of a key.
+/// Search for each row of a list, by the organization and the other columns of a key.
 #[derive(Debug, Clone)]
 pub(super) struct Search<E: OrgOwned> {
-    /// Columns of the key behind the organization, named in the list as in the table.
+    /// Columns of the key after the organization. They have the same names in the list and in the table.
     pub key: &'static [E::Column],
-    /// The index of the key, where SQLite would take another and walk through all that an organization granted.
+    /// Index of the key, for searches in which SQLite would choose another one and read all rows of an organization.
     pub index: Option<&'static str>,
-    /// A further condition on the row, with its columns named by [`column()`]; empty: none.
+    /// Further condition on the row, with its columns named by [`column()`]; empty for none.
     pub condition: String,
-    /// The order of the index of the key, behind `ORDER BY`, where PostgreSQL might take another index; empty: none.
+    /// Columns of `ORDER BY` that match the index, for searches in which PostgreSQL might choose another one; empty for
+    /// none.
     pub order: String,
-    /// Rows that are answered for each wanted one, at most. Only PostgreSQL can be told.
+    /// Largest number of rows returned for each wanted row. Only PostgreSQL supports this limit.
     pub most: Option<usize>,
-    /// True where the wanted rows have no organization, as it is what is asked for.
+    /// True if the wanted rows have no organization, because the search is to find it.
     pub of_any_org: bool,
 }
 
 impl<E: OrgOwned> Search<E> {
-    /// Searches by these columns.
+    /// Creates a search by these columns.
     pub fn by(key: &'static [E::Column]) -> Self {
         Self { key, index: None, condition: String::new(), order: String::new(), most: None, of_any_org: false }
     }
 
-    /// Writes the search of the list of this name. It answers the columns of `M`, behind the place of the wanted row.
+    /// Returns the SQL of the search for the list of this name. Its result is the place of the wanted row and the
+    /// columns of `M`.
     pub fn text<M: PartialModelTrait>(&self, engine: &dyn Engine, list: &str) -> String {
         self.with_answers(engine, list, &answers::<M>())
     }
 
-    /// Writes the search of the list of this name. It answers the place of each wanted row that is found.
+    /// Returns the SQL of the search for the list of this name. Its result is the place of each wanted row that is
+    /// found.
     pub fn places(&self, engine: &dyn Engine, list: &str) -> String {
         self.with_answers(engine, list, "")
     }
@@ -57,13 +60,13 @@ impl<E: OrgOwned> Search<E> {
         engine.search(&SearchText { table, list, answers, conditions: &conditions, index: *index, order, most: *most })
     }
 
-    /// Writes a subquery for one row of the list of this name: one row for each that is found.
+    /// Returns a subquery for one row of the list of this name, with one result row for each row found.
     pub fn one(&self, list: &str) -> String {
         let order = if self.order.is_empty() { String::new() } else { format!(" ORDER BY {}", self.order) };
         format!("SELECT 1 FROM {} WHERE {}{order} OFFSET 0", table::<E>(), self.conditions(list))
     }
 
-    /// Writes a subquery for one row of the list of this name: a column of those that are found.
+    /// Returns a subquery for one row of the list of this name, with a column of each row found.
     pub fn all(&self, list: &str, answer: E::Column) -> String {
         format!("SELECT {} FROM {} WHERE {} OFFSET 0", answer.as_str(), table::<E>(), self.conditions(list))
     }
@@ -76,7 +79,7 @@ impl<E: OrgOwned> Search<E> {
         org.into_iter().chain(key).chain(further).collect::<Vec<_>>().join(" AND ")
     }
 
-    /// Runs the search for `rows`; asks nothing for none.
+    /// Runs the search for `rows`; runs no statement if there are none.
     pub async fn run<M: PartialModelTrait>(
         &self,
         on: &On<'_, impl ConnectionTrait>,
@@ -88,7 +91,7 @@ impl<E: OrgOwned> Search<E> {
         on.query(&self.text::<M>(on.engine, WANTED), rows).await?.iter().map(Placed::read).collect()
     }
 
-    /// Returns which of `keys`, whose rows these are, are found; asks nothing for none.
+    /// Returns the elements of `keys` that are found; `rows` lists them. Runs no statement if there are none.
     pub async fn which<'k, K>(
         &self,
         on: &On<'_, impl ConnectionTrait>,
@@ -103,16 +106,16 @@ impl<E: OrgOwned> Search<E> {
     }
 }
 
-/// The parts of a search, for an engine to put together.
+/// Parts of a search, for an engine to combine.
 #[derive(Debug)]
 pub(super) struct SearchText<'a> {
     pub table: &'static str,
     pub list: &'a str,
-    /// Columns to answer, with a comma between; empty: the place alone.
+    /// Columns of the result, separated by commas; empty for the place alone.
     pub answers: &'a str,
     pub conditions: &'a str,
     pub index: Option<&'static str>,
-    /// Columns behind `ORDER BY`; empty: none.
+    /// Columns of `ORDER BY`; empty for none.
     pub order: &'a str,
     pub most: Option<usize>,
 }
@@ -137,17 +140,17 @@ pub(super) fn tables() -> [&'static str; 9] {
     ]
 }
 
-/// Names a column with its table.
+/// Returns the name of a column with its table.
 pub(super) fn column<E: OrgOwned>(column: E::Column) -> String {
     format!("{}.{}", table::<E>(), column.as_str())
 }
 
-/// Lists columns with a comma between.
+/// Returns the names of columns, separated by commas.
 pub(super) fn names(columns: &[impl IdenStatic]) -> String {
     columns.iter().map(IdenStatic::as_str).collect::<Vec<_>>().join(", ")
 }
 
-/// The columns of a model, as SeaORM selects them.
+/// Receives the columns of a model from SeaORM.
 struct Answers(SelectStatement);
 
 impl QuerySelect for Answers {
@@ -158,44 +161,44 @@ impl QuerySelect for Answers {
     }
 }
 
-/// Lists the columns of `M`, each with its table.
+/// Returns the columns of `M`, each with its table.
 fn answers<M: PartialModelTrait>() -> String {
     let Answers(select) = M::select_cols(Answers(Query::select()));
     let select = select.to_string(SqliteQueryBuilder);
     select.trim_start_matches("SELECT ").to_owned()
 }
 
-/// What becomes of a row that is there already.
+/// Handling of a row that is already recorded.
 #[derive(Debug, Clone)]
 pub(super) enum Present {
-    /// The statement is refused.
+    /// The statement fails.
     Refused,
-    /// It stays as it is.
+    /// The row stays as it is.
     Kept,
-    /// It is found by the columns of a unique key behind the organization, and changed so; empty: by whichever unique key
-    /// it meets, each of which has the organization in it.
+    /// The row is changed. It is found by the columns of a unique key after the organization; if they are empty, by
+    /// whichever unique key it conflicts with, each of which contains the organization.
     Changed {
-        /// Columns of the key behind the organization.
+        /// Columns of the key after the organization.
         key: String,
-        /// The text behind `SET`.
+        /// Text after `SET`.
         set: String,
     },
 }
 
-/// An insertion of the rows of a list.
+/// Insertion of the rows of a list.
 #[derive(Debug, Clone)]
 pub(super) struct Insertion<E: OrgOwned> {
-    /// Columns behind the organization.
+    /// Columns after the organization.
     pub columns: Vec<E::Column>,
-    /// The value of each of them, from the list.
+    /// Expressions for the values of the columns, from the list.
     pub values: String,
     pub present: Present,
-    /// True to answer a row for each that was written.
+    /// True to return a row for each row written.
     pub answers: bool,
 }
 
 impl<E: OrgOwned> Insertion<E> {
-    /// Inserts these columns, as the list has them.
+    /// Creates an insertion of these columns with the values of the list.
     pub fn of(columns: &[E::Column], present: Present) -> Self {
         Self { columns: columns.to_vec(), values: names(columns), present, answers: false }
     }
@@ -204,7 +207,7 @@ impl<E: OrgOwned> Insertion<E> {
         self.body_of(WANTED, "true")
     }
 
-    /// Writes the insertion of the list of this name, provided that the condition holds.
+    /// Returns the SQL of the insertion for the list of this name, on the condition given.
     pub fn body_of(&self, list: &str, condition: &str) -> String {
         let Self { columns, values, .. } = self;
         let (table, org) = (table::<E>(), E::ORG.as_str());
@@ -222,41 +225,41 @@ impl<E: OrgOwned> Insertion<E> {
     }
 }
 
-/// Writes the removal of the rows whose key is in a list: the organization, and these columns behind it.
+/// Returns the SQL that removes the rows whose key is in a list: the organization and these columns.
 pub(super) fn removal<E: OrgOwned>(engine: &dyn Engine, key: &'static [E::Column]) -> String {
     let search = Search::<E>::by(key);
     let columns = format!("{}, {}", E::ORG.as_str(), names(key));
     engine.removal(&Removal { table: table::<E>(), columns: &columns, one: &search.conditions(WANTED) })
 }
 
-/// The parts of a removal, for an engine to put together.
+/// Parts of a removal, for an engine to combine.
 #[derive(Debug)]
 pub(super) struct Removal<'a> {
     pub table: &'static str,
-    /// Columns of the key, with a comma between, named in the list as in the table.
+    /// Columns of the key, separated by commas, with the same names in the list and in the table.
     pub columns: &'a str,
-    /// The condition by which a row of the list finds its row.
+    /// Condition by which a row of the list finds its row.
     pub one: &'a str,
 }
 
-/// Rows for SQLite to insert value by value.
+/// Rows that SQLite inserts value by value.
 #[derive(Debug)]
 pub(super) struct RowValues(Vec<Value>, usize);
 
 impl RowValues {
-    /// Makes room for so many values.
+    /// Reserves memory for this number of values.
     pub fn with_capacity(values: usize) -> Self {
         Self(Vec::with_capacity(values), 0)
     }
 
-    /// Adds a row: whose it is, and the values of the other columns.
+    /// Adds a row: its organization, and the values of the other columns.
     pub fn push(&mut self, org_id: OrgId, values: impl IntoIterator<Item = Value>) {
         self.0.push(org_id.0.into());
         self.0.extend(values);
         self.1 += 1;
     }
 
-    /// Writes their insertion; the columns are those behind the organization.
+    /// Returns the insertion of the rows. The columns are those after the organization.
     pub fn insertion<E: OrgOwned>(self, columns: &[E::Column]) -> Statement {
         let row = format!("({})", vec!["?"; self.0.len() / self.1.max(1)].join(", "));
         let rows = vec![row; self.1].join(", ");
@@ -266,7 +269,7 @@ impl RowValues {
     }
 }
 
-/// A question about the rows of one organization, in one statement.
+/// Query of the rows of one organization, in one statement.
 #[derive(Debug)]
 pub(super) struct Question {
     values: Vec<Value>,
@@ -274,35 +277,35 @@ pub(super) struct Question {
 }
 
 impl Question {
-    /// Asks about this organization, which is `$1`.
+    /// Creates a query of this organization, which is `$1`.
     pub fn about(org_id: OrgId) -> Self {
         Self { values: vec![org_id.0.into()], selects: String::new() }
     }
 
-    /// Returns the place of a further value.
+    /// Binds a value. Returns its placeholder.
     pub fn place(&mut self, value: impl Into<Value>) -> String {
         self.values.push(value.into());
         format!("${}", self.values.len())
     }
 
-    /// Asks for the columns of `M` in the rows of the organization that meet the condition. `index` is the engine's hint of
-    /// an index; what follows the condition is of these rows alone.
+    /// Adds the columns of `M` of the organization's rows that meet the condition. `index` is the engine's index hint.
+    /// Clauses after the condition apply to these rows alone.
     pub fn select<E: OrgOwned, M: PartialModelTrait>(&mut self, index: &str, condition: &str) {
         let union = if self.selects.is_empty() { "" } else { " UNION ALL " };
         let (table, org, answers) = (table::<E>(), E::ORG.as_str(), answers::<M>());
-        // Writing to a text does not fail.
+        // Writing to a string does not fail.
         let _ = write!(
             self.selects,
             "{union}SELECT * FROM (SELECT {answers} FROM {table} {index} WHERE {org} = $1 AND {condition}) AS part"
         );
     }
 
-    /// Writes the statement; `rest` is of all that was asked for.
+    /// Returns the statement; the clauses of `rest` apply to all rows.
     pub fn statement(self, backend: DbBackend, rest: &str) -> Statement {
         Statement::from_sql_and_values(backend, format!("{} {rest}", self.selects), self.values)
     }
 
-    /// Asks it, if there is anything to ask.
+    /// Runs the query; runs no statement if nothing was added.
     pub async fn ask<M: PartialModelTrait>(
         self,
         database: &impl ConnectionTrait,

@@ -1,7 +1,7 @@
-//! Opening the database: the options of a connection, and a pool for each class of work.
+//! Opening the database: the options of a connection, and a pool for each kind of work.
 //!
-//! Pools are bulkheads: the writer, look-ups and the probe never wait for a connection that a change of the catalog, of an
-//! audience or of customers holds while it waits for a lock.
+//! The pools are separate, so that the writer, look-ups and the probe never wait for a connection that a change of a
+//! catalog, an audience or customers holds while it waits for a lock.
 
 use std::fs::OpenOptions;
 use std::io::ErrorKind;
@@ -23,32 +23,33 @@ use super::connection::Pool;
 use super::{StorageError, StoreOptions};
 use crate::files::{DATABASE_MODE, warn_if_wider};
 
-/// A connection that was idle for longer is tried before it is used: shorter than anything that drops idle ones.
+/// Idle time after which a connection is tested before it is used: shorter than the time-outs that close idle
+/// connections.
 const TRIED_AFTER_IDLE: Duration = Duration::from_secs(5);
-/// Connections of the probe: for its question, and for a trial write that takes longer.
+/// Connections of the probe: one for its statement, and one for a trial write that takes longer.
 const PROBE_CONNECTIONS: u32 = 2;
 /// Connections for look-ups, which take milliseconds each.
 const LOOKUP_CONNECTIONS: u32 = 2;
-/// Bound of a transaction in which nothing happens, as when the process is paused: then it holds no locks any longer.
+/// Limits how long a transaction may be idle, for example because the process is paused. It then no longer holds locks.
 const IDLE_IN_TRANSACTION: Duration = Duration::from_secs(30);
 
-/// A pool for each class of work.
+/// Pools, one for each kind of work.
 #[derive(Debug)]
 pub(super) struct Pools {
     /// Sessions of the writer.
     pub writers: Pool,
-    /// Changes of catalogs, audiences, customers and clients, and imports.
+    /// Changes of catalogs, audiences, customers and API clients, and imports.
     pub changes: Pool,
     /// Calls that read wallets.
     pub reads: Pool,
-    /// Look-ups that everything else rests on: catalogs, and the records of API clients.
+    /// Look-ups that all other work depends on: catalogs, and the records of API clients.
     pub lookups: Pool,
-    /// The probe.
+    /// Statements of the probe.
     pub probe: Pool,
 }
 
-/// The last time that a connection was closed because its work did not end in order. It may have broken, and those that were
-/// idle at that moment with it: they are tried before they are used.
+/// Time at which a connection was last closed because its work did not end in order. The connection may have broken,
+/// and so may those that were idle at that time: they are tested before they are used.
 #[derive(Debug, Clone, Default)]
 pub(super) struct LastBreak(Arc<Mutex<Option<Instant>>>);
 
@@ -63,7 +64,7 @@ impl LastBreak {
 }
 
 impl Pools {
-    /// Opens the database at `url`, making the file of an SQLite database that is not there.
+    /// Opens the database at `url`. Creates the file of an SQLite database if it is missing.
     pub async fn open(url: &str, options: StoreOptions) -> Result<Self, StorageError> {
         if url.starts_with("sqlite:") { sqlite(url, options).await } else { postgres(url, options).await }
     }
@@ -74,7 +75,7 @@ async fn sqlite(url: &str, options: StoreOptions) -> Result<Pools, StorageError>
     let connect = connect
         .create_if_missing(!options.recounts)
         .journal_mode(SqliteJournalMode::Wal)
-        // A commit is on the disk before it is answered; anything less may lose it with the power.
+        // A commit is on disk before it is answered; any other setting may lose it in a power failure.
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
         .busy_timeout(options.timeout)
@@ -86,7 +87,7 @@ async fn sqlite(url: &str, options: StoreOptions) -> Result<Pools, StorageError>
         |connections: u32| SqlitePoolOptions::new().max_connections(connections).acquire_timeout(options.timeout);
     let writers = pool(options.writers).connect_with(connect.clone()).await.map_err(connecting)?;
     warn_of_readable(connect.get_filename());
-    // Whoever only reads cannot write by mistake.
+    // A connection for reads refuses writes, which prevents accidental ones.
     let reading = |connections| {
         let reads = pool(connections).after_connect(|connection: &mut SqliteConnection, _| {
             Box::pin(async move { connection.execute("PRAGMA query_only = ON").await.map(drop) })
@@ -102,7 +103,8 @@ async fn sqlite(url: &str, options: StoreOptions) -> Result<Pools, StorageError>
     })
 }
 
-/// Makes the file of a database that is not there, for the service's own user to read alone. SQLite gives the files beside it the same mode.
+/// Creates the file of a missing database, readable by the service's own user only. SQLite gives the files beside it
+/// the same mode.
 fn make_private(file: &Path) -> std::io::Result<()> {
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(file) {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
@@ -110,7 +112,7 @@ fn make_private(file: &Path) -> std::io::Result<()> {
     }
 }
 
-/// Warns of files of a database that others may read.
+/// Warns about files of a database that other users may read.
 fn warn_of_readable(file: &Path) {
     for beside in ["", "-wal", "-shm"] {
         let mut name = file.as_os_str().to_owned();
@@ -146,7 +148,8 @@ async fn postgres(url: &str, options: StoreOptions) -> Result<Pools, StorageErro
     };
     let of = |pool| Pool::Postgres { pool, last_break: last_break.clone() };
     let lazily = |connections| of(pool(connections).connect_lazy_with(connect.clone()));
-    // Opened anew while others take every session of the server, it would find the database lost.
+    // A connection of the probe is never renewed: if other programs held all sessions of the server, opening one would
+    // fail, and the database would be considered lost.
     let probe = pool(PROBE_CONNECTIONS).max_lifetime(None).idle_timeout(None);
     Ok(Pools {
         writers: of(pool(options.writers).connect_with(connect.clone()).await.map_err(connecting)?),
@@ -157,18 +160,19 @@ async fn postgres(url: &str, options: StoreOptions) -> Result<Pools, StorageErro
     })
 }
 
-/// What a session is told whose statements look rows up by their whole key.
+/// Settings of a session whose statements look rows up by their whole key.
 const LOOK_UPS: &str = "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off; \
     SELECT set_config('plan_cache_mode', 'force_generic_plan', false) \
     WHERE NOT EXISTS (SELECT 1 FROM pg_extension WHERE extname = 'citus')";
 
-/// Returns what a session of PostgreSQL is told first.
+/// Returns the first statements of a session of PostgreSQL.
 ///
-/// What is promised rests on these, whatever the role or the database says: durable commits, and statements that each see
-/// what was committed before them. Every statement but those that recount looks rows up by their whole key, and its text is
-/// constant: one plan, made once, that uses the indexes. Citus cannot plan without the values. A session whose client is gone
-/// ends though it waits for a lock, where the platform of the database can tell. One whose client says nothing for a while does
-/// not end, where the version of the database knows of that.
+/// The service's guarantees need these settings, whatever the role or the database sets: durable commits, and
+/// statements that each see what was committed before them. All statements except those of verification look rows up by
+/// their whole key, and their text is constant: one plan, made once, that uses the indexes. Citus cannot plan without
+/// the values. A session whose client is gone ends even while it waits for a lock, if the platform of the database can
+/// detect that. A session whose client is silent for a while does not end, if the version of the database has that
+/// setting.
 fn settings(options: StoreOptions) -> String {
     let mut settings = format!(
         "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'; \
@@ -195,16 +199,16 @@ fn settings(options: StoreOptions) -> String {
     settings
 }
 
-/// Returns the bound of a wait for a lock: shorter than that of the statement, which would otherwise be cancelled first, and
-/// a wait for a lock could not be told from slow work.
+/// Returns the limit of a wait for a lock. It is shorter than the statement's limit: otherwise the statement would be
+/// canceled first, and a wait for a lock would look like slow work.
 pub(super) fn lock_timeout(statement_timeout: Duration) -> Duration {
     (statement_timeout * 4 / 5).max(Duration::from_millis(1))
 }
 
-/// Refuses a pooler that hands the sessions of the database from one client to another, transaction by transaction: the
-/// settings of a session, its prepared statements and its locks would be those of somebody else.
+/// Refuses a pooler that moves the sessions of the database from one client to another between transactions. A client's
+/// settings, prepared statements and locks would then apply to another client.
 ///
-/// Several clients take turns in short transactions, in an order that changes, and none of them may meet a session that
+/// Several clients run short transactions one after the other, in changing orders. None of them may get a session that
 /// another one had.
 async fn refuse_shared_sessions(connect: &PgConnectOptions, timeout: Duration) -> Result<(), StorageError> {
     let mut clients = Vec::new();
@@ -232,8 +236,8 @@ async fn refuse_shared_sessions(connect: &PgConnectOptions, timeout: Duration) -
     Ok(())
 }
 
-/// Returns the session of the database that a client has, by the number of its process. Without preparing a statement,
-/// which such a pooler would mix up.
+/// Returns the database session of a client, by its process number. Uses no prepared statement, as such a pooler would
+/// mix them up.
 async fn session_of(client: &mut PgConnection) -> Result<i32, StorageError> {
     let row = client.fetch_one(sea_orm::sqlx::raw_sql("SELECT pg_backend_pid()")).await.map_err(connecting)?;
     Ok(sea_orm::QueryResult::from(row).try_get("", "pg_backend_pid")?)

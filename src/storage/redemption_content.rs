@@ -1,14 +1,14 @@
-//! The stored form of a redemption's content: JSON of the domain fields, in names and numbers of its own.
+//! The stored form of a redemption's content: JSON of the domain fields, with its own names and numbers.
 //!
-//! Independent of every message. What a row does not name has its default, and what it names beyond this release is passed
-//! over, so that rows of other releases are understood. The customer has a column of its own.
+//! The form does not depend on any message. A missing name has its default, and an unknown name is ignored, so that
+//! rows of other releases can be read. The customer has a separate column.
 
 use serde::{Deserialize, Serialize};
 
 use super::StorageError;
 use crate::earning::{Amount, CustomerId, Given, Redemption, RedemptionLine};
 
-/// The version of the form: another one when a name gets another meaning, which a new name does not.
+/// Version of the form. It changes when the meaning of a name changes, but not when a name is added.
 const VERSION: u32 = 1;
 
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -41,7 +41,7 @@ impl Default for Line {
             promotion_id: String::new(),
             earned_promotion_id: String::new(),
             sku: None,
-            // An earned promotion is redeemed once.
+            // An earned promotion is redeemed once unless the row says otherwise.
             redemption_count: 1,
             discount_millionths: 0,
             discount_applied_on_quantity_millionths: 0,
@@ -50,7 +50,7 @@ impl Default for Line {
     }
 }
 
-/// Writes the content of a redemption.
+/// Returns the stored form of the content of a redemption.
 pub(super) fn write(redemption: &Redemption) -> String {
     let content = Content {
         version: VERSION,
@@ -60,11 +60,11 @@ pub(super) fn write(redemption: &Redemption) -> String {
         line_items: redemption.line_items.iter().map(Line::from).collect(),
         redemptions: redemption.redemptions.iter().map(Line::from).collect(),
     };
-    // Texts and integers are always written.
+    // Serializing strings and integers does not fail.
     serde_json::to_string(&content).unwrap_or_default()
 }
 
-/// Reads the content of a redemption of this customer.
+/// Parses the stored content of a redemption of this customer.
 pub(super) fn read(customer_id: CustomerId, text: &str) -> Result<Redemption, StorageError> {
     let corrupt = |what: &str| StorageError::Corrupt(format!("the content of a redemption: {what}"));
     let content: Content = serde_json::from_str(text).map_err(|error| corrupt(&error.to_string()))?;

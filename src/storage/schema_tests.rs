@@ -1,5 +1,5 @@
-//! The schema and the plans of SQLite: every unique key has the organization in it, and what a batch reads or removes is
-//! searched by its whole key.
+//! Tests of the schema and of SQLite's query plans: every unique key contains the organization, and a batch reads and
+//! removes rows by their whole key.
 
 use sea_orm::{ConnectionTrait, DatabaseConnection, Statement};
 use tempfile::TempDir;
@@ -14,7 +14,7 @@ use super::org_owned::{Search, removal, table};
 use super::statement::{Rows, WANTED};
 use super::{Store, StoreOptions};
 
-/// An empty database with its schema, gone with the directory.
+/// Creates an empty database with its schema; it is deleted with the directory.
 pub(super) async fn store() -> (TempDir, Store) {
     let directory = tempfile::tempdir().unwrap();
     let url = format!("sqlite://{}", directory.path().join("x.db").display());
@@ -25,14 +25,14 @@ pub(super) async fn store() -> (TempDir, Store) {
     (directory, store)
 }
 
-/// How SQLite goes about a statement, a line for each step.
+/// Returns SQLite's query plan of a statement, one line for each step.
 pub(super) async fn plan(database: &DatabaseConnection, mut statement: Statement) -> Vec<String> {
     statement.sql = format!("EXPLAIN QUERY PLAN {}", statement.sql);
     let rows = database.query_all_raw(statement).await.unwrap();
     rows.iter().map(|row| row.try_get("", "detail").unwrap()).collect()
 }
 
-/// A row of a list with the key of every table.
+/// Returns a list of one row with the key columns of every table.
 fn one_row() -> Rows<'static> {
     use crate::earning::{ObjectId, OrgId};
     use earned_promotion::Column;

@@ -1,20 +1,20 @@
-//! What is stored of a secret. Whoever has it can try secrets until one fits, so it is not shown either.
+//! Stored hash of a secret. Secrets can be guessed against a hash, so `Debug` does not print it.
 
 use std::fmt;
 
 use sea_orm::DeriveValueType;
 
-/// argon2id of a secret, as a PHC string.
+/// argon2id hash of a secret, as a PHC string.
 #[derive(Clone, PartialEq, Eq, DeriveValueType)]
 pub struct SecretHash(String);
 
 impl SecretHash {
-    /// Keeps `phc`.
+    /// Wraps a PHC string.
     pub fn new(phc: String) -> Self {
         Self(phc)
     }
 
-    /// The text itself, to compare a secret with.
+    /// Returns the PHC string, for comparing a secret with it.
     pub fn expose(&self) -> &str {
         &self.0
     }

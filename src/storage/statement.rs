@@ -1,8 +1,8 @@
 //! Lists of rows as parameters of a statement. The text of the statement is the same for a list of any length, so it is
-//! prepared once, and no engine's limit of parameters is met.
+//! prepared once, and a list does not exceed the number of parameters that an engine allows.
 //!
-//! A statement reads the list as `wanted`, with the columns it was given and `place`, counted from 1. On PostgreSQL each
-//! column is one array parameter, on SQLite the whole list is one JSON parameter.
+//! A statement reads the list under the name `wanted`, with the columns of the list and `place`, counted from 1. On
+//! PostgreSQL each column is one array parameter; on SQLite the whole list is one JSON parameter.
 
 use sea_orm::sqlx;
 use sea_orm::sqlx::postgres::{PgArgumentBuffer, PgArguments, PgHasArrayType, PgTypeInfo, Postgres};
@@ -28,18 +28,18 @@ pub(super) enum Values<'a> {
     Ids(Vec<ObjectId>),
 }
 
-/// The name by which a statement with one list reads it.
+/// Name under which a statement with one list reads it.
 pub(super) const WANTED: &str = "wanted";
-/// The column of a list that says whose a row is.
+/// Column of a list that names the organization of a row.
 pub(super) const ORG_ID: &str = "org_id";
 
 impl<'a> Rows<'a> {
-    /// Lists rows that belong to these organizations, one each.
+    /// Lists rows, one for each of these organizations.
     pub fn of_orgs(orgs: impl IntoIterator<Item = OrgId>) -> Self {
         Self { columns: vec![(ORG_ID, Values::Integers(orgs.into_iter().map(|org_id| org_id.0).collect()))] }
     }
 
-    /// Lists rows that name no organization.
+    /// Lists rows without an organization.
     pub fn of_any_org() -> Self {
         Self { columns: Vec::new() }
     }
@@ -56,19 +56,19 @@ impl<'a> Rows<'a> {
         self
     }
 
-    /// Adds a column of ids: texts of 24 digits.
+    /// Adds a column of ids, as texts of 24 digits.
     pub fn ids(mut self, column: impl IdenStatic, values: impl IntoIterator<Item = ObjectId>) -> Self {
         self.columns.push((column.as_str(), Values::Ids(values.into_iter().collect())));
         self
     }
 
-    /// Adds a column of texts that the list keeps.
+    /// Adds a column of texts that the list owns.
     pub fn owned_texts(mut self, column: impl IdenStatic, values: impl IntoIterator<Item = String>) -> Self {
         self.columns.push((column.as_str(), Values::Owned(values.into_iter().collect())));
         self
     }
 
-    /// Returns true if there is no row.
+    /// Returns true if the list has no row.
     pub fn is_empty(&self) -> bool {
         self.length() == 0
     }
@@ -88,14 +88,14 @@ impl<'a> Rows<'a> {
         self.columns
     }
 
-    /// Returns the names of the columns, each with the values' type on PostgreSQL.
+    /// Returns the names of the columns, each with its type on PostgreSQL.
     pub fn postgres_types(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
         self.columns
             .iter()
             .map(|(name, values)| (*name, if matches!(values, Values::Integers(_)) { "bigint" } else { "text" }))
     }
 
-    /// Binds the lists as they are, instead of value by value: for statements on the way of every call.
+    /// Binds whole lists instead of single values, for the statements of every call.
     pub fn bind<'q>(self, query: Query<'q, Postgres, PgArguments>) -> Query<'q, Postgres, PgArguments>
     where
         'a: 'q,
@@ -109,7 +109,7 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// An id for the driver, which writes its digits without making a text of them first.
+/// Id that the driver encodes as digits without allocating a text first.
 struct Digits(ObjectId);
 
 impl sqlx::Type<Postgres> for Digits {
@@ -131,25 +131,25 @@ impl sqlx::Encode<'_, Postgres> for Digits {
     }
 }
 
-/// A database that statements are run on, and the engine it is of.
+/// Database to run statements on, with its engine.
 pub(super) struct On<'a, C> {
     pub engine: &'static dyn Engine,
     pub database: &'a C,
 }
 
 impl<C: ConnectionTrait> On<'_, C> {
-    /// Runs `body` with `rows`. Returns the rows of the answer.
+    /// Runs `body` with `rows`. Returns the resulting rows.
     pub async fn query(&self, body: &str, rows: Rows<'_>) -> Result<Vec<QueryResult>, StorageError> {
         Ok(self.database.query_all_raw(self.engine.statement(rows, body)).await?)
     }
 
-    /// Runs `body` with `rows`. Returns the number of rows that it wrote.
+    /// Runs `body` with `rows`. Returns the number of rows written.
     pub async fn execute(&self, body: &str, rows: Rows<'_>) -> Result<u64, StorageError> {
         Ok(self.database.execute_raw(self.engine.statement(rows, body)).await?.rows_affected())
     }
 }
 
-/// A row that was found for one of a list, with the place of that one in it.
+/// Row that was found for an element of a list, with the place of that element.
 #[derive(Debug)]
 pub(super) struct Placed<M> {
     place: i64,
@@ -163,13 +163,13 @@ impl<M: FromQueryResult> Placed<M> {
 }
 
 impl<M> Placed<M> {
-    /// Returns the wanted one that the row answers.
+    /// Returns the element of `keys` that the row was found for.
     pub fn of<'k, K>(&self, keys: &'k [K]) -> Result<&'k K, StorageError> {
         at_place(self.place, keys)
     }
 }
 
-/// Returns the wanted one at a place.
+/// Returns the element of `keys` at a place.
 pub(super) fn at_place<K>(place: i64, keys: &[K]) -> Result<&K, StorageError> {
     usize::try_from(place - 1)
         .ok()

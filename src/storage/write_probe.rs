@@ -1,5 +1,5 @@
-//! Whether the database takes writes, after it refused one (a full disk, a failing one, a read-only database): a trial, where
-//! no other write shows it.
+//! Health of writes after the database refused one (full disk, failing disk, read-only database): a trial write shows
+//! their recovery if no other write does.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,39 +12,39 @@ use super::org_owned::Present;
 use super::{StorageError, Store};
 use crate::earning::{CustomerId, EarnedFromType, EarningKey, Grant, Instance, ObjectId, OrgId};
 
-/// An organization that is none, as they are numbered from 1: its rows are seen by nobody.
+/// Identifier of no organization, as they are numbered from 1. No call sees its rows.
 const NOBODY: OrgId = OrgId(0);
-/// Rows that are tried: some pages of the wallet and of each of its indexes.
+/// Number of rows of a trial write: enough to fill a few pages of the wallet and of each of its indexes.
 const ROWS: u32 = 64;
 
-/// Remembers that a write was refused, until one succeeds.
+/// Flag that is set when a write was refused and cleared when one succeeds.
 #[derive(Debug, Clone, Default)]
 pub(super) struct WriteHealth(Arc<AtomicBool>);
 
 impl Store {
-    /// Notes how a write failed.
+    /// Notes the error of a failed write.
     pub fn note_failure(&self, error: &StorageError) {
         if matches!(error, StorageError::Unwritable(_)) {
             self.write_health.0.store(true, Ordering::Relaxed);
         }
     }
 
-    /// Notes that a write is durable.
+    /// Notes that a write became durable.
     pub fn note_write(&self) {
         if self.writes_fail() {
             self.write_health.0.store(false, Ordering::Relaxed);
         }
     }
 
-    /// Returns true while writes fail, as far as is known.
+    /// Returns true while writes are known to fail.
     pub fn writes_fail(&self) -> bool {
         self.write_health.0.load(Ordering::Relaxed)
     }
 
-    /// Tries to write: inserts rows into the wallet, takes them out again and commits. Nobody sees them.
+    /// Makes a trial write: inserts rows into the wallet, deletes them again and commits. No call sees the rows.
     ///
     /// # Errors
-    /// Those of the database.
+    /// Returns errors of the database.
     pub async fn try_write(&self) -> Result<(), StorageError> {
         let turn = self.turn().await?;
         let transaction = Transaction::begin(self.probe.acquire().await?, self.engine, turn).await?;
@@ -58,7 +58,7 @@ impl Store {
     }
 }
 
-/// Returns a grant of many instances to nobody.
+/// Returns a grant of [`ROWS`] instances to no organization.
 fn trial() -> Grant {
     let instance = || Instance { earn_id: ObjectId(rand::random()), valid_till_ms: 0, revoked: false };
     let key = EarningKey {

@@ -1,7 +1,7 @@
-//! The catalog fence: a write commits only against the catalog that it was decided from.
+//! The catalog fence: a write commits only against the catalog version that it was decided from.
 //!
-//! A batch holds the catalogs of its organizations in shared mode and requires the versions of its decision; a change
-//! takes the catalog exclusively, and gives it a version that it never had.
+//! A batch locks the catalogs of its organizations in shared mode and requires the versions of its decision. A change
+//! of a catalog locks it exclusively, and gives it a version that it never had.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,27 +16,27 @@ use crate::storage::entity::{OrgOwned, org, promotion};
 use crate::storage::org_owned::Search;
 use crate::storage::statement::{On, Rows};
 
-/// The version of each organization's catalog that a batch is decided from. The order is that in which they are locked.
+/// Version of each organization's catalog that a batch is decided from. The batch locks them in this order.
 pub type CatalogVersions = BTreeMap<OrgId, CatalogVersion>;
 
-/// Holds each catalog of a list; see the migration.
+/// Locks each catalog of a list in shared mode; the migration defines the function.
 pub(in crate::storage) const HOLD: &str = "SELECT hold_catalog(org_id, catalog_version) AS held FROM wanted";
 
-/// Bits of the random part of a version, below its counter.
+/// Number of bits of the random part of a version, below its counter.
 const RANDOM_BITS: u32 = 31;
 
-/// Lists the catalogs.
+/// Lists the catalogs and their versions.
 pub(in crate::storage) fn rows(catalogs: &CatalogVersions) -> Rows<'static> {
     Rows::of_orgs(catalogs.keys().copied())
         .integers(org::Column::CatalogVersion, catalogs.values().map(|version| version.0))
 }
 
-/// Searches the catalogs of a list that are of their versions.
+/// Searches the catalogs of a list that have the listed versions.
 pub(in crate::storage) fn current() -> Search<org::Entity> {
     Search::by(&[org::Column::CatalogVersion])
 }
 
-/// Returns true if each catalog is of its version.
+/// Returns true if every catalog has the listed version.
 pub(in crate::storage) async fn are_current(
     on: &On<'_, impl ConnectionTrait>,
     catalogs: &CatalogVersions,
@@ -46,26 +46,26 @@ pub(in crate::storage) async fn are_current(
 }
 
 impl Transaction {
-    /// Takes the catalog of an organization exclusively until the transaction ends: waits for the batches that hold it, and
-    /// keeps further ones waiting. Comes before anything is read, with the organizations in ascending order.
+    /// Locks the catalog of an organization exclusively until the transaction ends: waits for the batches that hold it,
+    /// and makes later ones wait. Must come before any read, with the organizations in ascending order.
     ///
     /// # Errors
-    /// Those of the database; [`StorageError::Busy`] when it is not had in time.
+    /// Returns errors of the database; [`StorageError::Busy`] when the lock is not obtained in time.
     pub async fn lock_catalog(&self, org_id: OrgId) -> Result<(), StorageError> {
         self.engine.lock(&self.connection, org_id.0).await
     }
 
-    /// Gives the catalog of an organization a new version. The catalog is locked.
+    /// Gives the catalog of an organization a new version. The catalog must be locked.
     ///
-    /// The version is a counter with a random part below it. A database that is set back counts the same numbers again, but
-    /// not with the same random parts, so nobody takes a new catalog for the one that was lost.
+    /// The version is a counter with a random part below it. A database that is restored from a backup counts the same
+    /// numbers again, but not with the same random parts, so no process mistakes a new catalog for one that was lost.
     ///
     /// # Errors
-    /// Those of the database.
+    /// Returns errors of the database.
     pub async fn raise_catalog_version(&self, org_id: OrgId) -> Result<(), StorageError> {
         use org::Column;
         let (unit, random) = (1_i64 << RANDOM_BITS, rand::random_range(0..1_u32 << RANDOM_BITS));
-        // Bound as values: the text of the statement is the same each time, and so is prepared once.
+        // Values are bound, so the text of the statement is always the same and is prepared once.
         let next = Expr::col(Column::CatalogVersion).div(unit).add(1_i64).mul(unit).add(i64::from(random));
         let raise = org::Entity::of(org_id).update().col_expr(Column::CatalogVersion, next);
         match raise.exec(&self.connection).await?.rows_affected {
@@ -74,7 +74,7 @@ impl Transaction {
         }
     }
 
-    /// Records that something of a promotion was earned. The catalog is locked.
+    /// Records that a promotion was earned. The catalog must be locked.
     pub(in crate::storage) async fn mark_earned(&self, org_id: OrgId, id: ObjectId) -> Result<(), StorageError> {
         use promotion::Column;
         let mark = promotion::Entity::of(org_id).update().filter(Column::Id.eq(Id(id)));
@@ -83,7 +83,7 @@ impl Transaction {
     }
 }
 
-/// A version as it is recorded.
+/// Recorded version of a catalog.
 #[derive(Debug, DerivePartialModel)]
 #[sea_orm(entity = "org::Entity")]
 pub(in crate::storage) struct Version {
@@ -91,7 +91,7 @@ pub(in crate::storage) struct Version {
     pub catalog_version: i64,
 }
 
-/// Reads the present version of each organization that exists.
+/// Reads the present catalog version of each organization that exists.
 pub(in crate::storage) async fn versions(
     on: &On<'_, impl ConnectionTrait>,
     orgs: &BTreeSet<OrgId>,

@@ -1,8 +1,9 @@
-//! A batch of revocations and redemptions: what it needs to know, and what it writes.
+//! A batch of revocations and redemptions: the facts that it needs, and its writes.
 //!
-//! A row is changed only while it is unlocked; if another process changed it since it was read, fewer rows are changed than
-//! were to be, and the transaction is undone. A transaction that another process recorded meets the primary key. The order
-//! of writing is that of earning: counts, instances, transactions, each in the order of their keys.
+//! A row is changed only while its status is unlocked. If another process changed it since it was read, fewer rows
+//! change than expected, and the transaction is rolled back. A transaction that another process recorded violates the
+//! primary key. The order of writes is that of earning: counts, instances, transactions, each in the order of their
+//! keys.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -29,7 +30,7 @@ use crate::storage::org_owned::{Insertion, Present, Search, column, names};
 use crate::storage::redemption_content;
 use crate::storage::statement::{On, Rows};
 
-/// An earned promotion as it is recorded: what its row is written again from.
+/// Earned promotion as it is recorded. The write of its change contains the whole row.
 #[derive(Debug, Clone, DerivePartialModel)]
 #[sea_orm(entity = "earned_promotion::Entity")]
 struct HeldRow {
@@ -45,7 +46,7 @@ struct HeldRow {
     transaction_identifier: Option<String>,
 }
 
-/// A transaction as it is recorded.
+/// Transaction as it is recorded.
 #[derive(Debug, DerivePartialModel)]
 #[sea_orm(entity = "redemption::Entity")]
 struct TransactionRow {
@@ -54,45 +55,45 @@ struct TransactionRow {
     content: String,
 }
 
-/// What a batch of changes needs to know, without repeats.
+/// Keys of the facts that a batch of changes needs, without repeats.
 #[derive(Debug, Default)]
 pub struct ChangesWanted {
-    /// The catalogs that the batch is decided from.
+    /// Catalogs that the batch is decided from.
     pub catalogs: CatalogVersions,
-    /// Earned promotions.
+    /// Earned promotions to read.
     pub instances: BTreeSet<InstanceKey>,
-    /// Transactions, by organization and identifier.
+    /// Transactions to read, by organization and identifier.
     pub transactions: BTreeSet<(OrgId, Arc<str>)>,
-    /// Customers who may be unknown.
+    /// Customers who may not be recorded.
     pub customers: BTreeSet<(OrgId, CustomerId)>,
 }
 
-/// What a batch of changes writes.
+/// Writes of a batch of changes.
 #[derive(Debug, Default)]
 pub struct Changes {
-    /// Earned promotions that are revoked, or redeemed by a transaction of this identifier.
+    /// Earned promotions to change: redeemed by the transaction of this identifier, or revoked if `None`.
     pub instances: BTreeMap<InstanceKey, Option<Arc<str>>>,
     /// Transactions to record.
     pub transactions: BTreeMap<(OrgId, Arc<str>), NewTransaction>,
-    /// Revoked instances of each customer and promotion.
+    /// Number of revoked instances of each customer and promotion.
     pub revoked: BTreeMap<Holder, Revoked>,
 }
 
-/// A transaction to record.
+/// Transaction to record.
 #[derive(Debug)]
 pub struct NewTransaction {
-    /// What is told of it.
+    /// Digest and content of the transaction.
     pub transaction: RecordedTransaction,
-    /// Number of earned promotions that it redeems.
+    /// Number of earned promotions that the transaction redeems.
     pub instances: i64,
 }
 
-/// The facts of a batch of changes.
+/// Facts of a batch of changes.
 #[derive(Debug, Default)]
 pub struct ReadChanges {
-    /// What the rules are told.
+    /// Facts for the rules.
     pub facts: ChangeFacts,
-    /// Rows of the wallet as they were read: what their change is written with.
+    /// Rows of the wallet as they were read, from which their changes are written.
     rows: BTreeMap<InstanceKey, HeldRow>,
 }
 
@@ -125,8 +126,8 @@ impl Work for ChangesWanted {
         true
     }
 
-    /// Transactions are read last: what was redeemed before it was looked at was so by a transaction that is then seen, and
-    /// its repeat is not told of another one.
+    /// Reads transactions last. If an earned promotion was already redeemed when it was read, its transaction is then
+    /// seen too, so a repeat of that transaction is recognized and not answered with a failure.
     async fn read(
         &self,
         engine: &'static dyn Engine,
@@ -162,7 +163,7 @@ impl Work for ChangesWanted {
         Ok(Some(read))
     }
 
-    /// Citus tells of a row that is there already without the error's code, so rows that are written are counted.
+    /// Counts the rows that were written, as Citus reports a duplicate row without the error code.
     async fn write(
         &self,
         engine: &'static dyn Engine,
@@ -217,12 +218,12 @@ fn new_transactions(changes: &Changes, now_ms: i64) -> Rows<'_> {
         .owned_texts(Column::Content, values.map(|new| redemption_content::write(&new.transaction.redemption)))
 }
 
-/// Columns of a row that change. The others are written as they are.
+/// Columns of a row that a change sets. The other columns are written as they were read.
 const CHANGING: [Column; 3] = [Column::EarnedStatus, Column::ChangedAtMs, Column::TransactionIdentifier];
 
-/// Changes rows. They are there; they are named by their earning key, as an insertion, so that each engine finds them by
-/// that index and no other way, whatever it believes of the table. SQLite finds them by the key that it is told, and would
-/// refuse a row that meets another one too.
+/// Changes existing rows. The statement is an insertion that names them by their earning key, so every engine finds
+/// them by that index, whatever statistics it has of the table. SQLite uses the key that the statement names, and would
+/// refuse a row that conflicts with another key too.
 fn change(by_any_key: bool) -> Insertion<Entity> {
     let key = [Column::CustomerId, Column::EventId, Column::PromotionId, Column::EarnedFromId, Column::Ordinal];
     let identifier = Column::TransactionIdentifier.as_str();
@@ -231,7 +232,7 @@ fn change(by_any_key: bool) -> Insertion<Entity> {
     let set = format!("{set} WHERE {} = '{unlocked}'", column::<Entity>(Column::EarnedStatus));
     Insertion {
         columns: [&write::COLUMNS[..], &CHANGING].concat(),
-        // A list has no absent texts.
+        // A list has no nulls.
         values: format!("{}, {}, NULLIF({identifier}, '')", names(&write::COLUMNS), names(&CHANGING[..2])),
         present: Present::Changed { key: if by_any_key { String::new() } else { names(&key) }, set },
         answers: true,
@@ -245,7 +246,7 @@ fn instance_rows<'a>(keys: impl IntoIterator<Item = &'a InstanceKey, IntoIter: C
         .ids(Column::EarnId, keys.map(|key| key.earn_id))
 }
 
-/// Lists the changed rows, whole.
+/// Lists the changed rows in full.
 fn changed_rows<'a>(changes: &'a Changes, rows: &'a BTreeMap<InstanceKey, HeldRow>, now_ms: i64) -> Rows<'a> {
     let status = |by: &Option<Arc<str>>| match by {
         Some(_) => StoredStatus::text(RecordedStatus::Redeemed),

@@ -1,8 +1,9 @@
-//! Counts under caps: the number of a capped promotion that each customer holds.
+//! Counts under caps: the number of instances of a capped promotion that each customer holds.
 //!
-//! Whoever changes what a customer holds of a capped promotion leaves a count of the promotion's present period behind. A
-//! promotion that had its cap from the beginning has period 0: where there is no count, nothing is held. One that got its
-//! cap after something was earned has a later period: where there is no count of that period, the wallet is counted.
+//! Every write that changes the number of instances that a customer holds of a capped promotion leaves a count of the
+//! promotion's present cap period. A promotion with a cap from the beginning has period 0: without a count, the
+//! customer holds none. A promotion that got its cap after it had been earned has a later period: without a count of
+//! that period, the wallet is counted.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +20,7 @@ use crate::storage::entity::stored::StoredStatus;
 use crate::storage::org_owned::{Insertion, Present, Search, column, names};
 use crate::storage::statement::{On, Rows, WANTED, at_place};
 
-/// A count as it is recorded.
+/// Count as it is recorded.
 #[derive(Debug, DerivePartialModel)]
 #[sea_orm(entity = "Entity")]
 pub(in crate::storage) struct Count {
@@ -27,7 +28,7 @@ pub(in crate::storage) struct Count {
     pub cap_period: i64,
 }
 
-/// Columns of the key behind the organization.
+/// Columns of the key after the organization.
 const KEY: [Column; 2] = [Column::CustomerId, Column::PromotionId];
 const COLUMNS: [Column; 6] =
     [Column::CustomerId, Column::PromotionId, Column::Used, Column::Cap, Column::CapPeriod, Column::LastChange];
@@ -45,8 +46,8 @@ pub(in crate::storage) fn recorded() -> Search<Entity> {
     Search::by(&KEY)
 }
 
-/// Searches the earned promotions that count towards a cap, of a list of holders. The order is that of the listing, whose
-/// condition comes first, so that no engine takes another index, which would begin with more than the customer.
+/// Searches the earned promotions of a list of holders that count towards a cap. The condition and the order are those of
+/// the listing index, so that every engine uses that index and reads rows of the customer only.
 pub(in crate::storage) fn held() -> Search<earned_promotion::Entity> {
     use earned_promotion::Column;
     let status = column::<earned_promotion::Entity>(Column::EarnedStatus);
@@ -64,8 +65,8 @@ pub(in crate::storage) fn held() -> Search<earned_promotion::Entity> {
     }
 }
 
-/// Reads the counts of these holders, each under a cap of this period, and counts the wallet where there is none of a later
-/// period than the first. Within a transaction.
+/// Reads the counts of these holders, each with the present cap period of its promotion. Counts the wallet where the
+/// period is later than 0 and has no count. Must run within a transaction.
 pub(in crate::storage) async fn read_or_count(
     on: &On<'_, impl ConnectionTrait>,
     capped: &BTreeMap<Holder, i64>,
@@ -81,20 +82,20 @@ pub(in crate::storage) async fn read_or_count(
     let unsure = capped.iter().filter(|(holder, period)| **period > 0 && !used.contains_key(holder));
     let unsure: BTreeMap<_, _> = unsure.map(|(holder, period)| (*holder, *period)).collect();
     if !unsure.is_empty() {
-        // All of them, so that the order of locks stays that of the keys.
+        // All holders are locked, so that the order of locks is that of the keys.
         lock(on, capped).await?;
         used.extend(count_anew(on, &unsure).await?);
     }
     Ok(used)
 }
 
-/// Counts what these holders hold, and records it as the count of the period that is given with each. The counts are locked:
-/// until the transaction ends nobody else changes them.
+/// Counts the instances of these holders, and records each count with the given period. The counts are locked, so no
+/// other transaction changes them before this one ends.
 async fn count_anew(
     on: &On<'_, impl ConnectionTrait>,
     unsure: &BTreeMap<Holder, i64>,
 ) -> Result<BTreeMap<Holder, u32>, StorageError> {
-    // A statement of its own, so that it sees what was committed before the locks were had.
+    // This is a separate statement, so that it sees everything that was committed before the locks were obtained.
     let mut used: BTreeMap<_, _> = unsure.keys().map(|holder| (*holder, 0)).collect();
     let keys: Vec<_> = unsure.keys().collect();
     let count_held =
@@ -113,8 +114,8 @@ async fn count_anew(
     Ok(used)
 }
 
-/// Locks the counts of these holders, in the order of their keys. Makes those that are not there, of the period before the one
-/// that is given with each: whoever else counts at this moment waits here.
+/// Locks the counts of these holders, in the order of their keys. Creates a missing count, with the period before the
+/// given one, so that other transactions that count at the same time wait here.
 async fn lock(on: &On<'_, impl ConnectionTrait>, holders: &BTreeMap<Holder, i64>) -> Result<(), StorageError> {
     let former =
         rows(holders.keys(), |holder| Values { cap_period: (holders[holder] - 1).max(0), ..Values::default() });
@@ -122,7 +123,7 @@ async fn lock(on: &On<'_, impl ConnectionTrait>, holders: &BTreeMap<Holder, i64>
     on.execute(&upsert(kept).body(), former).await.map(drop)
 }
 
-/// Adds what was granted. The check `cap_usage_used_within_cap` refuses what would pass a cap.
+/// Adds what was granted to the counts. The check `cap_usage_used_within_cap` refuses a count above its cap.
 pub(in crate::storage) async fn add(on: &On<'_, impl ConnectionTrait>, grants: &Grants) -> Result<(), StorageError> {
     if !grants.under_cap.is_empty() {
         on.execute(&addition().body(), granted(grants)).await?;
@@ -130,7 +131,7 @@ pub(in crate::storage) async fn add(on: &On<'_, impl ConnectionTrait>, grants: &
     Ok(())
 }
 
-/// Lists what was granted under caps.
+/// Lists the grants under caps.
 pub(in crate::storage) fn granted(grants: &Grants) -> Rows<'static> {
     rows(grants.under_cap.keys(), |holder| {
         let under = &grants.under_cap[holder];
@@ -139,7 +140,7 @@ pub(in crate::storage) fn granted(grants: &Grants) -> Rows<'static> {
     })
 }
 
-/// Adds to counts. A count of the promotion's period takes what is new; any other is replaced.
+/// Adds to counts. A count of the promotion's present period is increased; any other is replaced.
 pub(in crate::storage) fn addition() -> Insertion<Entity> {
     let of = column::<Entity>;
     let [used, cap, period, change] =
@@ -152,8 +153,8 @@ pub(in crate::storage) fn addition() -> Insertion<Entity> {
     ))
 }
 
-/// Takes off what was revoked, of each count that is there, whatever the catalog says of the promotion. Where there is none,
-/// an empty one is made.
+/// Subtracts revoked instances from each count that exists, whatever the catalog says of the promotion. Creates an
+/// empty count where there is none.
 pub(in crate::storage) async fn subtract(
     on: &On<'_, impl ConnectionTrait>,
     revoked: &BTreeMap<Holder, Revoked>,
@@ -163,7 +164,7 @@ pub(in crate::storage) async fn subtract(
     }
     let periods: BTreeMap<_, _> = revoked.iter().map(|(holder, revoked)| (*holder, revoked.cap_period)).collect();
     if periods.values().any(|period| *period > 0) {
-        // Counts of these periods that are missing are made first.
+        // Missing counts of these periods are created first.
         read_or_count(on, &periods).await?;
     }
     let of = column::<Entity>;
@@ -179,16 +180,16 @@ pub(in crate::storage) async fn subtract(
     on.execute(&taken_off.body(), list).await.map(drop)
 }
 
-/// Earned promotions of one holder that are revoked.
+/// Revoked earned promotions of one holder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Revoked {
-    /// Number revoked.
+    /// Number of revoked instances.
     pub count: i64,
-    /// The period of the promotion's cap.
+    /// Cap period of the promotion.
     pub cap_period: i64,
 }
 
-/// The values of a count to write.
+/// Values of a count to write.
 #[derive(Default)]
 struct Values {
     used: i64,
@@ -210,7 +211,7 @@ fn upsert(set: String) -> Insertion<Entity> {
     Insertion::of(&COLUMNS, Present::Changed { key: names(&KEY), set })
 }
 
-/// Converts a count, which no table has below 0.
+/// Converts a count, which no table allows below 0.
 pub(in crate::storage) fn count(count: i64) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
 }

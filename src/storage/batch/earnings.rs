@@ -1,4 +1,4 @@
-//! A batch of earnings: what it needs to know, and what it writes.
+//! A batch of earnings: the facts that it needs, and its writes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,54 +12,54 @@ use crate::storage::StorageError;
 use crate::storage::connection::Connection;
 use crate::storage::engine::{Engine, Write};
 
-/// What a batch needs to know, without repeats. The order is the global one, in which a batch takes its locks.
+/// Keys of the facts that a batch needs, without repeats. Batches take their locks in this order.
 #[derive(Debug, Default)]
 pub struct Wanted {
-    /// The catalogs that the batch is decided from.
+    /// Catalogs that the batch is decided from.
     pub catalogs: CatalogVersions,
-    /// Customers who may be unknown.
+    /// Customers who may not be recorded.
     pub customers: BTreeSet<(OrgId, CustomerId)>,
     /// Earnings that may be recorded.
     pub earnings: BTreeSet<EarningKey>,
-    /// True if each of them is named once.
+    /// True if every earning is named once.
     pub each_named_once: bool,
-    /// Customers and the capped promotions they want, each with the period of the promotion's cap.
+    /// Customers and the capped promotions that they would earn, with the cap period of each promotion.
     pub capped: BTreeMap<Holder, i64>,
-    /// Customers and the promotions they want that are limited to an audience.
+    /// Customers and the promotions that they would earn and that are limited to an audience.
     pub limited: BTreeSet<Holder>,
 }
 
 impl Wanted {
-    /// Returns true if the cap of one of the promotions was set after something of it was earned.
+    /// Returns true if the cap of one of the promotions was set after the promotion was earned.
     pub(in crate::storage) fn has_late_caps(&self) -> bool {
         self.capped.values().any(|period| *period > 0)
     }
 }
 
-/// What a batch writes.
+/// Writes of a batch.
 #[derive(Debug, Default)]
 pub struct Grants {
     /// New instances.
     pub grants: Vec<Grant>,
-    /// What each customer is granted of a capped promotion.
+    /// Grants to each customer of each capped promotion.
     pub under_cap: BTreeMap<Holder, UnderCap>,
-    /// Promotions of which something is earned for the first time.
+    /// Promotions that are earned for the first time.
     pub first_of: BTreeSet<(OrgId, ObjectId)>,
 }
 
-/// What a customer is granted of a capped promotion.
+/// Grants to one customer of one capped promotion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UnderCap {
-    /// Number granted.
+    /// Number of instances granted.
     pub granted: u32,
-    /// The cap.
+    /// Cap of the promotion.
     pub cap: u32,
-    /// The period of the cap.
+    /// Cap period of the promotion.
     pub cap_period: i64,
 }
 
 impl Grants {
-    /// Returns the earnings of `wanted` of which nothing is written.
+    /// Returns the earnings of `wanted` that the batch does not begin.
     pub(in crate::storage) fn untouched<'a>(&self, wanted: &'a Wanted) -> Vec<&'a EarningKey> {
         let begun = self.grants.iter().filter(|grant| grant.first_ordinal == 1).map(|grant| &grant.key);
         if begun.clone().count() == wanted.earnings.len() {
@@ -70,7 +70,7 @@ impl Grants {
     }
 }
 
-/// A row of the wallet: the grant, the number of the instance within its earning, and the instance.
+/// Row of the wallet: the grant, the ordinal of the instance within its earning, and the instance.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::storage) struct Row<'a> {
     pub grant: &'a Grant,
@@ -99,7 +99,7 @@ impl Work for Wanted {
         &self.catalogs
     }
 
-    /// Everybody is known and in the audiences, and nothing is earned yet.
+    /// Presumes that all customers are recorded and in the audiences, and that no earning is recorded yet.
     fn presumed(&self, engine: &dyn Engine) -> Option<Facts> {
         engine.writes_as_presumed().then(|| Facts {
             customers: self.customers.iter().copied().collect(),

@@ -1,4 +1,4 @@
-//! Batches: what a batch of requests reads and writes, and the protocol by which it does so exactly (`session`).
+//! Batches: the reads and writes of a batch of requests, and the protocol that makes them exact (`session`).
 
 pub mod catalogs;
 pub mod changes;

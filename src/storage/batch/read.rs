@@ -1,8 +1,8 @@
-//! Reading what a batch of earnings depends on, one kind after the other: who is a customer, who is in an audience, what
-//! is counted under a cap, and what is recorded of the earnings that the batch names.
+//! Reading the facts of a batch of earnings in separate statements: recorded customers, audiences, counts under caps,
+//! and the recorded earnings that the batch names.
 //!
-//! Counts are read before earnings. A count that another process raised in between belongs to an earning that is then seen
-//! and replayed; the other way round a repeat could be told that the cap is reached by its own original.
+//! Counts are read before earnings. If another process raised a count in between, its earning is then seen and
+//! replayed. In the other order, a repeat could fail because its own original filled the cap.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::storage::entity::{audience, customer, earned_promotion};
 use crate::storage::org_owned::Search;
 use crate::storage::statement::{On, Rows};
 
-/// An instance of an earning as it is recorded.
+/// Recorded instance of an earning.
 #[derive(Debug, DerivePartialModel)]
 #[sea_orm(entity = "earned_promotion::Entity")]
 pub(in crate::storage) struct Recorded {
@@ -40,17 +40,17 @@ pub(in crate::storage) struct Recorded {
 /// Instances by earning and ordinal.
 pub(in crate::storage) type Instances = BTreeMap<(EarningKey, i64), Recorded>;
 
-/// Searches the recorded ones among customers.
+/// Searches the recorded customers of a list.
 pub(in crate::storage) fn customers() -> Search<customer::Entity> {
     Search::by(&[customer::Column::CustomerId])
 }
 
-/// Searches the members of audiences among holders.
+/// Searches the holders of a list that are in the audiences.
 pub(in crate::storage) fn audiences() -> Search<audience::Entity> {
     Search::by(&[audience::Column::CustomerId, audience::Column::PromotionId])
 }
 
-/// Searches what is recorded of earnings.
+/// Searches the recorded instances of a list of earnings.
 pub(in crate::storage) fn earnings() -> Search<earned_promotion::Entity> {
     Search {
         index: Some(EARNING_KEY),
@@ -58,7 +58,7 @@ pub(in crate::storage) fn earnings() -> Search<earned_promotion::Entity> {
     }
 }
 
-/// Reads everything, within a transaction.
+/// Reads all facts. Must run within a transaction.
 pub(in crate::storage) async fn one_by_one(
     on: &On<'_, impl ConnectionTrait>,
     wanted: &Wanted,
@@ -77,8 +77,8 @@ pub(in crate::storage) async fn one_by_one(
     Ok(context.with(instances, wanted))
 }
 
-/// Returns true if every customer of `wanted` is known, all are in the audiences, and the counts have room for what is
-/// added.
+/// Returns true if every customer of `wanted` is recorded, all are in the audiences, and the counts have room for the
+/// grants.
 pub(in crate::storage) async fn is_as_presumed(
     on: &On<'_, impl ConnectionTrait>,
     wanted: &Wanted,
@@ -106,7 +106,7 @@ async fn included(on: &On<'_, impl ConnectionTrait>, wanted: &Wanted) -> Result<
     Ok(audiences().which(on, &keys, holders(&keys)).await?.into_iter().copied().collect())
 }
 
-/// The facts but for the earnings.
+/// Facts apart from the earnings.
 pub(in crate::storage) struct Context {
     pub customers: Vec<(OrgId, CustomerId)>,
     pub audiences: Vec<Holder>,
@@ -114,7 +114,7 @@ pub(in crate::storage) struct Context {
 }
 
 impl Context {
-    /// Completes the facts by these instances.
+    /// Returns the facts with the earnings of these instances.
     pub fn with(self, instances: Instances, wanted: &Wanted) -> Facts {
         Facts {
             earnings: recorded_earnings(instances),
@@ -126,7 +126,8 @@ impl Context {
     }
 }
 
-/// Puts instances together to earnings. By key and ordinal, the first instance of one comes first, and has its details.
+/// Groups instances by earning. In the order of keys and ordinals the first instance of an earning comes first, and it
+/// has the details.
 fn recorded_earnings(instances: Instances) -> HashMap<EarningKey, RecordedEarning> {
     let mut earnings: HashMap<EarningKey, RecordedEarning> = HashMap::default();
     for ((key, _), row) in instances {
@@ -150,7 +151,7 @@ fn recorded_earnings(instances: Instances) -> HashMap<EarningKey, RecordedEarnin
     earnings
 }
 
-/// Puts the details of an earning together.
+/// Assembles the details of an earning.
 pub(in crate::storage) fn details(
     event_type: Option<String>,
     event_payload: Option<String>,
@@ -163,7 +164,7 @@ pub(in crate::storage) fn details(
     }
 }
 
-/// Returns the earning of an instance that was found for the event of `wanted`.
+/// Returns the earning key of an instance that was found for the event of `wanted`.
 pub(in crate::storage) fn earning_key(wanted: &EarningKey, row: &Recorded) -> EarningKey {
     let (promotion_id, earned_from_id) = (row.promotion_id.0, Arc::from(row.earned_from_id.as_str()));
     EarningKey { promotion_id, earned_from_id, ..wanted.clone() }

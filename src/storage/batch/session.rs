@@ -1,10 +1,10 @@
-//! The optimistic protocol: how a batch is decided and written, exactly, without locking what it reads.
+//! The optimistic protocol: how a batch is decided and written exactly without locking what it reads.
 //!
-//! A batch is decided from the facts as they mostly are, and written provided that they are so. If they are not, it is
-//! read, decided again and written. Nothing that is read is locked; the writes themselves tell that something has changed
-//! since: a row that somebody else wrote meets a unique key, a count that somebody else raised meets the check of its cap,
-//! a row that somebody else changed no longer has the status that the write requires, and a catalog that was changed no
-//! longer has the version that the write requires. Then nothing is written.
+//! A batch is first decided from presumed facts, and written on the condition that they hold. If they do not, it is
+//! read, decided again and written. Nothing that is read is locked. The writes themselves detect a change since the
+//! read: a row that another transaction wrote violates a unique key, a count that another one raised violates the check
+//! of its cap, a row that another one changed no longer has the required status, and a changed catalog no longer has
+//! the required version. Then nothing is written.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -21,42 +21,42 @@ use crate::storage::engine::Engine;
 use crate::storage::pools::lock_timeout;
 use crate::storage::{StorageError, Store};
 
-/// Number of batches that are read before they are decided, after one that repeated something or was not as presumed: the
-/// next ones may be alike.
+/// Number of batches that are read before they are decided, after a batch that repeated something or was not as
+/// presumed. The next batches are likely to be similar.
 const READ_FIRST: u32 = 16;
 
-/// The facts that a write depends on.
+/// Source of the facts that a write depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Basis {
-    /// As they mostly are; the write requires that they are so.
+    /// Presumed facts; the write requires that they hold.
     Presumed,
-    /// As they were read.
+    /// Facts that were read.
     Read,
 }
 
-/// What a write requires and records beside its rows.
+/// Conditions of a write, and the time that it records.
 #[derive(Debug)]
 pub struct Fence<'a> {
-    /// The catalogs that must be current.
+    /// Catalogs that must be current.
     pub catalogs: &'a CatalogVersions,
-    /// The facts that the batch was decided from.
+    /// Source of the facts that the batch was decided from.
     pub basis: Basis,
     /// Time of the write, milliseconds since 1970-01-01T00:00:00Z.
     pub now_ms: i64,
 }
 
-/// What a batch of one kind needs to know, and how it is read and written.
+/// Batch of one kind: the facts that it needs, and how they are read and its writes made.
 #[async_trait]
 pub(in crate::storage) trait Work: Sync {
-    /// Everything the rules need besides the catalog.
+    /// Facts that the rules need besides the catalog.
     type Facts: Send + Sync;
-    /// Everything that the rules have written.
+    /// Writes that the rules decide on.
     type Writes: Send + Sync;
 
     /// Returns the catalogs that the batch is decided from.
     fn catalogs(&self) -> &CatalogVersions;
 
-    /// Returns the facts as they mostly are; `None` where a batch is not worth deciding from them.
+    /// Returns the presumed facts; `None` if this kind of batch is not decided from presumed facts.
     fn presumed(&self, engine: &dyn Engine) -> Option<Self::Facts>;
 
     /// Returns true if the batch repeats something that is recorded.
@@ -65,20 +65,20 @@ pub(in crate::storage) trait Work: Sync {
     /// Returns true if there is nothing to write.
     fn writes_nothing(writes: &Self::Writes) -> bool;
 
-    /// Returns the promotions of which something is earned for the first time, if there are any.
+    /// Returns the promotions that are earned for the first time; `None` if there are none.
     fn earned_first(writes: &Self::Writes) -> Option<&BTreeSet<(OrgId, ObjectId)>>;
 
-    /// Returns true where the batch is read and written within one transaction.
+    /// Returns true if the batch is read and written within one transaction.
     fn needs_transaction(engine: &dyn Engine) -> bool;
 
-    /// Reads the facts; `None` if the catalogs are no longer those of the decision.
+    /// Reads the facts. Returns `None` if the catalogs are no longer those of the decision.
     async fn read(
         &self,
         engine: &'static dyn Engine,
         connection: &mut Connection,
     ) -> Result<Option<Self::Facts>, StorageError>;
 
-    /// Writes. Returns false, with nothing written, if the fence does not hold.
+    /// Writes the batch. Returns false, with nothing written, if the fence does not hold.
     async fn write(
         &self,
         engine: &'static dyn Engine,
@@ -87,31 +87,31 @@ pub(in crate::storage) trait Work: Sync {
     ) -> Result<bool, StorageError>;
 }
 
-/// A decided batch.
+/// Batch with its decision.
 pub(in crate::storage) struct Decided<'a, W: Work + ?Sized> {
     pub facts: &'a W::Facts,
     pub writes: &'a W::Writes,
     pub fence: &'a Fence<'a>,
 }
 
-/// What became of a batch.
+/// Outcome of a batch.
 #[derive(Debug)]
 pub enum Ran<T> {
-    /// It is decided, and what it writes is durable.
+    /// The batch is decided, and its writes are durable.
     Done(T),
-    /// Nothing is written: a catalog, or an audience, is no longer the one that it was decided from.
+    /// Nothing is written: a catalog or an audience is no longer the one that the batch was decided from.
     CatalogChanged,
-    /// Nothing is written: something is earned for the first time of promotions of these organizations, whose catalogs it
-    /// changes.
+    /// Nothing is written: promotions of these organizations are earned for the first time, which changes their
+    /// catalogs.
     FirstEarning(BTreeSet<OrgId>),
 }
 
-/// The step in which a batch failed: it tells what may be said of the customers in it.
+/// Step in which a batch failed. Only after a failed read does the answer say that a customer could not be looked up.
 #[derive(Debug)]
 pub enum BatchError {
-    /// Reading.
+    /// Failure of the read.
     Load(StorageError),
-    /// Writing.
+    /// Failure of the write.
     Save(StorageError),
 }
 
@@ -123,41 +123,41 @@ impl BatchError {
     }
 }
 
-/// How long a statement waits for a lock that another transaction holds.
+/// Limit of a statement's wait for a lock that another transaction holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Patience {
-    /// Not longer than others, who wait for this batch, can put up with; and a batch whose catalog moved is not run again.
+    /// The short wait, and a batch whose catalog changed is not run again, as other batches wait for this one.
     Least,
-    /// Not longer than others can put up with.
+    /// The short wait, as other batches wait for this one.
     Short,
-    /// As long as is configured.
+    /// The configured wait.
     Full,
 }
 
-/// The wait for a lock with [`Patience::Short`].
+/// Limits the wait for a lock with [`Patience::Least`] and [`Patience::Short`].
 const SHORT_WAIT: Duration = Duration::from_millis(250);
 
-/// Keeps a connection for one batch after the other.
+/// Keeps a connection from one batch to the next.
 #[derive(Debug)]
 pub struct Session {
     store: Store,
     kept: Option<Connection>,
     patience: Patience,
-    /// Number of batches to come that are read before they are decided.
+    /// Number of coming batches that are read before they are decided.
     read_first: u32,
-    /// The transaction of the next batch, which holds its catalogs.
+    /// Transaction of the next batch, which holds its catalogs.
     held: Option<Held>,
 }
 
-/// A transaction that holds catalogs.
+/// Transaction that holds catalogs.
 #[derive(Debug)]
 struct Held {
     transaction: Transaction,
-    /// The organizations whose catalogs it holds exclusively.
+    /// Organizations whose catalogs are held exclusively.
     exclusive: BTreeSet<OrgId>,
 }
 
-/// The connection of a batch, within a transaction or by itself. Dropped, it leaves nothing behind.
+/// Connection of a batch, within a transaction or outside one. Dropping it rolls back what is open.
 enum Attempt {
     Statements(Connection),
     Transaction(Transaction),
@@ -173,7 +173,7 @@ impl Attempt {
 }
 
 impl Session {
-    /// Opens a session that has no connection yet.
+    /// Creates a session without a connection.
     pub fn new(store: Store) -> Self {
         Self { store, kept: None, patience: Patience::Full, read_first: 0, held: None }
     }
@@ -182,17 +182,17 @@ impl Session {
     pub fn set_patience(&mut self, patience: Patience) {
         if self.patience != patience {
             self.patience = patience;
-            // Its time-out is another one.
+            // The kept connection has another time-out.
             if let Some(connection) = self.kept.take() {
                 connection.release();
             }
         }
     }
 
-    /// Waits until no change of the organization's catalog is under way.
+    /// Waits until no change of the organization's catalog is in progress.
     ///
     /// # Errors
-    /// Those of the database; [`StorageError::Busy`] when the wait takes too long.
+    /// Returns errors of the database; [`StorageError::Busy`] when the wait takes too long.
     pub async fn wait_for(&mut self, org_id: OrgId) -> Result<(), StorageError> {
         let connection = self.connection().await?;
         self.store.engine.hold_catalogs(&connection, &[(org_id, CatalogVersion(0))].into()).await?;
@@ -200,11 +200,12 @@ impl Session {
         Ok(())
     }
 
-    /// Holds the catalogs of organizations for the next batch, those of `exclusive` exclusively: from here on nobody changes
-    /// them until it is run. Returns what `read` finds meanwhile. Given up before that, it holds nothing.
+    /// Holds the catalogs of organizations for the next batch, those of `exclusive` exclusively: no other transaction
+    /// changes them until that batch is run. Returns the result of `read`, which runs while they are held. A dropped
+    /// call holds nothing.
     ///
     /// # Errors
-    /// Those of the database; [`StorageError::Busy`] when the wait takes too long.
+    /// Returns errors of the database; [`StorageError::Busy`] when the wait takes too long.
     pub async fn hold<T>(
         &mut self,
         orgs: &BTreeSet<OrgId>,
@@ -212,12 +213,12 @@ impl Session {
         read: impl Future<Output = Result<T, StorageError>>,
     ) -> Result<T, StorageError> {
         let transaction = self.transaction().await?;
-        // One pass in ascending order, so that two batches never wait for one another.
+        // The locks are taken in one pass in ascending order, so that two batches never wait for each other.
         for org_id in orgs {
             if exclusive.contains(org_id) {
                 transaction.lock_catalog(*org_id).await?;
             } else {
-                // Held whatever its version is.
+                // The catalog is held whatever its version is.
                 let any = [(*org_id, CatalogVersion(0))].into();
                 self.store.engine.hold_catalogs(&transaction.connection, &any).await?;
             }
@@ -230,7 +231,7 @@ impl Session {
     /// Runs a batch of earnings; see `run`.
     ///
     /// # Errors
-    /// As of `run`.
+    /// Returns the errors of `run`.
     pub async fn earn<T: Send>(
         &mut self,
         wanted: &Wanted,
@@ -243,7 +244,7 @@ impl Session {
     /// Runs a batch of revocations and redemptions; see `run`.
     ///
     /// # Errors
-    /// As of `run`.
+    /// Returns the errors of `run`.
     pub async fn change<T: Send>(
         &mut self,
         wanted: &ChangesWanted,
@@ -254,13 +255,13 @@ impl Session {
         self.run(wanted, now_ms, decide).await.inspect_err(|error| self.store.note_failure(error.source()))
     }
 
-    /// Decides a batch and makes durable what it writes, at `now_ms` (milliseconds since 1970-01-01T00:00:00Z).
+    /// Decides a batch and makes its writes durable, at `now_ms` (milliseconds since 1970-01-01T00:00:00Z).
     ///
-    /// `decide` gets the facts and may be called several times; what the last call returned counts.
+    /// `decide` receives the facts and may be called several times; the result of the last call counts.
     ///
     /// # Errors
-    /// Those of the database; then nothing is written, unless the connection broke while it committed.
-    /// [`StorageError::Conflict`] when something was changed between reading and writing.
+    /// Returns errors of the database; then nothing is written, unless the connection broke during the commit. Returns
+    /// [`StorageError::Conflict`] when something changed between the read and the write.
     async fn run<W: Work, T: Send>(
         &mut self,
         wanted: &W,
@@ -275,7 +276,7 @@ impl Session {
         {
             let (outcome, writes) = decide(&mut facts);
             if !W::writes_nothing(&writes) && W::earned_first(&writes).is_none() {
-                // Unless it is written: an error ends this batch here.
+                // An error ends this batch here, so the next batches are read first unless the write succeeds.
                 self.read_first = READ_FIRST;
                 let fence = Fence { catalogs: wanted.catalogs(), basis: Basis::Presumed, now_ms };
                 if self.write_as_presumed(wanted, &Decided { facts: &facts, writes: &writes, fence: &fence }).await? {
@@ -301,13 +302,13 @@ impl Session {
         self.read_first = if repeats { READ_FIRST } else { self.read_first.saturating_sub(1) };
         let (outcome, writes) = decide(&mut facts);
         if W::writes_nothing(&writes) {
-            // What is only repeated is durable already.
+            // A batch that only repeats is already durable.
             self.end(attempt, "ROLLBACK").await.map_err(BatchError::Load)?;
             return Ok(Ran::Done(outcome));
         }
         let first: BTreeSet<_> = W::earned_first(&writes).into_iter().flatten().map(|(org_id, _)| *org_id).collect();
         if !engine.has_one_writer() && !first.is_subset(&exclusive) {
-            // The promotion is to be marked: a change of the catalog, which takes it exclusively, first of all.
+            // Marking the promotion is a change of the catalog, which must lock it exclusively before anything else.
             self.end(attempt, "ROLLBACK").await.map_err(BatchError::Load)?;
             return Ok(Ran::FirstEarning(first));
         }
@@ -320,7 +321,7 @@ impl Session {
         Ok(Ran::Done(outcome))
     }
 
-    /// Begins a batch; `None` if the catalogs are no longer those of the decision.
+    /// Begins a batch. Returns `None` if the catalogs are no longer those of the decision.
     async fn begin<W: Work>(&mut self, catalogs: &CatalogVersions) -> Result<Option<Attempt>, StorageError> {
         let engine = self.store.engine;
         if !W::needs_transaction(engine) {
@@ -334,11 +335,11 @@ impl Session {
         Ok(None)
     }
 
-    /// Writes a batch that was decided from what was presumed. Returns false if it is to be read.
+    /// Writes a batch that was decided from presumed facts. Returns false if the batch must be read.
     async fn write_as_presumed<W: Work>(&mut self, wanted: &W, decided: &Decided<'_, W>) -> Result<bool, BatchError> {
         let engine = self.store.engine;
         let attempt = self.begin::<W>(wanted.catalogs()).await.map_err(BatchError::Load)?;
-        // A catalog that changed shows again when the batch is read.
+        // A changed catalog is detected again when the batch is read.
         let Some(mut attempt) = attempt else { return Ok(false) };
         let written = wanted.write(engine, attempt.connection(), decided).await;
         let (end, written) = match written {
@@ -349,10 +350,10 @@ impl Session {
                 let _ = self.end(attempt, "ROLLBACK").await;
                 return Err(BatchError::Save(error));
             }
-            // A conflict is settled by reading. Of any other error it shows then in which step it comes.
+            // A conflict is settled by reading. Any other error comes again then, and shows in which step it belongs.
             Err(error) => {
                 tracing::debug!(?error, "the batch was not written as presumed");
-                // Where the database ended the transaction by itself, its connection is closed.
+                // A connection on which the database has ended the transaction is closed.
                 return self.end(attempt, "ROLLBACK").await.map(|()| false).map_err(|_| BatchError::Save(error));
             }
         };
@@ -360,7 +361,8 @@ impl Session {
         Ok(written)
     }
 
-    /// Writes a batch that was decided from what was read. Returns false if a catalog is no longer that of the decision.
+    /// Writes a batch that was decided from facts that were read. Returns false if a catalog is no longer that of the
+    /// decision.
     async fn write<W: Work>(
         &mut self,
         wanted: &W,
@@ -384,7 +386,7 @@ impl Session {
         match written {
             Ok(written) => self.end(attempt, if written { "COMMIT" } else { "ROLLBACK" }).await.map(|()| written),
             Err(error @ (StorageError::Conflict(_) | StorageError::Busy(_))) => {
-                // The connection is as good as before; where it is not, it is closed.
+                // The connection is kept if the rollback succeeds, and closed otherwise.
                 let _ = self.end(attempt, "ROLLBACK").await;
                 Err(error)
             }
@@ -408,7 +410,7 @@ impl Session {
         Transaction::begin(self.connection().await?, self.store.engine, turn).await
     }
 
-    /// Returns the connection that was kept, else another one.
+    /// Returns the kept connection, or else a new one.
     async fn connection(&mut self) -> Result<Connection, StorageError> {
         if let Some(kept) = self.kept.take() {
             return Ok(kept);
@@ -438,7 +440,7 @@ mod tests {
         let reading = session.hold(&orgs, &none, std::future::pending::<Result<(), StorageError>>());
         assert!(tokio::time::timeout(Duration::from_millis(200), reading).await.is_err());
         assert!(session.held.is_none());
-        // There is one writer: it would wait for what is held.
+        // There is one writer: the next one would wait for a held transaction.
         let next = tokio::time::timeout(Duration::from_secs(5), store.begin()).await;
         next.expect("nothing is held").unwrap().rollback().await.unwrap();
     }

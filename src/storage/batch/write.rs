@@ -10,7 +10,7 @@ use crate::storage::org_owned::{Insertion, Present, RowValues, names};
 use crate::storage::statement::Rows;
 use sea_orm::IdenStatic as _;
 
-/// Columns of every row, behind the organization.
+/// Columns of every row, after the organization.
 pub(in crate::storage) const COLUMNS: [Column; 10] = [
     Column::CustomerId,
     Column::EarnId,
@@ -23,34 +23,34 @@ pub(in crate::storage) const COLUMNS: [Column; 10] = [
     Column::ValidTillMs,
     Column::GrantedAtMs,
 ];
-/// Further columns, where an earning of the batch has details.
+/// Additional columns, written if an earning of the batch has details.
 const DETAILS: [Column; 3] = [Column::EventType, Column::EventPayload, Column::SupplementaryCriteria];
 
-/// Returns the details that a row keeps: those of its earning, on the first instance.
+/// Returns the details that a row stores: those of its earning, on the first instance only.
 fn details<'a>(row: &Row<'a>) -> Option<&'a Details> {
     let grant: &'a Grant = row.grant;
     grant.details.as_deref().filter(|_| row.ordinal == 1)
 }
 
-/// Returns true if there are any details to write.
+/// Returns true if any row has details.
 pub(in crate::storage) fn any_details(rows: &[Row<'_>]) -> bool {
     rows.iter().any(|row| details(row).is_some())
 }
 
-/// Inserts a list that [`list`] made.
+/// Returns the insertion for a list that [`list`] made.
 pub(in crate::storage) fn insertion(with_details: bool, present: Present, answers: bool) -> Insertion<Entity> {
     let (mut columns, mut values) = (COLUMNS.to_vec(), names(&COLUMNS));
     if with_details {
         columns.extend(DETAILS);
         for column in DETAILS {
-            // A list has no absent texts; what is there is not empty.
+            // A list has no nulls, and an existing text is not empty.
             values = format!("{values}, NULLIF({}, '')", column.as_str());
         }
     }
     Insertion { columns, values, present, answers }
 }
 
-/// Lists rows, with the columns named as the wallet's.
+/// Lists rows, with the column names of the wallet.
 pub(in crate::storage) fn list<'a>(rows: &[Row<'a>], now_ms: i64) -> Rows<'a> {
     let text = |of: fn(&'a Grant) -> &'a str| rows.iter().map(move |row| of(row.grant));
     let list = Rows::of_orgs(rows.iter().map(|row| row.grant.key.org_id))

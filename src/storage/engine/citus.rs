@@ -1,5 +1,5 @@
-//! PostgreSQL as the coordinator of a Citus cluster: a batch is a transaction of several statements, as one statement
-//! cannot write to tables that are in different places.
+//! PostgreSQL as the coordinator of a Citus cluster. A batch is a transaction of several statements, as one statement
+//! cannot write to tables that are distributed differently.
 
 use async_trait::async_trait;
 use sea_orm::DbErr;
@@ -14,7 +14,7 @@ use crate::storage::error::all_of;
 use crate::storage::org_owned::{Present, SearchText};
 use crate::storage::statement::On;
 
-/// Citus.
+/// Engine for Citus.
 #[derive(Debug)]
 pub struct Citus;
 
@@ -24,7 +24,8 @@ impl Engine for Citus {
         false
     }
 
-    /// Citus takes no subquery that is kept from being reordered, and plans each time with the values at hand.
+    /// Writes a plain join: Citus does not support a subquery that is protected from reordering, and it plans every
+    /// execution with the values at hand.
     fn search(&self, search: &SearchText<'_>) -> String {
         let SearchText { table, list, answers, conditions, .. } = search;
         let comma = if answers.is_empty() { "" } else { ", " };
@@ -35,8 +36,8 @@ impl Engine for Citus {
         Ok(Some(read::one_by_one(&On { engine: &Citus, database: &*connection }, wanted).await?))
     }
 
-    /// Inserts the rows that are not there, and counts them: Citus tells of a row that is there already without the error's
-    /// code. Without `RETURNING` it would count what was to be written.
+    /// Inserts the rows that are missing, and counts them, as Citus reports a duplicate row without the error code.
+    /// Without `RETURNING` Citus would count the rows of the list.
     async fn write(&self, connection: &mut Connection, batch: &Write<'_>) -> Result<bool, StorageError> {
         let on = On { engine: &Citus, database: &*connection };
         counts::add(&on, batch.grants).await?;

@@ -1,6 +1,6 @@
-//! The database engines: the interface behind which they stand, and the text forms that two of them share.
+//! The database engines: the trait that they implement, and the statements that two of them share.
 //!
-//! Everything that is said differently to SQLite, PostgreSQL and Citus is said in this room, one file each.
+//! Every difference between SQLite, PostgreSQL and Citus is in this folder, in one file for each engine.
 
 mod citus;
 mod postgres;
@@ -26,16 +26,17 @@ pub(super) use citus::Citus;
 pub(super) use postgres::Postgres;
 pub(super) use sqlite::Sqlite;
 
-/// A database engine. What is not said otherwise is as PostgreSQL and Citus have it.
+/// Database engine. The default methods suit PostgreSQL and Citus.
 #[async_trait]
 pub(super) trait Engine: fmt::Debug + Send + Sync {
-    /// Returns the dialect of SeaORM's own builders.
+    /// Returns the dialect for SeaORM's query builders.
     fn backend(&self) -> DbBackend {
         DbBackend::Postgres
     }
 
-    /// Returns the question of the probe: whether the database takes writes, as far as it says, and how many of these tables
-    /// are missing. It looks into no table, so no lock on one holds it up.
+    /// Returns the statement of the probe. Its result is true in `writable` if the database reports that it accepts
+    /// writes, and has the number of these tables that do not exist in `missing`. It reads none of the tables, so no
+    /// lock on one delays it.
     fn probe(&self, tables: &[&str]) -> String {
         let tables = tables.join("', '");
         format!(
@@ -44,7 +45,7 @@ pub(super) trait Engine: fmt::Debug + Send + Sync {
         )
     }
 
-    /// Returns the question for the names of settings on which durability rests and that are off.
+    /// Returns the statement that lists the settings that are off although durability depends on them.
     fn durability_settings(&self) -> &'static str {
         "SELECT name FROM pg_settings WHERE name IN ('fsync', 'full_page_writes') AND setting = 'off' ORDER BY name"
     }
@@ -54,52 +55,53 @@ pub(super) trait Engine: fmt::Debug + Send + Sync {
         "BEGIN"
     }
 
-    /// Returns true where one transaction at a time may write to the database.
+    /// Returns true if only one transaction at a time may write to the database.
     fn has_one_writer(&self) -> bool {
         false
     }
 
-    /// Returns true where a batch of earnings is read and written within one transaction, false where it is written by one
-    /// statement.
+    /// Returns true if a batch of earnings is read and written within one transaction, false if one statement writes
+    /// it.
     fn needs_transaction(&self) -> bool {
         true
     }
 
-    /// Returns true where a batch may be written before its facts were read, provided that they are as presumed.
+    /// Returns true if a batch may be written before its facts are read, on the condition that they are as presumed.
     fn writes_as_presumed(&self) -> bool {
         true
     }
 
-    /// Writes the text of a search.
+    /// Returns the SQL of a search.
     fn search(&self, search: &SearchText<'_>) -> String;
 
-    /// Writes a removal.
+    /// Returns the SQL of a removal.
     fn removal(&self, removal: &Removal<'_>) -> String {
         let Removal { table, columns, .. } = removal;
         format!("DELETE FROM {table} WHERE ({columns}) IN (SELECT {columns} FROM {WANTED})")
     }
 
-    /// Binds a list of rows to `body`, which reads it as `wanted`.
+    /// Returns the statement `body` with a list of rows bound to it, which it reads as `wanted`.
     fn statement(&self, rows: Rows<'_>, body: &str) -> Statement {
         postgres_texts::with_lists(rows, body)
     }
 
-    /// Binds a list of texts as one value.
+    /// Returns a list of texts as one value to bind.
     fn texts(&self, texts: Vec<String>) -> Value {
         Value::Array(ArrayType::String, Some(Box::new(texts.into_iter().map(Value::from).collect())))
     }
 
-    /// Writes the condition that the column is one of the list that is bound at this place.
+    /// Returns the condition that the column is in the list bound at this place.
     fn is_one_of(&self, column: &str, place: &str) -> String {
         format!("{column} = ANY ({place})")
     }
 
-    /// Writes what makes a search take this index.
+    /// Returns the text that makes a search use this index.
     fn index_hint(&self, _index: &str) -> String {
         String::new()
     }
 
-    /// Holds the catalogs in shared mode until the transaction ends. Returns true if each of them is the one of its version.
+    /// Locks the catalogs in shared mode until the transaction ends. Returns true if each of them has the listed
+    /// version.
     async fn hold_catalogs(&self, connection: &Connection, catalogs: &CatalogVersions) -> Result<bool, StorageError> {
         let hold = self.statement(catalogs::rows(catalogs), catalogs::HOLD);
         let held = connection.query_all_raw(hold).await?;
@@ -107,28 +109,28 @@ pub(super) trait Engine: fmt::Debug + Send + Sync {
         Ok(held.into_iter().all(|held| held))
     }
 
-    /// Takes a lock of this name exclusively until the transaction ends.
+    /// Takes an exclusive lock of this name until the transaction ends.
     async fn lock(&self, connection: &Connection, name: i64) -> Result<(), StorageError> {
         let lock = "SELECT pg_advisory_xact_lock($1)";
         connection.execute_raw(Statement::from_sql_and_values(self.backend(), lock, [name.into()])).await?;
         Ok(())
     }
 
-    /// Bounds how long a statement on the connection waits for a lock, in milliseconds.
+    /// Limits how long a statement on the connection waits for a lock, in milliseconds.
     async fn limit_lock_waits(&self, connection: &Connection, ms: u64) -> Result<(), StorageError> {
         connection.execute_unprepared(&format!("SET lock_timeout = {ms}")).await?;
         Ok(())
     }
 
-    /// Reads the facts of a batch of earnings; `None` if its catalogs are no longer those of the decision.
+    /// Reads the facts of a batch of earnings. Returns `None` if its catalogs are no longer those of the decision.
     async fn read(&self, connection: &mut Connection, wanted: &Wanted) -> Result<Option<Facts>, StorageError>;
 
-    /// Writes what a batch of earnings was granted. Returns false, with nothing written, if it was decided from another
-    /// catalog or from facts that are not so.
+    /// Writes the grants of a batch of earnings. Returns false, with nothing written, if it was decided from another
+    /// catalog version or from facts that do not hold.
     async fn write(&self, connection: &mut Connection, batch: &Write<'_>) -> Result<bool, StorageError>;
 }
 
-/// A batch of earnings to be written.
+/// Batch of earnings to write.
 #[derive(Debug)]
 pub(super) struct Write<'a> {
     pub wanted: &'a Wanted,
@@ -136,7 +138,7 @@ pub(super) struct Write<'a> {
     pub fence: &'a Fence<'a>,
 }
 
-/// Returns the engine that the connection leads to.
+/// Returns the engine of the database that the connection leads to.
 pub(super) async fn of(connection: &impl ConnectionTrait) -> Result<&'static dyn Engine, StorageError> {
     if connection.get_database_backend() == DbBackend::Sqlite {
         return Ok(&Sqlite);

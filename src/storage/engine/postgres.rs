@@ -1,5 +1,4 @@
-//! PostgreSQL: the facts of a batch are read in two statements, and it is written by one, which is a transaction by
-//! itself.
+//! PostgreSQL: two statements read the facts of a batch, and one statement writes it, which is a transaction by itself.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
@@ -25,8 +24,8 @@ use crate::storage::entity::earned_promotion::{self, Column as Wallet};
 use crate::storage::org_owned::{Insertion, Present, Removal, Search, SearchText};
 use crate::storage::statement::{Placed, Rows, WANTED, at_place};
 
-/// Instances that an event earned its customer, up to which all of them are read for a batch that names some: a caller
-/// may use one event for everything it ever grants.
+/// Limits how many instances of one event of a customer are read as a whole. Beyond it only the earnings of the batch
+/// are read, as a caller may use one event for everything that it grants.
 const MAX_OF_AN_EVENT: usize = 100;
 
 /// Names of the lists of a statement.
@@ -36,7 +35,7 @@ const AUDIENCES: &str = "the_audiences";
 const COUNTS: &str = "the_counts";
 const UNTOUCHED: &str = "the_untouched";
 
-/// PostgreSQL.
+/// Engine for PostgreSQL.
 #[derive(Debug)]
 pub struct Postgres;
 
@@ -46,9 +45,9 @@ impl Engine for Postgres {
         false
     }
 
-    /// The wanted rows come first, each with one search in the index, and never the other way round, whatever PostgreSQL
-    /// believes of how many rows the table has: `OFFSET 0` keeps it from reordering. A plan that was made while the table
-    /// was known to be empty would read all of it, and is kept.
+    /// Writes a join in which the wanted rows come first, each with one index search, whatever statistics PostgreSQL
+    /// has of the table: `OFFSET 0` prevents reordering. Otherwise a plan that was made while the table was known to be
+    /// empty would read the whole table, and PostgreSQL would keep that plan.
     fn search(&self, search: &SearchText<'_>) -> String {
         let SearchText { table, list, answers, conditions, order, most, .. } = search;
         let (found, columns) = if answers.is_empty() { ("", "1") } else { (", found.*", *answers) };
@@ -60,8 +59,8 @@ impl Engine for Postgres {
         )
     }
 
-    /// Finds the rows first, each by its whole key, and removes them by where they are, whatever PostgreSQL believes of the
-    /// table.
+    /// Finds the rows first, each by its whole key, and removes them by their physical location, whatever statistics
+    /// PostgreSQL has of the table.
     fn removal(&self, removal: &Removal<'_>) -> String {
         let Removal { table, one, .. } = removal;
         format!(
@@ -77,8 +76,8 @@ impl Engine for Postgres {
         Ok(Some(context.with(instances, wanted)))
     }
 
-    /// Writes by one statement. `COPY` would cost the database less, but the driver sends its end in a packet of its own,
-    /// which waits for the other side to acknowledge the one before (Nagle's algorithm): 40 ms.
+    /// Writes with one statement. `COPY` would cost the database less, but the driver sends its end in a separate
+    /// packet, which waits 40 ms for the acknowledgment of the packet before (Nagle's algorithm).
     async fn write(&self, connection: &mut Connection, batch: &Write<'_>) -> Result<bool, StorageError> {
         let Write { wanted, grants, fence } = *batch;
         let rows = rows(grants);
@@ -95,7 +94,7 @@ impl Engine for Postgres {
             lists.add_some(AUDIENCES, WITH_AUDIENCES, holders(&wanted.limited));
             lists.add_some(UNTOUCHED, WITH_UNTOUCHED, of_earnings(&untouched));
         } else {
-            // Somebody may have left an audience since it was read.
+            // A customer may have been removed from an audience since it was read.
             let granted: BTreeSet<_> = grants.grants.iter().map(|grant| grant.key.holder()).collect();
             lists.add_some(AUDIENCES, WITH_AUDIENCES, holders(granted.intersection(&wanted.limited)));
         }
@@ -105,8 +104,8 @@ impl Engine for Postgres {
     }
 }
 
-/// The lists of a statement, and the number of its text among the variants: parts that a batch has no use for are left out,
-/// as PostgreSQL would prepare to run them nevertheless.
+/// Lists of a statement, and the number of its text among the variants. Parts that a batch does not use are left out,
+/// as PostgreSQL would spend time on preparing them.
 struct Lists<'a> {
     lists: Vec<(&'static str, Rows<'a>)>,
     variant: usize,
@@ -133,7 +132,7 @@ impl<'a> Lists<'a> {
         self.lists.iter().any(|(list, _)| *list == name)
     }
 
-    /// Returns the text of the variant, which is made once.
+    /// Returns the text of the variant, which is written once per process.
     fn text<const N: usize>(
         &self,
         texts: &'static [OnceLock<String>; N],
@@ -149,9 +148,9 @@ impl<'a> Lists<'a> {
 
 type PgQuery<'a> = sqlx::query::Query<'a, sqlx::Postgres, sqlx::postgres::PgArguments>;
 
-/// The statement that writes, for each choice of lists.
+/// Texts of the statement that writes, one for each choice of lists.
 static WRITE_TEXTS: [OnceLock<String>; 64] = [const { OnceLock::new() }; 64];
-/// Variants of the text that writes.
+/// Bits of the number of a variant of the text that writes.
 const DETAILS: usize = 1;
 const WITH_COUNTS: usize = 2;
 const WITH_LATE_COUNTS: usize = 4;
@@ -159,8 +158,7 @@ const WITH_CUSTOMERS: usize = 8;
 const WITH_AUDIENCES: usize = 16;
 const WITH_UNTOUCHED: usize = 32;
 
-/// Writes the statement that writes. The counts are written before the instances, in whichever order PostgreSQL would go
-/// about it.
+/// Returns the SQL that writes a batch. It forces PostgreSQL to write the counts before the instances.
 fn write_body(lists: &Lists<'_>) -> String {
     let search = |places: String, list: &str, expected: String| {
         lists.has(list).then(|| format!("(SELECT count(*) FROM ({places}) AS found) = {expected}"))
@@ -187,22 +185,22 @@ fn write_body(lists: &Lists<'_>) -> String {
     format!("{may}, counted AS ({addition}) {insert}")
 }
 
-/// Searches the counts of the periods of a list.
+/// Searches counts with the cap period that the list names.
 fn of_period() -> Search<CapUsage> {
     Search::by(&[Usage::CustomerId, Usage::PromotionId, Usage::CapPeriod])
 }
 
-/// Counts what is held of a row of the list of counts, where its cap came late.
+/// Returns an expression that counts the instances of a row of the list of counts if its cap came late.
 fn held_late() -> String {
     let period = Usage::CapPeriod.as_str();
     format!("CASE WHEN {COUNTS}.{period} > 0 THEN (SELECT count(*) FROM ({}) AS held) ELSE 0 END", held().one(COUNTS))
 }
 
-/// Adds to counts, and where there is none of the period what the wallet holds besides.
+/// Adds to counts. Where there is no count of the period, also adds the instances that the wallet holds.
 ///
-/// The wallet is counted as it was when the statement began. That is right: the cap was set before, as the batch was decided
-/// from the catalog that has it, and since then nobody grants or revokes without leaving a count of the period, which this
-/// insertion meets and adds to instead.
+/// The wallet is counted as it was when the statement began. That is correct: the cap was set before, as the batch was
+/// decided from the catalog that has it, and since then every grant or revocation leaves a count of the period, which
+/// this insertion conflicts with and adds to instead.
 fn late_addition() -> Insertion<CapUsage> {
     let addition = counts::addition();
     let values = addition.columns.iter().map(|column| match column {
@@ -217,7 +215,7 @@ fn late_addition() -> Insertion<CapUsage> {
     Insertion { values: values.collect::<Vec<_>>().join(", "), ..addition }
 }
 
-/// The facts of a batch but for its earnings, as places in the lists.
+/// Facts of a batch apart from its earnings, as places in the lists.
 #[derive(Debug, FromQueryResult)]
 struct ContextRow {
     current: bool,
@@ -227,7 +225,8 @@ struct ContextRow {
     used: Vec<i64>,
 }
 
-/// Reads the facts but for the earnings, in one statement and so at one moment; `None` if a catalog is another.
+/// Reads the facts apart from the earnings, in one statement and so at one moment. Returns `None` if a catalog has
+/// another version.
 async fn read_context(connection: &mut PgConnection, wanted: &Wanted) -> Result<Option<Context>, StorageError> {
     static TEXTS: [OnceLock<String>; 16] = [const { OnceLock::new() }; 16];
     let mut lists = Lists::with(CATALOGS, catalogs::rows(&wanted.catalogs));
@@ -281,13 +280,13 @@ fn context_body(lists: &Lists<'_>, late: bool) -> String {
     format!("{counts} SELECT {current}, {known} AS known, {included} AS included, {counted} AS counted, {used} AS used")
 }
 
-/// Reads what is recorded of the earnings. Each event is looked up as a whole; of one that earned its customer too much the
-/// earnings are looked up one by one.
+/// Reads the recorded instances of the earnings. Each event is looked up as a whole; for an event with too many
+/// instances, each earning is looked up by itself.
 async fn read_instances(connection: &mut PgConnection, wanted: &Wanted) -> Result<Instances, StorageError> {
     static OF_EVENTS: OnceLock<String> = OnceLock::new();
     static OF_EARNINGS: OnceLock<String> = OnceLock::new();
     let mut events: Vec<_> = wanted.earnings.iter().collect();
-    // Side by side: the event comes early in the key.
+    // Earnings of one event are adjacent, as the event precedes the promotion in the key.
     events.dedup_by(|one, other| one.event() == other.event());
     let text = OF_EVENTS.get_or_init(|| {
         let search = Search {

@@ -1,11 +1,11 @@
-//! The lists of a statement as arrays, for PostgreSQL and Citus.
+//! Lists of a statement as array parameters, for PostgreSQL and Citus.
 
 use sea_orm::sea_query::ArrayType;
 use sea_orm::{DbBackend, Statement, Value};
 
 use crate::storage::statement::{Rows, Values, WANTED};
 
-/// Binds one list to `body`.
+/// Returns the statement `body` with one list bound to it.
 pub fn with_lists(rows: Rows<'_>, body: &str) -> Statement {
     let lists = [(WANTED, rows)];
     let sql = text(&lists, body);
@@ -23,7 +23,7 @@ pub fn with_lists(rows: Rows<'_>, body: &str) -> Statement {
     Statement::from_sql_and_values(DbBackend::Postgres, sql, values)
 }
 
-/// Writes `body` behind its lists, each under its name, of which each column is one parameter.
+/// Returns `body` preceded by its lists, each under its name, with one parameter for each column.
 pub fn text(lists: &[(&'static str, Rows<'_>)], body: &str) -> String {
     let mut parameter = 0;
     let lists = lists.iter().map(|(list, rows)| {
@@ -33,7 +33,8 @@ pub fn text(lists: &[(&'static str, Rows<'_>)], body: &str) -> String {
             parameter += 1;
             columns = format!("{columns}unnest(${parameter}::{kind}[]) AS {name}, ");
         }
-        // Side by side like this the arrays are walked through once; `FROM unnest($1, $2)` copies each of them first.
+        // Set-returning functions in one `SELECT` list walk through the arrays once; `FROM unnest($1, $2)` first copies
+        // each array.
         format!("{list} AS (SELECT {columns}generate_series(1, cardinality(${first})::bigint) AS place)")
     });
     let lists = lists.collect::<Vec<_>>().join(", ");

@@ -1,4 +1,4 @@
-//! SQLite: one writer, whose transaction excludes all others from its first statement on.
+//! SQLite: a database with one writer, whose transaction excludes all other writers from its first statement.
 
 use async_trait::async_trait;
 use sea_orm::{ConnectionTrait, DbBackend, Statement, Value};
@@ -15,10 +15,10 @@ use crate::storage::connection::Connection;
 use crate::storage::org_owned::SearchText;
 use crate::storage::statement::{On, Rows, Values};
 
-/// Rows of one `INSERT`: SQLite takes 32,766 values in a statement.
+/// Limits the rows of one `INSERT`: SQLite allows 32,766 values in a statement.
 const MAX_INSERT_ROWS: usize = 1_024;
 
-/// SQLite.
+/// Engine for SQLite.
 #[derive(Debug)]
 pub struct Sqlite;
 
@@ -28,12 +28,13 @@ impl Engine for Sqlite {
         DbBackend::Sqlite
     }
 
-    /// A deferred transaction would read first and fail to write later, when another wrote in between.
+    /// Returns `BEGIN IMMEDIATE`: a deferred transaction would read first, and fail to write if another one wrote in
+    /// between.
     fn begin(&self) -> &'static str {
         "BEGIN IMMEDIATE"
     }
 
-    /// Reads from the file: a question that names no table would not so much as open it.
+    /// Returns a statement that reads from the file: one that names no table would not even open it.
     fn probe(&self, tables: &[&str]) -> String {
         let (count, tables) = (tables.len(), tables.join("', '"));
         format!(
@@ -42,7 +43,7 @@ impl Engine for Sqlite {
         )
     }
 
-    /// Each connection has it set; a build of SQLite may not obey.
+    /// Checks `synchronous`. Every connection sets it, but a build of SQLite may ignore it.
     fn durability_settings(&self) -> &'static str {
         "SELECT 'synchronous' AS name FROM pragma_synchronous WHERE synchronous < 2"
     }
@@ -51,7 +52,8 @@ impl Engine for Sqlite {
         true
     }
 
-    /// SQLite keeps to the order of a `CROSS JOIN`: the list comes first, each row of it with one search in the index.
+    /// Writes a `CROSS JOIN`, whose order SQLite keeps: the list comes first, and each of its rows takes one index
+    /// search.
     fn search(&self, search: &SearchText<'_>) -> String {
         let SearchText { table, list, answers, conditions, index, .. } = search;
         let (comma, index) =
@@ -91,17 +93,17 @@ impl Engine for Sqlite {
         format!("INDEXED BY {index}")
     }
 
-    /// Reads the versions: whoever would change them waits for this transaction.
+    /// Reads the versions. A process that changes them waits for this transaction.
     async fn hold_catalogs(&self, connection: &Connection, catalogs: &CatalogVersions) -> Result<bool, StorageError> {
         catalogs::are_current(&On { engine: &Sqlite, database: connection }, catalogs).await
     }
 
-    /// The transaction is the lock.
+    /// Does nothing, as the transaction already excludes other writers.
     async fn lock(&self, _: &Connection, _: i64) -> Result<(), StorageError> {
         Ok(())
     }
 
-    /// Whoever writes waits for the one lock as long as the connection was told when it was opened.
+    /// Does nothing, as the connection's busy time-out already limits the wait for the one lock.
     async fn limit_lock_waits(&self, _: &Connection, _: u64) -> Result<(), StorageError> {
         Ok(())
     }
@@ -110,13 +112,13 @@ impl Engine for Sqlite {
         Ok(Some(read::one_by_one(&On { engine: &Sqlite, database: &*connection }, wanted).await?))
     }
 
-    /// Inserts value by value, as taking the rows out of a list in JSON costs SQLite more than the insertion itself. The
-    /// rows go in powers of two, so that there are few statements, and few to prepare.
+    /// Inserts value by value, as extracting the rows from a list in JSON costs SQLite more than the insertion. The
+    /// number of rows is a power of two, so that there are few statements to prepare.
     async fn write(&self, connection: &mut Connection, batch: &Write<'_>) -> Result<bool, StorageError> {
         let on = On { engine: &Sqlite, database: &*connection };
         let Write { wanted, grants, fence } = *batch;
         if fence.basis == Basis::Presumed {
-            // A recorded earning meets the unique key only where something is written of it.
+            // A recorded earning violates the unique key only if the batch writes an instance of it.
             let shown = grants.untouched(wanted).is_empty();
             if !shown || !read::is_as_presumed(&on, wanted, grants).await? {
                 return Ok(false);

@@ -1,4 +1,4 @@
-//! Credentials of the programs that call.
+//! API clients and the hashes of their secrets.
 
 use sea_orm::entity::prelude::*;
 
@@ -9,14 +9,14 @@ use crate::storage::SecretHash;
 pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
     pub username: String,
-    /// argon2id, as a PHC string.
+    /// argon2id hash of the secret, as a PHC string.
     pub secret_hash: SecretHash,
     pub org_id: i64,
-    /// Access groups with a space between them, as `earn:write`.
+    /// Access groups such as `earn:write`, separated by spaces.
     pub access: String,
-    /// Whether its credentials are refused.
+    /// True if the client's credentials are refused.
     pub disabled: bool,
-    /// Requests a minute, where it has a limit of its own; 0: as many as it likes.
+    /// Limit of requests per minute; null for the default, 0 for no limit.
     pub requests_per_minute: Option<i64>,
 }
 

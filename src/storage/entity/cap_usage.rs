@@ -1,4 +1,4 @@
-//! Counts of the earned promotions that each customer holds of a capped promotion, revoked ones left out.
+//! Counts: the number of unrevoked instances of a capped promotion that a customer holds.
 
 use sea_orm::entity::prelude::*;
 
@@ -13,14 +13,14 @@ pub struct Model {
     pub customer_id: i64,
     #[sea_orm(primary_key, auto_increment = false)]
     pub promotion_id: Id,
-    /// Number held; never more than `cap`.
+    /// Number held; at most `cap`.
     pub used: i64,
-    /// The cap under which the last one was granted, or the number held when the cap was set below it.
+    /// Cap at the last grant, or the number held when the count was made from the wallet.
     pub cap: i64,
-    /// The promotion's `cap_period` in which `used` was counted. A count of another period is not used.
+    /// Cap period of the promotion in which `used` was counted. A count of another period is not used.
     pub cap_period: i64,
-    /// Number that the last grant added, or the last revocation took off. A write carries it beside the number held, of
-    /// which it is the part that is new.
+    /// Number that the last grant added, or the last revocation subtracted. A write brings this change in addition to
+    /// `used`, so that an existing count can be adjusted by it.
     pub last_change: i64,
 }
 

@@ -1,4 +1,4 @@
-//! The wallet: earned promotions, one row per granted instance.
+//! The wallet: earned promotions, one row per instance.
 
 use sea_orm::entity::prelude::*;
 
@@ -16,20 +16,20 @@ pub struct Model {
     pub promotion_id: Id,
     pub event_id: String,
     pub earned_from_id: String,
-    /// Number of the instance within its earning: 1, 2, …
+    /// Ordinal of the instance within its earning: 1, 2, …
     pub ordinal: i64,
     pub earned_from_type: StoredEarnedFromType,
     pub event_time_ms: i64,
     pub valid_till_ms: i64,
     pub granted_at_ms: i64,
     pub earned_status: StoredStatus,
-    /// Time of its redemption or revocation.
+    /// Time of the redemption or revocation.
     pub changed_at_ms: Option<i64>,
-    /// The transaction that redeemed it.
+    /// Transaction that redeemed the earned promotion.
     pub transaction_identifier: Option<String>,
-    /// Type of the event where it is not `earned_from_type`; on the first instance of an earning only.
+    /// Type of the event if it differs from `earned_from_type`; on the first instance of an earning only.
     pub event_type: Option<String>,
-    /// JSON object of the earning; on its first instance only.
+    /// JSON object about the event; on the first instance of an earning only.
     pub event_payload: Option<String>,
     /// Supplementary loyalty program of the earning; on its first instance only.
     pub supplementary_criteria: Option<StoredCriteria>,
@@ -40,7 +40,7 @@ pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
-/// Name of the index by earning: organization, event, customer, promotion, `earned_from_id`, ordinal.
+/// Name of the index by earning key: organization, event, customer, promotion, `earned_from_id`, ordinal.
 pub const EARNING_KEY: &str = "earned_promotions_earning_key";
 /// Name of the index by which a wallet is listed: organization, customer, status, end of validity, earn id.
 pub const LISTING: &str = "earned_promotions_listing";

@@ -1,4 +1,5 @@
-//! Terms by which promotions were earned before they changed: what `verify` compares older earned promotions with.
+//! Terms under which promotions were earned before the terms changed; `verify` compares older earned promotions with
+//! them.
 
 use sea_orm::entity::prelude::*;
 
@@ -11,10 +12,10 @@ pub struct Model {
     pub org_id: i64,
     #[sea_orm(primary_key, auto_increment = false)]
     pub promotion_id: Id,
-    /// The promotion's end at the time.
+    /// End of the promotion at that time.
     #[sea_orm(primary_key, auto_increment = false)]
     pub end_ms: i64,
-    /// The organization's time zone at the time, by its IANA name.
+    /// Time zone of the organization at that time, by its IANA name.
     #[sea_orm(primary_key, auto_increment = false)]
     pub time_zone: String,
 }

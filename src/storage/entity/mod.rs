@@ -1,4 +1,4 @@
-//! The tables as SeaORM entities. The migrations make them; nothing outside `storage` sees them.
+//! The tables as SeaORM entities. The migrations create the tables; entities are not used outside `storage`.
 
 #![allow(clippy::struct_field_names, reason = "columns are named in full")]
 
@@ -19,39 +19,39 @@ use sea_orm::{ActiveModelTrait, ColumnTrait, DeleteMany, EntityTrait, Insert, Qu
 
 use crate::earning::OrgId;
 
-/// Entities whose rows belong to an organization. `Entity::of(org_id)` is the way to them: SeaORM's own, which would find
-/// the rows of all, are in a trait that storage does not import elsewhere.
+/// Entity whose rows belong to an organization. `Entity::of(org_id)` is the only access to them: SeaORM's own methods,
+/// which find the rows of all organizations, are in a trait that storage does not import elsewhere.
 pub trait OrgOwned: EntityTrait {
-    /// The column that says whose a row is.
+    /// Column that holds the organization of a row.
     const ORG: Self::Column;
 
-    /// The rows of this organization.
+    /// Returns access to the rows of this organization.
     fn of(org_id: OrgId) -> RowsOf<Self> {
         RowsOf(org_id, PhantomData)
     }
 }
 
-/// The rows of one organization.
+/// Rows of one organization.
 #[derive(Debug)]
 pub struct RowsOf<E>(OrgId, PhantomData<E>);
 
 impl<E: OrgOwned> RowsOf<E> {
-    /// Finds them.
+    /// Returns a query for the rows.
     pub fn find(self) -> Select<E> {
         E::find().filter(E::ORG.eq(self.0.0))
     }
 
-    /// Changes them.
+    /// Returns an update of the rows.
     pub fn update(self) -> UpdateMany<E> {
         E::update_many().filter(E::ORG.eq(self.0.0))
     }
 
-    /// Removes them.
+    /// Returns a deletion of the rows.
     pub fn delete(self) -> DeleteMany<E> {
         E::delete_many().filter(E::ORG.eq(self.0.0))
     }
 
-    /// Adds one to them.
+    /// Returns an insertion of one row.
     pub fn insert(self, mut row: E::ActiveModel) -> Insert<E::ActiveModel>
     where
         E::ActiveModel: ActiveModelTrait<Entity = E>,
@@ -61,7 +61,7 @@ impl<E: OrgOwned> RowsOf<E> {
     }
 }
 
-/// Declares the column that says whose a row of each table is.
+/// Declares the column of each table that holds the organization of a row.
 macro_rules! org_owned {
     ($($entity:ident by $column:ident,)*) => {
         $(impl OrgOwned for $entity::Entity {

@@ -16,17 +16,17 @@ pub struct Model {
     pub kind: StoredPromotionType,
     pub active: bool,
     pub start_ms: i64,
-    /// Inclusive.
+    /// Last millisecond of the promotion.
     pub end_ms: i64,
-    /// Null: no cap.
+    /// Cap; null without a cap.
     pub max_earning_per_customer: Option<i64>,
-    /// Number of times that a cap was set after something had been earned without one. Counts of an earlier period are
-    /// not used.
+    /// Number of times that a cap was set after the promotion had been earned without one. Counts of an earlier cap
+    /// period are not used.
     pub cap_period: i64,
-    /// N of "until the Nth day after the event's day". Null: valid until `end_ms`.
+    /// N of "until the Nth day after the event's day"; null if earned promotions are valid until `end_ms`.
     pub earn_expiry_days: Option<i64>,
     pub earn_limited_to_specific_audience: bool,
-    /// True once something of it was earned.
+    /// True once the promotion was earned.
     pub earned: bool,
 }
 

@@ -7,16 +7,16 @@ use sea_orm::entity::prelude::*;
 pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
     pub org_id: i64,
-    /// The caller's.
+    /// Transaction identifier of the caller.
     #[sea_orm(primary_key, auto_increment = false)]
     pub transaction_identifier: String,
     pub customer_id: i64,
-    /// How many earned promotions were redeemed.
+    /// Number of earned promotions that were redeemed.
     pub instances: i64,
     pub redeemed_at_ms: i64,
-    /// The digest of its content, with the version of the digest before it.
+    /// Digest of the content, with its version in front.
     pub digest: String,
-    /// Its content but for the customer, as JSON; `storage/redemption_content.rs` writes and reads it.
+    /// Content apart from the customer, as JSON; `storage/redemption_content.rs` writes and reads it.
     pub content: String,
 }
 

@@ -8,7 +8,7 @@ use sea_orm::{DbErr, DeriveActiveEnum, DeriveValueType, EnumIter, TryFromU64};
 use crate::earning::change::RecordedStatus;
 use crate::earning::{EarnedFromType, ObjectId, ProgramType, PromotionType, SupplementaryCriteria};
 
-/// Declares an enum that is stored as text, and its conversions from and into the enum of the rules.
+/// Declares an enum that is stored as text, with its conversions to and from the enum of the rules.
 macro_rules! stored_enum {
     ($(#[$doc:meta])* $stored:ident, $rule:ident, { $($variant:ident = $text:literal,)* }) => {
         $(#[$doc])*
@@ -19,7 +19,7 @@ macro_rules! stored_enum {
         }
 
         impl $stored {
-            /// The stored text of a value of the rules.
+            /// Returns the stored text of a value of the rules.
             pub fn text(value: $rule) -> &'static str {
                 match value {
                     $($rule::$variant => $text,)*
@@ -46,7 +46,7 @@ macro_rules! stored_enum {
 }
 
 stored_enum! {
-    /// The stored status of an earned promotion.
+    /// Stored status of an earned promotion.
     StoredStatus, RecordedStatus, {
         Unlocked = "UNLOCKED",
         Redeemed = "REDEEMED",
@@ -55,7 +55,7 @@ stored_enum! {
 }
 
 stored_enum! {
-    /// The stored way in which a promotion was earned.
+    /// Stored type under which a promotion was earned.
     StoredEarnedFromType, EarnedFromType, {
         BulkIssue = "BULK_ISSUE",
         Activity = "ACTIVITY",
@@ -65,7 +65,7 @@ stored_enum! {
 }
 
 stored_enum! {
-    /// The stored type of a promotion.
+    /// Stored type of a promotion.
     StoredPromotionType, PromotionType, {
         Pos = "POS",
         Code = "CODE",
@@ -75,12 +75,12 @@ stored_enum! {
     }
 }
 
-/// The id of a promotion or of an earned promotion, stored as 24 lower-case hexadecimal digits.
+/// Id of a promotion or of an earned promotion, stored as 24 lower-case hexadecimal digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, DeriveValueType)]
 #[sea_orm(value_type = "String")]
 pub struct Id(pub ObjectId);
 
-/// The text of a column that holds no value of its type.
+/// Error of a column that holds a text outside its type.
 #[derive(Debug, thiserror::Error)]
 #[error("{0:?} is not a value of the column's type")]
 pub struct NotOfItsType(String);
@@ -93,7 +93,7 @@ impl FromStr for Id {
     }
 }
 
-/// SeaORM asks for it of every column of a primary key; no database numbers these.
+/// Refuses the conversion: SeaORM requires it of every column of a primary key, but no database generates these ids.
 impl TryFromU64 for Id {
     fn try_from_u64(_: u64) -> Result<Self, DbErr> {
         Err(DbErr::ConvertFromU64("Id"))
@@ -106,7 +106,7 @@ impl fmt::Display for Id {
     }
 }
 
-/// A supplementary loyalty program, stored as its three parts with a space between them.
+/// Supplementary loyalty program, stored as its three parts separated by spaces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, DeriveValueType)]
 #[sea_orm(value_type = "String")]
 pub struct StoredCriteria(pub SupplementaryCriteria);

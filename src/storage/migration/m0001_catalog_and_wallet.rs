@@ -1,18 +1,17 @@
 //! The first tables: organizations, promotions, audiences, customers, API clients, and the wallet.
 //!
-//! What must never be untrue is held here, not only in code: the kinds, positive ids and counts, the uniqueness of an
-//! earning's instances and of earn ids. The tables of a wallet have the organization and the customer in
-//! their primary key and in each unique constraint, so that the wallet can be distributed by customer; a transaction has its
+//! The tables enforce the invariants that must hold whatever the code does: types, positive ids and counts, and the
+//! uniqueness of instances and of earn ids. The tables of a wallet have the organization and the customer in their
+//! primary key and in every unique constraint, so that the wallet can be distributed by customer. A transaction has its
 //! identifier instead, which is unique in the organization.
 //!
-//! The wallet has two unique keys: the earn id, which grows with time, so that new rows go to the end of its index; and
-//! the earning key, which does so where the callers' identifiers of events grow, as the documented ones do. On SQLite the
-//! earn id is the primary key, so that the table itself grows at its end. On PostgreSQL the earning key is, and the index
-//! of earn ids has a condition that every row meets and no search by earning key names: the planner, which would otherwise
-//! choose between the two by what it believes of the table's size, has no choice. So has the index by which a wallet is
-//! listed.
+//! The wallet has two unique keys. The earn id grows with time, so new rows go to the end of its index. The earning key
+//! does the same if the callers' event ids grow, as the documented ones do. On SQLite the earn id is the primary key,
+//! so that the table itself grows at its end. On PostgreSQL the earning key is the primary key. The index of earn ids
+//! has a condition there that every row meets and that no search by earning key names, so that the planner cannot
+//! choose between the two by its statistics of the table. The listing index has such a condition too.
 //!
-//! The wallet has no foreign keys: a key check per granted row costs as much as the row, and rows of the catalog are
+//! The wallet has no foreign keys: checking one for every row costs as much as the row, and rows of the catalog are
 //! never deleted.
 
 use sea_orm::DbBackend;
@@ -42,7 +41,7 @@ impl MigrationTrait for Migration {
         ];
         for mut table in tables.map(|table| table(backend)) {
             if backend == DbBackend::Sqlite {
-                // The primary key is the table: one tree less to write for every row.
+                // The primary key is the table, which saves one B-tree for every row written.
                 table.extra("WITHOUT ROWID");
             }
             manager.create_table(table).await?;
@@ -78,7 +77,8 @@ fn integer(column: impl IntoIden) -> ColumnDef {
     ColumnDef::new(column).big_integer().not_null().take()
 }
 
-/// Compared byte by byte, as SQLite does: nothing here is sorted for people, and a language's order is slow.
+/// Defines a text column that is compared byte by byte, as on SQLite. No text here is sorted for people, and collations
+/// of a language are slow.
 fn nullable_text(backend: DbBackend, column: impl IntoIden) -> ColumnDef {
     let mut column = ColumnDef::new(column).text().take();
     if backend == DbBackend::Postgres {
@@ -262,8 +262,8 @@ fn earned_promotions(backend: DbBackend) -> TableCreateStatement {
         .to_owned()
 }
 
-/// One row for each customer and capped promotion they earned. Its check is what no race passes: of two writers that
-/// would together pass the cap, the second meets it.
+/// One row for each customer and capped promotion that the customer earned. The check holds under concurrency: of two
+/// writers that together would exceed the cap, the second one violates it.
 fn cap_usage(backend: DbBackend) -> TableCreateStatement {
     use cap_usage::Column;
     Table::create()
@@ -282,8 +282,8 @@ fn cap_usage(backend: DbBackend) -> TableCreateStatement {
         .to_owned()
 }
 
-/// One row for each transaction. It is found by its identifier alone: on Citus it is where that is, not where its customer
-/// is.
+/// One row for each transaction. It is found by its identifier alone: on Citus it is distributed by that, not by its
+/// customer.
 fn redemptions(backend: DbBackend) -> TableCreateStatement {
     use redemption::Column;
     Table::create()
@@ -299,8 +299,8 @@ fn redemptions(backend: DbBackend) -> TableCreateStatement {
         .to_owned()
 }
 
-/// One row for each end of a promotion, and time zone of its organization, by which something was earned and that have
-/// changed since.
+/// One row for each end of a promotion and time zone of its organization under which it was earned and that changed
+/// since.
 fn former_terms(backend: DbBackend) -> TableCreateStatement {
     use former_term::Column;
     Table::create()
@@ -320,11 +320,12 @@ fn former_terms(backend: DbBackend) -> TableCreateStatement {
         .to_owned()
 }
 
-/// Holds the catalog of an organization until the transaction ends, and tells whether it still is the one of `version`.
+/// Locks the catalog of an organization in shared mode until the transaction ends. Returns true if it still has
+/// `version`.
 ///
-/// The lock comes first and the version is read behind it, by a query of its own with a snapshot of its own: that is what
-/// `VOLATILE` means. Within one plain statement the version would be as old as the statement. Advisory locks are granted in
-/// the order in which they are asked for, so a change waits for the batches under way, and no batch passes it.
+/// The lock comes first. The version is read after it by a separate query with its own snapshot, which `VOLATILE`
+/// allows. Within one plain statement the version would be as old as the statement. Advisory locks are granted in the
+/// order of their requests, so a change waits for the batches in progress, and no later batch overtakes it.
 const HOLD_CATALOG: &str = "
     CREATE FUNCTION hold_catalog(org bigint, version bigint) RETURNS boolean LANGUAGE plpgsql VOLATILE AS $$
     BEGIN
@@ -332,7 +333,8 @@ const HOLD_CATALOG: &str = "
         RETURN EXISTS (SELECT 1 FROM orgs WHERE id = org AND catalog_version = version);
     END $$";
 
-/// What a customer holds, in the order in which it is listed. Of the condition see the top of this file.
+/// Index of the earned promotions of a customer in the order in which they are listed. The top of this file explains
+/// its condition.
 fn listing() -> IndexCreateStatement {
     use earned_promotion::Column;
     Index::create()
@@ -347,9 +349,9 @@ fn listing() -> IndexCreateStatement {
         .to_owned()
 }
 
-/// The name of an earning and the number of the instance. The event comes first: identifiers of events mostly grow, and
-/// new rows go to the end of the index then, not all over it; and what one request names is side by side, found in one
-/// search and written in one place.
+/// Index of earnings and ordinals. The event comes first because event ids mostly grow, so new rows go to the end of
+/// the index and are not spread over it. The rows of one request are adjacent, so one search finds them and they are
+/// written in one place.
 fn earning_key() -> IndexCreateStatement {
     use earned_promotion::Column;
     Index::create()
@@ -364,7 +366,7 @@ fn earning_key() -> IndexCreateStatement {
         .to_owned()
 }
 
-/// See the top of this file.
+/// Index of earn ids on PostgreSQL. The top of this file explains its condition.
 fn earn_id() -> IndexCreateStatement {
     use earned_promotion::Column;
     Index::create()

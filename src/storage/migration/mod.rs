@@ -1,5 +1,4 @@
-//! The schema's history, and bringing a database up to date. A migration that has been released is never edited: the next
-//! one changes what it made.
+//! The migrations of the schema. A released migration is never edited: later changes need a new one.
 
 use sea_orm::{ConnectionTrait, DbBackend, SqliteTransactionMode, TransactionOptions, TransactionTrait};
 use sea_orm_migration::prelude::*;
@@ -8,10 +7,10 @@ use super::{StorageError, Store};
 
 mod m0001_catalog_and_wallet;
 
-/// Names the lock under which one process at a time migrates a PostgreSQL database: "cartprom" in ASCII.
+/// Number of the lock under which one process at a time migrates a PostgreSQL database: "cartprom" in ASCII.
 const MIGRATION_LOCK: i64 = 0x6361_7274_7072_6f6d;
 
-/// Every migration, in order.
+/// List of all migrations, in order.
 #[derive(Debug)]
 pub struct Migrator;
 
@@ -22,7 +21,7 @@ impl MigratorTrait for Migrator {
     }
 }
 
-/// Brings the database up to date, in one transaction.
+/// Migrates the database to the present version, in one transaction.
 pub(super) async fn run(store: &Store) -> Result<(), StorageError> {
     let options =
         TransactionOptions { sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate), ..Default::default() };
@@ -34,7 +33,7 @@ pub(super) async fn run(store: &Store) -> Result<(), StorageError> {
     Ok(transaction.commit().await?)
 }
 
-/// Refuses a database whose schema this version of the program did not make, without changing it.
+/// Refuses a database whose schema was not made by this version of the program. Changes nothing.
 pub(super) async fn refuse_other(database: &impl ConnectionTrait) -> Result<(), StorageError> {
     let known: Vec<_> = Migrator::migrations().iter().map(|migration| migration.name().to_owned()).collect();
     let applied = Migrator::get_migration_models(database).await?;
@@ -44,8 +43,8 @@ pub(super) async fn refuse_other(database: &impl ConnectionTrait) -> Result<(), 
     }
 }
 
-/// Keeps other processes from changing the schema until the transaction ends. Whoever comes second waits here, for as long
-/// as the first one takes, and finds nothing left to do. SQLite has one writer anyway.
+/// Keeps other processes from changing the schema until the transaction ends. A second process waits here as long as
+/// the first one takes, and then finds nothing left to do. SQLite has one writer, so it needs no lock.
 pub(super) async fn lock_schema(database: &impl ConnectionTrait) -> Result<(), StorageError> {
     if database.get_database_backend() == DbBackend::Postgres {
         let wait = format!(

@@ -1,6 +1,6 @@
-//! Values and keys: each column holds a value that it takes, and no row is there twice.
+//! Checks of values and keys: each column holds a value that it takes, and no row exists twice.
 //!
-//! The constraints of the tables hold most of it. What was written around them is found here.
+//! Most of this is enforced by the constraints of the tables. These checks find what was written around them.
 
 use sea_orm::{ColumnTrait, DbBackend, IdenStatic, Iterable, PrimaryKeyToColumn};
 
@@ -10,10 +10,10 @@ use crate::storage::entity::{
 };
 use crate::storage::org_owned::{column, table};
 
-/// Characters of a value that a breach repeats.
+/// Limits how many characters of a value a breach repeats.
 const MAX_ECHOED_CHARACTERS: u32 = 100;
 
-/// Asks each table for rows with a value that its column does not take.
+/// Returns a check of each table for rows with a value that its column does not take.
 pub(super) fn values(backend: DbBackend) -> Vec<String> {
     let start = column::<promotion::Entity>(promotion::Column::StartMs);
     let end = column::<promotion::Entity>(promotion::Column::EndMs);
@@ -36,7 +36,7 @@ pub(super) fn values(backend: DbBackend) -> Vec<String> {
     ]
 }
 
-/// Asks one table, in one pass. The breach names each wrong value of the row.
+/// Returns the check of one table, in one pass. The breach names each wrong value of the row.
 fn of_table<E: Placed>(backend: DbBackend) -> String {
     let (mut wrong, mut told) = (Vec::new(), Vec::new());
     for each in E::Column::iter() {
@@ -58,7 +58,7 @@ fn of_table<E: Placed>(backend: DbBackend) -> String {
     )
 }
 
-/// Writes the condition on which a column holds a wrong value. SQLite takes any type in any column.
+/// Returns the condition that a column holds a wrong value. SQLite allows any type in any column.
 fn is_wrong<C: ColumnTrait>(column: &C, qualified: &str, takes: &Takes, backend: DbBackend) -> String {
     let definition = column.def();
     let otherwise = takes.otherwise(qualified);
@@ -76,7 +76,8 @@ fn is_wrong<C: ColumnTrait>(column: &C, qualified: &str, takes: &Takes, backend:
     }
 }
 
-/// Asks each table for keys that several rows have. The wallet is asked for its earn ids, and for its earnings.
+/// Returns a check of each table for keys that several rows have. The wallet has other checks, of earn ids and of
+/// earnings.
 pub(super) fn keys() -> Vec<String> {
     vec![
         repeated_key::<org::Entity>(),
@@ -103,7 +104,7 @@ fn key<E: OrgOwned>() -> impl Iterator<Item = E::Column> {
     E::PrimaryKey::iter().map(PrimaryKeyToColumn::into_column)
 }
 
-/// Writes the name of a row: its table, and its key.
+/// Returns an expression that names a row by its table and its key.
 pub(super) fn row_name<E: OrgOwned>() -> String {
     let key =
         key::<E>().map(|each| format!("'{} ' || coalesce(CAST({} AS text), 'NULL')", each.as_str(), column::<E>(each)));

@@ -1,8 +1,8 @@
-//! Recounting the database: asks for every row that breaks an invariant. `docs/architecture.md` lists the invariants.
+//! Verification of the database: finds every row that breaks an invariant. `docs/architecture.md` lists the invariants.
 //!
-//! Everything is read in one snapshot, beside the service's writes. A question is answered by the database, with one text
-//! for each breach. What SQL cannot judge is read in pages (`pages`) and judged by `app`. A row that cannot be read is a
-//! breach among the others.
+//! All checks read one snapshot, while the service goes on writing. The database itself answers a question, with one
+//! text for each breach. Rows that SQL cannot judge are read in pages (`pages`) and judged by `app`. A row that cannot
+//! be read is also a breach.
 
 mod forms;
 mod owners;
@@ -24,36 +24,36 @@ pub use rows::{ApiClientRow, DetailsRow, EarnedRow, FormerTermRow, OrgRow, Promo
 use super::engine::Engine;
 use super::{StorageError, Store};
 
-/// Breaches of one check that are named. More are only known to be there.
+/// Limits how many breaches of one check are named. Any further breaches are only reported to exist.
 pub const MAX_BREACHES: usize = 100;
 
-/// A question that the database answers with breaches.
+/// Check that the database performs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Question {
-    /// Which rows hold a value that its column does not take?
+    /// Finds rows with a value that their column does not take.
     Values,
-    /// Which rows have the key of another row of their table?
+    /// Finds rows with the key of another row of their table.
     Keys,
-    /// Which rows are of no organization or promotion?
+    /// Finds rows of an organization or promotion that does not exist.
     Owners,
-    /// Which names do several active promotions of an organization have?
+    /// Finds names that several active promotions of an organization have.
     ActiveNames,
-    /// Which earn ids are given more than once?
+    /// Finds earn ids that several rows have.
     EarnIds,
-    /// Which earnings are not numbered 1 to n, or differ within themselves?
+    /// Finds earnings whose instances are not numbered 1 to n, or contradict each other.
     Earnings,
-    /// Which promotions were earned although they cannot be, or are not marked as earned?
+    /// Finds promotions that were earned although they cannot be, or that are not marked as earned.
     Marks,
-    /// Which earned promotions have a status that their other columns contradict?
+    /// Finds earned promotions with a status that their other columns contradict.
     Statuses,
-    /// Which counts under caps differ from the wallet?
+    /// Finds counts under caps that differ from the wallet.
     Counts,
-    /// Which transactions differ in number from what the wallet says of them?
+    /// Finds transactions that redeemed another number of earned promotions than the wallet shows.
     Redemptions,
 }
 
 impl Question {
-    /// Writes the statements; each answers with rows of one column, `breach`.
+    /// Returns the statements of the check. Each returns rows with one column, `breach`.
     fn statements(self, engine: &dyn Engine) -> Vec<String> {
         match self {
             Self::Values => forms::values(engine.backend()),
@@ -70,7 +70,7 @@ impl Question {
     }
 }
 
-/// Breaches of one check, in words.
+/// Breaches of one check, as text.
 #[derive(Debug, Default)]
 pub struct Breaches {
     named: Vec<String>,
@@ -87,30 +87,30 @@ impl Breaches {
         }
     }
 
-    /// Adds those of another list.
+    /// Adds the breaches of another list.
     pub fn extend(&mut self, other: Self) {
         let more = other.more;
         other.named.into_iter().for_each(|breach| self.add(breach));
         self.more |= more;
     }
 
-    /// Returns true if there is none.
+    /// Returns true if there is no breach.
     pub fn is_empty(&self) -> bool {
         self.named.is_empty()
     }
 
-    /// Returns those that are named.
+    /// Returns the named breaches.
     pub fn named(&self) -> &[String] {
         &self.named
     }
 
-    /// Returns true if there are more than those that are named.
+    /// Returns true if there are more breaches than the named ones.
     pub fn more(&self) -> bool {
         self.more
     }
 }
 
-/// The database as it is at one moment.
+/// Snapshot of the database at one moment.
 #[derive(Debug)]
 pub struct Snapshot {
     transaction: DatabaseTransaction,
@@ -121,7 +121,7 @@ impl Store {
     /// Takes a snapshot of the database.
     ///
     /// # Errors
-    /// Those of the database.
+    /// Returns errors of the database.
     pub async fn snapshot(&self) -> Result<Snapshot, StorageError> {
         let options = match self.engine.backend() {
             DbBackend::Postgres => TransactionOptions {
@@ -137,14 +137,14 @@ impl Store {
 }
 
 impl Snapshot {
-    /// Returns what the question finds.
+    /// Performs a check. Returns its breaches.
     ///
     /// # Errors
-    /// Those of the database.
+    /// Returns errors of the database.
     pub async fn breaches(&self, question: Question) -> Result<Breaches, StorageError> {
         let mut breaches = Breaches::default();
         for sql in question.statements(self.engine) {
-            // One more than are named, to know of more.
+            // One more than the limit is read, to detect that there are more.
             let sql = format!("{sql} LIMIT {}", MAX_BREACHES + 1);
             for row in self.transaction.query_all_raw(Statement::from_string(self.engine.backend(), sql)).await? {
                 let breach: Result<Option<String>, _> = row.try_get("", "breach");
@@ -155,7 +155,7 @@ impl Snapshot {
     }
 }
 
-/// Gives the names of columns of an entity to variables, for texts of statements.
+/// Binds the names of columns of an entity to variables, for SQL texts.
 macro_rules! columns {
     ($entity:ident: $($name:ident = $column:ident),+ $(,)?) => {
         $(let $name = sea_orm::IdenStatic::as_str(&crate::storage::entity::$entity::Column::$column);)+

@@ -1,5 +1,5 @@
-//! Owners: each row is of an organization or a promotion that exists, active names are unique, and promotions that were
-//! earned are marked.
+//! Checks of owners: each row belongs to an organization or a promotion that exists, active names are unique, and
+//! promotions that were earned are marked.
 
 use super::columns;
 use super::forms::row_name;
@@ -10,7 +10,7 @@ use crate::storage::entity::{
 };
 use crate::storage::org_owned::{column, table};
 
-/// Asks each table for rows of no organization, or of no promotion of their organization.
+/// Returns a check of each table for rows whose organization, or whose promotion in it, does not exist.
 pub(super) fn owners() -> Vec<String> {
     vec![
         of_no_org::<promotion::Entity>(),
@@ -46,7 +46,7 @@ fn of_no_promotion<E: OrgOwned>(promotion_id: E::Column) -> String {
     )
 }
 
-/// Asks for names that several active promotions of an organization have.
+/// Returns a check for names that several active promotions of an organization have.
 pub(super) fn active_names() -> Vec<String> {
     columns!(promotion: org_id = OrgId, name = Name, active = Active);
     let promotions = table::<promotion::Entity>();
@@ -56,9 +56,9 @@ pub(super) fn active_names() -> Vec<String> {
     )]
 }
 
-/// Asks for promotions that were earned and cannot be, or are not marked as earned.
+/// Returns checks for promotions that were earned and cannot be, or are not marked as earned.
 ///
-/// The wallet is put together by promotion first: on Citus it is in another place than the promotions.
+/// The wallet is grouped by promotion first, because on Citus it is distributed differently from the promotions.
 pub(super) fn marks() -> Vec<String> {
     columns!(promotion: org_id = OrgId, id = Id, kind = Kind, earned = Earned, cap_period = CapPeriod);
     columns!(earned_promotion: promotion_id = PromotionId, earn_id = EarnId);

@@ -1,4 +1,5 @@
-//! Pages of tables, for what SQL cannot judge. Texts are given as they are stored, whether they can be read or not.
+//! Reading tables in pages, for checks that SQL cannot express. Texts are returned as they are stored, even if they are
+//! invalid.
 
 use sea_orm::sea_query::{Expr, ExprTrait};
 use sea_orm::{
@@ -10,46 +11,46 @@ use crate::storage::StorageError;
 use crate::storage::entity::OrgOwned;
 use crate::storage::org_owned::{column, table};
 
-/// Rows of a table in the order of a key, a page at a time.
+/// Read of a table in the order of a key, one page at a time.
 #[derive(Debug)]
 pub struct Walk<E: OrgOwned> {
     /// Columns of the key.
     pub by: &'static [E::Column],
-    /// Further columns to read.
+    /// Other columns to read.
     pub beside: &'static [E::Column],
-    /// Condition on the rows.
+    /// Condition on the rows; `None` for all rows.
     pub condition: Option<String>,
-    /// Rows of a page.
+    /// Number of rows of a page.
     pub rows: u64,
 }
 
-/// A row that is read in pages.
+/// Row that is read in pages.
 pub trait Walked: FromQueryResult {
-    /// The table.
+    /// Entity of the table.
     type Entity: OrgOwned;
 
-    /// Returns the order and the columns.
+    /// Returns the order and the columns of the read.
     fn walk() -> Walk<Self::Entity>;
 }
 
-/// The place of a row in a walk.
+/// Position of a row in the read of a table.
 #[derive(Debug, Clone)]
 pub struct Place(Vec<Value>);
 
-/// A page: rows, or the breach of one that cannot be read.
+/// Page of rows. A row that cannot be read is replaced by its breach.
 #[derive(Debug)]
 pub struct Page<R> {
-    /// The rows.
+    /// Rows of the page.
     pub rows: Vec<Result<R, String>>,
-    /// The place of the last one; `None` at the end of the walk.
+    /// Position of the last row; `None` at the end of the table.
     pub last: Option<Place>,
 }
 
 impl Snapshot {
-    /// Reads a page, behind `after`.
+    /// Reads the page after `after`, or the first page.
     ///
     /// # Errors
-    /// Those of the database.
+    /// Returns errors of the database.
     pub async fn page<R: Walked>(&self, after: Option<&Place>) -> Result<Page<R>, StorageError> {
         let Walk { by, beside, condition, rows } = R::walk();
         let expression = |each: &<R::Entity as sea_orm::EntityTrait>::Column| Expr::cust(column::<R::Entity>(*each));
@@ -83,7 +84,7 @@ fn names<C: IdenStatic>(columns: &[C]) -> Vec<&'static str> {
     columns.iter().map(IdenStatic::as_str).collect()
 }
 
-/// Reads a row by the names of its columns, or says which row cannot be read.
+/// Decodes a row by the names of its columns. The error says which row cannot be read.
 fn read<R: FromQueryResult>(row: &QueryResult, table: &str, key: &[&str]) -> Result<R, String> {
     R::from_query_result(row, "").map_err(|error| {
         let key = key.iter().map(|name| {
@@ -98,7 +99,7 @@ fn read<R: FromQueryResult>(row: &QueryResult, table: &str, key: &[&str]) -> Res
     })
 }
 
-/// Returns the value of a column of a key, of whichever type it is.
+/// Returns the value of a key column, an integer or a text; `None` if it is neither.
 fn key_value(row: &QueryResult, name: &str) -> Option<Value> {
     let integer = row.try_get::<i64>("", name).map(Value::from);
     integer.or_else(|_| row.try_get::<String>("", name).map(Value::from)).ok()

@@ -1,4 +1,5 @@
-//! Redemptions: the transactions, compared with the wallet in number, and read with the earned promotions that they name.
+//! Checks of redemptions: the number of earned promotions of each transaction, and its content beside the wallet's
+//! rows.
 
 use std::collections::HashMap;
 
@@ -16,13 +17,13 @@ use crate::storage::org_owned::table;
 use crate::storage::redemption_content;
 use crate::storage::statement::{On, Placed, Rows, WANTED};
 
-/// Transactions that are read at once: each has up to a thousand lines.
+/// Transactions that are read at once; each has up to a thousand lines.
 const PAGE_ROWS: u64 = 100;
 
-/// Asks for transactions that the wallet names and that are not recorded for the customer, and for those that redeemed
-/// another number of earned promotions than they say.
+/// Returns checks for transactions that the wallet names and that are not recorded for the customer, and for
+/// transactions that redeemed another number of earned promotions than they record.
 ///
-/// Each side is put together by itself first: on Citus the two are in different places.
+/// Each side is grouped by itself first, because on Citus the two tables are distributed differently.
 pub(super) fn statements() -> Vec<String> {
     columns!(earned_promotion: org_id = OrgId, customer_id = CustomerId, transaction = TransactionIdentifier,
         status = EarnedStatus);
@@ -51,7 +52,7 @@ pub(super) fn statements() -> Vec<String> {
     vec![by_nothing, uneven]
 }
 
-/// A transaction as it is stored.
+/// Transaction as it is stored.
 #[derive(Debug, FromQueryResult)]
 pub struct RedemptionRow {
     org_id: i64,
@@ -77,48 +78,48 @@ impl Walked for RedemptionRow {
     }
 }
 
-/// An earned promotion that a transaction names, as it is stored.
+/// Earned promotion that a transaction names, as it is stored.
 #[derive(Debug, Clone, DerivePartialModel)]
 #[sea_orm(entity = "earned_promotion::Entity")]
 pub struct Instance {
-    /// The promotion.
+    /// Promotion that was earned.
     pub promotion_id: String,
-    /// When its event occurred, milliseconds since 1970-01-01T00:00:00Z.
+    /// Time of the event, milliseconds since 1970-01-01T00:00:00Z.
     pub event_time_ms: i64,
-    /// Last millisecond at which it is valid, since 1970-01-01T00:00:00Z.
+    /// Last millisecond at which the earned promotion is valid, since 1970-01-01T00:00:00Z.
     pub valid_till_ms: i64,
-    /// Its status.
+    /// Stored status.
     pub earned_status: String,
-    /// Time of its redemption or revocation, milliseconds since 1970-01-01T00:00:00Z.
+    /// Time of the redemption or revocation, milliseconds since 1970-01-01T00:00:00Z.
     pub changed_at_ms: Option<i64>,
-    /// The transaction that redeemed it.
+    /// Transaction that redeemed the earned promotion.
     pub transaction_identifier: Option<String>,
 }
 
 impl Instance {
-    /// Returns true if the transaction of this identifier redeemed it.
+    /// Returns true if the transaction with this identifier redeemed the earned promotion.
     pub fn is_redeemed_by(&self, transaction_identifier: &str) -> bool {
         self.earned_status == StoredStatus::text(RecordedStatus::Redeemed)
             && self.transaction_identifier.as_deref() == Some(transaction_identifier)
     }
 }
 
-/// A recorded transaction, with what the wallet has of the earned promotions that it names.
+/// Recorded transaction, with the wallet's rows of the earned promotions that it names.
 #[derive(Debug)]
 pub struct RecordedRedemption {
     /// Organization.
     pub org_id: OrgId,
-    /// Names the transaction within the organization.
+    /// Identifier of the transaction, unique within the organization.
     pub transaction_identifier: String,
-    /// Number of earned promotions that it redeemed.
+    /// Number of earned promotions that the transaction redeemed.
     pub instances: i64,
-    /// When it was recorded, milliseconds since 1970-01-01T00:00:00Z.
+    /// Time of the record, milliseconds since 1970-01-01T00:00:00Z.
     pub redeemed_at_ms: i64,
-    /// The digest of its content.
+    /// Digest of the content.
     pub digest: String,
-    /// Its content, or why it cannot be read.
+    /// Content of the transaction, or the reason why it cannot be read.
     pub content: Result<Redemption, String>,
-    /// Earned promotions of its customer that it names, by their earn ids.
+    /// Earned promotions of the customer that the transaction names, by their earn ids.
     pub held: HashMap<String, Instance>,
 }
 
@@ -138,10 +139,10 @@ impl From<RedemptionRow> for RecordedRedemption {
 }
 
 impl Snapshot {
-    /// Reads transactions in the order of their identifiers, those after `after`.
+    /// Reads the page of transactions after `after`, in the order of their identifiers.
     ///
     /// # Errors
-    /// Those of the database.
+    /// Returns errors of the database.
     pub async fn redemptions(&self, after: Option<&Place>) -> Result<Page<RecordedRedemption>, StorageError> {
         let Page { rows, last } = self.page::<RedemptionRow>(after).await?;
         let mut rows: Vec<Result<RecordedRedemption, String>> =

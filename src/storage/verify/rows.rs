@@ -1,4 +1,4 @@
-//! The rows that are read in pages, and the terms of an organization.
+//! The rows that verification reads in pages, and the terms of an organization.
 
 use std::collections::HashMap;
 use std::str::FromStr;
@@ -13,17 +13,17 @@ use crate::storage::entity::{OrgOwned, api_client, earned_promotion, former_term
 use crate::storage::org_owned::column;
 use crate::storage::{SecretHash, StorageError};
 
-/// Rows that are read at once. The longest, those with a payload, have some 10 KiB.
+/// Rows that are read at once. The longest, those with a payload, have about 10 KiB.
 const PAGE_ROWS: u64 = 1_000;
 
-/// An organization.
+/// Stored organization.
 #[derive(Debug, FromQueryResult)]
 pub struct OrgRow {
-    /// Identifier.
+    /// Identifier of the organization.
     pub id: i64,
     /// Display name.
     pub name: String,
-    /// Name of its time zone.
+    /// Name of the time zone.
     pub time_zone: String,
 }
 
@@ -36,14 +36,14 @@ impl Walked for OrgRow {
     }
 }
 
-/// The name of a promotion.
+/// Stored name of a promotion.
 #[derive(Debug, FromQueryResult)]
 pub struct PromotionNameRow {
     /// Organization.
     pub org_id: i64,
-    /// Identifier within the organization.
+    /// Identifier of the promotion within the organization.
     pub id: String,
-    /// Name.
+    /// Name of the promotion.
     pub name: String,
 }
 
@@ -56,16 +56,16 @@ impl Walked for PromotionNameRow {
     }
 }
 
-/// Terms by which a promotion was earned, and that have changed since.
+/// Terms under which a promotion was earned and that changed since.
 #[derive(Debug, FromQueryResult)]
 pub struct FormerTermRow {
     /// Organization.
     pub org_id: i64,
     /// The promotion.
     pub promotion_id: String,
-    /// Its last millisecond at the time, since 1970-01-01T00:00:00Z.
+    /// Last millisecond of the promotion at that time, since 1970-01-01T00:00:00Z.
     pub end_ms: i64,
-    /// Name of the time zone of its organization at the time.
+    /// Name of the organization's time zone at that time.
     pub time_zone: String,
 }
 
@@ -79,14 +79,14 @@ impl Walked for FormerTermRow {
     }
 }
 
-/// What an API client shows, and what it may do.
+/// Stored API client.
 #[derive(Debug, FromQueryResult)]
 pub struct ApiClientRow {
-    /// Name.
+    /// Username of the client.
     pub username: String,
-    /// The stored hash of its secret.
+    /// Stored hash of the secret.
     pub secret_hash: SecretHash,
-    /// Its access groups.
+    /// Access groups, separated by spaces.
     pub access: String,
 }
 
@@ -100,7 +100,7 @@ impl Walked for ApiClientRow {
     }
 }
 
-/// Earn ids in their order. The condition is that of their index on PostgreSQL.
+/// Columns that order the read by earn id. [`has_earn_id`] is the condition of their index on PostgreSQL.
 const BY_EARN_ID: &[earned_promotion::Column] =
     &[earned_promotion::Column::OrgId, earned_promotion::Column::EarnId, earned_promotion::Column::CustomerId];
 
@@ -108,20 +108,20 @@ fn has_earn_id() -> String {
     format!("{} >= ''", column::<earned_promotion::Entity>(earned_promotion::Column::EarnId))
 }
 
-/// An earned promotion and its times.
+/// Stored earned promotion with its times.
 #[derive(Debug, FromQueryResult)]
 pub struct EarnedRow {
     /// Organization.
     pub org_id: i64,
-    /// Its id.
+    /// Earn id of the earned promotion.
     pub earn_id: String,
-    /// The promotion.
+    /// Promotion that was earned.
     pub promotion_id: String,
-    /// When its event occurred, milliseconds since 1970-01-01T00:00:00Z.
+    /// Time of the event, milliseconds since 1970-01-01T00:00:00Z.
     pub event_time_ms: i64,
-    /// Last millisecond at which it is valid, since 1970-01-01T00:00:00Z.
+    /// Last millisecond at which the earned promotion is valid, since 1970-01-01T00:00:00Z.
     pub valid_till_ms: i64,
-    /// When it was granted, milliseconds since 1970-01-01T00:00:00Z.
+    /// Time of the grant, milliseconds since 1970-01-01T00:00:00Z.
     pub granted_at_ms: i64,
 }
 
@@ -135,21 +135,21 @@ impl Walked for EarnedRow {
     }
 }
 
-/// The details of an earning that has some.
+/// Stored details of an earning that has some.
 #[derive(Debug, FromQueryResult)]
 pub struct DetailsRow {
     /// Organization.
     pub org_id: i64,
-    /// The instance that has them.
+    /// Earn id of the instance that has the details.
     pub earn_id: String,
-    /// A JSON object, as text.
+    /// JSON object about the event, as text.
     pub event_payload: Option<String>,
-    /// The stored text of the supplementary criteria.
+    /// Stored text of the supplementary criteria.
     pub supplementary_criteria: Option<String>,
 }
 
 impl DetailsRow {
-    /// Reads the supplementary criteria; `None` where they cannot be read.
+    /// Parses the supplementary criteria. Returns `None` if they cannot be parsed.
     pub fn criteria(&self) -> Option<Option<SupplementaryCriteria>> {
         let read = self.supplementary_criteria.as_deref().map(StoredCriteria::from_str).transpose();
         read.ok().map(|criteria| criteria.map(|criteria| criteria.0))
@@ -168,23 +168,23 @@ impl Walked for DetailsRow {
     }
 }
 
-/// The terms by which promotions of an organization are and were earned.
+/// Present and former terms under which promotions of an organization were earned.
 #[derive(Debug, Default)]
 pub struct Terms {
-    /// Name of the time zone of the organization.
+    /// Name of the organization's time zone.
     pub time_zone: String,
-    /// The promotions, by their ids.
+    /// Promotions of the organization, by their ids.
     pub promotions: HashMap<String, PromotionTerms>,
 }
 
-/// The terms of a promotion.
+/// Terms of a promotion.
 #[derive(Debug, Default)]
 pub struct PromotionTerms {
-    /// Its last millisecond, since 1970-01-01T00:00:00Z.
+    /// Last millisecond of the promotion, since 1970-01-01T00:00:00Z.
     pub end_ms: i64,
-    /// N of "until the Nth day after the event's day"; `None`: valid until its end.
+    /// N of "until the Nth day after the event's day"; `None` if earned promotions are valid until the promotion's end.
     pub earn_expiry_days: Option<i64>,
-    /// Its former ends, milliseconds since 1970-01-01T00:00:00Z, and names of time zones.
+    /// Former ends, milliseconds since 1970-01-01T00:00:00Z, and names of time zones.
     pub former: Vec<FormerTermRow>,
 }
 
@@ -196,11 +196,11 @@ struct TermsRow {
 }
 
 impl Snapshot {
-    /// Reads the terms of an organization; `None` when there is none. A row that cannot be read is passed over, as another
-    /// question names it.
+    /// Reads the terms of an organization. Returns `None` if there is no such organization. A row that cannot be read
+    /// is skipped, as another check names it.
     ///
     /// # Errors
-    /// Those of the database.
+    /// Returns errors of the database.
     pub async fn terms(&self, org_id: OrgId) -> Result<Option<Terms>, StorageError> {
         let (backend, database) = (self.engine.backend(), &self.transaction);
         let zone = org::Entity::of(org_id).find().select_only().column(org::Column::TimeZone);

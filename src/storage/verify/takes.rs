@@ -1,5 +1,5 @@
-//! The values that each column takes, beyond its type. Every column of every table is placed by name, so a new one stops the
-//! build.
+//! The values that each column takes, beyond its type. Every column of every table is listed by name, so the build
+//! fails when one is added.
 
 use sea_orm::ActiveEnum;
 
@@ -8,46 +8,46 @@ use crate::storage::entity::{
     OrgOwned, api_client, audience, cap_usage, customer, earned_promotion, former_term, org, promotion, redemption,
 };
 
-/// Longest name of a promotion, in characters, as messages and files have it.
+/// Limits the name of a promotion, in characters, as messages and files do.
 const MAX_PROMOTION_NAME_CHARACTERS: u32 = 50;
-/// Longest other name or identifier of a caller, in characters, as messages and files have it.
+/// Limits any other name or identifier of a caller, in characters, as messages and files do.
 const MAX_NAME_CHARACTERS: u32 = 250;
-/// The values that a column takes, within its type.
+/// Values that a column takes, within its type.
 pub(super) enum Takes {
-    /// Every value.
+    /// Any value.
     Any,
-    /// Texts that are judged elsewhere and never repeated.
+    /// Texts that are checked elsewhere and never repeated in a breach.
     Hidden,
-    /// Integers from this one to that one.
+    /// Integers between two bounds, both inclusive.
     From(i64, i64),
-    /// Texts of 1 to so many characters.
+    /// Texts of 1 to this number of characters.
     Text(u32),
     /// Ids: 24 hexadecimal digits in lower case.
     Id,
-    /// These texts.
+    /// These texts only.
     OneOf(Vec<String>),
 }
 
 const POSITIVE: Takes = Takes::From(1, i64::MAX);
 const NOT_NEGATIVE: Takes = Takes::From(0, i64::MAX);
-/// Counts that are read as 32 bits.
+/// Counts from 1 that are read as 32 bits.
 const COUNT: Takes = Takes::From(1, 0xffff_ffff);
 
 impl Takes {
-    /// Writes the condition on which `column` holds another value; `None` where there is no other value.
+    /// Returns the condition that `column` holds another value; `None` if there is no other value.
     pub fn otherwise(&self, column: &str) -> Option<String> {
         match self {
             Self::Any | Self::Hidden => None,
             Self::From(least, most) => Some(format!("{column} NOT BETWEEN {least} AND {most}")),
             Self::Text(most) => Some(format!("length({column}) NOT BETWEEN 1 AND {most}")),
-            // Digits are taken off both ends; anything that is none stays.
+            // `trim` removes digits at both ends; any other character stays.
             Self::Id => Some(format!("length({column}) <> 24 OR trim({column}, '0123456789abcdef') <> ''")),
             Self::OneOf(texts) => Some(format!("{column} NOT IN ('{}')", texts.join("', '"))),
         }
     }
 }
 
-/// An entity, the columns of which are placed.
+/// Entity with the values that its columns take.
 pub(super) trait Placed: OrgOwned {
     /// Returns the values that a column takes.
     fn takes(column: Self::Column) -> Takes;

@@ -1,4 +1,4 @@
-//! The wallet: earn ids, earnings, statuses, and the counts under caps.
+//! Checks of the wallet: earn ids, earnings, statuses, and the counts under caps.
 
 use super::columns;
 use crate::earning::change::RecordedStatus;
@@ -6,7 +6,7 @@ use crate::storage::entity::stored::StoredStatus;
 use crate::storage::entity::{cap_usage, earned_promotion, promotion};
 use crate::storage::org_owned::table;
 
-/// Asks for earn ids that are given more than once, to whomever.
+/// Returns a check for earn ids that several rows of any customers have.
 pub(super) fn earn_ids() -> Vec<String> {
     columns!(earned_promotion: earn_id = EarnId);
     let wallet = table::<earned_promotion::Entity>();
@@ -16,7 +16,7 @@ pub(super) fn earn_ids() -> Vec<String> {
     )]
 }
 
-/// Asks for earnings whose instances are not numbered 1 to n or differ, and for details on a later instance.
+/// Returns checks for earnings whose instances are not numbered 1 to n or differ, and for details on a later instance.
 pub(super) fn earnings() -> Vec<String> {
     columns!(earned_promotion: org_id = OrgId, customer_id = CustomerId, promotion_id = PromotionId, event_id = EventId,
         earned_from_id = EarnedFromId, ordinal = Ordinal, kind = EarnedFromType, event_time = EventTimeMs,
@@ -41,7 +41,7 @@ pub(super) fn earnings() -> Vec<String> {
     vec![uneven, details]
 }
 
-/// Asks for statuses that other columns contradict.
+/// Returns a check for statuses that other columns contradict.
 pub(super) fn statuses() -> Vec<String> {
     columns!(earned_promotion: org_id = OrgId, customer_id = CustomerId, earn_id = EarnId, status = EarnedStatus,
         changed_at = ChangedAtMs, transaction = TransactionIdentifier);
@@ -57,10 +57,11 @@ pub(super) fn statuses() -> Vec<String> {
     )]
 }
 
-/// Asks for counts that differ from the wallet, pass their cap, or are of a period that the promotion has not reached.
+/// Returns checks for counts that differ from the wallet, exceed their cap, or have a later period than their
+/// promotion.
 ///
-/// Counts of a promotion that has no cap now, or of a former period, are not used. Where there is no count of the present
-/// period, nothing is held in period 0, and the number held is not known in later ones.
+/// Counts of a promotion that has no cap now, or of a former period, are not used. Without a count of the present
+/// period, the customer holds none in period 0, and the number held is not known in later periods.
 pub(super) fn counts() -> Vec<String> {
     columns!(cap_usage: org_id = OrgId, customer_id = CustomerId, promotion_id = PromotionId, used = Used, cap = Cap,
         period = CapPeriod);
@@ -78,7 +79,7 @@ pub(super) fn counts() -> Vec<String> {
         [org_id, customer_id, promotion_id].map(|column| format!("{one}.{column} = {other}.{column}")).join(" AND ")
     };
     let is_of = |one: &str| format!("p.{org_id} = {one}.{org_id} AND p.{id} = {one}.{promotion_id}");
-    // A count of a later period is named by itself, below.
+    // Another check below names a count of a later period.
     let miscounted = format!(
         "SELECT {} || ': ' || count(*) || ' are held, and ' || coalesce(u.{used}, 0) || ' are counted under the cap' AS breach
          FROM {wallet} AS e JOIN {promotions} AS p ON {}
