@@ -86,9 +86,9 @@ pub struct Promotion {
     pub kind: PromotionType,
     /// True if the promotion is switched on.
     pub active: bool,
-    /// First millisecond at which it runs, since 1970-01-01T00:00:00Z.
+    /// First millisecond of the promotion, since 1970-01-01T00:00:00Z.
     pub start_ms: i64,
-    /// Last millisecond at which it runs, since 1970-01-01T00:00:00Z.
+    /// Last millisecond of the promotion, since 1970-01-01T00:00:00Z.
     pub end_ms: i64,
     /// Cap: number of instances that one customer can earn; `None` without a cap.
     pub max_earning_per_customer: Option<u32>,

@@ -24,9 +24,9 @@ pub struct PromotionDraft {
     pub kind: Option<PromotionType>,
     /// True if the promotion is switched on.
     pub active: Option<bool>,
-    /// First millisecond at which it runs, since 1970-01-01T00:00:00Z.
+    /// First millisecond of the promotion, since 1970-01-01T00:00:00Z.
     pub start_ms: Option<i64>,
-    /// Last millisecond at which it runs, since 1970-01-01T00:00:00Z.
+    /// Last millisecond of the promotion, since 1970-01-01T00:00:00Z.
     pub end_ms: Option<i64>,
     /// Cap: number of instances that one customer can earn.
     pub max_earning_per_customer: Option<CapDraft>,

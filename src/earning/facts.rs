@@ -1,4 +1,4 @@
-//! Facts about customers and their wallets that the rules need for the commands at hand. Storage loads them, and the
+//! Facts about customers and their wallets that the rules need for the commands of a batch. Storage loads them, and the
 //! rules add what is granted, so that later commands of the same batch see it.
 
 use std::sync::Arc;

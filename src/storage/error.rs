@@ -22,7 +22,7 @@ const RACED_CONSTRAINTS: [&str; 5] = [
 pub enum StorageError {
     /// Write conflict: a row to be written is already recorded, or another transaction used up a cap at the same time.
     /// This transaction is rolled back. Reading and deciding again can succeed.
-   #[error("write conflict with another transaction")]
+    #[error("write conflict with another transaction")]
     Conflict(#[source] DbErr),
     /// The connection broke, and its transaction is rolled back, unless it was committing. Another connection may work.
     #[error("the connection to the database broke")]
@@ -79,7 +79,7 @@ pub enum StorageError {
 /// Class of an outage of the database. The answer to a caller depends on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outage {
-    /// Other transactions were in the way.
+    /// Other transactions delayed or displaced this one.
     Busy,
     /// The database does not answer.
     Unreachable,

@@ -150,7 +150,7 @@ pub(super) fn names(columns: &[impl IdenStatic]) -> String {
     columns.iter().map(IdenStatic::as_str).collect::<Vec<_>>().join(", ")
 }
 
-/// Receives the columns of a model from SeaORM.
+/// Query that collects the columns of a model from SeaORM.
 struct Answers(SelectStatement);
 
 impl QuerySelect for Answers {

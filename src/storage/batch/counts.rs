@@ -46,8 +46,8 @@ pub(in crate::storage) fn recorded() -> Search<Entity> {
     Search::by(&KEY)
 }
 
-/// Searches the earned promotions of a list of holders that count towards a cap. The condition and the order are those of
-/// the listing index, so that every engine uses that index and reads rows of the customer only.
+/// Searches the earned promotions of a list of holders that count towards a cap. The condition and the order are those
+/// of the listing index, so that every engine uses that index and reads rows of the customer only.
 pub(in crate::storage) fn held() -> Search<earned_promotion::Entity> {
     use earned_promotion::Column;
     let status = column::<earned_promotion::Entity>(Column::EarnedStatus);

@@ -137,7 +137,7 @@ pub enum Patience {
 /// Limits the wait for a lock with [`Patience::Least`] and [`Patience::Short`].
 const SHORT_WAIT: Duration = Duration::from_millis(250);
 
-/// Keeps a connection from one batch to the next.
+/// Session of the writer, which keeps its connection from one batch to the next.
 #[derive(Debug)]
 pub struct Session {
     store: Store,

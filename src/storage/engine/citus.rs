@@ -25,7 +25,7 @@ impl Engine for Citus {
     }
 
     /// Writes a plain join: Citus does not support a subquery that is protected from reordering, and it plans every
-    /// execution with the values at hand.
+    /// execution with its values.
     fn search(&self, search: &SearchText<'_>) -> String {
         let SearchText { table, list, answers, conditions, .. } = search;
         let comma = if answers.is_empty() { "" } else { ", " };
