@@ -79,7 +79,7 @@ pub enum StorageError {
 /// Class of an outage of the database. The answer to a caller depends on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outage {
-    /// Other transactions delayed or displaced this one.
+    /// There was a write conflict, or another transaction held a lock.
     Busy,
     /// The database does not answer.
     Unreachable,
