@@ -1,4 +1,4 @@
-//! Accepts connections and serves each in a task of its own, until told to stop.
+//! Accepts connections, and serves each in a task of its own, until told to stop.
 
 use std::convert::Infallible;
 use std::pin::pin;
@@ -22,52 +22,53 @@ use super::roster::{Membership, Roster};
 use super::stream::Stream;
 use super::{EdgeLimits, Handler};
 
-/// After an error that accepting the next connection would meet again, as when no more files can be opened.
+/// Pause after an error that the next accept would meet again, such as too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// How often what happens again and again is logged.
+/// Interval at which a repeated event is logged.
 const LOG_EVERY: Duration = Duration::from_secs(10);
-/// Connections are looked at for what is overdue so often within the shortest time that is given them, ...
+/// Number of sweeps for overdue connections within the shortest timeout.
 const LOOKS_WITHIN_A_TIMEOUT: u32 = 4;
-/// ... within these bounds.
+/// Limits the interval of sweeps to this range.
 const LOOK_EVERY: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 
-/// What one peer may send that no call has read yet, of a call and of all: bytes.
+/// Limits the data of a peer that no call has read yet, for one call and for the whole connection: bytes.
 const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 256 * 1024;
-/// Largest frame of HTTP/2: bytes. The least that the protocol allows.
+/// Limits a frame of HTTP/2 to the least that the protocol allows: bytes.
 const MAX_FRAME_BYTES: u32 = 16 * 1024;
-/// What is kept of answers that the peer does not take yet, for each call: bytes.
+/// Limits the part of an answer that is buffered while the peer does not read, for each call: bytes.
 const MAX_SEND_BUFFER_BYTES: usize = 64 * 1024;
-/// How long the answer to a ping may take.
+/// Time in which a ping must be answered.
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
-/// Calls that were given up before anybody took them, and calls that the library itself broke off, for each connection:
-/// one more ends it with `ENHANCE_YOUR_CALM`.
+/// Limits, for each connection, the calls abandoned before the service accepted them, and the calls that the library
+/// ended on an error. One more ends the connection with `ENHANCE_YOUR_CALM`.
 const MAX_PENDING_RESETS: usize = 20;
 const MAX_LOCAL_RESETS: usize = 100;
-/// Headers of one call on HTTP/1.1.
+/// Limits the headers of one call on HTTP/1.1.
 const MAX_HEADERS: usize = 100;
-/// Longest address on HTTP/1.1: bytes. That of the library.
+/// Limits the request target on HTTP/1.1, as the library does: bytes.
 const MAX_ADDRESS_BYTES: usize = 64 * 1024;
 
-/// What every connection needs.
+/// The state that all connections share.
 struct Edge {
     handler: Handler,
     http: auto::Builder<TokioExecutor>,
     tls: Option<watch::Receiver<Arc<ServerConfig>>>,
 }
 
-/// How far the service is with stopping.
+/// Progress of stopping.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stop {
-    /// It does not.
+    /// The service is not stopping.
     No,
-    /// Every connection is told that no other call is to come on it; a new one is told so with its first.
+    /// Every connection is told to send no further calls; a new one is told so with its first call.
     SendAway,
-    /// No new connections are taken, and those that there are end.
+    /// No new connections are accepted, and the open ones end.
     HangUp,
 }
 
-/// Serves `handler` on `listener` until told to hang up; then waits until all connections are gone. Dropped, it ends them.
+/// Serves `handler` on `listener` until told to hang up, then waits until all connections are gone. Dropping the future
+/// ends them.
 pub async fn serve(
     listener: TcpListener,
     handler: Handler,
@@ -105,7 +106,7 @@ pub async fn serve(
             () = members.left(), if !members.is_open() => {}
         }
     }
-    // New ones are refused by the system from here on.
+    // From here on the operating system refuses new connections.
     drop(listener);
     members.send_away();
     while connections.join_next().await.is_some() {}
@@ -116,7 +117,7 @@ fn look_every(limits: &EdgeLimits) -> Duration {
     (shortest / LOOKS_WITHIN_A_TIMEOUT).clamp(LOOK_EVERY.0, LOOK_EVERY.1)
 }
 
-/// Whether an error of accepting is about the connection that was to be accepted, not about accepting.
+/// Returns true if an error of accept concerns only the connection that was accepted.
 fn is_of_one_connection(error: &std::io::Error) -> bool {
     use std::io::ErrorKind;
     matches!(
@@ -128,7 +129,7 @@ fn is_of_one_connection(error: &std::io::Error) -> bool {
     )
 }
 
-/// Says something that may be so for long.
+/// Logs a lasting condition at most once per interval.
 #[derive(Debug, Default)]
 struct Seldom(Option<Instant>);
 
@@ -144,7 +145,7 @@ impl Seldom {
 fn http(limits: &EdgeLimits) -> auto::Builder<TokioExecutor> {
     let mut http = auto::Builder::new(TokioExecutor::new());
     http.http1()
-        // The roster's is for both versions, and does not count the time between calls.
+        // The connection registry limits this time for both versions, and does not count the time between calls.
         .header_read_timeout(None)
         .max_headers(MAX_HEADERS)
         .max_buf_size(MAX_ADDRESS_BYTES + limits.max_header_bytes as usize);
@@ -163,9 +164,9 @@ fn http(limits: &EdgeLimits) -> auto::Builder<TokioExecutor> {
     http
 }
 
-/// One connection, from its first byte to its last.
+/// Serves one connection, from its first byte to its last.
 async fn connection(edge: Arc<Edge>, stream: TcpStream, membership: Membership) {
-    // An answer is not to wait for the next. Fails only for a connection that is gone.
+    // Answers are sent without delay. The call fails only for a connection that is gone.
     let _ = stream.set_nodelay(true);
     let peer = stream.connect_info();
     let activity = membership.activity();
@@ -175,7 +176,7 @@ async fn connection(edge: Arc<Edge>, stream: TcpStream, membership: Membership) 
     };
     let accept = TlsAcceptor::from(Arc::clone(&tls.borrow())).accept(stream);
     let mut accept = pin!(accept);
-    // It counts as headers: the roster ends it when it takes too long.
+    // The handshake counts as headers: the connection registry ends it when it takes too long.
     let accepted = tokio::select! {
         accepted = &mut accept => accepted,
         _ = activity.told() => return,
@@ -215,7 +216,7 @@ where
             }
         }
     }
-    // The library does not close the connection of a peer that asked for another protocol (`Upgrade`): it drops it.
+    // The library drops the connection of a peer that asked for another protocol (`Upgrade`) without closing it.
     if let Ok(stream) = left.try_recv()
         && activity.lingers()
     {

@@ -1,12 +1,12 @@
-//! How many connections the process may have open.
+//! The number of connections that the process may have open.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Left for everything else: the database, files, standard streams, and connections that are being closed.
+/// File descriptors kept for everything else: the database, files, standard streams, and connections that are closing.
 const RESERVED: usize = 256;
 
-/// Raises the limit of open files as far as the process may, and gives how many connections it allows; half of the limit
-/// where that is low.
+/// Raises the limit of open files as far as the process may, and returns the number of connections that it allows: all
+/// but [`RESERVED`], or half of a low limit.
 pub fn raise_limit() -> usize {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let raised = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });

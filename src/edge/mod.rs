@@ -1,9 +1,9 @@
-//! The way in: accepts connections, with TLS or without, and keeps what they can hold within limits.
+//! The listener: accepts connections, with or without TLS, and limits the resources that they hold.
 //!
-//! `server` starts it with the doors. From the outside in: `accept` (how many connections), `tls`,
-//! `stream` (what its bytes tell of a connection), hyper (HTTP/1.1 and HTTP/2), `calls` (how many calls, and how they
-//! end), `rest` (what of a request nobody read). `roster` knows every connection and ends those that are overdue. Knows
-//! nothing of what is called.
+//! `server` starts it with the endpoints. A request passes, in this order: `accept` (number of connections), `tls`,
+//! `stream` (observes the bytes of a connection), hyper (HTTP/1.1 and HTTP/2), `calls` (number of calls, and their
+//! ends), `rest` (the unread part of a request). `roster`, the connection registry, ends overdue connections. This
+//! module knows nothing of the services that are called.
 
 mod accept;
 mod activity;
@@ -42,22 +42,22 @@ pub struct Answered {
 /// Limits of connections.
 #[derive(Debug, Clone, Copy)]
 pub struct EdgeLimits {
-    /// Connections at a time.
+    /// Open connections.
     pub max_connections: usize,
-    /// Calls under way of one HTTP/2 connection.
+    /// Running calls of one HTTP/2 connection.
     pub max_streams: u32,
-    /// Bytes of the headers of one call on HTTP/2, counted as HTTP/2 does; on HTTP/1.1 the address comes on top.
+    /// Headers of one call on HTTP/2, counted as HTTP/2 does: bytes. On HTTP/1.1 the request target comes on top.
     pub max_header_bytes: u32,
-    /// Calls that an HTTP/2 connection may give up before they are answered, beyond those it lets finish.
+    /// Calls that an HTTP/2 connection may abandon before their answers, beyond those that it lets finish.
     pub max_resets: isize,
-    /// How long a connection may have no call under way.
+    /// Time that a connection may have no running call.
     pub idle_timeout: Duration,
-    /// How long the headers of a call may take to arrive, the beginning of a connection and its TLS handshake included.
+    /// Time in which the headers of a call must arrive. The first one includes the TLS handshake.
     pub header_timeout: Duration,
-    /// How long the peer may take nothing, or next to nothing, of what is sent to it.
+    /// Time that a peer may read none, or next to none, of the data sent to it.
     pub write_timeout: Duration,
-    /// The same once the connection was told to leave.
+    /// The same time for a connection that was told to leave.
     pub leave_timeout: Duration,
-    /// How often the peer of an HTTP/2 connection is asked whether it is there.
+    /// Interval at which the peer of an HTTP/2 connection is pinged.
     pub ping_interval: Duration,
 }

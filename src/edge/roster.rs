@@ -1,4 +1,5 @@
-//! Every connection there is: how many may be, which one makes room for the next, and which ones are overdue.
+//! The connection registry: limits the number of connections, selects the one that makes room for a new one, and ends
+//! overdue ones.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -12,12 +13,13 @@ use tokio::sync::Notify;
 use super::EdgeLimits;
 use super::activity::{Activity, Order};
 
-/// Connections that were told to make room and are not gone yet. When they are that many, nobody is let in until one is.
+/// Limits the connections that were told to make room and are not gone yet. At this number none is accepted until one
+/// is gone.
 const MAX_LEAVING: usize = 64;
-/// When one that could not make room is looked at again.
+/// Time after which a connection that could not make room is checked again.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
-/// A connection, behind the time of the last look at it: it is idle since then or later.
+/// A position in the order of idleness: the time up to which the connection was last known to be busy, and its id.
 type Place = (Instant, u64);
 
 /// All connections.
@@ -26,29 +28,29 @@ pub struct Roster {
     limits: EdgeLimits,
     members: Mutex<Members>,
     left: Notify,
-    /// Headers that are not complete, beyond small ones: bytes.
+    /// Incomplete headers of all connections, beyond small ones: bytes.
     large_heads: Arc<AtomicUsize>,
 }
 
 #[derive(Debug, Default)]
 struct Members {
     all: HashMap<u64, Member>,
-    /// Those that were not told to make room: without a call with credentials, and with one.
+    /// Connections that were not told to make room: without an authenticated call, and with one.
     staying: [BTreeSet<Place>; 2],
     next_id: u64,
-    /// Everybody was told to leave: so is whoever comes.
+    /// Set once every connection was told to leave; a new one is told so too.
     leaving: bool,
 }
 
 #[derive(Debug)]
 struct Member {
     activity: Arc<Activity>,
-    /// Where it is in `staying`.
+    /// Index of the set in `staying`.
     authenticated: bool,
     place: Place,
 }
 
-/// A connection is there for as long as it has this.
+/// The registration of a connection, which lasts until this is dropped.
 #[derive(Debug)]
 pub struct Membership {
     roster: Arc<Roster>,
@@ -57,7 +59,7 @@ pub struct Membership {
 }
 
 impl Roster {
-    /// Of nobody.
+    /// Returns a registry without connections.
     pub fn new(limits: EdgeLimits) -> Arc<Self> {
         Arc::new(Self { limits, members: Mutex::default(), left: Notify::new(), large_heads: Arc::default() })
     }
@@ -66,7 +68,7 @@ impl Roster {
         self.members.lock()
     }
 
-    /// Whether a connection may be accepted, whatever becomes of it.
+    /// Returns true if a connection may be accepted.
     pub fn is_open(&self) -> bool {
         self.members().all.len() < self.limits.max_connections + MAX_LEAVING
     }
@@ -76,7 +78,7 @@ impl Roster {
         self.left.notified().await;
     }
 
-    /// Lets a new connection in, and tells an idle one to make room if there are as many as may be; `None` when all are
+    /// Registers a new connection. At the limit, tells an idle connection to make room, or returns `None` if all are
     /// busy.
     pub fn enter(self: &Arc<Self>) -> Option<Membership> {
         let mut members = self.members();
@@ -96,7 +98,7 @@ impl Roster {
         Some(Membership { roster: Arc::clone(self), id, activity })
     }
 
-    /// Tells those that are overdue.
+    /// Ends connections that are overdue.
     pub fn sweep(&self) {
         for Member { activity, .. } in self.members().all.values() {
             if let Some((order, why)) = activity.overdue() {
@@ -106,7 +108,7 @@ impl Roster {
         }
     }
 
-    /// Tells everybody to leave, and whoever comes from now on with its first call.
+    /// Tells every connection to leave, and each new one with its first call.
     pub fn send_away(&self) {
         let mut members = self.members();
         members.leaving = true;
@@ -115,9 +117,9 @@ impl Roster {
 }
 
 impl Members {
-    /// Tells the one that is to make room: of those without credentials the one that is idle the longest, else of all.
-    /// Whoever turns out to be idle for less long than it was thought to be, or not at all, goes where it belongs; so
-    /// each is looked at seldom, however many there are.
+    /// Tells the longest idle connection to make room, first among those without credentials. A connection that was
+    /// busy since the last check is moved to its new position instead, so each is checked seldom, however many there
+    /// are.
     fn make_room(&mut self, now: Instant) -> bool {
         for authenticated in [false, true] {
             while let Some(place) = self.staying[usize::from(authenticated)].first().copied().filter(|at| at.0 <= now) {
@@ -126,7 +128,7 @@ impl Members {
                 let idle_since = member.activity.idle_since();
                 member.authenticated = member.activity.is_authenticated();
                 if member.authenticated == authenticated && idle_since.is_some_and(|since| since <= place.0) {
-                    // Somebody with credentials may be about to call, and is told in time to call elsewhere.
+                    // A client with credentials may be sending a call, so it is told first and can call elsewhere.
                     let leave = authenticated && member.activity.is_between_calls();
                     member.activity.tell(if leave { Order::Leave } else { Order::Cut });
                     return true;
@@ -140,7 +142,7 @@ impl Members {
 }
 
 impl Membership {
-    /// Of this connection.
+    /// Returns the activity of the connection.
     pub fn activity(&self) -> &Arc<Activity> {
         &self.activity
     }

@@ -1,4 +1,4 @@
-//! Certificates: read from files, and looked at again while the service runs. The private key is in no message.
+//! TLS certificates, read from files and read again while the service runs. No message contains the private key.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -12,33 +12,33 @@ use rustls::{RootCertStore, ServerConfig, version};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-/// How often the files are looked at.
+/// Interval at which the files are checked.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// Largest file that is read: bytes.
+/// Limits a file that is read: bytes.
 const MAX_FILE_BYTES: usize = 1024 * 1024;
 
-/// Where the certificates are: PEM.
+/// Paths of the certificate files, in PEM.
 #[derive(Debug, Clone)]
 pub struct TlsFiles {
-    /// Ours, and those that lead to the authority.
+    /// The certificate of the service, followed by its intermediate certificates.
     pub certificate: PathBuf,
-    /// The private key of the first.
+    /// The private key of the certificate.
     pub key: PathBuf,
-    /// Authorities of which callers need a certificate; `None`: callers need none.
+    /// Authorities that sign client certificates. Callers need no certificate if this is `None`.
     pub client_ca: Option<PathBuf>,
 }
 
-/// Why a file cannot be used.
+/// Error of a file that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{option} {}: {problem}", file.display())]
 pub struct TlsError {
-    /// Which option names the file.
+    /// The option that names the file.
     option: &'static str,
     file: PathBuf,
     problem: String,
 }
 
-/// What is in the files.
+/// Contents of the files.
 #[derive(PartialEq, Eq)]
 struct Contents {
     certificate: Vec<u8>,
@@ -49,7 +49,7 @@ struct Contents {
 /// The certificates in use.
 pub struct Certificates {
     files: TlsFiles,
-    /// Those that were looked at last, whether they can be used or not.
+    /// Contents that were read last, valid or not.
     seen: Result<Contents, TlsError>,
     current: watch::Sender<Arc<ServerConfig>>,
 }
@@ -64,19 +64,19 @@ impl Certificates {
     /// Reads the files.
     ///
     /// # Errors
-    /// With the option that names the file that cannot be used.
+    /// Returns the option that names the file, and the problem of the file.
     pub async fn open(files: TlsFiles) -> Result<Self, TlsError> {
         let contents = read(&files).await?;
         let current = watch::Sender::new(config(&files, &contents)?);
         Ok(Self { files, seen: Ok(contents), current })
     }
 
-    /// What new connections are served with.
+    /// Returns a receiver of the configuration for new connections.
     pub fn current(&self) -> watch::Receiver<Arc<ServerConfig>> {
         self.current.subscribe()
     }
 
-    /// Looks at the files every few seconds, and on SIGHUP. Files that cannot be used change nothing, and are logged once.
+    /// Checks the files every second, and on SIGHUP. Files that cannot be used change nothing, and are logged once.
     pub async fn keep_fresh(mut self) {
         let mut hang_up = signal(SignalKind::hangup()).ok();
         loop {
@@ -137,7 +137,7 @@ async fn read_file(option: &'static str, file: &Path) -> Result<Vec<u8>, TlsErro
     Err(TlsError { option, file: file.to_owned(), problem })
 }
 
-/// How connections are served with these contents of these files.
+/// Builds the configuration from these contents of these files.
 fn config(files: &TlsFiles, contents: &Contents) -> Result<Arc<ServerConfig>, TlsError> {
     let wrong = |option, file: &Path| {
         let file = file.to_owned();
@@ -145,7 +145,7 @@ fn config(files: &TlsFiles, contents: &Contents) -> Result<Arc<ServerConfig>, Tl
     };
     let of_certificate = wrong("--tls-certificate", &files.certificate);
     let chain = certificates(&contents.certificate).map_err(of_certificate.clone())?;
-    // What the library says of a key file tells nothing of what is in it, but need not stay so.
+    // The text of the library reveals nothing of a key file today, but may in a later version.
     let key = PrivateKeyDer::from_pem_slice(&contents.key)
         .map_err(|_| wrong("--tls-key", &files.key)("no private key in PEM".to_owned()))?;
 
@@ -177,7 +177,7 @@ fn config(files: &TlsFiles, contents: &Contents) -> Result<Arc<ServerConfig>, Tl
     Ok(Arc::new(config))
 }
 
-/// At least one.
+/// Parses at least one certificate.
 fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     match found {

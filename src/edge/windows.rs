@@ -1,17 +1,16 @@
-//! What an HTTP/2 peer allows to be sent: the windows of its connection and of a new stream, as far as the frames that
-//! it sends tell.
+//! Flow control windows of an HTTP/2 peer: for its connection and for a new stream, as announced in its frames.
 
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 
-/// Both windows of a peer that says nothing: bytes.
+/// Windows of a peer that announces none: bytes.
 const DEFAULT_WINDOW_BYTES: u32 = 65_535;
 
 /// The windows of one connection.
 #[derive(Debug)]
 pub struct Windows {
-    /// Of every stream, unless more is allowed for it later.
+    /// Window of each stream, unless the peer widens it later.
     stream: AtomicU32,
-    /// Of all streams together, less everything that was handed on for them.
+    /// Window of all streams together, less the bytes passed on for them.
     connection: AtomicI64,
 }
 
@@ -25,25 +24,25 @@ impl Default for Windows {
 }
 
 impl Windows {
-    /// Records the window of streams that the peer's settings name.
+    /// Records the stream window from the settings of the peer.
     pub fn set_stream(&self, bytes: u32) {
         self.stream.store(bytes, Ordering::Relaxed);
     }
 
-    /// Records that the peer allows so many more bytes on the connection.
+    /// Records that the peer widens the connection window by `bytes`.
     pub fn widen(&self, bytes: u32) {
         self.connection.fetch_add(i64::from(bytes), Ordering::Relaxed);
     }
 
-    /// Takes so many bytes, with which `of_stream` were handed on for their stream. Returns whether the peer surely
-    /// takes them, whatever it does from now on.
+    /// Takes `bytes` from the connection window; `of_stream` is the number passed on for their stream so far. Returns
+    /// true if the peer has already allowed both.
     pub fn fit(&self, bytes: usize, of_stream: u64) -> bool {
         let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
         self.connection.fetch_sub(bytes, Ordering::Relaxed) >= bytes
             && of_stream <= u64::from(self.stream.load(Ordering::Relaxed))
     }
 
-    /// Gives back what was taken and is not handed on.
+    /// Returns bytes that were taken but are not passed on.
     pub fn give_back(&self, bytes: u32) {
         self.widen(bytes);
     }

@@ -1,7 +1,7 @@
-//! The one admission of every route: who may call it, how long its body may be and take, and how much memory the call and
-//! its answer may hold.
+//! Admission, which the router wraps around every route: checks who may call it, and limits the length and arrival time
+//! of its body and the memory that the call and its answer hold.
 //!
-//! The router puts it around every route that it has. A route that is not named here is for clients, and has the small
+//! [`Rule::of`] names the rule of a route. A route without a rule of its own is for API clients and gets the small
 //! limits of a route without a body.
 
 use std::sync::Arc;
@@ -22,38 +22,38 @@ use super::request_log::is_grpc;
 use super::shares::{CALL_BYTES, Holder, Share, Shares, UsedUp};
 use crate::access::Caller;
 
-/// Longest body of a route that needs none, or next to none: bytes.
+/// Limits the body of a route that takes none, or only a few fields: bytes.
 pub const SMALL_BODY_BYTES: usize = 4 * 1024;
-/// Longest request for a token: bytes. A username and a secret take less than 3 KiB.
+/// Limits the body of a token request: bytes. A username and a secret take less than 3 KiB.
 const TOKEN_BODY_BYTES: usize = 8 * 1024;
-/// Longest message of reflection: bytes.
+/// Limits one message of the reflection service: bytes.
 pub const REFLECTION_MESSAGE_BYTES: usize = 64 * 1024;
-/// Memory that a stream holds: bytes. For reflection that is a message in the decoder, in the service, and twice in the
-/// answer, with a file of the descriptor set.
+/// Memory that a stream holds: bytes. A reflection stream holds a message in the decoder, one in the service, and two
+/// in the answer, along with a file of the descriptor set.
 const WATCH_BYTES: usize = 16 * 1024;
 const REFLECTION_BYTES: usize = 4 * REFLECTION_MESSAGE_BYTES;
 
-/// Limits of all calls.
+/// Memory and time limits of all calls.
 #[derive(Debug, Clone, Copy)]
 pub struct AdmissionLimits {
-    /// How long a body, or a message of a stream, may take to arrive.
+    /// Time in which a body, or one message of a stream, must arrive.
     pub body_timeout: Duration,
-    /// Memory of the bodies of all calls under way.
+    /// Memory that the bodies of all running calls share: bytes.
     pub body_memory_bytes: usize,
-    /// Memory of all answers that are not sent to the end.
+    /// Memory that all answers not yet sent completely share: bytes.
     pub answer_memory_bytes: usize,
-    /// How long a stream may last.
+    /// Time after which a stream is ended.
     pub stream_lifetime: Duration,
 }
 
-/// Who may call a route.
+/// Callers that a route admits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Callers {
-    /// Clients that show their credentials, while the service serves.
+    /// API clients that present credentials, while the service serves.
     Clients,
-    /// Anybody, while the service serves.
+    /// Every caller, while the service serves.
     Anybody,
-    /// Anybody at any time.
+    /// Every caller, in every phase of the service.
     Probes,
 }
 
@@ -61,11 +61,11 @@ enum Callers {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Rule {
     callers: Callers,
-    /// The request is a stream of messages.
+    /// Set if the request is a stream of messages.
     messages: bool,
-    /// The answer is a stream of messages.
+    /// Set if the answer is a stream of messages.
     stream: bool,
-    /// Longest body, or message: bytes.
+    /// Longest body or message: bytes.
     max_bytes: usize,
     /// Memory that a call holds: bytes.
     holds: usize,
@@ -80,7 +80,7 @@ impl Rule {
         holds: CALL_BYTES,
     };
 
-    /// Returns the limits of the route of a path.
+    /// Returns the limits of the route at `path`.
     fn of(path: &str) -> Self {
         let (call, probe) =
             (Self { max_bytes: MAX_BODY_BYTES, ..Self::SMALL }, Self { callers: Callers::Probes, ..Self::SMALL });
@@ -104,7 +104,7 @@ impl Rule {
     }
 }
 
-/// See the top of this file.
+/// Admission of every route.
 #[derive(Debug)]
 pub struct Admission {
     lifecycle: Arc<Lifecycle>,
@@ -122,7 +122,7 @@ struct Call {
     next: Next,
 }
 
-/// A request whose body is here, or bounded.
+/// A request whose body is in memory, or is a stream with limits.
 struct Taken {
     request: Request,
     call: Option<Share>,
@@ -130,7 +130,7 @@ struct Taken {
 }
 
 impl Admission {
-    /// Returns the admission of a service with no call under way.
+    /// Returns the admission of a service with no running call.
     pub fn new(limits: AdmissionLimits, lifecycle: Arc<Lifecycle>, gatekeeper: Arc<Gatekeeper>) -> Arc<Self> {
         let (bodies, answers) = (Shares::new(limits.body_memory_bytes), Shares::new(limits.answer_memory_bytes));
         Arc::new(Self { lifecycle, gatekeeper, limits, bodies, answers })
@@ -173,7 +173,7 @@ impl Admission {
 
     async fn answer(&self, request: Request, call: Call) -> Result<Response, Refusal> {
         let Call { rule, holder, under_way, next } = call;
-        // Before anything is done for it.
+        // A caller without memory left is refused before any work is done for it.
         if rule.callers != Callers::Probes && !self.answers.has_room(&holder) {
             return Err(Refusal::Overloaded);
         }

@@ -1,4 +1,5 @@
-//! The body of an answer: counted until the connection took the last byte of it, and ended when it has lasted long enough.
+//! The body of an answer: counts its memory until the connection has taken the last byte, and ends it once its lifetime
+//! is over.
 
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
@@ -16,35 +17,35 @@ use super::refusal::Refusal;
 use super::request_log::is_grpc;
 use super::shares::{CALL_BYTES, Holder, Share, Shares, UsedUp};
 
-/// Largest part of an answer that a client is given whatever it holds: what its call did is done, and its next call is
-/// refused before anything is.
+/// Largest part of an answer that an API client receives even beyond its share of memory: bytes. The work of that call
+/// is already done; the next call of the client is refused before any work.
 const NEVER_REFUSED_BYTES: usize = 64 * 1024;
 
-/// The violation that ended the messages of a request, for its answer to tell.
+/// The refusal that ended the messages of a request, for the trailers of its answer.
 pub type Ended = Arc<OnceLock<Refusal>>;
 
-/// A part of an answer, or why there is none.
+/// A part of an answer, or the error that ended it.
 type Part = Result<Frame<Bytes>, axum::Error>;
 
-/// Everything that an answer holds while it is sent.
+/// The memory and the limits of an answer while it is sent.
 #[derive(Debug)]
 pub struct Account {
-    /// Memory of answers.
+    /// Memory that all answers share.
     pub answers: Shares,
-    /// Party that the answer is for.
+    /// Holder that the memory is counted for.
     pub holder: Holder,
-    /// Memory that the call itself holds. A small answer is within it, and so is each part of a stream.
+    /// Memory of the call itself, which covers a small answer and each part of a stream.
     pub call: Option<Share>,
-    /// Set for a stream: why its messages ended.
+    /// Set for a stream: receives the refusal that ended its messages.
     pub ended: Option<Ended>,
-    /// The call is under way until this is dropped.
+    /// Keeps the call counted as running until this is dropped.
     #[expect(dead_code, reason = "it counts by being there")]
     pub under_way: Option<UnderWay>,
-    /// How long the answer may last.
+    /// Time that the answer may last.
     pub lifetime: Duration,
 }
 
-/// Bytes that are counted for as long as anybody refers to them.
+/// Bytes whose memory stays counted while they are referred to.
 struct Counted {
     data: Bytes,
     _share: Share,
@@ -57,7 +58,7 @@ impl AsRef<[u8]> for Counted {
 }
 
 impl Account {
-    /// Counts a part until its last byte is sent: the HTTP library holds what the peer does not take.
+    /// Counts a part until its last byte is sent, because the HTTP library holds the bytes that the peer does not take.
     fn count(&mut self, data: Bytes) -> Result<Bytes, UsedUp> {
         if data.len() <= CALL_BYTES || self.ended.is_some() {
             let share = self.call.take_if(|_| self.ended.is_none());
@@ -72,7 +73,7 @@ impl Account {
             }
             holder => self.answers.take(holder, data.len())?,
         };
-        // The buffer that it was written to is up to twice as large.
+        // The buffer behind `data` may have twice the capacity; the copy holds only what is counted.
         Ok(Bytes::from_owner(Counted { data: Bytes::copy_from_slice(&data), _share: share }))
     }
 
@@ -84,7 +85,7 @@ impl Account {
         })
     }
 
-    /// Puts the refusal that ended the messages of the request in place of other trailers.
+    /// Replaces the trailers by the refusal that ended the messages of the request, if one did.
     fn explained(&self, trailers: Frame<Bytes>) -> Frame<Bytes> {
         let Some(refusal) = self.ended.as_ref().and_then(|ended| ended.get()) else { return trailers };
         let mut explained = HeaderMap::new();
@@ -95,11 +96,11 @@ impl Account {
     }
 }
 
-/// Has an answer counted. The first two parts are made at once: those are all that one message has, and what it was made
-/// from is free again.
+/// Counts the memory of an answer while it is sent. Makes the first two parts at once: the answer of a unary call has
+/// no more, so the values it is encoded from are freed.
 ///
 /// # Errors
-/// When its holder holds too much of the memory of answers.
+/// Returns [`Refusal::Overloaded`] if the holder has no share of the answer memory left.
 pub async fn counted(response: Response<Body>, mut account: Account) -> Result<Response<Body>, Refusal> {
     let grpc = is_grpc(response.headers());
     let (head, body) = response.into_parts();
@@ -116,7 +117,7 @@ pub async fn counted(response: Response<Body>, mut account: Account) -> Result<R
     Ok(Response::from_parts(head, Body::new(Answer { first, second, body, grpc, until, timer: None, account })))
 }
 
-/// Returns the next part of a body, and drops the body behind its last one.
+/// Returns the next part of a body, and drops the body after the last one.
 fn next_part(body: &mut Option<Body>, context: &mut Context<'_>) -> Poll<Option<Part>> {
     let Some(open) = body else { return Poll::Ready(None) };
     let part = if open.is_end_stream() { None } else { ready!(Pin::new(&mut *open).poll_frame(context)) };
@@ -126,21 +127,21 @@ fn next_part(body: &mut Option<Body>, context: &mut Context<'_>) -> Poll<Option<
     Poll::Ready(part)
 }
 
-/// See the top of this file.
+/// The body of an answer.
 struct Answer {
     first: Option<Part>,
     second: Option<Part>,
-    /// The rest; `None` behind its last part.
+    /// The remaining body; `None` after its last part.
     body: Option<Body>,
     grpc: bool,
     until: Instant,
-    /// Set once something has to be waited for: few answers last.
+    /// Set at the first wait, because few answers are streams.
     timer: Option<Pin<Box<Sleep>>>,
     account: Account,
 }
 
 impl Answer {
-    /// Ends an answer that has lasted long enough: one of gRPC in good order, so that clients ask again.
+    /// Ends an answer whose lifetime is over. A gRPC stream ends with status OK, so that its client asks again.
     fn end(&mut self) -> Part {
         self.body = None;
         if self.grpc {

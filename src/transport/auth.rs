@@ -1,4 +1,4 @@
-//! Who calls, and how often: before a request's body is read, on both doors.
+//! Authentication and rate limits of calls on both endpoints, applied before the body of a request is read.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -22,39 +22,39 @@ use crate::access::tokens::IssuedToken;
 use crate::app::App;
 use crate::earning::OrgId;
 
-/// With or without padding: clients differ.
+/// Base64 with or without padding, because clients send both.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
-/// Where the documented API has the access token.
+/// Header in which the documented API carries the access token.
 const TOKEN: HeaderName = HeaderName::from_static("x-cap-api-oauth-token");
-/// Where proxies say for whom they call.
+/// Header in which a proxy names the address it calls for.
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-/// The name of those who need no credentials.
+/// Username under which calls run where the service requires no credentials.
 const ANYBODY: &str = "anybody";
 
-/// Who is let in.
+/// Access checks and rate limits.
 #[derive(Debug, Clone)]
 pub struct AccessSettings {
-    /// How often they may call.
+    /// Rate limits of API clients.
     pub rate_limit: RateLimitSettings,
-    /// Proxies that are believed when they say for whom they call.
+    /// Proxies whose `x-forwarded-for` header is trusted.
     pub trusted_proxies: Vec<IpNet>,
-    /// The organization of everybody, where nobody needs credentials.
+    /// Organization of every caller, where the service requires no credentials.
     pub anybody_as: Option<OrgId>,
 }
 
-/// A token, and to whom it was given.
+/// An issued token, and the caller that it was issued to.
 #[derive(Debug)]
 pub(super) struct Given {
     pub caller: Arc<Caller>,
     pub limit: Option<Arc<RateLimit>>,
-    /// Refused beyond the limit of the client.
+    /// A token, or a refusal if the client is beyond its rate limit.
     pub token: Result<IssuedToken, Refusal>,
 }
 
-/// Lets requests in.
+/// Authenticates requests and charges them to the rate limits.
 #[derive(Debug)]
 pub(super) struct Gatekeeper {
     app: App,
@@ -90,7 +90,7 @@ impl Gatekeeper {
         checked.map_err(|error| not_let_in(error, address))
     }
 
-    /// Hands the request on with its [`Caller`], or refuses it.
+    /// Passes the request on with its [`Caller`], or refuses it.
     pub async fn admit<A: Future<Output = Response<Body>>>(
         &self,
         mut request: Request<Body>,
@@ -109,7 +109,7 @@ impl Gatekeeper {
                     request.extensions_mut().insert(Arc::clone(charge));
                 }
                 let response = then(request).await;
-                // A call that was refused before its cost was known costs 1. Nothing was done for it.
+                // A call that was refused before its cost was known costs 1, because no work was done for it.
                 match charge.map_or(Ok(()), |charge| charge.make(1)) {
                     Ok(()) => response,
                     Err(refusal) => refusal.into_response(grpc),
@@ -120,12 +120,12 @@ impl Gatekeeper {
         if let Some(limit) = limit {
             limit.tell(response.headers_mut());
         }
-        // For the log line.
+        // The log line names the caller.
         response.extensions_mut().insert(caller);
         response
     }
 
-    /// A token for the client whose username and secret these are.
+    /// Issues a token to the API client with these credentials.
     pub async fn give_token(
         &self,
         pair: (String, Secret),
@@ -140,20 +140,21 @@ impl Gatekeeper {
         Ok(Given { caller, limit, token: charged.map(|()| token) })
     }
 
-    /// Where a request comes from: what the nearest proxy says that is not trusted itself, or the other end of the
-    /// connection.
+    /// Returns the address a request comes from: the nearest address in `x-forwarded-for` that is not a trusted proxy,
+    /// or else the peer of the connection.
     pub fn address(&self, headers: &HeaderMap, extensions: &Extensions) -> Option<IpAddr> {
         let nearest = extensions.get::<TcpConnectInfo>()?.remote_addr()?.ip().to_canonical();
         Some(origin(headers, nearest, &self.trusted_proxies))
     }
 }
 
-/// Where a request comes from that `nearest` handed on.
+/// Returns the address a request comes from, starting at its peer `nearest`.
 fn origin(headers: &HeaderMap, nearest: IpAddr, trusted_proxies: &[IpNet]) -> IpAddr {
     let trusted = |address: &IpAddr| trusted_proxies.iter().any(|network| network.contains(address));
     let mut address = nearest;
     let forwarded: Vec<_> = headers.get_all(FORWARDED_FOR).iter().map(HeaderValue::as_bytes).collect();
-    // From the nearest: what is malformed says nothing, nor does what stands before it.
+    // The entries are read from the nearest one. A malformed entry ends the search, because entries before it are not
+    // trusted.
     for before in forwarded.iter().rev().flat_map(|line| line.rsplit(|byte| *byte == b',')) {
         let Some(before) = forwarded_address(before) else { break };
         if !trusted(&address) {
@@ -164,14 +165,14 @@ fn origin(headers: &HeaderMap, nearest: IpAddr, trusted_proxies: &[IpNet]) -> Ip
     address
 }
 
-/// Reads an address as proxies write it: alone, with a port, or an IPv6 one in brackets.
+/// Parses an address as proxies write it: alone, with a port, or an IPv6 address in brackets.
 fn forwarded_address(text: &[u8]) -> Option<IpAddr> {
     let text = std::str::from_utf8(text).ok()?.trim_matches([' ', '\t']);
     let alone = text.parse().ok().or_else(|| text.parse().ok().map(|address: SocketAddr| address.ip()));
     alone.or_else(|| text.strip_prefix('[')?.strip_suffix(']')?.parse().ok().map(IpAddr::V6))
 }
 
-/// Why somebody is not let in; the log line says from where.
+/// Returns the refusal for failed credentials, and records the address in the log line.
 fn not_let_in(error: CheckError, address: Option<IpAddr>) -> Refusal {
     if let Some(address) = address {
         tracing::Span::current().record("address", tracing::field::display(address));
@@ -179,12 +180,12 @@ fn not_let_in(error: CheckError, address: Option<IpAddr>) -> Refusal {
     error.into()
 }
 
-/// Whom the layer let in.
+/// Returns the caller that admission has authenticated.
 fn who_calls<T>(request: &tonic::Request<T>) -> Result<&Arc<Caller>, Refusal> {
     request.extensions().get().ok_or(Refusal::Unauthenticated(Unauthenticated::Credentials))
 }
 
-/// The organization of who calls, who has this access and asks for no other organization.
+/// Returns the organization of a caller that has the `needed` access and names no other organization.
 pub fn caller<T>(request: &tonic::Request<T>, needed: AccessGroup, given: Option<i64>) -> Result<OrgId, Refusal> {
     let caller = who_calls(request)?;
     if !caller.org_recorded {
@@ -196,7 +197,7 @@ pub fn caller<T>(request: &tonic::Request<T>, needed: AccessGroup, given: Option
     if let Some(given) = given.filter(|given| *given != caller.org_id.0) {
         return Err(Refusal::OrgMismatch { given });
     }
-    // An earning is charged when it is known how much it asks for.
+    // A request that earns is charged once its number of instances is known.
     if needed != AccessGroup::EarnWrite
         && let Some(charge) = charge(request)
     {
@@ -205,19 +206,19 @@ pub fn caller<T>(request: &tonic::Request<T>, needed: AccessGroup, given: Option
     Ok(caller.org_id)
 }
 
-/// The API client that calls: whose turn it is goes by this name.
+/// Returns the username of the API client that calls, which names its client queue.
 pub fn client<T>(request: &tonic::Request<T>) -> Result<Arc<str>, Refusal> {
     let caller = who_calls(request)?;
     Ok(Arc::clone(&caller.username))
 }
 
-/// The charge of a call of a client that has a limit.
+/// Returns the charge of the call, if its client has a rate limit.
 pub(super) fn charge<T>(request: &tonic::Request<T>) -> Option<Arc<Charge>> {
     request.extensions().get().cloned()
 }
 
-/// What a request shows: an access token in the header of its own before `Authorization`. A header that comes twice says
-/// nothing.
+/// Returns the credentials that a request presents. The header of the access token takes precedence over
+/// `Authorization`. A repeated header counts as absent.
 fn shown(headers: &HeaderMap) -> Option<Shown> {
     if headers.contains_key(TOKEN) {
         let token = only(headers, &TOKEN)?.trim();
@@ -248,7 +249,7 @@ mod tests {
     use super::*;
     use crate::mutate::damaged;
 
-    /// Username, or nothing for a token, and secret.
+    /// Returns the username (empty for a token) and the secret.
     fn read_from(name: HeaderName, value: &[u8]) -> Option<(String, Vec<u8>)> {
         let mut headers = HeaderMap::new();
         headers.insert(name, HeaderValue::from_bytes(value).ok()?);
@@ -318,7 +319,7 @@ mod tests {
             (&[b"198.51.100.1, 203.0.113.9", b"10.1.1.1"], "203.0.113.9"),
             (&[b"\xff, 203.0.113.9"], "203.0.113.9"),
             (&[b"caf\xc3\xa9", b"\xff\xfe,203.0.113.9:1, 10.9.9.9"], "203.0.113.9"),
-            // What a proxy did not understand says nothing.
+            // An entry that a proxy wrote without an address ends the search.
             (&[b"203.0.113.9, \xff"], "10.0.0.3"),
             (&[b"203.0.113.9, unknown, 10.1.1.1"], "10.1.1.1"),
             (&[b"203.0.113.9:99999"], "10.0.0.3"),

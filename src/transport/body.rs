@@ -1,7 +1,7 @@
-//! Takes a call's whole body before anything else is done for it: every call but a stream is one message.
+//! Reads the whole body of a call before any other work is done for it; every call except a stream is one message.
 //!
-//! A call is accepted once its body is here. Before that it may be refused: as too large, too slow, or because the
-//! service stops.
+//! A call is accepted once its body has arrived. Before that it may be refused because the body is too large or too
+//! slow, or because the service stops.
 
 use std::time::Duration;
 
@@ -16,23 +16,23 @@ use super::request_log::is_grpc;
 use super::shares::{Share, UsedUp};
 use crate::wire::Violations;
 
-/// Longest request body of a call: bytes.
+/// Limits the body of a call: bytes.
 pub const MAX_BODY_BYTES: usize = 1024 * 1024;
-/// What gRPC puts before a message: bytes.
+/// Length of the prefix of a gRPC message: bytes.
 pub const GRPC_PREFIX_BYTES: usize = 5;
 
 /// Limits of one body.
 #[derive(Debug, Clone, Copy)]
 pub struct BodyLimits<'a> {
-    /// Longest body, or message of gRPC: bytes.
+    /// Longest body or gRPC message: bytes.
     pub max_bytes: usize,
-    /// How long it may take to arrive.
+    /// Time in which the body must arrive.
     pub timeout: Duration,
-    /// Set where it is refused when the service stops.
+    /// Set if the body is refused once the service drains.
     pub until_draining: Option<&'a Lifecycle>,
 }
 
-/// Takes a body into memory, and its size from `share`.
+/// Reads a body into memory, and counts its bytes in `share`.
 pub async fn collect(
     headers: &HeaderMap,
     body: &mut Body,
@@ -77,7 +77,7 @@ impl Reader {
     async fn read(self, body: &mut Body, share: &mut Share) -> Result<Bytes, Refusal> {
         let mut all = BytesMut::new();
         while let Some(frame) = body.frame().await {
-            // Nobody reads this: the connection broke.
+            // The connection broke, so this refusal reaches no caller.
             let frame = frame.map_err(|_| Refusal::Invalid(Violations::of("", "the body ended early")))?;
             let Ok(data) = frame.into_data() else { continue };
             let length = all.len() + data.len();
@@ -85,12 +85,12 @@ impl Reader {
                 return Err(self.too_large());
             }
             take(share, length)?;
-            // Most bodies come in one piece.
+            // Most bodies arrive in one piece.
             if all.is_empty() && body.is_end_stream() {
                 self.check_declared(&data)?;
                 return Ok(data);
             }
-            // A piece that is kept would keep the buffer that the connection was read into.
+            // A piece is copied, because it would keep the whole read buffer of the connection in memory.
             all.extend_from_slice(&data);
             take(share, all.capacity())?;
             self.check_declared(&all)?;
@@ -98,7 +98,7 @@ impl Reader {
         Ok(all.freeze())
     }
 
-    /// Refuses a message of gRPC by the length that it declares: the library would say so in another way.
+    /// Refuses a gRPC message by its declared length, before the library refuses it with another status.
     fn check_declared(self, bytes: &[u8]) -> Result<(), Refusal> {
         match bytes {
             [_, a, b, c, d, ..] if self.grpc && u32::from_be_bytes([*a, *b, *c, *d]) as usize > self.max_bytes => {

@@ -1,4 +1,4 @@
-//! `CatalogService`: each method reads, calls the use case, and writes.
+//! The gRPC methods of `CatalogService`: each parses its request, calls the use case, and encodes the response.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ struct Writer {
     client: Arc<str>,
 }
 
-/// Returns the caller, who may change the catalog of the organization and names no other.
+/// Returns the caller, if it may change the catalog of its organization and names no other organization.
 fn writer<T>(request: &Request<T>, given: Option<&proto::Promotion>) -> Result<Writer, Refusal> {
     let org_id = caller(request, AccessGroup::CatalogWrite, given.and_then(|promotion| promotion.org_id))?;
     Ok(Writer { org_id, client: client(request)? })

@@ -1,6 +1,7 @@
-//! The gRPC codec: prost's, but a message that cannot be read is the caller's fault, not ours.
+//! The gRPC codec: like prost's, except that an unreadable message is refused as an invalid request, not as an internal
+//! error.
 //!
-//! The generated stubs name it (`build.rs`).
+//! The stubs that `build.rs` generates name this codec.
 
 use std::marker::PhantomData;
 
@@ -12,7 +13,7 @@ use tonic_prost::{ProstCodec, ProstEncoder};
 use super::refusal::Refusal;
 use crate::wire::Violations;
 
-/// Encodes `E`, decodes `D`.
+/// Encodes `E` and decodes `D`.
 #[derive(Debug)]
 pub struct Codec<E, D>(PhantomData<(E, D)>);
 
@@ -41,7 +42,7 @@ where
     }
 }
 
-/// Decodes `D`, once: every call is one message.
+/// Decodes `D` once, because every call is one message.
 #[derive(Debug)]
 pub struct RequestDecoder<D> {
     decoded: bool,
@@ -57,7 +58,8 @@ impl<D: Message + Default> Decoder for RequestDecoder<D> {
             return Err(Refusal::Invalid(Violations::of("", "the call has more than one message")).into());
         }
         D::decode(bytes).map(Some).map_err(|error| {
-            // The library names every message on the way to the fault: enough of it to find the place.
+            // The library names every message on the path to the violation; the first 200 characters identify the
+            // place.
             let fault: String = error.to_string().chars().take(200).collect();
             Refusal::Invalid(Violations::of("", format!("the message cannot be read: {fault}"))).into()
         })

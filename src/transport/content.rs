@@ -1,6 +1,6 @@
-//! The form of a request before anything is done for it: gRPC or JSON, and headers that HTTP demands.
+//! Checks the form of a request before any work is done for it: gRPC or JSON, and the headers that HTTP requires.
 //!
-//! A call is answered in the form it came in, and never carried out in a form that its caller cannot read.
+//! A call is answered in the form it came in, and never carried out if its caller could not read the answer.
 
 use axum::body::Body;
 use axum::http::uri::Authority;
@@ -13,25 +13,25 @@ use super::health::SERVICES;
 use super::refusal::Refusal;
 use crate::wire::Violations;
 
-/// Services of the libraries.
+/// gRPC services that the libraries implement.
 const STOCK_SERVICES: [&str; 3] = [
     <HealthServer<HealthService> as NamedService>::NAME,
     "grpc.reflection.v1.ServerReflection",
     "grpc.reflection.v1alpha.ServerReflection",
 ];
-/// The media types of gRPC that are understood.
+/// Media types of gRPC that are accepted.
 const GRPC: [&str; 2] = ["application/grpc", "application/grpc+proto"];
-/// Names of the encoding of JSON, and of the part of it that is ASCII.
+/// Names of UTF-8, and of ASCII, which is a part of it.
 const CHARSETS: [&str; 4] = ["utf-8", "utf8", "us-ascii", "ascii"];
-/// Bytes that each header counts beyond its name and value, as HTTP/2 counts.
+/// Bytes that each header counts beyond its name and value, as in HTTP/2 (RFC 9113, section 6.5.2).
 const HEADER_OVERHEAD_BYTES: usize = 32;
 
-/// Whether a request is one of gRPC: its one content type says so.
+/// Returns true if the request has exactly one content type, and it is gRPC.
 pub fn is_grpc(headers: &HeaderMap) -> bool {
     content_type(headers).is_some_and(|(media_type, _)| GRPC.iter().any(|grpc| media_type.eq_ignore_ascii_case(grpc)))
 }
 
-/// Whether a body is declared as plain JSON.
+/// Returns true if the body is declared as JSON without compression.
 pub fn is_json(headers: &HeaderMap) -> bool {
     let Some((media_type, parameters)) = content_type(headers) else { return false };
     let mut parameters = parameters.split(';').filter_map(|parameter| parameter.split_once('='));
@@ -47,14 +47,14 @@ pub fn is_json(headers: &HeaderMap) -> bool {
     plain && unicode && is_same(media_type, "application/json")
 }
 
-/// Returns the media type and its parameters. `None`: there is none, or more than one.
+/// Returns the media type and its parameters, or `None` if there is no content type or more than one.
 fn content_type(headers: &HeaderMap) -> Option<(&str, &str)> {
     let value = one(headers, &header::CONTENT_TYPE).ok()??;
     let (media_type, parameters) = value.split_once(';').unwrap_or((value, ""));
     Some((media_type.trim(), parameters))
 }
 
-/// A header comes more than once, or is no text.
+/// A header that is repeated or is not ASCII text.
 struct Doubled;
 
 fn one<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Doubled> {
@@ -70,8 +70,8 @@ fn is_same(one: &str, other: &str) -> bool {
     one.eq_ignore_ascii_case(other)
 }
 
-/// Settles the form of the answer: whether it is gRPC's. From here on [`is_grpc`] is true of no other request: a content type
-/// of gRPC is taken off a request that cannot be answered so.
+/// Returns true if the request is answered as gRPC. Removes a gRPC content type from any other request, so that
+/// [`is_grpc`] agrees from here on.
 pub fn settle_form(request: &mut Request<Body>) -> bool {
     if !is_grpc(request.headers()) {
         return false;
@@ -84,17 +84,17 @@ pub fn settle_form(request: &mut Request<Body>) -> bool {
     grpc
 }
 
-/// Returns the service of a path that has the form of those of gRPC.
+/// Returns the service of a path of the form `/service/method`.
 fn method_of(path: &str) -> Option<&str> {
     let (service, method) = path.strip_prefix('/')?.split_once('/')?;
     (!service.is_empty() && !method.is_empty() && !method.contains('/')).then_some(service)
 }
 
-/// Returns the answer to a request that is refused for its form alone, whose form [`settle_form`] settled as `grpc`.
+/// Returns the answer to a request that is refused for its form alone. `grpc` is the result of [`settle_form`].
 pub fn refuse_form(request: &Request<Body>, grpc: bool, max_header_bytes: usize) -> Option<Response<Body>> {
     if request.version() <= Version::HTTP_11 {
         if header_bytes(request.headers()) > max_header_bytes {
-            // As the library does on HTTP/2.
+            // HTTP/2 requests get the same answer from the library.
             let mut response = Response::new(Body::empty());
             *response.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
             return Some(response);
@@ -112,7 +112,7 @@ fn header_bytes(headers: &HeaderMap) -> usize {
     headers.iter().map(|(name, value)| name.as_str().len() + value.len() + HEADER_OVERHEAD_BYTES).sum()
 }
 
-/// Returns what RFC 9112 forbids of the headers of HTTP/1, where the library lets it pass.
+/// Returns the violation of RFC 9112 in the headers of an HTTP/1 request, where the library accepts it.
 fn http_1_fault(request: &Request<Body>) -> Option<&'static str> {
     let headers = request.headers();
     match one(headers, &header::HOST) {
@@ -129,7 +129,7 @@ fn http_1_fault(request: &Request<Body>) -> Option<&'static str> {
     }
 }
 
-/// Whether this names a host: nothing, where the address has none, or a name or an address, perhaps with a port.
+/// Returns true if `host` is empty (a target without an authority), or is a name or address with an optional port.
 fn is_host(host: &str) -> bool {
     if host.is_empty() {
         return true;

@@ -1,4 +1,4 @@
-//! `CustomerService`: each method reads, calls the use case, and writes.
+//! The gRPC methods of `CustomerService`: each parses its request, calls the use case, and encodes the response.
 
 use tonic::{Request, Response, Status};
 

@@ -1,22 +1,22 @@
-//! When a call must be answered: by our own limit, or by the shorter one that a gRPC caller names. `request_log` puts
-//! calls under it.
+//! The deadline of a call: the limit of the service, or a shorter one that a gRPC caller sends. `request_log` applies
+//! it.
 
 use std::time::Duration;
 
 use axum::http::HeaderMap;
 
-/// How long a gRPC caller waits.
+/// Header in which a gRPC caller sends its timeout.
 const GRPC_TIMEOUT: &str = "grpc-timeout";
-/// Most digits of it that the protocol allows.
+/// Limits the digits of the timeout, as the gRPC protocol does.
 const MAX_DIGITS: usize = 8;
 
-/// How long a call with these headers may take: at most `most`. A time that cannot be read counts as none.
+/// Returns the time that a call with these headers may take, at most `most`. Ignores a timeout that cannot be parsed.
 pub fn of(headers: &HeaderMap, most: Duration) -> Duration {
     let asked = headers.get(GRPC_TIMEOUT).and_then(|value| parse(value.to_str().ok()?));
     asked.map_or(most, |asked| asked.min(most))
 }
 
-/// Up to eight digits and a unit.
+/// Parses up to eight digits and a unit.
 fn parse(text: &str) -> Option<Duration> {
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     if digits.is_empty() || digits.len() > MAX_DIGITS || !digits.bytes().all(|digit| digit.is_ascii_digit()) {

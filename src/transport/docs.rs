@@ -1,21 +1,21 @@
-//! What tells of the JSON door: the OpenAPI document for programs, and a page of it for people. `build.rs` writes both.
+//! The documentation of the JSON endpoint: the OpenAPI document and an HTML page. `build.rs` writes both.
 //!
-//! The page needs nothing but itself, and browsers are told to fetch nothing for it.
+//! The page is self-contained, and its content security policy forbids browsers to load anything for it.
 
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderName, HeaderValue, Response, header};
 use axum::routing::get;
 
-/// The document.
+/// The OpenAPI document.
 const OPENAPI: &str = include_str!(concat!(env!("OUT_DIR"), "/openapi.json"));
-/// The page.
+/// The HTML page.
 const PAGE: &str = include_str!(concat!(env!("OUT_DIR"), "/docs.html"));
-/// Nothing is loaded or run, nor the page shown within another; its style is in it.
+/// Content security policy of the page: loads and runs nothing, allows no framing, and permits the inline style.
 const POLICY: &str =
     "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// `GET /openapi.json` and `GET /docs`: for everybody.
+/// Returns the routes `GET /openapi.json` and `GET /docs`, which require no credentials.
 pub fn routes() -> Router {
     Router::new()
         .route("/openapi.json", get(|| async { answer("application/json", OPENAPI, []) }))
@@ -34,7 +34,7 @@ fn answer<const N: usize>(
     let mut response = Response::new(Body::from(body));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
-    // What it says is of the build that answers.
+    // The document belongs to the running build, so caches must revalidate it.
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.extend(more);

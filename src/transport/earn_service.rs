@@ -1,4 +1,4 @@
-//! `EarnService`: each method reads, calls the use case, and writes.
+//! The gRPC methods of `EarnService`: each parses its request, calls the use case, and encodes the response.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Whether the service is alive, and whether it can answer calls: for probes, on both doors.
+//! Health of the service, for probes on both endpoints: the process is alive, and calls are served.
 
 use axum::Router;
 use axum::http::StatusCode;
@@ -16,7 +16,7 @@ use crate::proto::customer_service_server::CustomerServiceServer;
 use crate::proto::earn_service_server::EarnServiceServer;
 use crate::proto::wallet_service_server::WalletServiceServer;
 
-/// Names that gRPC probes ask for: the whole server, and each service.
+/// Names that gRPC probes ask for: the empty name of the whole server, and each service.
 pub(super) const SERVICES: [&str; 5] = [
     "",
     <EarnServiceServer<Api> as NamedService>::NAME,
@@ -25,7 +25,7 @@ pub(super) const SERVICES: [&str; 5] = [
     <CustomerServiceServer<Api> as NamedService>::NAME,
 ];
 
-/// What probes are told.
+/// The health that probes are told.
 #[derive(Debug, Clone)]
 pub struct Health {
     reporter: HealthReporter,
@@ -33,16 +33,16 @@ pub struct Health {
 }
 
 impl Health {
-    /// Of a service that is not ready yet.
+    /// Returns the health of a service that is not ready yet.
     pub async fn new() -> Self {
         let health = Self { reporter: HealthReporter::new(), ready: watch::Sender::new(None) };
         health.set_ready(false).await;
         health
     }
 
-    /// Tells probes whether calls are answered. True when that is news.
+    /// Records if calls are served, and returns true if this has changed.
     pub async fn set_ready(&self, ready: bool) -> bool {
-        // Said again, it would be sent again to everybody who watches.
+        // A repeated status would be sent again to every watcher.
         if self.ready.send_replace(Some(ready)) == Some(ready) {
             return false;
         }
@@ -53,19 +53,19 @@ impl Health {
         true
     }
 
-    /// Ends the streams of those who watch: the service stops.
+    /// Ends the streams of watchers, because the service stops.
     pub async fn end_watches(&mut self) {
         for service in SERVICES {
             self.reporter.clear_service_status(service).await;
         }
     }
 
-    /// The gRPC service.
+    /// Returns the gRPC health service.
     pub fn service(&self) -> HealthService {
         HealthService::from_health_reporter(self.reporter.clone())
     }
 
-    /// `GET /healthz`: the process answers. `GET /readyz`: it answers calls.
+    /// Returns the routes `GET /healthz` (the process is alive) and `GET /readyz` (calls are served).
     pub fn routes(&self) -> Router {
         #[derive(Serialize)]
         struct Answer {

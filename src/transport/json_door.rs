@@ -1,7 +1,7 @@
-//! The JSON door: each HTTP form of a method reads its message from JSON, calls the same service as gRPC, and writes
-//! the answer as JSON.
+//! The JSON endpoint: for each HTTP binding of a method, parses the message from JSON, calls the same service as gRPC,
+//! and encodes the response as JSON.
 //!
-//! `build.rs` writes the routes from the `google.api.http` rules of `proto/`; a new method costs nothing here.
+//! `build.rs` writes the routes from the `google.api.http` rules of `proto/`, so a new method needs no code here.
 
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::Request;
@@ -22,27 +22,27 @@ use crate::wire::json::{InvalidJson, JsonMessage, ReadJson, UnknownFields, docum
 
 include!(concat!(env!("OUT_DIR"), "/json_routes.rs"));
 
-/// What of the request message is in the body.
+/// The part of the request message that the body holds.
 #[derive(Debug, Clone, Copy)]
 enum BodyRule {
-    /// All that the path does not hold (`body: "*"`).
+    /// Every field that the path does not hold (`body: "*"`).
     Whole,
-    /// One field, of this JSON name.
+    /// One field, named by its JSON name.
     Field(&'static str),
-    /// Nothing: the rest is in the query.
+    /// No field: the query holds those that the path does not.
     None,
 }
 
-/// What the JSON reader found wrong, for the service to report with what it finds itself.
+/// Violations found while the JSON was parsed, which the service reports along with those it finds itself.
 #[derive(Debug, Clone)]
 struct Found(Violations);
 
-/// The faults that reading the request as JSON found; none for a request that came through gRPC.
+/// Returns the violations found while the request was parsed as JSON, or no violations for a gRPC request.
 pub fn found_violations<T>(request: &tonic::Request<T>) -> Violations {
     request.extensions().get::<Found>().map(|found| found.0.clone()).unwrap_or_default()
 }
 
-/// Answers one request, to a path that matches `template`, through `call`.
+/// Answers one request to a path that matches `template`, through `call`.
 async fn answer<M, R, F, A>((template, rule): (&str, BodyRule), request: Request, call: F) -> Response<Body>
 where
     M: JsonMessage + ReadJson,
@@ -83,7 +83,7 @@ async fn read<M: JsonMessage + ReadJson>(
     violations.extend(read_parameters(&mut message, path.iter()));
     if !matches!(rule, BodyRule::Whole) {
         let query = Parameters::of_query::<M>(parts.uri.query().unwrap_or_default(), &mut violations);
-        // What the path or the body says is not for the query to say otherwise: whoever is in front may go by the path.
+        // The query cannot override a field of the path or the body, because a proxy may decide access by the path.
         let bound = |name: &str| {
             let field = M::field(name.split('.').next().unwrap_or_default());
             let in_body = matches!(rule, BodyRule::Field(body) if M::field(body) == field);
@@ -110,12 +110,12 @@ async fn read_body<M: JsonMessage + ReadJson>(
     if !is_json(headers) {
         return Err(Refusal::NotJson);
     }
-    // In memory already: see `body`.
+    // The body is in memory already, read by `body`.
     let body = body.collect().await.map(Collected::to_bytes);
     let mut body = body.map_err(|_| Refusal::Invalid(Violations::of("", "the body ended early")))?;
     let unreadable = |fault: InvalidJson| (M::default(), Violations::of("", format!("the body {fault}")));
     if let Some(name) = field {
-        // As if the body stood in a message with nothing else.
+        // The value is wrapped as the only field of a message, so that the same reader applies.
         let value = document(&body).and_then(|value| {
             serde_json::from_slice::<IgnoredAny>(value)?;
             Ok(value)
@@ -125,6 +125,6 @@ async fn read_body<M: JsonMessage + ReadJson>(
             Err(fault) => return Ok(unreadable(fault)),
         };
     }
-    // A body that cannot be read is a fault for the service to report: who may not call is told that first.
+    // An unreadable body is a violation that the service reports, after it has refused callers without access.
     Ok(from_slice(&body, UnknownFields::Ignore).unwrap_or_else(unreadable))
 }

@@ -1,12 +1,12 @@
-//! JSON in an HTTP response.
+//! JSON responses over HTTP.
 
 use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
 
-/// A response with `body` as JSON.
+/// Returns a response with `body` as JSON.
 pub fn json_response(status: StatusCode, body: &impl Serialize) -> Response<Body> {
-    // Serializing fails for no message there is; an empty body says so more honestly than a panic.
+    // Serialization fails for no message of this service. An empty body is safer than a panic.
     let body = serde_json::to_vec(body).unwrap_or_default();
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;

@@ -1,6 +1,6 @@
-//! The answers to large reads: encoding one takes a processor for milliseconds, in which a thread that serves calls would
-//! serve none. They are encoded while another thread takes the place of this one, and hold the slot of their client until
-//! they are JSON, or handed to the library of gRPC.
+//! Encoding of answers to large reads, which takes a processor for milliseconds. Meanwhile another thread serves the
+//! calls of the encoding one. The answer holds the read slot of its client until it is encoded as JSON, or handed to
+//! the gRPC library.
 
 use std::sync::Arc;
 
@@ -10,11 +10,11 @@ use tonic::Response;
 
 use crate::app::ReadSlot;
 
-/// The slot of an answer.
+/// The read slot that an answer holds.
 #[derive(Debug, Clone)]
 struct Held(#[expect(dead_code, reason = "it is held")] Arc<ReadSlot>);
 
-/// Makes an answer, that of a large read if there is a slot.
+/// Encodes an answer. If there is a slot, the answer is one of a large read and holds the slot.
 pub fn response<T>(slot: Option<ReadSlot>, encode: impl FnOnce() -> T) -> Response<T> {
     let Some(slot) = slot else { return Response::new(encode()) };
     let mut response = Response::new(beside_calls(encode));
@@ -22,12 +22,12 @@ pub fn response<T>(slot: Option<ReadSlot>, encode: impl FnOnce() -> T) -> Respon
     response
 }
 
-/// Encodes an answer that has these extensions.
+/// Encodes an answer as JSON, as a large read if its `extensions` hold a slot.
 pub fn encode<T>(extensions: &Extensions, encode: impl FnOnce() -> T) -> T {
     if extensions.get::<Held>().is_some() { beside_calls(encode) } else { encode() }
 }
 
-/// Does what takes long while another thread serves calls, where there are several.
+/// Runs long work while another thread serves calls. On a runtime with one thread, runs it directly.
 fn beside_calls<T>(work: impl FnOnce() -> T) -> T {
     match Handle::current().runtime_flavor() {
         RuntimeFlavor::MultiThread => tokio::task::block_in_place(work),

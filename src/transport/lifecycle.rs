@@ -1,22 +1,23 @@
-//! Starting, serving, draining: which calls are taken, and when the last one taken is answered.
+//! The phases of the service: starting, serving, draining. Counts running calls, so that a drain can wait for the last
+//! one.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::{Notify, watch};
 
-/// What the service does at the moment.
+/// Phase of the service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
-    /// It migrates: calls are refused.
+    /// The service migrates its database, and refuses calls.
     Starting,
-    /// Calls are taken.
+    /// The service accepts calls.
     Serving,
-    /// What was taken is finished; new calls are refused.
+    /// The service finishes accepted calls, and refuses new ones.
     Draining,
 }
 
-/// The phase, and the calls that are under way.
+/// The phase, and the number of running calls.
 #[derive(Debug)]
 pub struct Lifecycle {
     phase: watch::Sender<Phase>,
@@ -25,7 +26,7 @@ pub struct Lifecycle {
 }
 
 impl Lifecycle {
-    /// Of a service that starts.
+    /// Returns the lifecycle of a service that starts.
     pub fn new() -> Arc<Self> {
         Arc::new(Self {
             phase: watch::Sender::new(Phase::Starting),
@@ -34,27 +35,27 @@ impl Lifecycle {
         })
     }
 
-    /// Goes on to `phase`.
+    /// Moves to `phase`.
     pub fn enter(&self, phase: Phase) {
         self.phase.send_replace(phase);
     }
 
-    /// The phase.
+    /// Returns the phase.
     pub fn phase(&self) -> Phase {
         *self.phase.borrow()
     }
 
-    /// Tells of every change of the phase.
+    /// Returns a receiver that sees every change of the phase.
     pub fn watch(&self) -> watch::Receiver<Phase> {
         self.phase.subscribe()
     }
 
-    /// Waits until no call is under way.
+    /// Waits until no call is running.
     pub async fn drained(&self) {
         loop {
             let answered = self.answered.notified();
             tokio::pin!(answered);
-            // Listening before counting: a call that ends in between is heard.
+            // Waiting is enabled before counting, so that a call that ends in between is noticed.
             answered.as_mut().enable();
             if self.under_way.load(Ordering::SeqCst) == 0 {
                 return;
@@ -64,14 +65,14 @@ impl Lifecycle {
     }
 }
 
-/// A call that is under way until this is dropped, however it ends.
+/// A running call, counted until this is dropped.
 #[derive(Debug)]
 pub struct UnderWay(Arc<Lifecycle>);
 
 impl UnderWay {
-    /// Counts a call; `None` while none is taken.
+    /// Counts a call, or returns `None` if the service does not accept calls.
     pub fn enter(lifecycle: &Arc<Lifecycle>) -> Option<Self> {
-        // Counted before the phase is looked at: a drain that begins in between waits for this call.
+        // The call is counted before the phase is read, so that a drain that begins in between waits for it.
         lifecycle.under_way.fetch_add(1, Ordering::SeqCst);
         let under_way = Self(Arc::clone(lifecycle));
         (lifecycle.phase() == Phase::Serving).then_some(under_way)

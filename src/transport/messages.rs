@@ -1,5 +1,5 @@
-//! The body of a request that is a stream of gRPC messages, and so cannot be taken whole: each message has a size, a time
-//! in which it is here whole, and the stream has a lifetime.
+//! The body of a request that is a stream of gRPC messages, and so is not read whole in advance: limits the size and
+//! the arrival time of each message, and the lifetime of the stream.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -18,23 +18,23 @@ use super::refusal::Refusal;
 pub struct MessageLimits {
     /// Longest message: bytes.
     pub max_bytes: usize,
-    /// How long a message may take, from its first byte to its last.
+    /// Time in which a message must arrive, from its first byte to its last.
     pub timeout: Duration,
-    /// How long messages may come.
+    /// Time after which the stream is ended.
     pub lifetime: Duration,
 }
 
-/// Where a stream stands between messages, or within one.
+/// Position of a stream, between messages or within one.
 #[derive(Debug, Default)]
 struct Position {
     prefix: [u8; GRPC_PREFIX_BYTES],
     filled: usize,
-    /// Bytes of the message that are to come.
+    /// Bytes of the message that have not arrived.
     left: usize,
 }
 
 impl Position {
-    /// Goes on by these bytes, and tells whether a message was completed.
+    /// Advances by these bytes, and returns true if a message was completed.
     fn advance(&mut self, mut bytes: &[u8], max_bytes: usize) -> Result<bool, Refusal> {
         let mut completed = false;
         while !bytes.is_empty() {
@@ -68,20 +68,20 @@ impl Position {
     }
 }
 
-/// See the top of this file.
+/// The stream of messages of a request.
 pub struct Messages {
     body: Body,
     limits: MessageLimits,
     position: Position,
-    /// End of the stream's lifetime.
+    /// End of the lifetime of the stream.
     until: Instant,
-    /// Goes off when the message that began is overdue, or the stream.
+    /// Fires when the current message, or the stream, is overdue.
     timer: Pin<Box<Sleep>>,
     ended: Ended,
 }
 
 impl Messages {
-    /// Returns the messages in `body`; why they end is put into `ended`.
+    /// Returns the messages in `body`. Stores the refusal that ends them in `ended`.
     pub fn new(body: Body, limits: MessageLimits, ended: Ended) -> Self {
         let until = Instant::now() + limits.lifetime;
         Self {
@@ -115,7 +115,7 @@ impl HttpBody for Messages {
             if this.position.is_within() {
                 return this.end(Refusal::TooSlow);
             }
-            // Its answer is ended by its own lifetime.
+            // The answer has a lifetime of its own, which ends it.
             this.body = Body::empty();
             return Poll::Ready(None);
         }

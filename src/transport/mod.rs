@@ -1,9 +1,9 @@
-//! The doors: gRPC and JSON on one port, through the same service traits, and what stands around them.
+//! The gRPC and JSON endpoints, on one port and through the same service traits.
 //!
-//! From the outside in: `edge` (connections, TLS, HTTP), `request_log` (request id, one log line, deadline), `admission`
-//! (for every route: only while serving, `auth` (who, and how often), `body` (all of it, in time), and how much memory the
-//! call and its `answer` may hold), then the gRPC service or the JSON door, then `wire`. Knows neither the rules nor the
-//! database.
+//! A request passes, in this order: `edge` (connections, TLS, HTTP), `request_log` (request id, one log line,
+//! deadline), `admission` (on every route: phase of the service, `auth` with credentials and rate limits, `body`, and
+//! the memory of the call and of its `answer`), then the gRPC service or the JSON endpoint, then `wire`. This module
+//! knows neither the rules nor the database.
 
 mod admission;
 mod answer;
@@ -60,40 +60,40 @@ use admission::{Admission, REFLECTION_MESSAGE_BYTES, SMALL_BODY_BYTES};
 use auth::{AccessSettings, Gatekeeper};
 use refusal::Refusal;
 
-/// Longest path that an answer repeats: bytes.
+/// Limits the part of a path that an answer repeats: bytes.
 const MAX_ECHOED_BYTES: usize = 200;
 
-/// What the doors are told.
+/// Settings of both endpoints.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Zone in which times are written.
+    /// Time zone in which responses write times.
     pub time_zone: Tz,
-    /// How much one request may ask for.
+    /// Limits of one bulk request.
     pub limits: RequestLimits,
-    /// Who is let in, and how often.
+    /// Access checks and rate limits.
     pub access: AccessSettings,
-    /// Limits of all calls.
+    /// Memory and time limits of all calls.
     pub admission: AdmissionLimits,
 }
 
-/// Every service behind both doors.
+/// Implementation of every service, for the gRPC and the JSON endpoint.
 #[derive(Debug)]
 struct Api {
     app: App,
     settings: Settings,
 }
 
-/// What is served, and around all of it what every request gets.
+/// The router, and the limits that apply to every request around it.
 #[derive(Debug, Clone)]
 pub struct Doors {
-    /// What answers.
+    /// Router of all endpoints.
     pub router: Router,
-    /// What one call may take.
+    /// Time limits of one call.
     pub limits: CallLimits,
 }
 
 impl Doors {
-    /// Answers one request, whatever it is.
+    /// Answers one request to any path.
     pub async fn answer(mut self, request: Request) -> Response {
         request_log::observe(self.limits, request, async |request| match self.router.call(request).await {
             Ok(response) => response,
@@ -103,10 +103,10 @@ impl Doors {
     }
 }
 
-/// Both doors to `app`, and what tells of the service itself.
+/// Builds the router of the gRPC endpoint, the JSON endpoint, the token endpoint, health, and documentation.
 ///
 /// # Errors
-/// When the descriptor set cannot be read by the reflection service.
+/// Returns an error if the reflection service cannot read the descriptor set.
 pub fn router(
     app: App,
     settings: Settings,
@@ -139,10 +139,10 @@ pub fn router(
         .merge(token_door::routes(&gatekeeper))
         .merge(health.routes())
         .merge(docs::routes())
-        // Around every route that there is. What follows answers without the body.
+        // Admission wraps every route. The fallbacks below answer without reading the body.
         .route_layer(from_fn_with_state(admission, Admission::admit))
         .fallback(|request: Request| async move {
-            // Echoed: nobody needs a long one back.
+            // A caller gains nothing from a long path that is repeated whole.
             let mut path = String::new();
             let _ = Printable::new(&mut path, MAX_ECHOED_BYTES).write_str(request.uri().path());
             Refusal::UnknownPath(path).into_response(request_log::is_grpc(request.headers()))

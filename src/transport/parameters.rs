@@ -1,20 +1,20 @@
-//! The parameters of a call in its address: variables of the path, and the query. Each is taken exactly as it was sent, or
-//! named as one that cannot be decoded.
+//! The parameters in the URL of a call: variables of the path, and the query. Each is taken exactly as it was sent, or
+//! reported if it cannot be decoded.
 
 use std::borrow::Cow;
 
 use crate::wire::Violations;
 use crate::wire::json::JsonMessage;
 
-/// What is wrong with a value that is not decoded.
+/// Problem of a value that cannot be decoded.
 const UNDECODABLE: &str = "cannot be decoded: it must be percent-encoded UTF-8";
 
-/// Parameters by their names, in the order in which they were sent.
+/// Parameters by name, in the order in which they were sent.
 #[derive(Debug, Default)]
 pub struct Parameters<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
 
 impl<'a> Parameters<'a> {
-    /// Returns the variables of a path that matches this template. Those that cannot be decoded are violations of their fields.
+    /// Returns the variables of a path that matches `template`. Reports each one that cannot be decoded as a violation.
     pub fn of_path<M: JsonMessage>(template: &'a str, path: &'a str, violations: &mut Violations) -> Self {
         let segments = template.split('/').zip(path.split('/'));
         let mut parameters = Self::default();
@@ -27,7 +27,7 @@ impl<'a> Parameters<'a> {
         parameters
     }
 
-    /// Returns the parameters of a query. Those that cannot be decoded are violations of their fields.
+    /// Returns the parameters of a query. Reports each one that cannot be decoded as a violation.
     pub fn of_query<M: JsonMessage>(query: &'a str, violations: &mut Violations) -> Self {
         let mut parameters = Self::default();
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
@@ -41,29 +41,30 @@ impl<'a> Parameters<'a> {
         parameters
     }
 
-    /// The names and values.
+    /// Returns the names and values.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (&**name, &**value))
     }
 }
 
-/// The names of the variables of a template.
+/// Returns the names of the variables of a template.
 pub fn variables(template: &str) -> impl Iterator<Item = &str> {
     template.split('/').filter_map(variable)
 }
 
-/// The name of the variable that a segment of a template is.
+/// Returns the name of the variable that a segment of a template holds.
 fn variable(segment: &str) -> Option<&str> {
     segment.strip_prefix('{')?.strip_suffix('}')
 }
 
-/// The field that a parameter is of; of one that is passed over nothing is repeated.
+/// Returns the JSON name of the field that a parameter sets. The name of an ignored parameter is not repeated.
 fn json_name<M: JsonMessage>(name: &str) -> &'static str {
     let field = name.split('.').next().and_then(M::field);
     field.map_or("a parameter of the query", |field| M::FIELDS[field])
 }
 
-/// Decodes what is percent-encoded. `None`: a percent sign without two hexadecimal digits, or no UTF-8.
+/// Decodes percent-encoded text. Returns `None` for a percent sign without two hexadecimal digits, or bytes that are
+/// not UTF-8.
 fn decode(given: &str) -> Option<Cow<'_, str>> {
     if !given.contains('%') {
         return Some(given.into());
@@ -82,7 +83,7 @@ fn decode(given: &str) -> Option<Cow<'_, str>> {
     String::from_utf8(bytes).ok().map(Cow::Owned)
 }
 
-/// The same of a query, in which a plus sign is a space.
+/// Decodes the text of a query, in which a plus sign is a space.
 fn decode_form(given: &str) -> Option<Cow<'_, str>> {
     if given.contains('+') {
         decode(&given.replace('+', " ")).map(|text| text.into_owned().into())
@@ -97,7 +98,8 @@ mod tests {
 
     use super::*;
 
-    /// These bytes as a segment, each encoded, with digits of either case, or as itself where it may stand there.
+    /// Encodes bytes as a path segment: percent-encoded with digits of either case, or as they are where a path allows
+    /// it.
     fn encoded(bytes: &[u8], ways: &[u8]) -> String {
         let way = |index: usize| ways.get(index % ways.len().max(1)).copied().unwrap_or_default() % 3;
         let each = bytes.iter().enumerate().map(|(index, byte)| match way(index) {

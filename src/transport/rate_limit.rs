@@ -1,7 +1,7 @@
-//! How often a client may call, and how every answer to it says what is left: the `RateLimit` and `RateLimit-Policy` fields
-//! of the IETF's draft on rate limit headers, which are metadata on gRPC.
+//! Rate limits of API clients. Every answer tells the rest of the limit in the `RateLimit` and `RateLimit-Policy`
+//! fields of the IETF draft on rate limit headers, which gRPC carries as metadata.
 //!
-//! A call is charged once, when its cost is known. Each process counts by itself.
+//! A call is charged once, when its cost is known. Each process counts separately.
 
 mod window;
 
@@ -21,20 +21,21 @@ use window::{WINDOW, Window};
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
-/// Clients that are remembered. Beyond it those go that did not call for a whole window: all of their limit is there.
+/// Limits the clients that are remembered. Beyond it, clients without a call in a whole window are removed: their limit
+/// is unused.
 const MAX_REMEMBERED: usize = 10_000;
 
-/// What a request costs of a limit.
+/// The unit in which a limit counts requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cost {
-    /// 1.
+    /// Counts each request as 1.
     Request,
-    /// As many as it asks to grant, at least 1.
+    /// Counts the instances that a request asks to grant, at least 1.
     Grants,
 }
 
 impl Cost {
-    /// What is counted: the name of the policy.
+    /// Returns the name of the policy, which names the unit.
     fn name(self) -> &'static str {
         match self {
             Self::Request => "requests",
@@ -43,16 +44,16 @@ impl Cost {
     }
 }
 
-/// What the configuration says of limits.
+/// Configuration of rate limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RateLimitSettings {
-    /// What a client without a limit of its own may spend in a minute; 0: as much as it likes.
+    /// Limit per minute of a client without a limit of its own; 0 means unlimited.
     pub per_minute: u32,
-    /// What a request costs.
+    /// The unit in which requests are counted.
     pub cost: Cost,
 }
 
-/// The limits of all clients.
+/// The rate limits of all clients.
 #[derive(Debug)]
 pub(super) struct RateLimits {
     settings: RateLimitSettings,
@@ -65,7 +66,7 @@ struct Remembered {
     at: Instant,
 }
 
-/// The limit of one client.
+/// The rate limit of one client.
 #[derive(Debug)]
 pub(super) struct RateLimit {
     per_minute: NonZeroU32,
@@ -75,7 +76,7 @@ pub(super) struct RateLimit {
     window: Mutex<Window>,
 }
 
-/// The charge of one call, which is made at most once.
+/// The charge of one call, made at most once.
 #[derive(Debug)]
 pub(super) struct Charge {
     limit: Arc<RateLimit>,
@@ -87,7 +88,7 @@ impl RateLimits {
         Self { settings, clients: Mutex::default() }
     }
 
-    /// That of a client that exists, if it has one.
+    /// Returns the rate limit of a recorded client, if it has one.
     pub fn of(&self, caller: &Caller) -> Option<Arc<RateLimit>> {
         let per_minute = NonZeroU32::new(caller.requests_per_minute.unwrap_or(self.settings.per_minute))?;
         let at = Instant::now();
@@ -119,20 +120,19 @@ impl RateLimit {
         }
     }
 
-    /// Charges what a call costs. A refused call costs nothing.
+    /// Charges the cost of a call. A refused call costs nothing.
     pub fn charge(&self, cost: u32) -> Result<(), Refusal> {
         let charged = self.with_window(|window, now| window.charge(cost, self.per_minute, now));
         charged.map_err(|wait| Refusal::RateLimited { per_minute: self.per_minute.get(), retry_after: seconds(wait) })
     }
 
     fn with_window<T>(&self, look: impl FnOnce(&mut Window, Duration) -> T) -> T {
-        // It is consistent at any time, so lock poisoning is ignored.
         let mut window = self.window.lock();
-        // Read under the lock: times never go back.
+        // The time is read under the lock, so that times never decrease.
         look(&mut window, self.begun.elapsed())
     }
 
-    /// Says in an answer what is left, and in how many seconds all of it is there again.
+    /// Writes the rest of the limit into the headers of an answer, with the seconds until all of it is available again.
     pub fn tell(&self, headers: &mut HeaderMap) {
         let (left, whole) = self.with_window(|window, now| window.left(self.per_minute, now));
         let state = format!("\"{}\";r={left};t={}", self.cost.name(), seconds(whole).as_secs());
@@ -144,10 +144,10 @@ impl RateLimit {
 }
 
 impl Charge {
-    /// Begins a call that is let in. Where every call costs the same, the charge is made.
+    /// Begins the charge of an authenticated call, and makes it if every call costs the same.
     ///
     /// # Errors
-    /// The refusal of a call beyond the limit.
+    /// Returns [`Refusal::RateLimited`] if the client is beyond its limit.
     pub fn begin(limit: Arc<RateLimit>) -> Result<Arc<Self>, Refusal> {
         let charge = Self { made: AtomicBool::new(false), limit };
         if charge.limit.cost == Cost::Request {
@@ -156,17 +156,17 @@ impl Charge {
         Ok(Arc::new(charge))
     }
 
-    /// Charges the call, unless that is done already.
+    /// Charges the call, unless it was charged already.
     ///
     /// # Errors
-    /// The refusal of a call beyond the limit. It is not charged again.
+    /// Returns [`Refusal::RateLimited`] if the client is beyond its limit. A later call does not charge again.
     pub fn make(&self, cost: u64) -> Result<(), Refusal> {
         let cost = u32::try_from(cost).unwrap_or(u32::MAX);
         if self.made.swap(true, Ordering::Relaxed) { Ok(()) } else { self.limit.charge(cost) }
     }
 }
 
-/// Whole seconds, rounded up: coming back earlier would be refused again.
+/// Rounds up to whole seconds, because a retry before the end of the wait would be refused again.
 fn seconds(wait: Duration) -> Duration {
     Duration::from_secs(wait.as_secs() + u64::from(wait.subsec_nanos() > 0))
 }

@@ -1,7 +1,7 @@
-//! The one table of errors: why a call as a whole is refused, and how each door says so.
+//! The one table of errors: the reasons for which a whole call is refused, and their form on each endpoint.
 //!
-//! Every refusal of either door is made here, and a cause on our side is logged here, once. `docs/errors.md` prints the
-//! table; a test compares them.
+//! Every refusal is made here, and the cause of an internal one is logged here, once. `docs/errors.md` prints the
+//! table, and a test compares them.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -22,34 +22,35 @@ use crate::wire::Violations;
 use crate::wire::text::not_positive;
 use crate::writer::error::Outage;
 
-/// Who defines the reasons: the `domain` of every `ErrorInfo`.
+/// Domain of every `ErrorInfo`, which defines the reasons.
 pub const DOMAIN: &str = "cartpromotions";
-/// What callers without credentials are told.
+/// Message to callers without valid credentials.
 const UNAUTHENTICATED: &str = "credentials are missing or wrong: send HTTP Basic with the username and secret of an API \
     client, or an access token";
 const EXPIRED: &str = "the access token has expired: get another one";
-/// How to say who calls, with a username and a secret.
+/// Challenge for a username and a secret (RFC 7617).
 const BASIC: &str = r#"Basic realm="cart-promotions", charset="UTF-8""#;
-/// What a caller is asked to wait when the service is busy, starts or stops.
+/// Delay before the next try, told to callers when the service is busy, starts or stops.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
-/// Violations travel in a header on gRPC, a third longer for its encoding, and stock clients refuse headers above 8 KiB
-/// in all. `violations` in the metadata says how many there are; those that do not fit are left out.
+/// Limits the violations in the details of a gRPC error: bytes. The details travel in a header, where their encoding
+/// makes them a third longer, and stock clients refuse headers above 8 KiB in all. Further violations are left out;
+/// `violations` in the metadata gives their number.
 const MAX_GRPC_VIOLATION_BYTES: usize = 5_000;
 
 /// Values in a message, by name.
 pub type Values = Vec<(&'static str, String)>;
 
-/// What went wrong on our side: for the log, never for a caller.
+/// The internal cause of a refusal, for the log and never for a caller.
 pub type Cause = Arc<dyn Error + Send + Sync>;
 
-/// What is wrong with what a caller showed.
+/// The violation in the credentials of a caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unauthenticated {
-    /// Nothing was shown, or a wrong username or secret.
+    /// No credentials were presented, or a wrong username or secret.
     Credentials,
-    /// A token that is not taken.
+    /// The token is not accepted.
     Token,
-    /// A token that was good once.
+    /// The token was valid and has expired.
     ExpiredToken,
 }
 
@@ -61,7 +62,7 @@ impl Unauthenticated {
         }
     }
 
-    /// How to say who calls, with a token (RFC 6750).
+    /// Returns the challenge for a token (RFC 6750).
     fn bearer(self) -> &'static str {
         match self {
             Self::Credentials => r#"Bearer realm="cart-promotions""#,
@@ -73,48 +74,48 @@ impl Unauthenticated {
     }
 }
 
-/// Why a call is refused.
+/// A refusal of a whole call.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Refusal {
-    /// No credentials, or wrong ones.
+    /// The credentials are missing or wrong.
     #[error("{}", .0.text())]
     Unauthenticated(Unauthenticated),
-    /// A token of an issuer whose keys were not read yet.
+    /// The keys of the issuer of the token have not been read yet.
     #[error("the keys of the token's issuer were not read yet; try again")]
     KeysNotRead,
     /// Too many logins failed, from one address or for one username.
     #[error("too many logins failed; try again in {} s", retry_after.as_secs())]
     TooManyFailedLogins {
-        /// When another try is welcome.
+        /// Time until another try is accepted.
         retry_after: Duration,
     },
-    /// More requests than the client may send.
+    /// The client is beyond its rate limit.
     #[error("over the rate limit of {per_minute} a minute; try again in {} s", retry_after.as_secs())]
     RateLimited {
-        /// The limit.
+        /// The rate limit per minute.
         per_minute: u32,
-        /// When the next one is welcome.
+        /// Time until the next request is accepted.
         retry_after: Duration,
     },
-    /// The request is for another organization than the credentials.
+    /// The request names another organization than that of the credentials.
     #[error("orgId {given} is not the organization of the credentials")]
     OrgMismatch {
         /// `orgId` of the request.
         given: i64,
     },
-    /// A trusted issuer gave out a token for an organization that is not recorded.
+    /// A trusted issuer issued a token for an organization that is not recorded.
     #[error("the organization {} of the access token is not recorded", .0.0)]
     UnknownOrganization(OrgId),
     /// The credentials lack an access group.
     #[error("the credentials lack the access group {}", .0.name())]
     AccessDenied(AccessGroup),
-    /// The request breaks rules of its form.
+    /// The request violates rules of its form.
     #[error("{}", summary(.0))]
     Invalid(Violations),
-    /// The customer id cannot be one.
+    /// The customer id is not a positive number.
     #[error("customerId: {}", not_positive(*.0))]
     InvalidCustomerId(i64),
-    /// The promotion id cannot be one.
+    /// The promotion id does not have the form of an id.
     #[error("promotionId: must be 24 hexadecimal digits, not {0:?}")]
     InvalidPromotionId(String),
     /// The organization has no such customer.
@@ -126,109 +127,109 @@ pub enum Refusal {
     /// The organization has no such earned promotion.
     #[error("earned promotion {0} not found")]
     EarnedPromotionNotFound(String),
-    /// A promotion is created with the id of a recorded one, and other content.
+    /// A promotion is created with the id of a recorded one, but with other content.
     #[error("promotion {promotion_id} is recorded with other content ({differing})")]
     PromotionExists {
-        /// The id.
+        /// The id of the promotion.
         promotion_id: String,
-        /// The fields that differ.
+        /// The fields that differ, joined by commas.
         differing: String,
     },
-    /// What is recorded forbids it, for one of the documented reasons.
+    /// The recorded state forbids the call, for one of the documented reasons.
     #[error("{message}")]
     Precondition {
-        /// The reason.
+        /// The documented reason.
         precondition: Precondition,
-        /// What is so.
+        /// The message to the caller.
         message: String,
         /// The values in the message, by name.
         values: Values,
     },
-    /// The database could not be asked for the customer.
+    /// The customer could not be looked up in the database.
     #[error("customer {customer_id} could not be looked up: {}", told(*outage))]
     CustomerLookupFailed {
-        /// The customer.
+        /// The id of the customer.
         customer_id: i64,
-        /// What is told of the database.
+        /// The class of the failure, which selects the message.
         outage: Outage,
-        /// What it said.
+        /// The error of the database.
         #[source]
         cause: Cause,
     },
-    /// Other work was in the way: a change that holds a lock, or calls that hold the connections. Nothing is recorded.
+    /// Other work was in the way: a change that holds a lock, or calls that hold all connections. Nothing is recorded.
     #[error("{}", told(*.0))]
     Busy(Outage, #[source] Cause),
-    /// As many requests wait as may.
+    /// The queue of waiting requests is full.
     #[error("too many requests are waiting; try again")]
     Overloaded,
-    /// Not yet, or no longer.
+    /// The service does not serve yet, or no longer.
     #[error("the service is starting or stopping; try again")]
     NotServing,
-    /// The database did not serve. Whether something was saved is not known.
+    /// The database failed. The service does not know if a change was saved.
     #[error("{}", told(*.0))]
     Unavailable(Outage, #[source] Cause),
-    /// Anything else on our side.
+    /// Any other internal failure.
     #[error("internal error; the request id names it in the log")]
     Internal(#[source] Cause),
-    /// There is no such call.
+    /// The path names no call.
     #[error("{0} is unknown")]
     UnknownPath(String),
-    /// The path takes other HTTP methods.
+    /// The path accepts only other HTTP methods.
     #[error("the path takes other methods: see Allow")]
     MethodNotAllowed,
     /// The body is larger than a request may be.
     #[error("the body is larger than {max_bytes} bytes")]
     TooLarge {
-        /// How large it may be.
+        /// The largest body: bytes.
         max_bytes: usize,
     },
     /// The body takes too long to arrive.
     #[error("the body did not arrive in time")]
     TooSlow,
-    /// The call took longer than it may. Whether something was saved is not known.
+    /// The call took longer than it may. The service does not know if a change was saved.
     #[error("the call was not answered in time; it may have been recorded: try again")]
     DeadlineExceeded,
-    /// A path of gRPC is called by something else.
+    /// A gRPC path is called in another form.
     #[error(
         "this path speaks gRPC: send Content-Type: application/grpc over HTTP/2, or see the documentation for the JSON paths"
     )]
     NotGrpc,
-    /// The body is not declared to be plain JSON.
+    /// The body is not declared as plain JSON.
     #[error("the body must be JSON: send one Content-Type, application/json in UTF-8, and no Content-Encoding")]
     NotJson,
 }
 
-/// Why what is recorded forbids a call: the documented numbers.
+/// The documented reasons for which the recorded state forbids a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Precondition {
-    /// 705.
+    /// Error 705.
     TooManyActivePromotions,
-    /// 706.
+    /// Error 706.
     Expired,
-    /// 707.
+    /// Error 707.
     TypeNotSupported,
-    /// 708.
+    /// Error 708.
     CapReached,
-    /// 709.
+    /// Error 709.
     NotRunning,
-    /// 713.
+    /// Error 713.
     EarnedFromTypeChanged,
-    /// 714.
+    /// Error 714.
     TypeNotEarnable,
-    /// 715.
+    /// Error 715.
     NotInAudience,
-    /// 716.
+    /// Error 716.
     NameTaken,
-    /// 729.
+    /// Error 729.
     AlreadyRedeemed,
-    /// 731.
+    /// Error 731.
     RevokedOrNotHeld,
-    /// 800.
+    /// Error 800.
     OtherTransaction,
 }
 
 impl Precondition {
-    /// Every one there is, with its number and the name of its reason.
+    /// All preconditions in the order of the enum, each with its number and the name of its reason.
     pub const ALL: [(Self, i32, &'static str); 12] = [
         (Self::TooManyActivePromotions, 705, "TOO_MANY_ACTIVE_PROMOTIONS"),
         (Self::Expired, 706, "EXPIRED"),
@@ -250,7 +251,7 @@ impl Precondition {
     }
 }
 
-/// Returns the text of an outage. Where another try may meet the same, the text does not invite one.
+/// Returns the message for an outage. Where a retry may fail the same way, the message does not suggest one.
 pub fn told(outage: Outage) -> &'static str {
     match outage {
         Outage::Busy => "another change of the same rows is under way; nothing is recorded: try again",
@@ -262,21 +263,21 @@ pub fn told(outage: Outage) -> &'static str {
     }
 }
 
-/// How the doors say a refusal.
+/// The form of a refusal on both endpoints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Row {
-    /// Documented number.
+    /// Documented error number.
     pub code: i32,
-    /// On the JSON door.
+    /// Status on the JSON endpoint.
     pub http: StatusCode,
-    /// On gRPC.
+    /// Status on the gRPC endpoint.
     pub grpc: Code,
-    /// Name of the reason, in `ErrorInfo`.
+    /// Name of the reason in `ErrorInfo`.
     pub reason: &'static str,
 }
 
 impl Refusal {
-    /// How the doors say it.
+    /// Returns the row of the refusal in the table of errors.
     pub fn row(&self) -> Row {
         let row = |code, http, grpc, reason| Row { code, http, grpc, reason };
         match self {
@@ -295,7 +296,7 @@ impl Refusal {
             }
             Self::NotJson => row(415, StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::InvalidArgument, "NOT_JSON"),
             Self::NotGrpc => row(415, StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::InvalidArgument, "NOT_GRPC"),
-            // Not RESOURCE_EXHAUSTED, which gateways turn into 429: another try would not help.
+            // RESOURCE_EXHAUSTED would be wrong: gateways turn it into 429, which suggests a retry.
             Self::TooLarge { .. } => row(413, StatusCode::PAYLOAD_TOO_LARGE, Code::InvalidArgument, "TOO_LARGE"),
             Self::TooSlow => row(408, StatusCode::REQUEST_TIMEOUT, Code::DeadlineExceeded, "TOO_SLOW"),
             Self::UnknownOrganization(_) => {
@@ -330,7 +331,7 @@ impl Refusal {
         }
     }
 
-    /// Returns the refusal of a call that the database failed, which `outage` classifies where it may pass.
+    /// Returns the refusal of a call that the database failed. `outage` classifies a failure that may be temporary.
     pub(super) fn of_database(outage: Option<Outage>, cause: Cause) -> Self {
         match outage {
             None => Self::Internal(cause),
@@ -339,7 +340,7 @@ impl Refusal {
         }
     }
 
-    /// A use case gave the outcome of another command: a fault of ours.
+    /// Returns the refusal for an internal error: a use case returned the outcome of another command.
     pub(super) fn mismatch() -> Self {
         Self::Internal(Arc::new(std::io::Error::other("the outcome of another command")))
     }
@@ -351,7 +352,7 @@ impl Refusal {
         }
     }
 
-    /// The values in the message, by name.
+    /// Returns the values in the message, by name.
     pub(super) fn values(&self) -> Values {
         match self {
             Self::RateLimited { per_minute, retry_after } => vec![
@@ -390,7 +391,7 @@ impl Refusal {
         if let Self::Invalid(violations) = self {
             let mut room = MAX_GRPC_VIOLATION_BYTES;
             for violation in violations.as_slice() {
-                // Names and lengths of a violation take up to 8 bytes.
+                // Field numbers and lengths take up to 8 bytes for each violation.
                 let size = violation.field.len() + violation.description.len() + 8;
                 let Some(left) = room.checked_sub(size) else { break };
                 room = left;
@@ -400,7 +401,7 @@ impl Refusal {
         details
     }
 
-    /// One for each fault, as the JSON door says it.
+    /// Returns the errors of a JSON response: one for each violation, or else one.
     pub(super) fn errors(&self) -> Vec<CallError> {
         let error = |message| CallError { code: self.row().code, message };
         match self {
@@ -409,7 +410,7 @@ impl Refusal {
         }
     }
 
-    /// The answer of the JSON door.
+    /// Returns the response of the JSON endpoint.
     pub fn into_json(self) -> Response<Body> {
         self.log();
         self.to_json()
@@ -434,12 +435,12 @@ impl Refusal {
         response
     }
 
-    /// The answer of whichever door `grpc` says.
+    /// Returns the response of the gRPC endpoint if `grpc` is true, or else of the JSON endpoint.
     pub fn into_response(self, grpc: bool) -> Response<Body> {
         if grpc { Status::from(self).into_http() } else { self.into_json() }
     }
 
-    /// Notes the refusal for the request's log line, and logs its cause.
+    /// Records the refusal in the log line of the request, and logs its cause.
     fn log(&self) {
         tracing::Span::current()
             .record("refusal", tracing::field::display(format_args!("{}: {self}", self.row().reason)));
@@ -450,7 +451,7 @@ impl Refusal {
     }
 }
 
-/// The first fault, and how many more there are.
+/// Returns the first violation, and the number of further ones.
 fn summary(violations: &Violations) -> String {
     match violations.as_slice() {
         [] => "invalid request".to_owned(),
@@ -459,7 +460,7 @@ fn summary(violations: &Violations) -> String {
     }
 }
 
-/// The answer of gRPC. It carries the refusal itself, for the JSON door to find.
+/// Converts a refusal to a gRPC status that carries it as its source, for the JSON endpoint.
 impl From<Refusal> for Status {
     fn from(refusal: Refusal) -> Self {
         refusal.log();
@@ -469,12 +470,12 @@ impl From<Refusal> for Status {
     }
 }
 
-/// The answer of the JSON door to a status that a service gave.
+/// Returns the response of the JSON endpoint for a status that a service returned.
 pub(super) fn status_to_json(status: &Status) -> Response<Body> {
     if let Some(refusal) = status.source().and_then(|source| source.downcast_ref::<Refusal>()) {
         refusal.to_json()
     } else {
-        // No service of ours makes one by itself.
+        // A service always returns a refusal, so this is a bug.
         tracing::error!(code = ?status.code(), message = status.message(), "a status without a refusal");
         Refusal::Internal(Arc::new(status.clone())).to_json()
     }

@@ -1,4 +1,4 @@
-//! What each failure of the other rooms is refused with.
+//! Conversions from the errors of the other modules to refusals.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::earning::{EarnFailure, ObjectId};
 use crate::wire::{Fault, Violations};
 use crate::writer::WalletError;
 
-/// How much of an id that is none a message repeats: characters.
+/// Limits the part of a malformed id that a message repeats: characters.
 const MAX_ECHOED_CHARACTERS: usize = 100;
 
 impl From<CheckError> for Refusal {
@@ -22,7 +22,7 @@ impl From<CheckError> for Refusal {
             CheckError::WrongToken => Self::Unauthenticated(Unauthenticated::Token),
             CheckError::Expired => Self::Unauthenticated(Unauthenticated::ExpiredToken),
             CheckError::KeysNotRead => Self::KeysNotRead,
-            // Whole seconds, up.
+            // The wait is rounded up to whole seconds.
             CheckError::TooManyFailures(wait) => {
                 Self::TooManyFailedLogins { retry_after: Duration::from_secs(wait.as_secs() + 1) }
             }
@@ -150,7 +150,7 @@ impl From<CatalogRefusal> for Refusal {
                     differing: differing.join(", "),
                 };
             }
-            // Of one field, told above.
+            // Violations of one field, which are handled above.
             CatalogRefusal::Incomplete(_) | CatalogRefusal::TypeFixed(_) | CatalogRefusal::ExpiryFixed(_) => {
                 return Self::Invalid(Violations::of("promotion", refusal.to_string()));
             }

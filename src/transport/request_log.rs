@@ -1,5 +1,5 @@
-//! The outermost layer: a request id for every request, one log line for every answer, and the last word on gRPC
-//! errors that the transport library makes by itself.
+//! The outermost layer of every request: sets the request id, writes one log line per answer, applies the deadline, and
+//! completes gRPC errors that the library itself produced.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,23 +17,23 @@ use super::refusal::{DOMAIN, Refusal};
 use crate::access::Caller;
 use crate::wire::Violations;
 
-/// Names one request in answers and logs: the caller's, else ours.
+/// Header that identifies a request in answers and logs. The id of the caller is kept; otherwise one is generated.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// Where gRPC says which encodings of messages are understood.
+/// Header in which gRPC names the message encodings that are accepted.
 const ACCEPT_ENCODING: &str = "grpc-accept-encoding";
-/// Longest request id that is taken from a caller: bytes.
+/// Limits the request id that is taken from a caller: bytes.
 const MAX_REQUEST_ID_BYTES: usize = 128;
 
 /// Limits of one call.
 #[derive(Debug, Clone, Copy)]
 pub struct CallLimits {
-    /// How long it may take.
+    /// Time in which the call must be answered.
     pub timeout: Duration,
-    /// Bytes of its headers, counted as HTTP/2 does.
+    /// Limits the headers, counted as HTTP/2 does: bytes.
     pub max_header_bytes: usize,
 }
 
-/// Hands a request on, and sees that it is answered within its limits: see the top of this file.
+/// Passes a request on, and answers it within its limits.
 pub async fn observe<A: Future<Output = Response<Body>>>(
     limits: CallLimits,
     mut request: Request<Body>,
@@ -47,7 +47,7 @@ pub async fn observe<A: Future<Output = Response<Body>>>(
         method = %request.method(),
         path = %request.uri().path(),
         refusal = tracing::field::Empty,
-        // Of somebody who is not let in.
+        // Recorded only if authentication fails.
         address = tracing::field::Empty,
     );
     let begun = Instant::now();
@@ -59,14 +59,14 @@ pub async fn observe<A: Future<Output = Response<Body>>>(
         let answer = async {
             match refuse_form(&request, grpc, limits.max_header_bytes) {
                 Some(refused) => refused,
-                // The work would begin before its time is looked at.
+                // With a timeout of zero, the work would begin before the timeout is checked.
                 None if timeout.is_zero() => Refusal::DeadlineExceeded.into_response(grpc),
                 None => then(request).await,
             }
         };
         let answered = tokio::time::timeout(timeout, answer).await;
         let mut response = answered.unwrap_or_else(|_| Refusal::DeadlineExceeded.into_response(grpc));
-        // Answered: there is nothing to log of it, and nothing in it to free.
+        // The call is answered, so the log line of `Drop` must not be written. The value owns no memory.
         std::mem::forget(unanswered);
         if grpc {
             response = explain(response, &path);
@@ -79,7 +79,7 @@ pub async fn observe<A: Future<Output = Response<Body>>>(
     .await
 }
 
-/// Logs a call whose caller hung up: what it asked for may still be done.
+/// Logs a call whose caller closed the connection; its work may still be done.
 struct Unanswered(Instant);
 
 impl Drop for Unanswered {
@@ -96,14 +96,14 @@ fn log(response: &Response<Body>, grpc: bool, probe: bool, begun: Instant) {
     let elapsed_us = elapsed_us(begun);
     let http = response.status();
     let status = if grpc {
-        // Absent on success: then it is in the trailers, behind the message.
+        // On success the status is absent here: the trailers carry it, after the message.
         response.headers().get("grpc-status").and_then(|status| status.to_str().ok()).unwrap_or("0")
     } else {
         http.as_str()
     };
-    // Not a field of the span: adding one later costs as much as the rest of the line.
+    // Not a field of the span, because recording one later costs as much as the rest of the line.
     let client = response.extensions().get::<Arc<Caller>>().map(|caller| &*caller.username);
-    // Probes come every second from every side; they are no news.
+    // Probes arrive every second, and would fill the log.
     if probe {
         tracing::debug!(status, elapsed_us, "answered");
     } else {
@@ -115,7 +115,7 @@ fn is_probe(path: &str) -> bool {
     matches!(path, "/healthz" | "/readyz") || path.starts_with("/grpc.health.v1.Health/")
 }
 
-/// The caller's id when it is fit for a header and a log line, else a new one.
+/// Returns the request id of the caller if it is fit for a header and a log line, or else a new one.
 fn request_id(headers: &HeaderMap) -> HeaderValue {
     let fit = |id: &&HeaderValue| {
         (1..=MAX_REQUEST_ID_BYTES).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic)
@@ -126,7 +126,7 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
     })
 }
 
-/// Gives an error that the transport library makes by itself the details that all of ours have.
+/// Completes an error that the gRPC library produced with the details that every refusal has.
 fn explain(response: Response<Body>, path: &str) -> Response<Body> {
     let headers = response.headers();
     if headers.contains_key("grpc-status-details-bin") {
@@ -135,7 +135,7 @@ fn explain(response: Response<Body>, path: &str) -> Response<Body> {
     let Some(status) = Status::from_header_map(headers) else { return response };
     let documented = match status.code() {
         Code::Ok => return response,
-        // The library's word for bytes that are no gRPC frame, or for none at all.
+        // The library reports bytes that are not a gRPC frame, and an empty body, as an internal error.
         Code::Internal => {
             return Status::from(Refusal::Invalid(Violations::of("", status.message()))).into_http();
         }
@@ -150,7 +150,7 @@ fn explain(response: Response<Body>, path: &str) -> Response<Body> {
     let mut details = ErrorDetails::new();
     details.set_error_info(format!("GRPC_{}", i32::from(status.code())), DOMAIN, metadata);
     let mut explained = Status::with_error_details(status.code(), status.message(), details);
-    // The encodings that are understood, where the one that was sent is not.
+    // The accepted encodings are kept: the client needs them after it sent another one.
     if let Some(accepted) = status.metadata().get(ACCEPT_ENCODING) {
         explained.metadata_mut().insert(ACCEPT_ENCODING, accepted.clone());
     }

@@ -1,8 +1,8 @@
-//! Memory that calls share: who holds how much of it, and who may have more.
+//! Memory that calls share fairly among their holders.
 //!
-//! A holder may take as much as it leaves free: alone it gets half of the memory, of several each gets as much as is then
-//! left. Callers without credentials are strangers, named by their address; all of them together get at most half. A part
-//! is kept for modest holders, so that others who fill their shares refuse nobody who asks for little.
+//! A holder may take as much as it leaves free: a single holder gets half of the memory, and each further one half of
+//! the rest. Callers without credentials are identified by their address, and get at most half of the memory together. A part
+//! is kept for modest holders, so that holders with full shares never cause the refusal of a small request.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -10,27 +10,28 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
 
-/// Memory that a call holds at the least: bytes. Its state, a small body and a small answer are within it.
+/// Memory that a call holds at the least: bytes. Covers the state of the call, a small body, and a small answer.
 pub const CALL_BYTES: usize = 8 * 1024;
 
-/// One part of so many is kept for modest holders.
+/// Divisor of the memory: one part of this many is kept for modest holders.
 const KEPT_PART: usize = 8;
-/// The most that a modest client, or stranger, holds: a body of 64 KiB in a buffer that grew to twice its size, and another;
-/// two token requests.
+/// Memory up to which a holder is modest: bytes. A client may hold two bodies of 64 KiB, each in a buffer that grew to
+/// twice its size; a caller without credentials two token requests.
 const MODEST_CLIENT_BYTES: usize = 256 * 1024;
 const MODEST_STRANGER_BYTES: usize = 32 * 1024;
 
-/// A party that holds memory.
+/// A holder of memory.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Holder {
-    /// An API client that showed its credentials, by its name.
+    /// An API client that presented its credentials, by username.
     Client(Arc<str>),
-    /// Anybody else, by address.
+    /// A caller without credentials, by address.
     Stranger(IpAddr),
 }
 
 impl Holder {
-    /// Returns the stranger of an address. A network of IPv6 is one: its owner has all the addresses in it.
+    /// Returns the holder for an address without credentials. An IPv6 /64 network counts as one, because its owner has
+    /// all its addresses.
     pub fn stranger(address: Option<IpAddr>) -> Self {
         Self::Stranger(match address {
             Some(IpAddr::V6(address)) => {
@@ -47,12 +48,12 @@ impl Holder {
     }
 }
 
-/// More was asked for than the holder may have.
+/// Error of a holder that asks for more than it may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the share of the memory is used up")]
 pub struct UsedUp;
 
-/// Memory in shares: see the top of this file. Its clones are one memory.
+/// Memory that holders share. A clone refers to the same memory.
 #[derive(Debug, Clone)]
 pub struct Shares(Arc<Mutex<State>>);
 
@@ -61,12 +62,12 @@ struct State {
     max: usize,
     used: usize,
     used_by_strangers: usize,
-    /// Holders that hold something.
+    /// Bytes of each holder that has any.
     holders: HashMap<Holder, usize>,
 }
 
 impl Shares {
-    /// Returns so many bytes, all of them free.
+    /// Returns `max` bytes of memory, all of them free.
     pub fn new(max: usize) -> Self {
         Self(Arc::new(Mutex::new(State { max, used: 0, used_by_strangers: 0, holders: HashMap::default() })))
     }
@@ -76,23 +77,23 @@ impl Shares {
         self.0.lock()
     }
 
-    /// Takes so many bytes for as long as the share lives.
+    /// Takes bytes for as long as the share lives.
     ///
     /// # Errors
-    /// When the holder may not have as many.
+    /// Returns [`UsedUp`] if the holder may not have as many.
     pub fn take(&self, holder: &Holder, bytes: usize) -> Result<Share, UsedUp> {
         let mut share = Share { shares: self.clone(), holder: holder.clone(), bytes: 0 };
         share.grow_to(bytes)?;
         Ok(share)
     }
 
-    /// Takes so many bytes whatever the holder has, for what must not be refused any more.
+    /// Takes bytes even beyond the share of the holder, for answers that must not be refused any more.
     pub fn take_anyway(&self, holder: &Holder, bytes: usize) -> Share {
         self.state().add(holder, bytes);
         Share { shares: self.clone(), holder: holder.clone(), bytes }
     }
 
-    /// Tells whether the holder may have anything more.
+    /// Returns true if the holder may take at least one more byte.
     pub fn has_room(&self, holder: &Holder) -> bool {
         self.state().has_room(holder, 1)
     }
@@ -131,7 +132,7 @@ impl State {
     }
 }
 
-/// Bytes of a holder, returned when this is dropped.
+/// Bytes of a holder, returned to the shared memory on drop.
 #[derive(Debug)]
 pub struct Share {
     shares: Shares,
@@ -140,10 +141,10 @@ pub struct Share {
 }
 
 impl Share {
-    /// Takes more, until there are so many.
+    /// Grows to `bytes`, if there are fewer.
     ///
     /// # Errors
-    /// When the holder may not have as many; then nothing changes.
+    /// Returns [`UsedUp`] if the holder may not have as many; then nothing changes.
     pub fn grow_to(&mut self, bytes: usize) -> Result<(), UsedUp> {
         let more = bytes.saturating_sub(self.bytes);
         if more > 0 {
@@ -157,7 +158,7 @@ impl Share {
         Ok(())
     }
 
-    /// Returns what is beyond so many.
+    /// Returns the bytes beyond `bytes` to the shared memory.
     pub fn shrink_to(&mut self, bytes: usize) {
         let less = self.bytes.saturating_sub(bytes);
         if less > 0 {

@@ -1,5 +1,5 @@
-//! `POST /v3/oauth/token/generate`: an access token for the username and secret of an API client, in the documented shape:
-//! `data` and `errors` are always there, and `null` where there is none.
+//! `POST /v3/oauth/token/generate` issues an access token for the username and secret of an API client. The response
+//! has the documented shape: `data` and `errors` are always present, and `null` where they have no value.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ use crate::object::Object;
 use crate::proto::CallError;
 use crate::wire::Violations;
 
-/// The documented number of a wrong key or secret.
+/// Documented error number of a wrong key or secret.
 const WRONG_PAIR: i32 = 320_001;
 
 #[derive(Deserialize)]
@@ -44,7 +44,7 @@ struct Answer {
     errors: Option<Vec<CallError>>,
 }
 
-/// For everybody.
+/// Returns the route, which requires no credentials.
 pub fn routes(gatekeeper: &Arc<Gatekeeper>) -> Router {
     Router::new().route("/v3/oauth/token/generate", post(generate).with_state(Arc::clone(gatekeeper)))
 }
@@ -62,7 +62,7 @@ async fn generate(State(gatekeeper): State<Arc<Gatekeeper>>, request: Request) -
             if let Some(limit) = limit {
                 limit.tell(response.headers_mut());
             }
-            // For the log line.
+            // The log line names the caller.
             response.extensions_mut().insert(caller);
             response
         }
@@ -77,7 +77,7 @@ async fn give(gatekeeper: &Gatekeeper, request: Request) -> Result<Given, Refusa
     if !is_json(&parts.headers) {
         return Err(Refusal::NotJson);
     }
-    // In memory already: see `body`.
+    // The body is in memory already, read by `body`.
     let body = body.collect().await.map(Collected::to_bytes);
     let body = body.map_err(|_| Refusal::Invalid(Violations::of("", "the body ended early")))?;
     gatekeeper.give_token(read(&body)?, &parts.headers, &parts.extensions).await
@@ -86,10 +86,10 @@ async fn give(gatekeeper: &Gatekeeper, request: Request) -> Result<Given, Refusa
 fn read(body: &Bytes) -> Result<(String, Secret), Refusal> {
     let invalid = |description| Refusal::Invalid(Violations::of("", description));
     let body = without_mark(body).map_err(|encoding| invalid(format!("the body {encoding}")))?;
-    // Also what is passed over.
+    // Ignored fields must be UTF-8 too.
     let body = std::str::from_utf8(body).map_err(|_| invalid("the body is no UTF-8".to_owned()))?;
     let Object(request): Object<TokenRequest> = serde_json::from_str(body).map_err(|fault| {
-        // The library's text repeats what it did not expect, which may be the secret.
+        // The text of the library repeats the unexpected value, which may be the secret.
         let place = format!("line {}, column {}", fault.line(), fault.column());
         invalid(format!("the body is no JSON object with the texts key and secret: {place}"))
     })?;

@@ -1,22 +1,22 @@
-//! What one client spent within the last minute, and when there is room again.
+//! The cost that one client was charged within the last minute, and the time until more is available.
 
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-/// The time of a limit: what was spent is there again after it.
+/// Time after which a charge no longer counts.
 pub const WINDOW: Duration = Duration::from_mins(1);
-/// Charges so close together are kept as one, of the time of the last: at most 61 are kept.
+/// Charges within this time are merged and count from the last of them, so that at most 61 are kept.
 const SLOT: Duration = Duration::from_secs(1);
 
-/// Charges of the last minute. Times are those since any beginning, and never go back.
+/// Charges of the last minute. Times are counted from any fixed instant, and never decrease.
 #[derive(Debug, Default)]
 pub struct Window {
     charges: VecDeque<Charges>,
     spent: u32,
 }
 
-/// Charges within one slot.
+/// Merged charges of one slot.
 #[derive(Debug, Clone, Copy)]
 struct Charges {
     first: Duration,
@@ -25,8 +25,9 @@ struct Charges {
 }
 
 impl Window {
-    /// Charges `cost` at `now`, or returns after which time that very cost passes, if nothing else is charged meanwhile. A
-    /// refusal charges nothing. A cost beyond the whole limit passes when nothing is spent, and takes all of it.
+    /// Charges `cost` at `now`, or returns the time after which this cost fits if nothing else is charged. A refused
+    /// cost charges nothing. A cost beyond the whole limit is charged as the whole limit, so it fits once nothing else
+    /// is charged.
     pub fn charge(&mut self, cost: u32, limit: NonZeroU32, now: Duration) -> Result<(), Duration> {
         self.forget(now);
         let cost = cost.min(limit.get());
@@ -48,11 +49,11 @@ impl Window {
                 return Err((charges.last + WINDOW).saturating_sub(now));
             }
         }
-        // Not reached: everything that was spent is among them.
+        // Unreachable, because the charges add up to `spent`.
         Err(WINDOW)
     }
 
-    /// Returns what is left of `limit` at `now`, and the time after which all of it is there again.
+    /// Returns the rest of `limit` at `now`, and the time after which all of it is available again.
     pub fn left(&mut self, limit: NonZeroU32, now: Duration) -> (u32, Duration) {
         self.forget(now);
         let whole = self.charges.back().map(|charges| (charges.last + WINDOW).saturating_sub(now));
@@ -83,7 +84,8 @@ mod tests {
         NonZeroU32::new(limit).unwrap()
     }
 
-    /// Costs for this limit: each small one, and those around the limit, a multiple of it and the largest there is.
+    /// Returns costs to test with this limit: the small ones, those around the limit and twice the limit, and the
+    /// largest.
     fn costs(limit: u32) -> impl Iterator<Item = u32> {
         let near = [limit - 1, limit, limit + 1, 2 * limit, 2 * limit + 1, u32::MAX];
         (1..=12).chain(near).filter(|cost| *cost > 0)
@@ -140,7 +142,7 @@ mod tests {
             let (mut window, mut now, mut granted) = (Window::default(), Duration::ZERO, Vec::new());
             for (pause, cost) in calls {
                 now += Duration::from_millis(pause / 7);
-                // Whatever is told as left passes, and one more does not.
+                // A cost fits if and only if it is at most the rest that is told.
                 let (left, _) = window.left(limit(per_minute), now);
                 let passes = window.charge(cost, limit(per_minute), now).is_ok();
                 prop_assert_eq!(passes, cost.min(per_minute) <= left);
