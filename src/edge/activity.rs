@@ -1,4 +1,5 @@
-//! What is known of one connection: since when it does what. Written by its stream and its calls, read by the roster.
+//! State of one connection, with the time since when it lasts. Its stream and its calls write it; the connection
+//! registry reads it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,67 +13,68 @@ use tokio::sync::Notify;
 use super::EdgeLimits;
 use super::windows::Windows;
 
-/// How long a connection that was told to end may take for it once no call is under way.
+/// Limits the time in which a connection that was told to leave ends, once no call is running.
 const LEAVE_WITHIN: Duration = Duration::from_secs(1);
-/// How long the peer may take nothing, or send nothing of what is due, before its connection makes room for others.
+/// Time without progress of the peer, in reading or in sending, after which its connection makes room for others.
 const STALLED_AFTER: Duration = Duration::from_secs(1);
-/// Least that a peer takes of what waits for it within `--write-timeout-ms`: bytes. One part of an answer.
+/// Limits from below what a peer must take within `--write-timeout-ms`: bytes. One part of an answer.
 const MIN_TAKEN_BYTES: usize = 16 * 1024;
-/// How long a connection is read whose last answer was given before its request was read.
+/// Limits the time in which a connection is read after its last answer, if the request was not read to its end.
 pub const LINGER_TIMEOUT: Duration = Duration::from_secs(30);
-/// Headers that are no matter however many connections send them: bytes of each.
+/// Length up to which headers always have room, however many connections send them: bytes.
 const SMALL_HEAD_BYTES: usize = 8 * 1024;
-/// Bytes beyond that of all headers that are not complete. A connection that would pass it is ended.
+/// Limits the incomplete headers of all connections beyond small ones: bytes. A connection that would exceed it is
+/// ended.
 pub const MAX_LARGE_HEADS_BYTES: usize = 16 * 1024 * 1024;
-/// No time at all: nothing of the kind is under way.
+/// A time that stands for no time.
 const NEVER: u64 = u64::MAX;
 
-/// What a connection is told.
+/// An order to a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Order {
-    /// To finish the calls that are under way, take no others, and end.
+    /// Finish the running calls, accept no others, and end.
     Leave = 1,
-    /// To end at once.
+    /// End at once.
     Cut = 2,
 }
 
-/// Calls that wait for their peer, by their names: since when.
+/// Calls that wait for their peer, by call name, with the start of the wait.
 #[derive(Debug, Default)]
 struct Waits {
-    /// For bytes of the body of the request.
+    /// Waits for bytes of the request body.
     bodies: BTreeMap<u64, u64>,
-    /// Until it takes more of the answer.
+    /// Waits for the peer to take more of the answer.
     answers: BTreeMap<u64, u64>,
 }
 
-/// One connection. Times are microseconds since it began.
+/// State of one connection. Times are microseconds since it began.
 #[derive(Debug)]
 pub struct Activity {
     begun: Instant,
     limits: EdgeLimits,
-    /// Under way: their answers are not sent to the end.
+    /// Running calls, whose answers are not sent completely.
     calls: AtomicUsize,
-    /// Those of them whose answer has not begun.
+    /// Running calls whose answer has not begun.
     unanswered: AtomicUsize,
     idle_since: AtomicU64,
     head_since: AtomicU64,
-    /// Headers that are not complete: bytes.
+    /// Length of incomplete headers: bytes.
     head_bytes: AtomicUsize,
-    /// Those of all connections beyond the small ones: bytes.
+    /// Length of the incomplete headers of all connections, beyond small ones: bytes.
     large_heads: Arc<AtomicUsize>,
     write_since: AtomicU64,
-    /// Taken since then: bytes.
+    /// Bytes that the peer took since `write_since`.
     taken: AtomicUsize,
     waits: Mutex<Waits>,
-    /// What the peer allows to be sent (HTTP/2).
+    /// Flow control windows of the peer (HTTP/2).
     pub windows: Windows,
-    /// The peer may go on sending though nothing of it is read any more (HTTP/1.1).
+    /// Set if the peer may still send although nothing more is read (HTTP/1.1).
     unread: AtomicBool,
     linger_since: AtomicU64,
-    /// The connection is told to end with its first call.
+    /// Set if the connection is told to leave with its first call.
     last_call: AtomicBool,
     authenticated: AtomicBool,
-    /// Calls given up, less those that finished: not below zero but for a moment.
+    /// Abandoned calls less finished ones; negative only for moments.
     resets: AtomicIsize,
     next_call: AtomicU64,
     order: AtomicU8,
@@ -81,7 +83,7 @@ pub struct Activity {
 }
 
 impl Activity {
-    /// Of a new connection, which owes the headers of its first call.
+    /// Returns the state of a new connection, which must send the headers of its first call.
     pub fn new(limits: EdgeLimits, large_heads: Arc<AtomicUsize>) -> Self {
         Self {
             begun: Instant::now(),
@@ -112,20 +114,20 @@ impl Activity {
         u64::try_from(self.begun.elapsed().as_micros()).unwrap_or(NEVER - 1)
     }
 
-    /// Whether a call was let in with credentials on it.
+    /// Returns true if a call on the connection was authenticated.
     pub fn is_authenticated(&self) -> bool {
         self.authenticated.load(Ordering::Relaxed)
     }
 
-    /// A call was let in with credentials.
+    /// Records that a call was authenticated.
     pub fn authenticate(&self) {
         if !self.is_authenticated() {
             self.authenticated.store(true, Ordering::Relaxed);
         }
     }
 
-    /// Since when nothing is under way that would be lost with it; `None` while something is. Of somebody without
-    /// credentials a stream that only watches is nothing, and so are calls that have waited for their peer for long.
+    /// Returns the time since when no work would be lost with the connection, or `None` if some would be. Without
+    /// credentials, a stream that only watches is no such work, nor are calls that have waited for their peer for long.
     pub fn idle_since(&self) -> Option<Instant> {
         let busy = if self.is_authenticated() { &self.calls } else { &self.unanswered };
         let since = match busy.load(Ordering::SeqCst) {
@@ -135,7 +137,7 @@ impl Activity {
         Some(self.begun + Duration::from_micros(since))
     }
 
-    /// Since when everything that is under way waits for the peer, when that is long ago.
+    /// Returns the time since when all running work has waited for the peer, if that is long ago.
     fn stalled_since(&self) -> Option<u64> {
         let waits = self.waits();
         let unanswered = self.unanswered.load(Ordering::SeqCst);
@@ -148,12 +150,12 @@ impl Activity {
         (since != NEVER && u128::from(self.now().saturating_sub(since)) > STALLED_AFTER.as_micros()).then_some(since)
     }
 
-    /// No call is under way.
+    /// Returns true if no call is running.
     pub fn is_between_calls(&self) -> bool {
         self.calls.load(Ordering::SeqCst) == 0
     }
 
-    /// The headers of a call are here. Gives the call's name.
+    /// Records that the headers of a call are complete, and returns the name of the call.
     pub fn begin_call(&self) -> u64 {
         if self.last_call.load(Ordering::Relaxed) {
             self.tell(Order::Leave);
@@ -164,13 +166,13 @@ impl Activity {
         self.next_call.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Its answer begins, or it has none.
+    /// Records that the answer of a call begins, or that there is none.
     pub fn answer_begins(&self) {
         self.idle_since.store(self.now(), Ordering::SeqCst);
         self.unanswered.fetch_sub(1, Ordering::SeqCst);
     }
 
-    /// A call is over: `finished` when its answer was taken to the end.
+    /// Records that a call ended. `finished` is true if its answer was taken completely.
     pub fn end_call(&self, finished: bool) {
         if finished {
             if self.resets.load(Ordering::Relaxed) > 0 {
@@ -180,22 +182,23 @@ impl Activity {
             tracing::debug!("a connection is ended: it gives up more calls than it lets finish");
             self.tell(Order::Cut);
         }
-        // In this order: with no call under way it is idle since now, not since the call before.
+        // The order matters: with no running call, the connection is idle since now, not since the call before.
         self.idle_since.store(self.now(), Ordering::SeqCst);
         self.calls.fetch_sub(1, Ordering::SeqCst);
     }
 
-    /// A part of the answer to `call` is handed on that the peer need not take; it took the one before.
+    /// Records that a part of the answer to `call` is passed on that the peer need not take yet, after it took the one
+    /// before.
     pub fn hold(&self, call: u64) {
         self.waits().answers.insert(call, self.now());
     }
 
-    /// The peer took all of the answer to `call` that was handed on, or it is given up.
+    /// Records that the peer took all of the answer to `call` that was passed on, or that the call is abandoned.
     pub fn release(&self, call: u64) {
         self.waits().answers.remove(&call);
     }
 
-    /// `call` waits for the next bytes of its request, or no longer.
+    /// Records if `call` waits for the next bytes of its request.
     pub fn awaits_body(&self, call: u64, waits: bool) {
         if waits {
             self.waits().bodies.insert(call, self.now());
@@ -208,7 +211,7 @@ impl Activity {
         self.waits.lock()
     }
 
-    /// Counts bytes of headers that are not complete. Returns false where all connections together hold too many.
+    /// Counts bytes of incomplete headers. Returns false if those of all connections exceed their limit.
     pub fn has_room_for_head(&self, bytes: usize) -> bool {
         let held = self.head_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
         let beyond = held.saturating_sub(SMALL_HEAD_BYTES).min(bytes);
@@ -222,7 +225,8 @@ impl Activity {
         }
     }
 
-    /// Headers, or something else that is to come whole, began to arrive; `anew` when what came before is complete.
+    /// Records that headers, or something else that must arrive whole, have begun. `anew` is true if those before are
+    /// complete.
     pub fn head_within(&self, anew: bool) {
         if anew {
             self.forget_head();
@@ -232,7 +236,7 @@ impl Activity {
         }
     }
 
-    /// Whatever began to arrive is complete.
+    /// Records that everything that began to arrive is complete.
     pub fn head_between(&self) {
         if self.head_since.load(Ordering::Relaxed) != NEVER {
             self.head_since.store(NEVER, Ordering::Relaxed);
@@ -240,7 +244,7 @@ impl Activity {
         }
     }
 
-    /// The same on HTTP/1.1, where bytes between calls are headers. Returns false where they have no room.
+    /// Records bytes on HTTP/1.1, where bytes between calls are headers. Returns false if the headers have no room.
     pub fn bytes_of_http1(&self, bytes: usize) -> bool {
         if self.calls.load(Ordering::Relaxed) == 0 {
             self.head_within(false);
@@ -249,7 +253,7 @@ impl Activity {
         true
     }
 
-    /// The peer took so many bytes of what is sent.
+    /// Records that the peer took bytes of the data sent.
     pub fn wrote(&self, bytes: usize) {
         if self.write_since.load(Ordering::Relaxed) != NEVER
             && self.taken.fetch_add(bytes, Ordering::Relaxed) + bytes >= MIN_TAKEN_BYTES
@@ -258,14 +262,14 @@ impl Activity {
         }
     }
 
-    /// The peer took everything that was sent.
+    /// Records that the peer took all data sent.
     pub fn wrote_all(&self) {
         if self.write_since.load(Ordering::Relaxed) != NEVER {
             self.write_since.store(NEVER, Ordering::Relaxed);
         }
     }
 
-    /// More is to be sent than the peer takes.
+    /// Records that the peer does not take the data sent.
     pub fn write_waits(&self) {
         if self.write_since.load(Ordering::Relaxed) == NEVER {
             self.taken.store(0, Ordering::Relaxed);
@@ -273,13 +277,13 @@ impl Activity {
         }
     }
 
-    /// The last answer on HTTP/1.1 may be on its way to a peer that still sends.
+    /// Records that the last answer on HTTP/1.1 may be on its way to a peer that still sends.
     pub fn leave_unread(&self) {
         self.unread.store(true, Ordering::Relaxed);
     }
 
-    /// The sending half is closed. Gives whether the peer may still be sending: what comes is to be read, so that its
-    /// system does not throw away the answer.
+    /// Records that the sending half is closed. Returns true if the peer may still be sending; its bytes are then read,
+    /// so that its operating system does not discard the answer.
     pub fn lingers(&self) -> bool {
         // Headers that never became a call were refused by the library.
         let refused = self.is_between_calls() && self.head_since.load(Ordering::Relaxed) != NEVER;
@@ -291,7 +295,7 @@ impl Activity {
         lingers
     }
 
-    /// What it is to be told by now, and why.
+    /// Returns the order that is due, with its reason.
     pub fn overdue(&self) -> Option<(Order, &'static str)> {
         let now = self.now();
         let longer =
@@ -319,17 +323,17 @@ impl Activity {
         (!leaving && idle && longer(idle_since, limits.idle_timeout)).then_some((Order::Leave, "it is idle"))
     }
 
-    /// Tells the connection to leave with its first call: the service is about to stop.
+    /// Tells the connection to leave with its first call, because the service is stopping.
     pub fn take_one_call(&self) {
         self.last_call.store(true, Ordering::Relaxed);
     }
 
-    /// No other call is to come on this connection.
+    /// Returns true if no further call may come on the connection.
     pub fn is_leaving(&self) -> bool {
         self.leaving_since.load(Ordering::Relaxed) != NEVER
     }
 
-    /// Tells the connection; a weaker order than an earlier one says nothing.
+    /// Gives the connection an order. Ignored if an order at least as strong was given before.
     pub fn tell(&self, order: Order) {
         if self.order.fetch_max(order as u8, Ordering::SeqCst) < order as u8 {
             self.leaving_since.store(self.now(), Ordering::Relaxed);

@@ -1,5 +1,5 @@
-//! The calls of one connection: counted from their headers to the last of their answer, and how they ended. Around the
-//! doors.
+//! The calls of one connection, counted from their headers to the last byte of their answer, along with how they ended.
+//! Wraps the endpoints.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -17,13 +17,13 @@ use super::activity::Activity;
 use super::rest::{self, Rest};
 use super::{Answered, Handler};
 
-/// Most of an answer that is handed on at once: beyond it the library would hold what the peer does not take, and nobody
-/// could tell. Bytes.
+/// Limits the part of an answer that is passed on at once: bytes. The library would buffer a larger one where the
+/// peer's progress cannot be observed.
 const MAX_PART_BYTES: usize = 16 * 1024;
-/// What an answer on HTTP/1.1 says that is the last on its connection.
+/// Value of the `Connection` header of the last answer on an HTTP/1.1 connection.
 const CLOSE: HeaderValue = HeaderValue::from_static("close");
 
-/// What hyper hands the calls of a connection to.
+/// Returns the hyper service that answers the calls of a connection.
 pub fn service(
     handler: Handler,
     activity: Arc<Activity>,
@@ -62,7 +62,7 @@ pub fn service(
     })
 }
 
-/// One call, for as long as it lives, however it ends.
+/// One running call, which ends on drop.
 #[derive(Debug)]
 struct Call {
     activity: Arc<Activity>,
@@ -71,7 +71,7 @@ struct Call {
     answered: bool,
     held: bool,
     finished: bool,
-    /// What nobody read of the request.
+    /// The unread part of the request.
     rest: Option<Rest>,
 }
 
@@ -118,28 +118,29 @@ impl Drop for Call {
         {
             rest.discard();
         }
-        // On HTTP/1.1 a call that is given up takes its connection with it.
+        // On HTTP/1.1 an abandoned call ends its connection.
         self.activity.end_call(self.finished || self.version != Version::HTTP_2);
     }
 }
 
-/// The body of an answer, in parts that are not too large.
+/// The body of an answer, in parts of limited size.
 #[derive(Debug)]
 pub struct Answer {
     body: Body,
-    /// Of a part that was too large, or need not be taken.
+    /// Remainder of a part that was too large, or that the peer may not take yet.
     rest: Bytes,
-    /// So much was handed on: bytes.
+    /// Bytes of the answer that were passed on.
     handed_on: u64,
     call: Call,
 }
 
 impl Answer {
-    /// The first of `data`; the rest is for later.
+    /// Returns the first part of `data`, and keeps the rest for later.
     ///
-    /// The library (hyper on h2) takes a part once the peer allows a single byte of it, and keeps what is over where
-    /// nobody can see it. So a part that the peer's windows may not let through is on the clock until the next is asked
-    /// for, and its last byte is a part of its own: that one is taken only when all before it fits.
+    /// The library (hyper on h2) takes a part once the peer allows a single byte of it, and buffers the excess
+    /// unobservably. If the windows of the peer may not admit a part, its time is measured until the next part is
+    /// requested, and its last byte becomes a part of its own: the library takes that byte only once all bytes before
+    /// it fit.
     fn part(&mut self, mut data: Bytes) -> Frame<Bytes> {
         let mut length = data.len().min(MAX_PART_BYTES);
         if self.call.version == Version::HTTP_2 && length > 0 {

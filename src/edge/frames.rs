@@ -1,24 +1,24 @@
-//! Where an HTTP/2 connection stands, by the heads of the frames it sends: whether something is to come whole that is
-//! not here yet, and how many frames come that carry no call. `stream` feeds it. What is in the frames is h2's.
+//! State of an HTTP/2 connection, derived from the headers of its frames: tells if something that must arrive whole is
+//! incomplete, and counts frames that carry no call. `stream` feeds it; h2 reads the contents of the frames.
 
 use std::time::Instant;
 
 use super::windows::Windows;
 
-/// How an HTTP/2 connection begins.
+/// Preface with which an HTTP/2 connection begins.
 pub const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// Frames in a second beyond what calls and answers need. Stock clients send a few.
+/// Limits frames per second beyond those that calls and answers need. Stock clients send a few.
 const MAX_CONTROL_FRAMES_PER_SECOND: u32 = 1_000;
-/// What a peer may need to say of a call that it makes: its body in small pieces, trailers, a reset, pings: frames.
+/// Frames that a peer may need for a call: small pieces of its body, trailers, a reset, pings.
 const FRAMES_OF_A_CALL: u32 = 10;
-/// The same of a frame of an answer: that its windows are open again, a ping that measures how fast it came, ...
+/// Frames that a peer may need for a frame of an answer: updates of its windows, and a ping that measures throughput.
 const FRAMES_OF_AN_ANSWER: u32 = 3;
-/// ... and for each so many bytes of it, since some read them in small pieces.
+/// Bytes of an answer for which a peer may need one more frame, because some peers read in small pieces.
 const ANSWER_BYTES_A_FRAME: u32 = 256;
-/// Most that is left over of all this. A peer that took a long answer says so within it.
+/// Limits the unused credit: frames. The updates of a peer that received a long answer fit within it.
 const MAX_CREDIT: u32 = 65_536;
-/// A frame of a body with fewer bytes is a small one.
+/// Length below which a body frame counts as small: bytes.
 const SMALL_DATA_BYTES: usize = 256;
 
 const HEAD_BYTES: usize = 9;
@@ -30,36 +30,36 @@ const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
 const END_HEADERS: u8 = 4;
 const ACK: u8 = 1;
-/// The setting of the window of a stream.
+/// Identifier of the setting of the stream window.
 const INITIAL_WINDOW_SIZE: [u8; 2] = [0, 4];
-/// The length of a setting.
+/// Length of a setting: bytes.
 const SETTING_BYTES: usize = 6;
 
-/// What some bytes mean for the connection.
+/// Result of feeding bytes of the peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
-    /// Everything that began is complete, but for bodies.
+    /// Everything that began is complete, except bodies.
     Between,
-    /// A frame, or a list of headers, is not complete. `anew` when another was completed by these bytes.
+    /// A frame, or a list of headers, is incomplete.
     Within {
-        /// See above.
+        /// Set if another one was completed by these bytes.
         anew: bool,
     },
-    /// More frames came than a peer may need.
+    /// The peer sent more frames than it may need.
     Flooded,
 }
 
-/// Walks from frame to frame in one direction.
+/// Position in the frames of one direction.
 #[derive(Debug, Default)]
 struct Walk {
     head: [u8; HEAD_BYTES],
     filled: usize,
-    /// Of the payload: bytes.
+    /// Bytes of the payload that have not arrived.
     left: usize,
 }
 
 impl Walk {
-    /// Takes the bytes of a head, up to its end, off `bytes`. Returns whether it just became complete.
+    /// Consumes the bytes of the frame header from `bytes`. Returns true if they complete it.
     fn head(&mut self, bytes: &mut &[u8]) -> bool {
         if self.filled == HEAD_BYTES {
             return false;
@@ -75,7 +75,7 @@ impl Walk {
         true
     }
 
-    /// Takes the bytes of the payload off `bytes`.
+    /// Consumes the bytes of the payload from `bytes`.
     fn payload<'a>(&mut self, bytes: &mut &'a [u8]) -> &'a [u8] {
         let (payload, rest) = bytes.split_at(bytes.len().min(self.left));
         self.left -= payload.len();
@@ -83,7 +83,7 @@ impl Walk {
         payload
     }
 
-    /// Returns whether a frame just ended. Then the next begins.
+    /// Returns true if a frame has just ended, and begins the next one.
     fn ends(&mut self) -> bool {
         let ends = self.filled == HEAD_BYTES && self.left == 0;
         if ends {
@@ -97,26 +97,26 @@ impl Walk {
     }
 }
 
-/// Both directions of one connection.
+/// State of both directions of one connection.
 #[derive(Debug)]
 pub struct Frames {
     received: Walk,
     sent: Walk,
-    /// A list of headers goes on in the next frame.
+    /// Set if a list of headers continues in the next frame.
     open_headers: bool,
-    /// A setting, or the bytes of a window, as far as they are here.
+    /// The part of a setting, or of a window update, that has arrived.
     entry: [u8; SETTING_BYTES],
     entry_bytes: usize,
-    /// The last call.
+    /// Stream of the last call.
     last_stream: u32,
-    /// Frames that may come without being counted.
+    /// Frames that may arrive without being counted.
     credit: u32,
     control: u32,
     second: Instant,
 }
 
 impl Frames {
-    /// At the first frame.
+    /// Returns the state before the first frame.
     pub fn new() -> Self {
         Self {
             received: Walk::default(),
@@ -131,7 +131,7 @@ impl Frames {
         }
     }
 
-    /// Goes on by these bytes of the peer.
+    /// Advances by these bytes from the peer.
     pub fn feed(&mut self, mut bytes: &[u8], windows: &Windows) -> Standing {
         let mut anew = false;
         while !bytes.is_empty() {
@@ -155,7 +155,7 @@ impl Frames {
         if whole && !self.open_headers { Standing::Between } else { Standing::Within { anew } }
     }
 
-    /// Goes on by these bytes that were sent to the peer.
+    /// Advances by these bytes sent to the peer.
     pub fn sent(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             if self.sent.head(&mut bytes) {
@@ -164,7 +164,8 @@ impl Frames {
                         let bytes = u32::try_from(self.sent.left).unwrap_or(u32::MAX);
                         self.earn(FRAMES_OF_AN_ANSWER + bytes / ANSWER_BYTES_A_FRAME);
                     }
-                    // The library refuses what is one call too many, or comes too late, with a frame of its own.
+                    // The library resets calls that exceed a limit or come too late, so resets sent by it count against
+                    // the peer.
                     RST_STREAM => self.control += 1,
                     _ => {}
                 }
@@ -184,7 +185,7 @@ impl Frames {
         }
     }
 
-    /// Reads what the peer says of its windows.
+    /// Records the windows that the peer announces.
     fn note_windows(&mut self, payload: &[u8], windows: &Windows) {
         let (kind, flags) = (self.received.head[3], self.received.head[4]);
         let size = match kind {
@@ -209,7 +210,7 @@ impl Frames {
         }
     }
 
-    /// Counts the frame whose head is here.
+    /// Counts the frame whose header is complete. Returns true if the peer sent too many.
     fn floods(&mut self) -> bool {
         let stream = self.received.stream();
         match self.received.head[3] {
@@ -217,7 +218,7 @@ impl Frames {
                 self.last_stream = stream;
                 self.earn(FRAMES_OF_A_CALL);
             }
-            // The library counts these.
+            // The library limits these itself.
             CONTINUATION => {}
             DATA if self.received.left >= SMALL_DATA_BYTES => {}
             _ if self.credit > 0 => self.credit -= 1,
@@ -262,7 +263,7 @@ mod tests {
         assert_eq!(feed(&mut frames, &frame(DATA, 0, 70_000)[..40_000]), Standing::Between);
     }
 
-    /// Every kind that is counted, on the call that these tests make and on the connection.
+    /// Returns a frame of every counted kind, on the stream that these tests use.
     fn counted() -> impl Iterator<Item = Vec<u8>> {
         (0..=255).filter(|kind| *kind != CONTINUATION).map(|kind| frame(kind, END_HEADERS, 8))
     }
@@ -285,7 +286,7 @@ mod tests {
             let mut frames = Frames::new();
             let answer = frame(DATA, 0, 10 * ANSWER_BYTES_A_FRAME as usize);
             for _ in 0..2_000 {
-                // Sent in pieces.
+                // The answer is sent in pieces.
                 frames.sent(&answer[..5]);
                 frames.sent(&answer[5..]);
                 let steps = counted.repeat(10 + FRAMES_OF_AN_ANSWER as usize);
@@ -320,7 +321,7 @@ mod tests {
         let mut widens = frame(WINDOW_UPDATE, 0, 4);
         widens[8] = 0;
         widens[9..].copy_from_slice(&1_000_u32.to_be_bytes());
-        // Of a stream: it says nothing of the connection.
+        // The update of a stream leaves the connection window as it is.
         let other = frame(WINDOW_UPDATE, 0, 4);
         let bytes = [settings, widens, other].concat();
         for piece in [1, 4, 7, 100] {

@@ -1,6 +1,6 @@
-//! What is left of a request when its answer is ready: many clients lose an answer that comes before they are done
-//! sending, and a system that gets bytes for a closed connection destroys the answer on its way. So the rest is read and
-//! thrown away, within limits: here on HTTP/2, by `stream` on HTTP/1.1.
+//! The unread part of a request whose answer is ready. Many clients lose an answer that arrives while they still send,
+//! and an operating system that receives bytes for a closed connection destroys the answer on its way. The rest is
+//! therefore read and discarded, within limits: here on HTTP/2, and by `stream` on HTTP/1.1.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,15 +17,15 @@ use hyper::body::Incoming;
 
 use super::activity::{Activity, LINGER_TIMEOUT};
 
-/// Most of a request that is read behind its answer: bytes. Twice what stock clients are known to send before they look
-/// for an answer.
+/// Limits the part of a request that is read after its answer: bytes. Twice the amount that stock clients are known to
+/// send before they read an answer.
 pub const MAX_DISCARDED_BYTES: usize = 32 * 1024 * 1024;
-/// A rest so small, bytes, is waited for before the answer is given, ...
+/// Limits a rest that is read before the answer is sent: bytes.
 const SMALL_REST_BYTES: usize = 64 * 1024;
-/// ... for so long: then the connection can stay, and no client loses the answer.
+/// Limits the time in which such a rest is read. After it the connection can stay open, and no client loses the answer.
 const SMALL_REST_WITHIN: Duration = Duration::from_millis(250);
 
-/// The body of a request, as the doors read it.
+/// The body of a request, as the endpoints read it.
 struct Watched {
     body: Option<Incoming>,
     waits: bool,
@@ -34,28 +34,29 @@ struct Watched {
     unread: Unread,
 }
 
-/// A body that was dropped before its end.
+/// State of a body, which the endpoints may drop before its end.
 type Unread = Arc<Mutex<Left>>;
 
 #[derive(Debug)]
 enum Left {
-    /// The doors have the body.
+    /// The endpoints have the body.
     Reading,
-    /// It was read to its end.
+    /// The body was read to its end.
     Nothing,
-    /// The doors dropped it.
+    /// The endpoints dropped the body.
     Body(Incoming),
 }
 
-/// What the doors leave of one request.
+/// The part of one request that the endpoints leave unread.
 #[derive(Debug)]
 pub struct Rest {
     unread: Unread,
-    /// The peer waits to be asked for its body.
+    /// Set if the peer waits for a permission to send its body (`Expect`).
     expects: bool,
 }
 
-/// Lets the doors read the body of `request`. Gives what they leave of it; `None` where there is no body.
+/// Passes the body of `request` to the endpoints, and returns the handle of its unread part, or `None` if there is no
+/// body.
 pub fn watch(request: Request<Incoming>, activity: &Arc<Activity>, call: u64) -> (Request<Body>, Option<Rest>) {
     if request.body().is_end_stream() {
         return (request.map(|_| Body::empty()), None);
@@ -68,7 +69,7 @@ pub fn watch(request: Request<Incoming>, activity: &Arc<Activity>, call: u64) ->
 }
 
 impl Rest {
-    /// Returns whether the request was read to its end. A small rest is read first.
+    /// Returns true if the request was read to its end. Reads a small rest first.
     pub async fn is_read(&self) -> bool {
         let left = self.take();
         let mut body = match left {
@@ -89,14 +90,14 @@ impl Rest {
         std::mem::replace(&mut *self.unread.lock(), Left::Reading)
     }
 
-    /// Returns whether this is nothing.
+    /// Stores the state, and returns true if nothing is unread.
     fn leave(&self, left: Left) -> bool {
         let nothing = matches!(left, Left::Nothing);
         *self.unread.lock() = left;
         nothing
     }
 
-    /// Reads the rest beside the answer, within limits.
+    /// Reads and discards the rest while the answer is sent, within limits.
     pub fn discard(self) {
         if let (Left::Body(mut body), Ok(runtime)) = (self.take(), tokio::runtime::Handle::try_current()) {
             runtime.spawn(async move {
@@ -106,7 +107,7 @@ impl Rest {
     }
 }
 
-/// Reads a body and keeps nothing of it. Returns whether it ended within `most` bytes.
+/// Reads and discards a body. Returns true if it ended within `most` bytes.
 async fn read(body: &mut Incoming, most: usize) -> bool {
     let mut body = Limited::new(body, most);
     loop {
@@ -137,7 +138,7 @@ impl HttpBody for Watched {
                 self.body = None;
                 *self.unread.lock() = Left::Nothing;
             }
-            // Nothing can be read any more, whatever the peer goes on to send.
+            // After an error nothing can be read, even if the peer sends more.
             Poll::Ready(Some(Err(_))) => self.body = None,
             _ => {}
         }

@@ -1,4 +1,4 @@
-//! The bytes of one connection, as hyper reads and writes them: notes what they tell of it in its [`Activity`].
+//! The byte stream of one connection, as hyper reads and writes it. Records in its [`Activity`] what the bytes tell.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -13,30 +13,31 @@ use super::activity::Activity;
 use super::frames::{Frames, PREFACE, Standing};
 use super::rest::MAX_DISCARDED_BYTES;
 
-/// How far the peer is.
+/// Protocol of the peer, as far as it is known.
 #[derive(Debug)]
 enum Reading {
-    /// So many bytes are those of the preface of HTTP/2.
+    /// Number of bytes received that match the HTTP/2 preface.
     Preface(usize),
     Http1,
     Http2(Frames),
 }
 
-/// A stream in plain text.
+/// A decrypted stream.
 #[derive(Debug)]
 pub struct Stream<S> {
-    /// There until it is dropped.
+    /// `Some` until drop.
     inner: Option<S>,
-    /// Where it is left when it is dropped without having been closed.
+    /// Receives the stream if it is dropped without having been closed.
     left: Option<oneshot::Sender<S>>,
     activity: Arc<Activity>,
     reading: Reading,
-    /// The sending half is closed, and so many bytes came since that nobody wants.
+    /// Bytes discarded since the sending half was closed; `None` while it is open.
     discarded: Option<usize>,
 }
 
 impl<S> Stream<S> {
-    /// At its first byte. Gives where the stream is left when it is dropped without having been closed.
+    /// Returns the stream at its first byte, and a receiver of `inner` in case it is dropped without having been
+    /// closed.
     pub fn new(inner: S, activity: Arc<Activity>) -> (Self, oneshot::Receiver<S>) {
         let (leave, left) = oneshot::channel();
         let (inner, leave) = (Some(inner), Some(leave));
@@ -55,7 +56,7 @@ impl<S> Stream<S> {
             };
         }
         match &mut self.reading {
-            // What is to come is overdue since the connection began.
+            // The time of the first headers has been running since the connection began.
             Reading::Preface(_) => {}
             Reading::Http1 if self.activity.bytes_of_http1(bytes.len()) => {}
             Reading::Http1 => return Err(large_heads()),
@@ -64,7 +65,7 @@ impl<S> Stream<S> {
                 Standing::Between => self.activity.head_between(),
                 Standing::Within { anew } => {
                     self.activity.head_within(anew);
-                    // What was completed is not held any more.
+                    // A completed list of headers no longer counts as memory held.
                     if !anew && !self.activity.has_room_for_head(bytes.len()) {
                         return Err(large_heads());
                     }
@@ -113,9 +114,9 @@ impl<S: Unpin> Stream<S> {
 }
 
 impl<S: AsyncRead + Unpin> Stream<S> {
-    /// Reads what comes behind the last answer until the peer closes its side, within limits: a system that gets
-    /// something for a closed connection tells the peer's, which then throws away what the peer has not read. The
-    /// registry ends those that take too long.
+    /// Reads and discards the bytes after the last answer until the peer closes its side, within limits. An operating
+    /// system that receives bytes for a closed connection resets it, and the peer then loses the part of the answer it
+    /// has not read. The connection registry ends connections that take too long.
     fn poll_discard(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             let mut bytes = [MaybeUninit::uninit(); 16 * 1024];

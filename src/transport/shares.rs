@@ -1,8 +1,8 @@
 //! Memory that calls share fairly among their holders.
 //!
 //! A holder may take as much as it leaves free: a single holder gets half of the memory, and each further one half of
-//! the rest. Callers without credentials are identified by their address, and get at most half of the memory together. A part
-//! is kept for modest holders, so that holders with full shares never cause the refusal of a small request.
+//! the rest. Callers without credentials are identified by their address, and get at most half of the memory together.
+//! A part is kept for modest holders, so that holders with full shares never cause the refusal of a small request.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
