@@ -1,9 +1,9 @@
-//! Names of access groups.
+//! Access groups by name.
 
 use super::violation::Violations;
 use crate::access::groups::AccessGroup;
 
-/// The groups of these names. `at` is the path of their list.
+/// Returns the groups of these names. `at` is the path of their list.
 pub fn access_groups(at: &str, names: &[String], violations: &mut Violations) -> Vec<AccessGroup> {
     let groups = names.iter().enumerate().filter_map(|(index, name)| {
         let group = AccessGroup::from_name(name);

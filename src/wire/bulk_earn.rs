@@ -1,4 +1,5 @@
-//! `EarnService.BulkEarn`: the request as a command, with every fault of its form, and the outcome as a response.
+//! The command of a request to `EarnService.BulkEarn`, with every violation of its form, and the response of an
+//! outcome.
 
 use std::sync::Arc;
 
@@ -15,23 +16,23 @@ use super::violation::Violations;
 use crate::earning::{BulkEarn, Details, EarnedFromType, Entry, EntryOutcome, ObjectId, OrgId};
 use crate::proto;
 
-/// How much one request may ask for, and be answered.
+/// Limits of one request and of its response.
 #[derive(Debug, Clone, Copy)]
 pub struct RequestLimits {
-    /// Entries.
+    /// Entries of one request.
     pub max_entries: usize,
-    /// Sum of the earn counts.
+    /// Sum of the earn counts of one request.
     pub max_earn_count: u32,
-    /// Longest answer that grows with what is asked for or found: bytes.
+    /// Length of a response that grows with the request or with the rows found: bytes.
     pub max_response_bytes: usize,
 }
 
-/// The command that `request` of a caller of `org_id` stands for.
+/// Returns the command of `request`, for a caller of `org_id`.
 ///
-/// `found` are the faults that the JSON reader found already; what it could not read is not reported again.
+/// `found` holds the violations that the JSON reader found; a field that it could not read is not reported again.
 ///
 /// # Errors
-/// Every fault there is.
+/// Returns every violation of the form of the request.
 pub fn parse(
     request: proto::BulkEarnRequest,
     org_id: OrgId,
@@ -60,7 +61,7 @@ pub fn parse(
     let mut command = BulkEarn {
         org_id,
         customer_id,
-        // There is no fault: both were read.
+        // Without violations both were read, so the defaults are never used.
         event_time_ms: event_time_ms.unwrap_or_default(),
         earned_from_type: earned_from_type.unwrap_or(EarnedFromType::BulkIssue),
         event_id: event.id.into(),
@@ -73,7 +74,8 @@ pub fn parse(
     Ok(command)
 }
 
-/// Every instance gives back the texts of its event. Gives how long a payload may be that is recorded.
+/// Limits the payload so that the response stays within `max_bytes`, because every instance returns the texts of its
+/// event. Returns the length up to which a recorded payload may be returned: bytes.
 fn room_in_the_answer(command: &BulkEarn, max_bytes: usize) -> Result<usize, Violations> {
     let too_long = |field, advice| {
         let problem =
@@ -96,7 +98,7 @@ fn read_entries(given: Vec<proto::PromotionToEarn>, limits: RequestLimits, viola
     let mut entries = Vec::with_capacity(given.len());
     for (index, entry) in given.into_iter().enumerate() {
         let at = format_args!("earnedPromotions[{index}]");
-        // Any text may be given for a promotion, of any length.
+        // A promotion is named by any text, of any length.
         check_text(violations, format_args!("{at}.promotionId"), &entry.promotion_id, usize::MAX);
         check_text(violations, format_args!("{at}.earnedFromId"), &entry.earned_from_id, MAX_ID_CHARACTERS);
         if entry.earn_count < 1 {
@@ -110,7 +112,7 @@ fn read_entries(given: Vec<proto::PromotionToEarn>, limits: RequestLimits, viola
             earn_count: u32::try_from(entry.earn_count).unwrap_or(0),
             earned_from_id: entry.earned_from_id.into(),
         };
-        // By id where it is one: the two ways to write its digits name the same promotion.
+        // Compared as an id if the text is one, because its digits may be written in upper or lower case.
         let promotion = entry.promotion_id.ok_or_else(|| entry.promotion_id_given.clone());
         if let Some(first) = seen.insert((promotion, Arc::clone(&entry.earned_from_id)), index)
             && !entry.earned_from_id.is_empty()
@@ -124,7 +126,8 @@ fn read_entries(given: Vec<proto::PromotionToEarn>, limits: RequestLimits, viola
     entries
 }
 
-/// After the entries: a fault of the list as a whole would cover theirs. For the same reason there is one at most.
+/// Runs after the entries, because a violation of the whole list covers theirs. Reports at most one, for the same
+/// reason.
 fn check_limits(violations: &mut Violations, entries: usize, sum: i64, limits: RequestLimits) {
     let mut problems = Vec::new();
     if entries == 0 {
@@ -141,7 +144,7 @@ fn check_limits(violations: &mut Violations, entries: usize, sum: i64, limits: R
     }
 }
 
-/// The response to `command`, whose outcomes these are; times are also written in the `zone` of the server.
+/// Returns the response to `command` with these outcomes. Writes ISO 8601 times in `zone`.
 pub fn encode(command: &BulkEarn, outcomes: &[EntryOutcome], zone: Tz) -> proto::BulkEarnResponse {
     let mut times = (IsoTimes::in_zone(zone), IsoTimes::in_zone(zone));
     let entries = command.entries.iter().zip(outcomes);

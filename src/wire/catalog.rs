@@ -1,4 +1,4 @@
-//! `CatalogService`: requests as commands, with every fault, and promotions as responses.
+//! The commands of requests to `CatalogService`, with every violation, and the responses.
 
 use std::collections::BTreeSet;
 
@@ -11,13 +11,13 @@ use crate::app::catalog::ChangeAudience;
 use crate::earning::{CustomerId, ObjectId, OrgId, PromotionDraft};
 use crate::proto;
 
-/// Ids that one request may ask for, and customers that it may add and remove.
+/// Limits the ids that one request asks for, and the customers that it adds and removes.
 const MAX_IDS: usize = 1_000;
 
-/// The promotion of a path.
+/// Returns the id of the promotion in a path.
 ///
 /// # Errors
-/// Every fault there is.
+/// Returns every violation of the request.
 pub fn parse_id(given: &str, violations: Violations) -> Result<ObjectId, Fault> {
     let id = ObjectId::parse(given);
     match (violations.is_empty(), id) {
@@ -31,10 +31,10 @@ pub fn parse_id(given: &str, violations: Violations) -> Result<ObjectId, Fault> 
     }
 }
 
-/// A promotion to create, and its id if one is given. `new_id` makes one.
+/// Returns the promotion to create, with the given id or else one from `new_id`.
 ///
 /// # Errors
-/// Every fault there is.
+/// Returns every violation of the request.
 pub fn parse_new(
     request: proto::CreatePromotionRequest,
     new_id: impl FnOnce() -> ObjectId,
@@ -58,10 +58,10 @@ pub fn parse_new(
     violations.or_ok(promotion).map_err(Fault::Invalid)
 }
 
-/// A promotion to replace.
+/// Returns the promotion that replaces a recorded one.
 ///
 /// # Errors
-/// Every fault there is.
+/// Returns every violation of the request.
 pub fn parse_replacement(request: proto::ReplacePromotionRequest, found: Violations) -> Result<PromotionDraft, Fault> {
     let mut violations = found;
     let given = required(request.promotion, &mut violations);
@@ -80,28 +80,28 @@ fn required(promotion: Option<proto::Promotion>, violations: &mut Violations) ->
     })
 }
 
-/// Which promotions are asked for.
+/// The promotions that a request asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Wanted {
-    /// These, in this order.
+    /// The promotions with these ids, in this order.
     Ids(Vec<ObjectId>),
-    /// All, in the order of their ids: so many after this one.
+    /// A page of all promotions, in the order of their ids.
     Page {
-        /// How many at most.
+        /// Limits the promotions of the page.
         limit: usize,
-        /// The last of the page before.
+        /// The last promotion of the page before.
         after: Option<ObjectId>,
     },
 }
 
-/// Reads which promotions are asked for.
+/// Returns the promotions that a request asks for.
 ///
 /// # Errors
-/// Every fault there is.
+/// Returns every violation of the request.
 pub fn parse_list(request: &proto::ListPromotionsRequest, org_id: OrgId, found: Violations) -> Result<Wanted, Fault> {
     let mut violations = found;
     let mut ids = Vec::new();
-    // Each element by its own index, whether a value holds one or several with commas in between.
+    // Each id has its own index, if a value holds one id or several separated by commas.
     for (index, id) in request.promotion_ids.iter().flat_map(|text| text.split(',')).enumerate() {
         ids.push(promotion::promotion_id(format_args!("promotionIds[{index}]"), id.trim(), &mut violations));
     }
@@ -120,15 +120,15 @@ pub fn parse_list(request: &proto::ListPromotionsRequest, org_id: OrgId, found: 
     violations.or_ok(wanted).map_err(Fault::Invalid)
 }
 
-/// The token of the page after the one that ends with this promotion.
+/// Returns the token of the page after the one that ends with `last`.
 pub fn next_page(org_id: OrgId, last: ObjectId) -> String {
     Pages::of_promotions(org_id).write((0, last))
 }
 
-/// Reads how an audience is to change.
+/// Returns the change of an audience.
 ///
 /// # Errors
-/// Every fault there is.
+/// Returns every violation of the request.
 pub fn parse_audience(
     request: &proto::ChangeAudienceRequest,
     org_id: OrgId,
@@ -152,7 +152,7 @@ pub fn parse_audience(
     Ok(ChangeAudience { org_id, promotion_id: parse_id(&request.promotion_id, violations)?, add, remove })
 }
 
-/// Customers of a list.
+/// Returns the customers of a list.
 pub fn customers(field: &str, ids: &[i64], violations: &mut Violations) -> BTreeSet<CustomerId> {
     for (index, id) in ids.iter().enumerate() {
         check_id(violations, format_args!("{field}[{index}]"), *id);

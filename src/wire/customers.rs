@@ -1,4 +1,4 @@
-//! `CustomerService`: requests as commands, with every fault.
+//! The commands of requests to `CustomerService`, with every violation.
 
 use std::collections::BTreeSet;
 
@@ -8,13 +8,13 @@ use super::violation::Violations;
 use crate::earning::CustomerId;
 use crate::proto;
 
-/// Customers that one request may record.
+/// Limits the customers that one request records.
 const MAX_CUSTOMERS: usize = 1_000;
 
-/// The customers to record.
+/// Returns the customers to record.
 ///
 /// # Errors
-/// Every fault there is.
+/// Returns every violation of the request.
 pub fn parse_upsert(request: &proto::UpsertCustomersRequest, found: Violations) -> Result<BTreeSet<CustomerId>, Fault> {
     let mut violations = found;
     let ids = customers("customerIds", &request.customer_ids, &mut violations);

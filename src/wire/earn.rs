@@ -1,4 +1,4 @@
-//! `EarnService.Earn`: the request as a command with one entry, and its outcome as a response.
+//! The command of a request to `EarnService.Earn`, with one entry, and the response of its outcome.
 
 use chrono_tz::Tz;
 
@@ -13,10 +13,10 @@ use crate::earning::{
 use crate::proto;
 use crate::proto::supplementary_criteria::ProgramType as ProgramTypeProto;
 
-/// The command that `request` of a caller of `org_id` stands for. `found` are the faults that the JSON reader found.
+/// Returns the command of `request`, for a caller of `org_id`. `found` holds the violations that the JSON reader found.
 ///
 /// # Errors
-/// Every fault there is.
+/// Returns every violation of the form of the request.
 pub fn parse(
     request: proto::EarnRequest,
     org_id: OrgId,
@@ -46,12 +46,12 @@ pub fn parse(
     Ok(BulkEarn {
         org_id,
         customer_id,
-        // There is no fault: both were read.
+        // Without violations both were read, so the defaults are never used.
         event_time_ms: event_time_ms.unwrap_or_default(),
         earned_from_type,
         event_id: event.id.into(),
         details: details.shared(),
-        // One alone is answered, whatever is recorded of it.
+        // A single instance fits into the response with any recorded payload.
         max_recorded_payload_bytes: usize::MAX,
         entries: vec![Entry {
             promotion_id: ObjectId::parse(&request.promotion_id),
@@ -77,8 +77,8 @@ fn read_criteria(criteria: proto::SupplementaryCriteria, violations: &mut Violat
     })
 }
 
-/// The response to `command`, whose one outcome this is; `None` when nothing was granted. Times are also written in the
-/// `zone` of the server.
+/// Returns the response to `command` with this outcome, or `None` if nothing was granted. Writes ISO 8601 times in
+/// `zone`.
 pub fn encode(command: &BulkEarn, outcome: &EntryOutcome, zone: Tz) -> Option<proto::EarnResponse> {
     let (entry, instance) = (command.entries.first()?, outcome.instances.first()?);
     let (event_details, supplementary_criteria) =
@@ -99,7 +99,7 @@ pub fn encode(command: &BulkEarn, outcome: &EntryOutcome, zone: Tz) -> Option<pr
     Some(proto::EarnResponse { data: Some(data), errors: Vec::new() })
 }
 
-/// The event of an earning, and its supplementary program.
+/// Returns the event of an earning and its supplementary program.
 pub fn encode_event(
     event_id: &str,
     earned_from_type: EarnedFromType,

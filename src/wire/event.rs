@@ -1,4 +1,4 @@
-//! What every message about an earning says of its event, and how requests about customers are refused.
+//! The event of an earning, as every message tells it, and the violations of requests about customers.
 
 use std::fmt::Display;
 
@@ -10,26 +10,26 @@ use crate::earning::time::DAY_MS;
 use crate::earning::{CustomerId, EarnedFromType};
 use crate::proto;
 
-/// Longest identifier of the caller's own: characters.
+/// Limits identifiers that callers choose: characters.
 pub const MAX_ID_CHARACTERS: usize = 250;
-/// Milliseconds by which an event or a transaction may be ahead of the server's clock.
+/// Limits how far an event or a transaction may be ahead of the clock of the server: milliseconds.
 pub const MAX_AHEAD_MS: i64 = DAY_MS;
 
-/// Why a request is no command.
+/// The violation for which a request is no command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
-    /// Its form is wrong, in these places.
+    /// Violations of the form.
     Invalid(Violations),
-    /// Nothing but the customer id is wrong.
+    /// The customer id alone is invalid.
     InvalidCustomerId(i64),
-    /// Nothing but the promotion id is wrong.
+    /// The promotion id alone is invalid.
     InvalidPromotionId(String),
 }
 
-/// The customer of a request with no other fault than `violations`.
+/// Returns the customer of a request whose other violations are `violations`.
 ///
 /// # Errors
-/// Every fault there is.
+/// Returns every violation of the request.
 pub fn customer(customer_id: i64, mut violations: Violations) -> Result<CustomerId, Fault> {
     if violations.is_empty() && customer_id <= 0 {
         return Err(Fault::InvalidCustomerId(customer_id));
@@ -38,7 +38,7 @@ pub fn customer(customer_id: i64, mut violations: Violations) -> Result<Customer
     violations.or_ok(CustomerId(customer_id)).map_err(Fault::Invalid)
 }
 
-/// When the event occurred.
+/// Returns the time of the event, in epoch milliseconds.
 pub fn read_event_time(ms: Option<i64>, iso: Option<&str>, now_ms: i64, violations: &mut Violations) -> Option<i64> {
     let event_time_ms = TimePair { field: "eventTime", ms, iso }.read(violations)?;
     if event_time_ms > now_ms.saturating_add(MAX_AHEAD_MS) {
@@ -48,7 +48,7 @@ pub fn read_event_time(ms: Option<i64>, iso: Option<&str>, now_ms: i64, violatio
     Some(event_time_ms)
 }
 
-/// How a promotion is earned.
+/// Returns the way in which a promotion is earned.
 pub fn read_type(violations: &mut Violations, field: &str, number: i32) -> Option<EarnedFromType> {
     let given = proto::EarnedFromType::try_from(number).ok();
     let names = || EarnedFromType::ALL.map(EarnedFromType::name).join(", ");
@@ -56,7 +56,7 @@ pub fn read_type(violations: &mut Violations, field: &str, number: i32) -> Optio
     one_of(violations, field, number, read, names)
 }
 
-/// `read`, of an enum field with this number; `None` is a fault.
+/// Returns `read`, the value of an enum field with this number. Reports a violation if it is `None`.
 pub fn one_of<T>(
     violations: &mut Violations,
     field: impl Display,
@@ -71,7 +71,7 @@ pub fn one_of<T>(
     read
 }
 
-/// The payload of an event as text.
+/// Returns the payload of an event as text.
 pub fn read_payload(violations: &mut Violations, payload: Option<Payload>) -> Option<Box<str>> {
     match payload?.to_text() {
         Ok(text) => Some(text.into()),
@@ -82,7 +82,7 @@ pub fn read_payload(violations: &mut Violations, payload: Option<Payload>) -> Op
     }
 }
 
-/// How it was earned, as the messages number it.
+/// Returns the number that messages use for the way in which a promotion is earned.
 pub fn encode_type(earned_from_type: EarnedFromType) -> i32 {
     proto::EarnedFromType::from_str_name(earned_from_type.name()).unwrap_or_default() as i32
 }

@@ -1,7 +1,7 @@
-//! Between proto messages and the typed commands and outcomes of the rules: one file per RPC, and the JSON form of the
-//! messages.
+//! Conversions between proto messages and the typed commands and outcomes of the rules: one file per service or method,
+//! and the JSON form of the messages.
 //!
-//! Called by `transport` and by the command line. Knows neither the database nor HTTP and gRPC.
+//! `transport` and the command line call this module. It knows neither the database nor HTTP and gRPC.
 
 pub mod access;
 pub mod bulk_earn;
@@ -20,7 +20,7 @@ pub mod time;
 pub mod violation;
 pub mod wallet;
 
-/// A count as messages have it: no request asks for more than fit.
+/// Converts a count to the type of messages, which holds every count that a request can ask for.
 pub fn count<N>(count: N) -> i32
 where
     i32: TryFrom<N>,

@@ -1,7 +1,7 @@
-//! Pages of lists: how many, and the tokens that ask for the next one.
+//! Pages of lists: their length, and the tokens that ask for the next page.
 //!
-//! A token names the last element of the page before, and carries a digest of what was asked for, and of which organization:
-//! to another question it is no answer. It is opaque to callers, and nothing secret is in it.
+//! A token names the last element of the page before, and carries a digest of the organization and the query, so that
+//! it is invalid for any other query. It is opaque to callers, and holds no secret.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -10,23 +10,23 @@ use sha2::{Digest, Sha256};
 use super::violation::Violations;
 use crate::earning::{ObjectId, OrgId};
 
-/// Elements of one page, at most.
+/// Limits the elements of one page.
 const MAX_LIMIT: i32 = 1_000;
-/// Elements of a page of a wallet, where the request does not say.
+/// Number of elements of a wallet page, if the request names none.
 const WALLET_LIMIT: i32 = 10;
-/// Elements of a page of promotions, where the request does not say.
+/// Number of elements of a page of promotions, if the request names none.
 const PROMOTION_LIMIT: i32 = 100;
-/// Bytes of a token that tell its question.
+/// Length of the digest of the query in a token: bytes.
 const QUESTION_BYTES: usize = 8;
-/// Bytes of a token: the question, a number, an id.
+/// Length of a token: bytes. Consists of the digest, a number, and an id.
 const TOKEN_BYTES: usize = QUESTION_BYTES + 8 + 12;
 
-/// How many elements of a wallet are asked for.
+/// Returns the number of elements of a wallet page.
 pub fn wallet_limit(limit: Option<i32>, violations: &mut Violations) -> usize {
     read_limit(limit.unwrap_or(WALLET_LIMIT), violations)
 }
 
-/// How many promotions are asked for.
+/// Returns the number of elements of a page of promotions.
 pub fn promotion_limit(limit: Option<i32>, violations: &mut Violations) -> usize {
     read_limit(limit.unwrap_or(PROMOTION_LIMIT), violations)
 }
@@ -38,7 +38,7 @@ fn read_limit(limit: i32, violations: &mut Violations) -> usize {
     usize::try_from(limit).unwrap_or_default()
 }
 
-/// The pages of one question.
+/// The pages of one query.
 #[derive(Debug, Clone, Copy)]
 pub struct Pages([u8; QUESTION_BYTES]);
 
@@ -48,14 +48,14 @@ impl Pages {
         Self::of(org_id, "promotions")
     }
 
-    /// Returns the pages of the list of an organization that `question` names, filters included.
+    /// Returns the pages of a list of an organization. `question` names the list, including its filters.
     pub fn of(org_id: OrgId, question: &str) -> Self {
         let mut bytes = [0; QUESTION_BYTES];
         bytes.copy_from_slice(&Sha256::digest(format!("{} {question}", org_id.0))[..QUESTION_BYTES]);
         Self(bytes)
     }
 
-    /// The token of the page after an element.
+    /// Returns the token of the page after an element.
     pub fn write(self, (number, id): (i64, ObjectId)) -> String {
         let mut bytes = Vec::with_capacity(TOKEN_BYTES);
         bytes.extend(self.0);
@@ -64,9 +64,9 @@ impl Pages {
         URL_SAFE_NO_PAD.encode(bytes)
     }
 
-    /// The element that a token names; `None` from the beginning, or with a fault.
+    /// Returns the element that a token names, or `None` for the first page or an invalid token.
     pub fn read(self, token: Option<&str>, violations: &mut Violations) -> Option<(i64, ObjectId)> {
-        // Many clients send the empty text for the first page.
+        // Many clients send an empty text for the first page.
         let token = token.filter(|token| !token.is_empty())?;
         let element = URL_SAFE_NO_PAD.decode(token).ok().and_then(|bytes| {
             let rest = <[u8; TOKEN_BYTES]>::try_from(bytes).ok()?;

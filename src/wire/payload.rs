@@ -1,8 +1,8 @@
-//! `eventPayload`: a JSON object that is stored and given back unchanged.
+//! `eventPayload`: a JSON object that is stored and returned unchanged.
 //!
-//! `build.rs` puts this type where the proto says `google.protobuf.Struct`. On the wire of gRPC it is that message; on
-//! the JSON door it stays the text the caller wrote, so that the order of names, and numbers beyond what a double
-//! holds, survive the journey.
+//! `build.rs` uses this type where the proto names `google.protobuf.Struct`. In gRPC messages it is encoded as that
+//! message. On the JSON endpoint it stays the text that the caller wrote, which keeps the order of names, and numbers
+//! that a double cannot hold.
 
 use std::sync::{Arc, OnceLock};
 
@@ -16,22 +16,22 @@ use serde_json::value::RawValue;
 
 use super::json::{Context, ReadJson};
 
-/// Length limit of the text, white space outside strings not counted: bytes.
+/// Limits the text, without white space outside strings: bytes.
 pub const MAX_BYTES: usize = 8 * 1024;
-/// How many objects and lists may stand in one another. A deeper one could be stored, but stock protobuf clients stop
-/// at 100 nested messages, and each level is up to three.
+/// Limits the nesting of objects and lists. A deeper payload could be stored, but stock protobuf clients stop at 100
+/// nested messages, and each level takes up to three.
 pub const MAX_DEPTH: usize = 30;
 
-/// A JSON object, in the form it came in.
+/// A JSON object, in the form in which it was received.
 #[derive(Debug, Clone)]
 pub enum Payload {
-    /// From the JSON door, or from the database.
+    /// Text from the JSON endpoint or the database.
     Text(Arc<Text>),
-    /// From gRPC.
+    /// Message from the gRPC endpoint.
     Message(Struct),
 }
 
-/// The text of an object, and the message it makes, once somebody asks for that. Clones share it.
+/// The text of an object, and its message once that is needed. Clones share both.
 #[derive(Debug)]
 pub struct Text {
     json: Box<RawValue>,
@@ -48,7 +48,7 @@ impl Text {
 }
 
 impl Payload {
-    /// The payload of this text, which [`Payload::to_text`] gave before. `None` when it is no JSON.
+    /// Returns the payload of a text from [`Payload::to_text`], or `None` if the text is not JSON.
     pub fn from_text(text: &str) -> Option<Self> {
         RawValue::from_string(text.to_owned()).ok().map(Self::from_json)
     }
@@ -57,10 +57,10 @@ impl Payload {
         Self::Text(Arc::new(Text { json, message: OnceLock::new() }))
     }
 
-    /// The object as text without white space outside strings, fit to be stored.
+    /// Returns the object as text without white space outside strings, ready to be stored.
     ///
     /// # Errors
-    /// What is wrong with it, in words that follow the field's name.
+    /// Returns the violation, as words that follow the name of the field.
     pub fn to_text(&self) -> Result<String, String> {
         let text = match self {
             Self::Text(text) => without_white_space(text.json.get()),
@@ -73,7 +73,7 @@ impl Payload {
             return Err("must be a JSON object".to_owned());
         }
         Check { depth: 1 }.deserialize(&mut serde_json::Deserializer::from_str(&text)).map_err(|fault| {
-            // The place that the reader adds is one within the payload, which helps nobody.
+            // The line and column refer to the payload alone, which would mislead the caller.
             fault.to_string().split(" at line ").next().unwrap_or_default().to_owned()
         })?;
         Ok(text)
@@ -158,7 +158,7 @@ impl ReadJson for Payload {
     }
 }
 
-/// The JSON text with nothing but what it needs.
+/// Returns the JSON text without white space outside strings.
 fn without_white_space(json: &str) -> String {
     let mut in_string = false;
     let mut escaped = false;
@@ -182,7 +182,7 @@ fn struct_to_text(message: &Struct) -> Result<String, String> {
         .map(|object| serde_json::Value::Object(object).to_string())
 }
 
-/// The depth of a message is bounded by protobuf's own reader.
+/// Converts a value to JSON. The protobuf reader limits its depth.
 fn to_json(value: &Value) -> Result<serde_json::Value, String> {
     Ok(match &value.kind {
         None => return Err("has a value of no kind".to_owned()),
@@ -190,7 +190,7 @@ fn to_json(value: &Value) -> Result<serde_json::Value, String> {
         Some(Kind::BoolValue(value)) => (*value).into(),
         Some(Kind::StringValue(value)) => value.as_str().into(),
         Some(Kind::NumberValue(value)) => {
-            // Integers are written as such: a caller that sent 7 reads 7.
+            // Integers are written without a fraction, so that a caller that sent 7 reads 7.
             let negative_zero = *value == 0.0 && value.is_sign_negative();
             let number = if value.fract() == 0.0 && value.abs() <= 9_007_199_254_740_991.0 && !negative_zero {
                 #[expect(clippy::cast_possible_truncation, reason = "an integer below 2^53")]
@@ -226,7 +226,7 @@ fn to_message(value: serde_json::Value) -> Value {
     }
 }
 
-/// Walks through a value for what may not be stored: U+0000, and more depth than the limit.
+/// Rejects values that may not be stored: U+0000, and more levels than the limit.
 #[derive(Clone, Copy)]
 struct Check {
     depth: usize,

@@ -1,4 +1,4 @@
-//! A promotion of the catalog, as messages and files tell it.
+//! A promotion of the catalog, in messages and files.
 
 use std::fmt::Display;
 
@@ -12,10 +12,10 @@ use crate::earning::{CapDraft, EarnExpiry, ObjectId, OrgId, Promotion, Promotion
 use crate::proto;
 
 const MAX_PROMOTION_NAME_CHARACTERS: usize = 50;
-/// Highest N of "until the Nth day after": a hundred years.
+/// Limits N in "until the Nth day after" to a hundred years: days.
 const MAX_EXPIRY_DAYS: i32 = 36_500;
 
-/// The id of a promotion; of what is none, one that stands for it.
+/// Returns the id of a promotion. Reports an invalid id, and returns a placeholder for it.
 pub fn promotion_id(field: impl Display, id: &str, violations: &mut Violations) -> ObjectId {
     ObjectId::parse(id).unwrap_or_else(|| {
         violations.add(field, format!("must be 24 hexadecimal digits, not {:?}", cut(id)));
@@ -23,7 +23,7 @@ pub fn promotion_id(field: impl Display, id: &str, violations: &mut Violations) 
     })
 }
 
-/// Reads the promotion of a call, which names at least its name, its type and its two dates. `at` is its path.
+/// Reads the promotion of a call, which requires its name, its type and its two dates. `at` is its path.
 pub fn read_whole(at: &str, id: ObjectId, promotion: proto::Promotion, violations: &mut Violations) -> PromotionDraft {
     let neither = |ms: Option<i64>, iso: &Option<String>| ms.is_none() && iso.is_none();
     let missing = [
@@ -53,7 +53,7 @@ pub fn read_whole(at: &str, id: ObjectId, promotion: proto::Promotion, violation
     draft
 }
 
-/// Reads a promotion of which any field may be absent. `at` is its path.
+/// Reads a promotion that may omit any field. `at` is its path.
 pub fn read(at: &str, id: ObjectId, record: &proto::FilePromotion, violations: &mut Violations) -> PromotionDraft {
     let field = |name: &str| format!("{at}.{name}");
     if let Some(name) = &record.name {
@@ -116,7 +116,7 @@ fn read_earn_expiry(at: &str, expiry: proto::EarnExpiry, violations: &mut Violat
     EarnExpiry::WithPromotion
 }
 
-/// The promotion as messages tell it; times are also written in the `zone` of the server.
+/// Returns the message of a promotion. Writes ISO 8601 times in `zone`.
 pub fn encode(org_id: OrgId, promotion: &Promotion, zone: Tz) -> proto::Promotion {
     use proto::earn_expiry::Type;
     let (rule, days) = match promotion.earn_expiry {

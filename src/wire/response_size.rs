@@ -1,7 +1,7 @@
-//! How large answers become: what of a page fits into one, and what a bulk earning may be answered.
+//! Sizes of responses: the part of a page that fits, and the limit of the response to a bulk earning.
 //!
-//! Clients bound what they read; stock gRPC clients take 4 MiB. An answer is the same on both doors, so it is measured as
-//! the larger of its two forms. Called by `wallet` and `bulk_earn`.
+//! Clients limit the length of a message; stock gRPC clients read up to 4 MiB. A response has the same content on both
+//! endpoints, so its size is that of the larger form. `wallet` and `bulk_earn` call this module.
 
 use std::io;
 
@@ -10,20 +10,20 @@ use serde::Serialize;
 
 use crate::earning::{BulkEarn, Entry};
 
-/// What an answer has besides its elements: bytes.
+/// Length of a response without its elements: bytes.
 const ENVELOPE_BYTES: usize = 200;
-/// What an element has around it: bytes.
+/// Length of the framing of an element: bytes.
 const FRAME_BYTES: usize = 8;
-/// A message of gRPC takes at most so many times what it takes as JSON: `1,` in a payload is 11 bytes there.
+/// Factor by which a gRPC message may be longer than its JSON form: `1,` in a payload takes 11 bytes.
 const MAX_GROWTH: usize = 6;
-/// What became of an entry, without the caller's own texts: bytes.
+/// Length of the result of an entry, without the texts of the caller: bytes.
 const RESULT_BYTES: usize = 500;
-/// An instance of it, likewise: bytes.
+/// Length of an instance, without the texts of the caller: bytes.
 const INSTANCE_BYTES: usize = 450;
-/// Characters that a byte of a promotion that is none may become in the message that says so.
+/// Factor by which an invalid promotion id grows in the message that reports it: characters for each byte.
 const MAX_ESCAPED: usize = 12;
 
-/// The first of `elements`, as many as an answer of `max_bytes` holds, and at least one.
+/// Returns the first `elements`, as many as a response of `max_bytes` holds, and at least one.
 pub fn first_that_fit<M: Message + Serialize>(mut elements: Vec<M>, max_bytes: usize) -> Vec<M> {
     let json: Vec<_> = elements.iter().map(json_bytes).collect();
     let most = json.iter().map(|bytes| MAX_GROWTH * bytes + FRAME_BYTES).sum::<usize>();
@@ -40,10 +40,10 @@ pub fn first_that_fit<M: Message + Serialize>(mut elements: Vec<M>, max_bytes: u
     elements
 }
 
-/// How many bytes of payload each instance may give back, for the answer to `command` to be no longer than `max_bytes`.
+/// Returns the bytes of payload that each instance may return while the response to `command` stays within `max_bytes`.
 ///
 /// # Errors
-/// How long it may be even without.
+/// Returns the possible length of the response without payloads, if it exceeds the limit.
 pub fn payload_room(command: &BulkEarn, max_bytes: usize) -> Result<usize, usize> {
     let event_bytes = text_bytes(&command.event_id);
     let (mut bytes, mut instances) = (ENVELOPE_BYTES, 0);
@@ -56,23 +56,23 @@ pub fn payload_room(command: &BulkEarn, max_bytes: usize) -> Result<usize, usize
     max_bytes.checked_sub(bytes).map(|room| room / instances.max(1)).ok_or(bytes)
 }
 
-/// What the caller wrote for a promotion is repeated, and once more in the message that it is none.
+/// Returns the length of an invalid promotion id in a response, which repeats it as given and once more in the message.
 fn given_bytes(entry: &Entry) -> usize {
     if entry.promotion_id.is_some() { 0 } else { (MAX_GROWTH + MAX_ESCAPED) * entry.promotion_id_given.len() }
 }
 
-/// Whether a payload of this text takes at most `room` bytes in either form.
+/// Returns true if a payload of this text takes at most `room` bytes in either form.
 pub fn payload_fits(text: &str, room: usize) -> bool {
     let grpc_bytes = || super::payload::Payload::from_text(text).map_or(0, |payload| payload.encoded_len());
     text.len().saturating_mul(MAX_GROWTH) <= room || text.len().max(grpc_bytes()) <= room
 }
 
-/// The longest text of a payload that takes at most `room` bytes in either form, whatever it says.
+/// Returns the longest text of which every payload takes at most `room` bytes in either form.
 pub fn payload_text_room(room: usize) -> usize {
     room / MAX_GROWTH
 }
 
-/// A text as JSON at most.
+/// Returns the length of a text as escaped JSON.
 fn text_bytes(text: &str) -> usize {
     let escaped = |byte: u8| match byte {
         ..=0x1f => 6,
@@ -84,12 +84,12 @@ fn text_bytes(text: &str) -> usize {
 
 fn json_bytes(message: &impl Serialize) -> usize {
     let mut counter = Counter(0);
-    // Nothing is written, so nothing fails.
+    // Counting cannot fail.
     let _ = serde_json::to_writer(&mut counter, message);
     counter.0
 }
 
-/// Counts what is written.
+/// Counts the bytes written.
 struct Counter(usize);
 
 impl io::Write for Counter {
@@ -117,7 +117,7 @@ mod tests {
     use crate::proto;
     use crate::wire::payload::Payload;
 
-    /// Both forms, the longer one.
+    /// Returns the length of the longer form.
     fn bytes<M: Message + Serialize>(message: &M) -> usize {
         json_bytes(message).max(message.encoded_len())
     }
@@ -148,7 +148,7 @@ mod tests {
                     ..proto::ListEarnedPromotionsResponse::default()
                 };
                 assert!(fit.len() == 1 || bytes(&page(fit.len())) <= max_bytes, "{max_bytes}: {}", fit.len());
-                // And hardly less than could be.
+                // The page holds at least 10/11 of the elements that fit.
                 let more = (fit.len() + 1 + fit.len() / 10).min(100);
                 assert!(more == 100 || bytes(&page(more)) + ENVELOPE_BYTES > max_bytes, "{max_bytes}: {}", fit.len());
             }
@@ -233,7 +233,7 @@ mod tests {
             let outcomes: Vec<_> = command.entries.iter().map(outcome).collect();
             let answer = crate::wire::bulk_earn::encode(&command, &outcomes, Tz::Asia__Kolkata);
             let (most, each) = (bytes(&answer), text.len());
-            // With so much for each payload as it takes, the answer is within the bound.
+            // With as much room for each payload as it takes, the response is within the limit.
             let max_bytes = (1..1_000_000).map(|step| step * 1_000);
             let mut enough = max_bytes.filter(|max_bytes| payload_room(&command, *max_bytes).is_ok_and(|room| room >= each + 10));
             let max_bytes = enough.next();

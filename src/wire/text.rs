@@ -1,4 +1,4 @@
-//! The rules that texts and identifiers of every message share.
+//! Rules for texts and identifiers that all messages share.
 
 use std::fmt::Display;
 
@@ -15,7 +15,7 @@ pub fn check_text(violations: &mut Violations, field: impl Display, text: &str, 
     }
 }
 
-/// Checks a required name: a text as [`check_text`] wants it, without white space at either end.
+/// Checks a required name: a text that [`check_text`] accepts, without white space at either end.
 pub fn check_name(violations: &mut Violations, field: impl Display, name: &str, max: usize) {
     let spaced = name.starts_with(char::is_whitespace) || name.ends_with(char::is_whitespace);
     if spaced && !name.contains('\0') {
@@ -25,16 +25,16 @@ pub fn check_name(violations: &mut Violations, field: impl Display, name: &str, 
     }
 }
 
-/// Characters of a value that a message repeats.
+/// Limits the part of a value that a message repeats: characters.
 const MAX_ECHOED_CHARACTERS: usize = 100;
 
-/// Returns the beginning of a value, as much of it as a message repeats.
+/// Returns the part of a value that a message repeats.
 pub fn cut(value: &str) -> &str {
     let end = value.char_indices().nth(MAX_ECHOED_CHARACTERS).map_or(value.len(), |(at, _)| at);
     &value[..end]
 }
 
-/// Checks a required identifier of a file, which may be missing: 1 or more. Returns 0 for one that is missing.
+/// Checks a required identifier of a file: 1 or more. Returns 0 if it is missing.
 pub fn check_given_id(violations: &mut Violations, field: impl Display, id: Option<i64>) -> i64 {
     match id {
         Some(id) => check_id(violations, field, id),
@@ -50,7 +50,7 @@ pub fn check_id(violations: &mut Violations, field: impl Display, id: i64) {
     }
 }
 
-/// Returns what is wrong with an identifier that is not positive. A message that says none cannot be told from one that says 0.
+/// Returns the violation of an identifier that is not positive. In a message, 0 cannot be told from a missing value.
 pub fn not_positive(id: i64) -> String {
     match id {
         0 => "must be a positive integer; it is missing, or 0".to_owned(),

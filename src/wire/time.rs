@@ -1,17 +1,18 @@
-//! Times on the wire: a pair of fields, epoch milliseconds and ISO 8601 with an offset, for one instant.
+//! Times in messages: a pair of fields, epoch milliseconds and ISO 8601 with an offset, for one instant.
 
 use chrono::{DateTime, FixedOffset, SecondsFormat, Utc};
 use chrono_tz::Tz;
 
 use super::Violations;
 
-/// 0001-01-01T00:00:00Z and 9999-12-31T23:59:59.999Z in epoch milliseconds: what ISO 8601 writes with four digits.
+/// Range of times that ISO 8601 writes with four digits of the year, 0001-01-01T00:00:00Z to 9999-12-31T23:59:59.999Z,
+/// in epoch milliseconds.
 const CALENDAR_MS: std::ops::RangeInclusive<i64> = -62_135_596_800_000..=253_402_300_799_999;
 
-/// A pair of time fields as a message has it: names and values.
+/// A pair of time fields of a message.
 #[derive(Debug, Clone, Copy)]
 pub struct TimePair<'a> {
-    /// Path of the milliseconds field; that of the other is this with `ISO` behind it.
+    /// Path of the milliseconds field. The path of the other field has the suffix `ISO`.
     pub field: &'a str,
     /// Epoch milliseconds.
     pub ms: Option<i64>,
@@ -20,7 +21,8 @@ pub struct TimePair<'a> {
 }
 
 impl TimePair<'_> {
-    /// The instant, in epoch milliseconds. `None` when it is missing or wrong, with every fault in `violations`.
+    /// Returns the instant in epoch milliseconds, or `None` if it is missing or wrong. Adds every violation to
+    /// `violations`.
     pub fn read(self, violations: &mut Violations) -> Option<i64> {
         let Self { field, ms, iso } = self;
         let ms = ms.map(|ms| within_calendar(ms, field, violations));
@@ -35,14 +37,14 @@ impl TimePair<'_> {
         });
         match (ms, iso) {
             (None, None) => {
-                // What was given but could not be read is not missing.
+                // A value that could not be read is not missing.
                 if !violations.has(&format!("{field}ISO")) {
                     violations.add(field, format!("is required, or {field}ISO"));
                 }
                 None
             }
             (Some(Some(ms)), Some(Some(iso))) => {
-                // To the second: what is printed in ISO has no fraction, and may be sent back.
+                // Compared by the second, because ISO times are written without fractions and may be sent back.
                 if ms.div_euclid(1000) != iso.div_euclid(1000) {
                     violations.add(format_args!("{field}ISO"), format!("must name the same second as {field}"));
                 }
@@ -63,25 +65,25 @@ fn within_calendar(ms: i64, field: &str, violations: &mut Violations) -> Option<
     Some(ms)
 }
 
-/// ISO 8601 with an offset: as documented, and with what callers leave out of it (the offset's colon, the seconds).
+/// Parses ISO 8601 with an offset, in the documented form, or without the colon of the offset or without seconds.
 fn parse_iso(text: &str) -> Option<DateTime<FixedOffset>> {
     let without_colon = || DateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f%#z");
     let without_seconds = || DateTime::parse_from_str(text, "%Y-%m-%dT%H:%M%#z");
-    // The library also takes a space for the T, and before the offset.
+    // The library also accepts a space instead of the T, and before the offset.
     if text.contains(char::is_whitespace) {
         return None;
     }
     DateTime::parse_from_rfc3339(text).or_else(|_| without_colon()).or_else(|_| without_seconds()).ok()
 }
 
-/// The instant in ISO 8601, in whole seconds (truncated), in `zone`: `Z` where that is at UTC.
+/// Formats an instant in ISO 8601 in `zone`, truncated to seconds. Uses `Z` for an offset of zero.
 pub fn to_iso(ms: i64, zone: Tz) -> String {
-    // What is stored was read by the rules above, or is computed from it; what no calendar has is shown as its edge.
+    // Stored times passed the rules above or are derived from such times; a time beyond the calendar is clamped.
     let time = DateTime::<Utc>::from_timestamp(ms.div_euclid(1000), 0).unwrap_or(DateTime::<Utc>::MAX_UTC);
     time.with_timezone(&zone).to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
-/// Writes times as [`to_iso`] does, of which one is often that before it.
+/// Formats times like [`to_iso`], and caches the last one, because equal times often follow each other.
 #[derive(Debug)]
 pub struct IsoTimes {
     zone: Tz,
@@ -89,12 +91,12 @@ pub struct IsoTimes {
 }
 
 impl IsoTimes {
-    /// In this zone.
+    /// Returns a formatter for `zone`.
     pub fn in_zone(zone: Tz) -> Self {
         Self { zone, last: None }
     }
 
-    /// This one.
+    /// Formats the time `ms`.
     pub fn write(&mut self, ms: i64) -> String {
         let zone = self.zone;
         let last = self.last.take().filter(|(of, _)| *of == ms);

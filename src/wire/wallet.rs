@@ -1,4 +1,4 @@
-//! `WalletService`: requests as commands, with every fault, and what a wallet holds as responses.
+//! The commands of requests to `WalletService`, with every violation, and the responses.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -21,19 +21,20 @@ use crate::proto;
 use crate::proto::revoked_details::Status;
 use crate::proto::wallet_entry::{ApplicationMode, PromotionStatus};
 
-/// Promotions that one request may filter by.
+/// Limits the promotions that one request filters by.
 const MAX_FILTERED: usize = 100;
-/// Earn ids that one request may revoke.
+/// Limits the earn ids that one request revokes.
 const MAX_REVOKED: usize = 1_000;
-/// Elements of a transaction.
+/// Limits the elements of a transaction.
 const MAX_LINES: usize = 1_000;
-/// 2000-01-01T00:00:00Z, the first instant of a transaction: seconds that are sent for milliseconds are before it.
+/// The first accepted time of a transaction, 2000-01-01T00:00:00Z, in epoch milliseconds. Seconds sent as milliseconds
+/// are before it.
 const FIRST_TRANSACTION_MS: i64 = 946_684_800_000;
 
-/// What of a wallet is asked for, and its pages.
+/// Returns the part of a wallet that a request asks for, and the pages of that query.
 ///
 /// # Errors
-/// Every fault there is.
+/// Returns every violation of the request.
 pub fn parse_list(
     request: &proto::ListEarnedPromotionsRequest,
     org_id: OrgId,
@@ -64,17 +65,17 @@ pub fn parse_list(
     Ok((ListWallet { org_id, customer_id, limit, after, statuses, promotions }, pages))
 }
 
-/// The earn id of a path.
+/// Returns the earn id of a path.
 ///
 /// # Errors
-/// Every fault there is.
+/// Returns every violation of the request.
 pub fn parse_earn_id(given: &str, found: Violations) -> Result<ObjectId, Fault> {
     let mut violations = found;
     let id = promotion_id("earnedPromotionId", given, &mut violations);
     violations.or_ok(id).map_err(Fault::Invalid)
 }
 
-/// An earned promotion as messages tell it; times are also written in the `zone` of the server.
+/// Returns the message of an earned promotion. Writes ISO 8601 times in `zone`.
 pub fn encode_entry(entry: &Entry, zone: Tz) -> proto::WalletEntry {
     let row = &entry.row;
     let (event_details, supplementary_criteria) = encode_event(&row.event_id, row.earned_from_type, Some(&row.details));
@@ -101,8 +102,8 @@ pub fn encode_entry(entry: &Entry, zone: Tz) -> proto::WalletEntry {
     }
 }
 
-/// A page as messages tell it, ended before the answer is longer than `max_bytes`; times are also written in the `zone` of
-/// the server.
+/// Returns the message of a page, cut off before the response is longer than `max_bytes`. Writes ISO 8601 times in
+/// `zone`.
 pub fn encode_page(page: &Page, pages: Pages, zone: Tz, max_bytes: usize) -> proto::ListEarnedPromotionsResponse {
     let data = page.entries.iter().map(|entry| encode_entry(entry, zone)).collect();
     let data = first_that_fit(data, max_bytes);
@@ -113,10 +114,10 @@ pub fn encode_page(page: &Page, pages: Pages, zone: Tz, max_bytes: usize) -> pro
     proto::ListEarnedPromotionsResponse { data, errors: Vec::new(), next_page_token }
 }
 
-/// What is to be revoked.
+/// Returns the earned promotions to revoke.
 ///
 /// # Errors
-/// Every fault there is.
+/// Returns every violation of the request.
 pub fn parse_revoke(
     request: proto::RevokeEarnedPromotionsRequest,
     org_id: OrgId,
@@ -132,7 +133,7 @@ pub fn parse_revoke(
             violations.add(format_args!("{at}.promotionId"), "repeats that of an earlier element");
         }
         let mut seen = HashSet::new();
-        // Of what is too long anyway the rest is not looked at.
+        // A list beyond the limit is refused in any case, so its rest is not checked.
         for (index, earn_id) in detail.earn_ids.iter().take(MAX_REVOKED).enumerate() {
             let at = format_args!("{at}.earnIds[{index}]");
             check_text(&mut violations, at, earn_id, MAX_ID_CHARACTERS);
@@ -155,7 +156,7 @@ pub fn parse_revoke(
     Ok(Revoke { org_id, customer_id: customer(request.customer_id, violations)?, details })
 }
 
-/// The response to `revoke`, whose outcome this is.
+/// Returns the response to `revoke` with this outcome.
 pub fn encode_revoked(revoke: &Revoke, outcome: &[RevokedDetail]) -> proto::RevokeEarnedPromotionsResponse {
     let mut errors = Vec::new();
     let details = revoke.details.iter().zip(outcome).map(|((promotion, earn_ids), detail)| {
@@ -182,10 +183,10 @@ pub fn encode_revoked(revoke: &Revoke, outcome: &[RevokedDetail]) -> proto::Revo
     proto::RevokeEarnedPromotionsResponse { data: Some(data), errors }
 }
 
-/// Reads the transaction that is to be redeemed, at `now_ms` (milliseconds since 1970-01-01T00:00:00Z).
+/// Returns the transaction to redeem. `now_ms` is the current time in epoch milliseconds.
 ///
 /// # Errors
-/// Every fault there is.
+/// Returns every violation of the request.
 pub fn parse_redeem(
     request: proto::RedeemRequest,
     org_id: OrgId,
@@ -215,7 +216,7 @@ pub fn parse_redeem(
     let redemption = Redemption {
         customer_id: customer(request.customer_id, violations)?,
         transaction_number: request.transaction_number.into(),
-        // There is no fault: it was read.
+        // Without violations the date was read, so the default is never used.
         transaction_date_ms: date.unwrap_or_default(),
         amount,
         line_items,
@@ -224,8 +225,8 @@ pub fn parse_redeem(
     Ok(Redeem { org_id, transaction_identifier: identifier.into(), transaction: redemption.into() })
 }
 
-/// Checks when a transaction occurred by what holds for every one. A violation has the name of the milliseconds field,
-/// whichever of the two was given.
+/// Checks the time of a transaction by the rules for every transaction. A violation names the milliseconds field, even
+/// if the ISO field was given.
 fn check_transaction_date(date_ms: i64, now_ms: i64, violations: &mut Violations) {
     let field = "transactionDate";
     if date_ms < FIRST_TRANSACTION_MS {
@@ -243,7 +244,7 @@ fn check_transaction_date(date_ms: i64, now_ms: i64, violations: &mut Violations
 fn read_lines(list: &str, lines: Vec<proto::RedemptionLine>, violations: &mut Violations) -> Vec<RedemptionLine> {
     let mut seen = HashSet::new();
     let mut read = Vec::with_capacity(lines.len().min(MAX_LINES));
-    // Of what is too long anyway the rest is not looked at.
+    // A list beyond the limit is refused in any case, so its rest is not checked.
     for (index, line) in lines.into_iter().take(MAX_LINES).enumerate() {
         let field = |name: &str| format!("{list}[{index}].{name}");
         check_text(violations, field("promotionId"), &line.promotion_id, MAX_ID_CHARACTERS);
@@ -280,13 +281,13 @@ fn read_amount(field: impl std::fmt::Display, given: Option<f64>, violations: &m
     };
     Amount::from_f64(number).unwrap_or_else(|| {
         let rule = "must be 0 or more, with at most 9 digits before the point and 6 after";
-        // Large numbers with an exponent, not with hundreds of digits.
+        // Debug formatting writes large numbers with an exponent, not with hundreds of digits.
         violations.add(field, format!("{rule}, not {number:?}"));
         Amount::default()
     })
 }
 
-/// Writes a transaction as messages tell it; times are also written in the `zone` of the server.
+/// Returns the message of a transaction. Writes ISO 8601 times in `zone`.
 pub fn encode_redemption(
     org_id: OrgId,
     transaction_identifier: &str,

@@ -1,4 +1,4 @@
-//! The import file: JSON as records of the catalog, with every fault under its path in the file.
+//! The import file: JSON parsed into records of the catalog, with the path of every violation.
 
 use std::collections::HashSet;
 
@@ -17,13 +17,13 @@ use crate::earning::{CustomerId, OrgId};
 use crate::proto;
 
 const MAX_NAME_CHARACTERS: usize = 250;
-/// Stands for every access group, alone.
+/// Name that grants every access group, given alone.
 const EVERYTHING: &str = "*";
 
-/// The records of an import file.
+/// Returns the records of an import file.
 ///
 /// # Errors
-/// Every fault, under its path in the file.
+/// Returns every violation, with its path in the file.
 pub fn parse(json: &[u8]) -> Result<Import, Violations> {
     let (file, mut violations): (proto::CatalogFile, _) =
         from_slice(json, UnknownFields::Refuse).map_err(|fault| Violations::of("", fault.to_string()))?;
@@ -34,7 +34,7 @@ pub fn parse(json: &[u8]) -> Result<Import, Violations> {
         api_clients: each("apiClients", file.api_clients, &mut violations, read_api_client),
     };
     if !violations.is_empty() {
-        // What stands for an unreadable id must not be taken for a repeat.
+        // The placeholder of an unreadable id must not be reported as a repeated id.
         return Err(violations);
     }
     refuse_repeats("orgs", import.orgs.iter().map(|org| org.id), &mut violations);
@@ -43,10 +43,10 @@ pub fn parse(json: &[u8]) -> Result<Import, Violations> {
     violations.or_ok(import)
 }
 
-/// Reads one API client that is to be added, or to get a new secret.
+/// Returns an API client that is added, or gets a new secret.
 ///
 /// # Errors
-/// Every fault, under its path from `client`.
+/// Returns every violation, with its path below `client`.
 pub fn parse_client(client: proto::ApiClient) -> Result<NewClient, Violations> {
     let mut violations = Violations::default();
     let ImportedClient { username, secret, org_id, access, requests_per_minute } =
@@ -58,7 +58,7 @@ pub fn parse_client(client: proto::ApiClient) -> Result<NewClient, Violations> {
     violations.or_ok(NewClient { username, secret, org_id, access, requests_per_minute })
 }
 
-/// Reads every record of a list; `read` gets its path.
+/// Reads every record of a list. Passes each path to `read`.
 fn each<M, R>(
     list: &str,
     records: Vec<M>,
@@ -69,7 +69,7 @@ fn each<M, R>(
     records.map(|(index, record)| read(&format!("{list}[{index}]"), record, violations)).collect()
 }
 
-/// A record that comes twice would hide the first.
+/// Reports records with a repeated key, because the second would replace the first.
 fn refuse_repeats<K: Eq + std::hash::Hash>(list: &str, keys: impl Iterator<Item = K>, violations: &mut Violations) {
     let mut seen = HashSet::new();
     for (index, key) in keys.enumerate() {
@@ -147,7 +147,7 @@ fn read_api_client(at: &str, client: proto::ApiClient, violations: &mut Violatio
     }
 }
 
-/// Reads what a client may do.
+/// Returns the access of an API client.
 fn read_access(at: &str, names: &[String], violations: &mut Violations) -> Access {
     match names {
         [everything] if everything == EVERYTHING => Access::All,

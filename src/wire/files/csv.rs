@@ -1,19 +1,18 @@
-//! CSV: values of a row, with a comma, a semicolon or a tab between them, and the column that holds customers. A row is a
-//! line.
+//! Rows of a CSV file: values separated by commas, semicolons or tabs, one of which is the customer. A row is one line.
 
 use super::super::text::cut;
 
-/// Names that the first line may give the column, in any case.
+/// Names of the customer column in the first line, in any case.
 const COLUMN_NAMES: [&str; 2] = ["customerid", "customer_id"];
 
-/// A character between the values of a row.
+/// A character that separates the values of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Separator {
     character: char,
     name: &'static str,
 }
 
-/// Every separator there is, the usual one first.
+/// All separators, the most common one first.
 const SEPARATORS: [Separator; 3] = [
     Separator { character: ',', name: "a comma" },
     Separator { character: ';', name: "a semicolon" },
@@ -24,25 +23,25 @@ const SEPARATORS: [Separator; 3] = [
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Column {
     separator: Separator,
-    /// Counted from 0.
+    /// Index of the column, counted from 0.
     index: usize,
 }
 
-/// The first line of a file, as far as it says where customers are.
+/// The first line of a file, with the customer column that it reveals.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum FirstLine {
-    /// It names the columns.
+    /// The line names the columns.
     Header(Column),
-    /// It is a row like the others.
+    /// The line is a row of values.
     Row(Column),
 }
 
 impl FirstLine {
-    /// Finds the column of customers: the one that the line names so, else its first. The separator is the one with which
-    /// that is so. `skipped`: the line is not read otherwise, and need not hold a customer.
+    /// Finds the customer column: the one that the line names, or else its first. Tries each separator. If `skipped` is
+    /// true, the line is not imported, and need not hold a customer.
     ///
     /// # Errors
-    /// When the line names the column twice, or neither names it nor begins with a customer.
+    /// Returns the problem if the line names the column twice, or neither names it nor begins with a customer.
     pub fn read(line: &str, skipped: bool) -> Result<Self, String> {
         let mut widest = (1, SEPARATORS[0]);
         let mut row = None;
@@ -62,7 +61,7 @@ impl FirstLine {
             if values.len() > widest.0 {
                 widest = (values.len(), separator);
             }
-            // Of several with which it begins with a customer, the one that makes the most of the line.
+            // If the line begins with a customer for several separators, the one with the most columns is used.
             if customer(&values[0]).is_some() && row.is_none_or(|(columns, _)| values.len() > columns) {
                 row = Some((values.len(), separator));
             }
@@ -87,7 +86,7 @@ impl Column {
     /// Returns the customer of a row.
     ///
     /// # Errors
-    /// Why there is none.
+    /// Returns the problem of a row without a customer.
     pub fn customer(self, line: &str) -> Result<i64, String> {
         let values = values(line, self.separator)?;
         let Some(value) = values.get(self.index) else {
@@ -109,7 +108,7 @@ fn no_customer(value: &str, index: usize) -> String {
     format!("column {}: customerId: must be a positive integer, not {:?}", index + 1, cut(value))
 }
 
-/// Returns the values of a row. One in double quotes may hold separators, and two double quotes for one.
+/// Splits a row into values. A value in double quotes may hold separators, and a double quote written twice.
 fn values(line: &str, separator: Separator) -> Result<Vec<String>, String> {
     let (mut values, mut value) = (Vec::new(), String::new());
     let (mut quoted, mut characters) = (false, line.chars().peekable());

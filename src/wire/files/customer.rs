@@ -1,8 +1,9 @@
-//! The file that `customers import` reads: one customer a line, of any number of lines, in memory one at a time.
+//! The file that `customers import` reads: one customer on each line, any number of lines, with one line in memory at a
+//! time.
 //!
-//! CSV: the customer is in the column that the first line names `customerId` or `customer_id`, else in the first. NDJSON:
-//! each line is a `Customer` of the catalog file, whose organization may be left out, and whatever else is in it is passed
-//! over. Empty lines are.
+//! In CSV, the customer is in the column that the first line names `customerId` or `customer_id`, or else in the first
+//! column. In NDJSON, each line is a `Customer` of the catalog file, which may omit its organization, and other fields
+//! are ignored. Empty lines are ignored.
 
 use std::io::BufRead;
 
@@ -17,60 +18,60 @@ use super::lines::Lines;
 use crate::earning::{CustomerId, OrgId};
 use crate::proto;
 
-/// The form of the lines.
+/// Format of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// Values with separators in between.
+    /// Values separated by commas, semicolons or tabs.
     Csv,
-    /// One JSON object a line.
+    /// One JSON object on each line.
     NdJson,
 }
 
-/// What a file was seen to hold, once it was read to its end.
+/// Content of a file that was read to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Content {
-    /// No line with anything on it.
+    /// Nothing but empty lines.
     Nothing,
-    /// The names of columns, and nothing else.
+    /// The names of columns, and no row.
     Header,
-    /// More.
+    /// At least one row.
     Rows,
 }
 
-/// Reads the customers of a file.
+/// Reader of the customers of a file.
 pub struct CustomerLines {
     lines: Lines,
     format: Format,
     org_id: OrgId,
-    /// The first line that is more than looked at, counted from 1.
+    /// Number of the first line that is imported, counted from 1.
     from_line: u64,
-    /// The column of a CSV file, once its first line was read.
+    /// The customer column of a CSV file, once its first line was read.
     column: Option<Column>,
     content: Content,
 }
 
 impl CustomerLines {
-    /// Of `input`, all of this organization, from this line on (counted from 1).
+    /// Returns a reader of `input` for customers of `org_id`, which imports lines from `from_line` on (counted from 1).
     pub fn new(input: Box<dyn BufRead + Send>, format: Format, org_id: OrgId, from_line: u64) -> Self {
         Self { lines: Lines::new(input), format, org_id, from_line, column: None, content: Content::Nothing }
     }
 
-    /// The number of the line that was read last; 0 before the first.
+    /// Returns the number of the line that was read last, or 0 before the first.
     pub fn line(&self) -> u64 {
         self.lines.number()
     }
 
-    /// How many bytes were read.
+    /// Returns the number of bytes read.
     pub fn bytes(&self) -> u64 {
         self.lines.bytes()
     }
 
-    /// Returns what was seen so far.
+    /// Returns the content seen so far.
     pub fn content(&self) -> Content {
         self.content
     }
 
-    /// The customer on the line that was read; `None` when it holds none.
+    /// Returns the customer of the current line, or `None` if the line is empty or a header.
     fn customer(&mut self) -> Result<Option<CustomerId>, String> {
         let text = self.lines.text();
         if text.trim_ascii().is_empty() {
@@ -117,7 +118,7 @@ impl Iterator for CustomerLines {
     }
 }
 
-/// The customer of an object as it was written.
+/// The customer of a JSON object, as it was written.
 #[derive(Deserialize)]
 struct Written<'a> {
     #[serde(borrow, default, rename = "customerId", alias = "customer_id")]
@@ -156,7 +157,7 @@ impl std::fmt::Debug for CustomerLines {
 mod tests {
     use super::*;
 
-    /// The customers up to the first fault, and that with its line.
+    /// Returns the customers before the first violation, and that violation with its line.
     fn read(format: Format, text: &str, from_line: u64) -> (Vec<i64>, Option<String>) {
         let input = Box::new(std::io::Cursor::new(text.to_owned().into_bytes()));
         let mut lines = CustomerLines::new(input, format, OrgId(1), from_line);
@@ -180,10 +181,10 @@ mod tests {
             ("\u{feff}CUSTOMER_ID\n7\n", &[7]),
             ("\u{feff}7,Anna\n", &[7]),
             ("name,customer_id,city\n\"Doe, \"\"Jane\"\"\",\"7\",Pune\nx, 8 ,y\n", &[7, 8]),
-            // Whatever ends the lines.
+            // Every line ending is accepted.
             ("customerId\r7\r8", &[7, 8]),
             ("\u{feff}customerId\r\n7\r\r\n8\n", &[7, 8]),
-            // Whatever is between the values.
+            // Every separator is accepted.
             ("customerId;name\n7;\"Doe; Jane\"\n8;a,b\n", &[7, 8]),
             ("name\tcustomerId\n\t7\nDoe, Jane\t8\n", &[7, 8]),
             ("\n\nname;customer_id\n;7\n", &[7]),

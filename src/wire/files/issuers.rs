@@ -1,4 +1,4 @@
-//! The file of trusted issuers: JSON as settings, with every fault under its path in the file.
+//! The file of trusted issuers: JSON parsed into settings, with the path of every violation.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -38,17 +38,17 @@ struct IssuerEntry {
     token_type: Option<String>,
 }
 
-/// The one type that may be demanded of tokens (RFC 9068).
+/// The only token type that the file can require (RFC 9068).
 const ACCESS_TOKEN: &str = "at+jwt";
 
 fn subject() -> String {
     "sub".to_owned()
 }
 
-/// The issuers of a file. A key set that is named as a file is looked for beside it, in `folder`.
+/// Returns the issuers of a file. A relative path of a key set starts at `folder`, the folder of the file.
 ///
 /// # Errors
-/// Every fault, under its path in the file.
+/// Returns every violation, with its path in the file.
 pub fn parse(json: &[u8], folder: &Path) -> Result<Vec<IssuerSettings>, Violations> {
     let file = document(json).and_then(|json| Ok(serde_json::from_slice::<Object<File>>(json)?.0));
     let file = file.map_err(|fault| Violations::of("", fault.to_string()))?;

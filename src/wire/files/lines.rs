@@ -1,59 +1,59 @@
-//! The lines of a file of any size, in memory one at a time. A line ends with CR, LF or both; a byte order mark in front of
-//! the first is passed over.
+//! The lines of a file of any size, with one line in memory at a time. A line ends with CR, LF or both. A byte order
+//! mark before the first line is ignored.
 
 use std::io::{BufRead, ErrorKind};
 
 use crate::encoding::without_mark;
 
-/// Longest line: bytes. What is longer is no line of values.
+/// Limits a line: bytes. A longer one is not a line of values.
 const MAX_LINE_BYTES: usize = 64 * 1024;
 
-/// Why a line could not be read, or is wrong.
+/// Error of a line.
 #[derive(Debug, thiserror::Error)]
 pub enum LineFault {
-    /// It is wrong.
+    /// The content of the line is wrong.
     #[error("{0}")]
     Wrong(String),
-    /// It could not be read.
+    /// The line could not be read.
     #[error("cannot be read: {0}")]
     Unreadable(#[from] std::io::Error),
 }
 
-/// Reads the lines of a file.
+/// Reader of the lines of a file.
 pub(super) struct Lines {
     input: Box<dyn BufRead + Send>,
     number: u64,
     bytes: u64,
-    /// True: the last line ended with CR, and an LF that follows belongs to it.
+    /// Set if the last line ended with CR, so that a following LF belongs to it.
     after_return: bool,
     buffer: Vec<u8>,
 }
 
 impl Lines {
-    /// Reads from the beginning of `input`.
+    /// Returns a reader at the beginning of `input`.
     pub fn new(input: Box<dyn BufRead + Send>) -> Self {
         Self { input, number: 0, bytes: 0, after_return: false, buffer: Vec::new() }
     }
 
-    /// Returns the number of the line that was read last, counted from 1; 0 before the first.
+    /// Returns the number of the line that was read last, counted from 1, or 0 before the first.
     pub fn number(&self) -> u64 {
         self.number
     }
 
-    /// Returns how many bytes were read.
+    /// Returns the number of bytes read.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// Returns the line that was read last, without its end.
+    /// Returns the line that was read last, without its line ending.
     pub fn text(&self) -> &[u8] {
         &self.buffer
     }
 
-    /// Reads the next line. Returns false when there is none.
+    /// Reads the next line. Returns false at the end of the file.
     ///
     /// # Errors
-    /// Why the line could not be read. Its number is that of the fault.
+    /// Returns the error of a line that could not be read; [`Self::number`] is then the number of that line.
     pub fn read(&mut self) -> Result<bool, LineFault> {
         self.buffer.clear();
         let found = self.take_line();
@@ -67,7 +67,7 @@ impl Lines {
         Ok(found)
     }
 
-    /// Takes the next line into the buffer. Returns false when there is none.
+    /// Moves the next line into the buffer. Returns false at the end of the file.
     fn take_line(&mut self) -> Result<bool, LineFault> {
         loop {
             let available = match self.input.fill_buf() {

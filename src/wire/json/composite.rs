@@ -1,4 +1,4 @@
-//! Messages, lists and optional values: what is made of other values.
+//! Readers of messages, lists and optional values, which consist of other values.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -91,7 +91,7 @@ impl<M: JsonMessage> Visitor<'_> for KeySeed<M> {
     }
 
     fn visit_str<E>(self, name: &str) -> Result<Key, E> {
-        // An unknown name is cut: it is echoed in a fault, and nobody needs a megabyte of it.
+        // An unknown name is cut, because a violation repeats it.
         Ok(M::field(name).map_or_else(|| Key::Unknown(name.chars().take(100).collect()), Key::Field))
     }
 }
@@ -150,7 +150,7 @@ impl<'de, T: ReadJson + Default> Slot<'de> for ListSlot<'_, T> {
                 context.violation(fault.to_string());
             }
         });
-        // Also one that is wrong, so that those behind it keep their numbers.
+        // A wrong element is added too, so that the elements after it keep their indexes.
         self.list.push(element);
         true
     }

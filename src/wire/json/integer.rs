@@ -1,6 +1,7 @@
-//! Integers, read exactly from what was written: none goes through a double.
+//! Exact parsing of integers: none is converted through a double.
 
-/// Reads a number of JSON, in any of its forms. `None`: its exact decimal value is no integer of 64 bits, or it is no number.
+/// Parses a JSON number in any form. Returns `None` if the text is not a number, or its exact value is not a 64-bit
+/// integer.
 pub(super) fn parse(literal: &str) -> Option<i64> {
     let (negative, unsigned) = literal.strip_prefix('-').map_or((false, literal), |unsigned| (true, unsigned));
     let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
@@ -12,7 +13,7 @@ pub(super) fn parse(literal: &str) -> Option<i64> {
     if leading_zero || !is_digits(whole) || !is_digits(fraction) {
         return None;
     }
-    // How many digits stand before the point once the exponent has moved it.
+    // Number of digits before the decimal point, after the exponent has moved it.
     let before_point = i64::try_from(whole.len()).ok()?.saturating_add(exponent);
     let (mut value, mut position) = (0_i64, 0_i64);
     for digit in whole.bytes().chain(fraction.bytes()) {
@@ -32,7 +33,7 @@ pub(super) fn parse(literal: &str) -> Option<i64> {
     Some(value)
 }
 
-/// One that does not fit is beyond every number of digits there can be.
+/// Parses an exponent. One that does not fit is replaced by the largest, which exceeds every possible number of digits.
 fn parse_exponent(exponent: &str) -> Option<i64> {
     let (negative, digits) = match exponent.strip_prefix('-') {
         Some(digits) => (true, digits),
@@ -87,7 +88,7 @@ mod tests {
         }
     }
 
-    /// The exact value of these digits times ten to this power, by whole decimal arithmetic on texts.
+    /// Returns the exact value of `digits` times ten to the power of `power`, computed in decimal on texts.
     fn exact(negative: bool, digits: &str, power: i32) -> Option<i64> {
         let shown = digits.trim_start_matches('0');
         let whole = if power >= 0 {

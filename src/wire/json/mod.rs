@@ -1,9 +1,9 @@
-//! The JSON form of the proto messages, for the JSON door and the import file.
+//! The JSON form of the proto messages, for the JSON endpoint and the import file.
 //!
-//! The rules are those of proto JSON with two differences that the documented API asks for: 64-bit integers are written
-//! as numbers, and fields without presence are written even when they are zero or empty. Reading goes on after a value
-//! of the wrong kind, so that every fault is found. `build.rs` writes the implementations, a few lines per message,
-//! from what is here.
+//! The rules are those of proto JSON, with two differences that the documented API requires: 64-bit integers are
+//! written as numbers, and fields without presence are written even if they are zero or empty. Reading continues after
+//! a value of the wrong kind, so that every violation is found. `build.rs` generates the implementations, a few lines
+//! for each message, from the parts in this module.
 
 mod composite;
 mod integer;

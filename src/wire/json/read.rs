@@ -1,4 +1,4 @@
-//! Reading messages from JSON, and from path and query parameters, with every fault under its path.
+//! Reading of messages from JSON, and from path and query parameters, with the path of every violation.
 
 use serde::de::value::{Error as ParameterError, MapDeserializer};
 use serde::de::{Deserializer, IgnoredAny, Visitor};
@@ -6,22 +6,22 @@ use serde::de::{Deserializer, IgnoredAny, Visitor};
 use crate::encoding::{Utf16, without_mark};
 use crate::wire::violation::Violations;
 
-/// What to do with a name that the message has no field for.
+/// Treatment of a name that the message has no field for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UnknownFields {
-    /// Pass over it, as the well-known gateways do: what a caller sends.
+    /// Ignores the field, as common gateways do. Used for requests of callers.
     Ignore,
-    /// A fault: what an operator wrote into a file.
+    /// Reports a violation. Used for files of operators.
     Refuse,
 }
 
-/// Where the reader stands, and what it found wrong so far.
+/// Position of the reader, and the violations found so far.
 #[derive(Debug)]
 pub struct Context {
     pub(super) path: Vec<Step>,
     pub(super) violations: Violations,
     pub(super) unknown_fields: UnknownFields,
-    /// Path and query parameters are text: `true`, and a list one value at a time.
+    /// Set for path and query parameters: values are text, such as `true`, and a list is read one value at a time.
     pub(super) parameters: bool,
 }
 
@@ -36,7 +36,7 @@ impl Context {
         Self { path: Vec::new(), violations: Violations::default(), unknown_fields, parameters }
     }
 
-    /// Path of where the reader stands.
+    /// Returns the path of the current position.
     pub(super) fn path(&self) -> String {
         let mut path = String::new();
         for step in &self.path {
@@ -61,18 +61,18 @@ impl Context {
     }
 }
 
-/// A message that can be read by its fields; implemented by `build.rs`.
+/// A message that can be read by its fields. `build.rs` generates the implementations.
 pub trait JsonMessage: Default {
-    /// The JSON names, in the order of the fields' numbers.
+    /// JSON names of the fields, in the order of the field numbers.
     const FIELDS: &'static [&'static str];
 
-    /// Index in [`Self::FIELDS`] of the field with this JSON or proto name.
+    /// Returns the index in [`Self::FIELDS`] of the field with this JSON or proto name.
     fn field(name: &str) -> Option<usize>;
 
-    /// Reads the field of this index; what it gives is that of [`ReadJson::read`].
+    /// Reads the field with this index, and returns the result of [`ReadJson::read`].
     ///
     /// # Errors
-    /// What the deserializer says: the input is no JSON.
+    /// Returns the error of the deserializer if the input is not JSON.
     fn read_field<'de, D: Deserializer<'de>>(
         &mut self,
         field: usize,
@@ -83,63 +83,63 @@ pub trait JsonMessage: Default {
 
 /// A value that can be read from JSON.
 pub trait ReadJson {
-    /// Reads it. `false`: it was `null`, or a scalar of the wrong kind, which is a fault in `context`; `self` is as
-    /// before.
+    /// Reads the value. Returns false, and leaves `self` as it is, if the value is `null`, or a scalar of the wrong
+    /// kind, which is a violation in `context`.
     ///
     /// # Errors
-    /// What the deserializer says: the input is no JSON.
+    /// Returns the error of the deserializer if the input is not JSON.
     fn read<'de, D: Deserializer<'de>>(&mut self, value: D, context: &mut Context) -> Result<bool, D::Error>;
 }
 
-/// An enum's names and numbers; implemented by `build.rs`.
+/// The names and numbers of an enum. `build.rs` generates the implementations.
 pub trait JsonEnum {
-    /// The names that may be given: all but that of zero.
+    /// Names that may be given: all except the name of zero.
     const NAMES: &'static [&'static str];
 
-    /// The number of a name.
+    /// Returns the number of a name.
     fn number(name: &str) -> Option<i32>;
 
-    /// The name of a number.
+    /// Returns the name of a number.
     fn name(number: i32) -> Option<&'static str>;
 }
 
-/// The reason why a text is no JSON document. Its words follow the name of what was read.
+/// Error of a text that is not a JSON document, as words that follow the name of the text.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidJson {
-    /// The text is encoded in another way.
+    /// The text is encoded as UTF-16.
     #[error(transparent)]
     Encoding(#[from] Utf16),
-    /// The text is of no encoding that is read.
+    /// The text is not valid UTF-8.
     #[error("is no UTF-8, from byte {0} on")]
     NotUtf8(usize),
-    /// There is no text.
+    /// The text is empty.
     #[error("is empty, and no JSON")]
     Empty,
-    /// The text is no JSON.
+    /// The text is not valid JSON.
     #[error("is no JSON: {0}")]
     Syntax(#[from] serde_json::Error),
 }
 
-/// Returns the JSON document of a file or a body of a request, without the byte order mark that may stand before it.
+/// Returns the JSON document of a file or a request body, without a leading byte order mark.
 ///
 /// # Errors
-/// When there is none, or it is encoded in another way than UTF-8.
+/// Returns an error if the text is empty, or encoded as UTF-16.
 pub fn document(text: &[u8]) -> Result<&[u8], InvalidJson> {
     let document = without_mark(text)?;
     if document.trim_ascii().is_empty() { Err(InvalidJson::Empty) } else { Ok(document) }
 }
 
-/// Reads a message from one JSON document.
+/// Reads a message from one JSON document. The second part of the result holds the violations of its values.
 ///
 /// # Errors
-/// Why it is no JSON. Faults of its values are in the second part of the result instead.
+/// Returns an error if the text is not a JSON document.
 pub fn from_slice<M: ReadJson + Default>(
     json: &[u8],
     unknown_fields: UnknownFields,
 ) -> Result<(M, Violations), InvalidJson> {
     let mut context = Context::new(unknown_fields, false);
     let mut message = M::default();
-    // Also where nothing is read, as in what is passed over.
+    // Checks all bytes, including those of ignored fields, which the reader skips.
     let text = std::str::from_utf8(document(json)?).map_err(|error| InvalidJson::NotUtf8(error.valid_up_to()))?;
     let mut document = serde_json::Deserializer::from_str(text);
     if !message.read(&mut document, &mut context)? {
@@ -149,7 +149,8 @@ pub fn from_slice<M: ReadJson + Default>(
     Ok((message, context.violations))
 }
 
-/// Reads path variables and query parameters into `message`. A name may go into a message: `eventDetails.id`.
+/// Reads path variables and query parameters into `message`. A name may refer to a nested field, such as
+/// `eventDetails.id`.
 pub fn read_parameters<'a, M: JsonMessage>(
     message: &mut M,
     parameters: impl IntoIterator<Item = (&'a str, &'a str)>,
@@ -168,7 +169,7 @@ pub fn read_parameters<'a, M: JsonMessage>(
     context.violations
 }
 
-/// The value of one parameter: text, or, while there is `rest` of its name, an object with that one field.
+/// The value of one parameter: text, or, while `rest` holds more of its name, an object with that one field.
 struct Parameter<'a> {
     rest: Option<&'a str>,
     value: &'a str,
@@ -197,7 +198,7 @@ impl<'de> serde::de::IntoDeserializer<'de, ParameterError> for Parameter<'de> {
     }
 }
 
-/// Passes over a value of any kind.
+/// Skips a value of any kind.
 pub(super) fn skip<'de, D: Deserializer<'de>>(value: D) -> Result<bool, D::Error> {
     value.deserialize_ignored_any(IgnoredAny).map(|_| true)
 }

@@ -1,4 +1,4 @@
-//! Numbers, texts, booleans and enums: what may stand for each.
+//! Readers of numbers, texts, booleans and enums.
 
 use std::borrow::Cow;
 use std::marker::PhantomData;
@@ -13,18 +13,18 @@ use super::slot::{Given, Slot, SlotVisitor};
 
 /// A value that is not an object or a list.
 pub(super) trait Scalar: Sized {
-    /// What it must be, in words.
+    /// Returns the expected form, in words.
     fn expected() -> Cow<'static, str>;
 
     fn from_given(given: &Given<'_>, parameter: bool) -> Option<Self>;
 
-    /// Returns what is told of another value than expected, behind what is expected; by default nothing.
+    /// Returns words for the given value, which follow the expected form; empty by default.
     fn instead(_given: &str) -> String {
         String::new()
     }
 }
 
-/// Longest value that a message repeats: characters.
+/// Limits the part of a value that a message repeats: characters.
 const MAX_SHOWN: usize = 40;
 
 macro_rules! integer {
@@ -36,7 +36,7 @@ macro_rules! integer {
 
             fn from_given(given: &Given<'_>, _: bool) -> Option<Self> {
                 match given {
-                    // A text holds what a number would be: "7", "7.0", "7e0".
+                    // A text may hold a number: "7", "7.0", "7e0".
                     Given::Number(literal) | Given::Text(literal) => Self::try_from(integer::parse(literal)?).ok(),
                     Given::Bool(_) => None,
                 }
@@ -60,7 +60,7 @@ impl Scalar for f64 {
         }
     }
 
-    /// Tills compute amounts, and their developers look for what was wrong with one.
+    /// Tills compute amounts, so their developers need to see the wrong value.
     fn instead(given: &str) -> String {
         format!(", not {}", given.chars().take(MAX_SHOWN).collect::<String>())
     }
@@ -93,7 +93,7 @@ impl Scalar for String {
     }
 }
 
-/// The number of an enum field, read by name or number. A number without a name is left for the rules to refuse.
+/// The number of an enum field, read by name or number. The rules refuse a number without a name later.
 pub(super) struct EnumValue<E>(i32, PhantomData<E>);
 
 impl<E> Default for EnumValue<E> {
@@ -174,7 +174,7 @@ fn read_scalar<'de, T: Scalar, D: Deserializer<'de>>(
     value.deserialize_any(SlotVisitor(ScalarSlot { target, context }))
 }
 
-/// Reads a scalar that may be a number, from its literal.
+/// Reads a scalar that may be a number, from its literal text.
 fn read_number<'de, T: Scalar, D: Deserializer<'de>>(
     target: &mut T,
     value: D,

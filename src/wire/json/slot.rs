@@ -1,20 +1,20 @@
-//! The one visitor of JSON values: whatever kind of value stands in a place, it is brought to the place (`Slot`), which
-//! takes it or finds fault with it, and reading goes on.
+//! The one visitor of JSON values: it passes a value of any kind to its place (`Slot`), which accepts the value or
+//! reports a violation, and reading continues.
 
 use std::fmt;
 
 use serde::de::{MapAccess, SeqAccess, Visitor};
 
-/// What can stand for a scalar in JSON.
+/// A JSON value that may stand for a scalar.
 pub(super) enum Given<'a> {
     Bool(bool),
-    /// As it was written, where a number may stand; elsewhere nothing.
+    /// The literal text, where a number is allowed; otherwise empty.
     Number(&'a str),
     Text(&'a str),
 }
 
 impl Given<'_> {
-    /// What it is, in words.
+    /// Returns the kind of the value, in words.
     pub(super) fn kind(&self) -> &'static str {
         match self {
             Self::Bool(_) => "a boolean",
@@ -24,7 +24,7 @@ impl Given<'_> {
     }
 }
 
-/// A place that a value goes to. Each method gives what [`super::ReadJson::read`] gives.
+/// A place for a value. Each method returns the result of [`super::ReadJson::read`].
 pub(super) trait Slot<'de>: Sized {
     fn scalar(self, given: &Given<'_>) -> bool;
 
@@ -33,7 +33,7 @@ pub(super) trait Slot<'de>: Sized {
     fn object<A: MapAccess<'de>>(self, object: A) -> Result<bool, A::Error>;
 }
 
-/// Brings a value to its slot; `null` is nothing.
+/// Visitor that passes a value to its slot, and ignores `null`.
 pub(super) struct SlotVisitor<S>(pub(super) S);
 
 impl<'de, S: Slot<'de>> Visitor<'de> for SlotVisitor<S> {

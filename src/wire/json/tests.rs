@@ -1,4 +1,5 @@
-//! JSON in and out: examples of each rule, and the whole against an independent implementation (prost-reflect).
+//! Tests of reading and writing JSON: examples of each rule, and comparisons with an independent implementation
+//! (prost-reflect).
 
 use proptest::prelude::*;
 use prost::Message;
@@ -149,7 +150,7 @@ fn parameters_are_read_by_path_and_lists_one_at_a_time() {
     assert!(read_parameters(&mut list, given).is_empty());
     assert_eq!((list.earned_status, list.promotion_id), (vec![3, 1], vec!["a".to_owned(), "b".to_owned()]));
 
-    // An element that is wrong is named by its index, and does not move those behind it.
+    // A wrong element is named by its index, and the elements after it keep theirs.
     let mut list = proto::ListEarnedPromotionsRequest::default();
     let given = ["REVOKED", "x", "REDEEMED", "y"].map(|status| ("earnedStatus", status));
     let faults = read_parameters(&mut list, given);
@@ -180,7 +181,7 @@ fn descriptor(name: &str) -> MessageDescriptor {
     pool.get_message_by_name(name).unwrap()
 }
 
-/// Values of every kind, valid or not, for any field.
+/// Returns values of every kind, valid or not, for any field.
 fn any_value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -202,7 +203,7 @@ fn any_value() -> impl Strategy<Value = Value> {
     })
 }
 
-/// An object with some of these names, their values from `values` or anything at all.
+/// Returns objects with some of these fields, with values from `values` or of any kind.
 fn object(fields: Vec<(&'static str, BoxedStrategy<Value>)>) -> BoxedStrategy<Value> {
     let fields: Vec<_> = fields
         .into_iter()
@@ -237,10 +238,11 @@ fn any_request() -> BoxedStrategy<Value> {
     ])
 }
 
-/// Where the independent implementation reads a request that this one refuses, or the other way round, on purpose.
+/// Returns true if the independent implementation accepts a request that this one refuses, or refuses one that it
+/// accepts, on purpose.
 fn differs_on_purpose(json: &Value) -> bool {
     let text = json.to_string();
-    // An enum as 1.0 is taken here, as "1" it is not; an unknown name is a fault here, and passed over there.
+    // This implementation accepts the enum 1.0 and refuses "1"; it reports an unknown name, which the other ignores.
     let odd_enum = |value: Option<&Value>| match value {
         Some(Value::String(text)) => {
             text.parse::<f64>().is_ok() || proto::EarnedFromType::from_str_name(text).is_none()
@@ -250,7 +252,7 @@ fn differs_on_purpose(json: &Value) -> bool {
     };
     odd_enum(json.get("earnedFromType"))
         || odd_enum(json.pointer("/eventDetails/type"))
-        // An object of any kind for a payload is read as text here, and checked by the rules later.
+        // This implementation reads a payload that is not an object as text, and checks it by the rules later.
         || json.pointer("/eventDetails/eventPayload").is_some_and(|payload| !payload.is_object())
         || text.contains("\\u0000")
 }
@@ -329,7 +331,7 @@ proptest! {
     }
 }
 
-/// The oracle writes fields that are absent as null; we leave them out.
+/// Removes absent fields, which the independent implementation writes as null and this one omits.
 fn drop_nulls(value: &mut Value) {
     match value {
         Value::Object(fields) => {
@@ -342,7 +344,7 @@ fn drop_nulls(value: &mut Value) {
     }
 }
 
-/// 1 and 1.0 are one number in a payload.
+/// Converts numbers to floats, because 1 and 1.0 are equal in a payload.
 fn numbers_as_floats(value: Value) -> Value {
     match value {
         Value::Number(number) if number.is_f64() => Value::from(number.as_f64()),

@@ -1,4 +1,4 @@
-//! Writing enum and number fields as JSON. Everything else is written by its own `Serialize`.
+//! JSON encoding of enum and number fields. Every other field has its own `Serialize`.
 
 use std::marker::PhantomData;
 
@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 
 use super::JsonEnum;
 
-/// An enum field's number, written by its name, or as it is when it has none.
+/// The number of an enum field, written as its name, or as a number if it has none.
 pub(super) struct EnumName<E>(i32, PhantomData<E>);
 
 impl<E> EnumName<E> {
@@ -24,12 +24,12 @@ impl<E: JsonEnum> Serialize for EnumName<E> {
     }
 }
 
-/// A number: without a point when it is whole, as `1000`.
+/// A number, written without a decimal point if it is whole, such as `1000`.
 pub(super) struct Number(pub(super) f64);
 
 impl Serialize for Number {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        // Beyond it not every whole number is one.
+        // Above this, not every whole number is a double.
         const MAX_WHOLE: f64 = 9_007_199_254_740_992.0;
         if self.0.fract() == 0.0 && self.0.abs() < MAX_WHOLE {
             #[expect(clippy::cast_possible_truncation, reason = "it is whole, and small enough")]
