@@ -67,7 +67,7 @@ pub enum Stop {
     HangUp,
 }
 
-/// Serves `handler` on `listener` until told to hang up, then waits until all connections are gone. Dropping the future
+/// Serves `doors` on `listener` until [`Stop::HangUp`], then waits until all connections are gone. Dropping the future
 /// ends them.
 pub async fn serve(
     listener: TcpListener,
@@ -183,7 +183,7 @@ async fn connection(edge: Arc<Edge>, stream: TcpStream, membership: Membership) 
     };
     match accepted {
         Ok(stream) => serve_http(&edge.http, stream, calls, activity).await,
-        Err(error) => tracing::debug!(error = &error as &dyn std::error::Error, "no TLS"),
+        Err(error) => tracing::debug!(error = &error as &dyn std::error::Error, "the TLS handshake failed"),
     }
 }
 

@@ -32,9 +32,9 @@ const NEVER: u64 = u64::MAX;
 /// An order to a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Order {
-    /// Finish the running calls, accept no others, and end.
+    /// The connection finishes its running calls, accepts no others, and ends.
     Leave = 1,
-    /// End at once.
+    /// The connection ends at once.
     Cut = 2,
 }
 
@@ -179,7 +179,7 @@ impl Activity {
                 self.resets.fetch_sub(1, Ordering::Relaxed);
             }
         } else if self.resets.fetch_add(1, Ordering::Relaxed) >= self.limits.max_resets {
-            tracing::debug!("a connection is ended: it gives up more calls than it lets finish");
+            tracing::debug!("a connection is ended: it abandons more calls than it lets finish");
             self.tell(Order::Cut);
         }
         // The order matters: with no running call, the connection is idle since now, not since the call before.
@@ -198,7 +198,7 @@ impl Activity {
         self.waits().answers.remove(&call);
     }
 
-    /// Records if `call` waits for the next bytes of its request.
+    /// Records whether `call` waits for the next bytes of its request.
     pub fn awaits_body(&self, call: u64, waits: bool) {
         if waits {
             self.waits().bodies.insert(call, self.now());
@@ -315,7 +315,7 @@ impl Activity {
             return Some((Order::Cut, "it does not read what it is sent"));
         }
         if longer(linger_since, LINGER_TIMEOUT) {
-            return Some((Order::Cut, "it goes on sending behind its answer"));
+            return Some((Order::Cut, "it keeps sending after its answer"));
         }
         if leaving && idle && linger_since == NEVER && longer(leaving_since.max(idle_since), LEAVE_WITHIN) {
             return Some((Order::Cut, "it was told to leave and stays"));
@@ -333,7 +333,7 @@ impl Activity {
         self.leaving_since.load(Ordering::Relaxed) != NEVER
     }
 
-    /// Gives the connection an order. Ignored if an order at least as strong was given before.
+    /// Gives the connection an order, unless one at least as strong was given before.
     pub fn tell(&self, order: Order) {
         if self.order.fetch_max(order as u8, Ordering::SeqCst) < order as u8 {
             self.leaving_since.store(self.now(), Ordering::Relaxed);
@@ -383,6 +383,6 @@ mod tests {
         let next = connection();
         assert!(next.bytes_of_http1(2 * SMALL_HEAD_BYTES), "headers that became a call make room");
         drop((large, small, next));
-        assert_eq!(heads.load(Ordering::Relaxed), 0, "all of it is given back");
+        assert_eq!(heads.load(Ordering::Relaxed), 0, "all of it is returned");
     }
 }

@@ -352,7 +352,7 @@ mod tests {
             if let Ok(value) = HeaderValue::from_bytes(&value) {
                 headers.append(FORWARDED_FOR, value);
             }
-            prop_assert_eq!(origin(&headers, nearest, &[]), nearest, "nobody is believed");
+            prop_assert_eq!(origin(&headers, nearest, &[]), nearest, "no proxy is trusted");
             let proxies = ["10.0.0.0/8".parse().unwrap()];
             let address = origin(&headers, nearest, &proxies);
             let mut said = value.split(|byte| *byte == b',').filter_map(forwarded_address);

@@ -40,7 +40,7 @@ impl Health {
         health
     }
 
-    /// Records if calls are served, and returns true if this has changed.
+    /// Records whether calls are served, and returns true if this has changed.
     pub async fn set_ready(&self, ready: bool) -> bool {
         // A repeated status would be sent again to every watcher.
         if self.ready.send_replace(Some(ready)) == Some(ready) {

@@ -446,7 +446,7 @@ impl Refusal {
             .record("refusal", tracing::field::display(format_args!("{}: {self}", self.row().reason)));
         if let Some(cause) = self.source() {
             let reason = self.row().reason;
-            tracing::error!(reason, cause = %with_causes(cause), "call failed on our side");
+            tracing::error!(reason, cause = %with_causes(cause), "the call failed for an internal reason");
         }
     }
 }

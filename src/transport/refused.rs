@@ -178,7 +178,7 @@ impl From<WalletError> for Refusal {
             },
             WalletError::AnswerTooLong => Self::Invalid(Violations::of(
                 "earnedPromotions",
-                "is recorded with a longer eventPayload, which would be given back too often; ask for fewer at a time",
+                "is recorded with a longer eventPayload and would make the response too long; request fewer at a time",
             )),
             WalletError::Overloaded => Self::Overloaded,
             WalletError::ShuttingDown => Self::NotServing,

@@ -84,7 +84,7 @@ struct Unanswered(Instant);
 
 impl Drop for Unanswered {
     fn drop(&mut self) {
-        tracing::info!(elapsed_us = elapsed_us(self.0), "the caller hung up");
+        tracing::info!(elapsed_us = elapsed_us(self.0), "the caller abandoned the call");
     }
 }
 

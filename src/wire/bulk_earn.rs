@@ -78,16 +78,15 @@ pub fn parse(
 /// event. Returns the length up to which a recorded payload may be returned: bytes.
 fn room_in_the_answer(command: &BulkEarn, max_bytes: usize) -> Result<usize, Violations> {
     let too_long = |field, advice| {
-        let problem =
-            format!("would be given back so often that the answer is longer than {max_bytes} bytes; {advice}");
+        let problem = format!("would make the response longer than {max_bytes} bytes; {advice}");
         Violations::of(field, problem)
     };
     let Ok(room) = payload_room(command, max_bytes) else {
-        return Err(too_long("earnedPromotions", "ask for fewer at a time"));
+        return Err(too_long("earnedPromotions", "request fewer at a time"));
     };
     let payload = command.details.as_ref().and_then(|details| details.event_payload.as_deref());
     if payload.is_some_and(|payload| !payload_fits(payload, room)) {
-        return Err(too_long("eventDetails.eventPayload", "shorten it, or ask for fewer at a time"));
+        return Err(too_long("eventDetails.eventPayload", "shorten it, or request fewer promotions at a time"));
     }
     Ok(payload_text_room(room))
 }

@@ -101,7 +101,7 @@ pub enum Wanted {
 pub fn parse_list(request: &proto::ListPromotionsRequest, org_id: OrgId, found: Violations) -> Result<Wanted, Fault> {
     let mut violations = found;
     let mut ids = Vec::new();
-    // Each id has its own index, if a value holds one id or several separated by commas.
+    // Each id has its own index, whether a value holds one id or several separated by commas.
     for (index, id) in request.promotion_ids.iter().flat_map(|text| text.split(',')).enumerate() {
         ids.push(promotion::promotion_id(format_args!("promotionIds[{index}]"), id.trim(), &mut violations));
     }

@@ -112,7 +112,7 @@ mod tests {
         let mut violations = Violations::default();
         let time = TimePair { field: "eventTime", ms, iso }.read(&mut violations);
         let fault = violations.as_slice().iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
-        if fault.is_empty() { Ok(time.expect("a time where there is no fault")) } else { Err(fault) }
+        if fault.is_empty() { Ok(time.expect("a time where there is no violation")) } else { Err(fault) }
     }
 
     #[test]
@@ -149,7 +149,7 @@ mod tests {
             (None, Some("0000-06-01T00:00:00Z"), "eventTimeISO: must be a time in the years"),
             (Some(1), Some("soon"), "eventTimeISO: must be ISO 8601"),
         ] {
-            let fault = read(ms, iso).expect_err("a fault");
+            let fault = read(ms, iso).expect_err("a violation");
             assert!(fault.starts_with(field), "{ms:?} {iso:?}: {fault}");
         }
     }

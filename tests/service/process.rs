@@ -112,7 +112,7 @@ async fn a_caller_that_hangs_up_is_logged_and_may_have_been_granted() {
     let (success, log) = process.end();
     assert!(success);
     let line = log.iter().find(|line| line["span"]["request_id"] == "gone").expect("a line");
-    assert_eq!(line["message"], "the caller hung up");
+    assert_eq!(line["message"], "the caller abandoned the call");
     let granted: i64 = blocker.query_row("SELECT count(*) FROM earned_promotions", [], |row| row.get(0)).unwrap();
     assert_eq!(granted, 2);
 }

@@ -173,7 +173,7 @@ mod tests {
                 "customers":[{"orgId":1,"customerId":7}],
                 "apiClients":[{"username":"till","password":"secret","orgId":1}]}"#,
         );
-        let import = import.expect("a file without faults");
+        let import = import.expect("a file without violations");
         let (org, promotion) = (&import.orgs[0], import.promotions[0].draft.complete(None).expect("whole"));
         assert_eq!((org.max_active_promotions, org.time_zone, org.accept_unknown_customers), (None, None, None));
         assert_eq!((promotion.active, promotion.max_earning_per_customer), (true, None));
@@ -196,7 +196,7 @@ mod tests {
                 "apiClients":[{"username":"a:b","orgId":0,"password":"","access":[]},
                               {"username":"c","access":["*","earn:write"]}]}"#,
         );
-        let faults = faults.expect_err("faults");
+        let faults = faults.expect_err("violations");
         let fields: Vec<_> = faults.as_slice().iter().map(|fault| fault.field.as_str()).collect();
         assert_eq!(
             fields,

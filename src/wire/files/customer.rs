@@ -260,7 +260,7 @@ mod tests {
         ] {
             let (read, found) = read(format, text, 1);
             assert_eq!(read, customers, "{text:.40}");
-            let found = found.unwrap_or_else(|| panic!("no fault in {text:.40}"));
+            let found = found.unwrap_or_else(|| panic!("no violation in {text:.40}"));
             assert!(found.starts_with(fault), "{found}");
         }
     }

@@ -9,9 +9,9 @@ use crate::wire::violation::Violations;
 /// Treatment of a name that the message has no field for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UnknownFields {
-    /// Ignores the field, as common gateways do. Used for requests of callers.
+    /// Ignores the field, as common gateways do, in requests of callers.
     Ignore,
-    /// Reports a violation. Used for files of operators.
+    /// Reports a violation, in files of operators.
     Refuse,
 }
 
