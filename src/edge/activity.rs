@@ -1,4 +1,4 @@
-//! State of one connection, with the time since when it lasts. Its stream and its calls write it; the connection
+//! State of one connection, and the times at which its parts began. Its stream and its calls write it; the connection
 //! registry reads it.
 
 use std::collections::BTreeMap;
@@ -17,7 +17,7 @@ use super::windows::Windows;
 const LEAVE_WITHIN: Duration = Duration::from_secs(1);
 /// Time without progress of the peer, in reading or in sending, after which its connection makes room for others.
 const STALLED_AFTER: Duration = Duration::from_secs(1);
-/// Limits from below what a peer must take within `--write-timeout-ms`: bytes. One part of an answer.
+/// Least amount that a peer must take within `--write-timeout-ms`: bytes. One part of an answer.
 const MIN_TAKEN_BYTES: usize = 16 * 1024;
 /// Limits the time in which a connection is read after its last answer, if the request was not read to its end.
 pub const LINGER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -26,7 +26,7 @@ const SMALL_HEAD_BYTES: usize = 8 * 1024;
 /// Limits the incomplete headers of all connections beyond small ones: bytes. A connection that would exceed it is
 /// ended.
 pub const MAX_LARGE_HEADS_BYTES: usize = 16 * 1024 * 1024;
-/// A time that stands for no time.
+/// Value of a time at which nothing began.
 const NEVER: u64 = u64::MAX;
 
 /// An order to a connection.

@@ -137,10 +137,10 @@ pub struct Answer {
 impl Answer {
     /// Returns the first part of `data`, and keeps the rest for later.
     ///
-    /// The library (hyper on h2) takes a part once the peer allows a single byte of it, and buffers the excess
-    /// unobservably. If the windows of the peer may not admit a part, its time is measured until the next part is
-    /// requested, and its last byte becomes a part of its own: the library takes that byte only once all bytes before
-    /// it fit.
+    /// The library (hyper on h2) takes a part once the peer allows a single byte of it, and buffers the remainder where
+    /// its progress cannot be observed. If the windows of the peer may not admit a part, its time is measured until the
+    /// next part is requested, and its last byte becomes a part of its own: the library takes that byte only once all
+    /// bytes before it fit.
     fn part(&mut self, mut data: Bytes) -> Frame<Bytes> {
         let mut length = data.len().min(MAX_PART_BYTES);
         if self.call.version == Version::HTTP_2 && length > 0 {

@@ -1,5 +1,5 @@
-//! State of an HTTP/2 connection, derived from the headers of its frames: tells if something that must arrive whole is
-//! incomplete, and counts frames that carry no call. `stream` feeds it; h2 reads the contents of the frames.
+//! State of an HTTP/2 connection, derived from the headers of its frames: tells whether something that must arrive
+//! whole is incomplete, and counts frames that carry no call. `stream` feeds it; h2 reads the contents of the frames.
 
 use std::time::Instant;
 

@@ -56,7 +56,7 @@ pub struct EdgeLimits {
     pub header_timeout: Duration,
     /// Time that a peer may read none, or next to none, of the data sent to it.
     pub write_timeout: Duration,
-    /// The same time for a connection that was told to leave.
+    /// Time that the peer of a connection told to leave may read none, or next to none, of the data sent to it.
     pub leave_timeout: Duration,
     /// Interval at which the peer of an HTTP/2 connection is pinged.
     pub ping_interval: Duration,

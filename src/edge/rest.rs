@@ -22,7 +22,8 @@ use super::activity::{Activity, LINGER_TIMEOUT};
 pub const MAX_DISCARDED_BYTES: usize = 32 * 1024 * 1024;
 /// Limits a rest that is read before the answer is sent: bytes.
 const SMALL_REST_BYTES: usize = 64 * 1024;
-/// Limits the time in which such a rest is read. After it the connection can stay open, and no client loses the answer.
+/// Limits the time in which such a rest is read. If it suffices, the connection can stay open and the client cannot lose
+/// the answer.
 const SMALL_REST_WITHIN: Duration = Duration::from_millis(250);
 
 /// The body of a request, as the endpoints read it.
