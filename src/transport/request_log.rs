@@ -79,7 +79,7 @@ pub async fn observe<A: Future<Output = Response<Body>>>(
     .await
 }
 
-/// Logs a call whose caller closed the connection; its work may still be done.
+/// Logs a call that its caller abandoned; its work may still be done.
 struct Unanswered(Instant);
 
 impl Drop for Unanswered {

@@ -142,7 +142,7 @@ mod tests {
             let (mut window, mut now, mut granted) = (Window::default(), Duration::ZERO, Vec::new());
             for (pause, cost) in calls {
                 now += Duration::from_millis(pause / 7);
-                // A cost fits if and only if it is at most the rest that is told.
+                // A cost fits if and only if it is at most the rest that was returned.
                 let (left, _) = window.left(limit(per_minute), now);
                 let passes = window.charge(cost, limit(per_minute), now).is_ok();
                 prop_assert_eq!(passes, cost.min(per_minute) <= left);
