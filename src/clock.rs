@@ -1,24 +1,24 @@
-//! The clock, which tests stop.
+//! The clock, which tests can fix.
 
 use std::fmt;
 use std::sync::Arc;
 
-/// Tells the time.
+/// A source of the current time.
 #[derive(Clone)]
 pub struct Clock(Arc<dyn Fn() -> i64 + Send + Sync>);
 
 impl Clock {
-    /// The machine's clock.
+    /// Returns the machine's clock.
     pub fn system() -> Self {
         Self(Arc::new(|| chrono::Utc::now().timestamp_millis()))
     }
 
-    /// A clock that stands still at `now_ms` (milliseconds since 1970-01-01T00:00:00Z).
+    /// Returns a clock that stands still at `now_ms` (milliseconds since 1970-01-01T00:00:00Z).
     pub fn fixed(now_ms: i64) -> Self {
         Self(Arc::new(move || now_ms))
     }
 
-    /// Now, milliseconds since 1970-01-01T00:00:00Z.
+    /// Returns the current time, milliseconds since 1970-01-01T00:00:00Z.
     pub fn now_ms(&self) -> i64 {
         (self.0)()
     }

@@ -1,9 +1,10 @@
-//! Failed logins: how fast wrong credentials may be tried, from one address and for one username.
+//! Failed logins: limits how fast wrong credentials may be tried from one address and for one username.
 //!
-//! Nobody is shut out by it: beyond what is free, a pair that is not known yet is checked later, at a pace that slows down
-//! with every failure, and one more that would have to wait for too long is refused. So the owner of a username is let in
-//! while somebody else guesses, at worst a few seconds later; and not even so where the owner's pair was checked before,
-//! or where no login from the owner's address failed. Called by `credentials`, which knows pairs that are remembered.
+//! No user is locked out. Beyond a number of free failures, the check of unknown credentials is delayed, and the delay
+//! grows with every failure. A check that would wait for too long is refused. So the owner of a username can log in
+//! while another party guesses, at worst a few seconds later, and without delay when the owner's credentials were
+//! checked before, or when no login from the owner's address failed. Called by `credentials`, which knows the
+//! credentials that are remembered.
 
 use std::collections::hash_map::RandomState;
 use std::net::{IpAddr, Ipv6Addr};
@@ -14,36 +15,38 @@ use parking_lot::Mutex;
 
 use hashlink::LruCache;
 
-/// What a failure weighs: a guess, and a pair that was found wrong before, which is rather a program that is told wrong.
+/// Weights of a failure: of a guess, and of credentials that were found wrong before, which are more likely a
+/// misconfigured program.
 const GUESS: u32 = 10;
 const REPEAT: u32 = 1;
-/// Failures that slow nothing down: 30 guesses from an address, 10 for a username.
+/// Weight of the failures that cause no delay: 30 guesses from an address, 10 for a username.
 const FREE_OF_ADDRESS: u32 = 30 * GUESS;
 const FREE_OF_USERNAME: u32 = 10 * GUESS;
-/// How long until the weight of one guess is forgotten.
+/// Time until the weight of one guess is forgotten.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(6);
-/// What is remembered of one address or username, at most.
+/// Maximum weight of failures that is remembered for one address or username.
 const MAX_FAILURES: u32 = 60 * GUESS;
-/// Time between two checks beyond what is free: it doubles with each guess, from the first to the longest.
+/// Time between two checks beyond the free failures: doubles with each guess, from the first to the longest.
 const FIRST_PACE: Duration = Duration::from_millis(250);
 const LONGEST_PACE: Duration = Duration::from_secs(5);
-/// How long a pair may wait for its check.
+/// Maximum time that a check may wait.
 const MAX_WAIT: Duration = LONGEST_PACE;
-/// Addresses and usernames that are remembered. For one more the one goes that was counted or asked for least recently: by
-/// then most of its failures are forgotten.
+/// Maximum number of addresses and usernames that are remembered. A further one replaces the least recently used, most
+/// of whose failures are forgotten by then.
 const MAX_REMEMBERED: usize = 20_000;
-/// Pairs of one address without failures that may be under check before it counts as any other.
+/// Checks under way from one address without failures, beyond which the address counts like any other.
 const MAX_CLEAN_CHECKS: u32 = 32;
 
-/// How long an address counts as one from which a login failed, for the order of checks.
+/// Time for which an address counts as one from which a login failed, for the order of checks.
 const SUSPECT_FOR: Duration = Duration::from_mins(10);
 
-/// What failures are counted of. Of an IPv6 address the first 64 bits count: who has one has all that begin so.
+/// The key by which failures are counted. IPv6 addresses are cut to their first 64 bits, as one user holds all
+/// addresses of that prefix.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Source {
     Address(IpAddr),
     Username(String),
-    /// A username, as asked for from one address: of it only what is under check counts.
+    /// A username, as requested from one address. Only checks under way count here.
     Both(IpAddr, String),
 }
 
@@ -58,15 +61,15 @@ impl Source {
 
 #[derive(Debug, Clone, Copy)]
 struct Tally {
-    /// By their weight.
+    /// Weight of the failures.
     failures: u32,
-    /// Pairs under check, of which nobody knows yet what they are.
+    /// Checks under way, whose result is not known yet.
     checks: u32,
-    /// When the last of them was counted, or forgotten.
+    /// Time when the weight was last counted or reduced.
     at: Instant,
-    /// When the next check may begin.
+    /// Time when the next check may begin.
     next: Instant,
-    /// When a login failed last.
+    /// Time of the last failed login.
     failed: Option<Instant>,
 }
 
@@ -86,7 +89,7 @@ impl Tally {
         self.failed.is_some_and(|failed| now.saturating_duration_since(failed) < SUSPECT_FOR)
     }
 
-    /// Time between two checks, if those under way fail.
+    /// Returns the time between two checks, assuming that those under way fail.
     fn pace(&self, free: u32) -> Duration {
         let weight = self.failures.saturating_add(self.checks.saturating_mul(GUESS));
         match weight.checked_sub(free) {
@@ -96,22 +99,22 @@ impl Tally {
     }
 }
 
-/// Too many logins failed. When another try is welcome.
+/// Too many logins failed. Holds the time until another attempt is admitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TooMany(pub Duration);
 
-/// The failed logins of a while, and those under check.
+/// The recent failed logins, and the checks under way.
 #[derive(Debug)]
 pub struct Attempts(Mutex<Tallies>);
 
 type Tallies = LruCache<Source, Tally, RandomState>;
 
-/// A check that may begin. It counts as a failed one until it is dropped.
+/// An admitted check. Counts as a failed login until it is dropped.
 #[derive(Debug)]
 pub struct Admission {
-    /// How long it has to wait before.
+    /// Time to wait before the check.
     pub wait: Duration,
-    /// Whether no login from its address failed lately, and few are under check.
+    /// True when no login from its address failed recently, and few are being checked.
     pub clean: bool,
     attempts: Arc<Attempts>,
     sources: Vec<Source>,
@@ -137,10 +140,10 @@ impl Default for Attempts {
 }
 
 impl Attempts {
-    /// Admits the check of a pair that is not known, now or after a wait.
+    /// Admits the check of unknown credentials, now or after a wait.
     ///
     /// # Errors
-    /// When it would have to wait for too long.
+    /// Returns an error when the check would wait for too long.
     pub fn admit(
         self: &Arc<Self>,
         username: &str,
@@ -157,7 +160,7 @@ impl Attempts {
             tally.forget(now);
             Some(*tally)
         });
-        // An address without failures is slowed down only by what it asks for at once.
+        // An address without failures is slowed down only by its own concurrent checks.
         let unsuspected = network.is_some() && tally.is_none_or(|tally| tally.failures == 0);
         let clean =
             network.is_some() && tally.is_none_or(|tally| !tally.is_suspect(now) && tally.checks < MAX_CLEAN_CHECKS);
@@ -177,19 +180,19 @@ impl Attempts {
         Ok(Admission { wait: begins - now, clean, attempts: Arc::clone(self), sources })
     }
 
-    /// Counts a failed login, of a pair that was found wrong before (`known`) or was not.
+    /// Counts a failed login. `known` is true when the same credentials were found wrong before.
     ///
     /// # Errors
-    /// When there were too many of them by now: the answer is to say so.
+    /// Returns an error when too many logins failed by now; the caller answers with it.
     pub fn failed(&self, username: &str, known: bool, address: Option<IpAddr>) -> Result<(), TooMany> {
         let sources = [address.map(network).map(Source::Address), Some(Source::Username(username.to_owned()))];
         self.count(sources, if known { REPEAT } else { GUESS }, Instant::now())
     }
 
-    /// Counts a failed login of a username that nobody can have, for its address alone.
+    /// Counts a failed login with a username that no client can have, for its address alone.
     ///
     /// # Errors
-    /// As of [`Self::failed`].
+    /// Returns an error like [`Self::failed`].
     pub fn impossible(&self, address: Option<IpAddr>) -> Result<(), TooMany> {
         self.count([address.map(network).map(Source::Address)], GUESS, Instant::now())
     }
@@ -200,7 +203,7 @@ impl Attempts {
         for source in sources.into_iter().flatten() {
             change(&mut tallies, &source, now, |tally| {
                 tally.forget(now);
-                // Those that are still under check fail for themselves.
+                // Checks under way count when they fail.
                 longest = longest.max(Tally { checks: 0, ..*tally }.pace(source.free()));
                 tally.failures = (tally.failures + weight).min(MAX_FAILURES);
                 tally.failed = Some(now);
@@ -220,7 +223,7 @@ fn begins(tallies: &mut Tallies, limiting: &[Source], now: Instant) -> Instant {
     paced.max().unwrap_or(now).max(now)
 }
 
-/// Changes the tally of a source, a new one where there is none.
+/// Changes the tally of a source, and creates it where there is none.
 fn change(tallies: &mut Tallies, source: &Source, now: Instant, change: impl FnOnce(&mut Tally)) {
     let mut tally = tallies.get(source).copied().unwrap_or_else(|| Tally::new(now));
     change(&mut tally);

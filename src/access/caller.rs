@@ -1,4 +1,4 @@
-//! Callers whose credentials were right.
+//! Authenticated callers.
 
 use std::sync::Arc;
 
@@ -6,23 +6,23 @@ use crate::access::groups::Access;
 use crate::earning::OrgId;
 use crate::storage::clients::ApiClient;
 
-/// A program whose credentials were right.
+/// A caller whose credentials are right.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
-    /// Name of the API client, or of who calls with a token of a trusted issuer.
+    /// Username of the API client, or the name of the caller in a token of a trusted issuer.
     pub username: Arc<str>,
-    /// Organization it calls for.
+    /// Organization that the caller acts for.
     pub org_id: OrgId,
-    /// Whether that organization is recorded: a trusted issuer may name any.
+    /// True when that organization is recorded: a trusted issuer may name any.
     pub org_recorded: bool,
-    /// What it may do.
+    /// Access groups of the caller.
     pub access: Access,
-    /// Requests a minute, where the client has a limit of its own; 0: as many as it likes.
+    /// Requests a minute, when the client has a limit of its own; 0 means no limit.
     pub requests_per_minute: Option<u32>,
 }
 
 impl Caller {
-    /// Returns who calls by this record; nobody while the client is disabled.
+    /// Returns the caller of this record, or `None` while the client is disabled.
     pub(super) fn of(client: &ApiClient) -> Option<Arc<Self>> {
         (!client.disabled).then(|| {
             Arc::new(Self {

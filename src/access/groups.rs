@@ -1,34 +1,34 @@
-//! What an API client may do.
+//! The access of an API client: a set of access groups.
 
 use std::fmt;
 
-/// Something that a client may be allowed to do.
+/// An access group: a set of calls that a client may be allowed to make.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum AccessGroup {
-    /// Nothing yet: every call that earns grants.
+    /// Allows no call yet: every call that earns also grants.
     EarnRead,
-    /// Granting promotions.
+    /// Allows granting promotions.
     EarnWrite,
-    /// Seeing what customers hold.
+    /// Allows reading what customers hold.
     WalletRead,
-    /// Revoking and redeeming it.
+    /// Allows revoking and redeeming earned promotions.
     WalletWrite,
-    /// Seeing promotions.
+    /// Allows reading promotions.
     CatalogRead,
-    /// Changing promotions and their audiences.
+    /// Allows changing promotions and their audiences.
     CatalogWrite,
-    /// Seeing which customers are recorded.
+    /// Allows reading which customers are recorded.
     CustomersRead,
-    /// Recording customers.
+    /// Allows recording customers.
     CustomersWrite,
-    /// Nothing yet: what an operator does is done from a shell.
+    /// Allows no call yet: an operator works from a shell.
     AdminRead,
-    /// Nothing yet.
+    /// Allows no call yet.
     AdminWrite,
 }
 
 impl AccessGroup {
-    /// Every group there is.
+    /// Every access group.
     pub const ALL: [Self; 10] = [
         Self::EarnRead,
         Self::EarnWrite,
@@ -42,7 +42,7 @@ impl AccessGroup {
         Self::AdminWrite,
     ];
 
-    /// The name in records and messages.
+    /// Returns the name of the group in records and messages.
     pub fn name(self) -> &'static str {
         match self {
             Self::EarnRead => "earn:read",
@@ -58,23 +58,23 @@ impl AccessGroup {
         }
     }
 
-    /// The group of that name.
+    /// Returns the group of that name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|group| group.name() == name)
     }
 }
 
-/// What a client may do.
+/// The access of a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Access {
-    /// Everything, also what a later version adds.
+    /// Every group, including those that a later version adds.
     All,
-    /// These groups.
+    /// The listed groups.
     Of(Vec<AccessGroup>),
 }
 
 impl Access {
-    /// What `text` says, which [`Access`] wrote; a name from a later version is nothing here.
+    /// Parses `text`, which [`Access`] wrote. Ignores the name of a group from a later version.
     pub fn parse(text: &str) -> Self {
         match text {
             EVERYTHING => Self::All,
@@ -82,7 +82,7 @@ impl Access {
         }
     }
 
-    /// Whether `group` is among it.
+    /// Returns true when the access includes `group`.
     pub fn includes(&self, group: AccessGroup) -> bool {
         match self {
             Self::All => true,
@@ -91,10 +91,10 @@ impl Access {
     }
 }
 
-/// The record of a client that may do everything.
+/// The recorded access of a client that may do everything.
 const EVERYTHING: &str = "*";
 
-/// The names with a space between them.
+/// Writes the names with a space between them.
 impl fmt::Display for Access {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,5 +1,5 @@
-//! Runs a batch against the catalogs of its organizations: from those in memory first, and from those of the database, held
-//! until it is written, where they moved.
+//! Runs a batch against the catalogs of its organizations: first against those in memory, and if one of them has
+//! changed, against those of the database, locked until the batch is written.
 
 use std::collections::BTreeSet;
 
@@ -8,16 +8,16 @@ use crate::storage::StorageError;
 use crate::storage::batch::session::{BatchError, Ran, Session};
 use crate::writer::{Answer, Batches, Patience, Written};
 
-/// Times that a batch is decided while it holds its catalogs. Further ones come where an audience changed, or where another
-/// organization turns out to have a first earning.
+/// Maximum number of times that a batch is decided while it holds its catalogs. A further time is needed when an
+/// audience changed, or when another organization has a first earning.
 const MAX_HOLDS: u32 = 16;
 
-/// Batches that are decided from catalogs.
+/// A batch that is decided from catalogs.
 pub(super) trait FromCatalogs: Batches {
-    /// Returns the connection, and the catalogs in memory.
+    /// Returns the session and the catalogs in memory.
     fn parts(&mut self) -> (&mut Session, &CatalogCache);
 
-    /// Decides every command from these catalogs, and writes.
+    /// Decides every command from these catalogs, and writes the batch.
     fn attempt(
         &mut self,
         batch: &[&Self::Command],
@@ -28,7 +28,7 @@ pub(super) trait FromCatalogs: Batches {
 /// Runs a batch.
 ///
 /// # Errors
-/// The failure of the database; [`StorageError::CatalogMoved`] where a catalog moved and patience is least.
+/// Returns the error of the database, or [`StorageError::CatalogMoved`] when a catalog changed and patience is least.
 pub(super) async fn run<B: FromCatalogs>(
     batches: &mut B,
     batch: &[&B::Command],

@@ -1,4 +1,4 @@
-//! Deciding and saving a batch of bulk earnings in one transaction.
+//! Decides and saves a batch of bulk earnings in one transaction.
 
 use std::sync::Arc;
 
@@ -14,20 +14,20 @@ use crate::storage::{StorageError, Store};
 use crate::writer::error::WalletError;
 use crate::writer::{Batches, Customer, Written};
 
-/// The outcome of each entry of a command, or why there is none.
+/// The outcome of each entry of a command, or the error of the whole command.
 pub type Earned = Result<Vec<EntryOutcome>, WalletError>;
 
 impl App {
-    /// Grants what `command` of an API client asks for. The answer is durable.
+    /// Grants the promotions of a `command` of an API client. The answer is durable.
     ///
     /// # Errors
-    /// Why nothing was granted.
+    /// Returns why nothing was granted.
     pub async fn bulk_earn(&self, client: Arc<str>, command: Arc<BulkEarn>) -> Earned {
         self.earner.write(client, command).await
     }
 }
 
-/// Decides and saves batches. Each lane of the writer has its own.
+/// Decides and saves batches. Each worker of the writer has its own.
 #[derive(Debug)]
 pub struct BatchEarner {
     session: Session,
@@ -77,7 +77,7 @@ impl BatchEarner {
     }
 }
 
-/// What a batch is decided from, besides the facts.
+/// The input of the decisions about a batch, besides the facts.
 struct Deciding<'a> {
     catalogs: &'a InMemory,
     ids: &'a EarnIds,
@@ -119,7 +119,8 @@ impl Deciding<'_> {
     }
 }
 
-/// Whether something that it names is recorded with another payload, longer than its answer has room for.
+/// Returns true when an earning that the command names is recorded with another payload, longer than the answer has
+/// room for.
 fn is_answered_too_long(command: &BulkEarn, facts: &Facts) -> bool {
     fn payload(details: Option<&Arc<Details>>) -> Option<&str> {
         details?.event_payload.as_deref()

@@ -1,7 +1,7 @@
-//! Changing the catalog and the customer base, one call at a time.
+//! Changes the catalog and the customer base, one call at a time.
 //!
-//! Changes of one organization's promotions go one after the other: each first locks the catalog, and decides from it
-//! as it is then.
+//! Changes of one organization's promotions are serialized: each first locks the catalog, and is decided from the
+//! catalog as it is then.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -16,16 +16,16 @@ use crate::earning::{Catalog, CustomerId, ObjectId, OrgId, Promotion};
 use crate::storage::{StorageError, Store, Transaction};
 use crate::writer::error::WalletError;
 
-/// Why the catalog stays as it is.
+/// The reason for which a change of the catalog is not made.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum CatalogError {
-    /// A rule forbids it.
+    /// A rule forbids the change.
     #[error(transparent)]
     Refused(#[from] CatalogRefusal),
     /// The organization is not recorded.
     #[error("there is no organization {}", .0.0)]
     NoOrganization(OrgId),
-    /// The database did not serve, or others were in the way. Trying again may help.
+    /// The database was unavailable, or other transactions held locks. A retry may succeed.
     #[error("the catalog cannot be changed at the moment")]
     Unavailable(#[source] Arc<StorageError>),
     /// The database failed.
@@ -48,10 +48,11 @@ impl From<StorageError> for CatalogError {
     }
 }
 
-/// Changes a promotion of an organization at `now_ms` (milliseconds since 1970-01-01T00:00:00Z). Returns it as it is then.
+/// Changes a promotion of an organization at `now_ms` (milliseconds since 1970-01-01T00:00:00Z). Returns the promotion
+/// after the change.
 ///
 /// # Errors
-/// Why it stays as it is.
+/// Returns why the promotion was not changed.
 pub async fn change_promotion(
     store: &Store,
     org_id: OrgId,
@@ -80,7 +81,8 @@ impl Change for ChangePromotion {
             CatalogChange::Create(promotion) | CatalogChange::Replace(promotion) => promotion.id,
             CatalogChange::SetActive(id, _) => *id,
         };
-        // First of all: it waits for every batch that holds the catalog, and every other change of it waits here.
+        // The lock is taken first: it waits for every batch that holds the catalog, and every other change of the
+        // catalog waits here.
         transaction.lock_catalog(*org_id).await?;
         let catalog = transaction.catalog(*org_id).await?.ok_or(CatalogError::NoOrganization(*org_id))?;
         let Some(promotion) = apply(change.clone(), &catalog, *now_ms)? else {
@@ -93,7 +95,7 @@ impl Change for ChangePromotion {
     }
 }
 
-/// Writes a promotion that takes the place of the one that `catalog` has of its id, if it has one.
+/// Saves a promotion, and replaces the one of the same id in `catalog`, if there is one.
 async fn save_promotion(
     transaction: &Transaction,
     catalog: &Catalog,
@@ -106,20 +108,20 @@ async fn save_promotion(
     transaction.upsert_promotion(org_id, promotion).await
 }
 
-/// The catalog of an organization, from the database.
+/// Returns the catalog of an organization, from the database.
 ///
 /// # Errors
-/// When there is no such organization, or of the database.
+/// Returns an error when there is no such organization, or the error of the database.
 pub async fn recorded(store: &Store, org_id: OrgId) -> Result<Catalog, CatalogError> {
     store.catalog(org_id).await?.ok_or(CatalogError::NoOrganization(org_id))
 }
 
-/// An id that no promotion has, made at `now_ms` (milliseconds since 1970-01-01T00:00:00Z).
+/// Returns an id that no promotion has, made at `now_ms` (milliseconds since 1970-01-01T00:00:00Z).
 pub fn new_promotion_id(now_ms: i64) -> ObjectId {
     EarnIds::of_this_process().next(now_ms)
 }
 
-/// Up to `limit` promotions of a catalog in the order of their ids, those after `after`; and whether there are more.
+/// Returns up to `limit` promotions of a catalog, ordered by id, after the id `after`; and true when more follow.
 pub fn page_of(catalog: &Catalog, limit: usize, after: Option<ObjectId>) -> (Vec<&Promotion>, bool) {
     let mut promotions: Vec<_> =
         catalog.promotions.values().filter(|promotion| after.is_none_or(|after| promotion.id > after)).collect();
@@ -132,18 +134,18 @@ pub fn page_of(catalog: &Catalog, limit: usize, after: Option<ObjectId>) -> (Vec
 /// A page of promotions.
 #[derive(Debug)]
 pub struct PromotionPage {
-    /// The promotions that it shows.
+    /// Promotions of the page.
     pub promotions: Vec<Promotion>,
-    /// True when more come after.
+    /// True when more promotions follow.
     pub more: bool,
-    /// The client's slot for large pages, to be held until the page is encoded.
+    /// The client's slot for large pages, held until the page is encoded.
     pub slot: Option<ReadSlot>,
 }
 
-/// Records customers of an organization that is recorded, in one transaction. Gives how many were not recorded before.
+/// Records customers of a recorded organization in one transaction. Returns how many were not recorded before.
 ///
 /// # Errors
-/// Of the database.
+/// Returns the error of the database.
 pub async fn record_customers(
     store: &Store,
     org_id: OrgId,
@@ -179,12 +181,12 @@ pub struct ChangeAudience {
     pub remove: BTreeSet<CustomerId>,
 }
 
-/// Numbers of customers that came into an audience and left it.
+/// Numbers of customers that were added to an audience and removed from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AudienceChanged {
-    /// Customers that were not in it before.
+    /// Number of customers that were not in the audience before.
     pub added: usize,
-    /// Customers that were in it before.
+    /// Number of customers that were in the audience before.
     pub removed: usize,
 }
 
@@ -198,7 +200,7 @@ impl Change for ChangeAudience {
         if !transaction.has_promotion(*org_id, *promotion_id).await? {
             return Err(CatalogRefusal::NotFound(*promotion_id).into());
         }
-        // Changes of audiences go one after the other, so that none of them waits for a row of another.
+        // Changes of audiences are serialized, so that none of them waits for a row lock of another.
         transaction.lock_audiences(*org_id).await?;
         let added = transaction.add_to_audience(*org_id, *promotion_id, add).await?;
         let removed = transaction.remove_from_audience(*org_id, *promotion_id, remove).await?;
@@ -207,15 +209,15 @@ impl Change for ChangeAudience {
 }
 
 impl App {
-    /// An id that no promotion has.
+    /// Returns an id that no promotion has.
     pub fn new_promotion_id(&self) -> ObjectId {
         new_promotion_id(self.now_ms())
     }
 
-    /// Changes a promotion. Gives it as it is then.
+    /// Changes a promotion. Returns the promotion after the change.
     ///
     /// # Errors
-    /// Why it stays as it is.
+    /// Returns why the promotion was not changed.
     pub async fn change_promotion(
         &self,
         client: &Arc<str>,
@@ -225,10 +227,10 @@ impl App {
         self.changing(client, org_id, change_promotion(&self.store, org_id, change, self.now_ms())).await
     }
 
-    /// Returns the promotions of these ids that the organization has, in this order.
+    /// Returns the promotions of these ids that the organization has, in the order of `ids`.
     ///
     /// # Errors
-    /// Why they could not be looked up.
+    /// Returns why they could not be looked up.
     pub async fn promotions(
         &self,
         client: &Arc<str>,
@@ -241,10 +243,10 @@ impl App {
         Ok(PromotionPage { promotions, more: false, slot })
     }
 
-    /// Returns up to `limit` promotions of the organization in the order of their ids, those after `after`.
+    /// Returns up to `limit` promotions of the organization, ordered by id, after the id `after`.
     ///
     /// # Errors
-    /// Why they could not be looked up.
+    /// Returns why they could not be looked up.
     pub async fn list_promotions(
         &self,
         client: &Arc<str>,
@@ -261,7 +263,7 @@ impl App {
     /// Adds customers to the audience of a promotion, and removes others.
     ///
     /// # Errors
-    /// Why it stays as it is.
+    /// Returns why the audience was not changed.
     pub async fn change_audience(
         &self,
         client: &Arc<str>,
@@ -270,10 +272,10 @@ impl App {
         self.changing(client, change.org_id, in_transaction(&self.store, change)).await
     }
 
-    /// Records customers. Gives how many were not recorded before.
+    /// Records customers. Returns how many were not recorded before.
     ///
     /// # Errors
-    /// Of the database.
+    /// Returns the error of the database.
     pub async fn record_customers(
         &self,
         client: &Arc<str>,
@@ -283,10 +285,10 @@ impl App {
         self.changing(client, org_id, async { Ok(record_customers(&self.store, org_id, customers).await?) }).await
     }
 
-    /// Whether the customer is recorded.
+    /// Returns true when the customer is recorded.
     ///
     /// # Errors
-    /// Of the database.
+    /// Returns the error of the database.
     pub async fn is_customer(
         &self,
         client: &Arc<str>,

@@ -1,7 +1,7 @@
-//! The catalogs in memory, so that earning reads none from the database.
+//! Keeps catalogs in memory, so that earning reads none from the database.
 //!
-//! What is in memory may be old at any time, and nothing depends on its age: a write requires the version that it was
-//! decided from (`storage::batch`), and what is only shown is compared with the database first.
+//! A catalog in memory may be outdated at any time, and nothing depends on its age: a write requires the version that
+//! it was decided from (`storage::batch`), and a catalog that is only displayed is first compared with the database.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::storage::{StorageError, Store};
 /// The catalog of each organization of a batch.
 pub(super) type InMemory = HashMap<OrgId, Arc<Catalog>>;
 
-/// The catalogs of the organizations that were asked for.
+/// A cache of the catalogs of the requested organizations.
 #[derive(Debug)]
 pub struct CatalogCache {
     store: Store,
@@ -26,10 +26,10 @@ impl CatalogCache {
         Self { store, in_memory: Mutex::default() }
     }
 
-    /// Returns the catalog of each of `org_ids` that exists, as it was when it was last read.
+    /// Returns the catalog of each of `org_ids` that exists, as of the last time it was read.
     ///
     /// # Errors
-    /// Those of the database, where one is not in memory.
+    /// Returns the error of the database, which is asked for catalogs that are not in memory.
     pub(super) async fn of(&self, org_ids: &BTreeSet<OrgId>) -> Result<InMemory, StorageError> {
         let mut found: InMemory = {
             let in_memory = self.in_memory.lock();
@@ -46,7 +46,7 @@ impl CatalogCache {
     /// Returns the catalog of each of `org_ids` that exists, as it is now.
     ///
     /// # Errors
-    /// Those of the database.
+    /// Returns the error of the database.
     pub(super) async fn current(&self, org_ids: &BTreeSet<OrgId>) -> Result<InMemory, StorageError> {
         let versions = self.store.catalog_versions(org_ids).await?;
         let mut found = InMemory::new();
@@ -61,7 +61,7 @@ impl CatalogCache {
         Ok(found)
     }
 
-    /// Reads a catalog, and keeps it.
+    /// Reads a catalog, and stores it in the cache.
     async fn read(&self, org_id: OrgId) -> Result<Option<Arc<Catalog>>, StorageError> {
         let read = self.store.catalog(org_id).await?.map(Arc::new);
         let mut in_memory = self.in_memory.lock();

@@ -1,4 +1,4 @@
-//! Deciding and saving a batch of revocations and redemptions in one transaction.
+//! Decides and saves a batch of revocations and redemptions in one transaction.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,35 +15,35 @@ use crate::storage::{StorageError, Store};
 use crate::writer::error::WalletError;
 use crate::writer::{Batches, Customer, Written};
 
-/// What became of a change.
+/// The outcome of a change.
 #[derive(Debug)]
 pub enum Changed {
-    /// What was revoked, of each promotion of the command.
+    /// The instances that were revoked, of each promotion of the command.
     Revoked(Vec<RevokedDetail>),
-    /// The content of the transaction as it is recorded, or why nothing is redeemed.
+    /// The content of the transaction as recorded, or the reason for which nothing is redeemed.
     Redeemed(Result<Arc<Redemption>, RedeemFailure>),
 }
 
-/// What became of a change, or why nothing was decided.
+/// The outcome of a change, or the reason for which nothing was decided.
 type Answered = Result<Changed, WalletError>;
 
 impl App {
     /// Revokes or redeems for an API client. The answer is durable.
     ///
     /// # Errors
-    /// Why nothing was decided.
+    /// Returns why nothing was decided.
     pub async fn change(&self, client: Arc<str>, change: Change) -> Result<Changed, WalletError> {
         self.changer.write(client, Arc::new(change)).await
     }
 }
 
-/// Decides and saves batches. Each lane of the writer has its own.
+/// Decides and saves batches. Each worker of the writer has its own.
 #[derive(Debug)]
 pub(super) struct BatchChanger {
     session: Session,
     clock: Clock,
     catalogs: Arc<CatalogCache>,
-    /// Longest time after its transaction at which a redemption is judged as if it had been told at once.
+    /// Longest time after its transaction at which a redemption is judged as if it had been reported at once.
     late_redemption: Duration,
 }
 
@@ -105,7 +105,8 @@ fn wanted(batch: &[&Change], catalogs: &InMemory) -> ChangesWanted {
     wanted
 }
 
-/// Decides every command, in order. Redemptions are judged as of `late_from_ms` at the earliest.
+/// Decides every command, in order. A redemption is judged as of its transaction, but at the earliest as of
+/// `late_from_ms`.
 fn decide_all(
     batch: &[&Change],
     catalogs: &InMemory,
@@ -122,7 +123,7 @@ fn decide_all(
     (answers, changes)
 }
 
-/// What a command is decided from, and what is to be written of those before it.
+/// The input of a decision, and the changes to write for the commands before it.
 struct Deciding<'a> {
     catalog: &'a Catalog,
     facts: &'a mut ChangeFacts,

@@ -1,4 +1,5 @@
-//! Giving out credentials and taking them back, one API client at a time. A server obeys within a second.
+//! Issues and withdraws the credentials of one API client at a time. A change takes effect on running servers within a
+//! second.
 
 use crate::access::groups::Access;
 use crate::access::secret::{HashError, Secret};
@@ -6,51 +7,51 @@ use crate::earning::OrgId;
 use crate::storage::clients::{ApiClient, ClientChange};
 use crate::storage::{StorageError, Store};
 
-/// A recorded API client, without what is stored of its secret.
+/// A recorded API client, without its stored secret.
 #[derive(Debug, Clone)]
 pub struct RecordedClient {
     /// Name, unique among all clients.
     pub username: String,
     /// Organization it calls for.
     pub org_id: OrgId,
-    /// What it may do.
+    /// Access groups of the client.
     pub access: Access,
-    /// Whether its credentials are refused.
+    /// True while the credentials are refused.
     pub disabled: bool,
-    /// Requests a minute, where it has a limit of its own; 0: as many as it likes.
+    /// Requests a minute, when the client has a limit of its own; 0 means no limit.
     pub requests_per_minute: Option<u32>,
 }
 
 /// An API client to add, or to give a new secret.
 #[derive(Debug)]
 pub struct NewClient {
-    /// Name.
+    /// Username.
     pub username: String,
     /// Secret.
     pub secret: Secret,
     /// Organization it calls for.
     pub org_id: OrgId,
-    /// What it may do; by default everything, or what is recorded.
+    /// Access groups; `None` means all for a new client, and the recorded ones for an existing one.
     pub access: Option<Access>,
-    /// Requests a minute, where it has a limit of its own; 0: as many as it likes.
+    /// Requests a minute, when the client has a limit of its own; 0 means no limit.
     pub requests_per_minute: Option<u32>,
 }
 
-/// Why the API clients stay as they are.
+/// The reason for which an API client is not added or changed.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// The organization is not recorded.
     #[error("there is no organization {}", .0.0)]
     NoOrganization(OrgId),
-    /// There is one of this name.
+    /// A client of this name exists.
     #[error("{username:?} is a client of organization {} already", org_id.0)]
     NameTaken {
-        /// The name.
+        /// Username.
         username: String,
-        /// Whose it is.
+        /// Organization of that client.
         org_id: OrgId,
     },
-    /// There is none of this name.
+    /// No client has this name.
     #[error("there is no client {0:?}")]
     NotFound(String),
     /// A secret could not be hashed.
@@ -64,7 +65,7 @@ pub enum ClientError {
 /// Adds a client.
 ///
 /// # Errors
-/// When its name is taken, or of the database.
+/// Returns an error when the name is taken, or the error of the database.
 pub async fn add(store: &Store, client: &NewClient) -> Result<(), ClientError> {
     let org_id = client.org_id;
     if store.catalog_versions(&[org_id].into()).await?.is_empty() {
@@ -77,11 +78,11 @@ pub async fn add(store: &Store, client: &NewClient) -> Result<(), ClientError> {
     if store.insert_api_client(added).await? { Ok(()) } else { Err(taken_or_missing(store, &client.username).await) }
 }
 
-/// Replaces the secret of a client by that of `client`, and its access and its limit where `client` has them. Whether it
-/// is disabled stays as it is.
+/// Replaces the secret of a client by that of `client`, and its access and its limit where `client` has them. A
+/// disabled client stays disabled.
 ///
 /// # Errors
-/// When the organization has no such client, or of the database.
+/// Returns an error when the organization has no such client, or the error of the database.
 pub async fn renew(store: &Store, client: &NewClient) -> Result<(), ClientError> {
     let change = ClientChange {
         secret_hash: Some(client.secret.hash()?),
@@ -89,25 +90,25 @@ pub async fn renew(store: &Store, client: &NewClient) -> Result<(), ClientError>
         disabled: None,
         requests_per_minute: client.requests_per_minute,
     };
-    // Whoever uses credentials must not act for another organization from then on.
+    // The holder of the credentials must not act for another organization from then on.
     let changed = store.change_api_client(&client.username, Some(client.org_id), change).await?;
     if changed { Ok(()) } else { Err(taken_or_missing(store, &client.username).await) }
 }
 
-/// Refuses the credentials of a client from now on, or takes them again.
+/// Disables the credentials of a client from now on, or enables them again.
 ///
 /// # Errors
-/// When there is no such client, or of the database.
+/// Returns an error when there is no such client, or the error of the database.
 pub async fn set_disabled(store: &Store, username: &str, disabled: bool) -> Result<(), ClientError> {
     let change = ClientChange { disabled: Some(disabled), ..ClientChange::default() };
     let changed = store.change_api_client(username, None, change).await?;
     if changed { Ok(()) } else { Err(ClientError::NotFound(username.to_owned())) }
 }
 
-/// Every client, or those of one organization, in the order of their names.
+/// Returns every client, or those of one organization, ordered by username.
 ///
 /// # Errors
-/// When there is no such organization, or of the database.
+/// Returns an error when there is no such organization, or the error of the database.
 pub async fn list(store: &Store, org_id: Option<OrgId>) -> Result<Vec<RecordedClient>, ClientError> {
     if let Some(org_id) = org_id
         && store.catalog_versions(&[org_id].into()).await?.is_empty()
@@ -124,7 +125,7 @@ pub async fn list(store: &Store, org_id: Option<OrgId>) -> Result<Vec<RecordedCl
     Ok(clients.collect())
 }
 
-/// Why nothing changed: who has the name, or that nobody has.
+/// Returns why nothing changed: another organization's client has the name, or no client has it.
 async fn taken_or_missing(store: &Store, username: &str) -> ClientError {
     match store.api_client(username).await {
         Ok(Some(client)) => ClientError::NameTaken { username: client.username, org_id: client.org_id },

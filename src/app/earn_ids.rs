@@ -1,10 +1,11 @@
-//! Makes earn ids.
+//! Generates earn ids.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::earning::ObjectId;
 
-/// Gives ids that no other call, process or second gave: seconds, five random bytes of the process, a counter.
+/// A generator of ids that are unique across calls, processes and seconds: 4 bytes of seconds, 5 random bytes of the
+/// process, a 3-byte counter.
 #[derive(Debug)]
 pub struct EarnIds {
     process: [u8; 5],
@@ -12,14 +13,14 @@ pub struct EarnIds {
 }
 
 impl EarnIds {
-    /// With random bytes of its own.
+    /// Returns a generator with random bytes of its own.
     pub fn of_this_process() -> Self {
         Self { process: rand::random(), counter: AtomicU32::new(rand::random()) }
     }
 
-    /// The next id, at `now_ms` (milliseconds since 1970-01-01T00:00:00Z).
+    /// Returns the next id, at `now_ms` (milliseconds since 1970-01-01T00:00:00Z).
     pub fn next(&self, now_ms: i64) -> ObjectId {
-        // The low 32 bits, as the format has it: they come round in 2106.
+        // The format takes the low 32 bits of the seconds, which wrap in 2106.
         let seconds = now_ms.div_euclid(1000).to_be_bytes();
         let counter = self.counter.fetch_add(1, Ordering::Relaxed).to_be_bytes();
         let mut id = [0; 12];

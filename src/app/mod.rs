@@ -1,6 +1,6 @@
-//! The use cases: load the facts, ask the rules, save what they say. Holds no rule itself.
+//! The use cases: load the facts, ask the rules, save the result. Holds no rule itself.
 //!
-//! Called by `transport` and the command line. Knows neither proto nor HTTP and gRPC, nor the database's library.
+//! Called by `transport` and the command line. Knows neither proto, HTTP or gRPC, nor the database library.
 
 mod against_catalogs;
 pub mod bulk_earn;
@@ -32,13 +32,13 @@ use changes::BatchChanger;
 use fair_gate::{FairGate, Full, GateLimits, Key, Slot};
 use trial::Trial;
 
-/// How long the database may take to answer a probe before it counts as lost.
+/// Time in which the database must answer a probe; otherwise it counts as lost.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A slot of an API client.
+/// A read slot of an API client.
 pub type ReadSlot = Slot<Arc<str>>;
 
-/// Everything the doors call.
+/// All use cases, called by the endpoints and the command line.
 #[derive(Debug, Clone)]
 pub struct App {
     clock: Clock,
@@ -46,21 +46,22 @@ pub struct App {
     catalogs: Arc<CatalogCache>,
     reachability: Reachability,
     store: Store,
-    /// The trial of a probe to write.
+    /// State of the probe's trial write.
     trial: Arc<tokio::sync::Mutex<Trial>>,
-    /// How long a call that is not the writer's may take in the database.
+    /// Maximum time in the database for a call outside the writer.
     timeout: Duration,
-    /// Bound of a wait for a connection.
+    /// Maximum wait for a connection.
     connection_timeout: Duration,
     /// Connections for look-ups and listings, in turn for each API client.
     reads: FairGate<Arc<str>>,
     /// Large pages in the making, in turn for each API client.
     large_reads: FairGate<Arc<str>>,
-    /// Bound of a wait for one of them.
+    /// Maximum wait for a slot for a large page.
     large_read_timeout: Duration,
-    /// Connections for changes, which may wait for a lock: one for each organization.
+    /// Slots for connections for changes, which may wait for a lock: one for each organization.
     changes: FairGate<OrgId>,
-    /// Turns of the API clients of an organization to change what belongs to it: one change of each waits for the connection.
+    /// Slots of the API clients that change an organization's data: at most one change of each client waits for the
+    /// connection.
     change_turns: FairGate<Arc<str>>,
     earner: Writer<BatchEarner>,
     changer: Writer<BatchChanger>,
@@ -71,13 +72,13 @@ pub struct App {
 pub struct AppLimits {
     /// Limits of the writer.
     pub writer: WriterLimits,
-    /// Connections for look-ups and listings, and as many for changes.
+    /// Number of connections for look-ups and listings, and also of connections for changes.
     pub connections: usize,
-    /// Bound of a wait for one of them.
+    /// Maximum wait for one of these connections.
     pub connection_timeout: Duration,
 }
 
-/// Large pages in the making, of all API clients: what they hold in memory, and the processors that they take, are bounded.
+/// Limits the concurrent large pages of all API clients, and thereby their memory and processor time.
 fn large_read_limits() -> GateLimits {
     let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     GateLimits {
@@ -87,17 +88,17 @@ fn large_read_limits() -> GateLimits {
     }
 }
 
-/// Calls of one API client, or of one organization, that may wait for a connection.
+/// Maximum number of calls of one API client, or of one organization, that wait for a connection.
 const MAX_WAITING_FOR_CONNECTION: usize = 256;
 
-/// The task that writes.
+/// The writer's background task.
 pub struct WriterTask {
     earnings: Lanes<BatchEarner>,
     changes: Lanes<BatchChanger>,
 }
 
 impl WriterTask {
-    /// Writes until every [`App`] is dropped and what they accepted is answered.
+    /// Runs until every [`App`] is dropped and all accepted requests are answered.
     pub async fn run(self) {
         let (earned, changed) = tokio::join!(self.earnings.run(), self.changes.run());
         let (transactions, requests) = (earned.0 + changed.0, earned.1 + changed.1);
@@ -106,7 +107,7 @@ impl WriterTask {
 }
 
 impl App {
-    /// The use cases on `store`, and the task that writes: it runs until every [`App`] is dropped.
+    /// Builds the use cases on `store`, and the writer task, which runs until every [`App`] is dropped.
     pub fn new(store: Store, clock: Clock, limits: AppLimits, tokens: Tokens) -> (Self, WriterTask) {
         let AppLimits { writer: limits, connections, connection_timeout } = limits;
         let reachability = Reachability::new();
@@ -131,11 +132,11 @@ impl App {
             trial: Arc::default(),
             timeout,
             connection_timeout,
-            // However many calls one client has under way, there is a connection for the next one.
+            // The limit keeps a connection free for other clients, however many calls one client has under way.
             reads: FairGate::new(gate((connections / 2).max(1))),
             large_reads: FairGate::new(large_read_limits()),
             large_read_timeout: limits.request_timeout,
-            // Changes of one organization go one after the other in the database anyway.
+            // The database serializes the changes of one organization anyway.
             changes: FairGate::new(gate(1)),
             change_turns: FairGate::new(GateLimits { capacity: usize::MAX, ..gate(1) }),
             earner,
@@ -144,20 +145,20 @@ impl App {
         (app, task)
     }
 
-    /// Now, milliseconds since 1970-01-01T00:00:00Z.
+    /// Returns the current time, milliseconds since 1970-01-01T00:00:00Z.
     pub fn now_ms(&self) -> i64 {
         self.clock.now_ms()
     }
 
-    /// Who calls.
+    /// Returns the check of credentials.
     pub fn credentials(&self) -> &Arc<Credentials> {
         &self.credentials
     }
 
-    /// Compares what is kept in memory with the database, as far as it was used since the last time.
+    /// Compares the remembered credentials that were used since the last time with the database.
     ///
     /// # Errors
-    /// Of the database.
+    /// Returns the error of the database.
     pub async fn refresh(&self) -> Result<(), StorageError> {
         let refreshed = self.credentials.refresh().await;
         if refreshed.is_err() {
@@ -166,11 +167,12 @@ impl App {
         refreshed
     }
 
-    /// Asks whether the database answers, and whether it takes writes if one was refused or took too long. When it does not answer, calls are
-    /// refused at once until it does. While it takes no writes, calls go on trying: what they find counts.
+    /// Probes whether the database answers, and, after a write failed or took too long, whether it accepts writes.
+    /// While it does not answer, calls are refused at once. While it accepts no writes, calls continue to try, and
+    /// their results count.
     ///
     /// # Errors
-    /// When it does not.
+    /// Returns an error when the database does not answer or does not accept writes.
     pub async fn probe(&self) -> Result<(), StorageError> {
         let answer = tokio::time::timeout(PROBE_TIMEOUT, self.store.ping()).await;
         let answer = answer.unwrap_or(Err(StorageError::TimedOut));
@@ -185,7 +187,7 @@ impl App {
         }
     }
 
-    /// Reads for an API client: in turn with others, and bounded as all work beside the writer.
+    /// Reads for an API client, in its fair share and within the time limit of calls outside the writer.
     async fn reading<T, E: From<StorageError>>(
         &self,
         client: &Arc<str>,
@@ -198,7 +200,7 @@ impl App {
         .await
     }
 
-    /// Waits for the slot of a large page, if a page of so many elements is one.
+    /// Waits for the slot of a large page, if a page of `limit` elements is large.
     async fn large_read(&self, client: &Arc<str>, limit: usize) -> Result<Option<ReadSlot>, StorageError> {
         if limit <= wallet::SMALL_PAGE {
             return Ok(None);
@@ -206,7 +208,8 @@ impl App {
         wait_for_slot(self.large_read_timeout, &self.large_reads, Arc::clone(client)).await.map(Some)
     }
 
-    /// Changes what belongs to an organization: one change at a time of each, and bounded as all work beside the writer.
+    /// Changes data of an organization, one change at a time for each and within the time limit of calls outside the
+    /// writer.
     async fn changing<T, E: From<StorageError>>(
         &self,
         client: &Arc<str>,
@@ -221,13 +224,13 @@ impl App {
         .await
     }
 
-    /// Waits for a connection's slot.
+    /// Waits for the slot of a connection.
     async fn enter<K: Key>(&self, gate: &FairGate<K>, key: K) -> Result<Slot<K>, StorageError> {
         wait_for_slot(self.connection_timeout, gate, key).await
     }
 
-    /// What is asked of the database beside the writer: refused at once while that is known to be lost, and given up when
-    /// it is lost or takes too long.
+    /// Runs database work outside the writer: refuses it at once while the database is lost, and abandons it when the
+    /// database is lost or takes too long.
     async fn within<T, E: From<StorageError>>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
         if self.reachability.is_lost() {
             return Err(StorageError::Lost.into());
@@ -243,7 +246,7 @@ impl App {
         }
     }
 
-    /// Waits until somebody finds reason for a probe.
+    /// Waits until a probe is requested.
     pub async fn suspected(&self) {
         self.reachability.suspected().await;
     }

@@ -1,5 +1,5 @@
-//! Runs one batch for a lane: again where it may go better the next time, and no longer than a transaction may take.
-//! Hands out what became of it.
+//! Runs one batch for a worker, repeats it after transient failures within the time that a transaction may take, and
+//! hands out the result.
 
 use std::time::Duration;
 
@@ -11,17 +11,18 @@ use crate::earning::OrgId;
 use crate::storage::StorageError;
 use crate::storage::batch::session::BatchError;
 
-/// How often a batch that met faster writers is decided anew before it is split.
+/// Maximum number of times that a batch is decided again after write conflicts before it is split.
 const MAX_CONFLICTS: u32 = 8;
-/// Longest wait before it is: random up to this, so that two processes do not meet again and again.
+/// Longest pause before a batch is decided again, in milliseconds. The pause is random, so that two processes do not
+/// conflict again and again.
 const MAX_PAUSE_MS: u64 = 10;
 
-/// See the top of this file.
+/// The runner of the batches of one worker.
 pub(super) struct BatchRunner<B: Batches> {
     transaction_timeout: Duration,
     batches: B,
     reachability: Reachability,
-    /// Transactions that were tried, and requests in those that went well.
+    /// Number of transactions that were tried, and number of requests in those that succeeded.
     done: (u64, u64),
 }
 
@@ -30,12 +31,12 @@ impl<B: Batches> BatchRunner<B> {
         Self { transaction_timeout: limits.transaction_timeout, batches, reachability, done: (0, 0) }
     }
 
-    /// Transactions that were tried, and requests in those that went well.
+    /// Returns the number of transactions that were tried, and of requests in those that succeeded.
     pub(super) fn done(&self) -> (u64, u64) {
         self.done
     }
 
-    /// Tries again what may go better the next time: reading and deciding anew is always safe.
+    /// Runs a batch, and repeats it after transient failures: reading and deciding again is always safe.
     pub(super) async fn run(&mut self, part: &[Job<B>], patience: Patience) -> Result<Written<B>, BatchError> {
         let commands: Vec<_> = part.iter().map(|job| &*job.command).collect();
         let (mut conflicts, mut disconnected, mut in_doubt) = (0, false, false);
@@ -61,7 +62,7 @@ impl<B: Batches> BatchRunner<B> {
                 }
                 StorageError::Disconnected(_) if !disconnected => {
                     disconnected = true;
-                    // It may have been committing.
+                    // The transaction may have been committing.
                     in_doubt = matches!(error, BatchError::Save(_));
                     tracing::warn!(requests = part.len(), ?error, "the connection broke: trying another");
                     self.reachability.suspect();
@@ -81,13 +82,13 @@ impl<B: Batches> BatchRunner<B> {
         within(*transaction_timeout, reachability, batches.run(commands, patience)).await
     }
 
-    /// Waits, with full patience, until no change of the organization is under way.
+    /// Waits with full patience until no change of the organization is under way.
     pub(super) async fn wait_for_org(&mut self, org_id: OrgId) -> Result<(), BatchError> {
         let Self { transaction_timeout, batches, reachability, .. } = self;
         for tries_left in [1, 0] {
             let waited = async { batches.wait_for_org(org_id).await.map_err(BatchError::Load) };
             match within(*transaction_timeout, reachability, waited).await {
-                // The connection was kept from the batch before: another one may do.
+                // The connection was kept from the previous batch: another one may work.
                 Err(BatchError::Load(StorageError::Disconnected(_))) if tries_left > 0 => reachability.suspect(),
                 waited => return waited,
             }
@@ -96,7 +97,7 @@ impl<B: Batches> BatchRunner<B> {
     }
 }
 
-/// Gives up when the database is lost, or does not get to it in time.
+/// Abandons the work when the database is lost, or does not finish it in time.
 async fn within<T>(
     timeout: Duration,
     reachability: &Reachability,
@@ -108,7 +109,7 @@ async fn within<T>(
     tokio::select! {
         biased;
         done = work => done,
-        // It may have been committing.
+        // The transaction may have been committing.
         () = reachability.lost() => Err(BatchError::Save(StorageError::Lost)),
         () = tokio::time::sleep(timeout) => {
             reachability.timed_out();
@@ -117,14 +118,14 @@ async fn within<T>(
     }
 }
 
-/// Hands each caller its answer.
+/// Answers each caller.
 pub(super) fn answer<B: Batches>(part: Vec<Job<B>>, answers: Vec<Answer<B>>) {
     for (job, answer) in part.into_iter().zip(answers) {
         job.answer(answer);
     }
 }
 
-/// Tells each caller why its request failed with the others.
+/// Answers each caller with the error of the batch.
 pub(super) fn refuse<B: Batches>(part: Vec<Job<B>>, error: BatchError) {
     let error = error.spread();
     for job in part {
@@ -133,7 +134,7 @@ pub(super) fn refuse<B: Batches>(part: Vec<Job<B>>, error: BatchError) {
     }
 }
 
-/// Parts a batch in two, of which the first half comes first from the end of `parts`.
+/// Splits a batch in two, and pushes the first half last, so that it is popped from `parts` first.
 pub(super) fn split<B: Batches>(mut part: Vec<Job<B>>, parts: &mut Vec<Vec<Job<B>>>) {
     let second_half = part.split_off(part.len() / 2);
     parts.push(second_half);

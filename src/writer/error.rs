@@ -1,4 +1,4 @@
-//! Why a call about a wallet is refused as a whole, once its form is right, and what a failed batch means for its calls.
+//! Refusals of a well-formed call about a wallet, and the mapping from the error of a failed batch to its calls.
 
 use std::sync::Arc;
 
@@ -7,28 +7,28 @@ use crate::storage::StorageError;
 use crate::storage::batch::session::BatchError;
 pub use crate::storage::error::Outage;
 
-/// Why nothing of a command was decided or saved.
+/// The reason for which nothing of a command was decided or saved.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum WalletError {
     /// The organization has no such customer.
     #[error("customer {} not found", .0.0)]
     CustomerNotFound(CustomerId),
-    /// The database could not be asked for the customer.
+    /// The customer could not be looked up in the database.
     #[error("customer {} could not be looked up", .0.0)]
     CustomerLookupFailed(CustomerId, #[source] Arc<StorageError>),
-    /// What is recorded would be given back so often that the answer is longer than answers may be.
+    /// The recorded payload would be returned so often that the answer would exceed the maximum size of an answer.
     #[error("the answer would be too long")]
     AnswerTooLong,
-    /// As many requests wait as may.
+    /// The maximum number of waiting requests is reached.
     #[error("too many requests are waiting")]
     Overloaded,
     /// The service stops.
     #[error("the service is shutting down")]
     ShuttingDown,
-    /// Other changes of the same rows were in the way, time and again or for too long. Nothing is recorded.
+    /// Other changes of the same rows conflicted, repeatedly or for too long. Nothing is recorded.
     #[error("another change of the same rows is under way")]
     Busy(#[source] Arc<StorageError>),
-    /// The database could be asked, but not be written to. Whether it was is not known; the repeat is safe.
+    /// The database could not be written to, or it is unknown whether it was. A repeat is safe.
     #[error("the wallet could not be saved")]
     Unavailable(#[source] Arc<StorageError>),
     /// The database failed.
@@ -37,14 +37,14 @@ pub enum WalletError {
 }
 
 impl WalletError {
-    /// Credentials name an organization that is not recorded.
+    /// Returns the error for credentials that name an organization that is not recorded.
     pub fn no_organization(org_id: OrgId) -> Self {
         let missing = format!("no organization {}, but credentials for it", org_id.0);
         Self::Internal(Arc::new(StorageError::Corrupt(missing)))
     }
 }
 
-/// For calls that only ask.
+/// Maps the error of a call that only reads.
 impl From<StorageError> for WalletError {
     fn from(error: StorageError) -> Self {
         match error.outage() {
@@ -56,24 +56,24 @@ impl From<StorageError> for WalletError {
 }
 
 impl BatchError {
-    /// Returns true when a lock that another transaction holds was waited for in vain.
+    /// Returns true when the batch waited too long for a lock of another transaction.
     pub fn is_busy(&self) -> bool {
         matches!(self.source(), StorageError::Busy(_))
     }
 
-    /// Returns true where one of several requests may be the reason, so that the others may succeed without it.
+    /// Returns true when one of several requests may be the cause, so that the others may succeed without it.
     pub fn is_of_one_request(&self) -> bool {
         matches!(self.source(), StorageError::TooSlow(_)) || self.source().outage().is_none()
     }
 
-    /// Returns true when an organization holds its batch up: by a lock, by a change of its catalog, or by too many rows.
+    /// Returns true when an organization delays its batch: by a lock, by a change of its catalog, or by too many rows.
     /// Nothing is written.
     pub fn is_held_up(&self) -> bool {
         matches!(self.source(), StorageError::Busy(_) | StorageError::TooSlow(_) | StorageError::CatalogMoved)
     }
 
-    /// Returns the error of a batch that may be written already, as the connection broke while it committed: no error that
-    /// says that nothing is recorded.
+    /// Returns the error of a batch that may already be written, as the connection broke while it committed: never an
+    /// error that says that nothing is recorded.
     pub fn of_doubtful_write(self) -> Self {
         let (Self::Load(source) | Self::Save(source)) = self;
         match source.outage() {
@@ -82,13 +82,13 @@ impl BatchError {
         }
     }
 
-    /// Returns what the database said, for everybody who waits for the same.
+    /// Returns the error of the database, for all callers that wait for the same result.
     pub fn into_shared_source(self) -> Arc<StorageError> {
         let (Self::Load(source) | Self::Save(source)) = self;
         Arc::new(source)
     }
 
-    /// Returns the error of every command of a batch that failed so, by its customer.
+    /// Returns a function that maps a customer to the error of its command in a failed batch.
     pub fn spread(self) -> impl Fn(CustomerId) -> WalletError {
         let (saving, source) = match self {
             Self::Load(source) => (false, Arc::new(source)),

@@ -1,4 +1,4 @@
-//! Why nobody is let in.
+//! Errors of the check of credentials.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,28 +9,28 @@ use super::super::jws::KeyError;
 use super::hashing::Full;
 use crate::storage::StorageError;
 
-/// Why nobody is let in.
+/// The reason for which credentials are not accepted.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum CheckError {
-    /// Nothing is shown, or the pair is wrong.
+    /// No credentials are presented, or they are wrong.
     #[error("wrong credentials")]
     Wrong,
     /// The token is wrong.
     #[error("wrong token")]
     WrongToken,
-    /// The token was good once.
+    /// The token was valid, and has expired.
     #[error("the token has expired")]
     Expired,
-    /// The keys of the token's issuer were not read yet.
+    /// The keys of the token's issuer have not been read yet.
     #[error("the keys of the token's issuer were not read yet")]
     KeysNotRead,
-    /// Too many logins failed. When another try is welcome.
+    /// Too many logins failed. Holds the time until another attempt is admitted.
     #[error("too many logins failed")]
     TooManyFailures(Duration),
-    /// As much is being checked as may.
+    /// The limit of concurrent checks is reached.
     #[error("too many credentials are being checked")]
     Overloaded,
-    /// The database could not be asked.
+    /// The database could not be read.
     #[error("the API client could not be read")]
     Storage(#[source] Arc<StorageError>),
     /// A token could not be signed.

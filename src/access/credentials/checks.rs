@@ -1,4 +1,4 @@
-//! Checks of what is not remembered, or not for sure any more.
+//! Checks of credentials that are not remembered, or whose memory is out of date.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::earning::OrgId;
 use crate::storage::StorageError;
 
 impl Credentials {
-    /// Returns what is remembered of a pair if its record is as it was.
+    /// Returns the remembered result for these credentials if the record of the client has not changed.
     pub(super) async fn still(
         self: &Arc<Self>,
         digested: Digested,
@@ -35,8 +35,8 @@ impl Credentials {
         Ok(Some(memory))
     }
 
-    /// Checks a pair that is not known, once for all who show it from one address. It goes on though they hang up: it counts
-    /// as a failed login all the same.
+    /// Checks unknown credentials, once for all requests that present them from one address. The check continues when
+    /// the callers hang up, so that it counts as a failed login all the same.
     pub(super) async fn first_check(
         self: &Arc<Self>,
         digested: Digested,
@@ -81,7 +81,7 @@ impl Credentials {
         Ok(Memory { basis, caller, until_ms: i64::MAX, at, used: true })
     }
 
-    /// Checks a token: its signature at once, and then only what it is signed for.
+    /// Checks a token: first its signature, then only the records for which it is signed.
     pub(super) async fn check_token(
         self: &Arc<Self>,
         token: &Secret,
@@ -92,7 +92,7 @@ impl Credentials {
             Signed::Outsider { mut caller, keys } => {
                 let at = Instant::now();
                 match remembered.and_then(|memory| memory.caller) {
-                    // Its claims do not change, and no organization is ever removed.
+                    // The claims of a token do not change, and no organization is ever removed.
                     Some(before) if before.org_recorded => caller = before,
                     _ => Arc::make_mut(&mut caller).org_recorded = self.is_recorded(caller.org_id).await?,
                 }
@@ -109,13 +109,13 @@ impl Credentials {
         }
     }
 
-    /// Reads the client of that name, and notes when it was asked for.
+    /// Reads the client of that name, and returns the time before the read.
     async fn record(self: &Arc<Self>, username: &str) -> Read {
         let username: Arc<str> = username.into();
         let read = || {
             let (this, username) = (Arc::clone(self), Arc::clone(&username));
             async move {
-                // Before the question: what is changed after it may be missing from the answer.
+                // The time is taken before the read: a change after it may be missing from the answer.
                 let at = Instant::now();
                 Ok((at, this.store.api_client(&username).await.map_err(storage)?.map(Arc::new)))
             }

@@ -1,8 +1,8 @@
-//! Hashing of secrets, which takes tens of milliseconds and 19 MiB each: a few workers, and a queue for each standing of
-//! those who wait.
+//! Hashes secrets, each of which takes tens of milliseconds and 19 MiB, with a few workers and one queue for each
+//! standing of the waiting callers.
 //!
-//! Nothing else of the service waits here: what is remembered, and tokens, are checked without it. So strangers can fill
-//! their own queues and no more.
+//! No other part of the service waits here: remembered credentials and tokens are checked without hashing. So unknown
+//! callers can fill their own queues and nothing else.
 
 use std::collections::VecDeque;
 use std::num::NonZeroUsize;
@@ -16,46 +16,46 @@ use tokio::sync::oneshot;
 use super::super::secret::{Checker, Secret};
 use crate::storage::SecretHash;
 
-/// Standing of somebody whose secret has to be hashed. The first of them that waits is the next.
+/// The standing of a caller whose secret has to be hashed. Callers of the first standing that waits are served first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Standing {
-    /// This username was right before, from this address: its record or its secret changed, or it was forgotten.
+    /// This username was right before from this address, and its record or its secret changed, or it was forgotten.
     Known,
     /// No login from this address failed, and few are under check.
     Clean,
-    /// Anybody else.
+    /// Any other caller.
     Suspect,
 }
 
-/// Secrets that may wait for a worker, of each standing. One more is refused at once.
+/// Maximum number of secrets that may wait for a worker, by standing. A further one is refused at once.
 const MAX_WAITING: [usize; 3] = [64, 64, 32];
-/// Longest wait for a worker: at 60 ms a hash, one worker is done with all that may wait.
+/// Longest wait for a worker: at 60 ms a hash, one worker finishes the longest queues within it.
 const MAX_WAIT: Duration = Duration::from_secs(10);
-/// Share of the processors that hash at the same time: one of so many.
+/// Number of processor cores for each hashing worker.
 const CORES_OF_A_WORKER: usize = 2;
 
-/// As many wait as may, or this one waited for too long.
+/// The queue is full, or the caller waited for too long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Full;
 
-/// The workers, and who waits for one.
+/// The workers, and the queues of the callers that wait for one.
 pub(super) struct Hashing(Mutex<Workers>);
 
 struct Workers {
     idle: usize,
-    /// The memory of one worker. That of others is returned when they become idle.
+    /// The memory of one worker. The memory of others is freed when they become idle.
     kept: Option<Checker>,
     waiting: [VecDeque<oneshot::Sender<Worker>>; 3],
 }
 
-/// A worker that is taken. Dropped, it goes to the next who waits.
+/// A worker in use. When dropped, it goes to the next waiting caller.
 pub(super) struct Worker {
     hashing: Arc<Hashing>,
     checker: Checker,
 }
 
 impl Hashing {
-    /// Returns as many workers as the machine has cores to spare.
+    /// Returns one worker for every [`CORES_OF_A_WORKER`] cores of the machine, and at least one.
     pub fn new() -> Arc<Self> {
         let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         Self::with_workers((cores / CORES_OF_A_WORKER).max(1))
@@ -68,7 +68,7 @@ impl Hashing {
     /// Waits for a worker.
     ///
     /// # Errors
-    /// When as many of this standing wait as may, or for too long.
+    /// Returns an error when the queue of this standing is full, or after [`MAX_WAIT`].
     pub async fn worker(self: &Arc<Self>, standing: Standing) -> Result<Worker, Full> {
         let called = {
             let mut workers = self.0.lock();
@@ -101,7 +101,7 @@ impl Hashing {
 }
 
 impl Worker {
-    /// Returns whether `hash` is of this secret; without a hash it takes as long.
+    /// Returns true when `hash` is of this secret. Takes as long without a hash.
     pub async fn matches(mut self, secret: Secret, hash: Option<SecretHash>) -> bool {
         let matches = tokio::task::spawn_blocking(move || self.checker.matches(&secret, hash.as_ref()));
         matches.await.unwrap_or(false)
@@ -112,7 +112,7 @@ impl Drop for Worker {
     fn drop(&mut self) {
         if let Some(next) = self.hashing.next(&mut self.checker) {
             let checker = std::mem::take(&mut self.checker);
-            // One that is no longer awaited is dropped here, and calls the next.
+            // A worker that is no longer awaited is dropped here, and goes to the next.
             drop(next.send(Self { hashing: Arc::clone(&self.hashing), checker }));
         }
     }

@@ -1,4 +1,4 @@
-//! Work that is done once for all who ask for it at the same time.
+//! Runs work once for all callers that ask for it at the same time.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 use tokio::sync::watch;
 
-/// Work under way, by what it is for.
+/// Work under way, by key.
 pub(super) struct Joined<K, V>(Mutex<HashMap<K, watch::Receiver<Option<V>>>>);
 
 impl<K, V> Default for Joined<K, V> {
@@ -18,7 +18,7 @@ impl<K, V> Default for Joined<K, V> {
 }
 
 impl<K: Clone + Eq + Hash + Send + 'static, V: Clone + Send + Sync + 'static> Joined<K, V> {
-    /// Joins the work for `key` that is under way, or begins it. The work goes on though those who asked hang up. Returns
+    /// Joins the work for `key` that is under way, or begins it. The work continues when the callers hang up. Returns
     /// `None` when the work failed without a result.
     pub async fn join<W: Future<Output = V> + Send + 'static>(
         self: &Arc<Self>,
@@ -50,7 +50,7 @@ impl<K: Clone + Eq + Hash + Send + 'static, V: Clone + Send + Sync + 'static> Jo
     }
 }
 
-/// The entry of work under way. Dropped, by a panic too, the next who asks begins anew.
+/// The entry of work under way. When it is dropped, by a panic too, the next caller begins the work again.
 struct Entry<K: Eq + Hash, V> {
     joined: Arc<Joined<K, V>>,
     key: K,

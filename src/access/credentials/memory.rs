@@ -1,4 +1,4 @@
-//! What is remembered of a pair or a token that was checked.
+//! The remembered result of a check of credentials.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -6,26 +6,26 @@ use std::time::Instant;
 use crate::access::caller::Caller;
 use crate::storage::clients::ApiClient;
 
-/// Name of what was shown, which tells nothing of it.
+/// A keyed hash of the presented credentials, which does not reveal them.
 pub(super) type Digested = [u8; 32];
 
-/// What was found of a pair or a token.
+/// The result of a check.
 #[derive(Clone)]
 pub(super) struct Memory {
     pub basis: Basis,
-    /// `None`: the pair is wrong.
+    /// The caller; `None` when the credentials are wrong.
     pub caller: Option<Arc<Caller>>,
-    /// Until when a token is valid, milliseconds since 1970-01-01T00:00:00Z.
+    /// End of a token's validity, milliseconds since 1970-01-01T00:00:00Z.
     pub until_ms: i64,
     pub at: Instant,
-    /// Whether it was asked for since it was last compared.
+    /// True when it was used since it was last compared with the database.
     pub used: bool,
 }
 
-/// The facts for which a memory holds.
+/// The facts on which a remembered result depends.
 #[derive(Clone)]
 pub(super) enum Basis {
-    /// The record of a client, as it was when the credentials were checked.
+    /// The record of a client at the time of the check.
     Record(Arc<str>, Option<Arc<ApiClient>>),
     /// The keys of a trusted issuer.
     Keys((usize, u64)),

@@ -1,10 +1,12 @@
-//! Who calls: credentials against the recorded API clients, and access tokens against the keys they are signed with.
+//! Authenticates callers: by username and secret against the recorded API clients, and by access tokens against the
+//! keys that sign them.
 //!
-//! Checking a secret is slow and large by design (argon2id), so few are checked at a time (`hashing`), once for all requests
-//! that wait for the same pair. What was found right is remembered for as long as its record stays as it was, in memory,
-//! under a keyed hash; a wrong pair too, so that a misconfigured program in a loop costs nothing. The records of what is in
-//! use are compared with the database beside the calls, so that a call reads none. Where one has to be read anew, and where
-//! a token is checked, nothing waits for strangers: a record is read for credentials alone that were right, or are signed.
+//! Checking a secret is slow and takes much memory by design (argon2id). So few are checked at a time (`hashing`), once
+//! for all requests that wait for the same credentials. Right credentials are remembered while their record is
+//! unchanged, in memory, under a keyed hash; wrong ones are remembered too, so that a misconfigured program in a loop
+//! costs little. Background work compares the records of credentials in use with the database, so that a call reads
+//! none. When a record has to be read again, or a token is checked, the call does not wait for unknown callers: only
+//! credentials that were right or are signed cause such a read.
 
 mod check_error;
 mod checks;
@@ -41,15 +43,15 @@ use joined::Joined;
 use memory::{Basis, Digested, Memory};
 use remembered::Remembered;
 
-/// How long a recorded client is used after it was compared with the database: a changed or removed one works this much
-/// longer.
+/// Time for which a recorded client is used after it was compared with the database: a changed or removed client works
+/// this much longer.
 const FRESH_FOR: Duration = Duration::from_secs(1);
-/// Records that are read anew at the same time for pairs that were wrong: whoever shows others waits.
+/// Maximum number of concurrent reads of records for credentials that were found wrong before; further ones wait.
 const MAX_READS_OF_WRONG_PAIRS: usize = 2;
-/// Longest username and secret that are looked at: bytes.
+/// Maximum length in bytes of a username and of a secret; longer ones are wrong without a check.
 const MAX_BYTES: usize = 1_000;
 
-/// What a caller shows.
+/// The presented credentials.
 #[derive(Debug, Clone)]
 pub enum Shown {
     /// Username and secret of an API client.
@@ -60,7 +62,7 @@ pub enum Shown {
 
 type FirstChecks = Joined<(Digested, Option<IpAddr>), Result<Memory, CheckError>>;
 
-/// A record, and when it was asked for.
+/// The time before a record was read, and the record.
 type Read = Result<(Instant, Option<Arc<ApiClient>>), CheckError>;
 
 /// Checks credentials.
@@ -70,16 +72,16 @@ pub struct Credentials {
     reachability: Reachability,
     tokens: Tokens,
     attempts: Arc<Attempts>,
-    /// A new one for each process: what is remembered under it says nothing to anybody else.
+    /// A key that is random for each process, so that the remembered hashes are useless elsewhere.
     key: [u8; 32],
     remembered: Mutex<Remembered>,
     hashing: Arc<Hashing>,
-    /// First checks of pairs under way. Each address has its own: how long they wait goes by it.
+    /// First checks under way. Each address has its own, as the wait depends on the address.
     first_checks: Arc<FirstChecks>,
     /// Records that are read anew, of usernames that were right or that a signed token names.
     reads: Arc<Joined<Arc<str>, Read>>,
     reads_of_wrong_pairs: Semaphore,
-    /// Organizations that tokens of trusted issuers name: whether they are recorded.
+    /// Reads under way of whether organizations that tokens of trusted issuers name are recorded.
     org_reads: Arc<Joined<OrgId, Result<bool, CheckError>>>,
 }
 
@@ -102,18 +104,18 @@ impl Credentials {
         }
     }
 
-    /// Who shows this, from `address` where it is known.
+    /// Returns the caller who presents these credentials, from `address` where it is known.
     ///
     /// # Errors
-    /// When nobody is let in with it, or it could not be checked.
+    /// Returns an error when the credentials are not accepted or could not be checked.
     pub async fn check(self: &Arc<Self>, shown: &Shown, address: Option<IpAddr>) -> Result<Arc<Caller>, CheckError> {
         self.find(shown, address).await?.caller.ok_or(CheckError::Wrong)
     }
 
-    /// A token for the API client whose username and secret these are.
+    /// Issues a token for the API client with this username and secret.
     ///
     /// # Errors
-    /// As of [`Self::check`].
+    /// Returns an error like [`Self::check`].
     pub async fn give_token(
         self: &Arc<Self>,
         pair: (String, Secret),
@@ -128,7 +130,7 @@ impl Credentials {
         }
     }
 
-    /// Finds out what this is. A wrong pair counts as a failed login.
+    /// Checks the credentials, from memory or anew. Wrong username-secret credentials count as a failed login.
     async fn find(self: &Arc<Self>, shown: &Shown, address: Option<IpAddr>) -> Result<Memory, CheckError> {
         if let Shown::Pair(username, secret) = shown
             && !may_exist(username, secret)

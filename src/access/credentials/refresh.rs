@@ -21,7 +21,7 @@ impl Credentials {
             }
             match &memory.basis {
                 Basis::Record(username, _) => used.push((*digested, Arc::clone(username))),
-                // What is not fresh is checked anew.
+                // A memory that is not fresh is checked again on its next use.
                 Basis::Keys(keys) if self.tokens.still_trusted(*keys) && recorded(memory) => memory.at = Instant::now(),
                 Basis::Keys(_) => {}
             }
@@ -29,7 +29,7 @@ impl Credentials {
         if used.is_empty() {
             return Ok(());
         }
-        // Before the question: what is changed after it may be missing from the answer.
+        // The time is taken before the read: a change after it may be missing from the answer.
         let at = Instant::now();
         let names: BTreeSet<_> = used.iter().map(|(_, username)| username.as_ref().to_owned()).collect();
         let clients = self.store.api_clients(&names.into_iter().collect::<Vec<_>>()).await?;
@@ -49,13 +49,13 @@ impl Credentials {
         Ok(())
     }
 
-    /// Reads the keys of trusted issuers again where it is time to, each beside the others, for as long as it is waited for.
+    /// Re-reads the keys of each trusted issuer when due, all issuers concurrently, until the future is dropped.
     pub async fn keep_issuers_fresh(&self, every: Duration) {
         self.tokens.keep_fresh(every).await;
     }
 }
 
-/// Returns true for a caller whose organization is recorded. Another one's may be recorded any time.
+/// Returns true when the caller's organization is recorded. An unrecorded one may be recorded at any time.
 fn recorded(memory: &Memory) -> bool {
     memory.caller.as_ref().is_some_and(|caller| caller.org_recorded)
 }

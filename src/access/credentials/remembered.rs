@@ -1,4 +1,5 @@
-//! Memory of what was checked: pairs and tokens apart, each of a bounded size, of which one entry at a time is forgotten.
+//! Remembers checked credentials. Username-secret credentials and tokens are kept apart, each in a bounded memory that
+//! evicts one entry at a time.
 
 use std::collections::hash_map::RandomState;
 use std::net::IpAddr;
@@ -9,19 +10,20 @@ use hashlink::LruCache;
 use super::memory::{Digested, Memory};
 use super::token_memory::TokenMemory;
 
-/// Pairs that are remembered as right, of which the least recently used is forgotten for one more.
+/// Maximum number of right username-secret credentials that are remembered; a further one evicts the least recently
+/// used.
 const MAX_RIGHT_PAIRS: usize = 10_000;
-/// Pairs that are remembered as wrong.
+/// Maximum number of wrong username-secret credentials that are remembered.
 const MAX_WRONG_PAIRS: usize = 1_000;
-/// Tokens that are remembered.
+/// Maximum number of tokens that are remembered.
 const MAX_TOKENS: usize = 10_000;
-/// Usernames, each with an address from which it was right.
+/// Maximum number of usernames that are remembered, each with an address from which it was right.
 const MAX_KNOWN_NAMES: usize = 10_000;
 
-/// A username and the address that it was right from.
+/// A username and the address from which it was right.
 type KnownName = (Arc<str>, Option<IpAddr>);
 
-/// All that is remembered.
+/// All remembered credentials.
 pub(super) struct Remembered {
     right: LruCache<Digested, Memory, RandomState>,
     wrong: LruCache<Digested, Memory, RandomState>,
@@ -68,7 +70,7 @@ impl Remembered {
         self.tokens.insert(shown, memory, now_ms);
     }
 
-    /// Notes that this username was right from this address.
+    /// Records that this username was right from this address.
     pub fn note(&mut self, username: &Arc<str>, address: Option<IpAddr>) {
         self.known.insert((Arc::clone(username), address), ());
     }
@@ -94,7 +96,7 @@ pub(super) mod tests {
         digested
     }
 
-    /// A memory of a token of this client that ends then, or of a pair.
+    /// Returns a memory of a token of this client that ends at `until_ms`, or of username-secret credentials.
     pub fn memory(username: &str, until_ms: i64) -> Memory {
         let username: Arc<str> = username.into();
         let caller = Caller {
@@ -128,7 +130,7 @@ pub(super) mod tests {
         }
         assert!(known.iter().all(|shown| remembered.get(shown).is_some()));
         assert_eq!((remembered.wrong.len(), remembered.tokens.len()), (MAX_WRONG_PAIRS, MAX_TOKENS));
-        // At the bound all are known; beyond it the least recently used goes, one for one.
+        // At the bound all are known; beyond it each new entry evicts the least recently used one.
         let others: Vec<_> = (known.len()..MAX_RIGHT_PAIRS).map(|_| next()).collect();
         for shown in &others {
             remembered.pair(*shown, memory("other", i64::MAX));

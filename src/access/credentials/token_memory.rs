@@ -1,7 +1,7 @@
-//! Memory of tokens, bounded in all and shared among those who use them.
+//! Remembers tokens, with a bound on all of them that is shared among callers.
 //!
-//! At the bound an expired token goes first, then one of whoever has the most: of these tokens the one that ends first. So
-//! a program that asks for a token before each call pushes out its own, and nobody else's.
+//! At the bound an expired token is evicted first, then a token of the caller with the most: the one that ends first.
+//! So a program that asks for a token before each call evicts its own tokens, and no other caller's.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
@@ -9,15 +9,15 @@ use std::sync::Arc;
 
 use super::memory::{Digested, Memory};
 
-/// Tokens that were checked.
+/// The remembered tokens.
 pub(super) struct TokenMemory {
     most: usize,
     all: HashMap<Digested, Memory>,
     by_end: BTreeSet<(i64, Digested)>,
     owners: HashMap<Arc<str>, Owner>,
-    /// By the number of their tokens; of equals the one behind whose last token came first.
+    /// Callers by the number of their tokens; of equals the one whose last token is oldest comes last.
     by_size: BTreeSet<(usize, Reverse<u64>, Arc<str>)>,
-    /// Tokens that came so far.
+    /// Number of tokens that were inserted so far.
     came: u64,
 }
 
@@ -25,7 +25,7 @@ pub(super) struct TokenMemory {
 #[derive(Default)]
 struct Owner {
     by_end: BTreeSet<(i64, Digested)>,
-    /// Number of the last token that came.
+    /// Insertion number of the caller's last token.
     last: u64,
 }
 
@@ -81,7 +81,7 @@ impl TokenMemory {
         });
     }
 
-    /// Returns the token to forget for another one.
+    /// Returns the token to evict.
     fn dispensable(&self, now_ms: i64) -> Option<Digested> {
         let (end, token) = self.by_end.first()?;
         if *end <= now_ms {
@@ -92,7 +92,7 @@ impl TokenMemory {
         Some(*token)
     }
 
-    /// Changes the tokens of a caller, and its place among all.
+    /// Changes the tokens of a caller, and updates its position in the order by size.
     fn change(&mut self, username: &Arc<str>, change: impl FnOnce(&mut Owner)) {
         let mut owner = self.owners.remove(username).unwrap_or_default();
         self.by_size.remove(&(owner.by_end.len(), Reverse(owner.last), Arc::clone(username)));
@@ -124,7 +124,7 @@ mod tests {
         for number in 0..10 {
             tokens.insert(digested(number), memory(&format!("till {number}"), 1), 0);
         }
-        // To the bound, one beyond it, and to twice the bound.
+        // Fills the memory to the bound, to one beyond it, and to twice the bound.
         for (upto, expected) in [(MOST, MOST), (MOST + 1, MOST), (2 * MOST, MOST)] {
             for number in 10..upto {
                 tokens.insert(digested(number), memory("greedy", 1_000 + i64::try_from(number).unwrap()), 0);
