@@ -20,7 +20,7 @@ fn fail(attempts: &Attempts, times: u32, now: Instant) {
     }
 }
 
-/// How long a check waits that is over at once.
+/// Returns the wait of a check that ends at once.
 fn wait(attempts: &Arc<Attempts>, username: &str, address: Option<IpAddr>, now: Instant) -> Result<Duration, TooMany> {
     attempts.admit(username, address, now).map(|admission| admission.wait)
 }
@@ -56,7 +56,7 @@ fn guesses_at_once_count_before_they_fail() {
         let refused = admitted.iter().filter(|admission| admission.is_err()).count();
         assert_eq!(at_once, (FREE_OF_USERNAME / GUESS + 1 - failures) as usize);
         assert!(refused > 45, "{refused}");
-        // The owner elsewhere, and others here, do not wait for them.
+        // The owner at another address, and other users at this one, do not wait.
         assert_eq!(wait(&attempts, "till", THERE, now), Ok(Duration::ZERO));
         assert_eq!(wait(&attempts, "other", HERE, now), Ok(Duration::ZERO));
         drop(admitted);
@@ -153,7 +153,7 @@ fn who_fails_still_is_remembered_beyond_the_bound() {
         let _ = wait(attempts, "till", HERE, now);
         wait(attempts, "till", HERE, now) != Ok(Duration::ZERO)
     };
-    // The address and the username of the guesser are two.
+    // The guesser's address and username take two entries.
     for beyond in [MAX_REMEMBERED - 2, MAX_REMEMBERED - 1, 2 * MAX_REMEMBERED] {
         for index in 0..beyond {
             let _ = fail_at(&attempts, &index.to_string(), None, now);

@@ -1,31 +1,31 @@
 //! The claims of an access token that are judged alike whoever gave it out: when it holds.
 
-/// How far the clocks of those who give out and those who check may be apart: milliseconds. Only for the beginning of a
-/// token.
+/// Tolerance between the clocks of issuer and verifier, in milliseconds. Applies only to the beginning of a token's
+/// validity.
 const LEEWAY_MS: i64 = 30_000;
 
-/// Why a token is not taken.
+/// The reason for which a token is not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TokenFault {
-    /// It was good once.
+    /// The token was valid, and has expired.
     Expired,
-    /// It may be good: the keys of its issuer were not read yet.
+    /// The token may be valid: the keys of its issuer have not been read yet.
     KeysNotRead,
-    /// Anything else.
+    /// Any other reason.
     Wrong,
 }
 
-/// When a token holds: milliseconds since 1970-01-01T00:00:00Z.
+/// The validity of a token, in milliseconds since 1970-01-01T00:00:00Z.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Period {
-    /// From when on.
+    /// Beginning of the validity.
     pub from_ms: Option<i64>,
-    /// Until when, itself excluded.
+    /// End of the validity, exclusive.
     pub until_ms: i64,
 }
 
 impl Period {
-    /// Until when the token may be used.
+    /// Returns the end of the validity if the token is valid at `now_ms`.
     pub(super) fn check(self, now_ms: i64) -> Result<i64, TokenFault> {
         if self.from_ms.is_some_and(|from_ms| now_ms.saturating_add(LEEWAY_MS) < from_ms) {
             return Err(TokenFault::Wrong);

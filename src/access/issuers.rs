@@ -1,8 +1,9 @@
-//! Trusted issuers: others who give out access tokens, whose keys are published as a JSON Web Key Set (RFC 7517), and
-//! whose claims say for which organization a token is.
+//! Trusted issuers: other parties that issue access tokens, whose keys are published as a JSON Web Key Set (RFC 7517),
+//! and whose claims name the organization of a token.
 //!
-//! The keys are read from a file, or over HTTPS, beside the calls. Keys that cannot be read anew stay as they are: a
-//! failing issuer shuts nobody out. A key that is no longer published is no longer taken. Called by `tokens`.
+//! The keys are read from a file or over HTTPS, in the background. When they cannot be read again, the previous keys
+//! stay in use: a failing issuer locks out no caller. A key that is no longer published is no longer accepted. Called
+//! by `tokens`.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -22,45 +23,46 @@ use crate::earning::OrgId;
 use crate::encoding::{Utf16, without_mark};
 use crate::object::Object;
 
-/// How often keys are read: of a file, over HTTPS, and over HTTPS after a failure or when a token names an unknown key.
+/// Intervals at which keys are read: from a file, over HTTPS, and over HTTPS after a failure or when a token names an
+/// unknown key.
 const FILE_EVERY: Duration = Duration::from_secs(1);
 const URL_EVERY: Duration = Duration::from_mins(5);
 const URL_AGAIN: Duration = Duration::from_secs(15);
-/// How long reading them may take.
+/// Maximum time of one read over HTTPS.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
-/// Largest key set that is read: bytes.
+/// Maximum size in bytes of a key set that is read.
 const MAX_JWKS_BYTES: usize = 256 * 1024;
-/// Longest name of a caller: characters.
+/// Maximum length in characters of the name of a caller.
 const MAX_SUBJECT_CHARACTERS: usize = 250;
-/// Keys of one name that a token is checked with.
+/// Maximum number of keys of one name with which a token is checked.
 const MAX_KEYS_TRIED: usize = 4;
-/// Latest date that is taken for one, seconds: the end of the year 9999.
+/// Latest date that is accepted in a token, in seconds since 1970-01-01T00:00:00Z: the end of the year 9999.
 const MAX_DATE_S: f64 = 253_402_300_799.0;
 
-/// What the configuration says of a trusted issuer.
+/// The configuration of a trusted issuer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IssuerSettings {
-    /// Its name: the `iss` of its tokens.
+    /// Name of the issuer: the `iss` of its tokens.
     pub issuer: String,
-    /// Where its keys are.
+    /// Source of its keys.
     pub jwks: KeySource,
-    /// Whom its tokens must be for: in their `aud`.
+    /// Audience that its tokens must name in their `aud`.
     pub audience: String,
-    /// The claim that names the organization.
+    /// Name of the claim that holds the organization.
     pub org_claim: String,
-    /// The organization for each value of that claim. Without it, the claim is the organization's id itself.
+    /// The organization for each value of that claim. When absent, the claim is the organization's id itself.
     pub orgs: Option<BTreeMap<String, OrgId>>,
-    /// The claim that names who calls.
+    /// Name of the claim that holds the caller's name.
     pub client_claim: String,
-    /// What its tokens may do, at most.
+    /// Access groups that its tokens may have at most.
     pub access: Vec<AccessGroup>,
-    /// The claim that names access groups: with it a token may do what is in both.
+    /// Name of the claim that lists access groups: when present, a token gets the groups that are in both lists.
     pub access_claim: Option<String>,
-    /// Whether its tokens must say that they are access tokens (RFC 9068): in their `typ`.
+    /// True when its tokens must have the type of access tokens (RFC 9068) in their `typ`.
     pub access_tokens_only: bool,
 }
 
-/// Where keys are.
+/// The source of a key set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeySource {
     /// A file.
@@ -69,7 +71,7 @@ pub enum KeySource {
     Url(String),
 }
 
-/// Its keys cannot be read.
+/// The reason for which the keys of an issuer cannot be read.
 #[derive(Debug, thiserror::Error)]
 enum FetchError {
     #[error(transparent)]
@@ -89,16 +91,16 @@ enum FetchError {
 pub struct Issuer {
     settings: IssuerSettings,
     keys: Mutex<Keys>,
-    /// A token named a key that is not among them.
+    /// True after a token named a key that is not published.
     wants_other_keys: AtomicBool,
 }
 
 #[derive(Debug, Default)]
 struct Keys {
     published: Vec<NamedKey>,
-    /// Changes with what is published.
+    /// Increases when the published keys change.
     generation: u64,
-    /// As it was read, to see whether anything changed; `None` before the first time.
+    /// The key set as it was read, to detect changes; `None` before the first read.
     text: Option<Vec<u8>>,
     tried: Option<Instant>,
     failed: bool,
@@ -109,17 +111,18 @@ impl Issuer {
         Self { settings, keys: Mutex::default(), wants_other_keys: AtomicBool::new(false) }
     }
 
-    /// The `iss` of its tokens.
+    /// Returns the `iss` of its tokens.
     pub(super) fn name(&self) -> &str {
         &self.settings.issuer
     }
 
-    /// Changes with its keys.
+    /// Returns a number that increases when its keys change.
     pub(super) fn generation(&self) -> u64 {
         self.keys.lock().generation
     }
 
-    /// Who calls with this token, until when (milliseconds since 1970-01-01T00:00:00Z), and the generation of the keys.
+    /// Returns the caller of this token, the end of the token's validity (milliseconds since 1970-01-01T00:00:00Z), and
+    /// the generation of the keys.
     pub(super) fn read(&self, token: &Unverified<'_>, now_ms: i64) -> Result<(Caller, i64, u64), TokenFault> {
         let (keys, generation) = self.keys(token)?;
         if self.settings.access_tokens_only && token.token_type() != TokenType::AccessToken {
@@ -140,7 +143,7 @@ impl Issuer {
         Ok((caller, until_ms, generation))
     }
 
-    /// Returns whether the audience of a token, one or a list of them, has ours in it.
+    /// Returns true when the audience of a token, a name or a list of names, contains ours.
     fn is_for_us(&self, audience: Option<&Value>) -> bool {
         match audience {
             Some(Value::String(audience)) => *audience == self.settings.audience,
@@ -151,8 +154,8 @@ impl Issuer {
         }
     }
 
-    /// Returns the keys to check a token with: those of its name for its algorithm. A token without a name is taken where
-    /// there is one key only.
+    /// Returns the keys to check a token with: those of its name for its algorithm. A token without a key name is
+    /// accepted when only one key is published.
     fn keys(&self, token: &Unverified<'_>) -> Result<(Vec<VerifyingKey>, u64), TokenFault> {
         let keys = self.keys.lock();
         if keys.text.is_none() {
@@ -191,13 +194,14 @@ impl Issuer {
                 settings.access.iter().filter(|group| named.contains(&group.name())).copied().collect()
             }
         };
-        // A colon is in no name of an API client, and no white space in that of an issuer: nobody is taken for another.
+        // The name of an API client has no colon, and the name of an issuer has no white space, so no two callers share
+        // a username.
         let username = format!("{}: {subject}", settings.issuer).into();
         let (access, org_recorded) = (Access::Of(access), false);
         Some(Caller { username, org_id, org_recorded, access, requests_per_minute: None })
     }
 
-    /// Reads its keys where it is time to.
+    /// Reads its keys when due.
     pub(super) async fn refresh(&self) {
         {
             let mut keys = self.keys.lock();
@@ -232,7 +236,7 @@ impl Issuer {
         }
     }
 
-    /// What is published, and the keys in it.
+    /// Returns the published text, and the keys in it.
     async fn fetch(&self) -> Result<(Vec<u8>, Vec<NamedKey>), FetchError> {
         let text = match &self.settings.jwks {
             KeySource::File(path) => tokio::fs::read(path).await?,
@@ -256,13 +260,13 @@ impl Issuer {
     }
 }
 
-/// What fetches over HTTPS: it trusts whom the machine trusts.
+/// Returns the HTTPS client, which trusts the certificate authorities of the machine.
 fn client() -> Result<&'static reqwest::Client, reqwest::Error> {
     static CLIENT: OnceLock<reqwest::Client> = OnceLock::new();
     if let Some(client) = CLIENT.get() {
         return Ok(client);
     }
-    // It is there already where the database is reached by TLS.
+    // The provider is already installed when the database connection uses TLS.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::builder()
         .https_only(true)
@@ -272,14 +276,14 @@ fn client() -> Result<&'static reqwest::Client, reqwest::Error> {
     Ok(CLIENT.get_or_init(|| client))
 }
 
-/// Seconds since 1970-01-01T00:00:00Z, with or without a fraction, as milliseconds.
+/// Converts seconds since 1970-01-01T00:00:00Z, with or without a fraction, to milliseconds.
 fn milliseconds(date: &Value) -> Option<i64> {
     let seconds = date.as_f64().filter(|seconds| (0.0..=MAX_DATE_S).contains(seconds))?;
     #[allow(clippy::cast_possible_truncation, reason = "within its range, of which a part of a millisecond is cut")]
     Some((seconds * 1_000.0) as i64)
 }
 
-/// A text, or an integer as one.
+/// Returns a text, or an integer as a text.
 fn text(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
@@ -288,7 +292,7 @@ fn text(value: &Value) -> Option<String> {
     }
 }
 
-/// Names with a space between them, or a list of them.
+/// Returns the names in a space-separated text or in a list.
 fn names(value: Option<&Value>) -> Vec<&str> {
     match value {
         Some(Value::String(text)) => text.split_whitespace().collect(),
@@ -329,7 +333,7 @@ mod tests {
         #[test]
         fn claims_of_any_form_name_a_caller_or_nobody(claims in altered(CLAIMS)) {
             let key = SigningKey::random("a").unwrap();
-            // What cannot be text cannot be signed by the library: it stays a token of other claims.
+            // Claims that cannot be text cannot be signed by the library: the case is skipped.
             let Ok(claims) = serde_json::from_slice::<Box<serde_json::value::RawValue>>(&claims) else { return Ok(()) };
             let token = key.sign(&claims).unwrap();
             if let Some(token) = Unverified::parse(&token)

@@ -1,8 +1,7 @@
-//! JSON Web Signatures (RFC 7515) in their compact form, with the two algorithms that are taken: `EdDSA` (Ed25519)
-//! and RS256.
+//! JSON Web Signatures (RFC 7515) in their compact form, with the two accepted algorithms: `EdDSA` (Ed25519) and RS256.
 //!
-//! The algorithm is that of the key; what a token says of it must only agree. So there is no `none`, and no key is used
-//! with another algorithm than its own. Used by `tokens` and `issuers`.
+//! The key determines the algorithm; the token's header must only agree. So there is no `none`, and no key is used with
+//! another algorithm than its own. Used by `tokens` and `issuers`.
 
 use std::fmt;
 
@@ -18,7 +17,7 @@ use serde_json::value::RawValue;
 
 use crate::object::{Object, present};
 
-/// Longest token that is looked at: bytes.
+/// Maximum length in bytes of a token; longer ones are refused without a check.
 pub const MAX_TOKEN_BYTES: usize = 8 * 1024;
 
 /// A signature algorithm.
@@ -31,12 +30,12 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    /// The name in the header of a token that is made here.
+    /// Returns the name in the header of tokens that are signed here.
     pub fn name(self) -> &'static str {
         self.names()[0]
     }
 
-    /// The names in headers and keys. RFC 9864 gives Ed25519 one of its own.
+    /// Returns the accepted names in headers and keys. RFC 9864 gives Ed25519 a second one.
     fn names(self) -> &'static [&'static str] {
         match self {
             Self::EdDsa => &["EdDSA", "Ed25519"],
@@ -45,14 +44,14 @@ impl Algorithm {
     }
 }
 
-/// A key cannot be used.
+/// The reason for which a key cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
-    /// It is none of the kinds that are taken.
-    #[error("is no private key in PKCS #8 (PEM, \"BEGIN PRIVATE KEY\") of Ed25519 or of RSA with 2,048 to 4,096 bits")]
+    /// The key is not of an accepted kind.
+    #[error("is not a PKCS #8 private key (PEM, \"BEGIN PRIVATE KEY\") of Ed25519 or of RSA with 2,048 to 4,096 bits")]
     Unusable,
-    /// The system gives no randomness, or the key no signature.
-    #[error("gives no signature")]
+    /// The system provides no randomness, or the key fails to sign.
+    #[error("cannot sign: the system provides no randomness, or the key fails")]
     NoSignature,
 }
 
@@ -68,26 +67,26 @@ enum Pair {
 }
 
 impl SigningKey {
-    /// The first key of a PEM file.
+    /// Reads the first key of a PEM file.
     ///
     /// # Errors
-    /// When there is none of the kinds that are taken.
+    /// Returns an error when the file has no key of an accepted kind.
     pub fn from_pem(kid: &str, pem: &[u8]) -> Result<Self, KeyError> {
         let key = PrivatePkcs8KeyDer::from_pem_slice(pem).map_err(|_| KeyError::Unusable)?;
         Self::from_pkcs8(kid, key.secret_pkcs8_der())
     }
 
-    /// A new key.
+    /// Generates a key.
     ///
     /// # Errors
-    /// When the system gives no randomness.
+    /// Returns an error when the system provides no randomness.
     pub fn random(kid: &str) -> Result<Self, KeyError> {
         let key = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).map_err(|_| KeyError::NoSignature)?;
         Self::from_pkcs8(kid, key.as_ref())
     }
 
     fn from_pkcs8(kid: &str, der: &[u8]) -> Result<Self, KeyError> {
-        // Files of widely used tools have no public key in them: "maybe unchecked" derives it.
+        // Key files of widely used tools contain no public key; "maybe unchecked" derives it.
         let pair = match Ed25519KeyPair::from_pkcs8_maybe_unchecked(der) {
             Ok(pair) => Pair::Ed25519(pair),
             Err(_) => Pair::Rsa(Box::new(RsaKeyPair::from_pkcs8(der).map_err(|_| KeyError::Unusable)?)),
@@ -95,7 +94,7 @@ impl SigningKey {
         Ok(Self { kid: kid.to_owned(), pair })
     }
 
-    /// What signs are checked with.
+    /// Returns the key that verifies its signatures.
     pub fn verifying_key(&self) -> VerifyingKey {
         match &self.pair {
             Pair::Ed25519(pair) => VerifyingKey::Ed25519(pair.public_key().as_ref().to_vec()),
@@ -103,15 +102,15 @@ impl SigningKey {
         }
     }
 
-    /// Its name.
+    /// Returns the name of the key.
     pub fn kid(&self) -> &str {
         &self.kid
     }
 
-    /// A token of these claims.
+    /// Signs a token with these claims.
     ///
     /// # Errors
-    /// When the system gives no randomness.
+    /// Returns an error when the system provides no randomness.
     pub fn sign(&self, claims: &impl Serialize) -> Result<String, KeyError> {
         #[derive(Serialize)]
         struct Head<'a> {
@@ -146,14 +145,14 @@ impl fmt::Debug for SigningKey {
 /// A public key.
 #[derive(Debug, Clone)]
 pub enum VerifyingKey {
-    /// 32 bytes.
+    /// A key of 32 bytes.
     Ed25519(Vec<u8>),
-    /// Modulus and exponent, big-endian.
+    /// A modulus and an exponent, big-endian.
     Rsa(RsaPublicKeyComponents<Vec<u8>>),
 }
 
 impl VerifyingKey {
-    /// The one algorithm it is used with.
+    /// Returns the only algorithm that the key is used with.
     pub fn algorithm(&self) -> Algorithm {
         match self {
             Self::Ed25519(_) => Algorithm::EdDsa,
@@ -172,7 +171,7 @@ impl VerifyingKey {
 /// A public key, and its name if it has one.
 pub type NamedKey = (Option<String>, VerifyingKey);
 
-/// A key of a JSON Web Key Set (RFC 7517). A member that is there has its type: `null` is none.
+/// A key of a JSON Web Key Set (RFC 7517). A present member has its type; `null` is not accepted.
 #[derive(Debug, Deserialize)]
 struct Jwk {
     kty: String,
@@ -195,7 +194,7 @@ struct Jwk {
 }
 
 impl Jwk {
-    /// The key and its name, if it is one to check signatures of these algorithms with.
+    /// Returns the key and its name, if it verifies signatures of an accepted algorithm.
     fn verifying_key(self) -> Option<NamedKey> {
         let bytes = |text: &Option<String>| URL_SAFE_NO_PAD.decode(text.as_deref()?.trim_end_matches('=')).ok();
         let key = match (self.kty.as_str(), self.crv.as_deref()) {
@@ -219,16 +218,15 @@ pub struct Jwks {
 }
 
 impl Jwks {
-    /// Reads a key set.
+    /// Parses a key set.
     ///
     /// # Errors
-    /// When it is no object with a list `keys`.
+    /// Returns an error when the text is not an object with a list `keys`.
     pub fn parse(json: &[u8]) -> Result<Self, serde_json::Error> {
         serde_json::from_slice(json).map(|Object(set)| set)
     }
 
-    /// Returns the keys that signatures can be checked with. Those of other kinds and uses, and what is no key, are passed
-    /// over.
+    /// Returns the keys that can verify signatures. Skips keys of other kinds and uses, and elements that are not keys.
     pub fn verifying_keys(&self) -> Vec<NamedKey> {
         let keys = self.keys.iter().filter_map(|key| serde_json::from_str::<Object<Jwk>>(key.get()).ok());
         keys.filter_map(|Object(key)| key.verifying_key()).collect()
@@ -238,14 +236,15 @@ impl Jwks {
 /// A type of token, in the `typ` of its header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TokenType {
-    /// `JWT`, or none.
+    /// The type `JWT`, or no type.
     Any,
-    /// `at+jwt`: an access token (RFC 9068).
+    /// The type `at+jwt`: an access token (RFC 9068).
     AccessToken,
 }
 
 impl TokenType {
-    /// Media types have no case, and `application/` may be left out. Others are for another use.
+    /// Parses a `typ`. Media types are case-insensitive, and `application/` may be left out. Returns `None` for other
+    /// types, which have another use.
     fn named(typ: Option<&str>) -> Option<Self> {
         let typ = typ.unwrap_or("JWT").to_ascii_lowercase();
         match typ.strip_prefix("application/").unwrap_or(&typ) {
@@ -256,7 +255,7 @@ impl TokenType {
     }
 }
 
-/// A token whose signature was not looked at yet.
+/// A token whose signature has not been checked.
 #[derive(Debug)]
 pub struct Unverified<'a> {
     header: Header,
@@ -266,7 +265,7 @@ pub struct Unverified<'a> {
     claims: Vec<u8>,
 }
 
-/// A member that is there has its type: `null` is none.
+/// The header of a token. A present member has its type; `null` is not accepted.
 #[derive(Debug, Deserialize)]
 struct Header {
     alg: String,
@@ -274,13 +273,13 @@ struct Header {
     kid: Option<String>,
     #[serde(default, deserialize_with = "present")]
     typ: Option<String>,
-    /// Extensions that must be understood: none is.
+    /// Extensions that must be understood; a token that names any is refused.
     #[serde(default, deserialize_with = "present")]
     crit: Option<IgnoredAny>,
 }
 
 impl<'a> Unverified<'a> {
-    /// The parts of a token; `None` when it is none, or one for another use.
+    /// Parses a token; returns `None` when it is malformed, or of a type for another use.
     pub fn parse(token: &'a str) -> Option<Self> {
         if token.len() > MAX_TOKEN_BYTES {
             return None;
@@ -288,7 +287,7 @@ impl<'a> Unverified<'a> {
         let (signed, signature) = token.rsplit_once('.')?;
         let (header, claims) = signed.split_once('.')?;
         let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).ok();
-        // A text as a whole, what is passed over included.
+        // The whole header must be UTF-8, including members that are ignored.
         let header = String::from_utf8(decode(header)?).ok()?;
         let Object(header): Object<Header> = serde_json::from_str(&header).ok()?;
         let (claims, signature) = (String::from_utf8(decode(claims)?).ok()?.into_bytes(), decode(signature)?);
@@ -297,27 +296,27 @@ impl<'a> Unverified<'a> {
         header.crit.is_none().then_some(Self { header, token_type, signed, signature, claims })
     }
 
-    /// The name of the key it says it is signed with.
+    /// Returns the name of the key that its header names.
     pub fn kid(&self) -> Option<&str> {
         self.header.kid.as_deref()
     }
 
-    /// The type it says it is of.
+    /// Returns the type that its header names.
     pub fn token_type(&self) -> TokenType {
         self.token_type
     }
 
-    /// Whether it says to be signed with the algorithm of this key.
+    /// Returns true when its header names the algorithm of this key.
     pub fn fits(&self, key: &VerifyingKey) -> bool {
         key.algorithm().names().contains(&self.header.alg.as_str())
     }
 
-    /// What it says, which is not to be trusted: to find out who would have signed it.
+    /// Returns its claims without a check of the signature, to find the issuer that would have signed it.
     pub fn untrusted_claims<T: for<'de> Deserialize<'de>>(&self) -> Option<T> {
         serde_json::from_slice(&self.claims).ok()
     }
 
-    /// What it says, if it is signed with this key.
+    /// Returns its claims, if the signature is valid under this key.
     pub fn claims<T: for<'de> Deserialize<'de>>(&self, key: &VerifyingKey) -> Option<T> {
         let right = self.fits(key) && key.verifies(self.signed, &self.signature);
         if right { self.untrusted_claims() } else { None }

@@ -35,7 +35,7 @@ fn a_header_and_claims_are_utf_8_throughout() {
     assert!(parse(header, claims) && !parse(&other_header, claims) && !parse(header, &other_claims));
 }
 
-/// The keys of a set of one key.
+/// Returns the keys of a set of one key.
 fn keys_of(jwk: &str) -> Vec<NamedKey> {
     Jwks::parse(format!(r#"{{"keys":[{jwk}]}}"#).as_bytes()).unwrap().verifying_keys()
 }

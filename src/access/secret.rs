@@ -1,4 +1,4 @@
-//! Secrets: a text that is never printed, and the hash that is stored of it.
+//! Secrets: a text that is never printed, and the hash under which it is stored.
 
 use std::fmt;
 
@@ -10,40 +10,39 @@ use zeroize::Zeroizing;
 
 use crate::storage::SecretHash;
 
-/// A hash with the parameters of those made here, of a secret that nobody has.
+/// A hash with the parameters of the hashes made here, which matches no known secret.
 const OF_NOTHING: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
-/// A caller's secret. Its memory is overwritten when it is done with.
+/// A secret. Its memory is overwritten when it is dropped.
 #[derive(Clone)]
 pub struct Secret(Zeroizing<String>);
 
 impl Secret {
-    /// Keeps `text`.
+    /// Wraps `text`.
     pub fn new(text: String) -> Self {
         Self(Zeroizing::new(text))
     }
 
-    /// One that nobody can guess: 32 random bytes in hexadecimal digits, which no shell and no form takes for anything
-    /// else.
+    /// Generates a secret: 32 random bytes in hexadecimal digits, which need no quoting in shells and forms.
     pub fn random() -> Self {
         Self::new(format!("{:032x}{:032x}", rand::random::<u128>(), rand::random::<u128>()))
     }
 
-    /// The text itself, to be looked at.
+    /// Returns the text, for hashing and comparison.
     pub fn expose(&self) -> &[u8] {
         self.0.as_bytes()
     }
 
-    /// The text itself, to be told once to whoever asked for it to be made.
+    /// Returns the text, to be shown once to the operator who had it generated.
     pub fn reveal(&self) -> &str {
         &self.0
     }
 
-    /// argon2id of it with a salt of its own, as a PHC string. Takes tens of milliseconds and 19 MiB.
+    /// Hashes the secret by argon2id with a random salt, as a PHC string. Takes tens of milliseconds and 19 MiB.
     ///
     /// # Errors
-    /// When the system gives no randomness.
+    /// Returns an error when the system provides no randomness.
     pub fn hash(&self) -> Result<SecretHash, HashError> {
         let hash = Argon2::default().hash_password(self.expose()).map_err(|_| HashError)?;
         Ok(SecretHash::new(hash.to_string()))
@@ -57,8 +56,8 @@ pub struct Checker {
 }
 
 impl Checker {
-    /// Whether `hash` is of this secret. Without one it takes as long and says no: the time
-    /// taken tells nobody which clients exist.
+    /// Returns true when `hash` is of this secret. Without a hash it takes as long and returns false, so that the time
+    /// taken does not reveal which clients exist.
     pub fn matches(&mut self, secret: &Secret, hash: Option<&SecretHash>) -> bool {
         self.try_match(secret, hash.map_or(OF_NOTHING, SecretHash::expose)).unwrap_or(false) && hash.is_some()
     }
@@ -74,7 +73,7 @@ impl Checker {
     }
 }
 
-/// Returns true if secrets can be compared with the hash.
+/// Returns true if the hash can be parsed and compared with a secret.
 pub fn is_readable(hash: &SecretHash) -> bool {
     Readable::read(hash.expose()).is_some()
 }

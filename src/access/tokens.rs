@@ -1,9 +1,9 @@
-//! Access tokens: those that are given out here to API clients, and those of trusted issuers elsewhere.
+//! Access tokens: those that are issued here to API clients, and those of trusted issuers.
 //!
-//! A token of ours names the client and a digest of what is stored of its secret; what the client may do is read of its
-//! record whenever the token is used. So a disabled client, a new secret and a changed access tell at once. Keys come from
-//! the configuration: the first signs, all check, each by its name (`kid`), so that keys can be changed one after the
-//! other. Called by `credentials`.
+//! A token issued here names the client and a digest of its stored secret; the client's access is read from its record
+//! whenever the token is used. So a disabled client, a new secret and a changed access take effect at once. Keys come
+//! from the configuration: the first signs, all verify, each selected by its name (`kid`), so that keys can be rotated
+//! one by one. Called by `credentials`.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,41 +22,41 @@ use super::jws::{KeyError, SigningKey, Unverified, VerifyingKey};
 use crate::object::Object;
 use crate::storage::clients::ApiClient;
 
-/// Who gives tokens out here, and whom they are for. No trusted issuer may have this name.
+/// The issuer and the audience of tokens that are issued here. No trusted issuer may have this name.
 pub const OURS: &str = "cart-promotions";
-/// Name of the key that is made where none is configured.
+/// Name of the key that is generated when none is configured.
 const OWN_KID: &str = "of-this-process";
-/// What the configuration says of tokens.
+/// The configuration of tokens.
 #[derive(Debug, Clone)]
 pub struct TokenSettings {
-    /// The first signs, all check. Without any, one is made for as long as the process runs.
+    /// Keys: the first signs, all verify. When empty, a key is generated that lasts as long as the process.
     pub keys: Vec<Arc<SigningKey>>,
-    /// How long a token of ours is valid.
+    /// Validity of tokens that are issued here.
     pub ttl: Duration,
-    /// Who else gives out tokens that are taken here.
+    /// Trusted issuers.
     pub issuers: Vec<IssuerSettings>,
 }
 
-/// What a token says that is signed as it should.
+/// The content of a token whose signature is valid.
 #[derive(Debug)]
 pub enum Signed {
-    /// Ours: an API client, if its record still fits.
+    /// A token that is issued here: for an API client, if its record still fits.
     Client {
-        /// Its name.
+        /// Username of the client.
         username: String,
-        /// What its record must fit.
+        /// Fingerprint that the client's record must have.
         fingerprint: Fingerprint,
     },
-    /// Of a trusted issuer: all there is to know.
+    /// A token of a trusted issuer, which names everything about the caller.
     Outsider {
-        /// Who calls.
+        /// The caller.
         caller: Arc<Caller>,
-        /// Which keys of its issuer it was checked with.
+        /// Index of the issuer, and generation of the keys with which the token was checked.
         keys: (usize, u64),
     },
 }
 
-/// Of a client's record: who it calls for, and its secret.
+/// The parts of a client's record to which a token is bound: its organization and a digest of its secret.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Fingerprint {
     org_id: i64,
@@ -64,30 +64,30 @@ pub struct Fingerprint {
 }
 
 impl Fingerprint {
-    /// Of this record.
+    /// Returns the fingerprint of this record.
     pub fn of(client: &ApiClient) -> Self {
         let digest = Sha256::new().chain_update("token of ").chain_update(client.secret_hash.expose()).finalize();
         Self { org_id: client.org_id.0, secret: URL_SAFE_NO_PAD.encode(&digest[..16]) }
     }
 }
 
-/// A token that was given out.
+/// An issued token.
 #[derive(Debug)]
 pub struct IssuedToken {
     /// The token.
     pub access_token: String,
-    /// For how long it is valid: seconds.
+    /// Validity of the token, in seconds.
     pub ttl_seconds: u64,
 }
 
-/// The claims of a token of ours. Times in seconds since 1970-01-01T00:00:00Z.
+/// The claims of a token that is issued here. Times are in seconds since 1970-01-01T00:00:00Z.
 #[derive(Serialize, Deserialize)]
 struct Claims {
     iss: String,
     aud: String,
     sub: String,
     org: i64,
-    /// Digest of what is stored of the client's secret.
+    /// Digest of the client's stored secret.
     cred: String,
     iat: i64,
     nbf: i64,
@@ -95,13 +95,13 @@ struct Claims {
     jti: String,
 }
 
-/// Who says to have given a token out.
+/// The unverified issuer of a token.
 #[derive(Deserialize)]
 struct UntrustedIssuer {
     iss: String,
 }
 
-/// Gives out tokens and checks them.
+/// Issues and checks tokens.
 #[derive(Debug)]
 pub struct Tokens {
     signing: Arc<SigningKey>,
@@ -111,10 +111,10 @@ pub struct Tokens {
 }
 
 impl Tokens {
-    /// By this configuration.
+    /// Creates the issuer and checker of tokens with this configuration.
     ///
     /// # Errors
-    /// When the system gives no randomness.
+    /// Returns an error when the system provides no randomness.
     pub fn new(settings: TokenSettings) -> Result<Self, KeyError> {
         let mut keys = settings.keys;
         if keys.is_empty() {
@@ -128,10 +128,10 @@ impl Tokens {
         })
     }
 
-    /// A token for this client.
+    /// Issues a token for this client.
     ///
     /// # Errors
-    /// When the system gives no randomness.
+    /// Returns an error when the system provides no randomness.
     pub fn issue(&self, client: &ApiClient, now_ms: i64) -> Result<IssuedToken, KeyError> {
         let Fingerprint { org_id, secret } = Fingerprint::of(client);
         let (issued, ttl_seconds) = (now_ms.div_euclid(1_000), self.ttl.as_secs());
@@ -149,10 +149,10 @@ impl Tokens {
         Ok(IssuedToken { access_token, ttl_seconds })
     }
 
-    /// What the token says, and until when: milliseconds since 1970-01-01T00:00:00Z.
+    /// Returns the content of the token, and the end of its validity in milliseconds since 1970-01-01T00:00:00Z.
     ///
     /// # Errors
-    /// When it is not one to take.
+    /// Returns why the token is not accepted.
     pub fn read(&self, token: &str, now_ms: i64) -> Result<(Signed, i64), TokenFault> {
         let token = Unverified::parse(token).ok_or(TokenFault::Wrong)?;
         let Object(UntrustedIssuer { iss }) = token.untrusted_claims().ok_or(TokenFault::Wrong)?;
@@ -178,13 +178,13 @@ impl Tokens {
         Ok((Signed::Client { username: claims.sub, fingerprint }, until_ms))
     }
 
-    /// Whether the keys of a trusted issuer are those that a token was checked with.
+    /// Returns true when a trusted issuer still has the keys that a token was checked with.
     pub fn still_trusted(&self, (issuer, generation): (usize, u64)) -> bool {
         self.issuers.get(issuer).is_some_and(|issuer| issuer.generation() == generation)
     }
 
-    /// Reads the keys of trusted issuers again where it is time to: each beside the others, of which one may be slow. Looks
-    /// every so often, for as long as it is waited for.
+    /// Re-reads the keys of trusted issuers when due, concurrently, as one may be slow. Checks at intervals of `every`,
+    /// until the future is dropped.
     pub async fn keep_fresh(&self, every: Duration) {
         let mut tasks = JoinSet::new();
         for issuer in self.issuers.iter().map(Arc::clone) {

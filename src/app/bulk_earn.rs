@@ -152,7 +152,7 @@ fn wanted(batch: &[&BulkEarn], catalogs: &InMemory) -> Wanted {
         }
     }
     let count = named.len();
-    // Sorted once, and not searched for the place of each.
+    // The keys are sorted once, which is cheaper than inserting each.
     wanted.earnings = named.into_iter().collect();
     wanted.each_named_once = wanted.earnings.len() == count;
     wanted

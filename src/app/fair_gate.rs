@@ -1,8 +1,8 @@
 //! A gate with a limited number of slots, shared fairly between keys: API clients, or organizations.
 //!
 //! At most `capacity` callers hold a slot at a time, at most `per_key` of them for one key. Callers of one key are
-//! admitted in order of arrival; keys that wait are admitted in turn, one caller each. A caller that gives up leaves
-//! nothing behind, and the caller itself bounds how long it waits (`tokio::time::timeout`).
+//! admitted in order of arrival; waiting keys are admitted round-robin, one caller each. A caller that stops waiting
+//! leaves nothing behind, and the caller itself bounds how long it waits (`tokio::time::timeout`).
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt::Debug;
@@ -16,24 +16,24 @@ use tokio::sync::oneshot;
 /// Limits of a [`FairGate`].
 #[derive(Debug, Clone, Copy)]
 pub struct GateLimits {
-    /// Slots in all.
+    /// Number of slots.
     pub capacity: usize,
-    /// Slots that callers of one key may hold at a time.
+    /// Maximum number of slots that callers of one key hold at a time.
     pub per_key: usize,
-    /// Callers of one key that may wait; one more is refused at once.
+    /// Maximum number of waiting callers of one key; a further one is refused at once.
     pub max_waiting_per_key: usize,
 }
 
-/// As many callers of the key wait as may.
+/// The maximum number of waiting callers of the key is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("too many callers are waiting")]
 pub struct Full;
 
-/// A gate: see the top of this file. Its clones are one gate.
+/// A gate with fair admission. Its clones are the same gate.
 #[derive(Debug)]
 pub struct FairGate<K: Key>(Arc<Mutex<State<K>>>);
 
-/// Names a group of callers that share their slots.
+/// A key for a group of callers that share their slots.
 pub trait Key: Eq + Hash + Clone + Debug {}
 
 impl<K: Eq + Hash + Clone + Debug> Key for K {}
@@ -44,7 +44,7 @@ impl<K: Key> Clone for FairGate<K> {
     }
 }
 
-/// A slot that is held until this is dropped.
+/// A slot, held until this is dropped.
 #[derive(Debug)]
 pub struct Slot<K: Key> {
     gate: FairGate<K>,
@@ -72,20 +72,20 @@ impl<K: Key> FairGate<K> {
     /// Waits for a slot.
     ///
     /// # Errors
-    /// When as many callers of the key wait as may.
+    /// Returns an error when the maximum number of callers of the key wait.
     pub async fn enter(&self, key: K) -> Result<Slot<K>, Full> {
         let entered = self.0.lock().enter(&key)?;
         let mut waiting = match entered {
             Entered::AtOnce => return Ok(Slot { gate: self.clone(), key }),
             Entered::Waiting(number, admitted) => Waiting { gate: self, key: Some(key), number, admitted },
         };
-        // The sender is dropped only with the gate, or when this caller gives up.
+        // The sender is dropped only with the gate, or when this caller stops waiting.
         let _ = (&mut waiting.admitted).await;
         waiting.key.take().map(|key| Slot { gate: self.clone(), key }).ok_or(Full)
     }
 }
 
-/// A caller that waits. Dropped with its key, it gives up.
+/// A waiting caller. When it is dropped with its key, it stops waiting.
 struct Waiting<'a, K: Key> {
     gate: &'a FairGate<K>,
     key: Option<K>,
@@ -105,11 +105,11 @@ impl<K: Key> Drop for Waiting<'_, K> {
 struct State<K> {
     limits: GateLimits,
     taken: usize,
-    /// Callers that had to wait so far.
+    /// Number of callers that had to wait so far.
     arrived: u64,
     /// Keys that hold a slot or wait for one.
     keys: HashMap<K, Callers>,
-    /// Keys that wait, the next one first.
+    /// Waiting keys, in the order of admission.
     next_keys: VecDeque<K>,
 }
 
@@ -117,7 +117,7 @@ struct State<K> {
 #[derive(Debug, Default)]
 struct Callers {
     taken: usize,
-    /// In order of arrival, and so by number.
+    /// Waiting callers in order of arrival, and so by number.
     waiting: VecDeque<(u64, oneshot::Sender<()>)>,
 }
 
@@ -127,7 +127,8 @@ enum Entered {
 }
 
 impl<K: Key> State<K> {
-    /// While a slot is free, every key that waits holds as many as it may ([`Self::admit`]).
+    /// Takes a slot or a place in the queue. While a slot is free, every waiting key holds as many as it may
+    /// ([`Self::admit`]).
     fn enter(&mut self, key: &K) -> Result<Entered, Full> {
         let GateLimits { capacity, per_key, max_waiting_per_key } = self.limits;
         let callers = self.keys.get(key);
@@ -158,7 +159,7 @@ impl<K: Key> State<K> {
         self.admit();
     }
 
-    /// Forgets a caller that waits, or gives back the slot that it was admitted to and did not take.
+    /// Removes a waiting caller, or returns the slot that it was admitted to and did not take.
     fn give_up(&mut self, key: &K, number: u64) {
         let Some(callers) = self.keys.get_mut(key) else { return };
         match callers.waiting.binary_search_by_key(&number, |(number, _)| *number) {
@@ -186,7 +187,8 @@ impl<K: Key> State<K> {
             let Some(key) = self.next_keys.remove(at) else { return };
             let Some(callers) = self.keys.get_mut(&key) else { return };
             let Some((_, admit)) = callers.waiting.pop_front() else { return };
-            // Its caller gives up under the same lock: it is there, and if it gives up now, it gives the slot back.
+            // The caller drops its receiver under the same lock, so the receiver still exists; if the caller stops
+            // waiting now, it returns the slot.
             let _ = admit.send(());
             callers.taken += 1;
             self.taken += 1;

@@ -1,4 +1,4 @@
-//! The gate by its promises, one after the other, and by a property over random callers.
+//! Tests of each guarantee of the gate, and of a property over random callers.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
@@ -11,7 +11,7 @@ type Entering = Pin<Box<dyn Future<Output = Result<Slot<u8>, Full>>>>;
 
 const LIMITS: GateLimits = GateLimits { capacity: 2, per_key: 1, max_waiting_per_key: 3 };
 
-/// A caller of the gate, polled by hand.
+/// Returns a caller of the gate, polled by hand.
 fn enter(gate: &FairGate<u8>, key: u8) -> Entering {
     let gate = gate.clone();
     Box::pin(async move { gate.enter(key).await })
@@ -28,7 +28,7 @@ fn enter_at_once(gate: &FairGate<u8>, key: u8) -> Slot<u8> {
     poll(&mut enter(gate, key)).expect("at once").unwrap()
 }
 
-/// A caller that found no slot.
+/// Returns a caller that found no slot.
 fn wait(gate: &FairGate<u8>, key: u8) -> Entering {
     let mut entering = enter(gate, key);
     assert!(poll(&mut entering).is_none(), "{key} is admitted");
@@ -134,13 +134,13 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// A gate, those inside, and those that wait, the longest first.
+/// A gate, the callers that hold a slot, and those that wait, in order of arrival.
 struct Watched {
     gate: FairGate<u8>,
     limits: GateLimits,
     inside: Vec<(u8, Slot<u8>)>,
     waiting: Vec<(u8, Entering)>,
-    /// For each key that waits, the keys that were admitted since it waits.
+    /// For each waiting key, the keys that were admitted since it began to wait.
     passed_by: HashMap<u8, Vec<u8>>,
 }
 
@@ -184,7 +184,7 @@ impl Watched {
         }
     }
 
-    /// Takes in who was admitted, and compares with what was promised.
+    /// Polls the callers, and compares the admitted ones with the guarantees.
     fn look(&mut self) {
         let mut refused = Vec::<u8>::new();
         let mut still = Vec::new();
@@ -211,7 +211,7 @@ impl Watched {
         }
     }
 
-    /// Of the keys that wait, and hold less than they may, none is passed by twice by the same other one.
+    /// Checks that no waiting key below its limit is passed twice by the same other key.
     fn admitted(&mut self, key: u8) {
         let Self { inside, limits, passed_by, .. } = self;
         let inside = |key: u8| inside.iter().filter(|(other, _)| *other == key).count();

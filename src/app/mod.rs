@@ -52,11 +52,11 @@ pub struct App {
     timeout: Duration,
     /// Maximum wait for a connection.
     connection_timeout: Duration,
-    /// Connections for look-ups and listings, in turn for each API client.
+    /// Slots for connections for look-ups and listings, shared fairly among API clients.
     reads: FairGate<Arc<str>>,
-    /// Large pages in the making, in turn for each API client.
+    /// Slots for large pages, shared fairly among API clients.
     large_reads: FairGate<Arc<str>>,
-    /// Maximum wait for a slot for a large page.
+    /// Maximum wait for a slot of [`Self::large_reads`].
     large_read_timeout: Duration,
     /// Slots for connections for changes, which may wait for a lock: one for each organization.
     changes: FairGate<OrgId>,

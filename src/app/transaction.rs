@@ -1,4 +1,4 @@
-//! Changes in a transaction of their own, tried again where they met another one.
+//! Runs a change in a transaction of its own, and repeats it after a write conflict.
 
 use std::time::Duration;
 
@@ -6,22 +6,23 @@ use async_trait::async_trait;
 
 use crate::storage::{StorageError, Store, Transaction};
 
-/// Times that a change is tried before its caller is told that others were in the way.
+/// Maximum number of times that a change is tried before its caller is told of the write conflict.
 const MAX_TRIES: u32 = 8;
-/// Longest wait before it is tried again: random up to this, so that two processes do not meet again and again.
+/// Longest pause before a change is tried again, in milliseconds. The pause is random, so that two processes do not
+/// conflict again and again.
 const MAX_PAUSE_MS: u64 = 20;
 
-/// How a change ends that was not refused.
+/// The end of a change that was not refused.
 pub(super) enum Ended<T> {
-    /// What was written is made durable.
+    /// The writes are made durable.
     Commit(T),
-    /// Nothing is to be written.
+    /// Nothing has to be written.
     Rollback(T),
 }
 
 /// An error of a change.
 pub(super) trait ChangeError: From<StorageError> {
-    /// Returns what the database said, if it was the database that failed.
+    /// Returns the error of the database, if it was the database that failed.
     fn storage(&self) -> Option<&StorageError>;
 }
 
@@ -31,32 +32,32 @@ impl ChangeError for StorageError {
     }
 }
 
-/// A change. It reads everything that it depends on, so it may be made again.
+/// A change. It reads everything that it depends on, so it can be repeated.
 #[async_trait]
 pub(super) trait Change: Sync {
-    /// What is told of it.
+    /// The result for the caller.
     type Done: Send;
-    /// Why it is not made.
+    /// The reason for which the change is not made.
     type Error: ChangeError + Send;
 
     /// Makes the change within a transaction.
     async fn make(&self, transaction: &Transaction) -> Result<Ended<Self::Done>, Self::Error>;
 }
 
-/// Makes a change in a transaction, and all of it again when it met another transaction (a deadlock, a row that came in
-/// between).
+/// Makes a change in a transaction, and repeats all of it after a write conflict (a deadlock, or a row that was
+/// inserted meanwhile).
 pub(super) async fn in_transaction<C: Change>(store: &Store, change: &C) -> Result<C::Done, C::Error> {
     let mut tries = 0;
     loop {
         tries += 1;
-        // On the heap: it is large, and its caller's future would be as large.
+        // The future is boxed because it is large, and would make the caller's future as large.
         let error = match Box::pin(attempt(store, change)).await {
             Ok(done) => return Ok(done),
             Err(error) => error,
         };
         match error.storage() {
             Some(StorageError::Conflict(_)) if tries < MAX_TRIES => {
-                tracing::debug!(tries, "a change met another one: trying again");
+                tracing::debug!(tries, "write conflict: trying the change again");
                 tokio::time::sleep(Duration::from_millis(rand::random_range(0..=MAX_PAUSE_MS))).await;
             }
             failed => {
@@ -82,7 +83,7 @@ async fn attempt<C: Change>(store: &Store, change: &C) -> Result<C::Done, C::Err
             Ok(done)
         }
         Err(error) => {
-            // The connection is as good as before; where it is not, it is closed.
+            // The connection stays usable; if the rollback fails, the connection is closed.
             let _ = transaction.rollback().await;
             Err(error)
         }

@@ -1,4 +1,4 @@
-//! A trial write, where writes fail or hang and no call shows whether they still do.
+//! A trial write, made while writes fail or hang and no call shows whether they still do.
 
 use std::time::Duration;
 
@@ -7,27 +7,29 @@ use tokio::task::JoinSet;
 use crate::storage::{StorageError, Store};
 use crate::writer::Reachability;
 
-/// How long a trial may take before writes count as failing.
+/// Time that a trial may take before writes count as failing.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// How long it is waited for each time once they do, so that the probe goes on asking whether the database answers.
+/// Time for which each probe waits for the trial once writes fail, so that the probe continues to check whether the
+/// database answers.
 const TIMEOUT_WHILE_FAILING: Duration = Duration::from_millis(100);
-/// How long it may take before it is begun anew. A commit that waits for a standby holds a session of the database until then.
+/// Time after which a trial is abandoned and a new one begins. A commit that waits for a standby holds a database
+/// session until then.
 const GIVEN_UP_AFTER: Duration = Duration::from_mins(1);
 
-/// See the top of this file.
+/// The trial of a probe.
 #[derive(Debug, Default)]
 pub(super) struct Trial {
-    /// The trial that is under way, if there is one. Dropped, it ends.
+    /// The trial under way, if there is one. When dropped, it ends.
     under_way: JoinSet<Result<(), StorageError>>,
-    /// True if the last one failed.
+    /// True if the last trial failed.
     pub failed: bool,
 }
 
 impl Trial {
-    /// Tries to write; a trial that is under way goes on.
+    /// Tries to write; continues a trial that is under way.
     ///
     /// # Errors
-    /// The failure of the write.
+    /// Returns the error of the write.
     pub async fn run(&mut self, store: &Store, reachability: &Reachability) -> Result<(), StorageError> {
         if self.under_way.is_empty() {
             let store = store.clone();
@@ -43,7 +45,7 @@ impl Trial {
         };
         match &tried {
             Ok(()) => reachability.wrote(),
-            // A lock says nothing of the disk: what was known before counts.
+            // A lock tells nothing about the disk, so the previous result stands.
             Err(StorageError::Busy(_)) if !self.failed => return Ok(()),
             Err(_) => {}
         }

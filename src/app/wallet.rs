@@ -1,4 +1,4 @@
-//! Showing what customers hold.
+//! Reads what customers hold.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -10,59 +10,61 @@ use crate::storage::listing::{Part, Stretch, WalletRow};
 use crate::storage::{StorageError, Store};
 use crate::writer::error::WalletError;
 
-/// Elements of a page that is read in one part; one that may have more is a large one.
+/// Maximum number of elements of a small page, which is read in one part; a page with a higher limit is a large one.
 pub(super) const SMALL_PAGE: usize = 50;
-/// Rows of a later part at most.
+/// Maximum number of rows of a later part.
 const MAX_PART: usize = 500;
-/// Texts of a later part, about: bytes. Whoever reads a part keeps a processor that long from others.
+/// Approximate size of the texts of a later part, in bytes. Reading a part keeps a processor from other calls for that
+/// long.
 const PART_BYTES: usize = 256 * 1024;
 
-/// What of a wallet is asked for.
+/// A request for a page of a wallet.
 #[derive(Debug, Clone)]
 pub struct ListWallet {
     /// Organization of the caller.
     pub org_id: OrgId,
-    /// Whose wallet.
+    /// Customer whose wallet is read.
     pub customer_id: CustomerId,
-    /// How many at most.
+    /// Maximum number of entries.
     pub limit: usize,
-    /// What comes after the one that is valid until then (milliseconds since 1970-01-01T00:00:00Z) and has this earn id.
+    /// Position after which the page begins: end of validity (milliseconds since 1970-01-01T00:00:00Z) and earn id of
+    /// the last entry before it.
     pub after: Option<(i64, ObjectId)>,
-    /// Only what is so.
+    /// Filters by status.
     pub statuses: BTreeSet<EarnedStatus>,
-    /// Only of these promotions; empty: of all.
+    /// Filters by promotion; empty means all promotions.
     pub promotions: BTreeSet<ObjectId>,
 }
 
-/// An earned promotion as it is now.
+/// An earned promotion in its present state.
 #[derive(Debug, Clone)]
 pub struct Entry {
-    /// As the wallet has it.
+    /// The recorded row.
     pub row: WalletRow,
-    /// What became of it.
+    /// Its present status.
     pub status: EarnedStatus,
-    /// The promotion's name.
+    /// Name of the promotion.
     pub promotion_name: String,
-    /// Whether the promotion runs.
+    /// True when the promotion is active.
     pub promotion_active: bool,
 }
 
 /// A page of a wallet.
 #[derive(Debug)]
 pub struct Page {
-    /// What it shows.
+    /// Entries of the page.
     pub entries: Vec<Entry>,
-    /// The last of it, when more comes after.
+    /// Position of the last entry, when more follow.
     pub more_after: Option<(i64, ObjectId)>,
-    /// The client's slot for large pages, to be held until the page is encoded.
+    /// The client's slot for large pages, held until the page is encoded.
     pub slot: Option<ReadSlot>,
 }
 
-/// Returns a page of a wallet of the organization of `catalog`, as it is at `now_ms` (milliseconds since
-/// 1970-01-01T00:00:00Z): what is valid the longest first. `None` when there is no such customer.
+/// Returns a page of a wallet of the organization of `catalog`, as of `now_ms` (milliseconds since
+/// 1970-01-01T00:00:00Z), ordered by end of validity, the latest first. Returns `None` when there is no such customer.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns the error of the database.
 pub async fn page(
     store: &Store,
     catalog: &Catalog,
@@ -74,15 +76,15 @@ pub async fn page(
     parts.page(store, catalog).await
 }
 
-/// A page that is read in parts, so that others have their turn in between. A part begins behind the last row of the part
-/// before it, as pages do: what changes meanwhile is neither shown twice nor keeps anything else from being shown.
+/// A page that is read in parts, so that other calls are served in between. A part begins behind the last row of the
+/// part before it, as pages do: a concurrent change neither shows a row twice nor hides another.
 struct Parts<'a> {
     list: &'a ListWallet,
     now_ms: i64,
     rows: Vec<WalletRow>,
-    /// Texts in these rows: bytes.
+    /// Size of the texts in these rows, in bytes.
     bytes: usize,
-    /// Texts beyond which an answer has no room for the last row: bytes.
+    /// Size of texts in bytes beyond which the last row does not fit into an answer.
     room: usize,
     /// True while there may be more rows in the wallet.
     more: bool,
@@ -100,7 +102,7 @@ impl<'a> Parts<'a> {
             None => SMALL_PAGE + 1,
             Some(bytes_of_a_row) => (PART_BYTES / bytes_of_a_row.max(1)).clamp(1, MAX_PART),
         };
-        // One more than the page shows, to know whether there is one.
+        // One row more than the page shows tells whether another follows.
         let limit = most.min(list.limit + 1 - self.rows.len());
         let part = Part {
             org_id: list.org_id,
@@ -133,23 +135,23 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// Returns the place of a row in its wallet.
+/// Returns the position of a row in its wallet.
 fn place(row: &WalletRow) -> (i64, ObjectId) {
     (row.held.valid_till_ms, row.key.earn_id)
 }
 
-/// Returns how long the texts of a row are, of which an answer repeats each: bytes.
+/// Returns the size in bytes of the texts that an answer repeats for a row.
 fn text_bytes(row: &WalletRow) -> usize {
     let payload = row.details.event_payload.as_ref().map_or(0, |payload| payload.len());
     payload + row.event_id.len() + row.earned_from_id.len()
 }
 
 impl App {
-    /// Returns a page of a wallet, what is valid the longest first, for an answer that has no more bytes than `room`: of a
-    /// page that is larger its first rows.
+    /// Returns a page of a wallet, ordered by end of validity, the latest first, for an answer of at most `room` bytes:
+    /// a larger page is cut to its first rows.
     ///
     /// # Errors
-    /// Why there is none.
+    /// Returns why the wallet could not be read.
     pub async fn list_wallet(&self, client: &Arc<str>, list: &ListWallet, room: usize) -> Result<Page, WalletError> {
         let named = |error| match error {
             WalletError::Unavailable(source) => WalletError::CustomerLookupFailed(list.customer_id, source),
@@ -180,10 +182,10 @@ impl App {
         .await
     }
 
-    /// One earned promotion; `None` when the organization has none of this id.
+    /// Returns one earned promotion; `None` when the organization has none of this id.
     ///
     /// # Errors
-    /// Why it could not be looked up.
+    /// Returns why it could not be looked up.
     pub async fn earned_promotion(
         &self,
         client: &Arc<str>,
@@ -200,7 +202,7 @@ impl App {
         .await
     }
 
-    /// Looks once more for promotions that another process made a moment ago.
+    /// Looks again for promotions that another process created a moment ago.
     async fn name_unknown(&self, org_id: OrgId, entries: &mut [Entry]) -> Result<(), WalletError> {
         if entries.iter().all(|entry| !entry.promotion_name.is_empty()) {
             return Ok(());
@@ -215,14 +217,14 @@ impl App {
         Ok(())
     }
 
-    /// The catalog of an organization as it is now.
+    /// Returns the present catalog of an organization.
     pub(super) async fn catalog(&self, org_id: OrgId) -> Result<Arc<Catalog>, WalletError> {
         let catalog = self.catalogs.current(&BTreeSet::from([org_id])).await?.remove(&org_id);
         catalog.ok_or_else(|| WalletError::no_organization(org_id))
     }
 }
 
-/// Where what is so is found at `now_ms`.
+/// Returns the ranges of recorded status and validity that have these statuses at `now_ms`.
 fn stretches(statuses: &BTreeSet<EarnedStatus>, now_ms: i64) -> Vec<Stretch> {
     let mut stretches = Vec::new();
     let (unlocked, expired) = (statuses.contains(&EarnedStatus::Unlocked), statuses.contains(&EarnedStatus::Expired));

@@ -55,7 +55,7 @@ impl<B: Batches> BatchRunner<B> {
                     tracing::debug!(
                         requests = part.len(),
                         conflicts,
-                        "not as presumed, or another process was faster: deciding anew"
+                        "write conflict, or the facts changed: deciding the batch again"
                     );
                     let pause = if conflicts > 1 { rand::random_range(0..=MAX_PAUSE_MS) } else { 0 };
                     tokio::time::sleep(Duration::from_millis(pause)).await;
@@ -64,7 +64,7 @@ impl<B: Batches> BatchRunner<B> {
                     disconnected = true;
                     // The transaction may have been committing.
                     in_doubt = matches!(error, BatchError::Save(_));
-                    tracing::warn!(requests = part.len(), ?error, "the connection broke: trying another");
+                    tracing::warn!(requests = part.len(), ?error, "the database connection broke: retrying on another one");
                     self.reachability.suspect();
                 }
                 other => {

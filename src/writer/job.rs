@@ -1,4 +1,4 @@
-//! A request that waits for the writer, and the agreement with its caller about who settles it.
+//! A request that waits for the writer, and the flag that settles whether it is taken or abandoned.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,31 +8,31 @@ use tokio::sync::oneshot;
 use super::batch::{Answer, Batches, Customer};
 use crate::earning::OrgId;
 
-/// What a request costs besides its rows, in rows (`docs/performance.md`).
+/// Cost of a request besides its rows, in rows (measured in `docs/performance.md`).
 const REQUEST_COST: usize = 5;
 
-/// An API client of an organization: the requests of each have a line of their own.
+/// An API client of an organization, whose requests have a queue of their own.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Source {
     pub(super) client: Arc<str>,
     pub(super) org_id: OrgId,
 }
 
-/// A request that waits.
+/// A waiting request.
 pub(super) struct Job<B: Batches> {
     client: Arc<str>,
     pub(super) command: Arc<B::Command>,
     answer: oneshot::Sender<Answer<B>>,
-    /// The number of its arrival, once the queue gave it one.
+    /// Arrival number, assigned by the queue.
     pub(super) number: u64,
-    /// Set by whoever comes first: the lane that takes the job, or the caller that gives up.
+    /// Set by the first of two: the worker that takes the job, or the caller that stops waiting.
     settled: Arc<AtomicBool>,
-    /// True while a lane has it taken.
+    /// True while a worker has the job.
     taken: bool,
 }
 
 impl<B: Batches> Job<B> {
-    /// Returns a job of an API client; where its answer comes; and what tells whether it was taken.
+    /// Returns a job of an API client, the receiver of its answer, and the flag that tells whether it was taken.
     pub(super) fn new(
         client: Arc<str>,
         command: Arc<B::Command>,
@@ -59,26 +59,27 @@ impl<B: Batches> Job<B> {
         self.rows() + REQUEST_COST
     }
 
-    /// Returns true while somebody waits for the answer.
+    /// Returns true while the caller waits for the answer.
     pub(super) fn has_caller(&self) -> bool {
         !self.answer.is_closed() && (self.taken || !self.settled.load(Ordering::Relaxed))
     }
 
-    /// Takes the job into a transaction that is about to begin: from now on it may be recorded. Returns false when nobody
-    /// waits for it any more: then it must not cost a write.
+    /// Takes the job into a transaction that begins now: from here on it may be recorded. Returns false when its caller
+    /// no longer waits: then it must not cost a write.
     pub(super) fn take(&mut self) -> bool {
         self.taken = self.taken || (!self.answer.is_closed() && !self.settled.swap(true, Ordering::Relaxed));
         self.taken
     }
 
-    /// Notes that the transaction was undone: a caller that gives up from now on is told that nothing is recorded.
+    /// Records that the transaction was rolled back: a caller that stops waiting from now on is told that nothing is
+    /// recorded.
     pub(super) fn give_back(&mut self) {
         if std::mem::take(&mut self.taken) {
             self.settled.store(false, Ordering::Relaxed);
         }
     }
 
-    /// Answers the caller. One that hung up gets no answer; what it was granted stays.
+    /// Answers the caller. A caller that hung up gets no answer, and keeps the grants.
     pub(super) fn answer(self, answer: Answer<B>) {
         let _ = self.answer.send(answer);
     }

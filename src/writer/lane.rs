@@ -1,8 +1,9 @@
-//! A lane of the writer: takes batches from the queue and has them saved, each in one transaction.
+//! A worker of the writer: takes batches from the queue and has them saved, each in one transaction.
 //!
-//! One request's failure never fails its neighbours: a batch that the database refuses is split until the guilty one is
-//! alone. And a lock never holds the lane up for long: a batch that meets one is parted by organization, and what meets
-//! it again goes back into the queue, for waiting lanes (`waiting_lane`). Called by `writer`.
+//! A failing request never fails the others of its batch: a batch that the database refuses is split until the failing
+//! request is alone. And a lock never holds the worker up for long: a batch that has to wait for a lock is split by
+//! organization, and the requests of an organization that still waits go back into the queue, for waiting workers
+//! (`waiting_lane`). Called by `writer`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,8 +17,8 @@ use crate::earning::OrgId;
 use crate::storage::StorageError;
 use crate::storage::batch::session::BatchError;
 
-/// Times that a lane lets everything else run before its next batch, while several clients are about: answers leave, and
-/// whoever had one may be in the batch with its next request.
+/// Number of times that a worker yields to other tasks before its next batch, while several clients are active: so
+/// answers are sent, and a client that received one may be in the batch with its next request.
 const YIELDS: usize = 2;
 
 async fn let_others_run() {
@@ -26,11 +27,11 @@ async fn let_others_run() {
     }
 }
 
-/// See the top of this file.
+/// A worker of the writer.
 pub(super) struct Lane<B: Batches> {
     shared: Arc<Shared<B>>,
     runner: BatchRunner<B>,
-    /// True where waiting lanes take what meets a lock.
+    /// True when waiting workers take the requests that wait for a lock.
     puts_off: bool,
 }
 
@@ -38,7 +39,7 @@ pub(super) struct Lane<B: Batches> {
 struct UnderWay<B: Batches> {
     /// The parts that are still to be tried, the next one last.
     parts: Vec<Vec<Job<B>>>,
-    /// The customers that the batch keeps other batches from.
+    /// The customers whose other requests are kept out of concurrent batches.
     customers: Vec<Customer>,
 }
 
@@ -47,7 +48,8 @@ impl<B: Batches> Lane<B> {
         Self { shared, runner, puts_off }
     }
 
-    /// Writes until nothing more comes. Gives what it did: transactions that were tried, and requests that were answered.
+    /// Runs until no more batches come. Returns the number of transactions that were tried, and of requests that were
+    /// answered.
     pub(super) async fn run(mut self) -> (u64, u64) {
         while let Some(batch) = self.next_batch().await {
             let customers = batch.iter().map(Job::customer).collect();
@@ -64,10 +66,10 @@ impl<B: Batches> Lane<B> {
         self.runner.done()
     }
 
-    /// Waits until there is a batch to begin; `None` when there will be none for this lane.
+    /// Waits until there is a batch to begin; returns `None` when there will be none for this worker.
     async fn next_batch(&mut self) -> Option<Vec<Job<B>>> {
         loop {
-            // Before looking: a call that comes in between is heard.
+            // The worker registers before it looks, so that a call in between is not missed.
             let called = self.shared.called();
             {
                 let mut queue = self.shared.queue();
@@ -88,7 +90,7 @@ impl<B: Batches> Lane<B> {
         }
     }
 
-    /// Gives the customers that the batch still keeps other batches from.
+    /// Writes a batch. Returns the customers whose other requests it still keeps out of concurrent batches.
     async fn write(&mut self, mut batch: UnderWay<B>) -> Vec<Customer> {
         let patience = if self.puts_off { Patience::Least } else { Patience::Full };
         while let Some(mut part) = batch.parts.pop() {
@@ -99,7 +101,7 @@ impl<B: Batches> Lane<B> {
             match self.runner.run(&part, patience).await {
                 Ok(written) => batch_runner::answer(part, written.answers),
                 Err(error) if error.is_held_up() && self.puts_off => self.part_by_org(part, &mut batch, error),
-                // Where one lock guards everything, each half would wait for it anew.
+                // Where one lock guards everything, each half would wait for it again.
                 Err(error) if part.len() > 1 && error.is_of_one_request() => {
                     tracing::warn!(requests = part.len(), ?error, "a batch failed and is split");
                     batch_runner::split(part, &mut batch.parts);
@@ -110,18 +112,19 @@ impl<B: Batches> Lane<B> {
         batch.customers
     }
 
-    /// Finds out which organization it is that holds the batch up, and puts its requests back.
+    /// Splits a batch by organization to find the one that holds it up, and puts the requests of that organization
+    /// back.
     fn part_by_org(&mut self, part: Vec<Job<B>>, batch: &mut UnderWay<B>, error: BatchError) {
         let mut by_org = BTreeMap::<OrgId, Vec<Job<B>>>::new();
         for mut job in part {
-            // Nothing of it is recorded, and its caller may give up until it is tried again.
+            // Nothing of it is recorded, and its caller may stop waiting until it is tried again.
             job.give_back();
             by_org.entry(job.customer().0).or_default().push(job);
         }
         let cause = error.into_shared_source();
         let is_one = by_org.len() == 1;
         for (org_id, jobs) in by_org {
-            // Another lane may have found out meanwhile.
+            // Another worker may have delayed the organization meanwhile.
             if is_one || self.shared.queue().delayed_by(org_id).is_some() {
                 self.put_off(org_id, jobs, batch, &cause);
             } else {
@@ -130,13 +133,13 @@ impl<B: Batches> Lane<B> {
         }
     }
 
-    /// Puts everything of the organization that is not written back into the queue.
+    /// Puts all unwritten requests of the organization back into the queue.
     fn put_off(&mut self, org_id: OrgId, mut jobs: Vec<Job<B>>, batch: &mut UnderWay<B>, cause: &Arc<StorageError>) {
         for part in &mut batch.parts {
             jobs.extend(part.extract_if(.., |job| job.customer().0 == org_id));
         }
         let customers: Vec<_> = batch.customers.extract_if(.., |customer| customer.0 == org_id).collect();
-        // Catalogs change all day.
+        // Catalog changes are too frequent for a warning.
         if matches!(**cause, StorageError::CatalogMoved) {
             tracing::debug!(org = org_id.0, requests = jobs.len(), %cause, "an organization is delayed");
         } else {

@@ -2,24 +2,24 @@
 
 use std::time::Duration;
 
-/// Limits of the writer: the amounts that it holds and takes at once, and the times that things may take.
+/// Limits of the writer: queue and batch sizes, and times.
 #[derive(Debug, Clone, Copy)]
 pub struct WriterLimits {
-    /// Transactions that may be in flight.
+    /// Maximum number of concurrent transactions.
     pub lanes: usize,
-    /// Transactions besides that may wait for locks. 0: the others wait for them.
+    /// Maximum number of further transactions that wait for locks; 0 means that the first ones wait for them.
     pub waiting_lanes: usize,
-    /// Requests that may wait, of all clients. One more is refused at once, and so is one of a client that has as many
-    /// waiting as there are places left.
+    /// Maximum number of waiting requests of all clients. A further one is refused at once, and so is a request of a
+    /// client that has as many waiting as there are free places.
     pub max_waiting: usize,
-    /// Requests of one transaction.
+    /// Maximum number of requests in one transaction.
     pub max_batch_requests: usize,
-    /// Rows of the wallet that one transaction writes; a request that is larger on its own still goes, alone.
+    /// Maximum number of wallet rows that one transaction writes; a larger single request is written alone.
     pub max_batch_rows: usize,
-    /// How long a request waits for its answer.
+    /// Maximum time for which a request waits for its answer.
     pub request_timeout: Duration,
-    /// How long a transaction may take, in all.
+    /// Maximum time of a transaction.
     pub transaction_timeout: Duration,
-    /// Longest time after its transaction at which a redemption is judged as if it had been told at once.
+    /// Longest time after its transaction at which a redemption is judged as if it had been reported at once.
     pub late_redemption: Duration,
 }

@@ -37,7 +37,7 @@ use lane::Lane;
 use shared::Shared;
 use waiting_lane::WaitingLane;
 
-/// Where requests are handed in.
+/// The handle by which requests are submitted.
 pub struct Writer<B: Batches> {
     entrance: Arc<Entrance<B>>,
     request_timeout: Duration,
@@ -57,7 +57,7 @@ impl<B: Batches> fmt::Debug for Writer<B> {
     }
 }
 
-/// Closes the queue with the last [`Writer`].
+/// Closes the queue when the last [`Writer`] is dropped.
 struct Entrance<B: Batches>(Arc<Shared<B>>);
 
 impl<B: Batches> Drop for Entrance<B> {
@@ -67,7 +67,7 @@ impl<B: Batches> Drop for Entrance<B> {
     }
 }
 
-/// Closes the queue with the lanes, and lets go of what waits in it.
+/// Closes the queue when the workers end, and drops the waiting requests.
 struct Exit<B: Batches>(Arc<Shared<B>>);
 
 impl<B: Batches> Drop for Exit<B> {
@@ -76,7 +76,7 @@ impl<B: Batches> Drop for Exit<B> {
     }
 }
 
-/// The writer itself.
+/// The workers of the writer.
 pub struct Lanes<B: Batches> {
     writing: Vec<Lane<B>>,
     waiting: Vec<WaitingLane<B>>,
@@ -100,7 +100,7 @@ impl<B: Batches> Writer<B> {
         (writer, Lanes { writing, waiting: waiting_lanes, exit: Exit(shared) })
     }
 
-    /// Has a command of an API client written, when its turn comes.
+    /// Submits a command of an API client, and waits until it is written.
     pub async fn write(&self, client: Arc<str>, command: Arc<B::Command>) -> Answer<B> {
         let (org_id, customer_id) = B::customer(&command);
         if self.reachability.is_lost() {
@@ -121,7 +121,7 @@ impl<B: Batches> Writer<B> {
         }
         match tokio::time::timeout(self.request_timeout, answered).await {
             Ok(answer) => answer.unwrap_or(Err(WalletError::ShuttingDown)),
-            // Still in the queue, and it will be passed over: nothing is recorded.
+            // The request is still in the queue and will be skipped: nothing is recorded.
             Err(_) if !settled.swap(true, Ordering::Relaxed) => Err(shared
                 .queue()
                 .delayed_by(org_id)
@@ -132,8 +132,8 @@ impl<B: Batches> Writer<B> {
 }
 
 impl<B: Batches> Lanes<B> {
-    /// Writes until every [`Writer`] is dropped and what they accepted is answered. Gives how many transactions were
-    /// tried, and how many requests were answered.
+    /// Runs until every [`Writer`] is dropped and all accepted requests are answered. Returns the number of
+    /// transactions that were tried, and of requests that were answered.
     pub async fn run(self) -> (u64, u64) {
         let Self { writing, waiting, exit } = self;
         let mut lanes: JoinSet<_> = writing.into_iter().map(Lane::run).collect();

@@ -1,20 +1,23 @@
-//! Where requests wait for the writer: a line for each client, and whose turn it is.
+//! The queue of the writer: a queue for each client, and the fair order in which their requests are taken.
 //!
-//! `writer` puts requests in, `lane` takes batches out. Knows no task and no clock: the same calls give the same batches.
+//! `writer` puts requests in, `lane` takes batches out. Knows no task and no clock: the same calls give the same
+//! batches.
 //!
-//! **Fair.** Each client has a line, and a count of what it was given: rows, and something for each request. The next
-//! request is always that of the client that was given the least; who comes anew begins with as much as the one that is
-//! furthest behind. So whoever has one request waiting is not behind another's many, and large requests count as such.
-//! A line that is empty is forgotten.
+//! **Fair.** Each client has a queue, and a count of what it was given: the rows of its requests, and a fixed cost for
+//! each. The next request is always that of the client that was given the least; a client that becomes active begins
+//! with as much as the one that is furthest behind. So one waiting request of a client is not delayed by many of
+//! another, and large requests count as large. An empty client queue is forgotten.
 //!
-//! **Bounded.** A client may have as many waiting as there are places left: alone it gets half of them, of several each
-//! gets as many as are then left, and there is a place for one that comes anew.
+//! **Bounded.** A client may have as many requests waiting as there are free places: alone it gets half of the queue,
+//! of several each gets as many as are then left, and there is a place for a client that becomes active.
 //!
-//! **Lanes.** One batch is in flight for as long as it keeps up; another begins beside it when too much waits. Customers
-//! of batches in flight are known, and a request of one of them is set aside until that batch is done: batches of one
-//! process never wait for each other in the database. Requests of one client and customer stay in their order.
+//! **Workers.** One batch is in flight while it keeps up; another begins beside it when too many requests wait.
+//! Customers of batches in flight are known, and a request of one of them is set aside until that batch is done:
+//! batches of one process never wait for each other in the database. Requests of one client and customer keep their
+//! order.
 //!
-//! **Delays.** The lines of an organization that somebody else holds locks of are kept for lanes of their own (`delays`).
+//! **Delays.** Client queues of an organization whose locks another transaction holds are kept for waiting workers
+//! (`delays`).
 
 mod delayed;
 mod delays;
@@ -32,42 +35,43 @@ use super::job::{Job, Source};
 use super::limits::WriterLimits;
 use crate::earning::OrgId;
 
-/// While several clients are about, a batch is so much for each of them, in rows: so that it is soon over, and who has few
-/// requests can have its next ones in the next (`docs/performance.md`).
+/// Maximum cost of a batch for each active client while several are active, in rows: so that a batch ends soon, and a
+/// client with few requests can have its next ones in the next batch (measured in `docs/performance.md`).
 const FAIR_SHARE: usize = 140;
-/// For so many batches after one to which several clients had something to give they are held to be about: they may be
-/// reading their answers.
+/// Number of batches for which clients count as active after several of them had requests queued: they may be reading
+/// their answers.
 const SHARED_FOR: u32 = 16;
-/// When more requests than this wait, the batches in flight do not keep up.
+/// Number of waiting requests beyond which the batches in flight do not keep up.
 const KEEPS_UP: usize = 32;
-/// Nor do they when the youngest of them takes longer than this.
+/// Age of the youngest batch in flight beyond which the batches do not keep up either.
 const SLOW: Duration = Duration::from_millis(100);
-/// While several clients are about, only such a batch gets another beside it: two would keep every processor busy, and whoever
-/// has few requests waits for one several times, from its listener to its answer.
+/// Age of the youngest batch beyond which another begins beside it while several clients are active. Two batches at
+/// once would keep every processor busy, and a client with few requests waits for a processor several times, from its
+/// listener to its answer.
 const SLOW_FOR_SEVERAL: Duration = Duration::from_millis(20);
 
-/// See the top of this file.
+/// The queue of the writer.
 pub(super) struct Queue<B: Batches> {
     limits: WriterLimits,
     lines: HashMap<Source, Line<B>>,
-    /// Lines whose requests may be taken by any lane.
+    /// Client queues whose requests any worker may take.
     turns: Turns,
-    /// Lines of organizations that are delayed.
+    /// Client queues of delayed organizations.
     delays: Delays,
-    /// What the client furthest behind had been given when something was last taken.
+    /// Cost that the client furthest behind had been given when a request was last taken.
     least_given: usize,
-    /// Requests that came so far.
+    /// Number of requests that arrived so far.
     arrived: u64,
     /// Customers of batches in flight, and the requests that are set aside for each.
     in_flight: HashMap<Customer, Vec<Job<B>>>,
-    /// How many are set aside in all.
+    /// Number of requests that are set aside.
     aside: usize,
-    /// Batches in flight, but for those of delayed organizations; and when the youngest was taken.
+    /// Number of batches in flight, except those of delayed organizations, and the time when the youngest was taken.
     batches: usize,
     taken_at: Option<Instant>,
-    /// Batches to come that are small because several clients are about.
+    /// Number of further batches that are kept small because several clients are active.
     shared_for: u32,
-    /// Whether a lane was called and did not come yet.
+    /// True when a worker was called and has not come yet.
     called: bool,
     closed: bool,
 }
@@ -91,12 +95,12 @@ impl<B: Batches> Queue<B> {
         }
     }
 
-    /// Requests that wait.
+    /// Returns the number of waiting requests.
     fn waiting(&self) -> usize {
         self.turns.ready + self.delays.ready() + self.aside
     }
 
-    /// Lets a request wait for its turn, if its client may have one more.
+    /// Adds a request, if its client may have one more.
     pub(super) fn push(&mut self, mut job: Job<B>) -> Result<(), WalletError> {
         if self.closed {
             return Err(WalletError::ShuttingDown);
@@ -116,7 +120,7 @@ impl<B: Batches> Queue<B> {
         Ok(())
     }
 
-    /// Puts a request into its line, where its number belongs.
+    /// Puts a request into its client queue, at the place of its arrival number.
     fn line_up(&mut self, job: Job<B>) {
         let source = job.source();
         let line = self.lines.entry(source.clone()).or_default();
@@ -130,7 +134,7 @@ impl<B: Batches> Queue<B> {
         line.ready.insert(at, job);
     }
 
-    /// Whether a lane that is free has to be called. It was, then.
+    /// Returns true when a free worker has to be called, and records that it was.
     pub(super) fn calls(&mut self, now: Instant) -> bool {
         !self.called && self.batches < self.limits.lanes.max(1) && self.is_due(now) && {
             self.called = true;
@@ -138,7 +142,7 @@ impl<B: Batches> Queue<B> {
         }
     }
 
-    /// Whether another batch is to begin.
+    /// Returns true when another batch has to begin.
     fn is_due(&self, now: Instant) -> bool {
         let keeps_up = || {
             let (most, slow) = if self.is_shared() { (usize::MAX, SLOW_FOR_SEVERAL) } else { (KEEPS_UP, SLOW) };
@@ -148,7 +152,7 @@ impl<B: Batches> Queue<B> {
         self.turns.ready > 0 && (self.batches == 0 || !keeps_up())
     }
 
-    /// The next batch, for a lane that is free; `None` while there is none to begin.
+    /// Returns the next batch, for a free worker; `None` while there is none to begin.
     pub(super) fn take(&mut self, now: Instant) -> Option<Vec<Job<B>>> {
         self.called = false;
         if !self.is_due(now) {
@@ -164,7 +168,7 @@ impl<B: Batches> Queue<B> {
         Some(batch)
     }
 
-    /// A batch of the requests whose turn it is, of one delayed organization or of all others. Their customers are in
+    /// Fills a batch in fair order, with requests of one delayed organization or of all others. Their customers are in
     /// flight from then on.
     fn fill(&mut self, delayed: Option<OrgId>, most: &Size) -> Vec<Job<B>> {
         let (mut batch, mut size) = (Vec::new(), Size::default());
@@ -178,7 +182,7 @@ impl<B: Batches> Queue<B> {
         batch
     }
 
-    /// How large the next batch may be.
+    /// Returns the maximum size of the next batch.
     fn most(&mut self) -> Size {
         let clients = self.lines.len();
         self.shared_for = if clients > 1 { SHARED_FOR } else { self.shared_for.saturating_sub(1) };
@@ -187,8 +191,8 @@ impl<B: Batches> Queue<B> {
         Size { requests: max_batch_requests, rows: max_batch_rows, cost }
     }
 
-    /// The request whose turn it is, if it fits. One that does not is the first of the next batch. Of a delayed
-    /// organization it is not yet taken from its caller, which may still give up.
+    /// Returns the next request in fair order, if it fits. One that does not fit is the first of the next batch. A
+    /// request of a delayed organization is not yet taken from its caller, which may still stop waiting.
     fn next(&mut self, delayed: Option<OrgId>, fits: impl Fn(&Job<B>) -> bool) -> Option<Job<B>> {
         loop {
             let turns = match delayed {
@@ -197,7 +201,7 @@ impl<B: Batches> Queue<B> {
             };
             let turn = turns.lines.first_entry()?;
             let given = turn.key().0;
-            // A line that has a turn has something ready.
+            // A client queue in this order has a ready request.
             let line = self.lines.get_mut(turn.get())?;
             let mut job = line.ready.pop_front()?;
             if !fits(&job) {
@@ -230,23 +234,23 @@ impl<B: Batches> Queue<B> {
         }
     }
 
-    /// Returns true while several clients are about.
+    /// Returns true while several clients are active.
     pub(super) fn is_shared(&self) -> bool {
         self.shared_for > 0
     }
 
-    /// Requests that any lane may take.
+    /// Returns the number of requests that any worker may take.
     pub(super) fn ready(&self) -> usize {
         self.turns.ready
     }
 
-    /// Ends a batch whose customers these are.
+    /// Ends a batch of these customers.
     pub(super) fn done(&mut self, customers: &[Customer]) {
         self.batches -= 1;
         self.release(customers);
     }
 
-    /// Notes that no batch has to do with these customers any more.
+    /// Releases customers that no batch in flight has any more.
     pub(super) fn release(&mut self, customers: &[Customer]) {
         for customer in customers {
             for job in self.in_flight.remove(customer).unwrap_or_default() {
@@ -259,7 +263,7 @@ impl<B: Batches> Queue<B> {
         }
     }
 
-    /// Takes nothing more in.
+    /// Closes the queue to new requests.
     pub(super) fn close(&mut self) {
         self.closed = true;
     }
@@ -268,13 +272,14 @@ impl<B: Batches> Queue<B> {
         self.closed
     }
 
-    /// Whether a lane that is free may end: nothing more comes, and what waits waits for a lane that is not. What is
-    /// delayed may be for any lane again, so one of them stays until nothing waits.
+    /// Returns true when a free worker may end: no more requests come, and those that wait are left to the busy
+    /// workers. Requests of a delayed organization may become ready for any worker again, so one of them stays until
+    /// none waits.
     pub(super) fn is_over(&self) -> bool {
         self.closed && (self.waiting() == 0 || self.batches > 0)
     }
 
-    /// Forgets everything that waits: nobody is there to take it.
+    /// Drops all waiting requests, as no worker is left to take them.
     pub(super) fn abandon(&mut self) {
         *self = Self { closed: true, ..Self::new(self.limits) };
     }

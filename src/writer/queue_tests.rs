@@ -1,4 +1,4 @@
-//! The queue by its promises, one after the other, and by properties.
+//! Tests of each guarantee of the queue, and of properties.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -25,11 +25,11 @@ const LIMITS: WriterLimits = WriterLimits {
     late_redemption: Duration::ZERO,
 };
 
-/// Whose the customers are, but for those of tests about several organizations.
+/// The organization of the customers, except in tests about several organizations.
 const ORG: OrgId = OrgId(1);
 const OTHER: OrgId = OrgId(2);
 
-/// A request of so many rows for a customer, with a number to be told by.
+/// A request of a number of rows for a customer, with a number that identifies it.
 #[derive(Debug)]
 struct Request {
     number: usize,
@@ -70,7 +70,7 @@ struct Caller {
 
 type Batch = Vec<Job<Nothing>>;
 
-/// A queue, everybody who waits, and a clock that stands still.
+/// A queue, all waiting callers, and a clock that stands still.
 struct Scene {
     queue: Queue<Nothing>,
     callers: Vec<Option<Caller>>,
@@ -82,12 +82,12 @@ impl Scene {
         Self { queue: Queue::new(limits), callers: Vec::new(), now: Instant::now() }
     }
 
-    /// Has `client` ask for `rows` of a customer. Gives the number of the request.
+    /// Sends a request of `client` for `rows` of a customer. Returns the number of the request.
     fn ask(&mut self, client: &str, customer: i64, rows: usize) -> Result<usize, WalletError> {
         self.ask_of(&Source { client: client.into(), org_id: ORG }, customer, rows)
     }
 
-    /// The same, of any organization.
+    /// Sends a request of any organization.
     fn ask_of(&mut self, source: &Source, customer: i64, rows: usize) -> Result<usize, WalletError> {
         let number = self.callers.len();
         let request = Request { number, org: source.org_id.0, customer, rows };
@@ -97,7 +97,8 @@ impl Scene {
         Ok(number)
     }
 
-    /// Has `client` ask for one row each of so many customers that nobody else asks for, until it is refused.
+    /// Sends up to `times` requests of `client`, each for one row of a customer that no other request names, until one
+    /// is refused.
     fn ask_often(&mut self, client: &str, times: usize) -> usize {
         let new_customer = |scene: &Self| 1_000_000 + i64::try_from(scene.callers.len()).unwrap();
         (0..times).take_while(|_| self.ask(client, new_customer(self), 1).is_ok()).count()
@@ -111,7 +112,7 @@ impl Scene {
         self.queue.done(&batch.iter().map(Job::customer).collect::<Vec<_>>());
     }
 
-    /// The caller that hangs up.
+    /// Drops a caller.
     fn hang_up(&mut self, number: usize) {
         self.callers[number] = None;
     }
@@ -123,18 +124,19 @@ impl Scene {
     }
 }
 
-/// The one client of an organization.
+/// Returns the one client of an organization.
 fn client_of(org_id: OrgId) -> Source {
     Source { client: "client".into(), org_id }
 }
 
-/// What a lane met.
+/// Returns the error of a worker that has to wait for a lock.
 fn cause() -> Arc<StorageError> {
     Arc::new(StorageError::Busy(DbErr::Custom("locked".to_owned())))
 }
 
 impl Queue<Nothing> {
-    /// The lines that have a turn with a delayed organization, or with no delay; and how many requests are ready in them.
+    /// Returns the client queues with ready requests, of a delayed organization or of none, and the number of these
+    /// requests.
     fn turns_of(&self, org: Option<OrgId>) -> (HashSet<Source>, usize) {
         let turns = match org {
             None => Some(&self.turns),
@@ -170,7 +172,7 @@ fn whoever_has_one_request_waits_for_one_batch_however_many_another_has() {
     let modest = scene.ask("modest", 1, 1).unwrap();
     let second = scene.take().unwrap();
     assert_eq!(numbers(Some(&second))[0], modest, "it is the furthest behind");
-    // The first of the next batch also once the greedy one is served again.
+    // The request is the first of the next batch, too, after the greedy client is served again.
     let again = scene.ask("modest", 2, 1).unwrap();
     scene.done(&first);
     scene.done(&second);
@@ -227,14 +229,14 @@ fn while_several_clients_are_about_batches_are_small_and_grow_again_when_one_is_
 #[test]
 fn a_client_may_have_as_many_waiting_as_there_are_places_left() {
     let mut scene = Scene::new(WriterLimits { max_waiting: 60, ..LIMITS });
-    // Half of them; then half of the rest, and so on.
+    // The first client gets half of the places, the second half of the rest, and so on.
     assert_eq!(scene.ask_often("one", 100), 30);
     assert_eq!(scene.ask_often("two", 100), 15);
     assert_eq!(scene.ask_often("three", 100), 8);
     assert_eq!(scene.ask_often("one", 100), 0, "it has more than its share");
     assert!(matches!(scene.ask("one", 1, 1), Err(WalletError::Overloaded)));
     assert_eq!(scene.ask_often("four", 1), 1, "who comes anew finds a place");
-    // Once there is room, those that ask get the same.
+    // Once there is room, the clients get the same shares.
     let batch = scene.take().unwrap();
     assert_eq!(batch.len(), 54);
     for _ in 0..60 {
@@ -287,7 +289,7 @@ fn what_nobody_waits_for_is_passed_over() {
     let mut scene = Scene::new(LIMITS);
     scene.ask_often("one", 4);
     scene.hang_up(0);
-    // Out of patience, though it is still there to read its answer.
+    // The caller stopped waiting, though it is still there to read its answer.
     assert!(!scene.callers[2].as_ref().unwrap().settled.swap(true, Ordering::Relaxed));
     let batch = scene.take();
     assert_eq!(numbers(batch.as_ref()), [1, 3]);
@@ -374,7 +376,7 @@ fn while_several_clients_are_about_another_lane_is_called_for_a_slow_batch_only(
     assert!(scene.take().is_some());
 }
 
-/// Has a lane put back what it took, because of a lock.
+/// Puts a taken batch back because of a lock, as a worker does.
 fn put_back(scene: &mut Scene, batch: Batch) {
     let customers: Vec<_> = batch.iter().map(Job::customer).collect();
     scene.queue.delay(batch[0].customer().0, batch, cause());
@@ -395,7 +397,7 @@ fn a_delayed_organization_is_for_waiting_lanes_and_others_go_on() {
     assert!(scene.queue.calls_waiting_lane());
     let delayed = scene.queue.take_delayed().unwrap();
     assert_eq!((delayed.org_id, numbers(Some(&delayed.jobs))), (ORG, vec![0, 1, 2, late]), "each in its place");
-    // One lane at a time.
+    // One worker at a time has a batch of the organization.
     scene.ask("one", 9, 1).unwrap();
     assert!(!scene.queue.calls_waiting_lane() && scene.queue.take_delayed().is_none());
     let customers: Vec<_> = delayed.jobs.iter().map(Job::customer).collect();
@@ -493,10 +495,10 @@ enum Step {
     Done(usize),
     HangUp(usize),
     Wait,
-    /// A lane meets a lock that somebody holds of the organization of the first request of a batch.
+    /// A worker has to wait for a lock of the organization of the first request of a batch.
     Delay(usize),
     TakeDelayed,
-    /// A waiting lane ends a batch, having met a lock or not.
+    /// A waiting worker ends a batch, after waiting for a lock or not.
     DoneDelayed(usize, bool),
 }
 
@@ -514,17 +516,17 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What a random scene saw.
+/// The observations of a random scene.
 struct Watched {
     scene: Scene,
     limits: WriterLimits,
-    /// The customers that each keeps, and its requests.
+    /// The customers that each batch keeps, and its requests.
     in_flight: Vec<(Vec<Customer>, Batch)>,
     delayed_in_flight: Vec<DelayedBatch<Nothing>>,
     taken: HashSet<usize>,
-    /// Requests that were put back.
+    /// Number of requests that were put back.
     put_back: usize,
-    /// The last request that was taken of a client and customer.
+    /// The last request that was taken of each client and customer.
     last: HashMap<(Source, Customer), usize>,
 }
 
@@ -614,7 +616,7 @@ impl Watched {
         self.delayed_in_flight.push(batch);
     }
 
-    /// Compares a batch that was taken with what was promised.
+    /// Compares a taken batch with the guarantees.
     fn watch(&mut self, batch: &Batch) {
         assert!(!batch.is_empty() && batch.len() <= self.limits.max_batch_requests);
         let rows: usize = batch.iter().map(Job::rows).sum();
@@ -632,7 +634,7 @@ impl Watched {
         }
     }
 
-    /// What is of one organization goes back, and the rest of the batch goes on.
+    /// Puts the requests of one organization back, and continues with the rest of the batch.
     fn delay(&mut self, which: usize) {
         let (customers, batch) = &mut self.in_flight[which];
         let Some(org_id) = batch.first().map(|job| job.customer().0) else { return };

@@ -1,67 +1,67 @@
-//! Whether the database answers, as far as is known: so that calls that cannot be served are refused at once instead of
-//! waiting for it one after the other.
+//! Tracks whether the database answers, so that calls that cannot be served are refused at once instead of each waiting
+//! for it.
 //!
-//! Whoever meets a broken connection raises a suspicion; the one task that probes the database (`server`) then looks, and
-//! says what it found.
+//! A task that meets a broken connection requests a probe; the one task that probes the database (`server`) then runs
+//! it, and reports the result.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::{Notify, watch};
 
-/// See the top of this file.
+/// The shared state of the database's reachability.
 #[derive(Debug, Clone)]
 pub struct Reachability {
     lost: watch::Sender<bool>,
     suspicion: Arc<Notify>,
-    /// True once a statement took too long, until a write succeeds: it may have been waiting to commit.
+    /// True once a statement took too long, until a write succeeds: the statement may have been waiting to commit.
     hangs: Arc<AtomicBool>,
 }
 
 impl Reachability {
-    /// Of a database that was reached.
+    /// Returns the state for a database that was reached.
     pub fn new() -> Self {
         Self { lost: watch::Sender::new(false), suspicion: Arc::default(), hangs: Arc::default() }
     }
 
-    /// Whether the last probe failed.
+    /// Returns true when the last probe failed.
     pub fn is_lost(&self) -> bool {
         *self.lost.borrow()
     }
 
-    /// Waits until a probe fails; not at all when the last one did.
+    /// Waits until a probe fails; returns at once when the last one did.
     pub async fn lost(&self) {
-        // The sender is here: it cannot be gone.
+        // The sender is held here, so it is never dropped.
         let _ = self.lost.subscribe().wait_for(|lost| *lost).await;
     }
 
-    /// What a probe found.
+    /// Records the result of a probe.
     pub fn found(&self, lost: bool) {
         self.lost.send_if_modified(|was| std::mem::replace(was, lost) != lost);
     }
 
-    /// Asks for a probe now.
+    /// Requests a probe.
     pub fn suspect(&self) {
         self.suspicion.notify_one();
     }
 
-    /// Notes that a statement took too long, and asks for a probe.
+    /// Records that a statement took too long, and requests a probe.
     pub fn timed_out(&self) {
         self.hangs.store(true, Ordering::Relaxed);
         self.suspect();
     }
 
-    /// Returns true if a statement took too long since the last write that a probe tried.
+    /// Returns true if a statement took too long since the last successful trial write.
     pub fn hangs(&self) -> bool {
         self.hangs.load(Ordering::Relaxed)
     }
 
-    /// Notes that a write succeeded.
+    /// Records that a write succeeded.
     pub fn wrote(&self) {
         self.hangs.store(false, Ordering::Relaxed);
     }
 
-    /// Waits until somebody asks for a probe.
+    /// Waits until a probe is requested.
     pub async fn suspected(&self) {
         self.suspicion.notified().await;
     }

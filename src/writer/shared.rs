@@ -9,7 +9,7 @@ use super::batch::Batches;
 use super::limits::WriterLimits;
 use super::queue::Queue;
 
-/// What the writer and its lanes share.
+/// The state that the writer and its workers share.
 pub(super) struct Shared<B: Batches> {
     queue: Mutex<Queue<B>>,
     lanes: Notify,
@@ -22,38 +22,40 @@ impl<B: Batches> Shared<B> {
         Self { queue: Mutex::new(Queue::new(limits)), lanes: Notify::new(), waiting_lanes: Notify::new() }
     }
 
-    /// The queue, for a moment. It is whole at any time, so a panic elsewhere does not spoil it.
+    /// Returns the locked queue. Locked state is always consistent, so lock poisoning is ignored.
     pub(super) fn queue(&self) -> MutexGuard<'_, Queue<B>> {
         self.queue.lock()
     }
 
-    /// Calls a lane that is free.
+    /// Calls a free worker.
     pub(super) fn call(&self) {
         self.lanes.notify_one();
     }
 
-    /// Waits until a lane is called, or all are.
+    /// Waits until a worker, or all of them, are called.
     pub(super) fn called(&self) -> impl Future<Output = ()> {
         self.lanes.notified()
     }
 
-    /// Calls a waiting lane that is free.
+    /// Calls a free waiting worker.
     pub(super) fn call_waiting_lane(&self) {
         self.waiting_lanes.notify_one();
     }
 
-    /// Waits until a waiting lane is called, or all are.
+    /// Waits until a waiting worker, or all of them, are called.
     pub(super) fn waiting_lane_called(&self) -> impl Future<Output = ()> {
         self.waiting_lanes.notified()
     }
 
-    /// Changes the queue at the end of a batch, or of a part of one, and calls whoever has something to do then.
+    /// Changes the queue at the end of a batch, or of a part of one, and calls the workers that then have something to
+    /// do.
     pub(super) fn done(&self, change: impl FnOnce(&mut Queue<B>)) {
         let (calls, calls_waiting_lane, is_closed) = {
             let mut queue = self.queue();
             let (ready, delayed) = (queue.ready(), queue.is_delayed());
             change(&mut queue);
-            // A lane that ends a batch looks for the next one by itself. Another has to be called for what was delayed.
+            // A worker that ends a batch looks for the next one itself. Another one has to be called for requests that
+            // were delayed.
             let calls = delayed && queue.ready() > ready && queue.calls(Instant::now());
             (calls, queue.calls_waiting_lane(), queue.is_closed())
         };
@@ -64,7 +66,7 @@ impl<B: Batches> Shared<B> {
             self.call_waiting_lane();
         }
         if is_closed {
-            // Lanes that are free may end.
+            // Free workers may end.
             self.call_all();
         }
     }

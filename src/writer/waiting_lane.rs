@@ -1,8 +1,9 @@
-//! A lane for organizations that are delayed by a lock that somebody else holds: here, and only here, somebody waits.
+//! A worker for organizations that are delayed by a lock of another transaction: only here does a worker wait for
+//! locks.
 //!
-//! Each batch is of one organization. First the lane waits until no change of the whole organization is under way. A
-//! batch that still meets a lock is split, down to the requests that wait for it, so that their neighbours are written;
-//! those requests come last, and wait for as long as a lock is waited for at all. Called by `writer`.
+//! Each batch is of one organization. First the worker waits until no change of the whole organization is under way. A
+//! batch that still has to wait for a lock is split, down to the requests that wait for it, so that the others are
+//! written; those requests come last, and wait for the maximum time of a lock. Called by `writer`.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,10 +15,10 @@ use super::job::Job;
 use super::queue::DelayedBatch;
 use super::shared::Shared;
 
-/// Requests that wait for a lock and are put off while their neighbours are tried.
+/// Maximum number of requests that wait for a lock and are postponed while the others are tried.
 const MAX_STUCK: usize = 4;
 
-/// See the top of this file.
+/// A worker for delayed organizations.
 pub(super) struct WaitingLane<B: Batches> {
     shared: Arc<Shared<B>>,
     runner: BatchRunner<B>,
@@ -28,7 +29,8 @@ impl<B: Batches> WaitingLane<B> {
         Self { shared, runner }
     }
 
-    /// Writes until nothing more comes. Gives what it did: transactions that were tried, and requests that were answered.
+    /// Runs until no more batches come. Returns the number of transactions that were tried, and of requests that were
+    /// answered.
     pub(super) async fn run(mut self) -> (u64, u64) {
         while let Some(batch) = self.next_batch().await {
             let org_id = batch.org_id;
@@ -42,10 +44,10 @@ impl<B: Batches> WaitingLane<B> {
         self.runner.done()
     }
 
-    /// Waits until there is a batch to begin; `None` when there will be none for this lane.
+    /// Waits until there is a batch to begin; returns `None` when there will be none for this worker.
     async fn next_batch(&mut self) -> Option<DelayedBatch<B>> {
         loop {
-            // Before looking: a call that comes in between is heard.
+            // The worker registers before it looks, so that a call in between is not missed.
             let called = self.shared.waiting_lane_called();
             {
                 let mut queue = self.shared.queue();
@@ -65,8 +67,8 @@ impl<B: Batches> WaitingLane<B> {
         }
     }
 
-    /// Returns true when something was written, and neither a lock nor a change of the catalog was met: the organization is as
-    /// any other again.
+    /// Writes a batch. Returns true when something was written without waiting for a lock or a change of the catalog:
+    /// the organization is no longer delayed.
     async fn write(&mut self, batch: DelayedBatch<B>) -> bool {
         if let Err(error) = self.runner.wait_for_org(batch.org_id).await {
             batch_runner::refuse(batch.jobs, error);
@@ -94,7 +96,7 @@ impl<B: Batches> WaitingLane<B> {
                         set_aside(part, &mut parts, &mut stuck);
                         met_change = true;
                         if stuck.len() >= MAX_STUCK {
-                            // They would wait in vain for the end of a batch in which everybody waits.
+                            // They would wait in vain for the end of a batch in which all requests wait.
                             self.write_stuck(std::mem::take(&mut stuck)).await;
                         }
                     }
@@ -110,11 +112,11 @@ impl<B: Batches> WaitingLane<B> {
         wrote && !met_change
     }
 
-    /// Writes requests that wait for a lock by themselves, one after the other.
+    /// Writes requests that wait for a lock, each alone, one after the other.
     async fn write_stuck(&mut self, stuck: Vec<Job<B>>) {
-        // The wait of one request is enough for all of its customer.
+        // The wait of one request is enough for all requests of its customer.
         let mut waited_in_vain = HashMap::<Customer, WalletError>::new();
-        // Whoever comes behind one that waited in vain has waited as long.
+        // A request behind one that waited in vain has waited as long.
         let mut patience = Patience::Full;
         for mut job in stuck {
             let customer = job.customer();
@@ -141,11 +143,12 @@ impl<B: Batches> WaitingLane<B> {
     }
 }
 
-/// Keeps a request that waits for a lock for the end of the batch, and whatever else is for its customer, in its order.
+/// Postpones a request that waits for a lock to the end of the batch, together with the other requests of its customer,
+/// in order.
 fn set_aside<B: Batches>(part: Vec<Job<B>>, parts: &mut [Vec<Job<B>>], stuck: &mut Vec<Job<B>>) {
     let customers: Vec<_> = part.iter().map(Job::customer).collect();
     stuck.extend(part);
-    // The next part is the last.
+    // The next part is the last of the list.
     for part in parts.iter_mut().rev() {
         stuck.extend(part.extract_if(.., |job| customers.contains(&job.customer())));
     }

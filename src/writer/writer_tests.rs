@@ -1,4 +1,4 @@
-//! The writer and its lanes on a database that is a list: somebody else holds locks in it, and gives them back.
+//! Tests of the writer and its workers on an in-memory database, in which other transactions hold and release locks.
 
 use std::collections::HashSet;
 use std::sync::Mutex;
@@ -24,7 +24,7 @@ const LIMITS: WriterLimits = WriterLimits {
 };
 const A: OrgId = OrgId(1);
 const B: OrgId = OrgId(2);
-/// How long a test waits for a state that must come.
+/// Time for which a test waits for a state that must come.
 const SURELY: Duration = Duration::from_secs(30);
 
 /// A request with a number of its own.
@@ -50,7 +50,7 @@ impl Tried {
     }
 }
 
-/// What is written, and who holds locks.
+/// The written requests, and the held locks.
 #[derive(Debug, Default)]
 struct State {
     changed_orgs: HashSet<OrgId>,
@@ -60,7 +60,7 @@ struct State {
     locked_customers: HashSet<Customer>,
     /// True once every wait with full patience is over.
     patience_is_over: bool,
-    /// How many more transactions meet a lock before every lock is released.
+    /// Number of further transactions that have to wait for a lock before every lock is released.
     released_after: Option<usize>,
     lanes: usize,
     tried: Vec<Tried>,
@@ -73,7 +73,7 @@ impl State {
     }
 }
 
-/// The database.
+/// The in-memory database.
 #[derive(Clone, Default)]
 struct World(Arc<(Mutex<State>, Notify)>);
 
@@ -84,7 +84,7 @@ impl World {
         done
     }
 
-    /// Waits until `answer` gives something.
+    /// Waits until `answer` returns a value.
     async fn until<T>(&self, answer: impl Fn(&mut State) -> Option<T>) -> T {
         loop {
             let changed = self.0.1.notified();
@@ -101,7 +101,7 @@ impl World {
     }
 }
 
-/// One lane's access to it.
+/// One worker's session of the database.
 struct Session(World, usize);
 
 fn busy() -> StorageError {
@@ -157,7 +157,7 @@ impl Batches for Session {
     }
 }
 
-/// A writer at work.
+/// A running writer.
 struct Scene {
     writer: Writer<Session>,
     world: World,
@@ -181,7 +181,7 @@ impl Scene {
         Self { writer, world, lanes: tokio::spawn(lanes.run()), asked: 0 }
     }
 
-    /// Asks for a customer of an organization, which has one client.
+    /// Sends a request for a customer of an organization, which has one client.
     fn ask(&mut self, org_id: OrgId, customer: i64) -> Call {
         let (writer, number) = (self.writer.clone(), self.asked);
         self.asked += 1;
@@ -193,7 +193,7 @@ impl Scene {
         self.world.surely(is_so).await;
     }
 
-    /// Waits until an organization is delayed, because of a lock that is held.
+    /// Waits until an organization is delayed because of a held lock.
     async fn delayed(&self, org_id: OrgId) {
         self.surely(|state| state.tried.iter().any(|tried| tried.was_busy && tried.is_of(org_id))).await;
         while self.writer.entrance.0.queue().delayed_by(org_id).is_none() {
@@ -205,7 +205,7 @@ impl Scene {
         self.world.with(|state| state.tried.clone())
     }
 
-    /// Ends the lanes, once everything is answered.
+    /// Ends the workers, after everything is answered.
     async fn end(self) {
         drop(self.writer);
         tokio::time::timeout(SURELY, self.lanes).await.expect("they end").unwrap();
@@ -247,7 +247,7 @@ async fn while_one_organization_is_locked_the_other_lanes_serve_the_others_and_i
 async fn a_batch_of_several_organizations_that_meets_a_lock_is_parted_and_the_others_are_written() {
     let mut scene = Scene::start(LIMITS);
     scene.world.with(|state| (state.locked_orgs.insert(A), state.changed_orgs.insert(A)));
-    // On the one thread of this test all of them wait before a lane looks: they are in one batch.
+    // On the one thread of this test all of them wait before a worker looks: they are in one batch.
     let calls: Vec<_> = (1..6).map(|org| scene.ask(OrgId(org), 0)).collect();
     let mut others = calls.into_iter();
     let held = others.next().unwrap();
@@ -301,7 +301,7 @@ async fn an_organization_whose_catalog_keeps_moving_is_written_by_waiting_lanes_
     let met = scene.tried().iter().filter(|tried| of_lanes(tried)).count();
     assert!(met <= 2, "once with others and once alone: {met}");
     scene.world.with(|state| state.moved_orgs.clear());
-    // Once it is written from memory, it is as any other again.
+    // Once it is written from memory, the organization is no longer delayed.
     for customer in 0..4 {
         assert!(answered(scene.ask(A, customer)).await.is_ok());
     }
@@ -314,7 +314,8 @@ async fn a_customer_that_is_free_again_in_time_is_written_in_order() {
     let mut scene = Scene::start(LIMITS);
     scene.world.with(|state| {
         state.locked_customers.insert((A, CustomerId(5)));
-        // The batch meets it twice, of a lane and of a waiting lane, and then the first request by itself.
+        // The batch has to wait for the lock twice, in a worker and in a waiting worker, and then the first request
+        // alone.
         state.released_after = Some(3);
     });
     let calls = [scene.ask(A, 5), scene.ask(A, 5), scene.ask(A, 6)];
@@ -388,7 +389,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Takes the steps, gives every lock back, and compares what callers were told with what is written.
+/// Takes the steps, releases every lock, and compares the answers with what is written.
 async fn told_the_truth(steps: Vec<Step>, limits: WriterLimits) {
     let mut scene = Scene::start(limits);
     let mut calls = Vec::new();
@@ -411,7 +412,7 @@ async fn told_the_truth(steps: Vec<Step>, limits: WriterLimits) {
         }
     }
     let world = scene.world.clone();
-    // Some wait in vain, where the steps left a lock.
+    // Some requests wait in vain, where the steps left a lock.
     world.with(|state| state.patience_is_over = true);
     tokio::time::sleep(Duration::from_millis(1)).await;
     unlock(&world);

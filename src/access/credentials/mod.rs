@@ -78,7 +78,7 @@ pub struct Credentials {
     hashing: Arc<Hashing>,
     /// First checks under way. Each address has its own, as the wait depends on the address.
     first_checks: Arc<FirstChecks>,
-    /// Records that are read anew, of usernames that were right or that a signed token names.
+    /// Reads of records under way, of usernames that were right or that a signed token names.
     reads: Arc<Joined<Arc<str>, Read>>,
     reads_of_wrong_pairs: Semaphore,
     /// Reads under way of whether organizations that tokens of trusted issuers name are recorded.
@@ -162,8 +162,8 @@ impl Credentials {
     }
 
     fn digested(&self, shown: &Shown) -> Digested {
-        // The key makes the hash useless outside; the length keeps ("ab", "c") apart from ("a", "bc"), and a token, which
-        // has no username, from a pair.
+        // The key makes the hash useless outside this process; the length keeps ("ab", "c") apart from ("a", "bc"), and
+        // a token, which has no username, from a username with a secret.
         let (length, username, secret) = match shown {
             Shown::Pair(username, secret) => (username.len(), username.as_str(), secret),
             Shown::Token(token) => (usize::MAX, "", token),
@@ -189,7 +189,7 @@ impl Credentials {
     }
 }
 
-/// Returns false for a pair that no client can have: nobody is asked for it.
+/// Returns false for credentials that no client can have, for which the database is not asked.
 fn may_exist(username: &str, secret: &Secret) -> bool {
     let secret = secret.expose();
     may_be_a_username(username) && secret.len() <= MAX_BYTES && !secret.contains(&0)

@@ -1,4 +1,4 @@
-//! Comparing what is remembered with the database, beside the calls.
+//! Compares remembered credentials with the database, in the background.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -9,10 +9,10 @@ use super::memory::{Basis, Memory};
 use crate::storage::StorageError;
 
 impl Credentials {
-    /// Compares the records of what was used since the last time with the database.
+    /// Compares the records of the credentials that were used since the last time with the database.
     ///
     /// # Errors
-    /// Of the database.
+    /// Returns the error of the database.
     pub async fn refresh(&self) -> Result<(), StorageError> {
         let mut used = Vec::new();
         for (digested, memory) in self.remembered.lock().all() {

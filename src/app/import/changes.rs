@@ -1,4 +1,4 @@
-//! Tells which records of a file would change, one line each, for an import that changes nothing.
+//! Describes which records of a file would change, one line each, for a dry run of an import.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -6,7 +6,7 @@ use super::records::ImportedPromotion;
 use crate::earning::{Catalog, CustomerId, Org, OrgId, Promotion};
 use crate::storage::{StorageError, Transaction};
 
-/// Fields by their names in the file, and their values as text.
+/// Field names as in the file, and their values as text.
 type Content = Vec<(&'static str, String)>;
 
 /// Returns a line for each organization that is new or differs from `before`.
@@ -28,11 +28,11 @@ fn content_of_org(org: &Org) -> Content {
     ]
 }
 
-/// Returns a line for each promotion of the file that is new, differs from `before`, or gets another audience. They
-/// will be `after`.
+/// Returns a line for each promotion of the file that is new, differs from `before`, or gets another audience. `after`
+/// holds the promotions as they will be.
 ///
 /// # Errors
-/// Of the database.
+/// Returns the error of the database.
 pub(super) async fn of_promotions(
     transaction: &Transaction,
     file: &[ImportedPromotion],
@@ -62,7 +62,7 @@ pub(super) async fn of_promotions(
 /// Returns a line for each customer that is new.
 ///
 /// # Errors
-/// Of the database.
+/// Returns the error of the database.
 pub(super) async fn of_customers(
     transaction: &Transaction,
     customers: &[(OrgId, CustomerId)],
@@ -72,14 +72,14 @@ pub(super) async fn of_customers(
     Ok(new.map(|(index, customer)| format!("customers[{index}] {}: new", customer.1.0)).collect())
 }
 
-/// Returns the fields that differ, each with its two values; `new` where nothing is recorded.
+/// Returns the fields that differ, each with its two values, or `new` when nothing is recorded.
 pub(super) fn differing(recorded: Option<Content>, after: &[(&'static str, String)]) -> Vec<String> {
     let Some(recorded) = recorded else { return vec!["new".to_owned()] };
     let fields = recorded.iter().zip(after).filter(|(recorded, after)| recorded != after);
     fields.map(|((name, recorded), (_, after))| format!("{name} {recorded} -> {after}")).collect()
 }
 
-/// Returns the line of one record; `None` where nothing differs.
+/// Returns the line of one record; `None` when nothing differs.
 pub(super) fn line(record: &str, differing: &[String]) -> Option<String> {
     (!differing.is_empty()).then(|| format!("{record}: {}", differing.join(", ")))
 }

@@ -1,4 +1,4 @@
-//! The API clients of a file, compared with those that are recorded: secrets change only where the operator says so.
+//! Compares the API clients of a file with the recorded ones: secrets change only when the operator asks for it.
 
 use std::collections::BTreeMap;
 
@@ -10,12 +10,12 @@ use crate::earning::OrgId;
 use crate::storage::clients::{ApiClient, ClientChange};
 use crate::storage::{SecretHash, Store, Transaction};
 
-/// What an import writes of API clients.
+/// The writes of API clients of an import.
 #[derive(Debug, Default)]
 pub(super) struct ClientWrites {
-    /// The writes and their indexes in the file, by name: every import takes the rows in this order.
+    /// The writes and their indexes in the file, by username: every import locks the rows in this order.
     writes: BTreeMap<String, (usize, ClientWrite)>,
-    /// One line for each client whose secret in the file is not the recorded one, which stays.
+    /// One line for each client whose secret in the file differs from the recorded one, which stays.
     pub(super) warnings: Vec<String>,
     /// One line for each client that is new or changes.
     pub(super) changes: Vec<String>,
@@ -29,10 +29,10 @@ enum ClientWrite {
 }
 
 impl ClientWrites {
-    /// Compares the clients of a file with those that are recorded.
+    /// Compares the clients of a file with the recorded ones.
     ///
     /// # Errors
-    /// The clients that do not fit what is recorded, or the failure of the database.
+    /// Returns the clients that conflict with the recorded ones, or the error of the database.
     pub(super) async fn plan(
         clients: &[ImportedClient],
         store: &Store,
@@ -114,17 +114,17 @@ impl ClientWrites {
     /// Writes the clients.
     ///
     /// # Errors
-    /// A client that was added or taken away since the comparison, or the failure of the database.
+    /// Returns the client that was added or removed since the comparison, or the error of the database.
     pub(super) async fn write(&self, transaction: &Transaction) -> Result<(), ImportError> {
         for (username, (index, write)) in &self.writes {
             let (written, meanwhile) = match write {
                 ClientWrite::Add(client) => (transaction.insert_api_client(client.clone()).await?, "added"),
                 ClientWrite::Change(change) => {
-                    (transaction.change_api_client(username, change.clone()).await?, "taken away")
+                    (transaction.change_api_client(username, change.clone()).await?, "removed")
                 }
             };
             if !written {
-                let problem = format!("{username:?} was {meanwhile} by somebody else meanwhile; import again");
+                let problem = format!("{username:?} was {meanwhile} by another process meanwhile; import again");
                 return Err(ImportError::Overtaken(RefusedRecord { at: format!("apiClients[{index}]"), problem }));
             }
         }
@@ -132,7 +132,7 @@ impl ClientWrites {
     }
 }
 
-/// Refuses to move a recorded client: whoever uses its credentials would act for another organization from then on.
+/// Refuses to move a recorded client: the holder of its credentials would act for another organization from then on.
 fn other_org(index: usize, client: &ImportedClient, recorded: &ApiClient) -> Option<RefusedRecord> {
     client.org_id.filter(|org_id| *org_id != recorded.org_id)?;
     let problem = format!("{:?} is a client of organization {}", client.username, recorded.org_id.0);

@@ -1,7 +1,7 @@
-//! Importing a catalog: an upsert of everything in one transaction.
+//! Imports a catalog: an upsert of everything in one transaction.
 //!
-//! A record that is recorded already keeps what the file leaves out. The rules that the calls of the catalog hold are
-//! held here too, with two exceptions: more active promotions than the maximum are accepted with a warning, and so are
+//! An existing record keeps the fields that the file leaves out. The rules that the catalog calls enforce are enforced
+//! here too, with two exceptions: more active promotions than the maximum are accepted with a warning, and so are
 //! promotions that have ended.
 
 mod changes;
@@ -20,12 +20,13 @@ use crate::storage::{StorageError, Store, Transaction};
 use clients::ClientWrites;
 pub use records::{ImportError, ImportedClient, ImportedOrg, ImportedPromotion, RefusedRecord};
 
-/// Promotions a new organization may have active at once, where the file does not say.
+/// Maximum number of active promotions of a new organization, when the file does not name it.
 const DEFAULT_MAX_ACTIVE_PROMOTIONS: u32 = 250;
-/// Times that API clients are compared with the file while others add or take away the same ones.
+/// Maximum number of times that API clients are compared with the file while other transactions add or remove the same
+/// ones.
 const MAX_COMPARISONS: u32 = 8;
 
-/// The records of a file, each already right in itself.
+/// The records of a file, each valid in itself.
 #[derive(Debug)]
 pub struct Import {
     /// Organizations.
@@ -38,21 +39,21 @@ pub struct Import {
     pub api_clients: Vec<ImportedClient>,
 }
 
-/// The way in which a file is imported.
+/// Options of an import.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ImportOptions {
-    /// True: the secrets of recorded clients become those of the file.
+    /// True when the secrets of recorded clients are replaced by those of the file.
     pub replace_secrets: bool,
-    /// True: nothing is changed, and [`Imported::changes`] says what would be.
+    /// True when nothing is changed, and [`Imported::changes`] lists what would be.
     pub dry_run: bool,
 }
 
 /// The outcome of an import.
 #[derive(Debug)]
 pub struct Imported {
-    /// What the operator should know, though it is no reason to refuse.
+    /// Warnings for the operator, which do not prevent the import.
     pub warnings: Vec<String>,
-    /// One line for each record that would change, when nothing was to be changed.
+    /// One line for each record that would change, when the import was a dry run.
     pub changes: Vec<String>,
 }
 
@@ -60,7 +61,7 @@ impl Import {
     /// Upserts everything into `store`, whose schema is up to date, or nothing.
     ///
     /// # Errors
-    /// The first record that does not fit, or the database's failure.
+    /// Returns the records that conflict with others, or the error of the database.
     pub async fn run(self, store: &Store, options: ImportOptions) -> Result<Imported, ImportError> {
         let mut comparisons = 0;
         loop {
@@ -75,8 +76,8 @@ impl Import {
         }
     }
 
-    /// Writes everything in one transaction, in the one order of locks. What may wait for others, or takes long, comes before
-    /// the catalogs, which keep their organizations from earning.
+    /// Writes everything in one transaction, in the global lock order. Statements that may wait for other transactions
+    /// or take long come before the catalog locks, which keep the organizations from earning.
     async fn write(&self, transaction: &Transaction, planned: &PlannedImport<'_>) -> Result<Imported, ImportError> {
         let touched: BTreeSet<OrgId> =
             self.orgs.iter().map(|org| org.id).chain(self.promotions.iter().map(|each| each.org_id)).collect();
@@ -117,8 +118,8 @@ impl Import {
         Ok(Imported { warnings, changes })
     }
 
-    /// Takes the catalogs of these organizations, in the order of their ids, and writes those of the file. Returns these as
-    /// they are now; `before` gets the catalogs as they were.
+    /// Locks the catalogs of these organizations, ordered by id, and upserts the organizations of the file among them.
+    /// Returns these organizations as written; adds the catalogs as they were to `before`.
     async fn write_orgs(
         &self,
         transaction: &Transaction,
@@ -152,8 +153,8 @@ impl Import {
         self.replace_audiences(transaction, |org_id, id| recorded.contains(&(*org_id, *id))).await
     }
 
-    /// Replaces the audiences of these promotions where the file names one, in the order of their keys. The audiences are
-    /// locked.
+    /// Replaces the audiences of the promotions that `which` selects and for which the file names an audience, ordered
+    /// by key. The audiences must be locked.
     async fn replace_audiences(
         &self,
         transaction: &Transaction,
@@ -170,7 +171,8 @@ impl Import {
         Ok(())
     }
 
-    /// Returns those of these organizations that the file names as they will be, in its order.
+    /// Returns the organizations of the file that are in `org_ids`, with absent fields completed, in the order of the
+    /// file.
     fn complete_orgs(
         &self,
         org_ids: &BTreeSet<OrgId>,
@@ -216,7 +218,7 @@ impl Import {
         Ok(())
     }
 
-    /// Returns the promotions as they will be, in the order of the file.
+    /// Returns the promotions with absent fields completed, in the order of the file.
     fn complete_promotions(&self, before: &HashMap<OrgId, Catalog>) -> Result<Vec<Promotion>, ImportError> {
         let (mut promotions, mut faults) = (Vec::with_capacity(self.promotions.len()), Vec::new());
         for (index, ImportedPromotion { org_id, draft, .. }) in self.promotions.iter().enumerate() {
@@ -238,7 +240,7 @@ impl Import {
         if faults.is_empty() { Ok(promotions) } else { Err(ImportError::Refused(faults)) }
     }
 
-    /// Upserts the promotions of the file, which will be these.
+    /// Upserts the promotions of the file, given in completed form.
     async fn upsert_promotions(&self, transaction: &Transaction, promotions: &[Promotion]) -> Result<(), ImportError> {
         let org_ids = || self.promotions.iter().map(|each| each.org_id);
         let mut named_here = BTreeMap::<OrgId, BTreeSet<ObjectId>>::new();
@@ -264,7 +266,7 @@ impl Import {
     }
 }
 
-/// An import whose clients are compared and whose secrets are hashed.
+/// An import whose clients have been compared and whose secrets have been hashed.
 struct PlannedImport<'a> {
     import: &'a Import,
     clients: ClientWrites,
@@ -282,7 +284,8 @@ impl Change for PlannedImport<'_> {
     }
 }
 
-/// Warns of an organization past its cap. It is accepted: earning then answers 705, and the operator should hear of it now.
+/// Returns a warning when an organization has more active promotions than its maximum. The import is accepted, but
+/// earning then answers 705, so the operator should know.
 fn warning_of_cap(catalog: &Catalog) -> Option<String> {
     let (active, cap) = (catalog.active_promotions, catalog.org.max_active_promotions);
     let OrgId(org_id) = catalog.org.id;

@@ -12,13 +12,13 @@ use crate::storage::StorageError;
 pub struct ImportedOrg {
     /// Identifier.
     pub id: OrgId,
-    /// Display name; a new one needs it.
+    /// Display name; required for a new organization.
     pub name: Option<String>,
-    /// Zone in which its days begin and end.
+    /// Time zone in which its days begin and end.
     pub time_zone: Option<Tz>,
-    /// How many promotions may be active before earning answers 705.
+    /// Number of promotions that may be active before earning answers 705.
     pub max_active_promotions: Option<u32>,
-    /// True: any positive customer id is taken.
+    /// True when any positive customer id is accepted.
     pub accept_unknown_customers: Option<bool>,
 }
 
@@ -29,42 +29,42 @@ pub struct ImportedPromotion {
     pub org_id: OrgId,
     /// The promotion.
     pub draft: PromotionDraft,
-    /// Its audience, which replaces the recorded one; `None` keeps that.
+    /// Audience, which replaces the recorded one; `None` keeps the recorded one.
     pub audience: Option<Vec<CustomerId>>,
 }
 
 /// An API client of a file. Absent fields stay as recorded, or take their defaults.
 #[derive(Debug)]
 pub struct ImportedClient {
-    /// Name.
+    /// Username.
     pub username: String,
-    /// Secret; a new one needs it.
+    /// Secret; required for a new client.
     pub secret: Option<Secret>,
-    /// Organization it calls for; a new one needs it.
+    /// Organization it calls for; required for a new client.
     pub org_id: Option<OrgId>,
-    /// What it may do.
+    /// Access groups.
     pub access: Option<Access>,
-    /// Requests a minute, where it has a limit of its own; 0: as many as it likes.
+    /// Requests a minute, when the client has a limit of its own; 0 means no limit.
     pub requests_per_minute: Option<u32>,
 }
 
-/// A record that does not fit the others, or what is recorded.
+/// A record that conflicts with other records of the file or of the database.
 #[derive(Debug, thiserror::Error)]
 #[error("{at}: {problem}")]
 pub struct RefusedRecord {
     /// Path in the file.
     pub at: String,
-    /// What is wrong, in words that follow the path.
+    /// The problem, in words that follow the path.
     pub problem: String,
 }
 
-/// Why nothing was imported.
+/// The reason for which nothing was imported.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
-    /// Records do not fit.
+    /// Records conflict with others.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Refused(Vec<RefusedRecord>),
-    /// A client was added or taken away since it was compared with the file.
+    /// A client was added or removed since it was compared with the file.
     #[error(transparent)]
     Overtaken(RefusedRecord),
     /// The database failed.
@@ -76,7 +76,7 @@ pub enum ImportError {
 }
 
 impl ImportError {
-    /// One record does not fit.
+    /// Returns the refusal of one record.
     pub(super) fn refused(at: String, problem: String) -> Self {
         Self::Refused(vec![RefusedRecord { at, problem }])
     }

@@ -1,7 +1,7 @@
-//! Verifying a database: recounts every invariant that `docs/architecture.md` lists.
+//! Verifies a database: recounts every invariant that `docs/architecture.md` lists.
 //!
-//! Each check is told as soon as it is made. A row that cannot be read is a breach of the check that meets it, and the
-//! other checks go on; only a database that does not answer ends the verification early.
+//! Each check is reported as soon as it is made. A row that cannot be read is a breach of the check that reads it, and
+//! the other checks continue; only a database that does not answer ends the verification early.
 
 mod readable;
 mod redemptions;
@@ -10,19 +10,19 @@ mod validity;
 use crate::storage::verify::{Breaches, Page, Place, Question, Snapshot, Walked};
 use crate::storage::{StorageError, Store};
 
-/// One check, and what it found.
+/// One check, and its result.
 #[derive(Debug)]
 pub struct Check {
     /// The invariant, in words.
     pub what: String,
-    /// The breaches of it.
+    /// The breaches that it found.
     pub breaches: Breaches,
 }
 
-/// Recounts everything in one snapshot of the database, and tells each check when it is made.
+/// Recounts everything in one snapshot of the database, and reports each check when it is made.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns the error of the database.
 pub async fn verify(store: &Store, mut told: impl FnMut(Check)) -> Result<(), StorageError> {
     let snapshot = store.snapshot().await?;
     let mut tell = |what: &str, breaches| told(Check { what: what.to_owned(), breaches });
@@ -55,7 +55,7 @@ pub async fn verify(store: &Store, mut told: impl FnMut(Check)) -> Result<(), St
     Ok(())
 }
 
-/// Judges every row of a walk.
+/// Judges every row of a table.
 async fn each<R: Walked>(
     snapshot: &Snapshot,
     mut judge: impl FnMut(R) -> Option<String>,

@@ -1,4 +1,4 @@
-//! Transactions, one by one: each redeemed the earned promotions that its content names, while they were valid.
+//! Checks transactions one by one: each redeemed the earned promotions that its content names, while they were valid.
 
 use std::collections::BTreeMap;
 
@@ -8,15 +8,15 @@ use crate::earning::{OrgId, Redemption};
 use crate::storage::StorageError;
 use crate::storage::verify::{Breaches, Instance, Page, Place, RecordedRedemption, Snapshot};
 
-/// Longest time from the end of validity to the recording of a transaction, milliseconds.
+/// Longest time from the end of validity to the recording of a transaction, in milliseconds.
 const MAX_LATE_MS: i64 = MAX_LATE_REDEMPTION_DAYS as i64 * DAY_MS;
 
-/// Breaches of the two checks that one walk makes.
+/// The breaches of the two checks that are made together.
 #[derive(Debug, Default)]
 pub(super) struct Redeemed {
-    /// What transactions redeemed.
+    /// Breaches in the earned promotions that transactions redeemed.
     pub contents: Breaches,
-    /// When they did.
+    /// Breaches in the times of redemptions.
     pub times: Breaches,
 }
 
@@ -71,7 +71,7 @@ impl Redeemed {
     }
 }
 
-/// Returns true if `digest` is that of the content, or is made in the way of another release, which is not known here.
+/// Returns true if `digest` is that of the content, or has the version of another release, which is not known here.
 fn is_digest_of(digest: &str, content: &Redemption) -> bool {
     let computed = content.digest();
     let version = |digest: &str| digest.split_once(':').and_then(|(version, _)| version.parse::<u8>().ok());
@@ -81,10 +81,10 @@ fn is_digest_of(digest: &str, content: &Redemption) -> bool {
     }
 }
 
-/// Returns what is wrong with the times of a redemption.
+/// Returns a description of the breach in the times of a redemption, if there is one.
 ///
-/// Validity was judged at the date of the transaction, or at the time of recording less the days within which the server
-/// took late ones, whichever was later. How many days these were is not recorded, so the longest is allowed here.
+/// Validity is judged at the date of the transaction, or at the time of recording less the days within which the server
+/// accepted late redemptions, whichever is later. That number of days is not recorded, so the longest is allowed here.
 fn breach_of_times(recorded: &RecordedRedemption, content: &Redemption, held: &Instance) -> Option<String> {
     let (date_ms, recorded_ms) = (content.transaction_date_ms, recorded.redeemed_at_ms);
     let valid_till = iso(held.valid_till_ms);

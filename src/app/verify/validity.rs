@@ -1,4 +1,4 @@
-//! The validity of earned promotions: it follows from the present terms of the promotion, or from former ones.
+//! Checks the validity of earned promotions: it follows from the present terms of the promotion, or from former ones.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -10,17 +10,17 @@ use crate::earning::{EarnExpiry, OrgId};
 use crate::storage::StorageError;
 use crate::storage::verify::{Breaches, EarnedRow, Page, Place, PromotionTerms, Snapshot, Terms};
 
-/// The terms that a row is compared with.
+/// The terms with which a row is compared.
 enum Compared {
-    /// Those that hold now.
+    /// The present terms.
     Present,
-    /// Those that held before a change.
+    /// The terms before a change.
     Former,
-    /// None: its promotion or a time zone cannot be read, which is a breach of another check.
+    /// Terms that cannot be read, as a promotion or a time zone is unreadable, which is a breach of another check.
     Unknown,
 }
 
-/// Numbers of rows, by what they were compared with.
+/// Numbers of rows by the terms with which they were compared.
 #[derive(Debug, Default)]
 struct Counted {
     all: u64,
@@ -28,10 +28,10 @@ struct Counted {
     unknown: u64,
 }
 
-/// Compares every earned promotion with the terms of its promotion. Returns the check in words, and its breaches.
+/// Compares every earned promotion with the terms of its promotion. Returns the name of the check, and its breaches.
 pub(super) async fn check(snapshot: &Snapshot) -> Result<(String, Breaches), StorageError> {
     let (mut breaches, mut counted, mut after) = (Breaches::default(), Counted::default(), None::<Place>);
-    // Rows come in the order of organizations, so the terms of one are enough.
+    // Rows are ordered by organization, so the terms of one are enough.
     let mut of_org: Option<(i64, OrgTerms)> = None;
     loop {
         let Page { rows, last } = snapshot.page::<EarnedRow>(after.as_ref()).await?;
@@ -75,7 +75,7 @@ pub(super) async fn check(snapshot: &Snapshot) -> Result<(String, Breaches), Sto
     Ok((what, breaches))
 }
 
-/// The terms of an organization, with time zones that are read once.
+/// The terms of an organization, with its time zones parsed once.
 struct OrgTerms {
     terms: Terms,
     zones: HashMap<String, Option<Tz>>,
@@ -93,7 +93,7 @@ impl OrgTerms {
         self.zones.get(name).copied().flatten()
     }
 
-    /// Compares a row, or says what is wrong with it.
+    /// Compares a row with its terms, or returns a description of the breach.
     fn compare(&self, row: &EarnedRow) -> Result<Compared, String> {
         let EarnedRow { org_id, earn_id, promotion_id, event_time_ms, valid_till_ms, granted_at_ms } = row;
         let name = || format!("earned promotion {earn_id} of promotion {promotion_id} of organization {org_id}");
@@ -116,7 +116,8 @@ impl OrgTerms {
         }
     }
 
-    /// Returns until when the present terms make it valid; `None` where they cannot be read.
+    /// Returns the end of validity by the present terms, in milliseconds since 1970-01-01T00:00:00Z; `None` when they
+    /// cannot be read.
     fn present(&self, promotion: &PromotionTerms, row: &EarnedRow) -> Option<i64> {
         match expiry(promotion)? {
             EarnExpiry::WithPromotion => Some(promotion.end_ms),
@@ -126,7 +127,7 @@ impl OrgTerms {
         }
     }
 
-    /// Returns true if former terms make it valid until then; `None` where none does and some cannot be read.
+    /// Returns true if former terms give the row its end of validity; `None` when none does and some cannot be read.
     fn is_by_former_terms(&self, promotion: &PromotionTerms, row: &EarnedRow) -> Option<bool> {
         let expiry = expiry(promotion)?;
         let mut unknown = false;
@@ -147,7 +148,7 @@ impl OrgTerms {
     }
 }
 
-/// Returns the expiry of what is earned; `None` where it cannot be read.
+/// Returns the expiry of earned promotions; `None` when it cannot be read.
 fn expiry(promotion: &PromotionTerms) -> Option<EarnExpiry> {
     match promotion.earn_expiry_days {
         None => Some(EarnExpiry::WithPromotion),

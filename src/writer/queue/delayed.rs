@@ -11,7 +11,7 @@ use crate::writer::batch::{Batches, Customer};
 use crate::writer::job::Job;
 
 impl<B: Batches> Queue<B> {
-    /// The lock for which requests of an organization wait, if it is delayed.
+    /// Returns the error for which requests of an organization wait, if it is delayed.
     pub(in crate::writer) fn delayed_by(&self, org_id: OrgId) -> Option<&Arc<StorageError>> {
         self.delays.orgs.get(&org_id).map(|delayed| &delayed.cause)
     }
@@ -21,7 +21,7 @@ impl<B: Batches> Queue<B> {
         !self.delays.orgs.is_empty()
     }
 
-    /// Delays an organization because of `cause`, and puts `jobs` of it back where they were in their lines.
+    /// Delays an organization because of `cause`, and puts its `jobs` back at their places in their client queues.
     pub(in crate::writer) fn delay(&mut self, org_id: OrgId, jobs: Vec<Job<B>>, cause: Arc<StorageError>) {
         if !self.delays.contains(org_id) {
             let mut turns = Turns::default();
@@ -38,18 +38,18 @@ impl<B: Batches> Queue<B> {
         }
     }
 
-    /// Returns true when a waiting lane that is free has something to take.
+    /// Returns true when there is a batch for a free waiting worker.
     pub(in crate::writer) fn calls_waiting_lane(&self) -> bool {
         !self.delays.orgs.is_empty() && self.delays.batches() < self.limits.waiting_lanes && self.delays.due().is_some()
     }
 
-    /// The next batch for a waiting lane that is free.
+    /// Returns the next batch for a free waiting worker.
     pub(in crate::writer) fn take_delayed(&mut self) -> Option<DelayedBatch<B>> {
         loop {
             let org_id = self.delays.due()?;
             let (requests, rows) = (self.limits.max_batch_requests, self.limits.max_batch_rows);
             let jobs = self.fill(Some(org_id), &Size { requests, rows, cost: usize::MAX });
-            // Else everybody who waited is gone, and so is what was ready.
+            // The batch is empty when all callers stopped waiting; then no ready request is left either.
             if !jobs.is_empty() {
                 let since = self.delays.now();
                 if let Some(delayed) = self.delays.orgs.get_mut(&org_id) {
@@ -60,7 +60,7 @@ impl<B: Batches> Queue<B> {
         }
     }
 
-    /// Ends a batch of a delayed organization whose customers these are. One that `met_no_lock` ends the delay.
+    /// Ends a batch of these customers of a delayed organization. A batch that `met_no_lock` ends the delay.
     pub(in crate::writer) fn done_delayed(&mut self, org_id: OrgId, customers: &[Customer], met_no_lock: bool) {
         if met_no_lock {
             self.end_delay(org_id);
@@ -75,15 +75,15 @@ impl<B: Batches> Queue<B> {
         self.turns.ready += turns.ready;
         for ((_, number), source) in turns.lines {
             if let Some(line) = self.lines.get_mut(&source) {
-                // Nobody is owed what it was not given meanwhile.
+                // The client queue does not catch up on what it was not given meanwhile.
                 line.given = line.given.max(self.least_given);
                 self.turns.lines.insert((line.given, number), source);
             }
         }
     }
 
-    /// Returns true when a waiting lane that is free may end: nothing more comes, nothing waits, and no lane can put
-    /// anything back.
+    /// Returns true when a free waiting worker may end: no more requests come, none waits, and no worker can put any
+    /// back.
     pub(in crate::writer) fn is_over_for_waiting_lanes(&self) -> bool {
         self.closed && self.batches == 0 && self.waiting() == 0
     }

@@ -13,7 +13,8 @@ use crate::storage::StorageError;
 use crate::writer::batch::Batches;
 use crate::writer::job::Job;
 
-/// Delayed organizations may have one of so many places of the queue, in all: the others are for whoever is not delayed.
+/// Divisor of the places in the queue: delayed organizations together may have one place in two, and the others are for
+/// clients that are not delayed.
 const SHARE: usize = 2;
 
 /// A batch of one delayed organization. Its requests are not yet taken from their callers.
@@ -26,17 +27,17 @@ pub(in crate::writer) struct DelayedBatch<B: Batches> {
 #[derive(Default)]
 pub(super) struct Delays {
     pub(super) orgs: HashMap<OrgId, Delayed>,
-    /// Counts delays and batches, so that the organization that waits the longest comes first.
+    /// A counter of delays and batches, so that the organization that waits the longest comes first.
     clock: u64,
 }
 
 pub(super) struct Delayed {
     pub(super) turns: Turns,
-    /// True while a waiting lane has a batch of it in flight.
+    /// True while a waiting worker has a batch of it in flight.
     pub(super) in_flight: bool,
-    /// When it was delayed, or its last batch was taken.
+    /// Counter value when it was delayed, or when its last batch was taken.
     pub(super) since: u64,
-    /// What the lane that delayed it met.
+    /// The error of the worker that delayed it.
     pub(super) cause: Arc<StorageError>,
 }
 
@@ -45,12 +46,12 @@ impl Delays {
         self.orgs.contains_key(&org_id)
     }
 
-    /// Requests that are ready.
+    /// Returns the number of ready requests.
     pub(super) fn ready(&self) -> usize {
         self.orgs.values().map(|delayed| delayed.turns.ready).sum()
     }
 
-    /// How many more of them may wait in a queue that takes `max_waiting`.
+    /// Returns the number of their requests that may still be added to a queue for `max_waiting`.
     pub(super) fn left(&self, max_waiting: usize) -> usize {
         max_waiting.div_ceil(SHARE).saturating_sub(self.ready())
     }
@@ -64,7 +65,7 @@ impl Delays {
         self.orgs.get(&org_id).map(|delayed| &delayed.turns)
     }
 
-    /// The organization that a waiting lane is to take a batch of.
+    /// Returns the organization from which a waiting worker takes the next batch.
     pub(super) fn due(&self) -> Option<OrgId> {
         let due = self.orgs.iter().filter(|(_, delayed)| !delayed.in_flight && delayed.turns.ready > 0);
         due.min_by_key(|(_, delayed)| delayed.since).map(|(org_id, _)| *org_id)

@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, VecDeque};
 use crate::writer::batch::Batches;
 use crate::writer::job::{Job, Source};
 
-/// The requests of one source that wait.
+/// The queue of one source: its waiting requests.
 pub(super) struct Line<B: Batches> {
-    /// By the number of arrival.
+    /// Requests in order of arrival number.
     pub(super) ready: VecDeque<Job<B>>,
-    /// How many are set aside.
+    /// Number of requests that are set aside.
     pub(super) aside: usize,
-    /// What it was given, in rows.
+    /// Cost of the requests that were taken, in rows.
     pub(super) given: usize,
 }
 
@@ -21,15 +21,16 @@ impl<B: Batches> Default for Line<B> {
     }
 }
 
-/// Lines that have something ready, by what they were given and then by when they came.
+/// Client queues with ready requests, ordered by the cost that they were given, then by the arrival of their first
+/// request.
 #[derive(Default)]
 pub(super) struct Turns {
     pub(super) lines: BTreeMap<(usize, u64), Source>,
-    /// Requests that are ready in these lines.
+    /// Number of ready requests in these client queues.
     pub(super) ready: usize,
 }
 
-/// How much a batch has of each, or may have.
+/// The size of a batch, or its maximum size.
 #[derive(Default)]
 pub(super) struct Size {
     pub(super) requests: usize,
@@ -44,7 +45,7 @@ impl Size {
         self.cost += job.cost();
     }
 
-    /// Whether one more is within `most`. A request that is larger than a batch goes alone.
+    /// Returns true when one more request is within `most`. A request that is larger than a batch goes alone.
     pub(super) fn has_room_for<B: Batches>(&self, job: &Job<B>, most: &Self) -> bool {
         self.requests == 0
             || (self.requests < most.requests

@@ -85,7 +85,7 @@ const MUTATIONS: &[Mutation] = &[
     (
         "UPDATE orgs SET time_zone = 'Mars/Olympus' WHERE id = 100737",
         "catalogs",
-        "the time zone \"Mars/Olympus\" of organization 100737 is none",
+        "the time zone \"Mars/Olympus\" of organization 100737 is not an IANA time zone",
     ),
     (
         "INSERT INTO former_terms (org_id, promotion_id, end_ms, time_zone)
