@@ -1,4 +1,4 @@
-//! The command line and the environment, read once. Each option says its default and its limits in `--help`.
+//! The command line and the environment, read once. `--help` shows the default and the limits of each option.
 
 pub mod access;
 mod argv;
@@ -28,65 +28,64 @@ use crate::transport::Settings;
 use crate::wire::bulk_earn::RequestLimits;
 use crate::writer::WriterLimits;
 
-/// Longest time-out that may be asked for: an hour.
+/// Longest timeout that an option accepts, in milliseconds: one hour.
 const MAX_TIMEOUT_MS: u64 = 3_600_000;
-/// Seconds of a day.
+/// Number of seconds in a day.
 const SECONDS_OF_A_DAY: u64 = 24 * 60 * 60;
-/// Requests of one transaction.
+/// Maximum number of requests in one transaction.
 const MAX_BATCH_REQUESTS: usize = 1_024;
-/// Rows of the wallet that one transaction writes.
+/// Maximum number of wallet rows that one transaction writes.
 const MAX_BATCH_ROWS: usize = 10_000;
-/// Transactions that wait for locks beside those that write, of earnings and of changes each (PostgreSQL): one lock that is
-/// held for long leaves one to whoever waits for another.
+/// Number of workers that wait for locks beside those that write, for earnings and for changes each (PostgreSQL). Two,
+/// so that a lock that is held for long leaves one for the requests that wait for another lock.
 const WAITING_LANES: u32 = 2;
 
 /// Grants cart promotions in bulk, over gRPC and JSON on one port.
 #[derive(Debug, Parser)]
 #[command(name = "cart-promotions", version, styles = Styles::plain(), max_term_width = 100)]
 pub struct Cli {
-    /// What to do.
+    /// The command to run.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// What the program can do.
+/// The commands of the program.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Serve gRPC and JSON until SIGTERM or SIGINT.
+    /// Serves gRPC and JSON until SIGTERM or SIGINT.
     Serve(Box<Serve>),
-    /// Import organizations, promotions, customers and API clients from a JSON file, all or nothing.
+    /// Imports organizations, promotions, customers and API clients from a JSON file, all or nothing.
     ///
-    /// A record that is recorded already changes in what the file names, and keeps the rest; importing the same file twice
-    /// changes nothing. The change takes effect at once in every server that runs on the
-    /// database; secrets within a second.
+    /// An existing record changes in the fields that the file names, and keeps the rest; importing the same file twice
+    /// changes nothing. The change takes effect at once in every server on the database; changed secrets within a
+    /// second.
     Import(ImportFile),
-    /// Bring the schema of a database up to date; `serve` and `import` do so by themselves.
+    /// Brings the schema of a database up to date; `serve` and `import` do so by themselves.
     Migrate(Migrate),
-    /// Recount the wallet against every rule that must never be broken, beside a running service. Exits with 1 when one
-    /// is.
+    /// Checks every invariant of the wallet, beside a running service. Exits with 1 when it finds a breach.
     Verify(Verify),
-    /// List, create, activate and deactivate promotions.
+    /// Lists, creates, activates and deactivates promotions.
     #[command(subcommand)]
     Promotions(operator::Promotions),
-    /// Record customers.
+    /// Records customers.
     #[command(subcommand)]
     Customers(operator::Customers),
-    /// Show wallets.
+    /// Shows wallets.
     #[command(subcommand)]
     Wallet(operator::Wallet),
-    /// Give programs credentials, and take them back.
+    /// Issues and withdraws the credentials of API clients.
     #[command(subcommand)]
     Clients(operator::Clients),
-    /// Write the descriptor set of the API to standard output: what a gateway in front of the service needs.
+    /// Writes the descriptor set of the API to standard output, for gateways in front of the service.
     DescriptorSet,
 }
 
 /// Options of every command.
 #[derive(Debug, Clone, Args)]
 pub struct Common {
-    /// The database: `sqlite://FILE`, made when it is not there, or `postgres://USER:PASSWORD@HOST/NAME` (15 and later).
-    /// A password is better off in the environment variable: from the command line it is taken at once, but not before
-    /// other users could see it.
+    /// The database: `sqlite://FILE`, created when missing, or `postgres://USER:PASSWORD@HOST/NAME` (15 and later).
+    /// Pass a password in the environment variable: on the command line it is hidden at once, but other users may see
+    /// it before.
     #[arg(
         long,
         env = "CART_PROMOTIONS_DATABASE_URL",
@@ -95,19 +94,19 @@ pub struct Common {
         default_value = "sqlite://cart-promotions.db"
     )]
     pub database_url: DatabaseUrl,
-    /// How long to wait for a connection to the database, and on SQLite for others to finish writing.
+    /// Maximum wait for a connection to the database, and on SQLite for other writers, in milliseconds.
     #[arg(long, env = "CART_PROMOTIONS_DATABASE_TIMEOUT_MS", value_name = "MS", default_value_t = 5_000, value_parser = clap::value_parser!(u64).range(1..=MAX_TIMEOUT_MS))]
     pub database_timeout_ms: u64,
-    /// Least important log lines to write: off, error, warn, info, debug or trace.
+    /// Minimum level of the log lines: off, error, warn, info, debug or trace.
     #[arg(long, env = "CART_PROMOTIONS_LOG", value_name = "LEVEL", default_value = "info", value_parser = log_level)]
     pub log: LevelFilter,
-    /// Form of the log lines, on standard error. By default text on a terminal, JSON elsewhere.
+    /// Format of the log lines on standard error. By default text on a terminal, JSON elsewhere.
     #[arg(long, env = "CART_PROMOTIONS_LOG_FORMAT", value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
 }
 
 impl Common {
-    /// How the database is used by a command that runs by itself.
+    /// Returns the database options of a command that runs by itself.
     pub fn store_options(&self) -> StoreOptions {
         let timeout = self.database_timeout();
         StoreOptions { writers: 1, changes: 2, reads: 2, timeout, statement_timeout: None, recounts: false }
@@ -118,52 +117,52 @@ impl Common {
     }
 }
 
-/// Form of the log lines.
+/// The format of the log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
-    /// For people.
+    /// Text for people.
     Text,
-    /// For programs: one object a line.
+    /// JSON for programs, one object a line.
     Json,
 }
 
 /// Options of `serve`.
 #[derive(Debug, Clone, Args)]
 pub struct Serve {
-    /// Address and port of both doors. Port 0 takes a free one.
+    /// Address and port of the listener for gRPC and JSON. Port 0 takes a free one.
     #[arg(long, env = "CART_PROMOTIONS_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,
-    /// IANA time zone in which times are written in answers.
+    /// IANA time zone of the times in answers.
     #[arg(long, env = "CART_PROMOTIONS_TIME_ZONE", value_name = "ZONE", default_value = "UTC", value_parser = time_zone)]
     pub time_zone: Tz,
-    /// Load a small catalog with credentials demo/demo, and print a request that earns from it. Not for production.
+    /// Loads a small catalog with credentials demo/demo, and prints a request that earns from it. Not for production.
     #[arg(long, env = "CART_PROMOTIONS_DEMO", value_parser = BoolishValueParser::new())]
     pub demo: bool,
-    /// Entries of one request.
+    /// Maximum number of entries in one request.
     #[arg(long, env = "CART_PROMOTIONS_MAX_ENTRIES", value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub max_entries: u32,
-    /// Earn counts of one request, summed.
+    /// Maximum sum of the earn counts in one request.
     #[arg(long, env = "CART_PROMOTIONS_MAX_EARN_COUNT", value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub max_earn_count: u32,
-    /// Longest answer: pages end before it, and a request to earn whose answer could be longer is refused with 400. Clients
-    /// must be told to take as much; stock gRPC clients take 4 MiB.
+    /// Maximum size of an answer in bytes: pages end before it, and a request to earn whose answer could be larger is
+    /// refused with 400. Clients must accept answers of this size; stock gRPC clients accept 4 MiB.
     #[arg(long, env = "CART_PROMOTIONS_MAX_RESPONSE_BYTES", value_name = "BYTES", default_value_t = 4_000_000, value_parser = clap::value_parser!(u32).range(1_000_000..=1_000_000_000))]
     pub max_response_bytes: u32,
-    /// Requests that may wait to be written, of all API clients. A client may have as many waiting as there are places
-    /// left, alone half of them; one more is refused at once with 503.
+    /// Maximum number of requests of all API clients that wait to be written. A client may have as many waiting as
+    /// there are free places, alone half of them; a further one is refused at once with 503.
     #[arg(long, env = "CART_PROMOTIONS_MAX_WAITING", value_name = "N", default_value_t = 4_096, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub max_waiting: u32,
-    /// How long a request may wait for its answer. One that has waited longer is refused with 503.
+    /// Maximum wait of a request for its answer, in milliseconds. A request that waits longer is refused with 503.
     #[arg(long, env = "CART_PROMOTIONS_REQUEST_TIMEOUT_MS", value_name = "MS", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..=MAX_TIMEOUT_MS))]
     pub request_timeout_ms: u64,
-    /// Transactions that may write at the same time (PostgreSQL; SQLite has one writer).
+    /// Maximum number of concurrent write transactions (PostgreSQL; SQLite has one writer).
     #[arg(long, env = "CART_PROMOTIONS_WRITERS", value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub writers: u32,
-    /// Connections to the database for look-ups and listings, and as many for changes of catalogs, audiences and customers;
-    /// beside those of the writers.
+    /// Number of database connections for look-ups and listings, and also for changes of catalogs, audiences and
+    /// customers, beside those of the writers.
     #[arg(long, env = "CART_PROMOTIONS_DATABASE_CONNECTIONS", value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub database_connections: u32,
-    /// How long one statement may take, and one wait for a lock, before PostgreSQL gives it up.
+    /// Maximum time of one statement, and of one wait for a lock, before PostgreSQL cancels it, in milliseconds.
     #[arg(long, env = "CART_PROMOTIONS_STATEMENT_TIMEOUT_MS", value_name = "MS", default_value_t = 5_000, value_parser = clap::value_parser!(u64).range(1..=MAX_TIMEOUT_MS))]
     pub statement_timeout_ms: u64,
     /// How long a service that is told to stop goes on taking calls. It is not ready from the beginning, and tells every
@@ -174,14 +173,14 @@ pub struct Serve {
     /// How long a stopping service may take to finish what it accepted.
     #[arg(long, env = "CART_PROMOTIONS_DRAIN_TIMEOUT_MS", value_name = "MS", default_value_t = 30_000, value_parser = clap::value_parser!(u64).range(..=MAX_TIMEOUT_MS))]
     pub drain_timeout_ms: u64,
-    /// Days after its transaction within which a redemption may be told: an earned promotion must have been valid at
-    /// `transactionDate`, or so many days ago where that is later.
+    /// Days after its transaction within which a redemption may be reported: an earned promotion must have been valid
+    /// at `transactionDate`, or at this many days ago if that is later.
     #[arg(long, env = "CART_PROMOTIONS_LATE_REDEMPTION_DAYS", value_name = "DAYS", default_value_t = 7, value_parser = clap::value_parser!(u32).range(..=i64::from(MAX_LATE_REDEMPTION_DAYS)))]
     pub late_redemption_days: u32,
-    /// Who is let in, and how often.
+    /// Authentication and rate limits.
     #[command(flatten)]
     pub access: AccessOptions,
-    /// Options of the way in.
+    /// Connections, their limits, and TLS.
     #[command(flatten)]
     pub edge: edge::Edge,
     /// Options of every command.
@@ -190,10 +189,10 @@ pub struct Serve {
 }
 
 impl Serve {
-    /// What the doors are told.
+    /// Returns the settings of the endpoints.
     ///
     /// # Errors
-    /// When what the options say of access cannot be.
+    /// Returns an error when the access options are invalid.
     pub fn settings(&self) -> Result<Settings, AccessOptionError> {
         Ok(Settings {
             time_zone: self.time_zone,
@@ -206,7 +205,8 @@ impl Serve {
             admission: AdmissionLimits {
                 body_timeout: Duration::from_millis(self.edge.body_timeout_ms),
                 body_memory_bytes: mebibytes(self.edge.max_body_memory_mib),
-                // At the least the longest answer has to have room, beside what is kept for small ones.
+                // The memory holds at least one answer of maximum size, beside the part that is reserved for small
+                // ones.
                 answer_memory_bytes: mebibytes(self.edge.max_answer_memory_mib)
                     .max(2 * self.max_response_bytes as usize),
                 stream_lifetime: Duration::from_millis(self.edge.stream_lifetime_ms),
@@ -214,12 +214,12 @@ impl Serve {
         })
     }
 
-    /// The files of private keys.
+    /// Returns the files of private keys.
     pub fn key_files(&self) -> impl Iterator<Item = &Path> {
         self.access.token_key_files().chain(self.edge.tls_key.as_deref())
     }
 
-    /// What the use cases are told.
+    /// Returns the limits of the use cases.
     pub fn app_limits(&self) -> AppLimits {
         AppLimits {
             writer: self.writer_limits(),
@@ -228,7 +228,7 @@ impl Serve {
         }
     }
 
-    /// What the writer is told.
+    /// Returns the limits of the writer.
     fn writer_limits(&self) -> WriterLimits {
         let statement_timeout = Duration::from_millis(self.statement_timeout_ms);
         WriterLimits {
@@ -238,16 +238,16 @@ impl Serve {
             max_batch_requests: MAX_BATCH_REQUESTS,
             max_batch_rows: MAX_BATCH_ROWS,
             request_timeout: Duration::from_millis(self.request_timeout_ms),
-            // A wait for the connection, one for a lock, and the work.
+            // The parts are a wait for the connection, one for a lock, and the statements.
             transaction_timeout: self.common.database_timeout() + 2 * statement_timeout,
             late_redemption: Duration::from_secs(u64::from(self.late_redemption_days) * SECONDS_OF_A_DAY),
         }
     }
 
-    /// How the database is used.
+    /// Returns the database options of the server.
     pub fn store_options(&self) -> StoreOptions {
         StoreOptions {
-            // Earnings, and what becomes of them, have lanes of their own.
+            // Earnings and changes have separate workers.
             writers: 2 * (self.lanes() + self.waiting_lanes()),
             changes: self.database_connections,
             reads: self.database_connections,
@@ -261,7 +261,7 @@ impl Serve {
         if self.common.database_url.is_sqlite() { 1 } else { self.writers }
     }
 
-    /// On SQLite there is one lock, and nothing that one lane could do while another waits for it.
+    /// SQLite has one lock, and one worker could do nothing while another waits for it.
     fn waiting_lanes(&self) -> u32 {
         if self.common.database_url.is_sqlite() { 0 } else { WAITING_LANES }
     }
@@ -270,13 +270,13 @@ impl Serve {
 /// Options of `import`.
 #[derive(Debug, Args)]
 pub struct ImportFile {
-    /// The file; docs/import.md describes it.
+    /// The file to import; docs/import.md describes it.
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
-    /// Change nothing, and print one line for each record that would change.
+    /// Changes nothing, and prints one line for each record that would change.
     #[arg(long)]
     pub dry_run: bool,
-    /// Give recorded API clients the secrets of the file. By default those that are recorded stay.
+    /// Replaces the secrets of recorded API clients by those of the file. By default the recorded ones stay.
     #[arg(long)]
     pub replace_secrets: bool,
     /// Options of every command.
@@ -287,7 +287,7 @@ pub struct ImportFile {
 /// Options of `migrate`.
 #[derive(Debug, Args)]
 pub struct Migrate {
-    /// Distribute the tables over the workers of a Citus cluster: those about customers by customer, the catalog as
+    /// Distributes the tables over the workers of a Citus cluster: the tables of customers by customer, the catalog as
     /// reference tables.
     #[arg(long)]
     pub citus: bool,
@@ -309,19 +309,19 @@ fn mebibytes(count: u32) -> usize {
 }
 
 fn time_zone(name: &str) -> Result<Tz, String> {
-    name.parse().map_err(|_| "not an IANA time zone, as Asia/Kolkata".to_owned())
+    name.parse().map_err(|_| "not an IANA time zone such as Asia/Kolkata".to_owned())
 }
 
 fn log_level(level: &str) -> Result<LevelFilter, String> {
     level.parse().map_err(|_| "not one of off, error, warn, info, debug, trace".to_owned())
 }
 
-/// The one line that says what is wrong with the command line; `None` when `error` is not a fault but `--help`.
+/// Returns the one line that tells what is wrong with the command line; `None` when `error` is the text of `--help`.
 pub fn one_line(error: &clap::Error) -> Option<String> {
     if !error.use_stderr() {
         return None;
     }
-    // It repeats what was given.
+    // The text repeats the arguments.
     let text = error.to_string().lines().map(database_url::without_passwords).collect::<Vec<_>>().join("\n");
     let fault = text.split("\n\n").next().unwrap_or_default();
     let fault = fault.strip_prefix("error: ").unwrap_or(fault);
@@ -332,8 +332,8 @@ pub fn one_line(error: &clap::Error) -> Option<String> {
     }
     let usage = text.lines().find_map(|line| line.strip_prefix("Usage: cart-promotions ")?.strip_suffix(" <COMMAND>"));
     Some(match usage {
-        Some(group) => format!("say what to do with {group}; see {group} --help"),
-        None => "say what to do: serve, import, migrate, verify, promotions, customers, wallet or clients; see --help"
+        Some(group) => format!("name a command of {group}; see {group} --help"),
+        None => "name a command: serve, import, migrate, verify, promotions, customers, wallet or clients; see --help"
             .to_owned(),
     })
 }

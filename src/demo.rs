@@ -1,4 +1,4 @@
-//! `serve --demo`: a catalog in which the documented request earns, and that request, ready to paste.
+//! `serve --demo`: a catalog in which the documented request earns, and that request as a command to paste.
 
 use std::net::SocketAddr;
 
@@ -7,10 +7,10 @@ use crate::earning::OrgId;
 /// The organization of the catalog.
 pub const ORG_ID: OrgId = OrgId(100_737);
 
-/// The catalog, as a file to import.
+/// The catalog, in the format of an import file.
 pub const CATALOG: &str = include_str!("demo.json");
 
-/// The documented request, to this server, over `http` or `https`.
+/// Returns a `curl` command for the documented request to this server, over `http` or `https`.
 pub fn curl(scheme: &str, address: SocketAddr) -> String {
     format!(
         r#"curl '{scheme}://{address}/api_gateway/v1/promotions/earn/bulk' \

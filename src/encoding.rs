@@ -1,19 +1,19 @@
-//! The encoding of what is read, a file or a body of a request: UTF-8, with a byte order mark in front or without one.
+//! The encoding of files and request bodies: UTF-8, with or without a byte order mark.
 
-/// The mark of UTF-8.
+/// The byte order mark of UTF-8.
 const UTF_8: &[u8] = b"\xef\xbb\xbf";
-/// The marks of UTF-16, and the orders that they stand for.
+/// The byte order marks of UTF-16, and their byte orders.
 const UTF_16: [(&[u8], &str); 2] = [(b"\xff\xfe", "little-endian"), (b"\xfe\xff", "big-endian")];
 
-/// The text is UTF-16, of this order of bytes.
+/// The text is UTF-16, in this byte order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("is UTF-16 ({0}); save it as UTF-8")]
 pub struct Utf16(&'static str);
 
-/// Returns the text behind the byte order mark, if there is one.
+/// Returns the text without its byte order mark, if it has one.
 ///
 /// # Errors
-/// When the mark is one of UTF-16.
+/// Returns the byte order when the mark is one of UTF-16.
 pub fn without_mark(text: &[u8]) -> Result<&[u8], Utf16> {
     match UTF_16.into_iter().find(|(mark, _)| text.starts_with(mark)) {
         Some((_, order)) => Err(Utf16(order)),

@@ -1,7 +1,7 @@
 //! cart-promotions: grants cart promotions in bulk, over gRPC and JSON.
 //!
-//! The rooms, in the way of a request: `edge` → `transport` → `wire` → `app` → `earning` (pure) → `writer` → `storage`.
-//! `docs/architecture.md` maps them.
+//! A request passes through the rooms in this order: `transport` → `wire` → `app` → `earning` (pure) → `app` →
+//! `storage`. `docs/architecture.md` maps them.
 
 pub mod access;
 pub mod app;

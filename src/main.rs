@@ -1,4 +1,4 @@
-//! The program: reads the command line, starts logging, and does what it was asked to.
+//! The program: reads the command line, starts logging, and runs the command.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -12,11 +12,11 @@ use cart_promotions::telemetry::Log;
 use cart_promotions::{commands, telemetry};
 use clap::Parser;
 
-/// A request makes some hundred small allocations; this allocator takes a fifth less of the time of a request.
+/// A request makes some hundred small allocations; this allocator saves a fifth of the time of a request.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Waits for the last lines of the log when the program ends, by a panic too.
+/// Waits for the last log lines when the program ends, by a panic too.
 struct FlushAtEnd(Log);
 
 impl Drop for FlushAtEnd {
@@ -30,13 +30,13 @@ fn main() -> ExitCode {
     let log = match Log::start() {
         Ok(log) => FlushAtEnd(log),
         Err(error) => {
-            let _ = writeln!(std::io::stderr(), "cart-promotions: cannot start the thread of the log: {error}");
+            let _ = writeln!(std::io::stderr(), "cart-promotions: cannot start the logging thread: {error}");
             return ExitCode::FAILURE;
         }
     };
     let log = &log.0;
     if let Err(error) = hidden {
-        log.say(&format!("cart-promotions: the password stays in the command line: {error}"));
+        log.say(&format!("cart-promotions: cannot hide the password on the command line: {error}"));
     }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
@@ -44,7 +44,8 @@ fn main() -> ExitCode {
             if let Some(line) = one_line(&error) {
                 return fail(log, &line, 2);
             }
-            // `--help` or `--version`: what was asked for, and nothing else to do when nobody reads it.
+            // This is `--help` or `--version`. Its printing may fail when the reader is gone, and there is nothing else
+            // to do.
             let _ = error.print();
             return ExitCode::SUCCESS;
         }
@@ -55,7 +56,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Writes one clear line, behind those of the log, and returns the exit code.
+/// Writes one line after the log, and returns the exit code.
 fn fail(log: &Log, line: &str, code: u8) -> ExitCode {
     log.say(&format!("cart-promotions: {}", line.replace('\n', " ")));
     ExitCode::from(code)

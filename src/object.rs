@@ -1,7 +1,7 @@
-//! JSON objects from outside: read by the names of their members, each of which comes once.
+//! JSON objects in untrusted input: read by the names of their members, each of which may appear once.
 //!
-//! The readers that serde derives for structures take a list in place of an object, and pass over a name that comes twice
-//! where they do not know it. Whatever is read from outside with a derived reader is read as an [`Object`] instead.
+//! The readers that serde derives for structures also accept a list in place of an object, and ignore a repeated name
+//! that they do not know. So all untrusted input with a derived reader is read as an [`Object`] instead.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeSeed, Deserializer, Error, IntoDeserializer, MapAccess, Visitor};
 
-/// A value that was read from a JSON object whose names differ.
+/// A value that was read from a JSON object with unique names.
 #[derive(Debug)]
 pub struct Object<T>(pub T);
 
@@ -36,7 +36,7 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
     }
 }
 
-/// The members of an object, up to the first whose name came before.
+/// The members of an object, up to the first repeated name.
 struct Unique<A> {
     members: A,
     seen: HashSet<String>,
@@ -56,10 +56,11 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Unique<A> {
     }
 }
 
-/// Reads a member that is there: `null` is a value like any other, and seldom of the right type. Use with `default`.
+/// Reads a member that is present: `null` is a value like any other, and fails unless its type allows it. Use with
+/// `default`.
 ///
 /// # Errors
-/// When the value is of another type.
+/// Returns an error when the value has another type.
 pub fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(value: D) -> Result<Option<T>, D::Error> {
     T::deserialize(value).map(Some)
 }

@@ -1,10 +1,10 @@
-//! Text that somebody else wrote, fit to be shown: on one line, without anything that a terminal obeys or that changes the
+//! Makes untrusted text safe to display: on one line, without characters that a terminal interprets or that change the
 //! order in which a line reads.
 
 use std::error::Error;
 use std::fmt::{self, Write};
 
-/// Returns an error and its causes, in one line. A cause that ends the text before it is not repeated.
+/// Returns an error and its causes in one line. A cause that ends the text before it is not repeated.
 pub fn with_causes(error: &dyn Error) -> String {
     let mut line = error.to_string();
     let mut cause = error.source();
@@ -18,29 +18,29 @@ pub fn with_causes(error: &dyn Error) -> String {
     line
 }
 
-/// Whether a character shows as itself, and nothing else: no control or format character, no separator of lines, and none
-/// that is not assigned.
+/// Returns true when a character is displayed as itself: it is no control or format character, no line separator, and
+/// assigned.
 pub fn is_printable(character: char) -> bool {
     if character.is_ascii() {
         return !character.is_ascii_control();
     }
-    // Behind another character: a mark that combines with it is shown.
+    // The character is tested behind a letter, as a combining mark is displayed only there.
     let mut utf_8 = [b'a'; 5];
     let length = 1 + character.encode_utf8(&mut utf_8[1..]).len();
     std::str::from_utf8(&utf_8[..length]).is_ok_and(|text| text.escape_debug().nth(2).is_none())
 }
 
-/// Writes text on, escaped as `\u{9b}` where it does not show as itself, and cut.
+/// A writer that escapes characters that are not displayed as themselves (such as `\u{9b}`), and cuts the text.
 #[derive(Debug)]
 pub struct Printable<W> {
     to: W,
-    /// Bytes that may still be written before the text is cut.
+    /// Number of bytes that may still be written before the text is cut.
     room: usize,
     is_cut: bool,
 }
 
 impl<W: Write> Printable<W> {
-    /// Writes to `to`, about `max_bytes` at most.
+    /// Returns a writer to `to` of about `max_bytes` bytes.
     pub fn new(to: W, max_bytes: usize) -> Self {
         Self { to, room: max_bytes, is_cut: false }
     }
@@ -81,7 +81,7 @@ impl<W: Write> Write for Printable<W> {
     }
 }
 
-/// The escape of a character, as Rust writes it.
+/// Returns the escape of a character in Rust's notation.
 fn escape(character: char, into: &mut [u8; 16]) -> &str {
     let mut length = 0;
     for (byte, escaped) in into.iter_mut().zip(character.escape_default()) {

@@ -1,7 +1,7 @@
-//! Puts the rooms together: starts, serves, drains and stops.
+//! Composes the service: starts, serves, drains and stops.
 //!
-//! The port answers from the first moment, health truthfully with it: calls are taken once the schema is up to date
-//! and refused again when the service is told to stop, while those already taken are finished.
+//! The port answers from the first moment, and health reports the real state: calls are accepted once the schema is up
+//! to date and refused again when the service is told to stop, while the accepted ones are finished.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,61 +27,62 @@ use crate::storage::{StorageError, Store};
 use crate::transport::{self, Doors, Health, Lifecycle, Phase};
 use crate::wire::{Violations, files};
 
-/// How long connections get to end by themselves once every call is answered: those that only watch would stay.
+/// Time in which connections may end by themselves after every call is answered: those that only watch health would
+/// stay.
 const HANG_UP_AFTER: Duration = Duration::from_millis(500);
 
 /// The task that accepts connections.
 type ServerTask = JoinHandle<()>;
 
-/// Why the service did not start, or ended by itself.
+/// The reason for which the service did not start, or ended by itself.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// The database could not be opened or migrated.
     #[error("cannot use the database {url}")]
     Database {
-        /// Where it is.
+        /// URL of the database.
         url: DatabaseUrl,
-        /// What the database says.
+        /// The cause.
         source: StorageError,
     },
-    /// The built-in catalog does not fit what is in the database.
+    /// The demo catalog conflicts with the contents of the database.
     #[error("cannot import the demo catalog")]
     Demo(#[from] ImportFileError),
-    /// The database is somebody's: everybody knows the credentials of the demo catalog.
-    #[error("--demo: the database {url} holds the organization {}; name a database that is empty, or of the demo", .other.0)]
+    /// The database holds other organizations, and the credentials of the demo catalog are public.
+    #[error("--demo: the database {url} holds the organization {}; use an empty database, or one of the demo", .other.0)]
     DemoOnOthers {
-        /// Where it is.
+        /// URL of the database.
         url: DatabaseUrl,
-        /// One that is not of the demo.
+        /// An organization that is not of the demo.
         other: OrgId,
     },
-    /// Nobody can be let in as the options say.
+    /// The access options are invalid.
     #[error(transparent)]
     Access(#[from] AccessOptionError),
-    /// No tokens can be given out.
-    #[error("cannot make a key for access tokens")]
+    /// The key for access tokens cannot be generated.
+    #[error("cannot generate a key for access tokens")]
     Tokens(#[source] KeyError),
     /// The certificates cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// The reflection service has no schema to show.
+    /// The reflection service has no schema.
     #[error("cannot serve reflection")]
     Reflection(#[from] tonic_reflection::server::Error),
-    /// A task that runs for as long as the service ended by itself.
+    /// A task that runs as long as the service ended unexpectedly.
     #[error("the {0} ended unexpectedly")]
     Died(&'static str),
-    /// What was accepted took longer to finish than it may.
+    /// Accepted calls did not finish within the drain timeout.
     #[error("stopped with requests unanswered: they took longer than {0:?}")]
     DrainTimeout(Duration),
 }
 
-/// Why a file was not imported.
+/// The reason for which a file was not imported.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportFileError {
-    /// It is wrong in itself.
+    /// The file is malformed.
     #[error("{}", .0.as_slice().iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Faults(Violations),
-    /// It could not be recorded.
+    /// The file could not be recorded.
     #[error(transparent)]
     Import(#[from] ImportError),
 }
@@ -89,7 +90,7 @@ pub enum ImportFileError {
 /// Opens the database and brings its schema up to date.
 ///
 /// # Errors
-/// When that fails, with the database's name.
+/// Returns the error of the database, with its URL.
 pub async fn open(common: &Common) -> Result<Store, ServeError> {
     let named = |source| ServeError::Database { url: common.database_url.clone(), source };
     let store = Store::open(common.database_url.expose(), common.store_options()).await.map_err(named)?;
@@ -100,15 +101,15 @@ pub async fn open(common: &Common) -> Result<Store, ServeError> {
 /// Imports a catalog file into a database whose schema is up to date.
 ///
 /// # Errors
-/// Every fault of the file, or the first that shows against the database. Then nothing is imported.
+/// Returns every violation of the file, or the first conflict with the database. Then nothing is imported.
 pub async fn import(store: &Store, json: &[u8], options: ImportOptions) -> Result<Imported, ImportFileError> {
     Ok(read_import(json)?.run(store, options).await?)
 }
 
-/// Reads a catalog file.
+/// Parses a catalog file.
 ///
 /// # Errors
-/// Every fault of the file.
+/// Returns every violation of the file.
 pub fn read_import(json: &[u8]) -> Result<Import, ImportFileError> {
     files::catalog::parse(json).map_err(ImportFileError::Faults)
 }
@@ -124,10 +125,11 @@ pub struct Course<S, E, H> {
     pub hurry: H,
 }
 
-/// Serves on `listener` until it is told to stop, then finishes what was accepted.
+/// Serves on `listener` until `stop` resolves, then finishes the accepted calls. Calls `started` once calls are
+/// accepted.
 ///
 /// # Errors
-/// When it cannot start, serve, or finish in time.
+/// Returns why the service cannot start, serve, or finish in time.
 pub async fn run(
     listener: TcpListener,
     options: &Serve,
@@ -136,7 +138,7 @@ pub async fn run(
 ) -> Result<(), ServeError> {
     let common = &options.common;
     let named = |source| ServeError::Database { url: common.database_url.clone(), source };
-    // Before the database is touched: wrong options leave nothing behind.
+    // Invalid options are refused before the database is opened or created.
     let (settings, tokens) = (options.settings()?, options.access.token_settings()?);
     let tokens = Tokens::new(tokens).map_err(ServeError::Tokens)?;
     let certificates = match options.edge.tls_files() {
@@ -189,7 +191,7 @@ pub async fn run(
     health.set_ready(false).await;
     let _ = tell.send(Stop::SendAway);
     if options.shutdown_delay_ms > 0 {
-        tracing::info!(delay_ms = options.shutdown_delay_ms, "stopping: not ready, calls are still taken");
+        tracing::info!(delay_ms = options.shutdown_delay_ms, "stopping: not ready, calls are still accepted");
         tokio::select! {
             () = tokio::time::sleep(Duration::from_millis(options.shutdown_delay_ms)) => {}
             () = course.hurry => {}
@@ -197,7 +199,7 @@ pub async fn run(
     }
     drain(&lifecycle, &mut health, Connections { tell, server }, drain_timeout).await?;
     drop((app, background));
-    // Nothing waits in the queue any more: everybody who waited was answered, or gave up.
+    // The queue is empty: every waiting request was answered or abandoned.
     let _ = tokio::time::timeout(HANG_UP_AFTER, writer).await;
     store.close().await;
     tracing::info!("stopped");
@@ -231,7 +233,7 @@ struct Connections {
     server: ServerTask,
 }
 
-/// Finishes what was accepted, refusing the rest, and ends the connections.
+/// Finishes the accepted calls, refuses further ones, and closes the connections.
 async fn drain(
     lifecycle: &Lifecycle,
     health: &mut Health,
@@ -239,14 +241,14 @@ async fn drain(
     timeout: Duration,
 ) -> Result<(), ServeError> {
     let Connections { tell, mut server } = connections;
-    tracing::info!("stopping: finishing what was accepted");
+    tracing::info!("stopping: finishing the accepted calls");
     lifecycle.enter(Phase::Draining);
     let drained = tokio::time::timeout(timeout, lifecycle.drained()).await;
     health.end_watches().await;
     let _ = tell.send(Stop::HangUp);
     if tokio::time::timeout(HANG_UP_AFTER, &mut server).await.is_err() {
         server.abort();
-        // The connections hold the writer's queue; they end with their tasks.
+        // The connections hold the writer's queue, and end with their tasks.
         let _ = server.await;
     }
     drained.map_err(|_| ServeError::DrainTimeout(timeout))

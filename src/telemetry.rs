@@ -1,6 +1,6 @@
-//! Log lines: on standard error, structured, with the request id of whatever they are about.
+//! Structured log lines on standard error, with the request id of the call that they are about.
 //!
-//! A thread writes them (`log_buffer`): a reader that stalls holds no call up.
+//! A thread writes them (`log_buffer`), so that a stalled reader delays no call.
 
 mod fields;
 mod log_buffer;
@@ -18,7 +18,7 @@ pub use log_buffer::Log;
 
 use crate::config::{Common, LogFormat};
 
-/// Starts logging into `log` as the options say. Called once, first.
+/// Starts logging into `log` with these options. Must be called once, before any other logging.
 pub fn start(options: &Common, log: &Log) {
     let terminal = std::io::stderr().is_terminal();
     let by_default = if terminal { LogFormat::Text } else { LogFormat::Json };
@@ -28,17 +28,17 @@ pub fn start(options: &Common, log: &Log) {
         }
         LogFormat::Json => fmt::layer().fmt_fields(JsonLines).event_format(JsonLines).with_writer(log.clone()).boxed(),
     };
-    // Which migrations run, and what the database remarks, is news to those who ask for more than the default.
+    // Migrations and notices of the database are logged only when more than the default is asked for.
     let details = if options.log > LevelFilter::INFO { options.log } else { options.log.min(LevelFilter::WARN) };
     let filter = Targets::new()
         .with_default(options.log)
         .with_target("sea_orm_migration", details)
         .with_target("sqlx", details)
-        // It puts the URL of the database into a span, password included.
+        // This target logs the database URL in a span, with its password.
         .with_target("sea_orm::driver", options.log.min(LevelFilter::INFO))
-        // It says what it does not understand of the URL and of files with passwords.
+        // This target logs what it does not understand of the URL and of password files.
         .with_target("sqlx_postgres::options", LevelFilter::OFF);
     tracing_subscriber::registry().with(lines.with_filter(filter)).init();
-    // The standard hook writes to standard error itself, and would wait there for a reader that stalls.
+    // The standard hook writes to standard error itself, and would wait there for a stalled reader.
     std::panic::set_hook(Box::new(|panic| tracing::error!(%panic, "a task panicked")));
 }

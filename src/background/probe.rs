@@ -6,9 +6,9 @@ use std::time::Duration;
 use crate::app::App;
 use crate::transport::{Health, Lifecycle, Phase};
 
-/// How often the database is asked whether it is there.
+/// Interval at which the database is probed.
 const PROBE_EVERY: Duration = Duration::from_secs(1);
-/// The same while it is not.
+/// Interval at which the database is probed while it does not answer.
 const PROBE_LOST_EVERY: Duration = Duration::from_millis(100);
 /// Keeps health true to whether the database answers.
 pub(super) async fn run(app: App, health: Health, lifecycle: Arc<Lifecycle>) {
@@ -20,10 +20,10 @@ pub(super) async fn run(app: App, health: Health, lifecycle: Arc<Lifecycle>) {
         }
         if health.set_ready(answers.is_ok()).await {
             match answers {
-                Ok(()) => tracing::info!("the database answers and takes writes: ready"),
+                Ok(()) => tracing::info!("the database answers and accepts writes: ready"),
                 Err(error) => {
                     let error = &error as &dyn std::error::Error;
-                    tracing::error!(error, "the database does not answer, or takes no writes: not ready");
+                    tracing::error!(error, "the database does not answer or accepts no writes: not ready");
                 }
             }
         }

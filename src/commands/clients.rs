@@ -1,4 +1,4 @@
-//! `clients`: giving out credentials and taking them back.
+//! `clients`: issues and withdraws credentials.
 
 use serde::Serialize;
 
@@ -13,28 +13,28 @@ use crate::proto;
 use crate::storage::Store;
 use crate::wire::files::catalog::parse_client;
 
-/// The options by which the fields of a client are given.
+/// The options for the fields of a client.
 const OPTIONS: [FieldOption; 3] = [
     ("client.username", "USERNAME"),
     ("client.access", "--access"),
     ("client.requestsPerMinute", "--requests-per-minute"),
 ];
 
-/// A client as it is shown to programs.
+/// A client as printed with `--json`.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct ClientJson<'a> {
     username: &'a str,
     org_id: i64,
-    /// The groups; `["*"]` for everything.
+    /// Access groups; `["*"]` means everything.
     access: Vec<String>,
     disabled: bool,
-    /// Absent: what the server is told; 0: as many as it likes.
+    /// Limit of its own; 0 means no limit, absent means the default of the server.
     #[serde(skip_serializing_if = "Option::is_none")]
     requests_per_minute: Option<u32>,
 }
 
-/// A client whose secret was just made.
+/// A client with its new secret, as printed with `--json`.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct NewClientJson<'a> {
@@ -43,10 +43,10 @@ struct NewClientJson<'a> {
     secret: &'a str,
 }
 
-/// Does what the command line says.
+/// Runs the command.
 ///
 /// # Errors
-/// Why not.
+/// Returns why it failed.
 pub async fn run(command: &Clients) -> Result<(), CommandError> {
     match command {
         Clients::Add(options) => add(options).await,
@@ -78,7 +78,7 @@ async fn add(options: &AddClient) -> Result<(), CommandError> {
         let new = NewClientJson { username: &client.username, org_id: client.org_id.0, secret: secret.reveal() };
         show(true, &[new], || Table::new(&[]))
     } else {
-        // Nothing else, for a script to take it.
+        // The secret is printed alone, so that a script can capture it.
         print(&format!("{}\n", secret.reveal()))
     };
     told.inspect_err(|_| note("the secret was not printed, and is not kept: make another with --new-secret"))

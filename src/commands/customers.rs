@@ -1,7 +1,7 @@
-//! `customers import`: a file of any size, in transactions of many rows.
+//! `customers import`: records customers from a file of any size, in transactions of many rows.
 //!
-//! A thread reads the file and puts batches together, a task records them: a batch is recorded while the next is read. At
-//! most a few are in memory.
+//! A thread reads the file into batches, and a task records them: a batch is recorded while the next is read. At most a
+//! few are in memory.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -22,23 +22,23 @@ use crate::earning::{CustomerId, OrgId};
 use crate::storage::{StorageError, Store};
 use crate::wire::files::customer::{Content, CustomerLines, Format, LineFault};
 
-/// Customers of one transaction.
+/// Number of rows of the file in one transaction.
 const BATCH: u64 = 10_000;
-/// Batches that wait to be recorded.
+/// Maximum number of batches that wait to be recorded.
 const MAX_WAITING_BATCHES: usize = 1;
-/// Between two batches on SQLite, whose writers look every 25 ms or so whether it is their turn: without a pause longer than
-/// that, the calls of a running service would wait for many batches.
+/// Pause between two batches on SQLite. A process that waits to write looks about every 25 ms whether it can: without a
+/// longer pause, the calls of a running service would wait for many batches.
 const OTHERS_WRITE_FOR: Duration = Duration::from_millis(30);
-/// Bytes that are read from the file at once.
+/// Size in bytes of the read buffer.
 const BUFFER_BYTES: usize = 256 * 1024;
-/// How often the progress of what has no known length moves.
+/// Interval at which the progress of an input of unknown length is redrawn.
 const TICK_EVERY: Duration = Duration::from_millis(200);
 
-/// What the reading thread sends.
+/// A message of the reading thread.
 enum Read {
     /// Customers to record.
     Batch(Batch),
-    /// The number of a line that holds none, and why. Nothing follows.
+    /// A line that holds no customer: its number, and the violation. No message follows.
     Fault(u64, LineFault),
     /// The end of the file.
     End(End),
@@ -49,42 +49,42 @@ enum Read {
 struct End {
     /// Number of its last line.
     lines: u64,
-    /// What was seen up to there.
+    /// The content up to there.
     content: Content,
 }
 
-/// Customers to record.
+/// A batch of customers to record.
 #[derive(Default)]
 struct Batch {
     customers: BTreeSet<CustomerId>,
-    /// Rows that name them; one may come twice.
+    /// Number of rows that name them; a customer may appear twice.
     rows: u64,
-    /// The first line after theirs.
+    /// Number of the first line after them.
     next_line: u64,
-    /// Bytes of the file up to there.
+    /// Number of bytes of the file up to there.
     bytes: u64,
 }
 
-/// What was recorded so far.
+/// The progress of the import.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Recorded {
-    /// Rows that were read, each a customer.
+    /// Number of rows that were read, each of which names a customer.
     rows: u64,
-    /// Customers that were not recorded before.
+    /// Number of customers that were not recorded before.
     added: u64,
-    /// The first line that is not known to be recorded.
+    /// Number of the first line that is not known to be recorded.
     #[serde(skip)]
     next_line: u64,
-    /// The end of the file, once it was read to there.
+    /// The end of the file, after it was read to there.
     #[serde(skip)]
     end: Option<End>,
 }
 
-/// Does what the command line says.
+/// Runs the command.
 ///
 /// # Errors
-/// Why not, or not to the end.
+/// Returns why it failed, or why it ended before the end of the file.
 pub async fn run(command: &Customers) -> Result<(), CommandError> {
     let Customers::Import(options) = command;
     let org_id = OrgId(options.org.id);
@@ -97,13 +97,13 @@ pub async fn run(command: &Customers) -> Result<(), CommandError> {
     let mut recorded = Recorded { rows: 0, added: 0, next_line: options.from_line, end: None };
     let pause = options.output.common.database_url.is_sqlite().then_some(OTHERS_WRITE_FOR);
     let import = async |store: &Store| {
-        // Every row would be refused.
+        // The organization is checked first, as otherwise every row would be refused.
         catalog::recorded(store, org_id).await.map_err(|error| CommandError::of_catalog(error, &[]))?;
-        // Only from here on: until then there is nothing to say about the end.
+        // Signals are handled from here on: before, no line is recorded, so the default action is enough.
         let listen = |kind| signal(kind).map_err(CommandError::Signal);
         let (mut term, mut int) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
         let (send, batches) = mpsc::channel(MAX_WAITING_BATCHES);
-        // Not of the runtime, which would wait for it while it waits for a terminal or a pipe.
+        // The thread is not of the runtime, which would wait for it while it waits for a terminal or a pipe.
         std::thread::spawn(move || read(lines, &send));
         let ended = tokio::select! {
             biased;
@@ -131,11 +131,11 @@ pub async fn run(command: &Customers) -> Result<(), CommandError> {
 /// Tells the operator why a file that was read to its end held no customers.
 ///
 /// # Errors
-/// When the file, or the line to go on from, cannot be the right one.
+/// Returns an error when the file is empty, or `from_line` is past its end.
 fn tell_of_no_rows(file: &str, from_line: u64, end: End) -> Result<(), CommandError> {
     match end.content {
         Content::Nothing => return Err(CommandError::refused(400, format!("{file} is empty"))),
-        // An import that was interrupted may say to go on behind the last line.
+        // An interrupted import may name the line after the last one.
         _ if from_line > end.lines + 1 => {
             let lines = end.lines;
             let problem = format!("--from-line: {from_line} is past the end of {file}, which has {lines} lines");
@@ -147,7 +147,7 @@ fn tell_of_no_rows(file: &str, from_line: u64, end: End) -> Result<(), CommandEr
     Ok(())
 }
 
-/// Why recording ended before the end of the file.
+/// The reason for which recording ended before the end of the file.
 enum Ended {
     Interrupted,
     Line(u64, LineFault),
@@ -155,7 +155,7 @@ enum Ended {
 }
 
 impl Ended {
-    /// In words, of a file of which everything before `line` is recorded.
+    /// Converts the reason to an error for a file of which everything before `line` is recorded.
     fn told_of(self, file: String, line: u64) -> ImportEnded {
         match self {
             Self::Interrupted => ImportEnded::Interrupted { file, line },
@@ -165,7 +165,7 @@ impl Ended {
     }
 }
 
-/// Records batch by batch, and notes how far it got.
+/// Records batch by batch, and keeps `recorded` up to date.
 async fn record(
     (store, org_id, pause): (&Store, OrgId, Option<Duration>),
     mut batches: mpsc::Receiver<Read>,
@@ -194,7 +194,7 @@ async fn record(
     Ok(())
 }
 
-/// Reads the file to its end or first fault. Ends too when nobody records any more.
+/// Reads the file to its end or its first violation. Ends also when the receiver is gone.
 fn read(mut lines: CustomerLines, send: &mpsc::Sender<Read>) {
     loop {
         let mut batch = Batch::default();
@@ -231,7 +231,7 @@ fn is_stdin(options: &ImportCustomers) -> bool {
     options.file.as_os_str() == "-"
 }
 
-/// The form that is said, or that the name of the file says.
+/// Returns the format that the option names, or that the extension of the file implies.
 fn format(options: &ImportCustomers) -> Result<Format, CommandError> {
     let extension = options.file.extension().map(|extension| extension.to_string_lossy().to_lowercase());
     match (options.format, extension.as_deref()) {
@@ -239,12 +239,12 @@ fn format(options: &ImportCustomers) -> Result<Format, CommandError> {
         (Some(FileFormat::Ndjson), _) | (None, Some("ndjson" | "jsonl")) => Ok(Format::NdJson),
         (None, _) => Err(CommandError::refused(
             400,
-            format!("{}: say its form with --format: csv or ndjson", options.file.display()),
+            format!("{}: name the format with --format: csv or ndjson", options.file.display()),
         )),
     }
 }
 
-/// What is to be read, and how many bytes it has, if that is known.
+/// Opens the input. Returns its length in bytes, if known.
 fn open(options: &ImportCustomers) -> std::io::Result<(Box<dyn BufRead + Send>, Option<u64>)> {
     if is_stdin(options) {
         return Ok((Box::new(BufReader::with_capacity(BUFFER_BYTES, std::io::stdin())), None));
@@ -254,13 +254,13 @@ fn open(options: &ImportCustomers) -> std::io::Result<(Box<dyn BufRead + Send>, 
     Ok((Box::new(BufReader::with_capacity(BUFFER_BYTES, file)), length))
 }
 
-/// A bar on standard error, where that is a terminal.
+/// Returns a progress bar on standard error, if that is a terminal.
 fn progress(length: Option<u64>) -> ProgressBar {
     let (bar, template) = match length {
         Some(length) => (ProgressBar::new(length), "{bar:30} {percent}%  {msg} customers  {elapsed}, {eta} left"),
         None => (ProgressBar::new_spinner(), "{spinner} {msg} customers  {elapsed}"),
     };
-    // A template that it does not understand leaves the bar that it has by itself.
+    // An invalid template leaves the default bar.
     bar.set_message("0");
     bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
     if length.is_none() {

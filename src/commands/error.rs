@@ -1,4 +1,4 @@
-//! Why a command failed, in words for the one line that is printed of it.
+//! Errors of commands, worded for the one line that is printed for them.
 
 use std::net::SocketAddr;
 
@@ -9,21 +9,21 @@ use crate::server::{ImportFileError, ServeError};
 use crate::storage::StorageError;
 use crate::wire::{Fault, Violations};
 
-/// How much of an id that is none a message repeats: characters.
+/// Maximum number of characters of a malformed id that a message repeats.
 const MAX_ECHOED_CHARACTERS: usize = 100;
 
-/// A field of a message, and the option it is given by.
+/// A field of a message, and the option for it.
 pub(super) type FieldOption = (&'static str, &'static str);
 
-/// Why a command failed.
+/// The reason for which a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CommandError {
-    /// Refused, as the API would: the documented number, and why.
+    /// A refusal like those of the API: the documented number, and the message.
     #[error("{code}: {message}")]
     Refused {
         /// The documented number.
         code: i32,
-        /// Why.
+        /// The message.
         message: String,
     },
     /// The database could not be opened or migrated.
@@ -41,9 +41,9 @@ pub enum CommandError {
     /// A file could not be read at all.
     #[error("cannot read {file}")]
     File {
-        /// Its name.
+        /// Name of the file.
         file: String,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
     /// A catalog file was not imported.
@@ -65,7 +65,7 @@ pub enum CommandError {
     /// The tables could not be distributed.
     #[error("cannot distribute the tables")]
     Distribute(#[source] StorageError),
-    /// The process cannot be told of signals.
+    /// The signal handlers cannot be installed.
     #[error("cannot listen for signals")]
     Signal(#[source] std::io::Error),
     /// An import ended before the end of its file.
@@ -73,58 +73,58 @@ pub enum CommandError {
     Import(#[from] ImportEnded),
 }
 
-/// Why an import of customers ended before the end of its file, and where to go on.
+/// The reason for which an import of customers ended before the end of its file, and the line to continue from.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportEnded {
-    /// A line is wrong.
+    /// A line is malformed.
     #[error(
         "{file}:{line}: {problem}; the lines before it are recorded: put it right and go on with --from-line {line}"
     )]
     WrongLine {
-        /// The file.
+        /// Name of the file.
         file: String,
-        /// The line.
+        /// Number of the line.
         line: u64,
-        /// What is wrong with it.
+        /// The violation.
         problem: String,
     },
-    /// The operator ended it.
+    /// The operator interrupted the import.
     #[error("interrupted; the lines of {file} before {line} are recorded: go on with --from-line {line}")]
     Interrupted {
-        /// The file.
+        /// Name of the file.
         file: String,
-        /// The first line that is not known to be recorded.
+        /// Number of the first line that is not known to be recorded.
         line: u64,
     },
     /// The database failed.
     #[error("the lines of {file} before {line} are recorded: go on with --from-line {line}")]
     Storage {
-        /// The file.
+        /// Name of the file.
         file: String,
-        /// The first line that is not known to be recorded.
+        /// Number of the first line that is not known to be recorded.
         line: u64,
-        /// What the database says.
+        /// The error of the database.
         source: StorageError,
     },
 }
 
 impl CommandError {
-    /// Nothing of that number and name is there.
+    /// Returns a refusal with this number and message.
     pub(super) fn refused(code: i32, message: impl Into<String>) -> Self {
         Self::Refused { code, message: message.into() }
     }
 
-    /// There is no such organization.
+    /// Returns the refusal for an organization that is not recorded.
     pub(super) fn no_organization(org_id: OrgId) -> Self {
         Self::refused(404, CatalogError::NoOrganization(org_id).to_string())
     }
 
-    /// There is no such customer.
+    /// Returns the refusal for a customer that is not recorded.
     pub(super) fn no_customer(customer_id: CustomerId) -> Self {
         Self::refused(404, format!("customer {} not found", customer_id.0))
     }
 
-    /// A message that options say is wrong in itself. `names` are the options of its fields.
+    /// Returns the refusal of a malformed request. `names` are the options of its fields.
     pub(super) fn of_fault(fault: Fault, names: &[FieldOption]) -> Self {
         match fault {
             Fault::Invalid(violations) => Self::of_violations(&violations, names),
@@ -138,17 +138,17 @@ impl CommandError {
         }
     }
 
-    /// Every fault, under the name of its option.
+    /// Returns the refusal that lists every violation under the name of its option.
     pub(super) fn of_violations(violations: &Violations, names: &[FieldOption]) -> Self {
         let faults = violations.as_slice().iter().map(|violation| {
             let option = option_of(&violation.field, names);
-            // Where one field is compared with another.
+            // The description names another field with which the field is compared.
             format!("{option}: {}", violation.description.replace("startDate", "--start"))
         });
         Self::refused(400, faults.collect::<Vec<_>>().join("; "))
     }
 
-    /// A promotion stays as it is. `names` are the options of its fields.
+    /// Returns the refusal of a change of a promotion. `names` are the options of its fields.
     pub(super) fn of_catalog(error: CatalogError, names: &[FieldOption]) -> Self {
         let refused = match error {
             CatalogError::Unavailable(source) | CatalogError::Storage(source) => {
@@ -167,7 +167,7 @@ impl CommandError {
     }
 }
 
-/// The option of a field, or of the list or pair of fields that it is a part of.
+/// Returns the option of a field, or of the list or the `ISO` variant that it belongs to.
 fn option_of<'a>(field: &'a str, names: &[FieldOption]) -> &'a str {
     let whole = field.split('[').next().unwrap_or(field);
     let whole = whole.strip_suffix("ISO").unwrap_or(whole);

@@ -1,7 +1,7 @@
-//! What an operator does by hand, each command in a few lines: open the database, read, call the use case, print.
+//! Commands for operators, each in a few lines: open the database, read, call the use case, print.
 //!
-//! Called by `main`. The use cases are those that the doors call, and messages are read and written by `wire`, as there.
-//! Knows neither the database's library nor HTTP and gRPC. Each of them may run beside a running service.
+//! Called by `main`. The use cases are those that the endpoints call, and `wire` converts the messages as it does
+//! there. Knows neither the database library nor HTTP or gRPC. Every command may run beside a running service.
 
 pub mod clients;
 pub mod customers;
@@ -26,28 +26,28 @@ use crate::server;
 use crate::storage::Store;
 use table::Table;
 
-/// How long closing the database may take: a statement that was given up may hold it up for as long as it waits itself.
+/// Maximum time for closing the database: an abandoned statement may delay it.
 const CLOSED_WITHIN: Duration = Duration::from_secs(2);
 
-/// Opens the database, does `what` on it, and closes it.
+/// Opens the database, runs `what` on it, and closes it.
 async fn on_database<T>(
     common: &Common,
     what: impl AsyncFnOnce(&Store) -> Result<T, CommandError>,
 ) -> Result<T, CommandError> {
     let store = server::open(common).await?;
     let done = what(&store).await;
-    // What was done is committed, and what was not is undone by the database.
+    // Completed changes are committed, and the database rolls back the others.
     let _ = tokio::time::timeout(CLOSED_WITHIN, store.close()).await;
     done
 }
 
-/// Prints to standard output, whole.
+/// Prints a text to standard output, and flushes it.
 fn print(text: &str) -> Result<(), CommandError> {
     let mut out = std::io::stdout();
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(CommandError::Output)
 }
 
-/// Tells the operator what is no part of the output.
+/// Prints a message for the operator to standard error, apart from the output.
 fn note(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }

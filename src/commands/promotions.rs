@@ -1,4 +1,4 @@
-//! `promotions`: what `CatalogService` does, by hand.
+//! `promotions`: lists, creates, activates and deactivates promotions, as `CatalogService` does.
 
 use super::error::FieldOption;
 use super::table::{NOTHING, Table};
@@ -13,7 +13,7 @@ use crate::storage::Store;
 use crate::wire::time::to_iso;
 use crate::wire::{Violations, promotion};
 
-/// The options by which the fields of a promotion are given.
+/// The options for the fields of a promotion.
 const OPTIONS: [FieldOption; 7] = [
     ("promotion.id", "--id"),
     ("promotion.name", "--name"),
@@ -24,10 +24,10 @@ const OPTIONS: [FieldOption; 7] = [
     ("promotion.earnExpiry.days", "--earn-expiry-days"),
 ];
 
-/// Does what the command line says.
+/// Runs the command.
 ///
 /// # Errors
-/// Why not.
+/// Returns why it failed.
 pub async fn run(command: &Promotions, clock: &Clock) -> Result<(), CommandError> {
     match command {
         Promotions::List(options) => list(options).await,
@@ -52,7 +52,7 @@ async fn create(options: &CreatePromotion, clock: &Clock) -> Result<(), CommandE
     let (org_id, now_ms) = (OrgId(options.org.id), clock.now_ms());
     let request = proto::CreatePromotionRequest { promotion: Some(message(options)) };
     let new_id = || catalog::new_promotion_id(now_ms);
-    // Before the database is touched.
+    // A malformed promotion is refused before the database is opened.
     let promotion = crate::wire::catalog::parse_new(request, new_id, Violations::default())
         .map_err(|fault| CommandError::of_fault(fault, &OPTIONS))?;
     let changed = async |store: &Store| change(store, org_id, CatalogChange::Create(promotion.clone()), clock).await;
@@ -60,7 +60,7 @@ async fn create(options: &CreatePromotion, clock: &Clock) -> Result<(), CommandE
     show_promotions(&options.output, org_id, &[&created])
 }
 
-/// The message that the options say.
+/// Returns the message with these options.
 fn message(options: &CreatePromotion) -> proto::Promotion {
     use proto::earn_expiry::Type;
     let ((start_date, start_date_iso), (end_date, end_date_iso)) = (time(&options.start), time(&options.end));
@@ -83,7 +83,7 @@ fn message(options: &CreatePromotion) -> proto::Promotion {
     }
 }
 
-/// A time as the pair of fields that messages have: a number is milliseconds, anything else ISO 8601.
+/// Converts a time to the two fields that messages have: a number is milliseconds, any other text ISO 8601.
 fn time(text: &str) -> (Option<i64>, Option<String>) {
     match text.parse() {
         Ok(ms) => (Some(ms), None),
@@ -93,7 +93,7 @@ fn time(text: &str) -> (Option<i64>, Option<String>) {
 
 async fn switch(options: &SwitchPromotions, active: bool, clock: &Clock) -> Result<(), CommandError> {
     let org_id = OrgId(options.org.id);
-    // Before any of them is switched.
+    // All ids are parsed before the first promotion is switched.
     let ids = options.ids.iter().map(|id| crate::wire::catalog::parse_id(id, Violations::default()));
     let ids: Vec<ObjectId> = ids.collect::<Result<_, _>>().map_err(|fault| CommandError::of_fault(fault, &OPTIONS))?;
     let mut switched = Vec::new();
@@ -104,7 +104,7 @@ async fn switch(options: &SwitchPromotions, active: bool, clock: &Clock) -> Resu
         Ok(())
     };
     let ended = on_database(&options.output.output.common, switch_all).await;
-    // What was switched before one that was refused is.
+    // Promotions that were switched before the refused one are shown, as they stay switched.
     if !switched.is_empty() {
         show_promotions(&options.output, org_id, &switched.iter().collect::<Vec<_>>())?;
     }

@@ -33,16 +33,16 @@ pub async fn run(options: &Serve) -> Result<(), CommandError> {
             "serving gRPC and JSON"
         );
         if options.access.token_keys.is_empty() {
-            tracing::info!("access tokens are good for this process only: no key for them is configured");
+            tracing::info!("no --token-key is configured: access tokens are valid for this process only");
         }
         if let Some(org) = options.access.without_authentication {
             tracing::warn!(
                 org,
-                "nobody is asked for credentials: everybody is taken for this organization, with all access"
+                "authentication is off: every caller acts for this organization, with all access"
             );
         }
         if options.demo {
-            tracing::warn!("everybody knows the credentials of the demo, demo/demo: not for production");
+            tracing::warn!("the credentials of the demo, demo/demo, are public: not for production");
             print_beside(demo::curl(scheme, address));
         }
     };
@@ -62,10 +62,10 @@ fn signals(count: u32) -> std::io::Result<impl Future<Output = ()> + Send> {
     })
 }
 
-/// Writes a line to standard output on a thread of its own: a reader that stalls does not hold the service up.
+/// Writes a line to standard output on a thread of its own: a stalled reader does not hold the service up.
 fn print_beside(line: String) {
     let print = move || drop(writeln!(std::io::stdout(), "{line}"));
     if let Err(error) = std::thread::Builder::new().spawn(print) {
-        tracing::warn!(error = &error as &dyn std::error::Error, "nothing could be printed");
+        tracing::warn!(error = &error as &dyn std::error::Error, "the example request could not be printed");
     }
 }

@@ -1,4 +1,4 @@
-//! Tables for people: columns that line up, a header in capitals, nothing else.
+//! Tables for people: aligned columns and a header in capitals.
 
 use std::fmt;
 use std::io::IsTerminal;
@@ -7,32 +7,33 @@ use unicode_width::UnicodeWidthStr;
 
 use crate::printable::is_printable;
 
-/// Between two columns.
+/// Number of spaces between two columns.
 const GAP: usize = 2;
-/// What stands for nothing.
+/// Text for an empty value.
 pub const NOTHING: &str = "-";
 
-/// Rows below a header.
+/// A header and rows.
 pub struct Table {
     rows: Vec<Vec<String>>,
-    /// Whether the header is bold.
+    /// True when the header is bold.
     bold: bool,
 }
 
 impl Table {
-    /// With this header. It is bold on a terminal.
+    /// Returns a table with this header, which is bold on a terminal.
     pub fn new(header: &[&str]) -> Self {
         let header = header.iter().map(ToString::to_string).collect();
         Self { rows: vec![header], bold: std::io::stdout().is_terminal() }
     }
 
-    /// Adds a row, of as many columns as the header has.
+    /// Adds a row with as many columns as the header.
     pub fn row<const N: usize>(&mut self, columns: [String; N]) {
         self.rows.push(columns.into_iter().map(visible).collect());
     }
 }
 
-/// On one line, and without anything that a terminal would obey or that changes the order in which a line reads.
+/// Replaces every character that a terminal interprets, or that changes the order in which a line reads, so that the
+/// text stays on one line.
 fn visible(text: String) -> String {
     match text.as_str() {
         "" => NOTHING.to_owned(),

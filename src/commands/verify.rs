@@ -1,4 +1,4 @@
-//! `verify`: recounting the database, and printing each check as it is made.
+//! `verify`: recounts the database, and prints each check as it is made.
 
 use std::io::Write;
 use std::sync::mpsc;
@@ -7,7 +7,7 @@ use crate::app::verify::{self, Check};
 use crate::config::{DatabaseUrl, Verify};
 use crate::storage::{StorageError, Store, StoreOptions};
 
-/// Why a database is not verified, or not found to be in order.
+/// The reason for which a database could not be verified, or has breaches.
 #[derive(Debug, thiserror::Error)]
 pub enum VerifyError {
     /// The database could not be opened.
@@ -18,7 +18,7 @@ pub enum VerifyError {
         /// The cause.
         source: StorageError,
     },
-    /// The database could not be asked to the end.
+    /// The database failed during the verification.
     #[error("cannot verify")]
     Ask(#[source] StorageError),
     /// Some checks found breaches.
@@ -31,24 +31,24 @@ pub enum VerifyError {
     },
 }
 
-/// Recounts the database, whose schema is left as it is.
+/// Recounts the database, whose schema is left unchanged.
 ///
 /// # Errors
-/// The breaches that were found, or the reason why not everything was asked.
+/// Returns the number of checks that found breaches, or why the verification could not be completed.
 pub async fn run(options: &Verify) -> Result<(), VerifyError> {
     let common = &options.common;
     let named = |source| VerifyError::Open { url: common.database_url.clone(), source };
     let options = StoreOptions { recounts: true, ..common.store_options() };
     let store = Store::open(common.database_url.expose(), options).await.map_err(named)?;
     store.require_own_schema().await.map_err(named)?;
-    // On a thread of its own: a reader that stalls does not keep the snapshot open without a question.
+    // A thread prints, so that a stalled reader does not keep the snapshot open while no statement runs.
     let (tell, made) = mpsc::channel::<Check>();
     let printer = tokio::task::spawn_blocking(move || made.iter().for_each(|check| print(&check)));
     let (mut broken, mut checks) = (0, 0);
     let verified = verify::verify(&store, |check| {
         checks += 1;
         broken += usize::from(!check.breaches.is_empty());
-        // The printer reads to the end.
+        // The printer reads until the channel is closed.
         let _ = tell.send(check);
     })
     .await;
@@ -63,10 +63,10 @@ fn print(check: &Check) {
     let mut out = std::io::stdout();
     let breaches = &check.breaches;
     let verdict = if breaches.is_empty() { "ok    " } else { "BREACH" };
-    // A reader that is gone does not change what is found.
+    // A closed output does not change the result.
     let _ = writeln!(out, "{verdict} {}", check.what);
     for breach in breaches.named() {
-        // One line each, whatever a stored text holds.
+        // Each breach takes one line, whatever a stored text holds.
         let _ = writeln!(out, "       {}", breach.replace(char::is_control, " "));
     }
     if breaches.more() {

@@ -1,4 +1,4 @@
-//! `wallet`: what `WalletService` shows, by hand.
+//! `wallet`: shows wallets, as `WalletService` does.
 
 use super::error::FieldOption;
 use super::table::Table;
@@ -15,15 +15,15 @@ use crate::wire::Violations;
 use crate::wire::time::to_iso;
 use crate::wire::wallet::{encode_entry, parse_list};
 
-/// The options by which the fields of the request are given.
+/// The options for the fields of the request.
 const OPTIONS: [FieldOption; 3] = [("customerId", "CUSTOMER"), ("promotionId", "--promotion"), ("limit", "--limit")];
-/// Entries that are read at a time.
+/// Number of entries that are read at a time.
 const PAGE: u32 = 1_000;
 
-/// Does what the command line says.
+/// Runs the command.
 ///
 /// # Errors
-/// Why not.
+/// Returns why it failed.
 pub async fn run(command: &Wallet, clock: &Clock) -> Result<(), CommandError> {
     let Wallet::Show(options) = command;
     let (entries, more) =
@@ -45,12 +45,12 @@ pub async fn run(command: &Wallet, clock: &Clock) -> Result<(), CommandError> {
         table
     })?;
     if more {
-        note(&format!("there is more: these are the first {}; see --limit", entries.len()));
+        note(&format!("more follow: these are the first {}; raise --limit", entries.len()));
     }
     Ok(())
 }
 
-/// The entries, page by page, and whether there are more than asked for.
+/// Returns the entries, read page by page, and true when there are more than the limit.
 async fn read(store: &Store, options: &ShowWallet, clock: &Clock) -> Result<(Vec<Entry>, bool), CommandError> {
     let (org_id, now_ms) = (OrgId(options.org.id), clock.now_ms());
     let statuses = if options.statuses.is_empty() { &EarnedStatus::ALL[..] } else { &options.statuses };

@@ -1,4 +1,4 @@
-//! The command line of who is let in, and how often.
+//! Options for authentication and rate limits.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -17,21 +17,21 @@ use crate::transport::rate_limit::{Cost, RateLimitSettings};
 use crate::wire::Violations;
 use crate::wire::files;
 
-/// Longest name of a key: characters.
+/// Maximum number of characters of a key's name.
 const MAX_KID_CHARACTERS: usize = 100;
 
-/// Options of `serve` that say who is let in, and how often.
+/// Options of `serve` for authentication and rate limits.
 #[derive(Debug, Clone, Args)]
 pub struct AccessOptions {
-    /// What an API client may spend in a minute, unless its record says otherwise; 0: as much as it likes. Beyond it, it is
-    /// refused with 429. Each process counts by itself.
+    /// Number of requests that an API client may send in a minute, unless its record has another limit; 0 means no
+    /// limit. Further requests are refused with 429. Each process counts by itself.
     #[arg(long, env = "CART_PROMOTIONS_REQUESTS_PER_MINUTE", value_name = "N", default_value_t = 1_000)]
     pub requests_per_minute: u32,
-    /// What a request costs of it.
+    /// Cost of a request in this limit.
     #[arg(long, env = "CART_PROMOTIONS_RATE_LIMIT_COST", value_name = "COST", default_value = "request")]
     pub rate_limit_cost: RateLimitCost,
-    /// Networks of proxies in front, as `10.0.0.0/8,::1/128`: they are believed when `X-Forwarded-For` says for whom they
-    /// call. Failed logins are counted by address.
+    /// Networks of trusted proxies, such as `10.0.0.0/8,::1/128`: from them `X-Forwarded-For` is accepted as the
+    /// address of the caller. Failed logins are counted by address.
     #[arg(
         long,
         env = "CART_PROMOTIONS_TRUSTED_PROXIES",
@@ -40,32 +40,32 @@ pub struct AccessOptions {
         value_parser = network
     )]
     pub trusted_proxies: Vec<IpNet>,
-    /// A private key for access tokens and its name: KID=FILE, a PEM file in PKCS #8 of Ed25519 or RSA. May be repeated: the
-    /// first signs, all check. By default one is made, and tokens are good for this process only.
+    /// Private key for access tokens and its name: KID=FILE, a PEM file in PKCS #8 of Ed25519 or RSA. May be repeated:
+    /// the first signs, all verify. By default a key is generated, and tokens are valid for this process only.
     #[arg(long = "token-key", env = "CART_PROMOTIONS_TOKEN_KEYS", value_name = "KID=FILE", value_delimiter = ',')]
     pub token_keys: Vec<TokenKey>,
-    /// How long an access token is valid.
+    /// Validity of an access token, in seconds.
     #[arg(long, env = "CART_PROMOTIONS_TOKEN_TTL_S", value_name = "S", default_value_t = 3_600, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub token_ttl_s: u64,
-    /// A JSON file of others whose access tokens are taken; docs/security.md describes it.
+    /// JSON file of trusted issuers, whose access tokens are accepted; docs/security.md describes it.
     #[arg(long, env = "CART_PROMOTIONS_TRUSTED_ISSUERS", value_name = "FILE")]
     pub trusted_issuers: Option<PathBuf>,
-    /// Ask nobody for credentials, and take everybody for this organization, with all access. Only on a loopback address:
-    /// for development, and behind a proxy on the same machine that lets in whom it should.
+    /// Turns authentication off: every caller acts for this organization with all access. Only on a loopback address,
+    /// for development or behind an authenticating proxy on the same machine.
     #[arg(long, env = "CART_PROMOTIONS_WITHOUT_AUTHENTICATION", value_name = "ORG", value_parser = clap::value_parser!(i64).range(1..))]
     pub without_authentication: Option<i64>,
 }
 
-/// What a request costs of the limit of its client.
+/// The cost of a request in the limit of its client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum RateLimitCost {
-    /// 1.
+    /// Each request costs 1.
     Request,
-    /// As many as it asks to grant, at least 1.
+    /// Each request costs the number of grants that it asks for, at least 1.
     Grants,
 }
 
-/// A private key's name and file.
+/// The name and the file of a private key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenKey {
     kid: String,
@@ -85,48 +85,48 @@ impl FromStr for TokenKey {
     }
 }
 
-/// Why nobody can be let in as the options say.
+/// The reason for which the access options are invalid.
 #[derive(Debug, thiserror::Error)]
 pub enum AccessOptionError {
     /// A file cannot be read.
     #[error("--{option}: cannot read {file}")]
     Unreadable {
-        /// The option.
+        /// Name of the option.
         option: &'static str,
-        /// What it names.
+        /// The file.
         file: PathBuf,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
     /// A key cannot be used.
     #[error("--token-key: {file} {fault}")]
     Key {
-        /// What the option names.
+        /// The file.
         file: PathBuf,
-        /// Why.
+        /// The cause.
         fault: KeyError,
     },
-    /// Two keys have one name.
+    /// Two keys have the same name.
     #[error("--token-key: {0} is the name of two keys")]
     KidTaken(String),
-    /// The file of issuers has faults.
+    /// The file of issuers has violations.
     #[error("--trusted-issuers: {file}: {}", .faults.as_slice().iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Issuers {
-        /// What the option names.
+        /// The file.
         file: PathBuf,
-        /// All of them.
+        /// All violations.
         faults: Violations,
     },
-    /// Everybody would be let in from everywhere.
-    #[error("--without-authentication: {0} is no loopback address")]
+    /// Authentication would be off on an address that other machines reach.
+    #[error("--without-authentication: {0} is not a loopback address")]
     Exposed(SocketAddr),
 }
 
 impl AccessOptions {
-    /// Who is let in at the doors on `listen`.
+    /// Returns the authentication and rate limits of the endpoints on `listen`.
     ///
     /// # Errors
-    /// When everybody would be, from everywhere.
+    /// Returns an error when authentication is off and `listen` is not a loopback address.
     pub fn settings(&self, listen: SocketAddr) -> Result<AccessSettings, AccessOptionError> {
         if self.without_authentication.is_some() && !listen.ip().to_canonical().is_loopback() {
             return Err(AccessOptionError::Exposed(listen));
@@ -142,15 +142,15 @@ impl AccessOptions {
         })
     }
 
-    /// The files of the keys for access tokens.
+    /// Returns the files of the keys for access tokens.
     pub fn token_key_files(&self) -> impl Iterator<Item = &Path> {
         self.token_keys.iter().map(|key| &*key.file)
     }
 
-    /// Which tokens are taken, and how they are given out: reads the files that the options name.
+    /// Reads the files that the options name, and returns the settings of tokens.
     ///
     /// # Errors
-    /// The first file that cannot be used.
+    /// Returns the first file that cannot be used.
     pub fn token_settings(&self) -> Result<TokenSettings, AccessOptionError> {
         let mut keys: Vec<Arc<SigningKey>> = Vec::new();
         for TokenKey { kid, file } in &self.token_keys {
@@ -175,9 +175,9 @@ fn read(option: &'static str, file: &Path) -> Result<Vec<u8>, AccessOptionError>
     std::fs::read(file).map_err(|source| AccessOptionError::Unreadable { option, file: file.to_owned(), source })
 }
 
-/// A network, or one address.
+/// Parses a network, or one address.
 fn network(text: &str) -> Result<IpNet, &'static str> {
     text.parse()
         .or_else(|_| text.parse().map(|address: IpAddr| address.into()))
-        .map_err(|_| "not a network, as 10.0.0.0/8")
+        .map_err(|_| "not a network such as 10.0.0.0/8")
 }

@@ -1,5 +1,5 @@
-//! Taking a password out of the command line of this process, which every user of the machine can read. What is in the
-//! environment only the user that it runs as can.
+//! Removes a password from the command line of this process, which every user of the machine can read. Only the
+//! process's own user can read its environment.
 
 use std::env;
 use std::ffi::OsString;
@@ -9,15 +9,15 @@ use std::process::Command;
 
 use super::database_url::has_password;
 
-/// The option, and its variable.
+/// The option and its environment variable.
 const OPTION: &str = "--database-url";
 const VARIABLE: &str = "CART_PROMOTIONS_DATABASE_URL";
 
-/// Starts the program anew, as the same process, with the URL in the environment, if the command line has one with a
-/// password. Then it does not return. To be called before anything else.
+/// Restarts the program as the same process, with the URL in the environment, if the URL on the command line has a
+/// password. Does not return then. Must be called before anything else.
 ///
 /// # Errors
-/// When it cannot be started anew: the password stays where it is.
+/// Returns an error when the restart fails: the password stays on the command line.
 pub fn hide_password() -> io::Result<()> {
     let mut arguments = env::args_os();
     let name = arguments.next().unwrap_or_default();
@@ -25,8 +25,8 @@ pub fn hide_password() -> io::Result<()> {
     Err(Command::new(env::current_exe()?).arg0(name).args(arguments).env(VARIABLE, url).exec())
 }
 
-/// The arguments without the URL, and the URL; `None` where there is none with a password. What is given twice is refused
-/// later, and is left for that.
+/// Returns the arguments without the URL, and the URL; `None` when there is no URL with a password. An option that is
+/// given twice is left for the parser to refuse.
 fn without_url(arguments: Vec<OsString>) -> Option<(Vec<OsString>, String)> {
     let (mut rest, mut urls) = (Vec::new(), Vec::new());
     let mut arguments = arguments.into_iter();
@@ -40,7 +40,7 @@ fn without_url(arguments: Vec<OsString>) -> Option<(Vec<OsString>, String)> {
             let end = text == "--";
             rest.push(argument);
             if end {
-                // What follows are no options.
+                // The arguments after `--` are not options.
                 rest.extend(arguments);
                 break;
             }

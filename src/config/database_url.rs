@@ -1,11 +1,11 @@
-//! Where the database is: a URL, which may hold a password, and is shown without it.
+//! The URL of the database, which may contain a password and is displayed without it.
 
 use std::fmt;
 use std::str::FromStr;
 
 use url::Url;
 
-/// What the query of a URL of PostgreSQL may say. The driver passes over other names, and logs what they are given.
+/// Accepted query parameters of a PostgreSQL URL. The driver ignores other names, and logs their values.
 const PARAMETERS: [&str; 18] = [
     "application_name",
     "dbname",
@@ -27,17 +27,17 @@ const PARAMETERS: [&str; 18] = [
     "user",
 ];
 
-/// Where the database is. Shown without its password.
+/// The URL of the database. Displayed without its password.
 #[derive(Clone)]
 pub struct DatabaseUrl(String);
 
 impl DatabaseUrl {
-    /// As it was given, password included.
+    /// Returns the URL as given, with its password.
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// Whether it is an SQLite file, which has one writer at a time.
+    /// Returns true when the URL names an SQLite file, which has one writer at a time.
     pub fn is_sqlite(&self) -> bool {
         self.0.starts_with("sqlite:")
     }
@@ -51,15 +51,15 @@ impl FromStr for DatabaseUrl {
             if path.contains(":memory:") || path.contains("mode=memory") {
                 return Err("a database in memory would keep nothing; name a file".to_owned());
             }
-            // SQLite takes it for a file that is gone with the connection.
+            // SQLite takes an empty path for a temporary file that is deleted with the connection.
             if path.trim_start_matches("//").split('?').next().is_none_or(str::is_empty) {
-                return Err("no file is named".to_owned());
+                return Err("no file is named: use sqlite://FILE".to_owned());
             }
             return Ok(Self(url.to_owned()));
         }
         let rest = url.strip_prefix("postgres://").or_else(|| url.strip_prefix("postgresql://"));
         let url = format!("postgres://{}", rest.ok_or("neither sqlite://FILE nor postgres://USER:PASSWORD@HOST/NAME")?);
-        let parsed = Url::parse(&url).map_err(|_| "not a URL of PostgreSQL: postgres://USER:PASSWORD@HOST/NAME")?;
+        let parsed = Url::parse(&url).map_err(|_| "not a PostgreSQL URL: use postgres://USER:PASSWORD@HOST/NAME")?;
         for (name, _) in parsed.query_pairs() {
             if !PARAMETERS.contains(&&*name) && !name.starts_with("options[") {
                 return Err(format!("the parameter {name:?} is not known"));
@@ -81,8 +81,8 @@ impl fmt::Debug for DatabaseUrl {
     }
 }
 
-/// `text` without what may be a password in a URL in it, be the URL well-formed or not: what is between its scheme and
-/// the last `@`, but for the name of the user, and its query.
+/// Returns `text` without possible passwords in a URL in it, even if the URL is malformed: removes the part between the
+/// scheme and the last `@`, except the username, and the query.
 pub fn without_passwords(text: &str) -> String {
     let Some((before, url)) = text.split_once("://") else { return text.to_owned() };
     let (user, rest) = match url.rsplit_once('@') {
@@ -93,7 +93,7 @@ pub fn without_passwords(text: &str) -> String {
         Some((name, _)) => format!("{name}:…@"),
         None => format!("{user}@"),
     });
-    // The query of a file says how it is opened.
+    // The query of an SQLite file has no password, and tells how the file is opened.
     let shown = match rest.split_once('?') {
         Some((host, query)) if !before.ends_with("sqlite") => {
             let after = query.find(['\'', '"', ' ']).map_or("", |end| &query[end..]);
@@ -104,7 +104,7 @@ pub fn without_passwords(text: &str) -> String {
     format!("{before}://{user}{shown}")
 }
 
-/// Whether the URL has a password, in whichever of its places.
+/// Returns true when the URL has a password, in its user part or in its query.
 pub fn has_password(url: &str) -> bool {
     let Some((scheme, rest)) = url.split_once("://") else { return false };
     let in_front = rest.rsplit_once('@').is_some_and(|(user, _)| user.contains(':'));

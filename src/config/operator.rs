@@ -1,4 +1,4 @@
-//! The command line of what an operator does by hand: promotions, customers, wallets and API clients.
+//! Options of the operator's commands for promotions, customers, wallets and API clients.
 
 use std::path::PathBuf;
 
@@ -11,13 +11,13 @@ use crate::access::groups::AccessGroup;
 use crate::earning::PromotionType;
 use crate::earning::change::EarnedStatus;
 
-/// Earned promotions that one command shows.
+/// Maximum number of earned promotions that one command shows.
 const MAX_SHOWN: u32 = 100_000;
 
-/// Options of every command that shows something.
+/// Options of every command that prints a result.
 #[derive(Debug, Clone, Args)]
 pub struct Output {
-    /// Print JSON for programs, one object a line, instead of a table for people.
+    /// Prints JSON for programs, one object a line, instead of a table for people.
     #[arg(long)]
     pub json: bool,
     /// Options of every command.
@@ -25,57 +25,57 @@ pub struct Output {
     pub common: Common,
 }
 
-/// Options of every command that shows times.
+/// Options of every command that prints times.
 #[derive(Debug, Clone, Args)]
 pub struct TimedOutput {
-    /// IANA time zone in which times are shown.
+    /// IANA time zone of the times in the output.
     #[arg(long, env = "CART_PROMOTIONS_TIME_ZONE", value_name = "ZONE", default_value = "UTC", value_parser = time_zone)]
     pub time_zone: Tz,
-    /// The rest.
+    /// Other output options.
     #[command(flatten)]
     pub output: Output,
 }
 
-/// Whose it is.
+/// The organization of a command.
 #[derive(Debug, Clone, Copy, Args)]
 pub struct Organization {
-    /// The organization.
+    /// Organization.
     #[arg(id = "org", long, value_name = "ORG", value_parser = clap::value_parser!(i64).range(1..))]
     pub id: i64,
 }
 
-/// What `promotions` can do.
+/// The commands of `promotions`.
 #[derive(Debug, Subcommand)]
 pub enum Promotions {
-    /// Show the promotions of an organization, in the order of their ids.
+    /// Shows the promotions of an organization, ordered by id.
     List(ListPromotions),
-    /// Create a promotion.
+    /// Creates a promotion.
     ///
-    /// Refused with 705 when the organization has as many active ones as it may have, with 706 when it ended already, with
-    /// 716 when an active one has its name.
+    /// Refused with 705 when the organization has its maximum of active promotions, with 706 when the promotion has
+    /// ended already, with 716 when an active promotion has its name.
     #[command(
         after_help = "Example:\n  cart-promotions promotions create --org 100737 --name 'Ten off' --type EARNING \\\n    \
         --start 2026-01-01T00:00:00+05:30 --end 2026-12-31T23:59:59.999+05:30 --max-earning-per-customer 3"
     )]
     Create(Box<CreatePromotion>),
-    /// Let promotions run. One that does already stays so.
+    /// Activates promotions. Active ones stay active.
     ///
-    /// One after the other: what comes before one that is refused (705, 706, 716) is active.
+    /// They are activated one by one: those before a refused one (705, 706, 716) are active.
     Activate(SwitchPromotions),
-    /// Switch promotions off: nothing more of them is earned. What was earned stays.
+    /// Deactivates promotions: they can no longer be earned. Earned promotions stay.
     Deactivate(SwitchPromotions),
 }
 
 /// Options of `promotions list`.
 #[derive(Debug, Args)]
 pub struct ListPromotions {
-    /// Whose they are.
+    /// Organization of the promotions.
     #[command(flatten)]
     pub org: Organization,
-    /// Only those that are active.
+    /// Shows only active promotions.
     #[arg(long)]
     pub active: bool,
-    /// How to show them.
+    /// Output options.
     #[command(flatten)]
     pub output: TimedOutput,
 }
@@ -83,37 +83,38 @@ pub struct ListPromotions {
 /// Options of `promotions create`.
 #[derive(Debug, Args)]
 pub struct CreatePromotion {
-    /// Whose it is.
+    /// Organization of the promotion.
     #[command(flatten)]
     pub org: Organization,
-    /// Its name: 1 to 50 characters, unique among the active ones of the organization.
+    /// Name: 1 to 50 characters, unique among the active promotions of the organization.
     #[arg(long)]
     pub name: String,
-    /// Its kind, which cannot change. EARNING and REWARD can be earned.
+    /// Type, which cannot change. EARNING and REWARD can be earned.
     #[arg(long = "type", value_name = "TYPE", ignore_case = true, value_parser = promotion_type())]
     pub kind: PromotionType,
-    /// Its first moment: ISO 8601 with an offset, or milliseconds since 1970-01-01T00:00:00Z.
+    /// First moment: ISO 8601 with an offset, or milliseconds since 1970-01-01T00:00:00Z.
     #[arg(long, value_name = "TIME", allow_negative_numbers = true)]
     pub start: String,
-    /// Its last millisecond, in the same forms.
+    /// Last millisecond, in the same formats.
     #[arg(long, value_name = "TIME", allow_negative_numbers = true)]
     pub end: String,
-    /// Its id: 24 hexadecimal digits. By default one is made.
+    /// Id: 24 hexadecimal digits. By default one is generated.
     #[arg(long)]
     pub id: Option<String>,
-    /// How many of it one customer can earn. By default there is no cap.
+    /// Maximum number that one customer can earn. By default there is no cap.
     #[arg(long, value_name = "N")]
     pub max_earning_per_customer: Option<i32>,
-    /// An earned one is valid until the end of the Nth day after its event. By default, until the promotion's end.
+    /// Days of validity: an earned promotion is valid until the end of the Nth day after its event. By default, until
+    /// the promotion's end.
     #[arg(long, value_name = "N")]
     pub earn_expiry_days: Option<i32>,
-    /// Only the customers of its audience can earn it. The audience is empty at first.
+    /// Limits earning to the customers of the promotion's audience, which is empty at first.
     #[arg(long)]
     pub limited_to_audience: bool,
-    /// Create it switched off.
+    /// Creates the promotion inactive.
     #[arg(long)]
     pub inactive: bool,
-    /// How to show it.
+    /// Output options.
     #[command(flatten)]
     pub output: TimedOutput,
 }
@@ -121,24 +122,24 @@ pub struct CreatePromotion {
 /// Options of `promotions activate` and `promotions deactivate`.
 #[derive(Debug, Args)]
 pub struct SwitchPromotions {
-    /// Whose they are.
+    /// Organization of the promotions.
     #[command(flatten)]
     pub org: Organization,
-    /// The promotions: 24 hexadecimal digits each.
+    /// Ids of the promotions: 24 hexadecimal digits each.
     #[arg(value_name = "ID", required = true)]
     pub ids: Vec<String>,
-    /// How to show them.
+    /// Output options.
     #[command(flatten)]
     pub output: TimedOutput,
 }
 
-/// What `customers` can do.
+/// The commands of `customers`.
 #[derive(Debug, Subcommand)]
 pub enum Customers {
-    /// Record customers from a file of any size: CSV or NDJSON, one customer a line.
+    /// Records customers from a file of any size: CSV or NDJSON, one customer a line.
     ///
-    /// Customers that are recorded already stay so: importing a file again, from the start, is right and fast. A wrong line
-    /// ends the import; what is before it is recorded, and the message says from which line to go on.
+    /// Recorded customers stay recorded: importing a file again from the start is safe and fast. A malformed line ends
+    /// the import; the lines before it are recorded, and the message names the line to continue from.
     #[command(
         after_help = "CSV has the customer in the column that the first line names customerId or customer_id, else \
         in the first; values have commas, semicolons or tabs between them.\nNDJSON has an object like {\"customerId\": 7} on each line.\n\nExamples:\n  \
@@ -151,36 +152,36 @@ pub enum Customers {
 /// Options of `customers import`.
 #[derive(Debug, Args)]
 pub struct ImportCustomers {
-    /// Whose customers they are.
+    /// Organization of the customers.
     #[command(flatten)]
     pub org: Organization,
-    /// The file; `-` is the standard input.
+    /// File to import; `-` is standard input.
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
-    /// Form of the lines. By default what the name of the file ends with: .csv, .ndjson or .jsonl.
+    /// Format of the lines. By default it follows from the extension of the file: .csv, .ndjson or .jsonl.
     #[arg(long, value_name = "FORMAT")]
     pub format: Option<FileFormat>,
-    /// Pass over the lines before this one: go on where an import ended. The first line is 1.
+    /// Number of the first line to import, to continue an import that ended early. The first line of the file is 1.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     pub from_line: u64,
-    /// How to show what was done.
+    /// Output options.
     #[command(flatten)]
     pub output: Output,
 }
 
-/// Form of a file of customers.
+/// The format of a file of customers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum FileFormat {
-    /// Values with commas, semicolons or tabs between them.
+    /// CSV: values separated by commas, semicolons or tabs.
     Csv,
-    /// One JSON object a line.
+    /// NDJSON: one JSON object a line.
     Ndjson,
 }
 
-/// What `wallet` can do.
+/// The commands of `wallet`.
 #[derive(Debug, Subcommand)]
 pub enum Wallet {
-    /// Show what a customer holds and held: what is valid the longest first.
+    /// Shows the present and former earned promotions of a customer, ordered by end of validity, the latest first.
     #[command(after_help = "Example:\n  cart-promotions wallet show --org 100737 566881933 --status UNLOCKED")]
     Show(ShowWallet),
 }
@@ -188,61 +189,61 @@ pub enum Wallet {
 /// Options of `wallet show`.
 #[derive(Debug, Args)]
 pub struct ShowWallet {
-    /// The organization.
+    /// Organization of the customer.
     #[command(flatten)]
     pub org: Organization,
-    /// The customer.
+    /// Customer.
     #[arg(value_name = "CUSTOMER", allow_negative_numbers = true)]
     pub customer: i64,
-    /// Only what is so; may be repeated. By default, everything.
+    /// Status to show; may be repeated. By default, all.
     #[arg(long = "status", value_name = "STATUS", ignore_case = true, value_parser = earned_status())]
     pub statuses: Vec<EarnedStatus>,
-    /// Only what is of this promotion; may be repeated.
+    /// Id of a promotion to show; may be repeated. By default, all.
     #[arg(long = "promotion", value_name = "ID")]
     pub promotions: Vec<String>,
-    /// How many at most.
+    /// Maximum number of earned promotions to show.
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_SHOWN)))]
     pub limit: u32,
-    /// How to show it.
+    /// Output options.
     #[command(flatten)]
     pub output: TimedOutput,
 }
 
-/// What `clients` can do.
+/// The commands of `clients`.
 #[derive(Debug, Subcommand)]
 pub enum Clients {
-    /// Give a program credentials of its own. Its secret is made here and printed, this once: only its hash is stored.
+    /// Creates an API client. Its secret is generated and printed once: only its hash is stored.
     #[command(after_help = "Examples:\n  cart-promotions clients add --org 100737 till --access earn:write\n  \
         secret=$(cart-promotions clients add --org 100737 till --new-secret)")]
     Add(AddClient),
-    /// Show who has credentials. What is stored of secrets is never shown.
+    /// Shows the API clients. Stored secrets are never shown.
     List(ListClients),
-    /// Refuse the credentials of a client: every server does within a second.
+    /// Disables an API client: every server refuses its credentials within a second.
     Disable(SwitchClient),
-    /// Take the credentials of a client again.
+    /// Enables an API client again.
     Enable(SwitchClient),
 }
 
 /// Options of `clients add`.
 #[derive(Debug, Args)]
 pub struct AddClient {
-    /// The organization it calls for.
+    /// Organization that the client calls for.
     #[command(flatten)]
     pub org: Organization,
-    /// Its name: 1 to 250 characters without a colon, unique among all clients.
+    /// Username: 1 to 250 characters without a colon, unique among all clients.
     #[arg(value_name = "USERNAME")]
     pub username: String,
-    /// An access group it has; may be repeated. By default it may do everything.
+    /// Access group of the client; may be repeated. By default the client may do everything.
     #[arg(long = "access", value_name = "GROUP", value_parser = PossibleValuesParser::new(AccessGroup::ALL.map(AccessGroup::name)))]
     pub access: Vec<String>,
-    /// Requests it may send in a minute; 0: as many as it likes. By default, what the server is told.
+    /// Number of requests that it may send in a minute; 0 means no limit. By default, the limit of the server.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(0..))]
     pub requests_per_minute: Option<i32>,
-    /// Give a client that there is a new secret; the old one is refused within a second. Its access stays unless `--access`
-    /// says otherwise.
+    /// Replaces the secret of an existing client; the old one is refused within a second. Its access stays unless
+    /// `--access` is given.
     #[arg(long)]
     pub new_secret: bool,
-    /// How to show it.
+    /// Output options.
     #[command(flatten)]
     pub output: Output,
 }
@@ -250,10 +251,10 @@ pub struct AddClient {
 /// Options of `clients list`.
 #[derive(Debug, Args)]
 pub struct ListClients {
-    /// Only those of this organization.
+    /// Organization whose clients are shown. By default, all.
     #[arg(long, value_name = "ORG", value_parser = clap::value_parser!(i64).range(1..))]
     pub org: Option<i64>,
-    /// How to show them.
+    /// Output options.
     #[command(flatten)]
     pub output: Output,
 }
@@ -261,7 +262,7 @@ pub struct ListClients {
 /// Options of `clients disable` and `clients enable`.
 #[derive(Debug, Args)]
 pub struct SwitchClient {
-    /// Its name.
+    /// Username of the client.
     #[arg(value_name = "USERNAME")]
     pub username: String,
     /// Options of every command.
@@ -270,7 +271,7 @@ pub struct SwitchClient {
 }
 
 impl Promotions {
-    /// Options of every command.
+    /// Returns the options of every command.
     pub fn common(&self) -> &Common {
         match self {
             Self::List(options) => &options.output.output.common,
@@ -281,7 +282,7 @@ impl Promotions {
 }
 
 impl Customers {
-    /// Options of every command.
+    /// Returns the options of every command.
     pub fn common(&self) -> &Common {
         let Self::Import(options) = self;
         &options.output.common
@@ -289,7 +290,7 @@ impl Customers {
 }
 
 impl Wallet {
-    /// Options of every command.
+    /// Returns the options of every command.
     pub fn common(&self) -> &Common {
         let Self::Show(options) = self;
         &options.output.output.common
@@ -297,7 +298,7 @@ impl Wallet {
 }
 
 impl Clients {
-    /// Options of every command.
+    /// Returns the options of every command.
     pub fn common(&self) -> &Common {
         match self {
             Self::Add(options) => &options.output.common,
@@ -309,10 +310,10 @@ impl Clients {
 
 fn promotion_type() -> impl TypedValueParser<Value = PromotionType> {
     PossibleValuesParser::new(PromotionType::ALL.map(PromotionType::name))
-        .try_map(|name| PromotionType::from_name(&name.to_ascii_uppercase()).ok_or("is no type"))
+        .try_map(|name| PromotionType::from_name(&name.to_ascii_uppercase()).ok_or("is not a promotion type"))
 }
 
 fn earned_status() -> impl TypedValueParser<Value = EarnedStatus> {
     PossibleValuesParser::new(EarnedStatus::ALL.map(EarnedStatus::name))
-        .try_map(|name| EarnedStatus::from_name(&name.to_ascii_uppercase()).ok_or("is no status"))
+        .try_map(|name| EarnedStatus::from_name(&name.to_ascii_uppercase()).ok_or("is not a status"))
 }

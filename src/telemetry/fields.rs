@@ -1,7 +1,7 @@
-//! How a log line is written: each field escaped and cut, whoever said it.
+//! The format of log lines: each field is escaped and cut, whatever its source.
 //!
-//! As text, a line is that of the library. As JSON, it is one object: time and level, the fields of the event, and under
-//! `span` those of the request that it is about.
+//! As text, a line has the library's format. As JSON, it is one object: time and level, the fields of the event, and
+//! under `span` those of its request.
 
 use std::fmt::{self, Debug, Write};
 
@@ -15,10 +15,10 @@ use tracing_subscriber::registry::LookupSpan;
 
 use crate::printable::Printable;
 
-/// Longest value of a field: bytes. It is enough for every message of ours, and for a path to be recognized.
+/// Maximum size of a field's value in bytes: enough for every message of the service, and to recognize a path.
 const MAX_VALUE_BYTES: usize = 400;
 
-/// Writes fields as text: `name=value`, and the message as it is.
+/// Writes fields as text: `name=value`, and the message without a name.
 #[derive(Debug)]
 pub struct TextFields;
 
@@ -73,7 +73,7 @@ fn write_fields(writer: Writer<'_>, json: bool, is_first: bool, fields: impl Rec
     visitor.result
 }
 
-/// Writes one field after the other.
+/// A visitor that writes one field after the other.
 struct Visitor<'w> {
     writer: Writer<'w>,
     json: bool,
@@ -140,7 +140,7 @@ impl Visit for Visitor<'_> {
     }
 }
 
-/// Writes what stands within the quotes of a text of JSON.
+/// Writes the inside of a quoted JSON string.
 struct Quoted<'a, 'w>(&'a mut Writer<'w>);
 
 impl Write for Quoted<'_, '_> {
@@ -182,7 +182,7 @@ mod tests {
         }
     }
 
-    /// What is logged of `log`, as text or as JSON.
+    /// Returns the output of `log`, as text or as JSON.
     fn logged(json: bool, log: impl FnOnce()) -> String {
         let lines = Lines::default();
         let to = lines.clone();

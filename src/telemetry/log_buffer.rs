@@ -1,4 +1,4 @@
-//! The bounded buffer between those who log and standard error, and the thread that empties it.
+//! The bounded buffer between the tasks that log and standard error, and the thread that empties it.
 //!
 //! Logging a line copies it and returns. While the reader of standard error stalls, the buffer fills up; a line that
 //! does not fit is dropped and counted. Once the thread can write again, it logs how many lines were dropped.
@@ -12,33 +12,34 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use tracing_subscriber::fmt::MakeWriter;
 
-/// Bytes that wait for the thread, at most: about a second of lines at ten thousand calls a second. The thread holds as
-/// much again while it writes.
+/// Maximum number of bytes that wait for the thread: about a second of lines at ten thousand calls a second. The thread
+/// holds as much again while it writes.
 const MAX_WAITING_BYTES: usize = 4 << 20;
-/// Capacity that the thread keeps for the next lines when it has written some.
+/// Capacity in bytes that the thread keeps for the next lines after a write.
 const KEPT_BYTES: usize = 64 << 10;
-/// How long the thread lets lines gather before it writes them: a busy service then wakes it for many lines at a time.
+/// Time for which the thread lets lines gather before it writes them, so that a busy service wakes it once for many
+/// lines.
 const GATHER: Duration = Duration::from_millis(2);
-/// How long the thread waits before it tries a standard error again that takes nothing at the moment and does not block.
+/// Time after which the thread retries a write to a nonblocking standard error that is full.
 const RETRY_AFTER: Duration = Duration::from_millis(10);
-/// How long the end of the program waits for the last lines to be written.
+/// Maximum time for which the end of the program waits for the last lines to be written.
 const FLUSHED_WITHIN: Duration = Duration::from_secs(1);
 
 thread_local! {
-    /// True on the thread that writes: the line that tells of dropped ones is never dropped itself.
+    /// True on the thread that writes: its line about dropped lines is never dropped itself.
     static WRITES: Cell<bool> = const { Cell::new(false) };
 }
 
-/// The log. Dropped for the last time by those who log, it is still written.
+/// The log. Lines that were logged before its last handle is dropped are still written.
 #[derive(Debug, Clone)]
 pub struct Log(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
     state: Mutex<State>,
-    /// Wakes the thread when something waits.
+    /// Wakes the thread when lines wait.
     filled: Condvar,
-    /// Wakes whoever flushes when everything is written.
+    /// Wakes a flush when everything is written.
     emptied: Condvar,
     max_waiting_bytes: usize,
 }
@@ -46,7 +47,7 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     waiting: Vec<u8>,
-    /// Lines that were lost and not told of yet.
+    /// Number of lines that were dropped and not reported yet.
     dropped: u64,
     /// True while the thread holds lines that it took.
     writing: bool,
@@ -58,7 +59,7 @@ impl Log {
     /// Starts the thread that writes to standard error.
     ///
     /// # Errors
-    /// When the system has no thread left.
+    /// Returns an error when the system cannot start a thread.
     pub fn start() -> std::io::Result<Self> {
         Self::start_with(std::io::stderr(), MAX_WAITING_BYTES)
     }
@@ -71,17 +72,17 @@ impl Log {
             max_waiting_bytes,
         });
         let log = Self(Arc::clone(&shared));
-        // It is never joined: a write that blocks for good ends with the process.
+        // The thread is never joined: a write that blocks forever ends with the process.
         std::thread::Builder::new().name("log".to_owned()).spawn(move || shared.write_all_to(out))?;
         Ok(log)
     }
 
-    /// Writes a line of the program's own, behind what was logged before. The line is never dropped.
+    /// Writes a line of the program itself, after the lines that were logged before. The line is never dropped.
     pub fn say(&self, line: &str) {
         self.0.push(format!("{line}\n").as_bytes(), true);
     }
 
-    /// Waits until everything that was logged is written, but no longer than a second.
+    /// Waits until everything that was logged is written, at most [`FLUSHED_WITHIN`].
     pub fn flush(&self) {
         let is_pending = |state: &mut State| state.writing || !state.waiting.is_empty();
         self.0.emptied.wait_while_for(&mut self.0.state(), is_pending, FLUSHED_WITHIN);
@@ -89,7 +90,7 @@ impl Log {
 }
 
 impl Shared {
-    /// The state, for a moment. It is consistent at any time, so lock poisoning is ignored.
+    /// Returns the locked state. The state is always consistent, so lock poisoning is ignored.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock()
     }
@@ -108,7 +109,7 @@ impl Shared {
         }
     }
 
-    /// Writes whatever comes, for as long as the process runs.
+    /// Writes lines for as long as the process runs.
     fn write_all_to(&self, mut out: impl Write) {
         WRITES.set(true);
         let mut lines = Vec::new();
@@ -133,11 +134,11 @@ impl Shared {
         }
     }
 
-    /// Notes that the lines that were taken are written, all but `lost` of them.
+    /// Records that the taken lines are written, except `lost` of them.
     fn written(&self, lost: u64) {
         let mut state = self.state();
         state.dropped += lost;
-        // Where writing fails, as on a full disk, telling of it would fail alike.
+        // Where writing fails, as on a full disk, a line about it would fail too.
         let dropped = if lost == 0 { std::mem::take(&mut state.dropped) } else { 0 };
         if dropped > 0 {
             drop(state);
@@ -153,7 +154,7 @@ impl Shared {
     }
 }
 
-/// Writes the lines; returns how many of them could not be written, for whatever reason.
+/// Writes the lines; returns the number of lines that could not be written.
 fn write(out: &mut impl Write, mut lines: &[u8]) -> u64 {
     while !lines.is_empty() {
         match out.write(lines) {
@@ -166,7 +167,7 @@ fn write(out: &mut impl Write, mut lines: &[u8]) -> u64 {
     lines.split(|byte| *byte == b'\n').skip(1).count() as u64
 }
 
-/// Takes one line in one piece, as the formatting layer hands it over.
+/// A writer that takes one line in one piece, as the formatting layer writes it.
 #[derive(Debug)]
 pub struct Line<'a>(&'a Shared);
 
@@ -195,7 +196,7 @@ mod tests {
 
     use super::*;
 
-    /// Takes what is written once it is let, one write at a time.
+    /// A writer that blocks until it is allowed to write, one write at a time.
     struct Stalled(Receiver<()>, Arc<Mutex<Vec<u8>>>);
 
     impl Write for Stalled {
@@ -210,7 +211,7 @@ mod tests {
         }
     }
 
-    /// Waits until the thread took what was logged.
+    /// Waits until the thread took the logged lines.
     fn taken(log: &Log) {
         while !log.0.state().writing {
             std::thread::yield_now();
@@ -229,7 +230,7 @@ mod tests {
         }
         assert_eq!(log.0.state().dropped, 2);
         log.say("the last");
-        // It gives up, or this test never ends.
+        // The flush returns after its time limit, or this test never ends.
         log.flush();
         let_it.send(()).unwrap();
         let_it.send(()).unwrap();
@@ -250,7 +251,7 @@ mod tests {
         assert_eq!((state.dropped, state.waiting.is_empty()), (3, true));
     }
 
-    /// Takes three bytes a time, as a pipe with little room does, and not at once.
+    /// A writer that takes three bytes at a time, as a nearly full pipe does, and refuses every other write.
     struct Slow(Vec<u8>, bool);
 
     impl Write for Slow {

@@ -39,7 +39,7 @@ pub enum WalletError {
 impl WalletError {
     /// Returns the error for credentials that name an organization that is not recorded.
     pub fn no_organization(org_id: OrgId) -> Self {
-        let missing = format!("no organization {}, but credentials for it", org_id.0);
+        let missing = format!("the credentials name organization {}, which is not recorded", org_id.0);
         Self::Internal(Arc::new(StorageError::Corrupt(missing)))
     }
 }

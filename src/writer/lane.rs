@@ -101,7 +101,7 @@ impl<B: Batches> Lane<B> {
             match self.runner.run(&part, patience).await {
                 Ok(written) => batch_runner::answer(part, written.answers),
                 Err(error) if error.is_held_up() && self.puts_off => self.part_by_org(part, &mut batch, error),
-                // Where one lock guards everything, each half would wait for it again.
+                // A busy batch is not split here: where one lock guards everything, each half would wait for it again.
                 Err(error) if part.len() > 1 && error.is_of_one_request() => {
                     tracing::warn!(requests = part.len(), ?error, "a batch failed and is split");
                     batch_runner::split(part, &mut batch.parts);

@@ -1,11 +1,11 @@
 //! The committing writer: many requests in one transaction.
 //!
-//! While one transaction is in flight, the requests that arrive wait in a bounded queue (`queue`), fair between the clients
-//! they come from; the next transaction takes what waits. There is no timer: an idle service commits a request at once, a
-//! busy one grows its batches by itself.
+//! While one transaction is in flight, the requests that arrive wait in a bounded queue (`queue`), which is fair
+//! between the clients that send them; the next transaction takes the waiting requests. There is no timer: an idle
+//! service commits a request at once, a busy one grows its batches by itself.
 //!
-//! On PostgreSQL several lanes (`lane`) write beside one another, when one does not keep up, and others (`waiting_lane`)
-//! wait for locks that somebody else holds.
+//! On PostgreSQL several workers (`lane`) write concurrently when one does not keep up, and others (`waiting_lane`)
+//! wait for locks of other transactions.
 
 mod batch;
 mod batch_runner;

@@ -67,8 +67,8 @@ impl<B: Batches> WaitingLane<B> {
         }
     }
 
-    /// Writes a batch. Returns true when something was written without waiting for a lock or a change of the catalog:
-    /// the organization is no longer delayed.
+    /// Writes a batch. Returns true when something was written and no part had to wait for a lock or met a change of
+    /// the catalog: the organization is no longer delayed.
     async fn write(&mut self, batch: DelayedBatch<B>) -> bool {
         if let Err(error) = self.runner.wait_for_org(batch.org_id).await {
             batch_runner::refuse(batch.jobs, error);

@@ -13,7 +13,7 @@ fn a_bad_option_or_file_is_one_clear_line_and_a_failure() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap().to_string();
     for (arguments, expected) in [
-        (&[][..], "say what to do"),
+        (&[][..], "name a command"),
         (&["sing"], "sing"),
         (&["serve", "--frob"], "--frob"),
         (&["serve", "--listen", "here"], "--listen"),

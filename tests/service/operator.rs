@@ -162,9 +162,9 @@ async fn a_fault_is_one_line_with_the_documented_number_or_the_option() {
             vec!["customers", "import", "--org", "9", "--format", "csv", "customers.txt"],
             "404: there is no organization 9",
         ),
-        (vec!["customers", "import", "--org", "1", "customers.txt"], "400: customers.txt: say its form with --format"),
+        (vec!["customers", "import", "--org", "1", "customers.txt"], "400: customers.txt: name the format with --format"),
         (vec!["customers", "import", "--org", "1", "missing.csv"], "cannot read missing.csv: "),
-        (vec!["customers", "import", "--org", "1", "-"], "400: -: say its form with --format"),
+        (vec!["customers", "import", "--org", "1", "-"], "400: -: name the format with --format"),
         (vec!["clients", "add", "--org", "9", "till"], "404: there is no organization 9"),
         (vec!["clients", "add", "--org", "1", "a:b"], "400: USERNAME: must not contain a colon"),
         (vec!["clients", "add", "--org", "1", "till", "--new-secret"], "404: there is no client \"till\""),
@@ -186,7 +186,7 @@ async fn a_wrong_command_line_exits_with_2_and_names_the_option() {
     let database = Database::new().await;
     let desk = Desk::at(&database);
     for (arguments, expected) in [
-        (&["promotions"][..], "say what to do with promotions"),
+        (&["promotions"][..], "name a command of promotions"),
         (&["promotions", "list"], "--org"),
         (&["promotions", "list", "--org", "0"], "--org"),
         (&["promotions", "activate", "--org", "1"], "ID"),
@@ -558,7 +558,7 @@ async fn a_large_wallet_is_shown_page_by_page_up_to_the_limit() {
         [("100", 100, true), ("1200", 1_200, true), ("1400", 1_400, false), ("2000", 1_400, false)]
     {
         let done = desk.run(&["wallet", "show", "--org", &org, &customer, "--limit", limit, "--json"]);
-        let told = format!("there is more: these are the first {limit}; see --limit\n");
+        let told = format!("more follow: these are the first {limit}; raise --limit\n");
         assert_eq!((done.code, &*done.err), (Some(0), if more { &*told } else { "" }), "{limit}");
         let ids: Vec<_> = done
             .out

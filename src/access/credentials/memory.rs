@@ -1,4 +1,5 @@
-//! The remembered result of a check of credentials.
+//! Remembers checked credentials. Username-secret credentials and tokens are kept apart, each in a bounded memory that
+//! evicts one entry at a time.
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -130,7 +130,7 @@ impl Credentials {
         }
     }
 
-    /// Checks the credentials, from memory or anew. Wrong username-secret credentials count as a failed login.
+    /// Checks the credentials, from memory or by a full check. Wrong username-secret credentials count as a failed login.
     async fn find(self: &Arc<Self>, shown: &Shown, address: Option<IpAddr>) -> Result<Memory, CheckError> {
         if let Shown::Pair(username, secret) = shown
             && !may_exist(username, secret)

@@ -1,8 +1,8 @@
-//! Organizations that somebody else holds locks of, as an import does: their lines are kept apart.
+//! Delayed organizations, whose locks another transaction holds, as an import does: their client queues are kept apart.
 //!
-//! A lane that meets such a lock puts the requests back, and the organization is *delayed*: only waiting lanes take its
-//! requests, one organization a batch and one lane an organization. So a lock holds up one organization, and the other
-//! lanes go on. A batch that goes through without meeting a lock ends the delay.
+//! A worker that has to wait for such a lock puts the requests back, and the organization is *delayed*: only waiting
+//! workers take its requests, one organization a batch and one worker an organization. So a lock holds up one
+//! organization, and the other workers continue. A batch that is written without waiting for a lock ends the delay.
 
 use std::collections::HashMap;
 use std::sync::Arc;
