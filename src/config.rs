@@ -174,7 +174,7 @@ pub struct Serve {
     #[arg(long, env = "CART_PROMOTIONS_DRAIN_TIMEOUT_MS", value_name = "MS", default_value_t = 30_000, value_parser = clap::value_parser!(u64).range(..=MAX_TIMEOUT_MS))]
     pub drain_timeout_ms: u64,
     /// Days after its transaction within which a redemption may be reported: an earned promotion must have been valid
-    /// at `transactionDate`, or at this many days ago if that is later.
+    /// at `transactionDate`, or this many days ago if that is later.
     #[arg(long, env = "CART_PROMOTIONS_LATE_REDEMPTION_DAYS", value_name = "DAYS", default_value_t = 7, value_parser = clap::value_parser!(u32).range(..=i64::from(MAX_LATE_REDEMPTION_DAYS)))]
     pub late_redemption_days: u32,
     /// Authentication and rate limits.

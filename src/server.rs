@@ -49,7 +49,7 @@ pub enum ServeError {
     #[error("cannot import the demo catalog")]
     Demo(#[from] ImportFileError),
     /// The database holds other organizations, and the credentials of the demo catalog are public.
-    #[error("--demo: the database {url} holds the organization {}; use an empty database, or one of the demo", .other.0)]
+    #[error("--demo: the database {url} holds the organization {}; use an empty one, or one of the demo", .other.0)]
     DemoOnOthers {
         /// URL of the database.
         url: DatabaseUrl,

@@ -39,7 +39,7 @@ fn the_first_failures_are_free_and_the_next_are_told_so() {
 fn beyond_them_checks_are_paced_and_what_would_wait_too_long_is_refused() {
     let (attempts, now) = (attempts(), Instant::now());
     fail(&attempts, 2 * FREE_OF_USERNAME / GUESS, now);
-    assert_eq!(wait(&attempts, "till", HERE, now), Ok(Duration::ZERO), "nobody waits: at once");
+    assert_eq!(wait(&attempts, "till", HERE, now), Ok(Duration::ZERO), "checked at once");
     assert_eq!(wait(&attempts, "till", HERE, now), Ok(LONGEST_PACE));
     assert_eq!(wait(&attempts, "till", HERE, now), Err(TooMany(2 * LONGEST_PACE)));
     assert_eq!(wait(&attempts, "till", HERE, now + LONGEST_PACE), Ok(LONGEST_PACE));

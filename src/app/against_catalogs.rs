@@ -25,7 +25,7 @@ pub(super) trait FromCatalogs: Batches {
     ) -> impl Future<Output = Result<Ran<Vec<Answer<Self>>>, BatchError>> + Send;
 }
 
-/// Runs a batch.
+/// Runs a batch, from memory first and then, up to [`MAX_HOLDS`] times, with its catalogs locked.
 ///
 /// # Errors
 /// Returns the error of the database, or [`StorageError::CatalogMoved`] when a catalog changed and patience is least.

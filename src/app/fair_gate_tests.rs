@@ -242,7 +242,7 @@ proptest! {
         while !watched.inside.is_empty() {
             watched.step(Step::Leave(0));
         }
-        prop_assert!(watched.waiting.is_empty(), "somebody is never admitted");
+        prop_assert!(watched.waiting.is_empty(), "a caller is never admitted");
         prop_assert!(is_forgotten(&gate));
     }
 }

@@ -41,7 +41,7 @@ pub struct ListWallet {
 pub struct Entry {
     /// The recorded row.
     pub row: WalletRow,
-    /// Its present status.
+    /// Present status.
     pub status: EarnedStatus,
     /// Name of the promotion.
     pub promotion_name: String,

@@ -21,7 +21,7 @@ async fn keep_to_database(app: &App) {
     loop {
         every.tick().await;
         if let Err(error) = app.refresh().await {
-            tracing::debug!(error = &error as &dyn std::error::Error, "remembered data could not be compared with the database");
+            tracing::debug!(error = &error as &dyn std::error::Error, "memory could not be compared with the database");
         }
     }
 }

@@ -23,11 +23,11 @@ const MAX_KID_CHARACTERS: usize = 100;
 /// Options of `serve` for authentication and rate limits.
 #[derive(Debug, Clone, Args)]
 pub struct AccessOptions {
-    /// Number of requests that an API client may send in a minute, unless its record has another limit; 0 means no
-    /// limit. Further requests are refused with 429. Each process counts by itself.
+    /// Budget of an API client per minute, unless its record has another; 0 means no limit. Requests beyond it are
+    /// refused with 429. Each process counts by itself.
     #[arg(long, env = "CART_PROMOTIONS_REQUESTS_PER_MINUTE", value_name = "N", default_value_t = 1_000)]
     pub requests_per_minute: u32,
-    /// Cost of a request in this limit.
+    /// Cost of a request in this budget.
     #[arg(long, env = "CART_PROMOTIONS_RATE_LIMIT_COST", value_name = "COST", default_value = "request")]
     pub rate_limit_cost: RateLimitCost,
     /// Networks of trusted proxies, such as `10.0.0.0/8,::1/128`: from them `X-Forwarded-For` is accepted as the

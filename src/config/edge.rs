@@ -15,7 +15,7 @@ const MEMORY_MIB: RangeInclusive<i64> = 8..=65_536;
 /// Longest lifetime of a stream, in milliseconds: one day.
 const MAX_STREAM_LIFETIME_MS: u64 = 24 * 3_600_000;
 
-/// Divisor of the drain timeout: a peer that reads nothing of its answer for this part of the timeout is disconnected.
+/// Divisor of the drain timeout: a peer that reads nothing of its answer for this part of it is not waited for.
 const STALLED_OF_DRAIN: u32 = 4;
 
 /// Options for connections, their limits, and TLS.
@@ -93,7 +93,7 @@ impl Edge {
             tracing::warn!(
                 max_connections = asked,
                 lowered_to = open_files,
-                "the process may open fewer files than --max-connections: raise its limit (ulimit -n) or lower the option"
+                "the process may open fewer files than that: raise its limit (ulimit -n) or lower --max-connections"
             );
         }
         EdgeLimits {

@@ -1,6 +1,6 @@
 //! The format of log lines: each field is escaped and cut, whatever its source.
 //!
-//! As text, a line has the library's format. As JSON, it is one object: time and level, the fields of the event, and
+//! A text line has the library's format. A JSON line is one object: time and level, the fields of the event, and
 //! under `span` those of its request.
 
 use std::fmt::{self, Debug, Write};

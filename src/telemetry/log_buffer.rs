@@ -82,7 +82,7 @@ impl Log {
         self.0.push(format!("{line}\n").as_bytes(), true);
     }
 
-    /// Waits until everything that was logged is written, at most [`FLUSHED_WITHIN`].
+    /// Waits until everything that was logged is written, at most one second.
     pub fn flush(&self) {
         let is_pending = |state: &mut State| state.writing || !state.waiting.is_empty();
         self.0.emptied.wait_while_for(&mut self.0.state(), is_pending, FLUSHED_WITHIN);
@@ -138,7 +138,7 @@ impl Shared {
     fn written(&self, lost: u64) {
         let mut state = self.state();
         state.dropped += lost;
-        // Where writing fails, as on a full disk, a line about it would fail too.
+        // When a write fails, as on a full disk, a line about it would fail too.
         let dropped = if lost == 0 { std::mem::take(&mut state.dropped) } else { 0 };
         if dropped > 0 {
             drop(state);

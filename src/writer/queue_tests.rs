@@ -235,7 +235,7 @@ fn a_client_may_have_as_many_waiting_as_there_are_places_left() {
     assert_eq!(scene.ask_often("three", 100), 8);
     assert_eq!(scene.ask_often("one", 100), 0, "it has more than its share");
     assert!(matches!(scene.ask("one", 1, 1), Err(WalletError::Overloaded)));
-    assert_eq!(scene.ask_often("four", 1), 1, "who comes anew finds a place");
+    assert_eq!(scene.ask_often("four", 1), 1, "a client that becomes active finds a place");
     // Once there is room, the clients get the same shares.
     let batch = scene.take().unwrap();
     assert_eq!(batch.len(), 54);
@@ -590,7 +590,7 @@ impl Watched {
         }
         let Some(batch) = self.scene.take() else {
             let queue = &self.scene.queue;
-            assert!(queue.batches > 0 || queue.turns.ready == 0, "something is ready, and no lane takes it");
+            assert!(queue.batches > 0 || queue.turns.ready == 0, "a request is ready, and no worker takes it");
             return;
         };
         assert!(batch.iter().all(|job| self.scene.queue.delayed_by(job.customer().0).is_none()), "it is delayed");
@@ -600,12 +600,12 @@ impl Watched {
 
     fn take_delayed(&mut self) {
         if self.delayed_in_flight.len() == self.limits.waiting_lanes {
-            assert!(!self.scene.queue.calls_waiting_lane(), "no lane is free");
+            assert!(!self.scene.queue.calls_waiting_lane(), "no worker is free");
             return;
         }
         let called = self.scene.queue.calls_waiting_lane();
         let Some(batch) = self.scene.queue.take_delayed() else { return };
-        assert!(called, "a lane that sleeps would not be called");
+        assert!(called, "an idle worker would not be called");
         let org_id = batch.org_id;
         assert!(
             self.delayed_in_flight.iter().all(|other| other.org_id != org_id),
@@ -628,7 +628,7 @@ impl Watched {
             assert!(!busy.contains(&job.customer()), "a customer is in two batches");
             let number = job.command.number;
             assert!(self.taken.insert(number), "taken twice");
-            assert!(self.scene.callers[number].is_some(), "nobody waits for it");
+            assert!(self.scene.callers[number].is_some(), "its caller is gone");
             let before = self.last.insert((job.source(), job.customer()), number);
             assert!(before.is_none_or(|before| before < number), "overtaken by a later one");
         }
