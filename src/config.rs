@@ -170,7 +170,7 @@ pub struct Serve {
     /// signal ends the delay.
     #[arg(long, env = "CART_PROMOTIONS_SHUTDOWN_DELAY_MS", value_name = "MS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=MAX_TIMEOUT_MS))]
     pub shutdown_delay_ms: u64,
-    /// How long a stopping service may take to finish what it accepted.
+    /// Maximum time in which a stopping service finishes the calls that it accepted, in milliseconds.
     #[arg(long, env = "CART_PROMOTIONS_DRAIN_TIMEOUT_MS", value_name = "MS", default_value_t = 30_000, value_parser = clap::value_parser!(u64).range(..=MAX_TIMEOUT_MS))]
     pub drain_timeout_ms: u64,
     /// Days after its transaction within which a redemption may be reported: an earned promotion must have been valid
