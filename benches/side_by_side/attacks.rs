@@ -1,8 +1,8 @@
-//! What a well-behaved client keeps of its throughput beside an attack, and what the attack makes the server hold.
+//! Measures the throughput that a well-behaved client keeps beside an attack, and the peak memory of the server.
 //!
-//! The attacker has a thread of its own in this process, and a rate: it shares two processors with the client, the server
-//! and the database, so one that took a processor for itself would only show that processors are shared. Each rate is far
-//! above what stops a service without the defence.
+//! The attacker has a thread of its own in this process, and a rate. It shares two processors with the client, the
+//! server and the database, so an attacker that took a whole processor would only show that processors are shared. Each
+//! rate is far above the rate that stops a service without the defense.
 
 mod strangers;
 
@@ -29,48 +29,48 @@ use crate::requests::Door;
 use crate::service::{CUSTOMERS, Service};
 pub use strangers::{half_sent, token_bodies, window_updates, wrong_credentials, zero_window};
 
-/// Requests under way of the well-behaved client.
+/// Number of requests in flight of the well-behaved client.
 const IN_FLIGHT: usize = 16;
-/// How long an attack goes on before the clock starts.
+/// Time for which an attack runs before the measurement starts.
 const BEFORE: Duration = Duration::from_secs(4);
-/// Connections whose headers drip, one header a second.
+/// Number of connections that send their headers slowly, one header a second.
 const DRIPPING: usize = 2_000;
-/// Connections that say nothing.
+/// Number of connections that send nothing.
 const IDLE: usize = 10_000;
-/// New connections in a second, for those that the server ended too.
+/// Number of new connections a second, including those that replace connections that the server ended.
 const CONNECTIONS_PER_SECOND: u32 = 3_000;
 const REOPENED_PER_SECOND: u32 = 300;
-/// Bursts of calls in a second that are given up: at once, or when they are under way.
+/// Number of bursts a second of calls that are cancelled, at once or while they are under way.
 const BURSTS_PER_SECOND: u32 = 200;
 const BURST: usize = 20;
 const UNDER_WAY_AFTER: Duration = Duration::from_millis(3);
-/// Large bodies, large headers and bombs in a second.
+/// Number of large bodies, large headers and bombs a second.
 const LARGE_PER_SECOND: u32 = 50;
-/// As declared, and sent as long as the server takes it.
+/// Declared size of a large body, in bytes, which the attacker sends for as long as the server takes it.
 const LARGE_BODY_BYTES: usize = 1 << 30;
 const CHUNK_BYTES: usize = 64 * 1024;
-/// Of headers, and of a bomb before it is inflated to 158 times as much.
+/// Size of the headers, and of a bomb before it is inflated to 158 times as much, in bytes.
 const LARGE_HEADER_BYTES: usize = 400_000;
 const BOMB_BYTES: usize = 900_000;
-/// Connections of attackers that need few.
+/// Number of connections of attackers that need few.
 const FEW: usize = 8;
 const PATH: &str = "/api_gateway/v1/promotions/earn/bulk";
 const GRPC_PATH: &str = "/cartpromotions.v1.EarnService/BulkEarn";
 
-/// The most that any attack made the server hold, in KiB.
+/// The peak memory of the server under any attack, in KiB.
 static PEAK_KIB: AtomicU64 = AtomicU64::new(0);
 
-/// Where to, how often, and what was done.
+/// An attacker: its target, its rate, and its counts.
 struct Attacker {
     address: SocketAddr,
     pace: Mutex<Interval>,
-    /// Connections, calls or bodies, and how many of them the server ended or refused.
+    /// Number of connections, calls or bodies, and how many of them the server ended or refused.
     tried: AtomicUsize,
     ended: AtomicUsize,
 }
 
 impl Attacker {
-    /// Waits for its turn, and counts.
+    /// Waits for the next moment of the attacker's rate, and counts the attempt.
     async fn turn(&self) {
         self.pace.lock().await.tick().await;
         self.tried.fetch_add(1, Ordering::Relaxed);
@@ -133,7 +133,7 @@ async fn stay(attacker: Arc<Attacker>, again: Arc<Mutex<Interval>>, index: usize
     attacker.turn().await;
     loop {
         let socket = TcpSocket::new_v4().unwrap();
-        // Each address has so many ports.
+        // The number of ports of one address is limited.
         let source = format!("127.0.0.{}:0", 2 + index % 4);
         socket.bind(source.parse().unwrap()).unwrap();
         if let Ok(mut stream) = socket.connect(attacker.address).await {
@@ -194,7 +194,7 @@ pub fn large_body(bench: &Bench) -> Row {
     })
 }
 
-/// One body after the other, until it is hung up on.
+/// Sends one body after the other until the server closes the connection.
 async fn pour(attacker: Arc<Attacker>, declared: bool) {
     let length =
         if declared { format!("content-length: {LARGE_BODY_BYTES}") } else { "transfer-encoding: chunked".to_owned() };
@@ -242,7 +242,8 @@ async fn swell(attacker: Arc<Attacker>, packed: bool) {
     }
 }
 
-/// A connection of HTTP/2 with one frame of headers: one of 3,900 bytes, and then its index as often as there is room.
+/// Returns an HTTP/2 connection with one frame of headers: one header of 3,900 bytes, and then its index as often as it
+/// fits.
 fn packed_head() -> Vec<u8> {
     let value = 3_900;
     // `GET`, `http`, `/`; then a literal that goes into the table, with a name of one byte.
@@ -254,7 +255,7 @@ fn packed_head() -> Vec<u8> {
     }
     headers.push(u8::try_from(rest).unwrap());
     headers.extend(vec![b'y'; value]);
-    // The first of the table of this connection.
+    // The index of the first entry in the table of this connection.
     headers.resize(16_384, 0xbe);
     let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
     // HEADERS with END_HEADERS and END_STREAM, of stream 1.
@@ -276,7 +277,7 @@ async fn explode(attacker: Arc<Attacker>, grpc: bool) {
          content-encoding: gzip\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
         bomb.len()
     );
-    // One byte that says that it is compressed, four of its length.
+    // One byte says that the message is compressed, and four give its length.
     let length = u32::try_from(bomb.len()).unwrap().to_be_bytes();
     let message = Bytes::from([&[1], length.as_slice(), &bomb].concat());
     loop {
@@ -309,13 +310,13 @@ fn every(per_second: u32) -> Interval {
     interval(Duration::from_secs(1) / per_second)
 }
 
-/// So many of one kind, for as long as they are let.
+/// Runs `count` attackers of one kind until they are ended.
 async fn each<F: Future<Output = ()> + Send + 'static>(count: usize, make: impl Fn(usize) -> F) {
     let tasks: tokio::task::JoinSet<()> = (0..count).map(make).collect();
     tasks.join_all().await;
 }
 
-/// Measures a client beside the attack and without it, in turns, on one service.
+/// Measures a client beside the attack and without it, alternately, on one service.
 fn beside<F: Future<Output = ()>>(
     bench: &Bench,
     (name, what): (&'static str, &'static str),
@@ -347,7 +348,7 @@ fn beside<F: Future<Output = ()>>(
     Row::ratio(name, what, Wanted::AtLeast(0.8), sides).with_note(note)
 }
 
-/// Does `work` while the attack is under way. Gives what the attacker did.
+/// Runs `work` during the attack. Returns what the attacker did.
 fn under<F: Future<Output = ()>>(
     address: SocketAddr,
     per_second: u32,
@@ -358,7 +359,7 @@ fn under<F: Future<Output = ()>>(
     std::thread::scope(|scope| {
         let attacking = scope.spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            // What it has open is closed with the runtime.
+            // The attacker's connections are closed with the runtime.
             runtime.block_on(async {
                 let pace = Mutex::new(every(per_second));
                 let (tried, ended) = (AtomicUsize::new(0), AtomicUsize::new(0));

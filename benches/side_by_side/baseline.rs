@@ -1,4 +1,4 @@
-//! Bare rows of the wallet, without the service: into a table with the same columns, checks and indexes.
+//! Measures bare rows of the wallet, without the service: into a table with the same columns, checks and indexes.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -15,17 +15,17 @@ use crate::processes::Watched;
 
 const COLUMNS: &str = "org_id, customer_id, earn_id, promotion_id, event_id, earned_from_id, ordinal, \
                        earned_from_type, event_time_ms, valid_till_ms, granted_at_ms, event_payload";
-/// Ids are a stem of 18 digits and a number from here on, which has six hexadecimal digits.
+/// First number of an id. An id is a stem of 18 digits and a number from this one on, which has six hexadecimal digits.
 const FIRST_NUMBER: usize = 0x10_0000;
 const EARN_ID_STEM: &str = "6912d025a1b2c3d4e5";
 const EVENT_ID_STEM: &str = "6912d0251f00000000";
-/// Of the numbers: warming up and the timed part each take their own.
+/// Size of a range of numbers: the warm-up and the timed part use separate ranges.
 const NUMBERS_OF_A_PART: usize = 0x60_0000;
-/// Rows that one request of ten entries would have written.
+/// Number of rows that one request of ten entries would write.
 const ROWS_PER_REQUEST: usize = 10;
-/// What goes to `COPY` at once.
+/// Size of a part that is sent to `COPY`, in bytes.
 const COPY_PART: usize = 1 << 20;
-/// Longest latency that is told apart, in microseconds.
+/// Longest latency that the histogram distinguishes, in microseconds.
 const MAX_LATENCY_US: u64 = 60_000_000;
 
 /// The table beside the wallet.
@@ -44,7 +44,7 @@ impl<'a> Baseline<'a> {
         Watched { server: None, postmaster: self.database.postmaster() }
     }
 
-    /// Rows per second of one-row prepared inserts on so many connections.
+    /// Measures one-row prepared inserts on this number of connections, in rows per second.
     pub fn one_row_inserts(&self, connections: usize, seconds: f64) -> Run {
         self.database.empty("baseline");
         let directory = tempfile::tempdir().unwrap();
@@ -55,12 +55,12 @@ impl<'a> Baseline<'a> {
             rate = after(&said, "tps = ");
             (rate, after(&said, "number of transactions actually processed: "))
         });
-        // Connecting does not count.
+        // The time for connecting does not count.
         run.value = rate;
         run
     }
 
-    /// The 99th percentile of the latency of one-row prepared inserts one after the other, in milliseconds.
+    /// Measures the 99th percentile of the latency of consecutive one-row prepared inserts, in milliseconds.
     pub fn one_row_p99_ms(&self, seconds: f64) -> Run {
         self.database.empty("baseline");
         let directory = tempfile::tempdir().unwrap();
@@ -75,14 +75,15 @@ impl<'a> Baseline<'a> {
         for line in
             log.flat_map(|log| std::fs::read_to_string(log).unwrap().lines().map(String::from).collect::<Vec<_>>())
         {
-            // Client, transaction, and its latency in microseconds.
+            // A line has the client, the transaction, and its latency in microseconds.
             latencies.saturating_record(line.split(' ').nth(2).unwrap().parse().unwrap());
         }
         run.value = float(usize::try_from(latencies.value_at_quantile(0.99)).unwrap()) / 1000.0;
         run
     }
 
-    /// Runs the insert on so many connections for so many seconds, its numbers from `first` on; gives what it says.
+    /// Runs the insert on this number of connections for this time, with numbers from `first` on. Returns the output of
+    /// `pgbench`.
     fn pgbench(&self, directory: &Path, connections: usize, (first, seconds): (usize, usize), more: &[&str]) -> String {
         let now = now_ms();
         let script = format!(
@@ -104,7 +105,7 @@ impl<'a> Baseline<'a> {
         String::from_utf8(said.stdout).unwrap()
     }
 
-    /// Rows per second of one `COPY` of so many.
+    /// Measures one `COPY` of this number of rows, in rows per second.
     pub fn copy(&self, runtime: &Handle, rows: usize) -> Run {
         self.database.empty("baseline");
         let text = copy_text(rows, self.customers);
@@ -124,7 +125,7 @@ impl<'a> Baseline<'a> {
     }
 }
 
-/// Rows as requests of ten entries write them, in the text form of `COPY`.
+/// Returns rows as requests of ten entries write them, in the text form of `COPY`.
 fn copy_text(rows: usize, customers: usize) -> String {
     let now = now_ms();
     let mut text = String::new();
@@ -145,20 +146,20 @@ fn copy_text(rows: usize, customers: usize) -> String {
     text
 }
 
-/// Fills the wallet with so many rows, each customer with as many.
+/// Returns SQL that fills the wallet with this number of rows, the same number for each customer.
 pub fn fill_sql(rows: usize, rows_per_customer: usize) -> String {
     fill(&format!("1 + (number - 1) / {rows_per_customer}"), (1, rows))
 }
 
-/// Gives one customer the rows of these numbers, which nobody has yet.
+/// Returns SQL that gives one customer the rows of these numbers, which no customer has yet.
 pub fn fill_one_sql(customer: usize, numbers: (usize, usize)) -> String {
     fill(&customer.to_string(), numbers)
 }
 
-/// How many rows of the filled wallet each customer has, where they are redeemed one by one.
+/// Number of rows of each customer in a filled wallet whose rows are redeemed one by one.
 pub const REDEEMABLE_PER_CUSTOMER: usize = 2;
 
-/// Customer, promotion and earn id of a row of a wallet that was filled so.
+/// Returns customer, promotion and earn id of a row of a wallet that was filled so.
 pub fn filled_row(number: usize) -> (i64, String, String) {
     let customer = 1 + (number - 1) / REDEEMABLE_PER_CUSTOMER;
     let promotion = format!("{UNCAPPED_STEM}{}", number % 10);
@@ -176,12 +177,12 @@ fn fill(customer: &str, (first, last): (usize, usize)) -> String {
     )
 }
 
-/// `pgbench` takes whole seconds.
+/// Returns whole seconds, the unit of `pgbench`.
 fn whole(seconds: f64) -> usize {
     count(seconds).max(1)
 }
 
-/// The number after `name` in what `pgbench` says.
+/// Returns the number after `name` in the output of `pgbench`.
 fn after(said: &str, name: &str) -> f64 {
     let (_, rest) = said.split_once(name).unwrap_or_else(|| panic!("no {name} in {said}"));
     rest.split_whitespace().next().unwrap().parse().unwrap()

@@ -1,9 +1,9 @@
-//! The catalog that is measured with: one organization, and promotions that run now.
+//! The catalog of the measurements: one organization, and promotions that run now.
 
 use serde_json::{Value, json};
 
 pub const ORG: i64 = 1;
-/// Everybody may hold any number of these.
+/// Promotions that every customer may hold any number of.
 pub const UNCAPPED: [&str; 10] = [
     "6912ced9d39e256f754a83f0",
     "6912ced9d39e256f754a83f1",
@@ -16,24 +16,25 @@ pub const UNCAPPED: [&str; 10] = [
     "6912ced9d39e256f754a83f8",
     "6912ced9d39e256f754a83f9",
 ];
-/// All of [`UNCAPPED`] but their last digit, for rows that SQL makes.
+/// The common digits of [`UNCAPPED`], all but the last, for rows that SQL makes.
 pub const UNCAPPED_STEM: &str = "6912ced9d39e256f754a83f";
-/// With a cap that nobody reaches here.
+/// A promotion with a cap that no customer reaches here.
 pub const CAPPED: &str = "6912ced9d39e256f754a83fa";
-/// Without a cap until [`late_cap`] is imported.
+/// A promotion without a cap until [`late_cap`] is imported.
 pub const CAPPED_LATE: &str = "6912ced9d39e256f754a83fb";
-/// A cap that nobody reaches here.
+/// A cap that no customer reaches here.
 const CAP: i64 = 1_000_000;
-/// `bench:bench`, as the header of a request has it.
+/// The header of `bench:bench`.
 pub const AUTHORIZATION: &str = "Basic YmVuY2g6YmVuY2g=";
-/// The same of another client, `neighbour:neighbour`.
+/// The header of another client, `neighbour:neighbour`.
 pub const NEIGHBOUR: &str = "Basic bmVpZ2hib3VyOm5laWdoYm91cg==";
-/// Until when all promotions run, which is how long what is earned is valid.
+/// The end of all promotions, which is also the end of validity of earned promotions, in milliseconds since
+/// 1970-01-01T00:00:00Z.
 pub const END_MS: i64 = 4_000_000_000_000;
-/// What one earning is earned from, in every request.
+/// The `earnedFromId` of every request.
 pub const EARNED_FROM_ID: &str = "68fb1c9731d91c625a8d9e80";
 
-/// As an import file.
+/// Returns the catalog as an import file.
 pub fn file() -> Value {
     let mut promotions: Vec<Value> = UNCAPPED.iter().map(|id| promotion(id, None)).collect();
     promotions.push(promotion(CAPPED, Some(CAP)));
@@ -48,7 +49,7 @@ pub fn file() -> Value {
     })
 }
 
-/// An import file that gives a cap to [`CAPPED_LATE`].
+/// Returns an import file that gives a cap to [`CAPPED_LATE`].
 pub fn late_cap() -> Value {
     json!({"promotions": [promotion(CAPPED_LATE, Some(CAP))]})
 }
@@ -58,7 +59,7 @@ fn promotion(id: &str, cap: Option<i64>) -> Value {
         "maxEarningPerCustomer": cap})
 }
 
-/// Gives the organization the customers 1 to `last`. PostgreSQL and SQLite both take it.
+/// Returns SQL, for PostgreSQL and SQLite, that gives the organization the customers 1 to `last`.
 pub fn customers_sql(last: usize) -> String {
     format!(
         "WITH RECURSIVE numbers (number) AS (SELECT 1 UNION ALL SELECT number + 1 FROM numbers WHERE number < {last})

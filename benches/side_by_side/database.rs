@@ -1,19 +1,19 @@
-//! A database that a server is measured on.
+//! A database on which a server is measured.
 
 use std::path::PathBuf;
 
 use crate::postgres::PostgresDatabase;
 
-/// Either engine.
+/// A database of either engine.
 #[derive(Debug)]
 pub enum Database {
     Postgres(PostgresDatabase),
-    /// The file.
+    /// The path of the file.
     Sqlite(PathBuf),
 }
 
 impl Database {
-    /// As the server is told.
+    /// Returns the URL that the server gets.
     pub fn url(&self) -> String {
         match self {
             Self::Postgres(database) => database.url().to_owned(),
@@ -28,7 +28,7 @@ impl Database {
         }
     }
 
-    /// Makes every measurement begin alike: an empty wallet, and nothing left to write of what came before.
+    /// Makes all measurements begin alike: with an empty wallet, and no pending writes of earlier ones.
     pub fn empty_wallet(&self) {
         match self {
             Self::Postgres(database) => database.empty("earned_promotions"),
@@ -36,7 +36,7 @@ impl Database {
         }
     }
 
-    /// Rows in the wallet.
+    /// Returns the number of rows in the wallet.
     pub fn wallet_rows(&self) -> usize {
         let sql = "SELECT count(*) FROM earned_promotions";
         let rows: i64 = match self {
@@ -48,7 +48,7 @@ impl Database {
         usize::try_from(rows).unwrap()
     }
 
-    /// The one on PostgreSQL, where there is no other.
+    /// Returns the database if it is of PostgreSQL; panics otherwise.
     pub fn postgres(&self) -> &PostgresDatabase {
         match self {
             Self::Postgres(database) => database,

@@ -1,4 +1,5 @@
-//! The embedded engine: how soon the server is there, and grants per second next to the same rows inserted straight.
+//! Measures the embedded engine: the start of the server, and grants per second next to the same rows inserted
+//! directly.
 
 use std::path::Path;
 
@@ -13,9 +14,9 @@ use crate::requests::Door;
 use crate::server::Server;
 use crate::service::{CUSTOMERS, IN_FLIGHT, Service};
 
-/// Rows of one transaction of the straight inserts.
+/// Number of rows of one transaction of the direct inserts.
 const BATCH: usize = 1_000;
-/// Starts of which the median counts.
+/// Number of starts of which the median counts.
 const STARTS: usize = 10;
 
 pub fn cold_start(_: &Bench) -> Row {
@@ -44,12 +45,12 @@ pub fn next_to_straight_inserts(bench: &Bench) -> Row {
     Row::ratio("sqlite", what, Wanted::AtLeast(0.5), [granting, inserting])
 }
 
-/// Inserts the rows of the database in `filled` straight into an empty one with the same table and indexes.
+/// Inserts the rows of the database in `filled` directly into an empty one with the same table and indexes.
 fn insert_straight(filled: &Path) -> Run {
     let filled = rusqlite::Connection::open(filled).unwrap();
     let directory = tempfile::tempdir().unwrap();
     let straight = rusqlite::Connection::open(directory.path().join("straight.db")).unwrap();
-    // As the server has them.
+    // The server has the same settings.
     straight.pragma_update(None, "journal_mode", "wal").unwrap();
     straight.pragma_update(None, "synchronous", "full").unwrap();
     let schema = "SELECT sql FROM sqlite_master WHERE tbl_name = 'earned_promotions' AND sql IS NOT NULL

@@ -1,5 +1,5 @@
-//! What a client with few requests under way gets beside one that has as many as it can, next to what it gets beside one
-//! like itself.
+//! Measures the rate of a client with few requests in flight beside one with as many as it can have, next to its rate
+//! beside an equal client.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,15 +13,16 @@ use crate::requests::{Door, Requests};
 use crate::service::{CUSTOMERS, Service};
 use crate::{Bench, grpc, load};
 
-/// Requests under way of a modest client, and of a greedy one.
+/// Number of requests in flight of a modest client, and of a greedy one.
 const MODEST: usize = 16;
 const GREEDY: usize = 2_000;
-/// More than a client is served in a second, refusals included: they are made before the clock starts.
+/// Number of prepared requests per second: more than a client is served, refusals included, because requests are made
+/// before the measurement.
 const REQUESTS_PER_SECOND: f64 = 60_000.0;
-/// How long both send before the clock starts, as a part of the timed part.
+/// Duration of the warm-up, as a part of the timed part.
 const WARM_UP: f64 = 0.2;
 
-/// What became of the requests of both: p99 in milliseconds, and those that were refused.
+/// The outcomes of both clients' requests: p99 in milliseconds, and the number of refusals.
 #[derive(Default)]
 struct Told {
     modest_p99_ms: Vec<f64>,
@@ -54,7 +55,7 @@ pub fn beside_a_greedy_client(bench: &Bench) -> Row {
     Row::ratio("greedy", what, Wanted::AtLeast(0.5), sides).with_note(note)
 }
 
-/// What a modest client is served a second beside a neighbour with so many requests under way.
+/// Measures the rate of a modest client beside a neighbor with this number of requests in flight.
 fn beside(bench: &Bench, service: &Service, neighbours: usize, told: &mut Told) -> Run {
     service.database.empty_wallet();
     let warm_up = bench.seconds() * WARM_UP;
@@ -72,14 +73,14 @@ fn beside(bench: &Bench, service: &Service, neighbours: usize, told: &mut Told) 
     })
 }
 
-/// Latencies of what was done, and how many were refused.
+/// The latencies of answered requests, and the number of refusals.
 type Answers = (Histogram<u64>, usize);
 
-/// Callers of one client, and what they send.
+/// The callers of one client, and their requests.
 type Client = (Vec<grpc::GrpcCaller>, Arc<Requests>);
 
 impl Service {
-    /// A modest client and a neighbour with so many requests under way, ready to send for so long.
+    /// Prepares a modest client and a neighbor with this number of requests in flight, with requests for this time.
     fn clients(&self, neighbours: usize, seconds: f64) -> (Client, Client) {
         let shape = self.shape(Door::Grpc, 1);
         let client = |authorization, in_flight| {
@@ -90,13 +91,13 @@ impl Service {
         (client(AUTHORIZATION, MODEST), client(NEIGHBOUR, neighbours))
     }
 
-    /// Both send for so long.
+    /// Lets both clients send for this time.
     fn both(&self, (modest, neighbour): (Client, Client), seconds: f64) -> (Answers, Answers) {
         let both = async move {
             let end = Instant::now() + Duration::from_secs_f64(seconds);
             tokio::join!(load::closed_until(modest, end), load::closed_until(neighbour, end))
         };
-        // Not on this thread: it would be one more that the callers' thread has to wake.
+        // This thread must not run the callers: it would be one more that the callers' thread has to wake.
         self.runtime.block_on(self.runtime.spawn(both)).unwrap()
     }
 }

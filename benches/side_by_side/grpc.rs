@@ -1,4 +1,4 @@
-//! Calls over gRPC, on HTTP/2 and nothing above it: the callers share the machine with what they measure.
+//! Calls over gRPC, directly on HTTP/2, because the callers share the machine with the server that they measure.
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
@@ -13,17 +13,17 @@ use crate::catalog;
 use crate::load::{Caller, Expected};
 use crate::requests::Call;
 
-/// Connections that callers share, as many as a few busy clients have.
+/// Number of connections that callers share, about that of a few busy clients.
 const CONNECTIONS: usize = 4;
-/// A server lets a connection have at most 200 calls under way.
+/// Number of callers on a connection at most: a server allows 200 calls under way on one.
 const MAX_CALLERS_PER_CONNECTION: usize = 200;
-/// What a call is answered that is refused because too many wait.
+/// The gRPC status of a call that is refused because too many wait.
 const UNAVAILABLE: &str = "14";
-/// No answer is to wait for room: of a call, and of all calls of a connection.
+/// Window of a call and of a connection, in bytes, large enough that no response waits for it.
 const CALL_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 1 << 30;
 
-/// One call at a time on a shared connection.
+/// A caller that makes one call at a time on a shared connection.
 #[derive(Clone)]
 pub struct GrpcCaller {
     connection: SendRequest<Bytes>,
@@ -31,12 +31,12 @@ pub struct GrpcCaller {
     headers: HeaderMap,
 }
 
-/// As many as asked for, on open connections.
+/// Opens connections and returns `count` callers on them.
 pub async fn callers(address: SocketAddr, call: Call, count: usize) -> Vec<GrpcCaller> {
     callers_as(catalog::AUTHORIZATION, address, call, count).await
 }
 
-/// The same, with other credentials.
+/// Like [`callers`], with other credentials.
 pub async fn callers_as(authorization: &'static str, address: SocketAddr, call: Call, count: usize) -> Vec<GrpcCaller> {
     let mut connections = Vec::new();
     for _ in 0..CONNECTIONS.max(count.div_ceil(MAX_CALLERS_PER_CONNECTION)) {
@@ -92,7 +92,7 @@ impl Caller for GrpcCaller {
         let trailers = body.trailers().await.unwrap().unwrap_or_default();
         assert_eq!(trailers.get("grpc-status").map(HeaderValue::as_bytes), Some(&b"0"[..]), "{trailers:?}");
         if let Some(expected) = expected {
-            // After the five bytes that say how long it is.
+            // The message begins after the five bytes of its prefix.
             expected.check_message(&message[5..]);
         }
         true

@@ -1,4 +1,5 @@
-//! Calls over JSON, on HTTP/1.1 written and read by hand: the callers share the machine with what they measure.
+//! Calls over JSON, on HTTP/1.1 that is written and read by hand, because the callers share the machine with the server
+//! that they measure.
 
 use std::net::SocketAddr;
 
@@ -10,16 +11,16 @@ use tokio::net::TcpStream;
 
 use crate::load::{Caller, Expected};
 
-/// Room for an answer; none here is as long.
+/// Size of the buffer of a response, in bytes; responses here are shorter.
 const ROOM: usize = 64 * 1024;
 
-/// One call at a time on a connection of its own.
+/// A caller that makes one call at a time on a connection of its own.
 pub struct JsonCaller {
     connection: TcpStream,
     answer: Vec<u8>,
 }
 
-/// As many as asked for.
+/// Opens `count` connections and returns a caller for each.
 pub async fn callers(address: SocketAddr, count: usize) -> Vec<JsonCaller> {
     let mut callers = Vec::with_capacity(count);
     for _ in 0..count {
@@ -50,7 +51,7 @@ impl Caller for JsonCaller {
     }
 }
 
-/// The body of an answer, once it is all there.
+/// Returns the body of a response if the response is complete.
 fn body(answer: &[u8]) -> Option<&[u8]> {
     const LENGTH: &[u8] = b"content-length: ";
     let head = find(answer, b"\r\n\r\n")? + 4;

@@ -1,4 +1,4 @@
-//! Latency under half of the load that the server can take, next to that of one insert alone.
+//! Measures latency under half of the load that the server can take, next to that of one insert alone.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ pub fn at_half_of_the_peak(bench: &Bench) -> Row {
     Row::ratio("latency", what, Wanted::AtMost(10.0), sides)
 }
 
-/// Finds the peak, then sends at half of it; the value is the 99th percentile in milliseconds.
+/// Finds the peak rate, then sends at half of it. The value is the 99th percentile in milliseconds.
 fn half_of_the_peak(bench: &Bench, service: &Service) -> Run {
     service.database.empty_wallet();
     let shape = service.shape(Door::Grpc, 1);

@@ -1,4 +1,4 @@
-//! Callers: as fast as they are answered, or at a given rate.
+//! Callers that send as fast as they are answered, or at a given rate.
 
 use std::future::Future;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,21 +15,21 @@ use tokio::runtime::Handle;
 use crate::measure::float;
 use crate::requests::{Call, Requests};
 
-/// One in so many answers is read in full.
+/// Number of responses among which one is read in full.
 const CHECK_ONE_IN: usize = 64;
-/// Calls under way at a given rate; when they are that many, the next waits, and its wait counts.
+/// Number of calls in flight at a given rate; beyond it the next call waits, and its wait counts.
 const MAX_UNDER_WAY: usize = 2_000;
-/// Longest latency that is told apart, in microseconds.
+/// Longest latency that the histogram distinguishes, in microseconds.
 const MAX_LATENCY_US: u64 = 60_000_000;
 
-/// Makes one call at a time.
+/// A caller that makes one call at a time.
 pub trait Caller: Send + 'static {
-    /// Sends `request` and reads its answer, which must say that it was done, or that too many wait: then it gives false.
-    /// `expected` is what to check of it in full.
+    /// Sends `request` and reads its response, which must be a success, or a refusal because too many requests wait:
+    /// for that it returns false. The response is compared in full with `expected` if that is given.
     fn call(&mut self, request: Bytes, expected: Option<Expected>) -> impl Future<Output = bool> + Send;
 }
 
-/// What an answer is to say.
+/// The expected content of a response.
 #[derive(Debug, Clone, Copy)]
 pub struct Expected {
     call: Call,
@@ -37,14 +37,14 @@ pub struct Expected {
 }
 
 impl Expected {
-    /// Of a bulk earning: every entry was granted once.
+    /// Checks the response to a bulk earning: every entry was granted once.
     pub fn check(self, answer: &BulkEarnResponse) {
         let granted =
             answer.data.iter().filter(|entry| entry.successful_earn_count == 1 && entry.failed_earn_count == 0);
         assert_eq!(granted.count(), self.entries, "{answer:?}");
     }
 
-    /// Of any call, as a message of gRPC.
+    /// Checks the response to any call, as a message of gRPC.
     pub fn check_message(self, message: &[u8]) {
         match self.call {
             Call::BulkEarn => self.check(&BulkEarnResponse::decode(message).unwrap()),
@@ -60,7 +60,7 @@ fn checked(index: usize, requests: &Requests) -> Option<Expected> {
     index.is_multiple_of(CHECK_ONE_IN).then_some(expected)
 }
 
-/// Sends all requests, each caller its next one when it has the answer to the last. Gives the callers back.
+/// Sends all requests; each caller sends its next one when it has the response to the last. Returns the callers.
 pub async fn closed<C: Caller>(callers: Vec<C>, requests: &Arc<Requests>) -> Vec<C> {
     let next = Arc::new(AtomicUsize::new(0));
     let mut under_way = Vec::with_capacity(callers.len());
@@ -81,13 +81,13 @@ pub async fn closed<C: Caller>(callers: Vec<C>, requests: &Arc<Requests>) -> Vec
     callers
 }
 
-/// Latencies in microseconds.
+/// Returns an empty histogram of latencies in microseconds.
 fn histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1, MAX_LATENCY_US, 3).unwrap()
 }
 
-/// Sends requests until then, each caller its next one when it has the answer to the last. Gives the latencies, in
-/// microseconds, of those that were done, and how many were refused.
+/// Sends requests until a moment; each caller sends its next one when it has the response to the last. Returns the
+/// latencies of answered requests, in microseconds, and the number of refusals.
 pub async fn closed_until<C: Caller>(
     (callers, requests): (Vec<C>, Arc<Requests>),
     end: Instant,
@@ -119,13 +119,13 @@ pub async fn closed_until<C: Caller>(
     (told.0.clone(), told.1)
 }
 
-/// Sends all requests at `rate` per second, whether or not earlier ones are answered. Gives the latencies in
-/// microseconds, each from the moment at which its request was to be sent.
+/// Sends all requests at `rate` per second, without waiting for earlier responses. Returns the latencies in
+/// microseconds, each from the intended send time of its request.
 pub fn open<C: Caller + Clone>(runtime: &Handle, callers: &[C], requests: &Arc<Requests>, rate: f64) -> Histogram<u64> {
     let latencies = Arc::new(Mutex::new(histogram()));
     let under_way = Arc::new(());
     let begun = Instant::now();
-    // A thread that sleeps keeps time to 0.1 ms, the runtime's timers only to 1 ms.
+    // A sleeping thread keeps time to 0.1 ms, the runtime's timers only to 1 ms.
     for index in 0..requests.len() {
         let intended = begun + Duration::from_secs(1).mul_f64(float(index) / rate);
         wait_until(intended, &under_way);
@@ -147,7 +147,7 @@ pub fn open<C: Caller + Clone>(runtime: &Handle, callers: &[C], requests: &Arc<R
     latencies.clone()
 }
 
-/// Until then, and until there is room.
+/// Waits until the intended time, and until fewer than the limit of calls are in flight.
 fn wait_until(intended: Instant, under_way: &Arc<()>) {
     loop {
         let early = intended.saturating_duration_since(Instant::now());

@@ -1,8 +1,9 @@
-//! What the service costs next to its database alone: each row of the table is a ratio of two things measured in turns
-//! in the same run, on the same machine, with the same tables and indexes. `docs/performance.md` quotes it.
+//! Measures the cost of the service next to its database alone. Each row of the table is a ratio of two measurements
+//! that alternate in the same run, on the same machine, with the same tables and indexes. `docs/performance.md` quotes
+//! it.
 //!
-//! `cargo bench --bench side_by_side -- --help` says what can be chosen. The release server is a process of its own;
-//! its callers are in this one.
+//! `cargo bench --bench side_by_side -- --help` lists the options. The release server is a process of its own; its
+//! callers are in this one.
 
 #![allow(
     clippy::expect_used,
@@ -48,10 +49,11 @@ use tokio::runtime::Runtime;
 use postgres::Postgres;
 use report::Row;
 
-/// Threads of the callers. They share the machine with what they measure: a second one costs it more than it sends.
+/// Number of threads of the callers. They share the machine with the server: a second thread costs the server more than
+/// it sends.
 const CALLER_THREADS: usize = 1;
 
-/// A row of the table, by the name it is asked for.
+/// A row of the table, with the name by which the command line selects it.
 type Measurement = (&'static str, fn(&Bench) -> Row);
 
 const MEASUREMENTS: [Measurement; 33] = [
@@ -94,17 +96,17 @@ const MEASUREMENTS: [Measurement; 33] = [
 #[derive(Debug, Parser)]
 #[command(name = "side_by_side", max_term_width = 100)]
 struct Options {
-    /// PostgreSQL to measure on, in databases of its own that are named after this one and dropped again. Without it, a
-    /// new cluster with default settings is started and removed.
+    /// URL of a PostgreSQL database. The bench creates databases with names after it, and drops them again. By default
+    /// it starts a new cluster with default settings, and removes it.
     #[arg(long, value_name = "URL")]
     database_url: Option<String>,
-    /// A tenth of the volume: to see that everything works.
+    /// Uses a tenth of the volume, to check that everything works.
     #[arg(long)]
     quick: bool,
-    /// Only this row. May be given several times.
+    /// Measures only this row. May be given several times.
     #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(MEASUREMENTS.map(|(name, _)| name)))]
     only: Vec<String>,
-    /// Where the same figures go as JSON.
+    /// The file for the same figures as JSON.
     #[arg(long, value_name = "FILE", default_value = "target/side_by_side.json")]
     json: PathBuf,
     /// Passed by cargo.
@@ -112,7 +114,7 @@ struct Options {
     bench: bool,
 }
 
-/// What every measurement needs.
+/// The state that every measurement needs.
 struct Bench {
     options: Options,
     runtime: Runtime,
@@ -120,15 +122,15 @@ struct Bench {
 }
 
 impl Bench {
-    /// Rounds of each measurement; the median counts.
+    /// Number of rounds of each measurement; the median counts.
     const ROUNDS: usize = 3;
 
-    /// How long each timed part is to take, roughly.
+    /// Returns the approximate duration of each timed part.
     fn seconds(&self) -> f64 {
         if self.options.quick { 0.5 } else { 5.0 }
     }
 
-    /// `full`, or what is left of it in a quick run.
+    /// Returns `full`, or the part of it that a quick run uses.
     fn volume(&self, full: usize) -> usize {
         if self.options.quick { full / 10 } else { full }
     }

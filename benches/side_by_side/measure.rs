@@ -1,4 +1,4 @@
-//! Timed parts, and two of them in turns.
+//! Timed parts, and comparisons of two that alternate.
 
 use std::time::Instant;
 
@@ -7,23 +7,23 @@ use crate::processes::{Spent, Watched};
 /// A timed part.
 #[derive(Debug, Clone, Copy)]
 pub struct Run {
-    /// What is compared: rows per second, or milliseconds.
+    /// The compared value: rows per second, or milliseconds.
     pub value: f64,
-    /// Requests, transactions, or rows: what processor time is told by.
+    /// Number of requests, transactions or rows, by which processor time is divided.
     pub units: f64,
     pub seconds: f64,
     pub spent: Spent,
 }
 
 impl Run {
-    /// Times `work`, which gives how many rows it wrote, in how many units.
+    /// Times `work`, which returns the number of rows that it wrote, and the number of units.
     pub fn of_rate(watched: Watched, work: impl FnOnce() -> (f64, f64)) -> Self {
         let mut run = Self::of(watched, work);
         run.value /= run.seconds;
         run
     }
 
-    /// Times `work`, which gives the value and the units.
+    /// Times `work`, which returns the value and the units.
     pub fn of(watched: Watched, work: impl FnOnce() -> (f64, f64)) -> Self {
         let before = watched.spent();
         let begun = Instant::now();
@@ -34,7 +34,7 @@ impl Run {
 }
 
 impl Run {
-    /// With the processor time of a unit of work for its value, in microseconds, all sides together.
+    /// Replaces the value by the processor time of a unit of work, in microseconds, of all processes together.
     pub fn as_cost(self) -> Self {
         let Spent { callers, server, postgres } = self.spent;
         Self { value: (callers + server + postgres) / self.units * 1e6, ..self }
@@ -44,10 +44,10 @@ impl Run {
 /// All runs of one side of a comparison.
 #[derive(Debug)]
 pub struct Side {
-    /// What it is, and the unit of its values after the figure.
+    /// A name, and the unit of the values after the figure.
     pub label: &'static str,
     pub unit: &'static str,
-    /// What `Run::units` are.
+    /// The unit of `Run::units`.
     pub per: &'static str,
     pub runs: Vec<Run>,
 }
@@ -57,13 +57,13 @@ impl Side {
         Self { label, unit, per, runs: Vec::new() }
     }
 
-    /// Median of its values.
+    /// Returns the median of the values.
     pub fn value(&self) -> f64 {
         median(self.runs.iter().map(|run| run.value).collect())
     }
 }
 
-/// Runs both sides in turns: what else goes on at the machine meets them alike.
+/// Runs both sides alternately, so that other load of the machine affects them alike.
 pub fn alternate(
     rounds: usize,
     mut sides: [Side; 2],
@@ -82,13 +82,13 @@ pub fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
-/// As a figure: no count here comes near what a float cannot hold.
+/// Returns the count as a float: no count here comes near the limit of exact floats.
 #[expect(clippy::cast_precision_loss, reason = "small counts")]
 pub fn float(count: usize) -> f64 {
     count as f64
 }
 
-/// As a count.
+/// Returns the figure as a count.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small figures above zero")]
 pub fn count(figure: f64) -> usize {
     figure.round() as usize

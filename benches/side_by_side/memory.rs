@@ -1,4 +1,4 @@
-//! Resident memory of the server: at rest, after work, and with many requests in flight.
+//! Measures the resident memory of the server: at rest, after work, and with many requests in flight.
 
 use std::sync::Arc;
 use std::thread;
@@ -10,11 +10,11 @@ use crate::report::{Row, Wanted};
 use crate::requests::{Door, Requests};
 use crate::service::{CUSTOMERS, IN_FLIGHT, Service};
 
-/// Requests under way in the loaded case.
+/// Number of requests in flight under load.
 const MANY_IN_FLIGHT: usize = 1_000;
-/// Requests before it is at rest again.
+/// Number of requests before the server is at rest again.
 const REQUESTS: usize = 20_000;
-/// Until it is at rest.
+/// Time until the server is at rest.
 const SETTLE: Duration = Duration::from_secs(1);
 
 pub fn under_load(bench: &Bench) -> Row {

@@ -1,4 +1,4 @@
-//! PostgreSQL: the given one or one of its own, and a database of it for each measurement.
+//! The PostgreSQL server of the measurements, given or started here, with a database for each measurement.
 
 use std::path::PathBuf;
 
@@ -9,23 +9,23 @@ use tokio::runtime::Handle;
 use crate::cluster::{self, Cluster};
 use crate::processes;
 
-/// The server.
+/// A PostgreSQL server.
 #[derive(Debug)]
 pub struct Postgres {
-    /// Up to the slash before the name of a database.
+    /// The part of the URL up to the slash before the name of a database.
     server: String,
-    /// From the question mark on.
+    /// The part of the URL from the question mark on.
     query: String,
-    /// Names of databases begin with it; it exists.
+    /// The name of the given database, with which the names of the others begin.
     name: String,
     runtime: Handle,
     postmaster: Option<u32>,
-    /// Ends with this.
+    /// The cluster if it was started here, which ends with this value.
     _cluster: Option<Cluster>,
 }
 
 impl Postgres {
-    /// The one at `url`, or a new one.
+    /// Returns the server at `url`, or a new one.
     pub fn find(url: Option<&str>, runtime: Handle) -> Self {
         let cluster = url.is_none().then(|| {
             Cluster::find_and_start(&[]).expect("no PostgreSQL is installed here: pass --database-url of another")
@@ -57,7 +57,7 @@ impl Postgres {
         format!("{}/{name}{}", self.server, self.query)
     }
 
-    /// An empty database of this name, after the name of the given one.
+    /// Creates an empty database of this name, after the name of the given one.
     pub fn database(&self, name: &str) -> PostgresDatabase {
         let name = format!("{}_{name}", self.name);
         let database = PostgresDatabase {
@@ -66,18 +66,18 @@ impl Postgres {
             runtime: self.runtime.clone(),
             postmaster: self.postmaster,
         };
-        // One that a killed run left behind.
+        // A killed run may have left a database of this name behind.
         execute(&self.runtime, &database.drop.0, &database.drop.1);
         execute(&self.runtime, &database.drop.0, &format!("CREATE DATABASE \"{name}\""));
         database
     }
 }
 
-/// A database that is dropped with this.
+/// A database that is dropped with this value.
 #[derive(Debug)]
 pub struct PostgresDatabase {
     url: String,
-    /// Where, and with what.
+    /// The URL and the statement that drop the database.
     drop: (String, String),
     runtime: Handle,
     postmaster: Option<u32>,
@@ -88,7 +88,7 @@ impl PostgresDatabase {
         &self.url
     }
 
-    /// The parent of its processes; `None` when it runs on another machine.
+    /// Returns the parent of the server's processes, or `None` if it runs on another machine.
     pub fn postmaster(&self) -> Option<u32> {
         self.postmaster
     }
@@ -97,17 +97,17 @@ impl PostgresDatabase {
         execute(&self.runtime, &self.url, sql);
     }
 
-    /// The number that `sql` gives.
+    /// Returns the number that `sql` selects.
     pub fn number(&self, sql: &'static str) -> i64 {
         number(&self.runtime, &self.url, sql)
     }
 
-    /// A connection of its own.
+    /// Opens a connection.
     pub fn connect(&self) -> PgConnection {
         self.runtime.block_on(PgConnection::connect(&self.url)).unwrap()
     }
 
-    /// Makes both sides begin alike: nothing in the table, nothing left to write of what came before.
+    /// Makes both sides begin alike: with an empty table, and no pending writes of earlier runs.
     pub fn empty(&self, table: &str) {
         self.execute(&format!("TRUNCATE {table}"));
         self.execute("CHECKPOINT");
@@ -138,7 +138,7 @@ fn number(runtime: &Handle, url: &str, sql: &'static str) -> i64 {
     })
 }
 
-/// `pgbench`, of the same installation where there is one.
+/// Returns the path of `pgbench`, of the same installation if that has one.
 pub fn pgbench() -> PathBuf {
     let found = cluster::find_programs().map(|folder| folder.join("pgbench"));
     found.filter(|program| program.is_file()).unwrap_or_else(|| "pgbench".into())

@@ -1,4 +1,4 @@
-//! What processes have used so far, from `/proc`: processor time and resident memory.
+//! Reads from `/proc` the processor time and the resident memory that processes use.
 
 use std::fs;
 use std::ops::Sub;
@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-/// Units of `/proc/PID/stat` in a second, the same on every Linux that programs see.
+/// Units of `/proc/PID/stat` in a second, the same on every Linux in user space.
 const TICKS_PER_SECOND: f64 = 100.0;
-/// Between two looks at a process's memory.
+/// Time between two looks at a process's memory.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// Processor seconds, by who spent them.
+/// Processor time in seconds, by process.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Spent {
     /// The callers in this process, and `pgbench`.
@@ -33,16 +33,16 @@ impl Sub for Spent {
     }
 }
 
-/// Whose time is told.
+/// The processes whose time is measured.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Watched {
     pub server: Option<u32>,
-    /// The parent of PostgreSQL's processes; `None` when it runs on another machine.
+    /// The parent of PostgreSQL's processes, or `None` if it runs on another machine.
     pub postmaster: Option<u32>,
 }
 
 impl Watched {
-    /// What they spent since they started.
+    /// Returns the time that the processes spent since they started.
     pub fn spent(self) -> Spent {
         let own = Stat::of(std::process::id()).map_or(0.0, |stat| stat.own + stat.of_ended_children);
         let server = self.server.and_then(Stat::of).map_or(0.0, |stat| stat.own);
@@ -50,7 +50,7 @@ impl Watched {
     }
 }
 
-/// Of a process and of its children, those that ended included.
+/// Returns the time of a process and of its children, including those that ended.
 fn family_spent(parent: u32) -> f64 {
     let ids = fs::read_dir("/proc").unwrap().filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok());
     let children = ids.filter_map(Stat::of).filter(|stat| stat.parent == parent).map(|stat| stat.own);
@@ -58,12 +58,12 @@ fn family_spent(parent: u32) -> f64 {
     parent + children.sum::<f64>()
 }
 
-/// The process of PostgreSQL that has this one as a child.
+/// Returns the process of PostgreSQL that has this one as a child.
 pub fn postmaster_of(backend: u32) -> Option<u32> {
     Stat::of(backend).filter(|stat| stat.name.starts_with("postgres")).map(|stat| stat.parent)
 }
 
-/// Of `/proc/PID/stat`.
+/// The fields of `/proc/PID/stat`.
 struct Stat {
     name: String,
     parent: u32,
@@ -72,10 +72,10 @@ struct Stat {
 }
 
 impl Stat {
-    /// `None` when there is no such process.
+    /// Reads the fields of a process. Returns `None` if there is no such process.
     fn of(process: u32) -> Option<Self> {
         let text = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-        // The name may hold spaces and brackets; it ends with the last one.
+        // The name may have spaces and brackets; it ends with the last one.
         let (name, rest) = text.rsplit_once(") ")?;
         let name = name.split_once('(')?.1.to_owned();
         let fields: Vec<&str> = rest.split(' ').collect();
@@ -89,14 +89,14 @@ impl Stat {
     }
 }
 
-/// Resident memory of a process, in MiB.
+/// Returns the resident memory of a process, in MiB.
 pub fn resident_mib(process: u32) -> f64 {
     let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
     line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
 }
 
-/// The highest resident memory of a process while `work` is done, in MiB.
+/// Returns the highest resident memory of a process during `work`, in MiB.
 pub fn highest_resident_mib(process: u32, work: impl FnOnce()) -> f64 {
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -108,7 +108,7 @@ pub fn highest_resident_mib(process: u32, work: impl FnOnce()) -> f64 {
             }
             highest
         });
-        // Ends the watcher also when the work panics.
+        // The watcher must end even if the work panics.
         let ends = SetOnDrop(&done);
         work();
         drop(ends);

@@ -1,4 +1,4 @@
-//! The table: on the terminal, and as JSON.
+//! Writes the table: to the terminal, and as JSON.
 
 use std::path::Path;
 
@@ -6,37 +6,37 @@ use serde_json::{Value, json};
 
 use crate::measure::{Run, Side, median};
 
-/// What a ratio is to be.
+/// The target of a ratio.
 #[derive(Debug, Clone, Copy)]
 pub enum Wanted {
     AtLeast(f64),
     AtMost(f64),
 }
 
-/// One row.
+/// A row of the table.
 #[derive(Debug)]
 pub struct Row {
     pub name: &'static str,
     pub what: &'static str,
     pub wanted: Wanted,
-    /// Of the ratio, where it is none.
+    /// The unit of the ratio if the row has a figure instead.
     unit: &'static str,
-    /// Of each round.
+    /// The ratio of each round.
     ratios: Vec<f64>,
     sides: Vec<Side>,
-    /// What else there is to say.
+    /// A further remark.
     note: String,
 }
 
 impl Row {
-    /// The first side in units of the second, round by round.
+    /// Returns a row with the first side divided by the second, round by round.
     pub fn ratio(name: &'static str, what: &'static str, wanted: Wanted, sides: [Side; 2]) -> Self {
         let rounds = sides[0].runs.iter().zip(&sides[1].runs);
         let ratios = rounds.map(|(one, other)| one.value / other.value).collect();
         Self { name, what, wanted, unit: "", ratios, sides: sides.into(), note: String::new() }
     }
 
-    /// A figure that stands for itself.
+    /// Returns a row with a single figure.
     pub fn figure(
         name: &'static str,
         what: &'static str,
@@ -46,7 +46,7 @@ impl Row {
         Self { name, what, wanted, unit, ratios: values, sides: Vec::new(), note: String::new() }
     }
 
-    /// Says so beside what was measured.
+    /// Adds a note to the measured values.
     pub fn with_note(self, note: String) -> Self {
         Self { note, ..self }
     }
@@ -125,7 +125,7 @@ impl Row {
     }
 }
 
-/// With as many digits as say something.
+/// Formats a value with its significant digits.
 fn figure(value: f64) -> String {
     match value {
         ..10.0 => format!("{value:.2}"),

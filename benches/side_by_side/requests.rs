@@ -1,4 +1,4 @@
-//! Requests as the bytes that go over the wire, made before a clock starts.
+//! Requests as the bytes on the wire, made before the measurement starts.
 
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
@@ -10,28 +10,28 @@ use crate::baseline;
 use crate::catalog::{AUTHORIZATION, EARNED_FROM_ID};
 use crate::clock::now_ms;
 
-/// Which way they go in.
+/// The API over which requests are sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Door {
     Grpc,
     Json,
 }
 
-/// What is called.
+/// A called method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Call {
-    /// Each for an event of its own.
+    /// Bulk earnings, each for an event of its own.
     BulkEarn,
-    /// Each for an event of its own.
+    /// Earnings, each for an event of its own.
     Earn,
-    /// Each of another row that SQL made: see [`crate::baseline::fill_sql`].
+    /// Redemptions, each of another row that SQL made: see [`crate::baseline::fill_sql`].
     Redeem,
-    /// Of the first page of a wallet.
+    /// Listings of the first page of a wallet.
     List,
 }
 
 impl Call {
-    /// Its path on gRPC.
+    /// Returns the path of the gRPC method.
     pub fn path(self) -> &'static str {
         match self {
             Self::BulkEarn => "/cartpromotions.v1.EarnService/BulkEarn",
@@ -42,39 +42,39 @@ impl Call {
     }
 }
 
-/// What they ask for.
+/// The content of the requests.
 #[derive(Debug, Clone, Copy)]
 pub struct Shape {
     pub door: Door,
     pub call: Call,
-    /// Each entry is for the next of these, from a random one on.
+    /// The promotions of the entries, in this order, from a random one on.
     pub promotions: &'static [&'static str],
     pub entries: usize,
-    /// Each request is for a random one of the customers from the first of these to the second; those that redeem go
-    /// through what they hold, row by row.
+    /// The customers, from the first of these to the second. Each request is for a random one; redemptions go through
+    /// the customers' rows in order.
     pub customers: (usize, usize),
 }
 
 /// The next row to redeem.
 static NEXT_ROW: AtomicUsize = AtomicUsize::new(1);
 
-/// Redeems from the first row on again: the wallet was filled anew.
+/// Starts again with the first row, after the wallet was filled again.
 pub fn redeem_from_the_first() {
     NEXT_ROW.store(1, Ordering::Relaxed);
 }
 
-/// Requests one after the other.
+/// Consecutive requests.
 #[derive(Debug)]
 pub struct Requests {
     bytes: Bytes,
-    /// Where each ends.
+    /// The end of each request.
     ends: Vec<usize>,
     pub entries: usize,
     pub call: Call,
 }
 
 impl Requests {
-    /// New ones: each is for an event of its own.
+    /// Makes new requests, each for an event of its own.
     pub fn new(shape: Shape, count: usize) -> Self {
         let now = now_ms();
         let (mut bytes, mut ends) = (BytesMut::new(), Vec::with_capacity(count));
@@ -95,7 +95,7 @@ impl Requests {
         self.ends.len()
     }
 
-    /// `None` after the last.
+    /// Returns a request, or `None` after the last.
     pub fn get(&self, index: usize) -> Option<Bytes> {
         let end = *self.ends.get(index)?;
         let start = index.checked_sub(1).map_or(0, |before| self.ends[before]);
@@ -103,7 +103,7 @@ impl Requests {
     }
 }
 
-/// Behind the five bytes of a gRPC message: not compressed, and how long it is.
+/// Appends a gRPC message after its five bytes: not compressed, and the length.
 fn put_grpc(bytes: &mut BytesMut, message: &impl Message) {
     bytes.put_u8(0);
     bytes.put_u32(u32::try_from(message.encoded_len()).unwrap());
@@ -143,7 +143,7 @@ fn customer(shape: Shape) -> i64 {
     i64::try_from(rand::random_range(shape.customers.0..=shape.customers.1)).unwrap()
 }
 
-/// The same earning by itself.
+/// Returns the same earning as a request of `Earn`.
 fn one(bulk: proto::BulkEarnRequest) -> proto::EarnRequest {
     let (event, entry) = (bulk.event_details.unwrap(), bulk.earned_promotions.into_iter().next().unwrap());
     proto::EarnRequest {
@@ -161,7 +161,7 @@ fn one(bulk: proto::BulkEarnRequest) -> proto::EarnRequest {
     }
 }
 
-/// A transaction that redeems this row of the filled wallet.
+/// Returns a transaction that redeems this row of the filled wallet.
 fn redemption(row: usize, now_ms: i64) -> proto::RedeemRequest {
     let (customer_id, promotion_id, earned_promotion_id) = baseline::filled_row(row);
     let transaction = next_event_id(now_ms);
@@ -188,7 +188,7 @@ fn listing(shape: Shape) -> proto::ListEarnedPromotionsRequest {
     proto::ListEarnedPromotionsRequest { customer_id: customer(shape), ..Default::default() }
 }
 
-/// Shaped as an `ObjectId`: seconds, process, counter.
+/// Returns an identifier with the form of an `ObjectId`: seconds, process, counter.
 fn next_event_id(now_ms: i64) -> String {
     static COUNTER: AtomicU32 = AtomicU32::new(0);
     let counter = COUNTER.fetch_add(1, Ordering::Relaxed) & 0xff_ffff;

@@ -11,24 +11,24 @@ use tempfile::NamedTempFile;
 use crate::processes;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_cart-promotions");
-/// Where files are in memory, if the system has such a place. On the disk of the database a log grows until the system
+/// The folder for files in memory, if the system has one. On the disk of the database a log grows until the system
 /// writes tens of megabytes of it at once, and commits can wait behind them.
 const IN_MEMORY: &str = "/dev/shm";
-/// How long it may take to become ready.
+/// Time in which the server must become ready.
 const READY_WITHIN: Duration = Duration::from_secs(20);
 
-/// A running server; dropped, it is killed.
+/// A running server, which is killed when this value is dropped.
 #[derive(Debug)]
 pub struct Server {
     child: Child,
     log: NamedTempFile,
     pub address: SocketAddr,
-    /// How long it took from its start to the first answer that it is ready.
+    /// The time from the start to the first successful readiness probe.
     pub ready_after: Duration,
 }
 
 impl Server {
-    /// Starts it with these arguments over the defaults, in `directory`; gives it once it is ready.
+    /// Starts the server in `directory` with these arguments over the defaults. Returns when it is ready.
     pub fn start(directory: &Path, arguments: &[&str]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -37,7 +37,7 @@ impl Server {
         let lines = log.reopen().unwrap();
         let mut command = Command::new(PROGRAM);
         command.args(["serve", "--listen", &address.to_string(), "--log-format", "json"]).args(arguments);
-        // As fast as it can; an option goes before it.
+        // By default there is no request limit; an option overrides this variable.
         command.env("CART_PROMOTIONS_REQUESTS_PER_MINUTE", "0");
         let begun = Instant::now();
         let child = command.current_dir(directory).stdout(Stdio::null()).stderr(lines).spawn().unwrap();
@@ -63,7 +63,7 @@ impl Server {
         std::fs::read_to_string(self.log.path()).unwrap_or_default()
     }
 
-    /// Lets it finish and end by itself.
+    /// Stops the server and waits until it ends by itself.
     pub fn stop(mut self) {
         Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
         assert!(self.child.wait().unwrap().success());
@@ -72,13 +72,13 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Nothing to kill after `stop`.
+        // After `stop` there is no process to kill.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Imports `file` into the database at `url`, which it also brings up to date.
+/// Imports `file` into the database at `url`, which also brings the schema up to date.
 pub fn import(url: &str, file: &Path) {
     let imported = Command::new(PROGRAM).args(["import", "--database-url", url]).arg(file).output().unwrap();
     assert!(imported.status.success(), "{}", String::from_utf8_lossy(&imported.stderr));

@@ -1,4 +1,4 @@
-//! A server on a database with the catalog and its customers in it, ready to be measured.
+//! A server on a database with the catalog and its customers, ready to be measured.
 
 use std::sync::Arc;
 
@@ -14,28 +14,28 @@ use crate::requests::{Call, Door, Requests, Shape};
 use crate::server::{self, Server};
 use crate::{Bench, grpc, json, load};
 
-/// Customers, where their number is not what is measured.
+/// Number of customers where it is not the measured parameter.
 pub const CUSTOMERS: usize = 100_000;
-/// Requests under way, where their number is not what is measured.
+/// Number of requests in flight where it is not the measured parameter.
 pub const IN_FLIGHT: usize = 128;
-/// Requests of the first warming up, which tells how many a second are to be expected.
+/// Number of requests of the first warm-up, which estimates the rate.
 const FIRST_REQUESTS: usize = 2_000;
-/// How long the second warming up takes, as a part of the timed part.
+/// Duration of the second warm-up, as a part of the timed part.
 const WARM_UP: f64 = 0.2;
-/// Requests of a timed part at most, however fast they are: they are all in memory.
+/// Number of requests of a timed part at most, because all of them are in memory.
 const MAX_REQUESTS: usize = 400_000;
 
-/// A timed part, and what was sent for it.
+/// A timed part, and its requests.
 #[derive(Debug)]
 pub struct Measured {
     pub run: Run,
-    /// Of the timed part.
+    /// The requests of the timed part.
     pub requests: Arc<Requests>,
-    /// With the warming up.
+    /// Number of grants, including those of the warm-up.
     pub granted: usize,
 }
 
-/// The server and what it runs on. The server ends first.
+/// The server and its database. The server ends first.
 #[derive(Debug)]
 pub struct Service {
     pub server: Server,
@@ -45,7 +45,7 @@ pub struct Service {
     pub runtime: Handle,
 }
 
-/// Imports a catalog, by a file in this directory.
+/// Imports a catalog, from a file in this directory.
 fn import(database: &Database, directory: &TempDir, catalog: &Value) {
     let file = directory.path().join("catalog.json");
     std::fs::write(&file, catalog.to_string()).unwrap();
@@ -53,18 +53,18 @@ fn import(database: &Database, directory: &TempDir, catalog: &Value) {
 }
 
 impl Service {
-    /// On a database of its own of PostgreSQL.
+    /// Starts a server on a database of its own of PostgreSQL.
     pub fn on_postgres(bench: &Bench, name: &str, customers: usize) -> Self {
         Self::on_postgres_with(bench, name, customers, &[])
     }
 
-    /// The same, with these options.
+    /// Like [`Self::on_postgres`], with these options.
     pub fn on_postgres_with(bench: &Bench, name: &str, customers: usize, options: &[&str]) -> Self {
         let database = Database::Postgres(bench.postgres().database(name));
         Self::start(bench, (database, options), customers, tempfile::tempdir().unwrap())
     }
 
-    /// On a new file.
+    /// Starts a server on a new file.
     pub fn on_sqlite(bench: &Bench, customers: usize) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let database = Database::Sqlite(directory.path().join("bench.db"));
@@ -80,14 +80,14 @@ impl Service {
         import(&database, &directory, &catalog::file());
         database.execute(&catalog::customers_sql(customers));
         if let Database::Postgres(database) = &database {
-            // Or it would do so by itself, in the middle of something timed.
+            // Otherwise PostgreSQL would do so by itself, during a timed part.
             database.execute("VACUUM ANALYZE customers");
         }
         let server = Server::start(directory.path(), &[&["--database-url", &database.url()], options].concat());
         Self { server, database, customers, directory, runtime: bench.runtime.handle().clone() }
     }
 
-    /// Lets the server finish; gives the database and the folder of its files.
+    /// Stops the server. Returns the database and the folder of its files.
     pub fn stop(self) -> (Database, TempDir) {
         self.server.stop();
         (self.database, self.directory)
@@ -101,12 +101,12 @@ impl Service {
         Watched { server: Some(self.server.process()), postmaster }
     }
 
-    /// Requests for any of its customers, each entry for another uncapped promotion.
+    /// Returns the shape of requests for any customer, each entry for another uncapped promotion.
     pub fn shape(&self, door: Door, entries: usize) -> Shape {
         Shape { door, call: Call::BulkEarn, promotions: &UNCAPPED, entries, customers: (1, self.customers) }
     }
 
-    /// Sends requests in a closed loop for about as long, after a warming up with others.
+    /// Sends requests in a closed loop for about this time, after a warm-up with others.
     pub fn measure(&self, shape: Shape, in_flight: usize, seconds: f64) -> Measured {
         let mut granted = 0;
         let mut send = |count| {
@@ -131,7 +131,7 @@ impl Service {
 
     fn timed<C: load::Caller>(&self, callers: Vec<C>, requests: &Arc<Requests>) -> Run {
         Run::of_rate(self.watched(), || {
-            // Not on this thread: it would be one more that the callers' thread has to wake.
+            // This thread must not run the callers: it would be one more that the callers' thread has to wake.
             let requests_for_callers = Arc::clone(requests);
             let callers = self.runtime.spawn(async move { load::closed(callers, &requests_for_callers).await });
             drop(self.runtime.block_on(callers).unwrap());
@@ -140,7 +140,7 @@ impl Service {
     }
 }
 
-/// How many are sent in so many seconds at the rate of `run`.
+/// Returns the number of requests that are sent in this time at the rate of `run`.
 fn requests_for(run: &Run, seconds: f64) -> usize {
     count(run.units / run.seconds * seconds).clamp(FIRST_REQUESTS / 2, MAX_REQUESTS)
 }

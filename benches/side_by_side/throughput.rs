@@ -1,4 +1,4 @@
-//! Grants per second: next to bare inserts into the same table, and of one way of granting next to another.
+//! Measures grants per second: next to bare inserts into the same table, and of one way of granting next to another.
 
 use crate::Bench;
 use crate::baseline::{Baseline, REDEEMABLE_PER_CUSTOMER, fill_sql};
@@ -8,9 +8,9 @@ use crate::report::{Row, Wanted};
 use crate::requests::{Call, Door, Shape, redeem_from_the_first};
 use crate::service::{CUSTOMERS, IN_FLIGHT, Service};
 
-/// Connections of the one-row inserts.
+/// Number of connections of the one-row inserts.
 const CONNECTIONS: usize = 32;
-/// Rows of one `COPY`.
+/// Number of rows of one `COPY`.
 const COPY_ROWS: usize = 500_000;
 
 pub fn one_entry(bench: &Bench) -> Row {
@@ -81,17 +81,17 @@ pub fn capped_late_first(bench: &Bench) -> Row {
     late(bench, "capped-late-first", what, |service| service.database.execute("TRUNCATE cap_usage"))
 }
 
-/// Makes an empty count of each capped promotion for each customer, as a revocation leaves it behind.
+/// SQL that creates an empty count of each capped promotion for each customer, as a revocation leaves it.
 const COUNT_EVERYBODY: &str = "INSERT INTO cap_usage
     SELECT customers.org_id, customer_id, id, 0, max_earning_per_customer, cap_period, 0
     FROM customers JOIN promotions ON promotions.org_id = customers.org_id AND max_earning_per_customer > 0
     ON CONFLICT (org_id, customer_id, promotion_id) DO UPDATE SET used = 0, cap_period = excluded.cap_period";
 
-/// Compares a promotion that got its cap after it was earned with one that had it from its beginning.
+/// Compares a promotion that got its cap after it was earned with one that had it from the beginning.
 fn late(bench: &Bench, name: &'static str, what: &'static str, prepare: impl Fn(&Service)) -> Row {
     let service = Service::on_postgres(bench, "capped_late", CUSTOMERS);
     let shape = |promotions: &'static [&'static str]| Shape { promotions, ..service.shape(Door::Grpc, 1) };
-    // The cap comes after something was earned: the counts are those of another period.
+    // The cap is set after something was earned, so the counts are of another period.
     granting(bench, &service, shape(&[CAPPED_LATE]));
     service.import(&late_cap());
     let granting = |promotions| {
@@ -109,7 +109,7 @@ fn late(bench: &Bench, name: &'static str, what: &'static str, prepare: impl Fn(
 
 pub fn access(bench: &Bench) -> Row {
     let service = |name, options: &[&str]| Service::on_postgres_with(bench, name, CUSTOMERS, options);
-    // More than can be sent: counted, and never refused.
+    // The limit is higher than the possible rate, so that requests are counted and never refused.
     let on = service("access_on", &["--requests-per-minute", "4000000000"]);
     let off = service("access_off", &["--without-authentication", &ORG.to_string()]);
     let sides = alternate(
@@ -143,7 +143,7 @@ fn repeat(bench: &Bench, name: &'static str, what: &'static str, entries: usize)
     Row::ratio(name, what, Wanted::AtLeast(1.0), [again, first])
 }
 
-/// Grants into an empty wallet.
+/// Measures grants into an empty wallet.
 fn granting(bench: &Bench, service: &Service, shape: Shape) -> Run {
     service.database.empty_wallet();
     let sent = service.measure(shape, IN_FLIGHT, bench.seconds());
@@ -175,7 +175,7 @@ pub fn redeem(bench: &Bench) -> Row {
     Row::ratio("redeem", "processor time, gRPC, Redeem of one ÷ BulkEarn of one entry", Wanted::AtMost(2.0), sides)
 }
 
-/// In a wallet in which every customer has as many rows.
+/// Measures a wallet in which every customer has the same number of rows.
 fn on_a_filled_wallet(bench: &Bench, service: &Service, shape: Shape) -> Run {
     let database = service.database.postgres();
     database.execute("TRUNCATE earned_promotions, redemptions");

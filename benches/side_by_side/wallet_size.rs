@@ -1,4 +1,4 @@
-//! Throughput on a big wallet next to a small one.
+//! Measures throughput on a large wallet next to a small one.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ pub fn big_wallet(bench: &Bench) -> Row {
         [Side::new("big", "grants/s", "requests"), Side::new("small", "grants/s", "requests")],
         || measure(bench, &big),
         || {
-            // What the round before added is much to it.
+            // The small wallet is filled again because the round before added many rows in proportion.
             fill(&small);
             measure(bench, &small)
         },
@@ -32,9 +32,9 @@ pub fn big_wallet(bench: &Bench) -> Row {
     Row::ratio("big-wallet", what, Wanted::AtLeast(0.8), sides)
 }
 
-/// Rows of the customer who has many.
+/// Number of rows of the customer who has many.
 const MANY_ROWS: usize = 100_000;
-/// Pages that are asked for in a timed part, one after the other.
+/// Number of consecutive pages in a timed part.
 const PAGES: usize = 4_000;
 
 pub fn listing(bench: &Bench) -> Row {
