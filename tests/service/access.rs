@@ -1,4 +1,5 @@
-//! Who may call what: every method through both doors, with no access, wrong access, and not enough of it.
+//! Access control: every method over gRPC and JSON, without credentials, with the wrong access, and with too little
+//! access.
 
 use cart_promotions::access::groups::AccessGroup;
 use serde_json::{Value, json};
@@ -6,7 +7,7 @@ use serde_json::{Value, json};
 use crate::rpcs::{METHODS, try_call};
 use crate::support::*;
 
-/// The access group that each method needs.
+/// The access group that each method requires.
 const NEEDED: [(&str, AccessGroup); 14] = [
     (BULK_EARN, AccessGroup::EarnWrite),
     ("EarnService/Earn", AccessGroup::EarnWrite),
@@ -25,7 +26,7 @@ const NEEDED: [(&str, AccessGroup); 14] = [
 ];
 const BULK_EARN: &str = "EarnService/BulkEarn";
 
-/// An empty request: whoever may call is told what is wrong with it, or answered.
+/// Sends an empty request: a permitted caller gets its violations, or a response.
 async fn call(caller: &Caller, door: Door, grpc: &str, credentials: &str) -> Answer {
     match grpc {
         BULK_EARN => caller.earn_as(door, Some(credentials), &json!({})).await,
@@ -33,7 +34,7 @@ async fn call(caller: &Caller, door: Door, grpc: &str, credentials: &str) -> Ans
     }
 }
 
-/// A client for each access group, which has all others; and one for each, which has no other.
+/// Returns a client for each access group that has all others, and one for each that has no other.
 fn clients() -> Value {
     let mut catalog = catalog();
     let clients = catalog["apiClients"].as_array_mut().unwrap();

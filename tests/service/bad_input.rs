@@ -1,4 +1,4 @@
-//! Whatever bytes arrive: a clear error, nothing recorded, and a service that goes on.
+//! Arbitrary input bytes: each gets a clear error, records nothing, and leaves the service running.
 
 use std::time::Duration;
 
@@ -53,7 +53,7 @@ async fn json_that_is_none_is_400_with_its_place_and_nothing_is_recorded() {
         assert_eq!((answer.status, answer.code), (400, 400), "{}: {answer:?}", &body[..body.len().min(200)]);
         assert!(answer.messages.iter().all(|message| !message.is_empty() && message.len() < 500), "{answer:?}");
     }
-    // What nobody asked for is passed over, however deep.
+    // A field that the message does not have is ignored, however deep its value is.
     let passed_over = documented.replace("\"orgId\":100737", &format!("\"orgId\":2,\"x\":{deep_object}"));
     assert_eq!(service.post(AUTH, passed_over).await.code, 403);
     let answer = service.post(AUTH, b"{\"customerId\":\"\xff\xfe\"}".to_vec()).await;
@@ -173,7 +173,7 @@ async fn half_sent_requests_record_nothing_and_hold_nobody_up() {
     }
     assert_eq!(service.granted().await, 0);
 
-    // A body that is larger than it may be is refused before it is sent.
+    // A body that is too large is refused before it is sent.
     let mut stream = TcpStream::connect(service.address).await.unwrap();
     let huge = head.replace(&format!("length: {}", body.len()), "length: 99999999999");
     stream.write_all(huge.as_bytes()).await.unwrap();
@@ -197,7 +197,7 @@ fn no_bytes_to_either_door_break_the_service() {
     let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(300) };
     proptest::test_runner::TestRunner::new(config)
         .run(&strategy, |(noise, at, whole)| {
-            // Either noise alone, or the documented request with some in it.
+            // The input is noise alone, or the documented request with noise in it.
             let spoil = |request: &[u8]| {
                 let at = at.index(request.len());
                 let some = &noise[..noise.len().min(3)];

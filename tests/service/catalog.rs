@@ -1,4 +1,4 @@
-//! The catalog and the customer base, as their callers meet them.
+//! The catalog and the customer base, through the API.
 
 use serde_json::{Value, json};
 
@@ -8,19 +8,19 @@ use crate::rpcs::{
 use crate::support::*;
 use crate::wallet::one_to_earn;
 
-/// A promotion as it is created: it begins in 2025 and ends with 2030.
+/// Returns a promotion to create, which begins in 2025 and ends with 2030.
 pub fn promotion(name: &str) -> Value {
     json!({"name": name, "type": "EARNING", "startDate": 1_735_689_600_000_i64, "endDateISO": "2030-12-31T23:59:59.999Z"})
 }
 
-/// As [`promotion`], switched off.
+/// Returns [`promotion`], deactivated.
 pub fn inactive(name: &str) -> Value {
     let mut promotion = promotion(name);
     promotion["active"] = false.into();
     promotion
 }
 
-/// Creates it; gives its id.
+/// Creates the promotion and returns its id.
 pub async fn created(caller: &Caller, promotion: Value) -> String {
     let answer = create(caller, Door::Json, json!({"promotion": promotion})).await;
     answer.body["data"]["id"].as_str().unwrap_or_else(|| panic!("{answer:?}")).to_owned()
@@ -55,7 +55,7 @@ async fn a_promotion_is_created_with_defaults_shown_and_earned_at_once() {
         let ids: Vec<_> = shown.body["data"].as_array().unwrap().iter().map(|each| &each["id"]).collect();
         assert_eq!(ids, [TEN_OFF, id]);
         assert_eq!(shown.body["data"][1], *data);
-        // No process of its own has to wait for its own change.
+        // The process that made the change needs no time to apply it.
         let earned = earn(&service, door, earning("at once", id)).await;
         assert_eq!(earned.code, 0, "{earned:?}");
         deactivate(&service, door, json!({"promotionId": id})).await;
@@ -159,7 +159,7 @@ async fn a_replacement_keeps_the_type_and_once_earned_the_expiry() {
             (other_type.code, other_type.messages[0].as_str()),
             (400, "promotion.type: cannot change: it is EARNING")
         );
-        // While nothing was earned.
+        // The expiry may change while nothing is earned.
         let days =
             replaced(door, |promotion| promotion["earnExpiry"] = json!({"type": "DAYS_FROM_EARNING", "days": 30}));
         assert_eq!(days.await.body["data"]["earnExpiry"], json!({"type": "DAYS_FROM_EARNING", "days": 30}));
@@ -179,7 +179,7 @@ async fn a_replacement_keeps_the_type_and_once_earned_the_expiry() {
         let data = rest.await.body["data"].clone();
         assert_eq!((&data["maxEarningPerCustomer"], &data["active"]), (&json!(1), &json!(false)), "{data}");
     }
-    // What was earned before the cap counts towards it.
+    // Instances that were earned before the cap count towards it.
     activate(&service, Door::Json, json!({"promotionId": id})).await;
     assert_eq!(earn(&service, Door::Json, earning("second", &id)).await.code, 708);
 }
@@ -189,7 +189,7 @@ async fn one_more_than_may_be_active_a_name_that_is_taken_and_a_past_end_are_ref
     let mut catalog = catalog();
     catalog["orgs"][0]["maxActivePromotions"] = 12.into();
     let service = Service::start_with(&catalog, &[]).await;
-    // Ten of the organization are active.
+    // Ten promotions of the organization are active.
     for door in DOORS {
         let mut ended = promotion("Ended");
         ended["endDate"] = (NOW_MS - 1).into();
@@ -211,7 +211,8 @@ async fn one_more_than_may_be_active_a_name_that_is_taken_and_a_past_end_are_ref
         assert_eq!((one_more.code, one_more.status), (705, if door == Door::Json { 409 } else { 9 }), "{one_more:?}");
         let id = created(&service, inactive(&format!("{door:?}"))).await;
         assert_eq!(activate(&service, door, json!({"promotionId": id})).await.code, 705);
-        // What runs already stays so, and may be replaced; and one for another is no more.
+        // A promotion that is active already stays active and may be replaced, and the promotion that takes its place
+        // counts as none more.
         assert_eq!(activate(&service, door, json!({"promotionId": ids[0]})).await.code, 0);
         let renamed = replace(&service, door, json!({"promotionId": ids[0], "promotion": promotion("Eleven")})).await;
         assert_eq!(renamed.code, 0, "{renamed:?}");
@@ -257,14 +258,14 @@ async fn customers_are_recorded_in_bulk_and_earn_from_then_on() {
         let mut request = one_to_earn();
         request["customerId"] = new.into();
         assert_eq!(earn(&service, door, request).await.code, 0);
-        // Not those of another organization.
+        // Customers of another organization are not found.
         let other =
             call(&service, door, "CustomerService/GetCustomer", "other:other", json!({"customerId": new})).await;
         assert_eq!(other.code, 404, "{other:?}");
     }
 }
 
-/// The method, the request, and what both doors say is wrong with it.
+/// A method, a request, and the violations that both APIs report.
 type Fault = (&'static str, Value, i64, &'static [&'static str]);
 
 #[allow(clippy::too_many_lines, reason = "a table")]
@@ -581,7 +582,7 @@ async fn every_fault_of_every_call_is_listed_the_same_on_both_doors_and_records_
     assert_eq!(recorded(&service).await, before);
 }
 
-/// Everything that calls may change.
+/// Returns every row that calls may change.
 async fn recorded(service: &Service) -> Vec<Value> {
     let mut rows = Vec::new();
     for table in ["earned_promotions", "redemptions", "cap_usage", "promotions", "audiences", "customers"] {
@@ -590,7 +591,7 @@ async fn recorded(service: &Service) -> Vec<Value> {
     rows
 }
 
-/// Every group there is.
+/// All access groups.
 const GROUPS: [&str; 7] =
     ["earn:write", "wallet:read", "wallet:write", "catalog:read", "catalog:write", "customers:read", "customers:write"];
 

@@ -1,4 +1,4 @@
-//! The command line: what is wrong with it is said in one line.
+//! The command line: an error of it is reported in one line.
 
 use crate::server_process::run;
 

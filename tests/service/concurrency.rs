@@ -1,4 +1,4 @@
-//! Requests that race: nothing is granted twice, no cap is passed.
+//! Concurrent requests: nothing is granted twice, and no cap is exceeded.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use crate::ENGINE;
 use crate::support::*;
 
-/// Sends all at once, over both doors in turn.
+/// Sends all requests at once, alternately over gRPC and JSON.
 async fn race(service: &Arc<Service>, requests: impl IntoIterator<Item = Value>) -> Vec<Answer> {
     let mut calls = JoinSet::new();
     for (index, request) in requests.into_iter().enumerate() {
@@ -84,7 +84,7 @@ async fn racing_counts_of_one_earning_grant_the_largest() {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_bad_request_never_fails_its_neighbours() {
     let service = Arc::new(Service::start().await);
-    // The database itself refuses one promotion's rows, as no rule of ours would.
+    // The database itself refuses the rows of one promotion, which no rule of the service would do.
     let refuse = match ENGINE {
         Engine::Sqlite => {
             "CREATE TRIGGER refuse BEFORE INSERT ON earned_promotions WHEN NEW.event_id = 'bad'
@@ -117,7 +117,7 @@ async fn customers_and_organizations_do_not_see_each_other() {
     let theirs = service.earn(Door::Json, &theirs).await;
     let ids: HashSet<_> = [mine, theirs].iter().flat_map(|answer| earn_ids(&answer.body)).collect();
     assert_eq!((ids.len(), service.granted().await), (6, 6));
-    // Another organization has a promotion of the same id: the same earning there is another one.
+    // Another organization has a promotion of the same id: the same request is another earning there.
     let mut other = one_entry("event", CAPPED, 3);
     other.as_object_mut().unwrap().remove("orgId");
     let answer = service.earn_as(Door::Grpc, Some("other:other"), &other).await;
@@ -155,7 +155,8 @@ async fn a_caller_that_hangs_up_leaves_everything_whole() {
         tokio::time::sleep(std::time::Duration::from_micros(300 * u64::try_from(round).unwrap())).await;
         call.abort();
     }
-    // Granted or not, the repeat has all three, and the wallet no more than them.
+    // Whether or not the first attempt was recorded, the repeat returns all three instances, and the wallet has no
+    // more.
     for round in 0..30 {
         let answer = service.earn(DOORS[round % 2], &one_entry(&format!("event {round}"), TEN_OFF, 3)).await;
         assert_eq!(earn_ids(&answer.body).len(), 3, "{answer:?}");

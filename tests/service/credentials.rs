@@ -1,4 +1,5 @@
-//! Checks of credentials under load: strangers shut out nobody who was right, and nobody forgets whom another one pushes out.
+//! Checks of credentials under load: wrong credentials from other addresses lock no known client out, and no client
+//! displaces the credentials of another.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -10,16 +11,16 @@ use tokio::task::JoinSet;
 use crate::support::*;
 use crate::tokens::{ask, token_of};
 
-/// Addresses of strangers, and how many of them call at a time.
+/// Number of addresses that send wrong credentials, and of simultaneous calls from them.
 const STRANGERS: usize = 1_000;
 const STRANGERS_AT_ONCE: usize = 100;
-/// How long a known client may take while they guess: as many hashes as wait take longer.
+/// Longest time of a known client's call meanwhile: shorter than the waiting hashes take.
 const SLOWEST: Duration = Duration::from_secs(3);
 
-/// How long a client may take that was never seen, among strangers who were not seen either.
+/// Longest time of the first call of a new client, among callers that are new too.
 const NEWCOMER: Duration = Duration::from_mins(1);
 
-/// The catalog, with so many more clients of the first organization.
+/// Returns the catalog with this number of further clients of the first organization.
 pub fn with_clients(count: usize) -> Value {
     let mut catalog = catalog();
     let clients = catalog["apiClients"].as_array_mut().unwrap();
@@ -27,14 +28,14 @@ pub fn with_clients(count: usize) -> Value {
     catalog
 }
 
-/// Whether a client is let in: it asks for what belongs to nobody.
+/// Returns the status and the duration of a call with these credentials for a record that does not exist.
 async fn let_in(caller: &Caller, door: Door, shown: &str) -> (i64, Duration) {
     let begun = Instant::now();
     let answer = caller.earn_as(door, Some(shown), &json!({"orgId": 1})).await;
     (answer.status, begun.elapsed())
 }
 
-/// Wrong pairs of unknown names, each from another address, until told to stop.
+/// Sends wrong credentials of unknown usernames, each from another address, until `stop` is set.
 fn strangers(service: &Service, stop: &Arc<AtomicBool>) -> JoinSet<()> {
     let next = Arc::new(AtomicUsize::new(0));
     (0..STRANGERS_AT_ONCE)
@@ -48,7 +49,7 @@ fn strangers(service: &Service, stop: &Arc<AtomicBool>) -> JoinSet<()> {
                     let pair = format!("stranger {number}:x");
                     let answer = stranger.earn_as(Door::Json, Some(&pair), &json!({})).await;
                     assert!([401, 429, 503].contains(&answer.status), "{answer:?}");
-                    // Strangers that are refused at once take what they take of the processor, and no more.
+                    // This limits the processor time of callers that are refused at once.
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
             }
@@ -64,11 +65,11 @@ async fn wrong_pairs_from_a_thousand_addresses_refuse_no_client_that_was_right()
     let first = token_of(&known, "demo", "demo").await;
     let stop = Arc::new(AtomicBool::new(false));
     let strangers = strangers(&service, &stop);
-    // Once they wait for one another.
+    // By now the wrong credentials wait for each other.
     tokio::time::sleep(Duration::from_millis(500)).await;
     let mut slowest = Duration::ZERO;
     for round in 0..12 {
-        // Longer than a pair is used without a look at its record, now and then.
+        // Some rounds take longer than credentials are used without a comparison with their record.
         tokio::time::sleep(Duration::from_millis(if round % 4 == 0 { 1_500 } else { 100 })).await;
         let begun = Instant::now();
         let (status, _, body) = ask(&known, &json!({"key": "demo", "secret": "demo"})).await;
@@ -83,7 +84,7 @@ async fn wrong_pairs_from_a_thousand_addresses_refuse_no_client_that_was_right()
             }
         }
     }
-    // A client that was never seen, from an address of its own, is let in as well: it is one of many at first.
+    // A new client from an address of its own is admitted as well, although it is one of many at first.
     let elsewhere = service.on_behalf_of("192.0.2.2");
     let seen = async { while let_in(&elsewhere, Door::Json, "other:other").await.0 != 403 {} };
     tokio::time::timeout(NEWCOMER, seen).await.expect("let in at last");
@@ -111,15 +112,15 @@ async fn of_many_guesses_at_once_from_one_address_for_one_name_only_the_free_one
     assert_eq!(checked.len(), 10, "ten are free: {statuses:?}");
     // The others did not wait for a hash: most were refused before ten were hashed.
     assert!(checked[9] > 40, "{statuses:?}");
-    // The owner elsewhere is let in.
+    // The owner is admitted from another address.
     assert_eq!(let_in(&service.on_behalf_of("192.0.2.2"), Door::Json, "demo:demo").await.0, 403);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_asks_for_a_token_before_each_call_pushes_nobody_out() {
-    /// More than are remembered.
+    /// Number of tokens, which is more than the service remembers.
     const TOKENS: usize = 10_120;
-    /// More than may wait for their hash from one address.
+    /// Number of clients, which is more than may wait for a hash from one address.
     const CLIENTS: usize = 100;
     let service = Service::start_with(&with_clients(CLIENTS), &[]).await;
     let mut tokens = Vec::new();
@@ -151,7 +152,7 @@ async fn a_client_that_asks_for_a_token_before_each_call_pushes_nobody_out() {
             async move { let_in(&caller, Door::Json, &shown).await }
         })
         .collect();
-    // Of pairs that were forgotten, each is hashed anew, one after the other.
+    // Forgotten credentials are hashed again, one after the other.
     for (status, took) in calls.join_all().await {
         assert_eq!(status, 403);
         assert!(took < SLOWEST, "{took:?}");
@@ -177,7 +178,7 @@ async fn a_name_that_no_client_can_have_is_unknown_without_a_look_up_and_counts_
         let (status, ..) = ask(&service, &json!({"key": "demo", "secret": secret})).await;
         assert_eq!(status, 401);
     }
-    // Counted for the address; and nobody is asked for it, so they are refused without waiting.
+    // Such logins count for the address, and are refused without waiting because no look-up is made.
     let caller = service.on_behalf_of("198.51.100.1");
     let statuses = async {
         let mut statuses = Vec::new();

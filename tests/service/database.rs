@@ -1,9 +1,9 @@
-//! A database for one test: an SQLite file, or a database of PostgreSQL, as the suite that the test is in says.
+//! The database of one test: an SQLite file, or a database of PostgreSQL, depending on the suite.
 //!
-//! PostgreSQL is the server at `CART_PROMOTIONS_TEST_POSTGRES`, a URL, else a throw-away cluster of the programs
-//! installed. Where there are none, the suite says so and ends; with `CART_PROMOTIONS_TEST_POSTGRES=required`, it fails.
-//! For servers on which making a database takes more than saying so (Citus), `CART_PROMOTIONS_TEST_CREATE` is a program
-//! that is given the name of a database, makes it, and prints its URL as its last line.
+//! PostgreSQL is the server at the URL in `CART_PROMOTIONS_TEST_POSTGRES`, else a throw-away cluster of the installed
+//! programs. Without either, the suite prints a note and ends; with `CART_PROMOTIONS_TEST_POSTGRES=required`, it fails.
+//! For servers on which `CREATE DATABASE` does not suffice (Citus), `CART_PROMOTIONS_TEST_CREATE` is a program that
+//! takes the name of a database, creates it, and prints its URL as the last line.
 
 use std::io::Write;
 use std::sync::OnceLock;
@@ -19,7 +19,7 @@ use tempfile::TempDir;
 use crate::ENGINE;
 use crate::cluster::Cluster;
 
-/// What the databases of a suite are of.
+/// The engine of the databases of a suite.
 #[allow(dead_code, reason = "each suite is about one")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Engine {
@@ -27,15 +27,15 @@ pub enum Engine {
     Postgres,
 }
 
-/// An empty database, gone with this.
+/// An empty database, which is removed when this value is dropped.
 #[derive(Debug)]
 pub struct Database {
     url: String,
-    /// An SQLite database is in it.
+    /// The directory of an SQLite database.
     _directory: TempDir,
 }
 
-/// Where the databases of PostgreSQL are made.
+/// The server of the databases of PostgreSQL.
 enum PostgresServer {
     Given(String),
     Own(Cluster),
@@ -50,7 +50,7 @@ fn postgres() -> &'static PostgresServer {
         if !["", "required"].contains(&&*given) {
             return PostgresServer::Given(given);
         }
-        // Losing the machine is not what these tests are about.
+        // `fsync` can be off because these tests do not crash the machine.
         if let Some(cluster) = Cluster::find_and_start(&[("fsync", "off"), ("max_connections", "300")]) {
             return PostgresServer::Own(cluster);
         }
@@ -61,7 +61,7 @@ fn postgres() -> &'static PostgresServer {
 }
 
 impl Database {
-    /// Of the engine that this suite is about.
+    /// Creates a database of the suite's engine.
     pub async fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let url = match ENGINE {
@@ -71,7 +71,7 @@ impl Database {
         Self { url, _directory: directory }
     }
 
-    /// One that is there already, at this URL of PostgreSQL.
+    /// Uses the existing database at this URL of PostgreSQL.
     #[allow(dead_code, reason = "one suite has servers of its own")]
     pub fn at(url: String) -> Self {
         Self { url, _directory: tempfile::tempdir().unwrap() }
@@ -88,14 +88,14 @@ impl Database {
         sea_orm::Database::connect(options).await.unwrap()
     }
 
-    /// Runs these statements.
+    /// Executes these statements.
     pub async fn execute(&self, sql: &str) {
         let database = self.connect().await;
         database.execute_unprepared(sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
         database.close().await.unwrap();
     }
 
-    /// The rows that a query answers.
+    /// Returns the rows of a query.
     pub async fn rows(&self, sql: &str) -> Vec<Value> {
         let database = self.connect().await;
         let statement = Statement::from_string(database.get_database_backend(), sql);
@@ -104,7 +104,7 @@ impl Database {
         rows
     }
 
-    /// The one number that a query answers.
+    /// Returns the single number of a query.
     pub async fn count(&self, sql: &str) -> i64 {
         let database = self.connect().await;
         let statement = Statement::from_string(database.get_database_backend(), sql);
@@ -114,17 +114,18 @@ impl Database {
         count
     }
 
-    /// Keeps everybody from writing to the wallet until it is released.
+    /// Blocks all writes to the wallet until the lock is released.
     pub async fn block_writers(&self) -> Blocker {
         self.block("LOCK TABLE earned_promotions IN EXCLUSIVE MODE").await
     }
 
-    /// Keeps everybody from finding out who is a customer until it is released.
+    /// Blocks all look-ups of customers until the lock is released.
     pub async fn block_lookups(&self) -> Blocker {
         self.block("LOCK TABLE customers IN ACCESS EXCLUSIVE MODE").await
     }
 
-    /// Makes every write to the wallet take longer than a statement may (PostgreSQL). Gives what undoes it.
+    /// Makes every write to the wallet take longer than a statement may (PostgreSQL). Returns the statement that undoes
+    /// this.
     pub async fn slow_writes(&self) -> &'static str {
         self.execute(
             "CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS
@@ -135,10 +136,10 @@ impl Database {
         "DROP TRIGGER dawdle ON earned_promotions; DROP FUNCTION dawdle"
     }
 
-    /// Makes finding out who is a customer take longer than it may. Gives what undoes it.
+    /// Makes look-ups of customers take longer than they may. Returns the statement that undoes this.
     pub async fn slow_lookups(&self) -> &'static str {
         let slow = match ENGINE {
-            // There is no function that waits: it counts, for seconds.
+            // SQLite has no function that waits, so this one counts for seconds.
             Engine::Sqlite => {
                 "CREATE VIEW customers AS SELECT * FROM people WHERE (WITH RECURSIVE n (n) AS
                  (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 10000000) SELECT count(*) FROM n) > 0"
@@ -149,8 +150,8 @@ impl Database {
         "DROP VIEW customers; ALTER TABLE people RENAME TO customers"
     }
 
-    /// Holds what these statements lock on PostgreSQL until it is released, and undoes what they wrote. SQLite has one lock
-    /// for all of it, which every transaction of ours takes first.
+    /// Holds the locks of these statements on PostgreSQL until they are released, and then rolls back. SQLite has one
+    /// lock for the database, which every transaction of the service takes first.
     pub async fn block(&self, on_postgres: &str) -> Blocker {
         let options = TransactionOptions {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
@@ -164,7 +165,7 @@ impl Database {
     }
 }
 
-/// A lock, held.
+/// A lock that is held.
 pub struct Blocker(DatabaseTransaction);
 
 impl Blocker {
@@ -176,7 +177,7 @@ impl Blocker {
 async fn new_on_postgres() -> String {
     let name = format!("test_{}_{}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
     if let Ok(program) = std::env::var("CART_PROMOTIONS_TEST_CREATE") {
-        // It may take seconds, in which others want to go on.
+        // The program may take seconds, during which other tests should continue.
         let made = tokio::task::spawn_blocking(|| std::process::Command::new(program).arg(name).output());
         let made = made.await.unwrap().unwrap();
         let printed = String::from_utf8(made.stdout).unwrap();

@@ -1,5 +1,5 @@
-//! SQLite whose disk is full, or fails to write at some page: what is answered 200 is in the file, nothing hangs, and every
-//! write is answered again as soon as there is room.
+//! SQLite on a disk that is full, or fails to write at some page: writes that were answered with 200 are in the file,
+//! no call hangs, and every write is answered again as soon as there is room.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -15,21 +15,21 @@ use crate::server_process::{Process, verify};
 use crate::support::*;
 use crate::wallet::transaction;
 
-/// Pages that are left when the disk fills up, one after the other: it fails at another page of the write each time.
+/// Numbers of pages that are left when the disk fills up: the write fails at another page with each.
 const PAGES_LEFT: [u64; 6] = [0, 1, 2, 3, 5, 8];
 const PAGE: [u8; 4096] = [0; 4096];
-/// Writes of one kind while there is no room.
+/// Number of writes of one kind while there is no room.
 const WRITES_WHILE_FULL: usize = 3;
-/// Bound of a call while there is no room: that of a request, and a little.
+/// Longest time of a call while there is no room: the time-out of a request, and a little more.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(12);
 /// Size of the small file system.
 const SMALL: &str = "16m";
 
-/// The disk of the database, and the way in which it fills up.
+/// The disk of the database, by the way in which it fills up.
 enum Disk {
-    /// Writes beyond a size fail, as when the disk does.
+    /// A limit of file sizes, beyond which writes fail as on a full disk.
     Failing(TempDir),
-    /// A file system of its own in a namespace that lives as long as its keeper.
+    /// A file system of its own, in a namespace that lives as long as its keeper.
     Small { keeper: Child, directory: TempDir },
 }
 
@@ -38,7 +38,7 @@ impl Disk {
         Self::Failing(tempfile::tempdir().unwrap())
     }
 
-    /// Mounts a small file system; `None`, and a note, where that is not allowed.
+    /// Mounts a small file system. Returns `None`, with a note, where that is not permitted.
     fn small() -> Option<Self> {
         let directory = tempfile::tempdir().unwrap();
         let script = format!(r#"mount -t tmpfs -o size={SMALL} none "$0" && echo mounted && exec cat"#);
@@ -60,7 +60,7 @@ impl Disk {
         None
     }
 
-    /// Returns the command that runs a program where the database is.
+    /// Returns the command that runs a program in the namespace of the database.
     fn entering(&self) -> Vec<String> {
         match self {
             Self::Failing(_) => vec![],
@@ -72,13 +72,13 @@ impl Disk {
         }
     }
 
-    /// The directory, as the programs that use the database see it.
+    /// Returns the directory as the programs that use the database see it.
     fn inside(&self) -> &Path {
         let (Self::Failing(directory) | Self::Small { directory, .. }) = self;
         directory.path()
     }
 
-    /// The directory, as everybody else sees it.
+    /// Returns the directory as all other programs see it.
     fn outside(&self) -> PathBuf {
         match self {
             Self::Failing(directory) => directory.path().to_owned(),
@@ -93,7 +93,7 @@ impl Disk {
         format!("sqlite://{}/wallet.db", self.inside().display())
     }
 
-    /// Leaves room for so many pages.
+    /// Leaves room for this number of pages.
     fn fill(&self, process: &Process, pages: u64) -> Option<u64> {
         match self {
             Self::Failing(_) => {
@@ -122,7 +122,7 @@ impl Disk {
         }
     }
 
-    /// Runs the program there, with this bound of its files. Gives whether it was a success.
+    /// Runs the program there, with this limit of file sizes. Returns true if it succeeds.
     fn run(&self, limit: Option<u64>, arguments: &[&str]) -> bool {
         let limit = limit.map_or("unlimited".to_owned(), |limit| limit.to_string());
         let output = Command::new("bash")
@@ -137,7 +137,7 @@ impl Disk {
         output.status.success()
     }
 
-    /// The files of the database, copied to where they can be looked at.
+    /// Copies the files of the database out of the namespace.
     fn copied(&self) -> TempDir {
         let copy = tempfile::tempdir().unwrap();
         for file in ["wallet.db", "wallet.db-wal"] {
@@ -153,7 +153,7 @@ impl Disk {
 impl Drop for Disk {
     fn drop(&mut self) {
         if let Self::Small { keeper, .. } = self {
-            // It ends with its input.
+            // The keeper ends with its input.
             drop(keeper.stdin.take());
             let _ = keeper.wait();
         }
@@ -179,12 +179,12 @@ use Kind::{AddClient, Audience, BulkEarn, Create, Customers, Earn, Import, Redee
 
 const WRITES: [Kind; 10] = [BulkEarn, Earn, Revoke, Redeem, Create, Switch, Audience, Customers, Import, AddClient];
 
-/// A server on a disk, and what it acknowledged: each is a question that the file must answer with 1.
+/// A server on a disk, and its acknowledgements: each is a query that must return 1 from the file.
 struct World {
     disk: Disk,
     process: Process,
     acknowledged: Vec<String>,
-    /// Earned promotions to revoke and redeem, and promotions to switch off.
+    /// Earned promotions to revoke and redeem, and promotions to deactivate.
     earned: Vec<String>,
     switchable: Vec<String>,
     number: u32,
@@ -204,7 +204,7 @@ impl World {
         Self { disk, process, acknowledged: vec![], earned: vec![], switchable: vec![], number: 0 }
     }
 
-    /// Makes what the next writes need, while there is room.
+    /// Prepares the records that the next writes need, while there is room.
     async fn prepare(&mut self) {
         while self.earned.len() < 2 * (WRITES_WHILE_FULL + 1) {
             self.number += 1;
@@ -223,7 +223,7 @@ impl World {
         }
     }
 
-    /// The method and the request of a write, and the question that tells of it.
+    /// Returns the method and the request of a write, and the query that finds the write.
     fn next(&mut self, write: Kind) -> (&'static str, Value, String) {
         self.number += 1;
         let number = self.number;
@@ -273,7 +273,7 @@ impl World {
         }
     }
 
-    /// Sends one write, or runs one command. Gives whether it was a success; anything but 200 and 503 fails the test.
+    /// Sends one write, or runs one command. Returns true if it succeeds. Any status but 200 and 503 fails the test.
     async fn write(&mut self, write: Kind, limit: Option<u64>) -> bool {
         let begun = Instant::now();
         let (done, question) = match write {
@@ -283,7 +283,7 @@ impl World {
                 let mut promotion = inactive(&name);
                 promotion["id"] = format!("{:024x}", 0x1_0000 + self.number).into();
                 promotion["orgId"] = ORG.into();
-                // Outside of the disk, which has no room for it.
+                // The file is on another disk, because this one has no room for it.
                 let file = tempfile::NamedTempFile::new().unwrap();
                 std::fs::write(file.path(), json!({"promotions": [promotion]}).to_string()).unwrap();
                 let done = self.disk.run(limit, &["import", file.path().to_str().unwrap()]);
@@ -315,7 +315,7 @@ impl World {
         done
     }
 
-    /// Fills the disk, writes in this way, and gives the room back. Gives how many of the writes were refused.
+    /// Fills the disk, makes writes of this kind, and frees the room again. Returns the number of refused writes.
     async fn without_room(&mut self, write: Kind, pages: u64) -> usize {
         self.prepare().await;
         let limit = self.disk.fill(&self.process, pages);
@@ -330,14 +330,14 @@ impl World {
             self.prepare().await;
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        // From here on each of them is answered.
+        // From here on every write is answered.
         for other in [BulkEarn, Customers, BulkEarn] {
             assert!(self.write(other, None).await, "{other:?} is refused after {write:?}, with room");
         }
         refused
     }
 
-    /// Kills the server; then everything that it acknowledged is in the file, and the file is whole.
+    /// Kills the server, and checks that every acknowledged write is in the file and that the file is intact.
     fn compare(mut self) {
         self.process.kill();
         let copy = self.disk.copied();
@@ -351,8 +351,8 @@ impl World {
     }
 }
 
-/// Has the disk fill up under one kind of write, at one page after the other. Each kind has a disk of its own: SQLite writes
-/// over its log from the beginning once that is long, and a full disk has room for this.
+/// Fills the disk under one kind of write, at one page after the other. Each kind has a disk of its own: SQLite reuses
+/// its log from the beginning once the log is long, and a full disk has room for that.
 async fn without_room(write: Kind, disk: Disk) {
     let mut world = World::start(disk);
     let mut refused = 0;

@@ -1,4 +1,4 @@
-//! The documented request and what it answers, and what a repeat of it does.
+//! The documented request, its response, and repeats of it.
 
 use serde_json::json;
 
@@ -14,7 +14,7 @@ async fn post_documented(service: &Service) -> String {
     let value = serde_json::from_str(&body).unwrap();
     for id in earn_ids(&value) {
         assert_eq!(id.len(), 24, "{id}");
-        // Of the clock's second.
+        // An id begins with the second of the clock.
         assert!(id.starts_with("6912d0e0"), "{id}");
         body = body.replace(&id, "ID");
     }
@@ -97,7 +97,7 @@ async fn a_recorded_earning_is_replayed_though_its_promotion_is_switched_off_or_
     for door in DOORS {
         assert_eq!(service.earn(door, &documented_request()).await.body, first.body, "{door:?}");
     }
-    // One more of each is refused, and what is recorded comes along.
+    // One more instance of each is refused, and the response has the recorded ones.
     let mut more = documented_request();
     more["earnedPromotions"][0]["earnCount"] = 2.into();
     more["earnedPromotions"][1]["earnCount"] = 2.into();
@@ -123,7 +123,7 @@ async fn a_payload_is_stored_and_given_back_unchanged_on_both_doors() {
         let text = sent.text().await.unwrap();
         assert_eq!(text.matches(payload).count(), 3, "{text}");
     }
-    // What gRPC can say of it: numbers are doubles there.
+    // Over gRPC the numbers of a payload are doubles.
     request["eventDetails"]["eventPayload"] = json!({"other": 1});
     let replayed = service.earn(Door::Grpc, &request).await;
     let echoed = &replayed.body["data"][0]["customerEarnedPromotions"][2]["eventDetails"]["eventPayload"];

@@ -1,5 +1,5 @@
-//! The way in under attack: whoever keeps a connection, a handshake, a body or an answer for too long loses it, and
-//! well-behaved callers are served meanwhile.
+//! Attacks on the edge: a peer that keeps a connection, a handshake, a body or a response for too long is disconnected,
+//! and well-behaved callers are served meanwhile.
 
 mod clocks;
 mod early;
@@ -19,12 +19,12 @@ use tokio::net::TcpStream;
 use self::wire::*;
 use crate::support::*;
 
-/// How long what is ended here may take to notice, at the limits that these tests give.
+/// Time in which the service ends an overdue connection, under the limits of these tests.
 const NOTICED_WITHIN: Duration = Duration::from_secs(5);
-/// Between two bytes of somebody slow.
+/// Time between two bytes of a slow peer.
 const DRIP: Duration = Duration::from_millis(50);
 
-/// A well-behaved caller is answered, through both doors.
+/// Checks that a well-behaved caller gets responses over gRPC and JSON.
 async fn serves(service: &Service) {
     for door in DOORS {
         let answer = service.earn(door, &documented_request()).await;
@@ -32,7 +32,7 @@ async fn serves(service: &Service) {
     }
 }
 
-/// Sends the beginning at once and the rest byte by byte, again and again, until the other side hangs up.
+/// Sends `beginning` at once, then `rest` byte by byte, repeatedly, until the server closes the connection.
 async fn drip(mut stream: TcpStream, beginning: &[u8], rest: &[u8]) {
     stream.write_all(beginning).await.unwrap();
     let dripped = async {
@@ -57,7 +57,7 @@ async fn drip(mut stream: TcpStream, beginning: &[u8], rest: &[u8]) {
 async fn whoever_is_slow_to_say_what_it_wants_is_hung_up_on() {
     let service = Service::start_with(&catalog(), &["--header-timeout-ms", "300"]).await;
     let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-    // HEADERS of stream 1 that are not to end, and a CONTINUATION of one byte that is none either.
+    // HEADERS of stream 1 without END_HEADERS, and a CONTINUATION of one byte without it.
     let settings = frame(4, 0, 0, &[]);
     let open_headers = [&preface[..], &settings, &frame(1, 0, 1, &[0x82, 0x86])].concat();
     let half_a_frame = [&preface[..], &settings, &frame(1, 4, 1, &[0x82; 200])[..60]].concat();
@@ -118,7 +118,7 @@ async fn a_body_that_drips_is_refused_when_its_time_is_over() {
 #[tokio::test]
 async fn a_connection_without_a_call_is_ended_in_good_manner_and_one_with_a_call_stays() {
     let service = Service::start_with(&catalog(), &["--idle-timeout-ms", "400"]).await;
-    // Two that go on: a call whose body is to come, and one that watches.
+    // Two connections stay in use: a call whose body has not arrived, and a `Watch`.
     let mut sending = Http2::over(connect(&service).await).await;
     let (response, mut body) = sending.begin(&grpc_head(&[])).await;
     let mut watching = Http2::over(connect(&service).await).await;
@@ -132,12 +132,12 @@ async fn a_connection_without_a_call_is_ended_in_good_manner_and_one_with_a_call
     let mut http1 = connect(&service).await;
     http1.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
     let ended = tokio::time::timeout(NOTICED_WITHIN, called.ended()).await.expect("it is ended");
-    // Told so, rather than cut.
+    // The connection is told to end, not cut.
     assert!(ended.is_ok(), "{ended:?}");
     let answer = tokio::time::timeout(NOTICED_WITHIN, until_closed(&mut http1)).await.expect("it is ended");
     assert!(String::from_utf8(answer).unwrap().starts_with("HTTP/1.1 200"));
 
-    // A channel connects anew by itself.
+    // A channel reconnects by itself.
     serves(&service).await;
     body.send_data(grpc_message("busy"), true).unwrap();
     assert_eq!(Http2::status(response).await.unwrap().code, 0);
@@ -154,7 +154,7 @@ async fn a_new_connection_takes_the_place_of_the_one_that_is_idle_the_longest() 
     let (response, mut body) = busy.begin(&grpc_head(&[])).await;
     body.send_data(grpc_message("busy"), true).unwrap();
     busy.reached().await;
-    // Somebody without credentials does not keep a place by watching.
+    // A caller without credentials cannot keep its connection by watching.
     let mut watching = Http2::over(connect(&service).await).await;
     let (watch, mut watch_body) = watching.begin(&head("POST", "/grpc.health.v1.Health/Watch", GRPC)).await;
     watch_body.send_data(bytes::Bytes::from_static(&[0; 5]), true).unwrap();
@@ -214,7 +214,7 @@ async fn a_call_ends_at_its_callers_deadline_or_at_ours_and_says_so() {
     serves(&service).await;
     let mut connection = Http2::over(connect(&service).await).await;
     for none in ["0H", "0S", "0m", "0n"] {
-        // Else it would be refused for its credentials.
+        // With wrong credentials the call would be refused for another reason.
         let head = grpc_head(&[("grpc-timeout", none), ("authorization", "Basic eDp5")]);
         let (response, _body) = connection.begin(&head).await;
         assert_eq!(Http2::status(response).await.unwrap().reason, "DEADLINE_EXCEEDED", "{none}: nothing is begun");
@@ -226,19 +226,19 @@ async fn a_call_ends_at_its_callers_deadline_or_at_ours_and_says_so() {
     let status = Http2::status(response).await.unwrap();
     assert_eq!((status.code, status.reason.as_str()), (4, "DEADLINE_EXCEEDED"));
     assert!(begun.elapsed() < Duration::from_millis(650), "{:?}", begun.elapsed());
-    // A longer one does not count.
+    // A longer time-out has no effect.
     let (response, mut body) = connection.begin(&grpc_head(&[("grpc-timeout", "1H")])).await;
     body.send_data(grpc_message("late"), true).unwrap();
     assert_eq!(Http2::status(response).await.unwrap().reason, "DEADLINE_EXCEEDED");
     let answer = service.earn(Door::Json, &one_entry("late", TEN_OFF, 1)).await;
     assert_eq!((answer.status, answer.code), (504, 504), "{answer:?}");
     blocker.release().await;
-    // Recorded or not by then, the repeat is safe.
+    // The call may have been recorded or not; the repeat is safe in both cases.
     let answer = service.earn_once_recovered(Door::Grpc, &one_entry("late", TEN_OFF, 1)).await;
     assert_eq!(earn_ids(&answer.body).len(), 1, "{answer:?}");
 }
 
-/// An answer of nine megabytes.
+/// Returns a request with a response of nine megabytes.
 fn long_answer() -> serde_json::Value {
     let mut request = one_entry("long", TEN_OFF, 1_000);
     request["eventDetails"]["eventPayload"] = json!({"text": "x".repeat(8_000)});
@@ -261,7 +261,8 @@ async fn whoever_does_not_read_its_answer_is_hung_up_on() {
         body.len()
     );
     http1.write_all(&[head.as_bytes(), body.as_bytes()].concat()).await.unwrap();
-    // It reads what comes for its connection, but of an answer only what fits the window, and says nothing of it.
+    // This client reads its connection, but takes only as much of a response as fits the window, and never enlarges the
+    // window.
     let mut http2 = Http2::over(connect(&service).await).await;
     let (answer, _) = http2.begin(&head_of_get("/openapi.json")).await;
     let unread = answer.await.unwrap();
@@ -269,12 +270,13 @@ async fn whoever_does_not_read_its_answer_is_hung_up_on() {
     let ended = tokio::time::timeout(NOTICED_WITHIN, http2.ended()).await;
     assert!(ended.is_ok(), "it is hung up on");
     drop(unread);
-    // The first is told apart from one that is only slow by what it can still read: all was there to be sent.
+    // The server distinguishes it from a slow client by what it can still read: the whole response was ready to be
+    // sent.
     tokio::time::sleep(Duration::from_millis(800)).await;
     let read = tokio::time::timeout(NOTICED_WITHIN, until_closed(&mut http1)).await.expect("it is hung up on");
     assert!(read.len() < 8_000_000, "{} bytes", read.len());
 
-    // One that reads, and slowly, gets all of it.
+    // A client that reads slowly gets the whole response.
     let mut slow = Http2::over(connect(&service).await).await;
     let (answer, _) = slow.begin(&head_of_get("/openapi.json")).await;
     let mut body = answer.await.unwrap().into_body();

@@ -1,4 +1,4 @@
-//! Every row of the two error tables, through both doors, and their documentation.
+//! Every row of the two error tables, over gRPC and JSON, and their documentation.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::support::*;
 use crate::tokens;
 use crate::wallet::{granted, one_to_earn, transaction};
 
-/// One way to be refused whole: what is changed in the documented request, and what both doors then say.
+/// A refusal of a whole call: the change of the documented request, and the response of both APIs.
 struct Row {
     name: &'static str,
     change: fn(&mut Value),
@@ -260,8 +260,8 @@ async fn the_limits_of_a_request_themselves_are_allowed() {
     assert_eq!(service.granted().await, 1000);
 }
 
-/// Brings a service to refuse a call for this reason, through this door. `None`: the door has no such refusal, or it is
-/// provoked elsewhere.
+/// Makes a service refuse a call for this reason, over this API. Returns `None` if the API has no such refusal, or
+/// another test provokes it.
 async fn provoke(reason: &str, door: Door) -> Option<Vec<Answer>> {
     let changed = |change: fn(&mut Value)| {
         let mut request = documented_request();
@@ -284,7 +284,8 @@ async fn provoke(reason: &str, door: Door) -> Option<Vec<Answer>> {
     .await;
     let answer = match (reason, door) {
         ("METHOD_NOT_ALLOWED" | "NOT_JSON" | "NOT_GRPC", Door::Grpc) => return None,
-        // There it takes a process of its own: `process::a_full_disk_is_503_through_both_doors_and_loses_nothing`.
+        // On SQLite this takes a process of its own:
+        // `process::a_full_disk_is_503_through_both_doors_and_loses_nothing`.
         ("UNAVAILABLE", _) if ENGINE == Engine::Sqlite => return None,
         ("UNKNOWN_PATH", Door::Json) => {
             json_answer(service.http().get(service.url("/api_gateway/v2/promotions")).send().await.unwrap()).await
@@ -298,7 +299,7 @@ async fn provoke(reason: &str, door: Door) -> Option<Vec<Answer>> {
             for _ in 0..3 {
                 assert_eq!(service.earn(door, &documented_request()).await.code, 0);
             }
-            // Another client has its own.
+            // Another client has a limit of its own.
             assert_eq!(service.earn_as(door, Some("crowded:crowded"), &json!({"orgId": 1})).await.code, 403);
             service.earn(door, &json!({"orgId": 2})).await
         }
@@ -321,7 +322,7 @@ async fn provoke(reason: &str, door: Door) -> Option<Vec<Answer>> {
             json_answer(request.header("authorization", basic("demo:demo")).send().await.unwrap()).await
         }
         ("ACCESS_DENIED", _) => {
-            // What a read-only client of a later version is here.
+            // This client stands for a read-only client of a later version.
             let change = "UPDATE api_clients SET access = 'wallet:read' WHERE username = 'demo'";
             service.database().execute(change).await;
             service.earn(door, &json!({})).await
@@ -345,7 +346,7 @@ async fn provoke(reason: &str, door: Door) -> Option<Vec<Answer>> {
     Some(vec![answer])
 }
 
-/// A call that the database does not serve, for as long as something is in the way.
+/// Sends a call that the database does not serve while something blocks it.
 async fn not_served(service: &Service, reason: &str, door: Door) -> Answer {
     let database = service.database();
     let answer = match reason {
@@ -378,11 +379,11 @@ async fn not_served(service: &Service, reason: &str, door: Door) -> Answer {
     answer
 }
 
-/// Calls with no credentials, with wrong ones, and with wrong ones too often.
+/// Sends calls without credentials, with wrong ones, and with wrong ones too often.
 async fn not_let_in(service: &Service, reason: &str, door: Door) -> Vec<Answer> {
     let mut answers = Vec::new();
     for credentials in [None, Some("demo:wrong"), Some("nobody:demo"), Some("demo:"), Some(":"), Some("demo")] {
-        // Before what is wrong with the request, and before the organization.
+        // This refusal comes before the violations of the request, and before the organization.
         answers.push(service.earn_as(door, credentials, &json!({"orgId": 2})).await);
     }
     if reason == "UNAUTHENTICATED" {
@@ -394,7 +395,7 @@ async fn not_let_in(service: &Service, reason: &str, door: Door) -> Vec<Answer> 
     vec![service.earn_as(door, Some("demo:wrong"), &json!({"orgId": 2})).await]
 }
 
-/// Calls that what is recorded forbids for this reason.
+/// Sends calls that recorded facts forbid for this reason.
 async fn forbidden_by_what_is_recorded(service: &Service, reason: &str, door: Door) -> Answer {
     let earning_of = |promotion: &str, change: fn(&mut Value)| {
         let mut request = one_to_earn();
@@ -441,7 +442,7 @@ async fn forbidden_by_what_is_recorded(service: &Service, reason: &str, door: Do
     }
 }
 
-/// A call is accepted that cannot be finished; the service is told to stop; another call comes.
+/// Stops the service while an accepted call cannot finish, and sends another call.
 async fn refused_while_draining(mut service: Service, door: Door) -> Answer {
     assert_eq!(service.earn(door, &one_entry("warm", TEN_OFF, 1)).await.code, 0);
     let blocker = service.database().block_writers().await;
@@ -458,7 +459,7 @@ async fn refused_while_draining(mut service: Service, door: Door) -> Answer {
     refused
 }
 
-/// One call is being written, one waits, six more come.
+/// Sends six more calls while one call is written and one waits.
 async fn refused_by_a_full_queue(service: Service, door: Door) -> Vec<Answer> {
     assert_eq!(service.earn(door, &one_entry("warm", TEN_OFF, 1)).await.code, 0);
     let blocker = service.database().block_writers().await;
@@ -483,7 +484,7 @@ async fn refused_by_a_full_queue(service: Service, door: Door) -> Vec<Answer> {
     refused
 }
 
-/// The head of a call, and not all of its body.
+/// Sends the head of a call, and a part of its body.
 async fn half_a_body(service: &Service, door: Door) -> Answer {
     let never = tokio_stream::pending::<Raw>();
     if door == Door::Grpc {
@@ -516,7 +517,7 @@ async fn half_a_body(service: &Service, door: Door) -> Answer {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_row_of_the_table_is_provoked_through_both_doors() {
     let mut rows = tokio::task::JoinSet::new();
-    // Each has a server of its own, some of which give the database little time.
+    // Each case has a server of its own, some with short time-outs of the database.
     let turns = Arc::new(tokio::sync::Semaphore::new(6));
     for refusal in refusals() {
         let turns = Arc::clone(&turns);
@@ -569,7 +570,7 @@ async fn what_is_no_call_of_ours_says_so_in_the_same_body() {
     let answer = service.post(Some("demo:demo"), " ".repeat(1024 * 1024 + 1)).await;
     assert_eq!((answer.status, answer.code), (413, 413), "{answer:?}");
 
-    // The same over gRPC: a message above the limit, one that is none, and a method that is none.
+    // The same over gRPC: a message above the limit, a malformed message, and an unknown method.
     let mut long = documented_request();
     long["eventDetails"]["id"] = "x".repeat(1024 * 1024).into();
     expect(&service.earn(Door::Grpc, &long).await, Door::Grpc, (413, 413, 3, "TOO_LARGE"), "a large message");
@@ -581,7 +582,7 @@ async fn what_is_no_call_of_ours_says_so_in_the_same_body() {
         let answer = service.call_raw(&path, message.as_bytes().to_vec()).await;
         expect(&answer, Door::Grpc, expected, &path);
     }
-    // A path of gRPC, called by something else.
+    // A gRPC path is called by a client of another kind.
     let answer =
         json_answer(authorized(http.post(service.url(&format!("{SERVICE}/BulkEarn")))).send().await.unwrap()).await;
     assert_eq!((answer.status, answer.code), (415, 415), "{answer:?}");
@@ -589,7 +590,7 @@ async fn what_is_no_call_of_ours_says_so_in_the_same_body() {
 
 const SERVICE: &str = "/cartpromotions.v1.EarnService";
 
-/// One way for an entry to fail: the promotion it asks for, what is changed, and what the entry then says.
+/// A failure of an entry: the promotion, the change of the request, the code, and the message.
 type EntryRow = (&'static str, &'static str, fn(&mut Value), i64, &'static str);
 
 const ENTRY_ROWS: [EntryRow; 12] = [
@@ -678,7 +679,7 @@ fn expect_entry(answer: &Answer, code: i64, message: &str, name: &str) {
     assert_eq!(entry["successfulEarnCount"], earned, "{name}: {entry}");
 }
 
-/// One of each, in order of precedence, so that the documentation can be held against them.
+/// Returns one refusal of each reason, in order of precedence, for the comparison with the documentation.
 fn refusals() -> Vec<Refusal> {
     let cause = || Arc::new(std::io::Error::other("cause"));
     let first = vec![
@@ -719,7 +720,7 @@ fn refusals() -> Vec<Refusal> {
         Refusal::Internal(cause()),
     ];
     let all: Vec<_> = first.into_iter().chain(preconditions).chain(last).collect();
-    // A new refusal stops the build here until it is in the list above.
+    // A new refusal fails to compile here until it is in the list above.
     for refusal in &all {
         match refusal {
             Refusal::UnknownPath(_)
@@ -790,7 +791,7 @@ fn failures() -> Vec<EarnFailure> {
     all
 }
 
-/// The rows of the tables in docs/errors.md that have this many columns, without the heads.
+/// Returns the rows of the tables in docs/errors.md with this number of columns, without the heads.
 fn documented_rows(columns: usize) -> Vec<Vec<String>> {
     let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/errors.md")).unwrap();
     let rows =
@@ -834,7 +835,7 @@ fn each_way_of_the_database_not_to_serve_has_a_text_and_only_what_may_pass_invit
         (Outage::Unwritable, false),
     ];
     for (outage, may_pass) in all {
-        // A new one stops the build here until it is in the list above.
+        // A new outage fails to compile here until it is in the list above.
         match outage {
             Outage::Busy
             | Outage::Unreachable
@@ -855,7 +856,7 @@ fn each_way_of_the_database_not_to_serve_has_a_text_and_only_what_may_pass_invit
 fn the_documentation_has_every_failure_of_an_entry_in_order_and_no_other() {
     let documented: Vec<_> = documented_rows(2).into_iter().map(|row| row[0].clone()).collect();
     let mut coded: Vec<_> = failures().iter().map(|failure| failure.code().to_string()).collect();
-    // Two reasons, one number: 709 and 706 stand once.
+    // Two failures have one number: 709 and 706 come once.
     coded.dedup();
     assert_eq!(documented, coded);
 }
@@ -865,7 +866,7 @@ fn the_documentation_has_every_failure_to_revoke_in_order_and_no_other() {
     let documented: Vec<_> = documented_rows(3).into_iter().map(|row| row[0].clone()).collect();
     let all = [RevokeFailure::NobodyHolds(PromotionType::Pos), RevokeFailure::NotHeld, RevokeFailure::Redeemed];
     for failure in all {
-        // A new one stops the build here until it is in the list above.
+        // A new failure fails to compile here until it is in the list above.
         match failure {
             RevokeFailure::NobodyHolds(_) | RevokeFailure::NotHeld | RevokeFailure::Redeemed => {}
         }

@@ -1,4 +1,4 @@
-//! A call means exactly what was sent, or is refused before anything is done: over all routes, in every form.
+//! Every call means exactly what was sent, or is refused before any effect: over all routes, in every form.
 
 use std::collections::BTreeMap;
 
@@ -22,12 +22,12 @@ const BULK_EARN: &str = "/cartpromotions.v1.EarnService/BulkEarn";
 #[derive(Debug, Clone)]
 struct Route {
     verb: String,
-    /// With its variables by their proto names.
+    /// The path, with its variables by their proto names.
     path: String,
     variables: Vec<String>,
 }
 
-/// Every HTTP form that the descriptor set has.
+/// Returns every HTTP form of the descriptor set.
 fn routes() -> Vec<Route> {
     let pool = DescriptorPool::decode(DESCRIPTOR_SET).unwrap();
     let http = pool.get_extension_by_name("google.api.http").unwrap();
@@ -48,7 +48,7 @@ fn routes() -> Vec<Route> {
         .collect()
 }
 
-/// Sends a request over this version of HTTP. Gives status, headers with the trailers among them, and the body.
+/// Sends a request over this version of HTTP. Returns status, headers including trailers, and body.
 async fn send(caller: &Caller, version: http::Version, request: http::request::Builder, body: Vec<u8>) -> Told {
     let io = TokioIo::new(TcpStream::connect(caller.address).await.unwrap());
     let request = request.version(version).body(Full::new(Bytes::from(body))).unwrap();
@@ -80,7 +80,7 @@ impl Told {
         self.headers.get("content-type").map_or("", |value| value.to_str().unwrap())
     }
 
-    /// The messages of a JSON refusal.
+    /// Returns the messages of a JSON refusal.
     fn messages(&self) -> Vec<String> {
         let body: Value = serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"));
         let errors = body["errors"].as_array().unwrap_or_else(|| panic!("{self:?}"));
@@ -97,7 +97,7 @@ fn to(caller: &Caller, version: http::Version, verb: &str, path: &str) -> http::
     }
 }
 
-/// The bytes as a segment, in one of the ways to encode them.
+/// Returns the bytes as a path segment, in one of the possible encodings.
 fn encoded(bytes: &[u8], way: u8) -> String {
     let each = bytes.iter().map(|byte| match way {
         0 if byte.is_ascii_alphanumeric() => char::from(*byte).to_string(),
@@ -123,11 +123,11 @@ fn a_variable_of_a_path_is_what_was_sent_or_is_named_and_nothing_speaks_for_it()
     ];
     let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(60) };
     let tried = proptest::test_runner::TestRunner::new(config).run(&(bytes, 0_u8..3), |(bytes, way)| {
-        // Not an id of anything, whatever its bytes.
+        // The segment is not an id of anything, whatever its bytes are.
         let segment = format!("{}-", encoded(&bytes, way));
         for route in &routes {
             let variable = &route.variables[0];
-            // Both say what is recorded, and switched on.
+            // Query and body both name an active recorded promotion.
             let spoken_for = match variable.as_str() {
                 "promotionId" => json!(TEN_OFF),
                 "customerId" => json!(CUSTOMER),
@@ -157,7 +157,7 @@ fn a_variable_of_a_path_is_what_was_sent_or_is_named_and_nothing_speaks_for_it()
     });
     tried.unwrap();
     assert_eq!((runtime.block_on(service.granted()), recorded()), (0, before), "nothing is recorded");
-    // And a value is the same in every encoding.
+    // A value means the same in every encoding.
     for way in 0..3 {
         for (action, active) in [("deactivate", false), ("activate", true)] {
             let path = format!("/api_gateway/v1/promotions/{}/{action}", encoded(TEN_OFF.as_bytes(), way));
@@ -208,7 +208,7 @@ const CONTENT_TYPES: [&str; 14] = [
     "",
 ];
 
-/// Whether somebody who sends this type speaks gRPC.
+/// Returns true if a client that sends this content type speaks gRPC.
 fn speaks_grpc(content_type: &str) -> bool {
     let media_type = content_type.split(';').next().unwrap().to_ascii_lowercase();
     ["application/grpc", "application/grpc+proto"].contains(&&*media_type)
@@ -321,7 +321,7 @@ async fn http_1_1_needs_one_host_and_chunked_alone() {
         String::from_utf8_lossy(&answer[9..]).into_owned()
     };
     let long = |bytes: usize| format!("GET /healthz HTTP/1.1\r\nhost: x\r\nx: {}\r\n\r\n", "y".repeat(bytes));
-    // The name, the value and 32 bytes for each of two headers.
+    // Each of the two headers takes its name, its value and 32 bytes.
     let room = 16_384 - ("host".len() + "x".len() + 32) - ("x".len() + 32);
     for (head, expected) in [
         ("GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n".to_owned(), "200"),
@@ -360,7 +360,7 @@ async fn integers_of_a_body_are_read_from_their_literals() {
         assert_eq!(granted_to(literal, "none").await, (400, 400), "{literal}");
     }
     assert_eq!(service.granted().await, 4);
-    // Each 64-bit integer names its own customer.
+    // Each 64-bit integer names another customer.
     for literal in ["9007199254740992", "9007199254740993", "9007199254740993.0"] {
         let exact = literal.trim_end_matches(".0");
         let body = one_entry("many", TEN_OFF, 1).to_string().replace("566881933", literal);
@@ -380,14 +380,14 @@ async fn integers_of_a_body_are_read_from_their_literals() {
         assert_eq!(answer.code, 1006, "{answer:?}");
         assert!(answer.messages[0].contains("missing"), "{answer:?}");
     }
-    // Text that is passed over is UTF-8 all the same.
+    // Ignored text must be UTF-8 too.
     let body = documented_request().to_string().replacen('{', "{\"passed over\":\"\u{7f}\",", 1).into_bytes();
     let body: Vec<_> = body.into_iter().map(|byte| if byte == 0x7f { 0xff } else { byte }).collect();
     let answer = service.post(Some("demo:demo"), body).await;
     assert_eq!((answer.status, answer.code), (400, 400), "{answer:?}");
 }
 
-/// Texts of every class of characters, each with what no text of its class may be.
+/// Texts of every class of characters.
 const TEXTS: [&str; 14] = [
     "\0",
     "a\0b",
@@ -416,7 +416,7 @@ async fn every_text_in_every_place_is_answered_as_any_other_or_refused() {
             let mut at_doors = Vec::new();
             for door in DOORS {
                 let mut request = request(&service, &place.method, &format!("{door:?} {index} {number}")).await;
-                // A text of its own, so that no name is taken.
+                // The text is unique, so that no name is taken.
                 place.put(&mut request, &json!(format!("{text}{number}{}", at_doors.len())));
                 let answer = isolation::send(&service, door, &place.method, &request).await;
                 assert!(answer.status < 500 && answer.code != 500, "{door:?} {place:?} {text:?}: {answer:?}");

@@ -1,5 +1,5 @@
-//! Every kind of call as that of a greedy client, beside every kind as that of a modest client of another organization: the
-//! modest one is never refused, and does not wait for what the greedy one has waiting.
+//! Every kind of call of a greedy client, beside every kind of a modest client of another organization: the modest
+//! client is never refused, and does not wait for the greedy client's queue.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -11,13 +11,13 @@ use tokio::task::JoinSet;
 use crate::rpcs::call;
 use crate::support::*;
 
-/// Calls that the greedy client has under way at any time.
+/// Number of calls that the greedy client has in flight at any time.
 const GREEDY: usize = 40;
-/// How long a call of the modest client may take beside it, in a build that is not optimized, on a machine that is busy.
+/// Longest time of a call of the modest client meanwhile, in an unoptimized build on a busy machine.
 const SOON: Duration = Duration::from_secs(4);
-/// How long the test waits for a state that must come.
+/// Time for which the test waits for a state that must come.
 const SURELY: Duration = Duration::from_mins(2);
-/// Earned promotions of the large wallet, with a payload of 8 KB each: about 2.4 MB as an answer.
+/// Number of earned promotions of the large wallet, with a payload of 8 KB each: about 2.4 MB as a response.
 const LARGE: usize = 300;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +49,7 @@ const KINDS: [Kind; 11] = [
     Kind::Token,
 ];
 
-/// A client, and what it asks about.
+/// A client, and the records that its calls name.
 #[derive(Debug, Clone)]
 struct Client {
     name: &'static str,
@@ -59,7 +59,7 @@ struct Client {
 }
 
 impl Client {
-    /// A client with an earned promotion.
+    /// Creates a client with an earned promotion.
     async fn new(caller: &Caller, name: &'static str, promotion: &'static str, customer: i64) -> Self {
         let client = Self { name, promotion, customer, earn_id: String::new() };
         let earn_id = client.earned(caller, Door::Json, "first").await;
@@ -81,7 +81,7 @@ impl Client {
         earn_ids(&answer.body).pop().unwrap_or_else(|| panic!("{answer:?}"))
     }
 
-    /// One call of this kind, with the earning before it that it may need. Gives the code of a refusal.
+    /// Makes one call of this kind, with the earning before it that it may need. Returns the code of a refusal.
     async fn ask(&self, caller: &Caller, door: Door, kind: Kind, number: usize) -> i64 {
         let (promotion, customer) = (self.promotion, self.customer);
         let (method, request) = match kind {
@@ -92,7 +92,7 @@ impl Client {
             Kind::Token => return self.token(caller).await,
             Kind::List => ("WalletService/ListEarnedPromotions", json!({"customerId": customer, "limit": 1000})),
             Kind::Get => ("WalletService/GetEarnedPromotion", json!({"earnedPromotionId": self.earn_id})),
-            // Of an id that is no earn id, which is told in the answer.
+            // The id is not an earn id, which the response reports.
             Kind::Revoke => (
                 "WalletService/RevokeEarnedPromotions",
                 json!({"customerId": customer,
@@ -133,7 +133,7 @@ impl Client {
     }
 }
 
-/// The greedy client: calls of one kind, until it is over.
+/// The greedy client, which makes calls of one kind until it is stopped.
 struct Flood {
     calls: JoinSet<()>,
     answered: Arc<AtomicUsize>,
@@ -152,7 +152,7 @@ impl Flood {
                     if over.load(Ordering::Relaxed) {
                         return;
                     }
-                    // It may be refused what is too much.
+                    // The greedy client may be refused calls beyond its share.
                     client.ask(&caller, door, kind, number).await;
                     answered.fetch_add(1, Ordering::Relaxed);
                 }
@@ -165,7 +165,7 @@ impl Flood {
         self.answered.load(Ordering::Relaxed)
     }
 
-    /// Waits until so many more of its calls are answered.
+    /// Waits until this number of further calls is answered.
     async fn answered_again(&self, times: usize) {
         let enough = self.answered() + times;
         let full = async {
@@ -203,7 +203,7 @@ async fn clients(service: &Service) -> (Client, Client) {
 async fn every_kind_beside_every_kind(door: Door) {
     let service = Service::start().await;
     let (greedy, modest) = clients(&service).await;
-    // Connections of its own.
+    // The neighbor has connections of its own.
     let neighbour = Caller::of(service.address);
     let mut number = 0;
     for greedy_kind in KINDS {
@@ -232,8 +232,8 @@ async fn no_kind_of_call_over_many_connections_keeps_another_client_from_any() {
     every_kind_beside_every_kind(Door::Json).await;
 }
 
-/// Measured in what the greedy client is answered meanwhile, not in time: that holds however busy the machine is. In a
-/// line that all share, it would be answered all that it has under way.
+/// Measures the greedy client's responses meanwhile, not time, so the result does not depend on the load of the
+/// machine. In a shared queue the greedy client would get responses to all of its calls in flight.
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_waits_for_the_listings_that_another_client_has_waiting() {
     let service = Service::start().await;

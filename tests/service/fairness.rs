@@ -10,21 +10,21 @@ use tokio::task::JoinSet;
 use crate::ENGINE;
 use crate::support::*;
 
-/// Requests that the greedy client has under way at any time: more than may wait at all.
+/// Number of requests that the greedy client has in flight at any time, which is more than may wait in all.
 const GREEDY: usize = 150;
-/// Half of these are the greedy client's.
+/// Number of queue slots, of which the greedy client gets half.
 const MAX_WAITING: &str = "64";
-/// Requests of the modest client, one after the other.
+/// Number of consecutive requests of the modest client.
 const MODEST: usize = 15;
-/// How long the test waits for a state that must come.
+/// Time for which the test waits for a state that must come.
 const SURELY: Duration = Duration::from_mins(2);
-/// How long a batch takes.
+/// Duration of a batch.
 const SLOW: Duration = Duration::from_millis(30);
-/// Requests of the greedy client that may be granted while one of the modest client is under way, in the mean: two for each
-/// that it has under way itself. Most are of the batch in flight and of the one that the modest request is in.
+/// Number of the greedy client's requests that may be granted during one request of the modest client, on average:
+/// twice the number that it has in flight. Most are of the batch in flight and of the modest request's batch.
 const PASSED_BY: usize = 2 * GREEDY;
 
-/// A request for a customer of its own, of an organization that takes any.
+/// Returns a request for a customer of its own, in an organization that takes any customer.
 fn request(customer: usize) -> Value {
     json!({
         "customerId": customer + 1,
@@ -35,10 +35,10 @@ fn request(customer: usize) -> Value {
     })
 }
 
-/// Makes every statement that writes to the wallet take its time.
+/// Slows down every statement that writes to the wallet.
 async fn slow_down(database: &Database) {
     let slow = match ENGINE {
-        // There is no function that waits: it counts.
+        // SQLite has no function that waits, so this one counts.
         Engine::Sqlite => {
             "CREATE TABLE tick (number INTEGER);
              CREATE TRIGGER slow BEFORE INSERT ON earned_promotions BEGIN
@@ -55,7 +55,7 @@ async fn slow_down(database: &Database) {
     database.execute(&slow).await;
 }
 
-/// What became of the greedy client's requests.
+/// The outcomes of the greedy client's requests.
 #[derive(Default)]
 struct Greedy {
     granted: AtomicUsize,
@@ -64,7 +64,7 @@ struct Greedy {
 }
 
 impl Greedy {
-    /// Waits until so many more of its requests are refused.
+    /// Waits until this number of further requests is refused.
     async fn refused_again(&self, times: usize) {
         let refused = || self.refused.load(Ordering::Relaxed);
         let enough = refused() + times;
@@ -77,7 +77,7 @@ impl Greedy {
     }
 }
 
-/// One of the greedy client's callers, until it is over.
+/// Runs one caller of the greedy client until the end.
 async fn ask_on_and_on(caller: Caller, index: usize, greedy: Arc<Greedy>) {
     for request_number in 1_000 * (index + 1).. {
         if greedy.over.load(Ordering::Relaxed) {
@@ -90,12 +90,12 @@ async fn ask_on_and_on(caller: Caller, index: usize, greedy: Arc<Greedy>) {
         }
         assert!(answer.messages[0].contains("too many requests are waiting"), "{answer:?}");
         greedy.refused.fetch_add(1, Ordering::Relaxed);
-        // As clients do that go by what they are told, if hastily.
+        // The pause is that of a client that obeys `Retry-After`, though hastily.
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }
 
-/// Measured in what the greedy client is granted meanwhile, not in time: that holds however busy the machine is.
+/// Measures the greedy client's grants meanwhile, not time, so the result does not depend on the load of the machine.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_greedy_client_is_refused_what_is_too_much_and_a_modest_one_beside_it_never_waits_for_it() {
     let mut catalog = catalog();
@@ -111,7 +111,7 @@ async fn a_greedy_client_is_refused_what_is_too_much_and_a_modest_one_beside_it_
     greedy.refused_again(GREEDY).await;
     let mut passed_by = Vec::new();
     for index in 0..MODEST {
-        // Its share of the queue is full at this moment.
+        // The greedy client's share of the queue is full at this moment.
         greedy.refused_again(1).await;
         let before = greedy.granted.load(Ordering::Relaxed);
         let answer = service.earn_as(DOORS[index % 2], Some("other:other"), &request(index)).await;

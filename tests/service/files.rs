@@ -1,11 +1,11 @@
-//! The forms in which programs write files, each through every command that reads a file; and those of bodies.
+//! The formats in which programs write files, for every command that reads a file; and the formats of bodies.
 
 use serde_json::{Value, json};
 
 use crate::server_process::run;
 use crate::support::*;
 
-/// Something before a text.
+/// The byte order mark of UTF-8.
 const UTF_8: &[u8] = b"\xef\xbb\xbf";
 
 fn utf_16(text: &str, little: bool) -> Vec<u8> {
@@ -13,7 +13,7 @@ fn utf_16(text: &str, little: bool) -> Vec<u8> {
     units.flat_map(|unit| if little { unit.to_le_bytes() } else { unit.to_be_bytes() }).collect()
 }
 
-/// The exit code, standard output and standard error of a command that reads `text` as this file.
+/// Returns the exit code, standard output and standard error of a command that reads `text` as this file.
 fn read(database: &Database, command: &[&str], file: &str, text: &[u8]) -> (Option<i32>, String, String) {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join(file), text).unwrap();
@@ -100,7 +100,7 @@ async fn a_line_to_go_on_from_that_is_past_the_end_is_told() {
     let database = shop().await;
     let from = |line: &str| read(&database, &[CUSTOMERS, &["--from-line", line]].concat(), "a.csv", b"customerId\n7\n");
     assert!(from("2").1.starts_with("recorded 1 customers"), "{:?}", from("2"));
-    // Where an import goes on that was interrupted at its end.
+    // An interrupted import may have to continue at the end of its file.
     let (code, out, err) = from("3");
     assert_eq!((code, err.as_str()), (Some(0), "a.csv has no customers from line 3 on\n"), "{out}");
     let (code, out, err) = from("4");

@@ -1,4 +1,4 @@
-//! Health: truthful while starting, serving and draining, on both doors; and what reflection shows.
+//! Health over gRPC and HTTP while the service starts, serves and drains; and reflection.
 
 use std::time::Duration;
 
@@ -35,14 +35,14 @@ async fn draining_finishes_what_was_accepted_refuses_the_rest_and_tells_probes()
         assert_eq!(watch.next().await.unwrap().unwrap().status(), ServingStatus::Serving);
         assert_eq!(service.earn(door, &one_entry("warm", TEN_OFF, 1)).await.code, 0);
 
-        // A call is accepted that cannot be finished yet; then the service is told to stop.
+        // An accepted call cannot finish yet when the service is told to stop.
         let blocker = service.database().block_writers().await;
         let caller = service.caller();
         let accepted = tokio::spawn(async move { caller.earn(door, &documented_request()).await });
         tokio::time::sleep(ACCEPTED_WITHIN).await;
         service.tell_to_stop();
         assert_eq!(watch.next().await.unwrap().unwrap().status(), ServingStatus::NotServing);
-        // Each connection is told to leave with its first call, so whoever asks again connects anew.
+        // Each connection is told to end with its first call, so every check needs a new connection.
         let mut health = HealthClient::new(Caller::of(service.address).channel());
         assert_eq!(health.check(ask("")).await.unwrap().into_inner().status(), ServingStatus::NotServing);
         let ready = service.http().get(service.url("/readyz")).send().await.unwrap();

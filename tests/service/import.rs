@@ -1,4 +1,4 @@
-//! Importing: an upsert, all or nothing, that may be repeated and is seen by a running server.
+//! Imports: an upsert of everything or nothing, which may be repeated and which a running server sees.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::support::*;
 
 async fn dump(database: &Database) -> Vec<String> {
     let mut rows = Vec::new();
-    // All but the version, which is there to change.
+    // All columns but the version, which changes by design.
     for sql in [
         "SELECT id, name, time_zone, max_active_promotions, accept_unknown_customers FROM orgs ORDER BY id",
         "SELECT * FROM promotions ORDER BY org_id, id",
@@ -26,7 +26,7 @@ async fn dump(database: &Database) -> Vec<String> {
 async fn a_repeated_import_changes_nothing() {
     let database = Database::new().await;
     let warnings = import(&database, &catalog()).await.unwrap();
-    // Past its cap: accepted, and said.
+    // More active promotions than the maximum are accepted, with a warning.
     assert_eq!(warnings.len(), 1);
     assert!(warnings[0].contains("organization 2 has 2 active promotions, more than its maximum of 1"), "{warnings:?}");
     let first = dump(&database).await;

@@ -1,4 +1,5 @@
-//! Another organization's identifiers, in every place of every request: answered as if they did not exist, and as quickly.
+//! Identifiers of another organization, in every place of every request: the response is that for identifiers that do
+//! not exist, and equally quick.
 
 #[path = "isolation/neighbour.rs"]
 mod neighbour;
@@ -18,13 +19,14 @@ use crate::rpcs::{METHODS, call};
 use crate::support::*;
 use crate::wallet::{granted, transaction};
 
-/// Customers of the other organization, one for each place.
+/// First of the customers of the other organization, one for each place.
 const FIRST_CUSTOMER: i64 = 300_000;
-/// A promotion of both.
+/// A promotion id of both organizations.
 const SHARED: &str = "0000000000000000000000c1";
 const BULK_EARN: &str = "EarnService/BulkEarn";
 
-/// A request of our own that is answered, about things that no other request is about: they have `tag` in their texts.
+/// Returns a request of the caller's organization that succeeds, about records that no other request is about: they
+/// have `tag` in their texts.
 pub async fn request(caller: &Caller, method: &str, tag: &str) -> Value {
     let own = async || granted(caller, CUSTOMER, tag, TEN_OFF, 1).await.remove(0);
     let event = json!({"id": tag, "type": "BULK_ISSUE"});
@@ -66,14 +68,14 @@ pub async fn send(caller: &Caller, door: Door, method: &str, request: &Value) ->
     }
 }
 
-/// What was answered, but for the values that were sent, the tag, and ids that were made for it.
+/// Returns the response without the sent values, the tag, and ids that were made for it.
 fn told(answer: &Answer, sent: &[&Value], tag: &str) -> String {
     let metadata: BTreeMap<_, _> = answer.metadata.iter().collect();
     let mut told =
         format!("{:?}", (answer.status, &answer.body, answer.code, &answer.reason, &answer.messages, metadata));
     let mut texts: Vec<_> =
         sent.iter().map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned)).collect();
-    // The number of a customer is in other texts too.
+    // The number of a customer is part of other texts too.
     texts.sort_by_key(|text| std::cmp::Reverse(text.len()));
     for text in texts {
         told = told.replace(&text, "<sent>");
@@ -89,7 +91,7 @@ fn told(answer: &Answer, sent: &[&Value], tag: &str) -> String {
     plain
 }
 
-/// All that is recorded for the other organization.
+/// Returns every row of the other organization.
 async fn rows_of_neighbour(service: &Service) -> BTreeSet<String> {
     let mut rows = BTreeSet::new();
     for (table, column) in [
@@ -109,14 +111,15 @@ async fn rows_of_neighbour(service: &Service) -> BTreeSet<String> {
     rows
 }
 
-/// The places of a request that are tried together.
+/// Returns the places of requests that are tested together.
 fn cases() -> Vec<Vec<Place>> {
     let places = places::all();
     let methods: BTreeSet<_> = places.iter().map(|place| place.method.as_str()).collect();
     let known: BTreeSet<_> = METHODS.iter().map(|method| method.grpc).chain([BULK_EARN]).collect();
     assert_eq!(methods, known, "every method has a place");
     let mut cases: Vec<_> = places.iter().map(|place| vec![place.clone()]).collect();
-    // All at once, as one fault may hide what comes after it. A wrong organization hides everything.
+    // All places are tested together too, because one violation may hide later ones. A wrong organization hides
+    // everything.
     for method in methods {
         let all = places.iter().filter(|place| place.method == method && place.kind != Kind::Org);
         let all: Vec<_> = all.filter(|place| !matches!(place.kind, Kind::WalletPage)).cloned().collect();
@@ -127,7 +130,7 @@ fn cases() -> Vec<Vec<Place>> {
     cases
 }
 
-/// Tries every case through this door.
+/// Tests every case over this API.
 async fn try_all(service: &Service, door: Door) {
     let cases = cases();
     let mut recorded = Vec::new();
@@ -162,13 +165,14 @@ async fn try_all(service: &Service, door: Door) {
     assert!(changed.is_empty(), "{door:?}: {changed:#?}");
 }
 
-/// The catalog, with an organization that takes any customer or not, so that not all ends with an unknown customer.
+/// Returns the catalog, with an organization that takes any customer or not, so that not every call ends with an
+/// unknown customer.
 fn catalog_that_takes(any_customer: bool) -> Value {
     let mut catalog = catalog();
     catalog["orgs"][0]["acceptUnknownCustomers"] = any_customer.into();
     catalog["orgs"][0]["maxActivePromotions"] = 1_000.into();
     catalog["orgs"][2]["maxActivePromotions"] = 1_000.into();
-    // An id that is in no other number of an answer.
+    // The id is part of no other number in a response.
     catalog["orgs"][2]["id"] = NEIGHBOUR_ORG.into();
     for list in ["promotions", "apiClients"] {
         for record in catalog[list].as_array_mut().unwrap().iter_mut().filter(|record| record["orgId"] == 3) {
@@ -205,7 +209,7 @@ async fn two_organizations_may_have_the_same_identifiers_and_each_has_its_own() 
     let mut request = one_entry("event", SHARED, 1);
     request.as_object_mut().unwrap().remove("orgId");
     request["eventTime"] = NOW_MS.into();
-    // Theirs is in the audience, has used its cap, and redeemed what it earned.
+    // The neighbor's customer is in the audience, has used its cap, and redeemed what it earned.
     let as_neighbour = async |method, request| {
         let answer = call(&service, Door::Json, method, NEIGHBOUR, request).await;
         assert_eq!(answer.code, 0, "{method}: {answer:?}");
@@ -217,7 +221,7 @@ async fn two_organizations_may_have_the_same_identifiers_and_each_has_its_own() 
     as_neighbour("WalletService/Redeem", transaction("transaction", CUSTOMER, &[(SHARED, &theirs)])).await;
     let before = rows_of_neighbour(&service).await;
 
-    // Ours is in no audience yet, and has everything before it.
+    // The caller's own customer is in no audience yet, and has used nothing.
     let ours = async |method, request| send(&service, Door::Grpc, method, &request).await;
     assert_eq!(ours("CatalogService/CreatePromotion", limited("Ours")).await.code, 0);
     let refused = service.earn(Door::Grpc, &request).await;
@@ -235,7 +239,7 @@ async fn two_organizations_may_have_the_same_identifiers_and_each_has_its_own() 
 
 #[tokio::test]
 async fn each_request_is_answered_when_everything_in_it_is_our_own() {
-    // Or the answers could be the same because both were refused for something else.
+    // Otherwise the responses could be equal because both calls were refused for another reason.
     let service = Service::start_with(&catalog_that_takes(false), &[]).await;
     for (index, method) in METHODS.iter().map(|method| method.grpc).chain([BULK_EARN]).enumerate() {
         for door in DOORS {

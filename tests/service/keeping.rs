@@ -1,5 +1,5 @@
-//! Writes that name a part of a record: the rest stays as it is recorded, by every endpoint and by the import; and the
-//! rules that a call holds are held by the import.
+//! Writes that name a part of a record: every endpoint and the import keep the rest; and the import holds to the rules
+//! of calls.
 
 use cart_promotions::app::import::ImportOptions;
 use cart_promotions::proto::DESCRIPTOR_SET;
@@ -20,7 +20,7 @@ enum Way {
 
 const WAYS: [Way; 3] = [Way::Call(Door::Json), Way::Call(Door::Grpc), Way::Import];
 
-/// Writes the promotion of this id. Gives the messages of a refusal, each without the path of the promotion.
+/// Writes the promotion of this id. Returns the messages of a refusal, each without the path of the promotion.
 async fn write(service: &Service, way: Way, id: &str, mut record: Value) -> Result<(), Vec<String>> {
     match way {
         Way::Call(door) => {
@@ -40,7 +40,7 @@ fn stripped(faults: &str, path: &str) -> Vec<String> {
     faults.lines().map(|fault| fault.strip_prefix(path).unwrap_or(fault).to_owned()).collect()
 }
 
-/// The promotion as it is recorded, and its audience.
+/// Returns the recorded promotion, and its audience.
 async fn read(service: &Service, id: &str) -> (Value, Vec<i64>) {
     let sql = format!("SELECT * FROM promotions WHERE org_id = {ORG} AND id = '{id}'");
     let rows = service.database().rows(&sql).await;
@@ -51,7 +51,7 @@ async fn read(service: &Service, id: &str) -> (Value, Vec<i64>) {
     let answer = promotions(service, Door::Json, json!({"promotionIds": [id]})).await;
     assert_eq!((rows.len(), answer.body["data"].as_array().unwrap().len()), (1, 1), "{answer:?}");
     let mut shown = rows[0].clone();
-    // Bookkeeping of the storage, which follows the rest.
+    // The other columns are bookkeeping that follows from these.
     let kept = ["name", "kind", "active", "start_ms", "end_ms", "max_earning_per_customer", "earn_expiry_days"];
     shown
         .as_object_mut()
@@ -60,7 +60,7 @@ async fn read(service: &Service, id: &str) -> (Value, Vec<i64>) {
     (shown, audience.iter().map(|row| row["customer_id"].as_i64().unwrap()).collect())
 }
 
-/// The fields of a message that may be left out of a record, by their JSON names.
+/// Returns the JSON names of the fields of a message that a record may leave out.
 fn optional_fields(message: &str, required: &[&str]) -> Vec<String> {
     let pool = DescriptorPool::decode(DESCRIPTOR_SET).unwrap();
     let message = pool.get_message_by_name(&format!("cartpromotions.v1.{message}")).unwrap();
@@ -68,7 +68,7 @@ fn optional_fields(message: &str, required: &[&str]) -> Vec<String> {
     names.filter(|name| !required.contains(&name.as_str())).collect()
 }
 
-/// A value of each optional field of a promotion that is not its default.
+/// Returns a value other than the default for each optional field of a promotion.
 fn values() -> Map<String, Value> {
     let values = json!({
         "active": false,
@@ -76,7 +76,7 @@ fn values() -> Map<String, Value> {
         "earnExpiry": {"type": "DAYS_FROM_EARNING", "days": 30},
         "earnLimitedToSpecificAudience": true,
         "audience": [7, 8],
-        // Of the import only.
+        // This field may be left out in an import only.
         "name": "Another name",
         "startDate": 1_735_689_600_001_i64,
         "endDate": 1_924_991_999_998_i64,
@@ -87,7 +87,7 @@ fn values() -> Map<String, Value> {
 #[tokio::test]
 async fn what_a_write_of_a_promotion_leaves_out_stays_as_it_is_recorded() {
     let service = Service::start().await;
-    // Those that name nothing of the record, or are told by another field.
+    // These fields identify the record, or have another name in it.
     let fixed = ["id", "orgId", "type", "startDateISO", "endDateISO", "unlimitedEarning"];
     let by_call = ["name", "startDate", "endDate"];
     for way in WAYS {
@@ -98,7 +98,7 @@ async fn what_a_write_of_a_promotion_leaves_out_stays_as_it_is_recorded() {
             }
             let id = created(&service, promotion(&format!("{field} {way:?}"))).await;
             let value = values().get(&field).unwrap_or_else(|| panic!("no value of {field}")).clone();
-            // A call names at least these; a record of a file need not.
+            // A call must name at least these fields; a record of a file need not.
             let least = || {
                 if way == Way::Import { json!({}) } else { promotion(&format!("{field} {way:?}")) }
             };
@@ -182,7 +182,7 @@ async fn every_rule_that_a_call_holds_the_import_holds() {
             assert_eq!(read(&service, &id).await, before, "{way:?} {field}={value}");
         }
     }
-    // What it is already may be said again.
+    // The present value may be repeated.
     for way in WAYS {
         let mut same = promotion("Earned");
         same["earnExpiry"] = json!({"type": "WITH_PROMOTION"});
@@ -199,7 +199,7 @@ async fn a_create_may_be_repeated_and_other_content_is_told() {
         new["id"] = format!("0000000000000000000000f{index}").into();
         let first = create(&service, door, json!({"promotion": new})).await;
         assert_eq!(first.code, 0, "{first:?}");
-        // The same in other words: defaults, a time in the other form, letters of the id.
+        // The content is the same in other words: defaults, the other form of a time, upper-case digits of the id.
         new["active"] = true.into();
         new["earnExpiry"] = json!({"type": "WITH_PROMOTION"});
         new["startDateISO"] = "2025-01-01T05:30:00+05:30".into();
@@ -231,7 +231,7 @@ async fn a_create_may_be_repeated_and_other_content_is_told() {
                 );
             }
         }
-        // It differs from what is recorded now.
+        // The request differs from the present record.
         let id = first.body["data"]["id"].clone();
         deactivate(&service, door, json!({"promotionId": id})).await;
         let refused = create(&service, door, json!({"promotion": new})).await;
@@ -254,7 +254,7 @@ async fn of_many_creates_at_once_all_return_the_one_that_is_recorded() {
     }
 }
 
-/// The organization, as it is recorded.
+/// Returns the recorded organization.
 async fn org(database: &Database) -> Value {
     let sql =
         format!("SELECT name, time_zone, max_active_promotions, accept_unknown_customers FROM orgs WHERE id = {ORG}");
@@ -292,7 +292,7 @@ async fn what_an_import_leaves_out_of_an_organization_or_a_client_stays_as_it_is
         import_with(&database, &json!({"apiClients": [{"username": "demo"}]}), replaced).await.unwrap();
         assert_eq!(client().await, named, "{field}");
     }
-    // Everything is said by its sign, so that it is not said by leaving something out.
+    // Every limit is removed by an explicit value, not by leaving something out.
     let refused = import(&database, &json!({"apiClients": [{"username": "demo", "access": []}]})).await.unwrap_err();
     assert_eq!(refused, "apiClients[0].access: must have at least 1 group, or \"*\" for everything");
     import(&database, &json!({"apiClients": [{"username": "demo", "access": ["*"]}]})).await.unwrap();
@@ -318,7 +318,7 @@ async fn a_recorded_secret_changes_only_where_that_is_said() {
     let after = hash().await;
     assert_ne!(after[1], before[1]);
     assert_eq!((&after[0], &after[2]), (&before[0], &before[2]), "the others match, and stay");
-    // The same again replaces nothing.
+    // The same secret replaces nothing.
     import_with(&database, &other, replaced).await.unwrap();
     assert_eq!(hash().await, after);
 }
@@ -401,7 +401,7 @@ async fn a_dry_run_names_each_record_that_would_change_and_changes_nothing() {
         );
         assert_eq!(everything().await, before);
     }
-    // The rules are those of an import.
+    // A dry run holds to the rules of an import.
     let refused = json!({"promotions": [{"id": TEN_OFF, "orgId": ORG, "type": "POS"}]});
     let refused = import_with(&database, &refused, dry).await.unwrap_err();
     assert_eq!(refused, "promotions[0].type: cannot change: it is EARNING");

@@ -1,4 +1,4 @@
-//! How often a client may call, and how often a login may fail, through both doors.
+//! Request limits and limits of failed logins, over gRPC and JSON.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use crate::rpcs;
 use crate::support::*;
 
-/// What the headers say: quota, what is left, seconds until all of it is there again.
+/// Returns the values of the headers: quota, remainder, seconds until the whole quota is available again.
 fn told(answer: &Answer) -> (String, u32, u32) {
     let header = |name: &str| answer.headers[name].to_str().unwrap().to_owned();
     let (policy, state) = (header("ratelimit-policy"), header("ratelimit"));
@@ -26,7 +26,7 @@ async fn a_client_has_1000_requests_a_minute_and_every_answer_says_what_is_left(
         let policy = "\"requests\";q=1000;w=60".to_owned();
         let answer = service.earn(door, &documented_request()).await;
         assert_eq!((answer.code, told(&answer)), (0, (policy.clone(), 999, 60)));
-        // Refusals of the request itself count, and say so too.
+        // Refusals of the request itself count, and have the headers too.
         let answer = service.earn(door, &json!({"orgId": 2})).await;
         assert_eq!((answer.code, told(&answer).0), (403, policy.clone()));
         assert!((997..=999).contains(&told(&answer).1), "{:?}", told(&answer));
@@ -34,7 +34,7 @@ async fn a_client_has_1000_requests_a_minute_and_every_answer_says_what_is_left(
         assert_eq!((answer.code, told(&answer).0), (400, policy.clone()));
         let missing = rpcs::get(&service, door, json!({"earnedPromotionId": "0123456789abcdef01234567"})).await;
         assert_eq!((missing.code, told(&missing).0), (404, policy));
-        // Nobody has a limit before it is known who calls.
+        // No limit applies before the caller is known.
         let answer = service.earn_as(door, Some("demo:wrong"), &documented_request()).await;
         assert!(!answer.headers.contains_key("ratelimit"));
     }
@@ -53,16 +53,16 @@ async fn beyond_it_a_client_is_refused_and_told_when_there_is_room_and_others_ar
         let (policy, left, whole) = told(&refused);
         assert_eq!((refused.code, policy.as_str(), left), (429, "\"requests\";q=60;w=60", 0));
         let wait = retry_after(door, &refused);
-        // That of the first charges, and of the last.
+        // The wait is for the first charge, the reset for the last.
         assert!((60 - took..=60).contains(&wait) && wait <= u64::from(whole) && whole <= 60, "{wait}, {whole}");
         assert_eq!(service.earn_as(door, Some("other:other"), &json!({"orgId": 1})).await.code, 403);
-        // A refusal costs nothing: nobody is told to wait longer for having tried.
+        // A refusal costs nothing, so trying does not lengthen the wait.
         let again = service.earn(door, &documented_request()).await;
         assert!(again.code == 429 && retry_after(door, &again) <= wait, "{again:?}");
     }
 }
 
-/// The seconds that a refused caller is told to wait.
+/// Returns the seconds that a refused caller is told to wait.
 fn retry_after(door: Door, refused: &Answer) -> u64 {
     match door {
         Door::Json => refused.headers["retry-after"].to_str().unwrap().parse().unwrap(),
@@ -70,7 +70,7 @@ fn retry_after(door: Door, refused: &Answer) -> u64 {
     }
 }
 
-/// The catalog, in which this client has a limit of its own.
+/// Returns the catalog, with a limit of its own for this client.
 fn with_limit(username: &str, requests_per_minute: Value) -> Value {
     let mut catalog = catalog();
     let clients = catalog["apiClients"].as_array_mut().unwrap();
@@ -112,13 +112,13 @@ async fn a_request_may_cost_as_much_as_it_grants() {
         assert_eq!((answer.code, told(&answer).1), (429, 10), "what is left is told, not that nothing is: {answer:?}");
         assert!((50..=60).contains(&retry_after(door, &answer)), "{answer:?}");
         assert_eq!(service.granted().await, 90, "nothing is recorded");
-        // What grants nothing costs 1.
+        // A call that grants nothing costs 1.
         let listed = rpcs::list(&service, door, json!({"customerId": CUSTOMER})).await;
         assert_eq!((listed.code, told(&listed).1), (0, 9), "{listed:?}");
-        // Nor does what asks wrongly, and it costs as much.
+        // A malformed request grants nothing either, and costs 1 too.
         let wrong = service.earn(door, &json!({})).await;
         assert_eq!((wrong.code, told(&wrong).1), (400, 8), "{wrong:?}");
-        // As many as are left.
+        // The call takes exactly the remainder.
         let last = service.earn(door, &one_entry("c", TEN_OFF, 8)).await;
         assert_eq!((last.code, told(&last).1), (0, 0), "{last:?}");
         let wrong = service.earn(door, &json!({})).await;
@@ -160,11 +160,11 @@ async fn guesses_are_told_to_wait_and_the_owner_is_let_in_all_the_same() {
             said.push(answer.code);
         }
         assert_eq!(said, [[401; 10].as_slice(), &[429; 4]].concat());
-        // From the same address, with a secret that was never seen here: later, but in time.
+        // A right secret that is new here, from the same address, is checked later, but in time.
         let begun = Instant::now();
         assert_eq!(service.earn(door, &documented_request()).await.code, 0);
         assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
-        // From then on it is known, and nothing holds it up, though the guesses go on.
+        // From now on it is known, and nothing delays it, though the guesses continue.
         let guesses = tokio::spawn({
             let caller = service.caller();
             async move {

@@ -1,4 +1,4 @@
-//! The log never holds a call up: nobody reads standard error, and the service goes on.
+//! The log never delays a call: when no process reads standard error, the service continues.
 
 use std::path::Path;
 use std::time::Duration;
@@ -9,16 +9,16 @@ use tokio::task::JoinSet;
 use crate::server_process::Process;
 use crate::support::*;
 
-/// Calls of one test: their lines are several times as long as what a pipe and the buffer hold.
+/// Number of calls of one test: their lines are several times as long as the capacity of the pipe and the buffer.
 const CALLS: usize = 8_000;
-/// Calls under way at a time.
+/// Number of calls in flight.
 const WORKERS: usize = 8;
-/// How long one call, the end of the service, or a line of the log may take on a busy machine.
+/// Longest time of one call, of the end of the service, or of a line of the log on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// A drain time that a stop may not use up.
+/// Drain time, in milliseconds, that a stop must not use up.
 const DRAIN_MS: &str = "15000";
 
-/// Calls over several routes, all of which are answered. Most log some 1 KB.
+/// Makes calls over several routes, all of which are answered. Most log about 1 KB.
 async fn call_often(caller: &Caller) {
     let mut workers = JoinSet::new();
     for worker in 0..WORKERS {
@@ -87,7 +87,7 @@ async fn once_somebody_reads_the_log_again_it_says_how_many_lines_are_missing() 
             }
         });
         let dropped = dropped.await.unwrap();
-        // And it goes on as before.
+        // The service continues as before.
         let caller = process.caller.clone();
         let late = caller.http().get(caller.url("/late")).header("x-request-id", "late").send().await.unwrap();
         assert_eq!(late.status(), 404);
@@ -98,7 +98,7 @@ async fn once_somebody_reads_the_log_again_it_says_how_many_lines_are_missing() 
         assert_eq!(log.last().unwrap()["message"], json!("stopped"));
         if level == "info" {
             let answered = log.iter().filter(|line| line["message"] == "answered").count();
-            // Probes log nothing; three calls came besides. Every line is there, or was counted.
+            // Probes log nothing, and the test made three more calls. Every line is present or counted as dropped.
             assert_eq!(answered + usize::try_from(dropped).unwrap(), CALLS - CALLS / 40 + 3);
         }
     }

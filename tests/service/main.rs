@@ -1,4 +1,4 @@
-//! The service as its callers meet it: a real server on a port of its own, through both doors.
+//! The service as its callers see it: a real server on a port of its own, over gRPC and JSON.
 
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(
@@ -53,5 +53,5 @@ mod verify;
 mod wallet;
 mod written;
 
-/// What the databases of these tests are of.
+/// The engine of the databases of these tests.
 const ENGINE: database::Engine = database::Engine::Sqlite;

@@ -1,6 +1,6 @@
-//! Random requests and changes of the catalog, several at once to two servers on one database, against a plain model in
-//! memory: what is answered must be what the model answers to the same requests in some order. A change through one server
-//! leaves the memory of the other one old.
+//! Random requests and changes of the catalog, several at once to two servers on one database, compared with a plain
+//! model in memory: the responses must be those of the model to the same requests in some order. A change through one
+//! server leaves the memory of the other one out of date.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
@@ -17,7 +17,7 @@ use self::script::{Call, Script};
 use crate::rpcs::{self, redeem, replace, revoke};
 use crate::support::*;
 
-// Paths that are the same from both suites, which include this file.
+// The paths are explicit because both suites include this file.
 #[path = "model/form.rs"]
 mod form;
 #[path = "model/oracle.rs"]
@@ -27,10 +27,11 @@ mod script;
 
 const CASES: u32 = 64;
 const MAX_SHRINKS: u32 = 256;
-/// All runs share two servers, so that starting them costs nothing.
+/// Number of runs, which all share two servers because starting servers is slow.
 const RUNS: u32 = CASES + MAX_SHRINKS + 1;
 
-/// The scripts are the same every time, so that one that fails can be had again; `PROPTEST_RNG_SEED` gives others.
+/// Returns the configuration. The scripts are the same every time, so that a failure can be repeated;
+/// `PROPTEST_RNG_SEED` gives others.
 fn config() -> Config {
     let given = Config::default();
     let rng_seed = if given.rng_seed == RngSeed::Random { RngSeed::Fixed(1) } else { given.rng_seed };
@@ -54,7 +55,7 @@ fn racing_requests_are_answered_as_a_model_answers_them_in_some_order() {
 struct Servers {
     services: [Service; 2],
     runs: Cell<u32>,
-    /// Every earn id that was ever answered, and the run and the slot that it is of.
+    /// Every earn id of any response, with its run and slot.
     ids: RefCell<HashMap<String, (u32, Slot)>>,
 }
 
@@ -68,7 +69,7 @@ impl Servers {
         Self { services: [first, second], runs: Cell::default(), ids: RefCell::default() }
     }
 
-    /// Plays the script; else says where it is answered as no order explains.
+    /// Plays the script. Returns an error with the place if no order explains the responses.
     async fn play(&self, script: &Script) -> Result<(), String> {
         let run = self.runs.replace(self.runs.get() + 1);
         assert!(run < RUNS, "run {run} has no customers");
@@ -97,7 +98,8 @@ impl Servers {
         Ok(())
     }
 
-    /// Gives the promotions their first terms again, which the script before may have changed. Audiences are of each run.
+    /// Resets the promotions to their first terms, which the script before may have changed. Each run has its own
+    /// audience.
     async fn restore(&self) -> Result<(), String> {
         for promotion in 0..USUAL {
             let answer = replace(&self.services[0], Door::Grpc, form::restored(promotion)).await;
@@ -133,8 +135,8 @@ impl Servers {
         answers
     }
 
-    /// What the wallets hold: the same instance has the same id for ever, no other has it, and what was answered is
-    /// there, in its order.
+    /// Reads the wallets, and checks that an instance always has the same id, that no other has this id, and that the
+    /// answered instances are there in order.
     async fn look(&self, run: u32, before: &Held, answered: Vec<Vec<(Key, String)>>) -> Result<Held, String> {
         let (first, last) = (customer_id(run, 0), customer_id(run, CUSTOMERS - 1));
         let sql = format!(
@@ -162,7 +164,7 @@ impl Servers {
             let mut last = None;
             for (key, id) in answer {
                 let (_, slot) = self.ids.borrow().get(&id).copied().ok_or_else(|| format!("{id} is nowhere"))?;
-                // Of one earning the first instance comes first.
+                // The first instance of an earning comes first.
                 if slot.0 != key || last.is_some_and(|last: Slot| last.0 == key && last.1 >= slot.1) {
                     return Err(format!("{id} is answered for {key:?}, and is {slot:?}"));
                 }
@@ -172,7 +174,8 @@ impl Servers {
         Ok(held)
     }
 
-    /// After all runs: the wallets have nothing that was never answered, and the verifier finds nothing.
+    /// Checks after all runs that the wallets have nothing that was never answered, and that the verifier finds
+    /// nothing.
     async fn verify(&self) {
         let granted = self.services[0].granted().await;
         assert_eq!(granted, i64::try_from(self.ids.borrow().len()).unwrap());
@@ -185,10 +188,10 @@ impl Servers {
     }
 }
 
-/// What the wallets hold: of each instance the earn id, and what became of it.
+/// The content of the wallets: the earn id and the status of each instance.
 type Held = BTreeMap<Slot, (String, Status)>;
 
-/// The call, with the earn ids of the instances that it names.
+/// Returns the call with the earn ids of the instances that it names.
 fn resolved(call: &Call, held: &Held) -> Call {
     let mut call = call.clone();
     if let Request::Revoke(change) | Request::Redeem(_, change) = &mut call.request {
@@ -201,7 +204,7 @@ fn resolved(call: &Call, held: &Held) -> Call {
             }
         }
         if change.slots.is_empty() {
-            // There is nothing yet.
+            // The customer holds nothing yet.
             let key = Key { customer: change.customer, event: 0, promotion: 0, earned_from: 0 };
             change.slots.push((key, 1));
         }
@@ -210,7 +213,7 @@ fn resolved(call: &Call, held: &Held) -> Call {
     call
 }
 
-/// The instance that a row of the wallet is, its earn id, and what became of it.
+/// Returns the instance of a row of the wallet, its earn id, and its status.
 fn slot_of(row: &Value, first_customer: i64) -> (Slot, (String, Status)) {
     let text = |name: &str| row[name].as_str().unwrap();
     let integer = |name: &str| row[name].as_i64().unwrap();
@@ -228,7 +231,8 @@ fn slot_of(row: &Value, first_customer: i64) -> (Slot, (String, Status)) {
     ((key, integer("ordinal")), (text("earn_id").to_owned(), status))
 }
 
-/// The models that are possible after a group was answered so. There are none: what each would have answered.
+/// Returns the models that are possible after these replies to a group. Returns an error with the reply of each model
+/// if there are none.
 fn follow(possible: &[Model], group: &[Call], replies: &[Reply]) -> Result<Vec<Model>, String> {
     let (mut followed, mut otherwise) = (Vec::new(), String::new());
     for model in possible {
@@ -254,7 +258,7 @@ fn follow(possible: &[Model], group: &[Call], replies: &[Reply]) -> Result<Vec<M
     Ok(followed)
 }
 
-/// Every order of `0..length`.
+/// Returns every order of `0..length`.
 fn orders(length: usize) -> Vec<Vec<usize>> {
     let Some(last) = length.checked_sub(1) else { return vec![vec![]] };
     let with_last =

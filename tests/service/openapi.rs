@@ -1,4 +1,4 @@
-//! The OpenAPI document and the page of it: true to what the JSON door reads and answers.
+//! The OpenAPI document and its page: both agree with what the JSON API reads and writes.
 
 mod document;
 mod variants;
@@ -14,7 +14,7 @@ pub use document::Document;
 use document::{JSON, Operation, VERBS, body_schema, call, example};
 use variants::{broken, extreme, otherwise};
 
-/// Operations with an example, in an order in which each finds what it needs.
+/// Operations with an example, in an order in which each finds the records that it needs.
 const CALLS: [&str; 14] = [
     "UpsertCustomers",
     "GetCustomer",
@@ -31,7 +31,7 @@ const CALLS: [&str; 14] = [
     "Redeem",
     "RevokeEarnedPromotions",
 ];
-/// Compares an answer with the example: ids that the service makes are others, but the same wherever they come.
+/// Compares a response with the example: ids that the service makes differ, but an id is the same wherever it occurs.
 fn same(example: &Value, answer: &Value, ids: &mut HashMap<String, String>, at: &str) {
     let is_made = |text: &str| text.len() == 24 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     match (example, answer) {
@@ -164,7 +164,7 @@ async fn what_the_document_forbids_is_refused() {
         let Some(body) = example(operation) else { continue };
         let schema = body_schema(operation);
         for (what, body) in broken(&document, schema, body, id) {
-            // An object may hold anything.
+            // An object may have any members.
             if what.contains(".eventPayload.") {
                 continue;
             }
@@ -188,12 +188,12 @@ async fn limits_themselves_are_within_the_limits() {
         let Some(body) = example(operation) else { continue };
         let schema = body_schema(operation);
         for (what, body) in extreme(&document, schema, body, id) {
-            // What has more limits than its own: the clock's, and that of a sum.
+            // These values have further limits: that of the clock, and that of a sum.
             if ["eventTime", "earnCount = 2"].iter().any(|limited| what.contains(limited)) {
                 continue;
             }
             assert_eq!(document.faults(schema, &body), [""; 0], "{what}");
-            // Whatever it says of what is asked for, it is not that the request is malformed.
+            // The call may be refused, but not as malformed.
             let answer = call(&service, operation, Some(&body), &HashMap::new()).await;
             assert_ne!(answer.0, 400, "{what}: {body}: {}", answer.2);
             tried += 1;
@@ -213,7 +213,7 @@ async fn what_the_document_allows_instead_means_the_same() {
         let other = otherwise(&document, schema, body);
         assert_eq!(document.faults(schema, &other), [""; 0], "{id}: {other}");
         let ids = HashMap::from([("6912d0e01c5b9e4f7a0000f1".to_owned(), TEN_OFF.to_owned())]);
-        // Once before, so that both find the same recorded.
+        // A first call makes both calls find the same records.
         call(&service, operation, Some(body), &ids).await;
         let one = call(&service, operation, Some(body), &ids).await;
         let again = call(&service, operation, Some(&other), &ids).await;
@@ -262,7 +262,7 @@ async fn refusals_are_as_documented() {
         assert_eq!(answer.0, status, "{}", answer.2);
         document.check(operation, &answer);
     }
-    // A name that another active promotion has.
+    // Another active promotion has this name.
     let operation = document.operation("CreatePromotion");
     call(&service, operation, example(operation), &HashMap::new()).await;
     let answer = call(&service, operation, example(operation), &HashMap::new()).await;
@@ -286,7 +286,7 @@ async fn the_page_tells_of_every_operation_and_asks_no_other_host_for_anything()
         assert!(page.contains(&format!("<article id=\"{id}\">")), "{id} is told of");
         assert!(page.contains(&format!("<a href=\"#{id}\">")), "{id} is in the contents");
     }
-    // Whatever makes a browser fetch something, but for the style that stands in the page.
+    // These make a browser load something, except the style in the page.
     for loads in
         ["<script", "<link", "<img", "<iframe", "<object", "<embed", "src=", "srcset", "url(", "@import", "action="]
     {
