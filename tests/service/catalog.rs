@@ -211,8 +211,8 @@ async fn one_more_than_may_be_active_a_name_that_is_taken_and_a_past_end_are_ref
         assert_eq!((one_more.code, one_more.status), (705, if door == Door::Json { 409 } else { 9 }), "{one_more:?}");
         let id = created(&service, inactive(&format!("{door:?}"))).await;
         assert_eq!(activate(&service, door, json!({"promotionId": id})).await.code, 705);
-        // A promotion that is active already stays active and may be replaced, and the promotion that takes its place
-        // counts as none more.
+        // A promotion that is active already stays active and may be replaced. At the limit another one can be
+        // activated only after one is deactivated.
         assert_eq!(activate(&service, door, json!({"promotionId": ids[0]})).await.code, 0);
         let renamed = replace(&service, door, json!({"promotionId": ids[0], "promotion": promotion("Eleven")})).await;
         assert_eq!(renamed.code, 0, "{renamed:?}");

@@ -1,4 +1,4 @@
-//! What an operator does by hand, beside a running service or without one.
+//! The commands for operators, with and without a running service.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -11,12 +11,13 @@ use tempfile::TempDir;
 use crate::server_process::run;
 use crate::support::*;
 
-/// How soon every server obeys changed credentials.
+/// Time in which changed credentials take effect in every server.
 const REFUSED_WITHIN: Duration = Duration::from_secs(2);
-/// 2035-12-31T23:59:59.999Z: a promotion until then runs by the clock of the machine, and by that of the servers here.
+/// 2035-12-31T23:59:59.999Z: a promotion with this end runs by the clock of the machine, and by that of the servers
+/// here.
 const END: &str = "2082758399999";
 
-/// What a command did.
+/// The outcome of a command.
 #[derive(Debug)]
 struct Done {
     code: Option<i32>,
@@ -25,25 +26,25 @@ struct Done {
 }
 
 impl Done {
-    /// What it printed; it must have succeeded, and have nothing to remark.
+    /// Returns the standard output; the command must have succeeded without remarks.
     fn out(self) -> String {
         assert!(self.code == Some(0) && self.err.is_empty(), "{self:?}");
         self.out
     }
 
-    /// The one line that says why not.
+    /// Returns the one line with the reason of a failed command.
     fn fault(&self) -> &str {
         assert!(self.code == Some(1) && self.err.lines().count() == 1, "{self:?}");
         self.err.trim_end().strip_prefix("cart-promotions: ").unwrap_or_else(|| panic!("{self:?}"))
     }
 
-    /// Each line of JSON that it printed.
+    /// Returns each line of JSON in the output.
     fn objects(self) -> Vec<Value> {
         self.out().lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"))).collect()
     }
 }
 
-/// Where an operator sits: a folder for files, and a database.
+/// The workplace of an operator: a folder for files, and a database.
 struct Desk<'a> {
     directory: TempDir,
     database: &'a Database,
@@ -65,7 +66,7 @@ impl<'a> Desk<'a> {
         Done { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
     }
 
-    /// `promotions create` with a period that has begun and goes on, and more options. Gives its id.
+    /// Runs `promotions create` with a period that includes the present, and further options. Returns the id.
     fn create(&self, org: &str, name: &str, more: &[&str]) -> String {
         let fixed = ["promotions", "create", "--org", org, "--name", name, "--type", "EARNING", "--json"];
         let period = ["--start", "2025-01-01T00:00:00+05:30", "--end", END];
@@ -79,7 +80,7 @@ impl<'a> Desk<'a> {
     }
 }
 
-/// A small shop, with two promotions at most, and customer 7.
+/// Returns a database with a small shop: an organization with at most two active promotions, and customer 7.
 async fn shop() -> Database {
     let database = Database::new().await;
     let file = json!({"orgs": [{"id": 1, "name": "Shop", "maxActivePromotions": 2}, {"id": 2, "name": "Other"}],
@@ -249,11 +250,11 @@ async fn activating_obeys_the_rules_of_the_catalog_and_says_which() {
         done.fault().starts_with("706: ") && done.fault().ends_with("it ended at 1970-01-01T00:00:00.006Z"),
         "{done:?}"
     );
-    // One after the other: the second is active when the third is refused, and is shown.
+    // The command takes the ids in order: the second is active when the third is refused, and is shown.
     let done = activate(&[&second, &third]);
     assert!(done.fault().starts_with("705: the organization has 2 active promotions, and may have 2"), "{done:?}");
     assert!(done.out.contains(&second) && !done.out.contains(&third), "{done:?}");
-    // Active already is no change, and no reason to count.
+    // Activating an active promotion changes nothing, and does not count again.
     assert!(activate(&[&second]).out().contains("  yes  "));
     desk.run(&["promotions", "deactivate", "--org", "1", &first]).out();
     assert!(activate(&[&third]).out().contains(&third));
@@ -261,7 +262,7 @@ async fn activating_obeys_the_rules_of_the_catalog_and_says_which() {
     let mut names: Vec<_> = active.iter().map(|each| each["name"].as_str().unwrap()).collect();
     names.sort_unstable();
     assert_eq!(names, ["B", "C"]);
-    // None is switched where one id is none.
+    // If one id is malformed, no promotion is changed.
     assert!(activate(&[&first, "x"]).fault().starts_with("725: "));
     assert_eq!(desk.run(&["promotions", "list", "--org", "1", "--active", "--json"]).objects().len(), 2);
 }
@@ -296,11 +297,11 @@ async fn customers_of_csv_and_ndjson_are_recorded_up_to_the_first_wrong_line() {
     assert_eq!(import(&["c.csv", "--from-line", "4"]).out(), "recorded 1 customers of c.csv: 1 new, 0 known\n");
     assert!(import(&["d.ndjson"]).fault().starts_with("d.ndjson:2: orgId: must be 1, or absent, not 2; "));
     assert_eq!(customers(&database).await, [7, 8, 9, 10, 11, 12, 13, 14]);
-    // The form that is said counts, not the name.
+    // `--format` counts, not the name.
     assert!(import(&["a.csv", "--format", "ndjson"]).fault().starts_with("a.csv:1: is no JSON object"));
 }
 
-/// Starts an import of the standard input, which is written to.
+/// Starts an import of its standard input, which the test writes to.
 fn import_stdin(desk: &Desk<'_>, more: &[&str]) -> std::process::Child {
     Command::new(env!("CARGO_BIN_EXE_cart-promotions"))
         .args(["customers", "import", "--org", "1", "--format", "csv", "-", "--database-url", desk.database.url()])
@@ -312,7 +313,7 @@ fn import_stdin(desk: &Desk<'_>, more: &[&str]) -> std::process::Child {
         .unwrap()
 }
 
-/// Waits until so many customers are recorded.
+/// Waits until this number of customers is recorded.
 async fn recorded(database: &Database, many: i64) {
     let begun = Instant::now();
     while database.count("SELECT count(*) FROM customers").await < many {
@@ -332,11 +333,11 @@ async fn an_interrupted_import_says_where_to_go_on() {
     let desk = Desk::at(&database);
     let mut import = import_stdin(&desk, &[]);
     let mut input = import.stdin.take().unwrap();
-    // Two batches and a part of one, of which nothing is recorded while the rest of it may come.
+    // The input has two batches and a part of one, which is not recorded while the rest of it may come.
     input.write_all(numbers(1..=20_500).as_bytes()).unwrap();
     input.flush().unwrap();
     recorded(&database, 20_000).await;
-    // It is between two batches, once it noted the last.
+    // After it has recorded the second batch, the command waits for input.
     tokio::time::sleep(Duration::from_millis(500)).await;
     let status = Command::new("kill").args(["-INT", &import.id().to_string()]).status().unwrap();
     assert!(status.success());
@@ -436,7 +437,7 @@ async fn a_client_works_until_it_is_disabled_and_nothing_shows_its_secret_again(
     assert_eq!(till, Some(&json!({"username": "till", "orgId": ORG, "access": ["earn:write"], "disabled": true})));
     assert!(objects.iter().any(|client| client["access"] == json!(["*"])), "{objects:?}");
 
-    // A new secret does not let it in; enabling does, and only with that.
+    // A new secret does not enable the client. After enabling, only the new secret is accepted.
     let renewed = desk.run(&["clients", "add", "--org", &org, "till", "--new-secret", "--json"]).objects();
     let new = format!("till:{}", renewed[0]["secret"].as_str().unwrap());
     assert_eq!((renewed[0]["username"].as_str(), renewed[0]["orgId"].as_i64()), (Some("till"), Some(ORG)));
@@ -486,7 +487,7 @@ async fn an_import_leaves_a_disabled_client_disabled() {
     assert_eq!(service.earn_as(Door::Json, Some("demo:other"), &documented_request()).await.code, 0);
 }
 
-/// Posts to the JSON door. It must be answered.
+/// Posts to the JSON API. The call must be answered.
 async fn post(service: &Service, path: &str, body: &Value) -> Value {
     let request = service.http().post(service.url(path)).header("authorization", basic("demo:demo"));
     let answer = request.header("content-type", "application/json").body(body.to_string()).send().await.unwrap();
@@ -565,7 +566,7 @@ async fn a_large_wallet_is_shown_page_by_page_up_to_the_limit() {
             .lines()
             .map(|line| serde_json::from_str::<Value>(line).unwrap()["earnedPromotionId"].as_str().unwrap().to_owned())
             .collect();
-        // All are valid as long: by earn id.
+        // All have the same end of validity, so they are ordered by earn id.
         assert_eq!(ids, earned[..shown], "{limit}");
     }
     let by_default = desk.run(&["wallet", "show", "--org", &org, &customer]);

@@ -8,12 +8,13 @@ use tempfile::TempDir;
 use crate::server_process::Process;
 use crate::support::*;
 
-/// `serve --demo` in `directory`, with the default database there; and the curl that it prints.
+/// Runs `serve --demo` in `directory`, with the default database there. Returns the process and the `curl` command that
+/// it prints.
 fn demo(directory: &TempDir) -> (Process, String) {
     demo_with_disk(directory, "unlimited")
 }
 
-/// The same, but no file can grow beyond so many KiB.
+/// Like [`demo`], with a limit of the size of each file, in KiB.
 fn demo_with_disk(directory: &TempDir, limit: &str) -> (Process, String) {
     let mut process = Process::start_with_disk(directory.path(), limit, &["--demo", "--listen", "127.0.0.1:0"]);
     let curl = process.printed_until("}'");
@@ -47,7 +48,7 @@ async fn the_printed_request_is_the_documented_one_and_earns_both() {
     assert!(curl.contains("--user demo:demo"), "{curl}");
     let answer = process.caller.post(Some("demo:demo"), body.to_owned()).await;
     assert_eq!(earn_ids(&answer.body).len(), 2, "{answer:?}");
-    // Earned and still earned the next time, from the same database.
+    // The next process finds the earned promotions in the same database.
     process.signal("INT");
     assert!(process.end().0);
     let (process, _) = demo(&directory);
@@ -106,7 +107,7 @@ async fn a_caller_that_hangs_up_is_logged_and_may_have_been_granted() {
     let hung_up = tokio::time::timeout(ACCEPTED_WITHIN, call.send()).await;
     assert!(hung_up.is_err(), "{hung_up:?}");
     blocker.execute_batch("ROLLBACK").unwrap();
-    // Granted or not by then: now it is, once.
+    // Whether or not the call was recorded before, it is now, once.
     assert_eq!(caller.earn(Door::Grpc, &one_entry("gone", TEN_OFF, 1)).await.code, 0);
     process.signal("TERM");
     let (success, log) = process.end();
@@ -152,7 +153,7 @@ async fn a_stop_under_load_answers_everything_it_accepted() {
             .unwrap();
         assert_eq!(found, 1, "{id}");
     }
-    // And nothing that nobody was told of: every call was answered, or refused.
+    // Nothing else is recorded either, because every call was answered or refused.
     let all: i64 = database.query_row("SELECT count(*) FROM earned_promotions", [], |row| row.get(0)).unwrap();
     assert_eq!(usize::try_from(all).unwrap(), acknowledged.len());
 }
@@ -207,7 +208,7 @@ async fn a_full_disk_is_503_through_both_doors_and_loses_nothing() {
         let status = if door == Door::Json { 503 } else { 14 };
         assert_eq!((refused.status, refused.code), (status, 500), "{refused:?}");
         assert!(door == Door::Json || refused.reason == "UNAVAILABLE", "{refused:?}");
-        // What is recorded is still given back, though nothing can be added.
+        // Recorded earnings are still returned, though nothing can be added.
         let (event, ids) = &acknowledged[0];
         let again = process.caller.earn(door, &request(event)).await;
         assert_eq!(again.code, 0, "{again:?}");

@@ -1,6 +1,6 @@
-//! The service behind stock proxies, as `deploy/` configures them and `docs/proxies.md` describes it.
+//! The service behind stock proxies, as `deploy/` configures them and `docs/proxies.md` describes.
 //!
-//! Skipped with a note where a proxy is not installed; with `CART_PROMOTIONS_TEST_PROXIES=required` that fails.
+//! Tests are skipped with a note if a proxy is not installed; with `CART_PROMOTIONS_TEST_PROXIES=required` they fail.
 
 use std::io::Write as _;
 use std::net::TcpListener;
@@ -15,16 +15,16 @@ use tokio::task::JoinSet;
 
 use crate::support::*;
 
-/// How long the test waits for a state that must come.
+/// Time for which the test waits for a state that must come.
 const SURELY: Duration = Duration::from_mins(1);
-/// Uploads that are to be refused, under way at a time and in all.
+/// Number of refused uploads at a time, and in all.
 const UPLOADS_AT_ONCE: usize = 6;
 const UPLOADS: usize = 240;
 
-/// A running proxy. Dropped, it is killed.
+/// A running proxy, which is killed when this value is dropped.
 struct Proxy {
     child: Child,
-    /// Where it takes JSON, and where gRPC.
+    /// The address for JSON, and that for gRPC.
     json: Caller,
     grpc: Caller,
 }
@@ -36,20 +36,20 @@ impl Drop for Proxy {
     }
 }
 
-/// A proxy, and how it is started with a configuration of `deploy/`.
+/// A proxy, and the way to start it with a configuration of `deploy/`.
 #[derive(Clone, Copy)]
 struct Stock {
     program: &'static str,
     file: &'static str,
     arguments: &'static [&'static str],
-    /// The port of gRPC in the file.
+    /// The gRPC port in the file.
     grpc_port: &'static str,
 }
 
 const NGINX: Stock = Stock {
     program: "nginx",
     file: "nginx.conf",
-    // One process, which ends with the test.
+    // A single process ends with the test.
     arguments: &["-g", "daemon off; master_process off;", "-c"],
     grpc_port: "8090",
 };
@@ -66,7 +66,7 @@ impl Stock {
         found
     }
 
-    /// Starts it in front of two servers, and waits until it hands calls on.
+    /// Starts the proxy in front of two servers, and waits until it forwards calls.
     async fn start(self, directory: &Path, servers: [&Caller; 2]) -> Proxy {
         let [json, grpc] = [free_port(), free_port()];
         let grpc = if self.grpc_port == "8080" { json } else { grpc };
@@ -79,7 +79,7 @@ impl Stock {
             ("127.0.0.1:8082", servers[1].address.to_string()),
             ("127.0.0.1:8090", at(grpc)),
             ("127.0.0.1:8080", at(json)),
-            // Whoever runs the test may write nowhere else.
+            // The user of the test may write nowhere else.
             ("/run/nginx.pid", place("pid")),
             ("/var/log/nginx/error.log", place("error.log")),
             (
@@ -116,7 +116,7 @@ fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-/// The status and the body of a call that is refused, as the service tells it.
+/// Returns the status and the body of a refused call, in the service's own form.
 async fn refused(proxy: &Proxy, request: reqwest::RequestBuilder) -> (u16, Value) {
     let answer = request.send().await.expect("an answer");
     let status = answer.status().as_u16();
@@ -155,8 +155,8 @@ async fn statuses_are_those_of_the_service(proxy: &Proxy) {
     }
 }
 
-/// Uploads of somebody who shows nothing, and of somebody who sends too much, in turns, beside calls of others through both
-/// doors.
+/// Sends uploads without credentials and uploads that are too large, alternately, beside calls of other callers over
+/// gRPC and JSON.
 async fn no_call_fails_beside_uploads(proxy: &Proxy) {
     let (sent, over) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
     let mut uploads = JoinSet::new();
@@ -165,13 +165,14 @@ async fn no_call_fails_beside_uploads(proxy: &Proxy) {
         uploads.spawn(async move {
             while !over.load(Ordering::Relaxed) {
                 let number = sent.fetch_add(1, Ordering::Relaxed);
-                // Anonymous ones that a proxy takes whole, and more than it or the service takes.
+                // The uploads without credentials fit a proxy; the large one exceeds the limits of proxy and service.
                 let (bytes, wanted, credentials) =
                     [(900_000, 401, None), (2_000_000, 413, Some("demo:demo")), (300_000, 401, None)][number % 3];
                 let request = caller.http().post(caller.url(PATH)).header("content-type", "application/json");
                 let shown = credentials.map(|credentials| ("authorization", basic(credentials)));
                 let request = shown.into_iter().fold(request, |request, (name, value)| request.header(name, value));
-                // A client that reads no answer before it has sent everything may miss one; it is not the one to protect.
+                // A client that reads no response before it has sent everything may miss the response; the test
+                // protects the other callers.
                 if let Ok(answer) = request.body(vec![b' '; bytes]).send().await {
                     assert_eq!(answer.status(), wanted, "an upload of {bytes} bytes");
                 }

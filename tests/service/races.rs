@@ -1,5 +1,5 @@
-//! Changes that meet, in four server processes on one database: each has exactly one winner, and the wallet is right
-//! afterwards.
+//! Conflicting changes in four server processes on one database: each conflict has exactly one winner, and the wallet
+//! is right afterwards.
 
 use std::path::Path;
 
@@ -34,7 +34,7 @@ impl Four {
         self.processes[index % PROCESSES].caller.clone()
     }
 
-    /// Sends all at once, each to another process, by either door.
+    /// Sends all calls at once, each to another process, over gRPC or JSON.
     async fn race<F, A>(&self, calls: impl IntoIterator<Item = F>) -> Vec<Answer>
     where
         F: FnOnce(Caller, Door) -> A + Send + 'static,
@@ -50,7 +50,7 @@ impl Four {
         answers.into_iter().map(|(_, answer)| answer).collect()
     }
 
-    /// How many of a customer's earned promotions are so.
+    /// Returns the number of a customer's earned promotions with this status.
     async fn count(&self, status: &str) -> i64 {
         let sql = format!("SELECT count(*) FROM earned_promotions WHERE earned_status = '{status}'");
         self.database.count(&sql).await
@@ -81,7 +81,7 @@ async fn of_transactions_that_redeem_the_same_one_wins_and_the_others_are_told_s
     let four = Four::start(catalog()).await;
     for round in 0..ROUNDS {
         let ids = granted(&four.caller(round), CUSTOMER, &format!("{round}"), TEN_OFF, 2).await;
-        // Each in another order, so that they may meet in the middle.
+        // Each request has another order, so that they may conflict in the middle.
         let calls = (0..6).map(|index| {
             let mut lines = [(TEN_OFF, ids[0].as_str()), (TEN_OFF, ids[1].as_str())];
             lines.rotate_left(index % 2);
@@ -96,7 +96,7 @@ async fn of_transactions_that_redeem_the_same_one_wins_and_the_others_are_told_s
             "{:?}",
             answers.iter().map(|answer| (answer.code, answer.status, &answer.messages)).collect::<Vec<_>>()
         );
-        // One transaction, sent by everybody at once.
+        // All processes get the same transaction at once.
         let ids = granted(&four.caller(round), CUSTOMER, &format!("{round} again"), TEN_OFF, 1).await;
         let request = transaction(&format!("{round} again"), CUSTOMER, &[(TEN_OFF, &ids[0])]);
         let answers = four.race((0..6).map(|_| redeeming(request.clone()))).await;
@@ -105,7 +105,7 @@ async fn of_transactions_that_redeem_the_same_one_wins_and_the_others_are_told_s
             "{:?}",
             answers.iter().map(|answer| (answer.code, answer.status, &answer.messages)).collect::<Vec<_>>()
         );
-        // One name, and everybody has another content for it.
+        // The transaction has one name and another content for each process.
         let ids = granted(&four.caller(round), CUSTOMER, &format!("{round} other"), TEN_OFF, 6).await;
         let name = format!("{round} other");
         let answers = four.race(ids.iter().map(|id| redeeming(transaction(&name, CUSTOMER, &[(TEN_OFF, id)])))).await;
@@ -143,7 +143,7 @@ async fn of_a_revocation_and_a_redemption_one_wins_and_the_other_is_told_so() {
             for revocation in revocations {
                 assert_eq!(revocation.body["errors"][0]["code"], 729, "{answers:?}");
             }
-            // Of a capped promotion three may be held: make room.
+            // A customer may hold three of a capped promotion, so the wallet is emptied.
             four.database.execute("UPDATE cap_usage SET used = 0").await;
             four.database.execute("DELETE FROM redemptions").await;
             four.database.execute("DELETE FROM earned_promotions").await;
@@ -172,7 +172,7 @@ async fn a_cap_holds_while_what_is_held_is_revoked_and_more_is_earned() {
         let now = answer.body["data"].as_array().unwrap();
         assert!((1..=3).contains(&now.len()), "{answer:?}");
         held = now.iter().map(|entry| entry["earnedPromotionId"].as_str().unwrap().to_owned()).collect();
-        // Once all is over there is room for exactly the rest.
+        // After the race there is room for exactly the rest.
         let fill = four.caller(round).earn(Door::Json, &one_entry(&format!("fill {round}"), CAPPED, 5)).await;
         assert_eq!(earn_ids(&fill.body).len(), 3 - held.len(), "{fill:?}");
         held.extend(earn_ids(&fill.body));
@@ -183,7 +183,7 @@ async fn a_cap_holds_while_what_is_held_is_revoked_and_more_is_earned() {
 #[tokio::test(flavor = "multi_thread")]
 async fn of_activations_at_the_cap_of_250_one_wins() {
     let four = Four::start(catalog()).await;
-    // Ten of the organization are active; 239 more leave room for one.
+    // Ten of the organization's promotions are active; 239 more leave room for one.
     let mut ids = Vec::new();
     for number in 0..239 + 6 {
         let mut promotion = inactive(&format!("Number {number}"));
@@ -207,7 +207,7 @@ async fn of_activations_at_the_cap_of_250_one_wins() {
         let winner = &ids[239 + won[0].0];
         assert_eq!(deactivate(&four.caller(1), Door::Json, json!({"promotionId": winner})).await.code, 0);
     }
-    // Two of one name: one wins, the other hears whose it is.
+    // Of several promotions with one name one is created, and the other calls are told its id.
     for round in 0..ROUNDS {
         let name = format!("Twin {round}");
         let answers = four
@@ -245,7 +245,7 @@ async fn what_earns_while_its_promotion_is_switched_off_is_granted_or_told_709()
             let entry = &answer.body["data"][0];
             let granted = entry["successfulEarnCount"] == 1;
             assert!(granted || entry["errorDetails"]["errorCode"] == 709, "{answer:?}");
-            // The process that was told obeys at once, the others within a second; what is granted stays.
+            // A repeat is granted exactly if the first call was: the promotion is off, and recorded grants stay.
             let again = four.caller(0).earn(Door::Grpc, &one_entry(&format!("{round} {index}"), TEN_OFF, 1)).await;
             assert_eq!(again.body["data"][0]["successfulEarnCount"] == 1, granted, "{again:?}");
         }

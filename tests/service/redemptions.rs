@@ -1,4 +1,5 @@
-//! Redeeming, exact about sameness, time and amounts: through both doors, at each bound, and by what a retry may change.
+//! Exact redemptions: sameness, times and amounts, over gRPC and JSON, at each bound, and the changes that a retry may
+//! make.
 
 use cart_promotions::config::Cli;
 use clap::Parser;
@@ -12,14 +13,14 @@ const REDEEM: &str = "/api_gateway/v1/promotions/redemptions";
 const DAY_MS: i64 = 86_400_000;
 /// 2000-01-01T00:00:00Z.
 const FIRST_MS: i64 = 946_684_800_000;
-/// Retries of one transaction.
+/// Number of retries of one transaction.
 const RETRIES: u64 = 64;
 
 fn status(door: Door, http: i64, grpc: i64) -> i64 {
     if door == Door::Json { http } else { grpc }
 }
 
-/// A transaction of two lines, and of two redemptions as a whole, one of which is a line too.
+/// Records a transaction of two lines and of two redemptions as a whole, one of which is a line too.
 async fn recorded(service: &Service, name: &str) -> (Value, Answer) {
     let ids = granted(service, CUSTOMER, name, TEN_OFF, 4).await;
     let mut request = transaction(name, CUSTOMER, &[(TEN_OFF, &ids[0]), (TEN_OFF, &ids[1])]);
@@ -33,12 +34,12 @@ async fn recorded(service: &Service, name: &str) -> (Value, Answer) {
     (request, answer)
 }
 
-/// Choices that are the same every time.
+/// Random choices that are the same every time.
 struct Choices(u64);
 
 impl Choices {
     fn below(&mut self, many: usize) -> usize {
-        // SplitMix64.
+        // The generator is SplitMix64.
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -57,7 +58,7 @@ impl Choices {
     }
 }
 
-/// The request as a text that says the same otherwise. `unknown`: with fields that no message has.
+/// Returns the request as another text with the same meaning, with unknown fields if `unknown` is true.
 fn said_otherwise(request: &Value, choices: &mut Choices, unknown: bool) -> String {
     let mut fields = Vec::new();
     for (name, value) in request.as_object().unwrap() {
@@ -88,7 +89,7 @@ fn said_otherwise(request: &Value, choices: &mut Choices, unknown: bool) -> Stri
             }
             (_, Value::Number(number)) => {
                 let number = number.as_f64().unwrap();
-                // As a till computes it.
+                // The sum has the rounding errors of a till.
                 let sum = number / 3.0 + number / 3.0 + number / 3.0;
                 fields.push(format!(
                     "{name:?}:{}",
@@ -124,7 +125,7 @@ async fn post(service: &Service, body: String) -> Answer {
     json_answer(request.header("content-type", "application/json").body(body).send().await.unwrap()).await
 }
 
-/// Sends retries that say the same through both doors, and expects the one answer.
+/// Sends retries with the same meaning over gRPC and JSON, and expects the first response.
 async fn retry(service: &Service, request: &Value, first: &Answer) {
     for seed in 0..RETRIES {
         let body = said_otherwise(request, &mut Choices(seed), true);
@@ -141,7 +142,7 @@ async fn a_retry_that_says_the_same_is_answered_the_same() {
     let service = Service::start().await;
     let (request, first) = recorded(&service, "same").await;
     retry(&service, &request, &first).await;
-    // In another server, too, and the row was not written again.
+    // Another server gives the same response, and no row was written again.
     retry(&service.beside().await, &request, &first).await;
     assert_eq!(service.database().count("SELECT count(*) FROM redemptions").await, 1);
 }
@@ -151,7 +152,7 @@ async fn a_retry_of_what_another_release_recorded_is_answered_the_same() {
     let service = Service::start().await;
     let (request, first) = recorded(&service, "older").await;
     for change in [
-        // Of a release with another digest, or that did not yet know a field, or that knows one more.
+        // The releases have another digest, do not know a field yet, or know one more.
         "digest = '0:000'",
         r#"content = replace(content, '"redemptionCount":1,', ''), digest = '0:000'"#,
         r#"content = replace(content, '"amountMillionths"', '"till":"7","amountMillionths"'), digest = '2:000'"#,
@@ -229,7 +230,7 @@ async fn a_retry_that_says_something_else_is_told_the_first_field_that_differs()
             },
         ),
         (|_, _| "redemptions".to_owned(), |request| drop(request.as_object_mut().unwrap().remove("redemptions"))),
-        // A line in the other list.
+        // A line moves to the other list.
         (
             |_, last| format!("lineItems[earnedPromotionId={last}]"),
             |request| {
@@ -237,7 +238,7 @@ async fn a_retry_that_says_something_else_is_told_the_first_field_that_differs()
                 request["lineItems"].as_array_mut().unwrap().push(line);
             },
         ),
-        // Of several, the first.
+        // If several fields differ, the first is named.
         (
             |_, _| "amount".to_owned(),
             |request| {
@@ -268,11 +269,11 @@ async fn a_retry_that_says_something_else_is_told_the_first_field_that_differs()
     assert_eq!(redeem(&service, Door::Grpc, request).await.body, first.body);
 }
 
-/// Redeems one earned promotion of an event at this time, in a transaction at this.
+/// Redeems one earned promotion of an event at `event_ms`, in a transaction at `date`.
 async fn dated(service: &Service, door: Door, event_ms: i64, date: Value) -> Answer {
     static NUMBER: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
     let name = format!("dated {}", NUMBER.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
-    // The organization takes any customer, and its promotions have always been there.
+    // The organization takes any customer, and its promotions started long ago.
     let mut earning = one_entry(&name, OTHERS, 1);
     earning.as_object_mut().unwrap().remove("orgId");
     earning["eventTime"] = event_ms.into();
@@ -294,7 +295,7 @@ async fn a_transaction_is_dated_within_its_bounds() {
             (old, json!("2000-01-01T05:30:00+05:30"), None),
             (old, json!(FIRST_MS - 1), Some(["1999-12-31T23:59:59.999Z", "2000-01-01T00:00:00Z"])),
             (old, json!("1999-12-31T23:59:59Z"), Some(["1999-12-31T23:59:59Z", "2000-01-01T00:00:00Z"])),
-            // Seconds for milliseconds.
+            // Seconds are sent as milliseconds.
             (NOW_MS, json!(NOW_MS / 1000), Some(["1970-01-21T09:40:40.800Z", "2000-01-01T00:00:00Z"])),
             (NOW_MS, json!(0), Some(["1970-01-01T00:00:00Z", "2000-01-01T00:00:00Z"])),
             (NOW_MS, json!(NOW_MS + DAY_MS), None),
@@ -345,7 +346,7 @@ async fn a_till_that_was_offline_redeems_what_was_valid_then() {
             let id = earn_ids(&service.earn(door, &earning).await.body).remove(0);
             let change = format!("UPDATE earned_promotions SET valid_till_ms = {valid_till} WHERE earn_id = '{id}'");
             service.database().execute(&change).await;
-            // It is listed by the clock of the server, whatever may still be redeemed.
+            // Listings use the clock of the server, even if the earned promotion may still be redeemed.
             let expired = json!({"customerId": CUSTOMER, "earnedStatus": ["EXPIRED"]});
             let listed = list(&service, door, expired).await.body["data"].to_string().contains(&id);
             assert_eq!(listed, valid_till < NOW_MS);
@@ -441,14 +442,14 @@ async fn of_the_reasons_why_not_the_first_is_told() {
     let nobody = "0000000000000000000000ff";
     let as_it_is: Spoil = |_| {};
     for (name, given, spoil, code) in [
-        // The first of the request, though another has a reason that comes before it.
+        // The first earned promotion of the request counts, even if a later one has a reason of higher precedence.
         ("order", [expired, nobody], as_it_is, 706),
         ("order", [nobody, expired], as_it_is, 731),
         ("order", [early, spent], as_it_is, 400),
         ("order", [spent, early], as_it_is, 729),
         ("revoked", [revoked, spent], as_it_is, 731),
         ("late", [good, expired], as_it_is, 706),
-        // What is recorded of the name comes before all of them, and the customer before that.
+        // A recorded transaction of this name comes before all of these, and the customer before that.
         ("first", [nobody, expired], as_it_is, 800),
         ("first", [nobody, expired], |request| request["customerId"] = 8.into(), 404),
         ("first", [nobody, expired], |request| request["customerId"] = 0.into(), 1006),
@@ -463,7 +464,7 @@ async fn of_the_reasons_why_not_the_first_is_told() {
             if code == 729 && door == Door::Grpc {
                 assert_eq!(answer.metadata["transactionIdentifier"], "first", "{answer:?}");
             }
-            // Of what is wrong with its form, all of it.
+            // Every violation of the form is reported.
             request["customerId"] = 0.into();
             request["transactionDate"] = 1.into();
             let answer = redeem(&service, door, request).await;

@@ -1,4 +1,5 @@
-//! One request sent to two servers at once: both answer what is recorded, whatever happened to the promotion before.
+//! One request sent to two servers at once: both return the recorded earnings, whatever changed in the promotion
+//! before.
 
 use serde_json::{Value, json};
 
@@ -7,12 +8,12 @@ use crate::stale::verify;
 use crate::support::*;
 
 const FIRST_CUSTOMER: i64 = 1_000;
-/// Customers of each history.
+/// Number of customers of each history.
 const CUSTOMERS: i64 = 48;
-/// Customers whose requests are under way at once.
+/// Number of customers whose requests are in flight at once.
 const AT_ONCE: usize = 4;
 
-/// A history of a promotion before the request: steps that each replace it, or switch it.
+/// A history of a promotion before the request. Each step replaces the promotion, or switches it.
 struct History {
     name: &'static str,
     before: fn() -> Value,
@@ -76,7 +77,7 @@ fn request(customer: i64, event: &str, promotion: &str, count: i64) -> Value {
     request
 }
 
-/// Two servers of an organization that takes any customer.
+/// Starts two servers of an organization that takes any customer.
 async fn two_servers() -> [Service; 2] {
     let mut catalog = catalog();
     catalog["orgs"][0]["acceptUnknownCustomers"] = true.into();
@@ -92,7 +93,7 @@ async fn live_through(history: &History, id: &str, a: &Service) {
     let everybody: Vec<_> = (0..CUSTOMERS).map(|number| FIRST_CUSTOMER + number).chain([1]).collect();
     let added = audience(a, Door::Grpc, json!({"promotionId": id, "add": everybody})).await;
     assert_eq!(added.code, 0, "{added:?}");
-    // Once it is earned, a cap comes late.
+    // A cap that is set after this earning begins another period.
     let first = a.earn(Door::Json, &request(1, "first", id, 1)).await;
     assert_eq!(earn_ids(&first.body).len(), 1, "{first:?}");
     for step in (history.then)() {
@@ -106,7 +107,7 @@ async fn live_through(history: &History, id: &str, a: &Service) {
     }
 }
 
-/// Sends the same request to both at once. Returns both answers.
+/// Sends the same request to both at once. Returns both responses.
 async fn to_both(callers: [Caller; 2], request: Value, number: usize) -> [Answer; 2] {
     let [one, other] = &callers;
     let doors = [DOORS[number % 2], DOORS[number / 2 % 2]];
@@ -114,8 +115,8 @@ async fn to_both(callers: [Caller; 2], request: Value, number: usize) -> [Answer
     [one, other]
 }
 
-/// Returns the entry that is answered, without the text of its failure: that tells how many are left, which the first of
-/// the two changed.
+/// Returns the entry of the response without the text of its failure, which has the number left: the first of the two
+/// calls changes that.
 fn entry_of(answer: &Answer) -> Value {
     let mut entry = answer.body["data"][0].clone();
     if let Some(details) = entry.get_mut("errorDetails") {
@@ -135,7 +136,7 @@ async fn a_request_sent_to_two_servers_at_once_is_answered_alike_whatever_its_pr
         for some in customers.chunks(AT_ONCE) {
             let mut calls = tokio::task::JoinSet::new();
             for number in some {
-                // Less than fits, exactly that, or more.
+                // The count is less than fits, exactly that, or more.
                 let count = 1 + number % 3;
                 let request = request(FIRST_CUSTOMER + number, "event", &id, count);
                 let callers = [a.caller(), b.caller()];
@@ -161,7 +162,7 @@ async fn what_is_revoked_by_a_server_that_has_not_heard_of_its_cap_no_longer_cou
     for (index, history) in HISTORIES.iter().enumerate().cycle().take(3 * HISTORIES.len()) {
         let number = rand::random::<u32>();
         let id = format!("{:024x}", 0xfeed_0000_0000_0000 + u64::from(number));
-        // The server has a catalog in memory, and it is not this one.
+        // The server has a catalog of another version in memory.
         let held = b.earn(Door::Grpc, &request(77, &id, TEN_OFF, 1)).await;
         assert_eq!(earn_ids(&held.body).len(), 1, "{held:?}");
         live_through(history, &id, &a).await;

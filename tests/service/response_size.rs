@@ -1,4 +1,4 @@
-//! Answers are never longer than they may be: pages end before, and what would be answered too long is refused.
+//! Responses never exceed their limit: pages end before it, and calls whose response would be too long are refused.
 
 use std::collections::BTreeSet;
 
@@ -10,11 +10,11 @@ use serde_json::{Value, json};
 use crate::rpcs::list;
 use crate::support::*;
 
-/// The least that may be asked for, and what is so by itself.
+/// The lowest limit that can be set, in bytes, and the default.
 const LEAST: usize = 1_000_000;
 const DEFAULT: usize = 4_000_000;
 
-/// A payload of the longest text there is: of numbers, which gRPC says at more length, or of one text.
+/// Returns a payload of the greatest length: of numbers, which are longer over gRPC, or of one text.
 fn payload(numbers: bool) -> Value {
     let payload = if numbers { json!({"a": vec![1; 4_090]}) } else { json!({"a": "x".repeat(8_192 - 8)}) };
     assert!(payload.to_string().len() > 8_180, "{}", payload.to_string().len());
@@ -27,7 +27,7 @@ fn with_payload(event: &str, count: i64, payload: Value) -> Value {
     request
 }
 
-/// How long the answer to a request of this gRPC method is on the wire.
+/// Returns the length of the response to a request of this gRPC method on the wire.
 async fn grpc_bytes<M: Message + JsonMessage + ReadJson>(caller: &Caller, method: &str, request: &Value) -> usize {
     let (message, _) = from_slice::<M>(request.to_string().as_bytes(), UnknownFields::Refuse).unwrap();
     let path = format!("/cartpromotions.v1.{method}");
@@ -78,7 +78,7 @@ async fn a_page_of_a_wallet_ends_before_it_is_too_long_and_goes_on_where_it_ende
 async fn what_would_be_answered_too_long_is_refused_and_records_nothing() {
     let service = Service::start().await;
     for door in DOORS {
-        // So often does this fit, and no more.
+        // The counts are just below and just above the limit.
         for (count, numbers, fits) in [(440, false, true), (480, false, false), (80, true, true), (100, true, false)] {
             let before = service.granted().await;
             let request = with_payload(&format!("{door:?} {count}"), count, payload(numbers));
@@ -121,7 +121,7 @@ async fn a_longer_payload_that_is_recorded_is_not_given_back_too_often() {
         let more = service.earn(door, &one_entry(&event, TEN_OFF, 1_000)).await;
         assert_eq!((more.code, service.granted().await), (400, before), "{more:?}");
         assert!(more.messages[0].starts_with("earnedPromotions: "), "{:?}", more.messages);
-        // As many as there is room for are granted, and what was granted is given back.
+        // As many are granted as there is room for, and recorded instances are returned.
         let some = service.earn(door, &one_entry(&event, TEN_OFF, 50)).await;
         assert_eq!(earn_ids(&some.body)[..1], first, "{:?}", some.messages);
         assert_eq!(service.granted().await, before + 49);

@@ -1,4 +1,4 @@
-//! Every RPC but the bulk earning, called through either door with the same JSON.
+//! Calls every RPC but the bulk earning, over gRPC or JSON, with the same JSON.
 
 use cart_promotions::proto;
 use cart_promotions::wire::json::{JsonMessage, ReadJson, UnknownFields, from_slice};
@@ -6,20 +6,20 @@ use serde_json::{Map, Value, json};
 
 use crate::support::*;
 
-/// How a method is called.
+/// A method, and its form over gRPC and HTTP.
 #[derive(Debug)]
 pub struct Method {
     pub grpc: &'static str,
     pub verb: &'static str,
-    /// With its variables by their JSON names.
+    /// The path, with its variables by their JSON names.
     pub path: &'static str,
-    /// What is in the body: all that is not in the path (`*`), one field, or nothing; the rest is in the query.
+    /// The content of the body: all that is not in the path (`*`), one field, or nothing. The rest is in the query.
     pub body: &'static str,
 }
 
 macro_rules! rpcs {
     ($($name:ident: $grpc:literal $verb:literal $path:literal $body:literal, $request:ident -> $response:ident;)*) => {
-        /// All of them.
+        /// All methods.
         pub const METHODS: &[Method] = &[$(Method { grpc: $grpc, verb: $verb, path: $path, body: $body }),*];
         $(
             pub async fn $name(caller: &Caller, door: Door, request: Value) -> Answer {
@@ -27,12 +27,12 @@ macro_rules! rpcs {
                 rpc::<proto::$request, proto::$response>(caller, door, &method, "demo:demo", &request).await
             }
         )*
-        /// The method of this gRPC path.
+        /// Calls the method of this gRPC path.
         pub async fn call(caller: &Caller, door: Door, grpc: &str, credentials: &str, request: Value) -> Answer {
             try_call(caller, door, grpc, credentials, &request).await.expect("an answer")
         }
 
-        /// The answer, or `None` when the connection broke before it was here.
+        /// Returns the answer, or `None` if the connection broke before it arrived.
         pub async fn try_call(
             caller: &Caller,
             door: Door,
@@ -67,7 +67,7 @@ rpcs! {
     customer: "CustomerService/GetCustomer" "GET" "/customers/{customerId}" "", GetCustomerRequest -> GetCustomerResponse;
 }
 
-/// The request, whole, as JSON with its path variables in it, through this door.
+/// Sends the whole request over this API, as JSON that includes its path variables.
 async fn rpc<M, R>(caller: &Caller, door: Door, method: &Method, credentials: &str, request: &Value) -> Answer
 where
     M: JsonMessage + ReadJson + prost::Message + Default + 'static,
@@ -76,7 +76,7 @@ where
     try_rpc::<M, R>(caller, door, method, credentials, request).await.expect("an answer")
 }
 
-/// The answer, or `None` when the connection broke before it was here.
+/// Returns the answer, or `None` if the connection broke before it arrived.
 async fn try_rpc<M, R>(
     caller: &Caller,
     door: Door,

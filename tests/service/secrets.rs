@@ -1,22 +1,22 @@
-//! Secrets come into the program, and nothing of them comes out of it, whatever is asked to be logged.
+//! Secrets that the program receives never appear in its output, at any level of the log.
 
 use serde_json::{Value, json};
 
 use crate::server_process::{Process, run};
 use crate::support::*;
 
-/// Of the client that calls.
+/// The secret of the client that calls.
 const RIGHT: &str = "right-5ecret";
-/// Tried by a caller.
+/// A wrong secret of a caller.
 const WRONG: &str = "wrong-5ecret";
-/// In a header that is no HTTP Basic.
+/// A secret in a header that is not HTTP Basic.
 const ASTRAY: &str = "astray-5ecret";
-/// In files that are refused.
+/// A secret in files that are refused.
 const REFUSED: &str = "refused-5ecret";
-/// Of the database; the one of these tests takes any.
+/// The password of the database; that of these tests accepts any.
 pub const OF_DATABASE: &str = "database-5ecret";
 
-/// The URL of the database, with a password where it can have one.
+/// Returns the URL of the database, with a password where it can have one.
 pub fn url_with_password(database: &Database) -> String {
     let mut url = url::Url::parse(database.url()).unwrap();
     let _ = url.set_password(Some(OF_DATABASE));
@@ -29,13 +29,13 @@ fn catalog_with(password: &Value) -> String {
     catalog.to_string()
 }
 
-/// Everything that a command prints.
+/// Returns everything that a command prints.
 fn printed(directory: &std::path::Path, arguments: &[&str]) -> String {
     let output = run(directory, arguments);
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-/// The text has none of the secrets, plain, as the header they are sent in, or as what is stored of them.
+/// Checks that the text has none of the secrets: neither plain, nor as a header, nor as a stored hash.
 fn assert_none_in(text: &str) {
     for secret in [RIGHT, WRONG, ASTRAY, REFUSED, OF_DATABASE] {
         let header = basic(&format!("demo:{secret}"));
@@ -48,7 +48,7 @@ fn assert_none_in(text: &str) {
     assert_eq!(line, None, "a hash");
 }
 
-// Waiting for its end blocks a thread, and a connection of gRPC has to be let go of meanwhile.
+// Waiting for the end of the process blocks a thread, and a gRPC connection needs another one to close.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_most_talkative_log_of_calls_and_imports_has_no_secret() {
     let database = Database::new().await;
@@ -60,7 +60,7 @@ async fn the_most_talkative_log_of_calls_and_imports_has_no_secret() {
     let text = import("right.json");
     assert!(text.contains("imported right.json") && text.contains("\"level\""), "{text}");
     assert_none_in(&text);
-    // Known already: its hash is read and compared.
+    // The client is recorded already, so its hash is read and compared.
     assert_none_in(&import("right.json"));
     let numbers = format!("[\"{REFUSED}\"]");
     let too_long = REFUSED.repeat(100);
@@ -102,7 +102,7 @@ async fn the_most_talkative_log_of_calls_and_imports_has_no_secret() {
     let given: Value = response.body(key).send().await.unwrap().text().await.unwrap().parse().unwrap();
     let token = given["data"]["accessToken"].as_str().unwrap().to_owned();
     let (signed, signature) = token.rsplit_once('.').unwrap();
-    // One that is taken, and one that is not.
+    // The first token is accepted, and the second refused.
     let forged = format!("{signed}.{}", signature.chars().rev().collect::<String>());
     for door in DOORS {
         for (token, code) in [(&token, 0), (&forged, 401)] {
@@ -132,7 +132,7 @@ async fn the_most_talkative_log_of_calls_and_imports_has_no_secret() {
     }
 }
 
-// As above.
+// As above, waiting for the end of the process blocks a thread.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_private_key_that_every_user_of_the_machine_can_read_is_warned_of() {
     use std::os::unix::fs::PermissionsExt as _;
@@ -164,7 +164,7 @@ async fn a_private_key_that_every_user_of_the_machine_can_read_is_warned_of() {
     assert!(!warned("tight.pem"), "{log:#?}");
 }
 
-/// The body that asks for a token.
+/// Returns the body of a token request.
 fn body_for_a_token(secret: &str) -> String {
     json!({"key": "demo", "secret": secret}).to_string()
 }
@@ -182,7 +182,7 @@ fn a_command_line_that_is_refused_is_told_without_its_password() {
         &["serve", "postgres://demo:database-5ecret@db/name"],
         &["postgres://demo:database-5ecret@db/name"],
         &["serve", "--listen", "postgres://demo:database-5ecret@db/name"],
-        // Nobody listens there.
+        // No server listens at this address.
         &[
             "serve",
             "--listen",

@@ -14,21 +14,21 @@ use serde_json::Value;
 
 use crate::support::Caller;
 
-/// A running one. Dropped, it is killed: nothing a test starts outlives it.
+/// A running process, which is killed when this value is dropped: nothing that a test starts outlives it.
 pub struct Process {
     child: Child,
     pub caller: Caller,
     stdout: BufReader<ChildStdout>,
-    /// Read all the while, but for a test that says otherwise.
+    /// The reader of the log, which runs all the time unless a test reads the log itself.
     log: Option<JoinHandle<Vec<Value>>>,
     unread: Option<ChildStderr>,
 }
 
-/// How a process is started.
+/// The way to start a process.
 struct Start<'a> {
-    /// The most KiB that a file can grow to.
+    /// The limit of the size of each file, in KiB.
     limit: &'a str,
-    /// Another program that starts it, with its arguments.
+    /// Another program that starts the process, with its arguments.
     program: &'a [&'a str],
     environment: &'a [(&'a str, &'a str)],
     options: &'a [&'a str],
@@ -44,7 +44,7 @@ impl Start<'_> {
             .args(self.program)
             .args([env!("CARGO_BIN_EXE_cart-promotions"), "serve", "--log-format", "json"])
             .args(self.options)
-            // Most tests send more requests than a client may by default; an option goes before it.
+            // Most tests send more requests than the default limit allows; an option overrides this variable.
             .env("CART_PROMOTIONS_REQUESTS_PER_MINUTE", "0")
             .envs(self.environment.iter().copied())
             .current_dir(directory)
@@ -55,10 +55,10 @@ impl Start<'_> {
     }
 }
 
-/// Finds the library that shifts the clock of a process; `None`, and a note, where `faketime` is not installed. With
-/// `CART_PROMOTIONS_TEST_FAKETIME=required` that fails.
+/// Finds the library that shifts the clock of a process. Returns `None`, with a note, if `faketime` is not installed.
+/// With `CART_PROMOTIONS_TEST_FAKETIME=required` the test fails instead.
 pub fn clock_library() -> Option<String> {
-    // The program itself would stand between the test and the server; its library alone will do.
+    // The `faketime` program would be a process between the test and the server; its library alone suffices.
     let told = Command::new("faketime").args(["-m", "-f", "+0", "printenv", "LD_PRELOAD"]).output();
     if let Some(told) = told.ok().filter(|told| told.status.success()) {
         return Some(String::from_utf8(told.stdout).unwrap().trim_end().to_owned());
@@ -70,35 +70,35 @@ pub fn clock_library() -> Option<String> {
 }
 
 impl Process {
-    /// Starts it in `directory` with these options, and waits until it takes calls.
+    /// Starts the process in `directory` with these options, and waits until it accepts calls.
     pub fn start(directory: &Path, options: &[&str]) -> Self {
         Self::start_with_disk(directory, "unlimited", options)
     }
 
-    /// The same, but no file can grow beyond so many KiB.
+    /// Like [`Self::start`], with a limit of the size of each file, in KiB.
     pub fn start_with_disk(directory: &Path, limit: &str, options: &[&str]) -> Self {
         Self::spawn(directory, &Start { limit, options, ..Start::PLAIN })
     }
 
-    /// The same, in this environment.
+    /// Like [`Self::start`], with these environment variables.
     pub fn start_in(directory: &Path, environment: &[(&str, &str)], options: &[&str]) -> Self {
         Self::spawn(directory, &Start { environment, options, ..Start::PLAIN })
     }
 
-    /// Starts one whose clock this library shifts by so much ("+3h"), where there is the library.
+    /// Starts a process with a clock that this library, if there is one, shifts by `clock` ("+3h").
     pub fn start_by_clock(library: Option<&str>, clock: &str, options: &[&str]) -> Self {
-        // Durations are measured by a clock that only goes forward: that one is left alone.
+        // Durations are measured by a monotonic clock, which is not shifted.
         let shifted = library
             .map(|library| [("LD_PRELOAD", library), ("FAKETIME", clock), ("FAKETIME_DONT_FAKE_MONOTONIC", "1")]);
         Self::start_in(Path::new("."), shifted.as_ref().map_or(&[], |shifted| &shifted[..]), options)
     }
 
-    /// Starts it as the argument of another program, such as one that enters a namespace.
+    /// Starts the process as an argument of another program, such as one that enters a namespace.
     pub fn start_under(directory: &Path, program: &[&str], options: &[&str]) -> Self {
         Self::spawn(directory, &Start { program, options, ..Start::PLAIN })
     }
 
-    /// Starts it with `--demo` and these options. Nobody reads its log until [`Process::read_log`].
+    /// Starts the process with `--demo` and these options. Its log is not read until [`Process::read_log`].
     pub fn start_unread(directory: &Path, options: &[&str]) -> Self {
         let options: Vec<_> = ["--demo", "--listen", "127.0.0.1:0"].iter().chain(options).copied().collect();
         let mut child = Start { options: &options, ..Start::PLAIN }.child(directory);
@@ -110,7 +110,7 @@ impl Process {
         Self { child, caller, stdout, log: None, unread }
     }
 
-    /// Reads the log from now on; gives each line as it comes.
+    /// Reads the log from now on. Returns a channel of its lines.
     pub fn read_log(&mut self) -> mpsc::Receiver<Value> {
         let (tell, lines) = mpsc::channel();
         let stderr = BufReader::new(self.unread.take().expect("nobody reads it yet"));
@@ -120,7 +120,7 @@ impl Process {
         lines
     }
 
-    /// Waits for the end without reading the log; gives whether it was a success, or nothing when it takes longer.
+    /// Waits for the end without reading the log. Returns true if the process succeeded, and `None` if it takes longer.
     pub fn ends_within(&mut self, limit: Duration) -> Option<bool> {
         let begun = Instant::now();
         while begun.elapsed() < limit {
@@ -136,7 +136,7 @@ impl Process {
         Self::started(start.child(directory))
     }
 
-    /// Waits until it takes calls.
+    /// Waits until the process accepts calls.
     fn started(mut child: Child) -> Self {
         let stdout = BufReader::new(child.stdout.take().unwrap());
         let stderr = BufReader::new(child.stderr.take().unwrap());
@@ -156,7 +156,7 @@ impl Process {
         Self { child, caller: Caller::of(address), stdout, log: Some(log), unread: None }
     }
 
-    /// Lets no file that it writes grow beyond so many bytes from now on, or gives all room back.
+    /// Limits the size of every file that the process writes from now on, in bytes, or removes the limit.
     pub fn limit_files(&self, bytes: Option<u64>) {
         let limit = bytes.map_or("unlimited".to_owned(), |bytes| bytes.to_string());
         let status = Command::new("prlimit")
@@ -166,12 +166,12 @@ impl Process {
         assert!(status.success());
     }
 
-    /// What it prints, up to the line that ends so.
+    /// Returns the output up to the line with this end.
     pub fn printed_until(&mut self, end: &str) -> String {
         printed_until(&mut self.stdout, end)
     }
 
-    /// Of the process.
+    /// Returns the id of the process.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
@@ -181,13 +181,13 @@ impl Process {
         assert!(status.success());
     }
 
-    /// Kills it as `kill -9` does, and waits until it is gone.
+    /// Kills the process like `kill -9`, and waits until it is gone.
     pub fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    /// Waits for the end; gives whether it was a success, and the log.
+    /// Waits for the end. Returns true if the process succeeded, and the log.
     pub fn end(mut self) -> (bool, Vec<Value>) {
         let log = self.log.take().unwrap().join().unwrap();
         (self.child.wait().unwrap().success(), log)
@@ -198,7 +198,7 @@ impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
-        // What it complained of, where a test failed.
+        // The log helps to explain a failed test.
         if let (true, Some(Ok(log))) = (std::thread::panicking(), self.log.take().map(JoinHandle::join)) {
             let complaints = log.iter().filter(|line| !matches!(line["level"].as_str(), Some("INFO" | "DEBUG")));
             for line in complaints {
@@ -225,13 +225,13 @@ pub fn run(directory: &Path, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_cart-promotions"))
         .args(arguments)
         .current_dir(directory)
-        // What whoever runs the tests has set is not for them.
+        // The environment of the test run must not reach the program.
         .env_remove("CART_PROMOTIONS_DATABASE_URL")
         .output()
         .unwrap()
 }
 
-/// `verify`, which must find nothing.
+/// Runs `verify`, which must find nothing.
 pub fn verify(url: &str) {
     let output = run(&std::env::temp_dir(), &["verify", "--database-url", url, "--log-format", "json"]);
     assert!(output.status.success(), "{output:?}");

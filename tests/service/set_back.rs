@@ -1,5 +1,5 @@
-//! A database that is set back under a running server, as by a standby that lacked the last commits or a restored backup:
-//! the server answers as one that has just started, and leaves the database right.
+//! A database that is set back under a running server, as by a standby without the last commits or a restored backup:
+//! the server answers like a newly started one, and leaves the database right.
 
 use cart_promotions::app::import::ImportOptions;
 use serde_json::{Value, json};
@@ -70,7 +70,7 @@ fn request(customer: i64, event: &str, promotion: &str, count: i64) -> Value {
     request
 }
 
-/// Customers of probes.
+/// The next customer of the probes.
 struct Probes(i64);
 
 impl Probes {
@@ -80,7 +80,7 @@ impl Probes {
         FIRST_CUSTOMER + self.0
     }
 
-    /// Asks one call of every kind that depends on recorded facts. Returns the answers as text.
+    /// Makes one call of every kind that depends on recorded facts. Returns the responses as text.
     async fn ask(&mut self, caller: &Caller) -> Vec<String> {
         let customer = self.next();
         let mut answers = Vec::new();
@@ -100,7 +100,7 @@ impl Probes {
     }
 }
 
-/// Returns the first earn id that was answered, or an id that nobody has.
+/// Returns the first earn id of the response, or an id that does not exist.
 fn earn_ids_or_none(answer: &Answer) -> Vec<String> {
     let first = earn_ids(&answer.body).into_iter().next();
     vec![first.unwrap_or_else(|| "f".repeat(24))]
@@ -134,7 +134,7 @@ async fn a_server_whose_database_is_set_back_answers_as_a_fresh_one() {
     keep(database, 0).await;
     let mut states = 1;
     while go_on(&service, states - 1).await {
-        // Has the server remember this state.
+        // The calls make the server remember this state.
         probes.ask(&service).await;
         keep(database, states).await;
         states += 1;
@@ -144,7 +144,7 @@ async fn a_server_whose_database_is_set_back_answers_as_a_fresh_one() {
         let fresh = service.beside().await;
         let (answered, expected) = (probes.ask(&service).await, probes.ask(&fresh).await);
         assert_eq!(answered, expected, "set back to state {state}");
-        // The next change is another one than the one that was lost, and makes as many.
+        // The next change differs from the lost one, and has the same number of steps.
         for _ in 0..2 {
             assert_eq!(deactivate(&fresh, Door::Json, json!({"promotionId": TWO})).await.code, 0);
             assert_eq!(activate(&fresh, Door::Json, json!({"promotionId": ONE})).await.code, 0);
@@ -196,7 +196,7 @@ async fn credentials_that_are_set_back_are_taken_and_the_later_ones_refused() {
     }
 }
 
-/// Waits until the first credentials are taken, and the second refused.
+/// Waits until the first credentials are accepted, and the second refused.
 async fn taken(service: &Service, [good, bad]: [&str; 2], request: &Value) {
     let so = async {
         loop {

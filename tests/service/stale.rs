@@ -1,5 +1,5 @@
-//! Writes of a server that remembers the catalog of one change ago: each is answered as by a server that has just started,
-//! and leaves the counts right.
+//! Writes of a server that has the catalog of one change ago in memory: each gets the response of a newly started
+//! server, and leaves the counts right.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,16 +10,16 @@ use crate::rpcs::{activate, audience, create, deactivate, earn, redeem, replace,
 use crate::support::*;
 use crate::wallet::{one_to_earn, transaction};
 
-/// Customers of the server that is behind.
+/// First customer of the server with the old catalog.
 const BEHIND: i64 = 700_000_000;
-/// Customers of the server that has just started, each the twin of one above.
+/// First customer of the newly started server; each customer is the twin of one above.
 const FRESH: i64 = 800_000_000;
-/// Earned to have the server that is behind hold the catalog.
+/// A promotion whose earning makes the server with the old catalog load the catalog.
 const HELD: &str = "00000000000000000000ee01";
 const YEAR_START: i64 = 1_735_689_600_000;
 const YEAR_END: i64 = 1_924_991_999_999;
 
-/// A change of the catalog: the promotion before it, and what is sent.
+/// A change of the catalog: the promotion before it, and the steps to it.
 struct Change {
     name: &'static str,
     before: fn() -> Value,
@@ -36,11 +36,11 @@ enum Step {
     Replace(Value),
     Activate,
     Deactivate,
-    /// Takes the customers into the audience.
+    /// Adds the customers to the audience.
     AddAudience,
-    /// Has each customer earn the promotion so often.
+    /// Makes each customer earn the promotion this number of times.
     Earn(i64),
-    /// Has the server that is behind hold the catalog of this moment. What follows is new to it.
+    /// Makes the server with the old catalog load the catalog of this moment. Later changes are new to it.
     Hold,
 }
 
@@ -130,7 +130,7 @@ const WRITES: [Write; 6] =
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Write {
     BulkEarn,
-    /// A larger count of what was earned before.
+    /// An earning that is recorded already, with a larger count.
     BulkEarnMore,
     Earn,
     Revoke,
@@ -169,11 +169,11 @@ impl Write {
     }
 }
 
-/// One write after one change, each with a promotion and customers of its own.
+/// One write after one change, with a promotion and customers of its own.
 struct Case {
     number: usize,
     promotion: String,
-    /// Earn ids, by customer.
+    /// The earn ids of each customer.
     held: BTreeMap<i64, Vec<String>>,
 }
 
@@ -182,7 +182,7 @@ impl Case {
         [BEHIND, FRESH].map(|first| first + i64::try_from(self.number).unwrap())
     }
 
-    /// The first that the customer earned; an id that nobody has where there is none.
+    /// Returns the first earn id of the customer, or an id that does not exist.
     fn first_of(&self, customer: i64) -> String {
         let first = self.held.get(&customer).and_then(|ids| ids.first().cloned());
         first.unwrap_or_else(|| "f".repeat(24))
@@ -195,7 +195,7 @@ fn earning(customer: i64, event: &str, promotion: &str, count: i64) -> Value {
     request
 }
 
-/// A promotion as it is created, with these fields instead.
+/// Returns a promotion to create, with these fields replaced.
 fn promotion(id: &str, fields: &Value) -> Value {
     let mut promotion =
         json!({"name": format!("P {id}"), "type": "EARNING", "startDate": YEAR_START, "endDate": YEAR_END});
@@ -226,7 +226,7 @@ fn cases() -> Vec<(&'static Change, Write, Case)> {
     pairs.enumerate().map(case).collect()
 }
 
-/// Returns the answer as text, without what differs between twins: the customer, and ids made by the service.
+/// Returns the response as text, without the differences between twins: the customer, and ids made by the service.
 pub fn plainly(answer: &Answer, customer: i64) -> String {
     let text = format!("{} {} {:?} {}", answer.status, answer.code, answer.messages, answer.body);
     let text = text.replace(&customer.to_string(), "CUSTOMER");
@@ -240,7 +240,7 @@ pub fn plainly(answer: &Answer, customer: i64) -> String {
     words.map(|word| made(word).unwrap_or_else(|| word.to_owned())).collect()
 }
 
-/// Makes the change with server `a`, while `b` holds the catalog of before.
+/// Makes the change with server `a`, while `b` holds the catalog from before.
 async fn bring_about(change: &Change, case: &mut Case, a: &Service, b: &Service) {
     for step in (change.steps)() {
         let named = json!({"promotionId": case.promotion});
@@ -306,7 +306,7 @@ async fn a_write_of_a_server_that_is_one_change_behind_is_answered_as_by_a_fresh
         let [customer, _] = case.customers();
         answered.push(plainly(&write.send(&b, case, customer).await, customer));
     }
-    // Each promotion is left alone from here on, so that one server is fresh for all of them.
+    // No promotion changes from here on, so one new server serves for all of them.
     let c = a.beside().await;
     let (mut wrong, mut seen) = (Vec::new(), BTreeSet::new());
     for ((change, write, case), answered) in cases.iter().zip(answered) {
@@ -316,7 +316,7 @@ async fn a_write_of_a_server_that_is_one_change_behind_is_answered_as_by_a_fresh
         if answered != expected {
             wrong.push(format!("{}, {write:?}:\n  {answered}\n  {expected}", change.name));
         }
-        // There is as much room left for either.
+        // Both customers can earn the same number more.
         let left = async |customer| {
             plainly(&c.earn(Door::Grpc, &earning(customer, "rest", &case.promotion, 9)).await, customer)
         };

@@ -1,5 +1,4 @@
-//! Starts servers and calls them: in this process with a clock that stands still, and through either door with the
-//! documented JSON.
+//! Starts servers and calls them: in this process, with a fixed clock, over gRPC or JSON with the documented request.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,26 +21,26 @@ use tonic_types::StatusExt;
 
 pub use crate::database::{Database, Engine};
 
-/// 2025-11-11T06:00:00Z: the clock of every server here.
+/// 2025-11-11T06:00:00Z, the time of every server's clock here.
 pub const NOW_MS: i64 = 1_762_840_800_000;
-/// How long a call may take to reach the writer of a database that is locked: nothing can be seen of it from outside.
+/// Time in which a call reaches the writer of a locked database, which cannot be observed from outside.
 pub const ACCEPTED_WITHIN: Duration = Duration::from_secs(1);
-/// How soon every server obeys a changed catalog.
+/// Time in which a changed catalog takes effect in every server.
 pub const OBEYED_WITHIN: Duration = Duration::from_secs(1);
-/// How soon a service serves again once nothing keeps it from it.
+/// Time in which a service recovers once nothing blocks it.
 pub const RECOVERED_WITHIN: Duration = Duration::from_secs(5);
 pub const PATH: &str = "/api_gateway/v1/promotions/earn/bulk";
 pub const ORG: i64 = 100_737;
 pub const CUSTOMER: i64 = 566_881_933;
-/// Of the documented request.
+/// A promotion of the documented request.
 pub const TEN_OFF: &str = "6912ced9d39e256f754a83f8";
-/// Three for each customer; the organization 3 has a promotion of the same id.
+/// A promotion with a cap of three for each customer; organization 3 has a promotion of the same id.
 pub const CAPPED: &str = "0000000000000000000000a9";
-/// Of organization 3 only.
+/// A promotion of organization 3 only.
 pub const OTHERS: &str = "0000000000000000000000b1";
 pub const FREE_DELIVERY: &str = "6912cfff6629ee07040e15ef";
 
-/// The documented catalog, and a promotion for each way to fail. `demo` may do everything, `reader` may not earn.
+/// Returns the documented catalog, with a promotion for each failure. `demo` may do everything, `reader` may not earn.
 pub fn catalog() -> Value {
     let promotion = |id: &str, name: &str, more: Value| {
         let mut promotion = json!({"id": id, "orgId": ORG, "name": name, "type": "EARNING",
@@ -81,7 +80,7 @@ pub fn catalog() -> Value {
     })
 }
 
-/// The same, of promotions that do not end: for servers that go by the real clock.
+/// Makes all promotions of the catalog endless, for servers with the real clock.
 pub fn endless(mut catalog: Value) -> Value {
     for promotion in catalog["promotions"].as_array_mut().unwrap() {
         promotion["endDate"] = 4_000_000_000_000_i64.into();
@@ -90,7 +89,7 @@ pub fn endless(mut catalog: Value) -> Value {
     catalog
 }
 
-/// The documented request.
+/// Returns the documented request.
 pub fn documented_request() -> Value {
     json!({
         "orgId": ORG,
@@ -105,7 +104,7 @@ pub fn documented_request() -> Value {
     })
 }
 
-/// A request for one entry, of an event of this name.
+/// Returns a request for one entry, of an event of this name.
 pub fn one_entry(event: &str, promotion: &str, count: i64) -> Value {
     let mut request = documented_request();
     request["eventDetails"]["id"] = event.into();
@@ -113,10 +112,10 @@ pub fn one_entry(event: &str, promotion: &str, count: i64) -> Value {
     request
 }
 
-/// The options of a server on `url`, and more of them.
+/// Returns the options of a server on `url`, with further ones.
 pub fn options(url: &str, more: &[&str]) -> Serve {
     let fixed = ["cart-promotions", "serve", "--listen", "127.0.0.1:0", "--database-url", url];
-    // Most tests send more requests than a client may by default.
+    // Most tests send more requests than the default limit allows.
     let unlimited = ["--requests-per-minute", "0"];
     let limits = if more.contains(&unlimited[0]) { &[][..] } else { &unlimited[..] };
     match Cli::try_parse_from(fixed.iter().chain(limits).chain(more)).expect("options").command {
@@ -125,12 +124,12 @@ pub fn options(url: &str, more: &[&str]) -> Serve {
     }
 }
 
-/// Imports into a database, making its tables where there are none. Gives the warnings, or what is wrong.
+/// Imports into a database, creating its tables if they do not exist. Returns the warnings, or the error.
 pub async fn import(database: &Database, file: &Value) -> Result<Vec<String>, String> {
     import_with(database, file, ImportOptions::default()).await.map(|imported| imported.warnings)
 }
 
-/// The same, in this way.
+/// Like [`import`], with these options.
 pub async fn import_with(database: &Database, file: &Value, options: ImportOptions) -> Result<Imported, String> {
     let store = server::open(&self::options(database.url(), &[]).common).await.unwrap();
     let result = server::import(&store, file.to_string().as_bytes(), options).await;
@@ -138,7 +137,7 @@ pub async fn import_with(database: &Database, file: &Value, options: ImportOptio
     result.map_err(|error| error.to_string())
 }
 
-/// A running server, with what it takes to call it.
+/// A running server, with everything to call it.
 pub struct Service {
     database: Arc<Database>,
     stop: Option<oneshot::Sender<()>>,
@@ -146,13 +145,13 @@ pub struct Service {
     caller: Caller,
 }
 
-/// Calls a server through either door.
+/// A caller of a server over gRPC or JSON.
 #[derive(Clone)]
 pub struct Caller {
     pub address: std::net::SocketAddr,
     channel: Channel,
     http: reqwest::Client,
-    /// What a proxy in front would say of it.
+    /// The value of `X-Forwarded-For` that a proxy in front would send.
     forwarded_for: Option<String>,
 }
 
@@ -164,21 +163,21 @@ impl std::ops::Deref for Service {
     }
 }
 
-/// What a door answered, in the words of the error table.
+/// An answer of either API, in the terms of the error table.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Answer {
-    /// HTTP status, or the gRPC code's number.
+    /// The HTTP status, or the number of the gRPC code.
     pub status: i64,
-    /// The response as documented JSON; null where the call was refused.
+    /// The response as documented JSON, or null if the call was refused.
     pub body: Value,
-    /// The documented number of a refusal; 0 for an answer.
+    /// The documented number of a refusal, or 0 for a response.
     pub code: i64,
-    /// The reason of a refusal on gRPC.
+    /// The reason of a refusal over gRPC.
     pub reason: String,
     /// Every message of a refusal.
     pub messages: Vec<String>,
     pub headers: http::HeaderMap,
-    /// Of the `ErrorInfo` of a refusal on gRPC.
+    /// The metadata of the `ErrorInfo` of a refusal over gRPC.
     pub metadata: HashMap<String, String>,
 }
 
@@ -190,8 +189,8 @@ pub enum Door {
 
 pub const DOORS: [Door; 2] = [Door::Json, Door::Grpc];
 
-/// The header that shows `username:secret`, `Bearer TOKEN` or, in a header of its own, `Token TOKEN`; nothing shows
-/// nothing.
+/// Returns the header for `username:secret`, `Bearer TOKEN` or, in a header of its own, `Token TOKEN`; an empty text
+/// gives no header.
 pub fn shown(credentials: &str) -> Option<(&'static str, String)> {
     match credentials.split_once(' ') {
         _ if credentials.is_empty() => None,
@@ -201,30 +200,30 @@ pub fn shown(credentials: &str) -> Option<(&'static str, String)> {
     }
 }
 
-/// `username:secret` as a header.
+/// Returns `username:secret` as a header.
 pub fn basic(credentials: &str) -> String {
     format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(credentials))
 }
 
 impl Service {
-    /// With the catalog above.
+    /// Starts a server with the catalog above.
     pub async fn start() -> Self {
         Self::start_with(&catalog(), &[]).await
     }
 
-    /// With this catalog and these options.
+    /// Starts a server with this catalog and these options.
     pub async fn start_with(catalog: &Value, more: &[&str]) -> Self {
         let database = Arc::new(Database::new().await);
         import(&database, catalog).await.unwrap();
         Self::start_on(database, more).await
     }
 
-    /// Another server on the same database.
+    /// Starts another server on the same database.
     pub async fn beside(&self) -> Self {
         self.beside_with(&[]).await
     }
 
-    /// The same, with these options.
+    /// Like [`Self::beside`], with these options.
     pub async fn beside_with(&self, more: &[&str]) -> Self {
         Self::start_on(Arc::clone(&self.database), more).await
     }
@@ -260,12 +259,12 @@ impl Service {
         &self.database
     }
 
-    /// How many rows the wallets of all customers have.
+    /// Returns the number of rows in all wallets.
     pub async fn granted(&self) -> i64 {
         self.database.count("SELECT count(*) FROM earned_promotions").await
     }
 
-    /// Imports a changed catalog while the server runs, and gives it the time it has to obey.
+    /// Imports a changed catalog while the server runs, and waits until it takes effect.
     pub async fn import(&self, catalog: &Value) {
         import(&self.database, catalog).await.unwrap();
         tokio::time::sleep(OBEYED_WITHIN).await;
@@ -275,7 +274,7 @@ impl Service {
         let _ = self.stop.take().expect("told once").send(());
     }
 
-    /// Waits until a server that was told to stop did.
+    /// Waits until a server that was told to stop has stopped.
     pub async fn stopped(&mut self) -> Result<(), server::ServeError> {
         self.task.take().expect("stopped once").await.unwrap()
     }
@@ -283,13 +282,13 @@ impl Service {
 
 impl Caller {
     pub fn of(address: std::net::SocketAddr) -> Self {
-        // Of the whole process: there already but for the first time.
+        // The provider is one for the process, and is installed already on all calls but the first.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let channel = Channel::from_shared(format!("http://{address}")).unwrap().connect_lazy();
         Self { address, channel, http: reqwest::Client::new(), forwarded_for: None }
     }
 
-    /// The same, as a proxy calls for somebody at this address.
+    /// Like this caller, as a proxy forwards the calls of this address.
     pub fn on_behalf_of(&self, address: &str) -> Self {
         Self { forwarded_for: Some(address.to_owned()), ..self.clone() }
     }
@@ -317,7 +316,7 @@ impl Caller {
         }
     }
 
-    /// The answer once the service recovered from what made it refuse calls, which it does by itself.
+    /// Returns the answer after the service has recovered by itself from the state in which it refuses calls.
     pub async fn earn_once_recovered(&self, door: Door, request: &Value) -> Answer {
         let recovered = async {
             loop {
@@ -331,7 +330,7 @@ impl Caller {
         tokio::time::timeout(RECOVERED_WITHIN, recovered).await.expect("it recovers by itself")
     }
 
-    /// The answer, or `None` when the connection broke before it was here.
+    /// Returns the answer, or `None` if the connection broke before it arrived.
     #[allow(dead_code, reason = "one suite breaks connections")]
     pub async fn try_earn(&self, door: Door, request: &Value) -> Option<Answer> {
         match door {
@@ -340,7 +339,7 @@ impl Caller {
         }
     }
 
-    /// The body as it is, to the JSON door.
+    /// Posts the body unchanged to the JSON API.
     pub async fn post(&self, credentials: Option<&str>, body: impl Into<reqwest::Body>) -> Answer {
         json_answer(self.request(credentials, body).send().await.expect("an answer")).await
     }
@@ -370,7 +369,7 @@ impl Caller {
 }
 
 impl Caller {
-    /// These bytes as the message of the gRPC method at `path`. It must be refused.
+    /// Sends these bytes as the message of the gRPC method at `path`. The call must be refused.
     pub async fn call_raw(&self, path: &str, message: Vec<u8>) -> Answer {
         match self.try_raw(path, message).await {
             Err(status) => grpc_answer::<()>(Err(status)),
@@ -387,7 +386,7 @@ impl Caller {
     }
 }
 
-/// The answer, or `None` when the connection broke before all of it was here.
+/// Returns the answer, or `None` if the connection broke before all of it arrived.
 pub async fn whole_json_answer(request: reqwest::RequestBuilder) -> Option<Answer> {
     let response = request.send().await.ok()?;
     let mut whole = http::Response::builder().status(response.status());
@@ -395,7 +394,7 @@ pub async fn whole_json_answer(request: reqwest::RequestBuilder) -> Option<Answe
     Some(json_answer(whole.body(response.bytes().await.ok()?).ok()?.into()).await)
 }
 
-/// The answer, or `None` when the connection broke before it was here.
+/// Returns the answer, or `None` if the connection broke before it arrived.
 pub fn whole_grpc_answer<R: serde::Serialize>(answer: Result<tonic::Response<R>, tonic::Status>) -> Option<Answer> {
     let broke = answer.as_ref().is_err_and(|status| status.get_details_error_info().is_none());
     (!broke).then(|| grpc_answer(answer))
@@ -480,14 +479,14 @@ pub fn grpc_answer<R: serde::Serialize>(answer: Result<tonic::Response<R>, tonic
     }
 }
 
-/// Every earn id in a response, in order.
+/// Returns every earn id in a response, in order.
 pub fn earn_ids(body: &Value) -> Vec<String> {
     let entries = body["data"].as_array().unwrap_or_else(|| panic!("{body}"));
     let earned = entries.iter().flat_map(|entry| entry["customerEarnedPromotions"].as_array().unwrap());
     earned.map(|earned| earned["id"].as_str().unwrap().to_owned()).collect()
 }
 
-/// Bytes as they are, for what no message says.
+/// Bytes that are sent unchanged, for messages that no type can express.
 #[derive(Debug)]
 pub struct Raw(pub Vec<u8>);
 pub struct RawCodec;

@@ -1,4 +1,4 @@
-//! Access tokens: how one is given out, and which are taken, through both doors.
+//! Access tokens: how the service issues them, and which it accepts, over gRPC and JSON.
 
 #[path = "tokens/hostile.rs"]
 mod hostile;
@@ -21,7 +21,7 @@ use crate::support::*;
 
 const PATH: &str = "/v3/oauth/token/generate";
 const NOW_S: i64 = NOW_MS / 1_000;
-/// How soon every server obeys a changed client or key.
+/// Time in which a changed client or key takes effect in every server.
 const OBEYED_WITHIN: std::time::Duration = std::time::Duration::from_secs(5);
 pub const ED25519: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/service/keys/ed25519.pem");
 const RSA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/service/keys/rsa.pem");
@@ -43,7 +43,7 @@ pub async fn token_of(caller: &Caller, username: &str, secret: &str) -> String {
     body["data"]["accessToken"].as_str().unwrap().to_owned()
 }
 
-/// What both doors say to this token: nothing, or why not.
+/// Returns the refusal of this token by both APIs, or `None` if they accept it.
 async fn refusal(caller: &Caller, token: &str) -> Option<String> {
     let mut said = Vec::new();
     for (index, door) in DOORS.into_iter().enumerate() {
@@ -82,7 +82,7 @@ async fn the_documented_request_gives_a_token_that_both_doors_take_in_both_heade
     assert!(headers.contains_key("x-request-id"));
     let token = body["data"]["accessToken"].as_str().unwrap();
     assert_eq!(refusal(&service, token).await, None);
-    // It calls for its own organization only.
+    // The token is valid for its own organization only.
     for door in DOORS {
         let answer = service.earn_as(door, Some(&format!("Bearer {token}")), &json!({"orgId": 2})).await;
         assert_eq!(answer.code, 403, "{answer:?}");
@@ -117,7 +117,7 @@ async fn a_wrong_pair_is_told_so_as_documented_and_a_wrong_request_by_its_field(
             .all(|(error, fault)| error["code"] == 400 && error["message"].as_str().unwrap().starts_with(fault));
         assert!(expected && errors.len() == faults.len(), "{body}");
     }
-    // Also in what is passed over.
+    // Ignored members must be UTF-8 too.
     let bytes = b"{\"key\":\"demo\",\"secret\":\"demo\",\"more\":\"\xff\"}";
     let request = service.http().post(service.url(PATH)).header("content-type", "application/json");
     let answer = request.body(&bytes[..]).send().await.unwrap();
@@ -129,7 +129,7 @@ async fn a_wrong_pair_is_told_so_as_documented_and_a_wrong_request_by_its_field(
     assert_eq!(form.status().as_u16(), 415);
 }
 
-/// The claims of a good token of ours, got from one.
+/// Returns the claims of a valid token of the service.
 fn claims_of(token: &str) -> Value {
     let claims = token.split('.').nth(1).unwrap();
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap()
@@ -216,7 +216,7 @@ async fn keys_are_changed_one_after_the_other_by_their_names() {
     let after = before.beside_with(&["--token-key", &new]).await;
     assert_eq!(refusal(&after, &newer).await, None);
     assert!(refusal(&after, &token).await.is_some());
-    // Without any, each process has a key of its own.
+    // Without `--token-key` each process has a key of its own.
     let alone = before.beside_with(&[]).await;
     let own = token_of(&alone, "demo", "demo").await;
     assert_eq!(refusal(&alone, &own).await, None);
@@ -260,12 +260,12 @@ async fn a_disabled_client_and_a_new_secret_end_pairs_and_tokens_on_every_server
     }
 }
 
-/// A file of one trusted issuer, whose keys are in a file beside it.
+/// Returns a file of one trusted issuer, whose keys are in a file beside it.
 fn issuer(folder: &Path, keys: &[&SigningKey], more: &Value) -> String {
     write_issuers(folder, keys, &[issuer_entry(more)])
 }
 
-/// The same, whose tokens name the organization by its id.
+/// Like [`issuer`], for tokens that name the organization by its id.
 fn issuer_by_id(folder: &Path, keys: &[&SigningKey], more: &Value) -> String {
     let mut entry = issuer_entry(more);
     entry.as_object_mut().unwrap().remove("orgs");
@@ -286,7 +286,7 @@ fn write_issuers(folder: &Path, keys: &[&SigningKey], entries: &[Value]) -> Stri
     file.display().to_string()
 }
 
-/// Calls with a good token of a trusted issuer, of which something else is amiss.
+/// Calls with a valid token of a trusted issuer in a situation that causes this refusal.
 pub async fn provoke(service: &Service, reason: &str, door: Door) -> Answer {
     let (folder, key) = (TempDir::new().unwrap(), key("a", ED25519));
     let jwks = if reason == "KEYS_NOT_READ" { "not-there.json" } else { "jwks.json" };
@@ -353,7 +353,7 @@ async fn tokens_of_a_trusted_issuer_are_taken_for_the_organization_that_they_nam
     }
     let expired = refusal(&service, &sign("exp", json!(1_762_840_799.5))).await;
     assert!(expired.is_some_and(|said| said.contains("expired")));
-    // Another tenant is another organization, and access is what the file says.
+    // Another tenant is another organization, and the file limits the access.
     let crowd = format!("Bearer {}", sign("tenant", "crowd".into()));
     for door in DOORS {
         assert_eq!(service.earn_as(door, Some(&crowd), &json!({"orgId": ORG})).await.code, 403);
@@ -372,7 +372,7 @@ async fn a_key_that_is_no_longer_published_is_no_longer_taken_and_a_new_one_is()
     let (by_old, by_new) = (old.sign(&claims()).unwrap(), new.sign(&claims()).unwrap());
     becomes(&service, &by_old, true).await;
     assert!(refusal(&service, &by_new).await.is_some());
-    // A file that is no key set changes nothing.
+    // A file that is not a key set changes nothing.
     std::fs::write(folder.path().join("jwks.json"), "{").unwrap();
     tokio::time::sleep(std::time::Duration::from_millis(1_500)).await;
     assert_eq!(refusal(&service, &by_old).await, None);
@@ -405,7 +405,7 @@ async fn an_access_claim_narrows_what_a_token_may_do() {
     }
 }
 
-/// Serves the key set beside it over HTTPS, with a certificate of an authority in `ca.pem`. Gives the URL.
+/// Serves the key set beside it over HTTPS, with a certificate of an authority in `ca.pem`. Returns the URL.
 async fn publish_over_https(folder: &Path) -> String {
     let key = KeyPair::generate().unwrap();
     let mut params = CertificateParams::new(vec![]).unwrap();

@@ -1,4 +1,4 @@
-//! `cart-promotions verify`: finds nothing in what the service wrote, and everything that is put wrong behind its back.
+//! `cart-promotions verify`: it finds no breach in rows that the service wrote, and every breach that a test makes.
 
 use std::process::Output;
 
@@ -12,7 +12,7 @@ use crate::server_process::run;
 use crate::support::*;
 use crate::wallet::{granted, one_to_earn, transaction};
 
-// Paths that are the same from both suites, which include this file.
+// The paths are explicit because both suites include this file.
 #[path = "verify/columns.rs"]
 mod columns;
 #[path = "verify/loose.rs"]
@@ -20,9 +20,9 @@ mod loose;
 #[path = "verify/mutations.rs"]
 mod mutations;
 
-/// Number of the checks that are made.
+/// Number of checks.
 const CHECKS: usize = 15;
-/// The promotion of the catalog that is valid for some days from earning.
+/// The promotion of the catalog with a validity of some days from earning.
 const SHORT: &str = "0000000000000000000000a7";
 
 fn verify(service: &Service) -> Output {
@@ -33,18 +33,18 @@ fn text(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
-/// The lines that name checks, each whole.
+/// Returns the whole lines that name checks.
 fn checks_of<'a>(text: &'a str, verdict: &'a str) -> impl Iterator<Item = &'a str> {
     text.lines().filter_map(move |line| line.strip_prefix(verdict)?.strip_prefix(' '))
 }
 
-/// A wallet with something of every kind in it.
+/// Starts a service whose wallet has an instance of every kind.
 async fn filled() -> Service {
     let service = Service::start().await;
     for (event, promotion, count) in
         [("one", TEN_OFF, 3), ("two", FREE_DELIVERY, 1), ("three", CAPPED, 2), ("four", SHORT, 2)]
     {
-        // The one with an expiry of its own is earned today: a few days later it would be over.
+        // The promotion with an expiry of its own is earned today, because it would have expired a few days later.
         let mut request = one_entry(event, promotion, count);
         request["eventTime"] = NOW_MS.into();
         assert_eq!(service.earn(Door::Grpc, &request).await.body["data"][0]["successfulEarnCount"], count);
@@ -72,7 +72,7 @@ async fn what_the_service_wrote_is_right() {
     assert!(text.contains("each of 13 earned promotions") && text.contains(", 0 of them by former terms"), "{text}");
 }
 
-/// Every check that is made in this process; `between` runs after each, with the number of those made.
+/// Makes every check in this process; `between` runs after each, with the number of checks made.
 async fn made(service: &Service, mut between: impl FnMut(usize)) -> (Vec<Check>, Result<(), String>) {
     let store = server::open(&options(service.database().url(), &[]).common).await.unwrap();
     let mut checks = Vec::new();
@@ -85,7 +85,7 @@ async fn made(service: &Service, mut between: impl FnMut(usize)) -> (Vec<Check>,
     (checks, ended)
 }
 
-/// Runs a statement while somebody else waits for it.
+/// Runs a statement on another thread while this one waits for it.
 fn execute_beside(service: &Service, sql: &str) {
     std::thread::scope(|scope| {
         let run = || tokio::runtime::Runtime::new().unwrap().block_on(service.database().execute(sql));
@@ -109,7 +109,7 @@ async fn everything_is_read_at_one_moment_beside_a_running_service() {
 #[tokio::test]
 async fn a_database_that_goes_away_ends_it_with_the_checks_made_so_far() {
     if ENGINE == Engine::Sqlite {
-        // A file does not go away from whoever has it open.
+        // A process that has a file open keeps it.
         return;
     }
     let service = filled().await;
@@ -149,7 +149,7 @@ async fn of_many_breaches_the_first_are_named_and_more_are_told() {
 async fn a_wallet_of_several_pages_is_read_to_its_end() {
     let service = filled().await;
     let database = service.database();
-    // Of one event each, with earn ids in their order behind all others.
+    // Each is of one event, and its earn id is after all others.
     let earn_id = match ENGINE {
         Engine::Sqlite => "printf('f%023x', n)",
         Engine::Postgres => "'f' || lpad(to_hex(n), 23, '0')",
@@ -181,7 +181,7 @@ async fn changed_rules_do_not_make_what_was_granted_wrong() {
     service.import(&changed).await;
     let output = verify(&service);
     assert!(output.status.success(), "{output:?}");
-    // The one whose end changed, and the two whose days ended by the other zone.
+    // These are the one whose end changed, and the two whose days ended in the other zone.
     assert!(
         text(&output).contains("each of 13 earned promotions") && text(&output).contains(", 3 of them by former terms"),
         "{output:?}"
@@ -200,7 +200,7 @@ async fn a_cap_that_is_set_later_counts_what_is_held_already() {
         let answer = server.earn(Door::Grpc, &one_entry(event, TEN_OFF, 2)).await;
         assert_eq!(earn_ids(&answer.body).len(), granted, "{event}: {answer:?}");
     }
-    // Set below what is held, raised, taken away and set again.
+    // The cap is set below the number held, raised, removed and set again.
     for (cap, event, granted) in [(json!(1), "c", 0), (json!(4), "c", 1), (json!(null), "d", 2), (json!(7), "e", 1)] {
         capped["promotions"][0]["maxEarningPerCustomer"] = cap.clone();
         capped["promotions"][0]["unlimitedEarning"] = cap.is_null().into();

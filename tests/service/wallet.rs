@@ -1,4 +1,4 @@
-//! What customers hold: earning one, listing, revoking and redeeming, as their callers meet them.
+//! The wallet: earning one, listing, revoking and redeeming, through the API.
 
 use serde_json::{Value, json};
 
@@ -7,12 +7,12 @@ use crate::support::*;
 
 /// The end of the promotions of the catalog: 2025-12-31T18:29:59.999Z.
 const END_MS: i64 = 1_767_205_799_999;
-/// 2025-11-11T05:11:48Z: when transactions occur.
+/// 2025-11-11T05:11:48Z, the time of transactions.
 pub const TRANSACTION_MS: i64 = 1_762_837_908_000;
-/// Seven days after the day of the documented event, in India.
+/// A promotion that is valid until seven days after the day of the documented event, in India.
 const SHORT: &str = "0000000000000000000000a7";
 
-/// The documented request to earn one.
+/// Returns the documented request to earn one.
 pub fn one_to_earn() -> Value {
     json!({
         "promotionId": TEN_OFF,
@@ -29,7 +29,7 @@ pub fn one_to_earn() -> Value {
     })
 }
 
-/// A transaction that redeems these earned promotions of a customer.
+/// Returns a transaction that redeems these earned promotions of a customer.
 pub fn transaction(name: &str, customer: i64, earned: &[(&str, &str)]) -> Value {
     let lines = earned.iter().map(|(promotion, id)| {
         json!({"sku": "Sku#Fuel", "promotionId": promotion, "earnedPromotionId": id, "redemptionCount": 1,
@@ -45,7 +45,7 @@ pub fn transaction(name: &str, customer: i64, earned: &[(&str, &str)]) -> Value 
     })
 }
 
-/// Earn ids of these promotions, granted for this event.
+/// Grants these promotions for this event. Returns their earn ids.
 pub async fn granted(caller: &Caller, customer: i64, event: &str, promotion: &str, count: i64) -> Vec<String> {
     let mut request = one_entry(event, promotion, count);
     request["customerId"] = customer.into();
@@ -97,13 +97,13 @@ async fn the_documented_earning_of_one_is_granted_once_and_given_back() {
     );
     for door in DOORS {
         assert_eq!(earn(&service, door, one_to_earn()).await.body, first.body, "{door:?}");
-        // What was told first stays, whatever a repeat tells.
+        // The first details stay, whatever a repeat has.
         let mut other = one_to_earn();
         other["eventDetails"]["type"] = "CustomerUpdate".into();
         other.as_object_mut().unwrap().remove("supplementaryCriteria");
         assert_eq!(earn(&service, door, other).await.body, first.body, "{door:?}");
     }
-    // It is the same earning as that of a bulk entry.
+    // The bulk entry names the same earning.
     let bulk = json!({
         "customerId": CUSTOMER, "eventTime": 1_761_748_253_000_i64, "earnedFromType": "ACTIVITY",
         "eventDetails": {"id": "TXN_12345_ABC", "type": "ACTIVITY"},
@@ -178,7 +178,7 @@ async fn the_details_of_an_earning_are_shown_with_each_of_its_instances() {
 #[tokio::test]
 async fn pages_show_everything_once_though_rows_are_added_meanwhile() {
     let service = Service::start().await;
-    // Many with one end, and a few with others.
+    // Many have one end, and a few have others.
     let mut all = granted(&service, CUSTOMER, "a", TEN_OFF, 9).await;
     all.extend(granted(&service, CUSTOMER, "b", FREE_DELIVERY, 4).await);
     all.extend(granted(&service, CUSTOMER, "c", SHORT, 3).await);
@@ -194,7 +194,7 @@ async fn pages_show_everything_once_though_rows_are_added_meanwhile() {
             let answer = list(&service, door, request.clone()).await;
             seen.extend(shown(&answer).into_iter().map(str::to_owned));
             if page == 0 {
-                // What is granted now comes at places that were passed, or are still to come.
+                // The listing has this grant on the page that was read, or on a later one.
                 let id = granted(&service, CUSTOMER, &format!("later {limit}"), CAPPED, 1).await;
                 let gone = revoke(&service, door, revoke_of(CUSTOMER, CAPPED, &id)).await;
                 assert_eq!(gone.code, 0, "{gone:?}");
@@ -206,7 +206,7 @@ async fn pages_show_everything_once_though_rows_are_added_meanwhile() {
         }
         assert_eq!(seen, in_order, "{limit}");
     }
-    // A token is no answer to another question.
+    // A token is refused for another query.
     let first = list(&service, Door::Json, json!({"customerId": CUSTOMER, "limit": 1})).await;
     let token = &first.body["nextPageToken"];
     for other in [
@@ -219,7 +219,7 @@ async fn pages_show_everything_once_though_rows_are_added_meanwhile() {
         assert_eq!((answer.status, answer.code), (400, 400), "{other} {answer:?}");
         assert!(answer.messages[0].starts_with("pageToken: "), "{answer:?}");
     }
-    // Nor of another organization, whose customer has the same number.
+    // A token is refused to another organization, even for a customer of the same number.
     for (method, request) in [
         ("WalletService/ListEarnedPromotions", json!({"customerId": CUSTOMER, "limit": 1})),
         ("CatalogService/ListPromotions", json!({"limit": 1})),
@@ -247,7 +247,7 @@ async fn a_wallet_is_filtered_by_status_and_promotion() {
     let short = granted(&service, CUSTOMER, "a", SHORT, 1).await;
     revoke(&service, Door::Json, revoke_of(CUSTOMER, TEN_OFF, &ten[..1])).await;
     redeem(&service, Door::Json, transaction("t", CUSTOMER, &[(TEN_OFF, &ten[1])])).await;
-    // Valid until yesterday.
+    // The validity ended yesterday.
     let past = NOW_MS - 86_400_000;
     service
         .database()
@@ -279,7 +279,7 @@ async fn a_wallet_is_filtered_by_status_and_promotion() {
             let mut ids: Vec<_> = shown(&answer).into_iter().map(str::to_owned).collect();
             ids.sort();
             assert_eq!(ids, sorted(&expected), "{request}");
-            // The same, a page at a time.
+            // The same listing is read page by page.
             let mut paged = Vec::new();
             let mut request = request;
             request["limit"] = 1.into();
@@ -356,7 +356,7 @@ async fn what_is_revoked_makes_room_under_the_cap_but_is_not_granted_again() {
     }
     revoke(&service, Door::Json, revoke_of(CUSTOMER, CAPPED, &ids[1..2])).await;
     for door in DOORS {
-        // The earning itself keeps its place.
+        // A revoked instance still counts in its earning.
         let again = service.earn(door, &one_entry("a", CAPPED, 3)).await;
         assert_eq!(again.body["data"][0]["errorDetails"]["errorCode"], 731, "{again:?}");
         assert_eq!(again.body["data"][0]["failedEarnCount"], 1);
@@ -365,11 +365,11 @@ async fn what_is_revoked_makes_room_under_the_cap_but_is_not_granted_again() {
     assert_eq!(granted(&service, CUSTOMER, "b", CAPPED, 1).await.len(), 1);
     let full = service.earn(Door::Json, &one_entry("c", CAPPED, 1)).await;
     assert_eq!(full.body["data"][0]["errorDetails"]["errorCode"], 708, "{full:?}");
-    // Repeating it makes no more room.
+    // A repeated revocation makes no more room.
     revoke(&service, Door::Json, revoke_of(CUSTOMER, CAPPED, &ids[1..2])).await;
     let full = service.earn(Door::Json, &one_entry("c", CAPPED, 1)).await;
     assert_eq!(full.body["data"][0]["errorDetails"]["errorCode"], 708, "{full:?}");
-    // Two causes in one entry: each is told with its number.
+    // An entry with two causes names each with its number.
     for door in DOORS {
         let mixed = service.earn(door, &one_entry("a", CAPPED, 9)).await;
         let entry = &mixed.body["data"][0];
@@ -379,7 +379,7 @@ async fn what_is_revoked_makes_room_under_the_cap_but_is_not_granted_again() {
         assert!(text.contains("; 6 not granted: maxEarningPerCustomer of promotion"), "{text}");
         assert!(text.ends_with("cap 3, used 3, left 0"), "{text}");
     }
-    // One alone says so as a whole.
+    // `Earn` is refused as a whole.
     let mut one = one_to_earn();
     one["eventDetails"] = json!({"id": "one", "type": "X"});
     let id = earn(&service, Door::Json, one.clone()).await.body["data"]["id"].as_str().unwrap().to_owned();
@@ -424,7 +424,7 @@ async fn the_documented_transaction_redeems_once_and_a_repeat_is_answered_the_sa
     for door in DOORS {
         assert_eq!(redeem(&service, door, request.clone()).await.body, expected, "{door:?}");
     }
-    // The same name with anything else is refused, also for another customer.
+    // The same name with other content is refused, also for another customer.
     for change in [
         |request: &mut Value| request["amount"] = 1001.into(),
         |request: &mut Value| request["customerId"] = 7.into(),
@@ -490,10 +490,10 @@ async fn a_transaction_redeems_all_or_nothing() {
         }
     }
     assert_eq!(service.database().count("SELECT count(*) FROM redemptions").await, 1);
-    // Nothing of it was redeemed, and the names are free.
+    // The refused transactions redeemed nothing, and their names are free.
     let answer = redeem(&service, Door::Json, transaction("729 0", CUSTOMER, &[(TEN_OFF, &ten[2])])).await;
     assert_eq!(answer.code, 0, "{answer:?}");
-    // What is redeemed is replayed as it was granted, and counts as held.
+    // Redeemed instances are replayed as they were granted, and count as held.
     assert_eq!(earn_ids(&service.earn(Door::Json, &one_entry("a", TEN_OFF, 1)).await.body), [&*ten[0]]);
 }
 

@@ -1,4 +1,4 @@
-//! What the service writes: files for its own user alone, and log lines that show whatever anybody said, and nothing more.
+//! Output of the service: files for its own user alone, and log lines in which every text is escaped and cut.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -10,7 +10,7 @@ use crate::server_process::{Process, run};
 use crate::support::*;
 use crate::tokens::ED25519;
 
-/// Longest line of the log, whatever a caller sends.
+/// Longest line of the log, in bytes, whatever a caller sends.
 const MAX_LINE_BYTES: usize = 2_000;
 
 fn mode(file: &Path) -> u32 {
@@ -64,7 +64,7 @@ async fn files_with_secrets_that_others_may_read_are_warned_of() {
         let (_, log) = process.end();
         let warnings = log.iter().filter(|line| line["level"] == "WARN");
         let (files, others): (Vec<_>, Vec<_>) = warnings.partition(|line| line["file"].is_string());
-        // The log of the database may be there as well, with the mode of the database.
+        // The log of the database may exist as well, with the mode of the database.
         assert!(files.len() >= warned && (warned > 0 || files.is_empty()), "{mode:o}: {log:#?}");
         assert_eq!(others.len(), 1, "{mode:o}: {log:#?}");
         assert!(others[0]["message"].as_str().unwrap().starts_with("authentication is off"), "{log:#?}");
@@ -86,14 +86,14 @@ async fn the_demo_takes_its_own_database_again_and_nobody_elses() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("--demo: the database") && said.contains("holds the organization 2"), "{said}");
-    // Nobody is asked for credentials on loopback only.
+    // `--without-authentication` requires a loopback address.
     for address in ["0.0.0.0:0", "[::]:0"] {
         let output = run(directory.path(), &["serve", "--listen", address, "--without-authentication", "1"]);
         assert!(String::from_utf8_lossy(&output.stderr).contains("is not a loopback address"), "{output:?}");
     }
 }
 
-/// Sends bytes over HTTP/1.1, and waits until they are answered.
+/// Sends bytes over HTTP/1.1, and waits for the response.
 async fn send(caller: &Caller, head: &[u8]) {
     let mut stream = TcpStream::connect(caller.address).await.unwrap();
     let _ = stream.write_all(head).await;
