@@ -1,5 +1,5 @@
-//! Clocks that start at the beginning: a peer that takes nothing of its answer, or next to nothing, is gone in time at
-//! any window; it makes room when others need it; and it does not hold up a service that stops.
+//! Clocks that start with the first byte: a peer that takes nothing or almost nothing of its response is cut in time at
+//! any window, gives way to others, and does not delay a stopping service.
 
 use tokio::io::AsyncWriteExt;
 
@@ -9,16 +9,16 @@ use super::*;
 const WRITE_TIMEOUT_MS: &str = "700";
 const LIST: &str = "/api_gateway/v1/promotions?limit=1";
 
-/// A header of HTTP/2 that is not indexed: by its number in the static table.
+/// Returns an HTTP/2 header that is not indexed, by its number in the static table.
 fn field(name: u8, value: &str) -> Vec<u8> {
     let mut field = if name < 15 { vec![name] } else { vec![15, name - 15] };
-    // Longer ones need another form.
+    // Longer values need another form.
     field.push(u8::try_from(value.len()).ok().filter(|length| *length < 127).unwrap());
     field.extend(value.bytes());
     field
 }
 
-/// The beginning of a connection whose streams have this window, with a GET on it.
+/// Returns the beginning of a connection whose streams have this window, with a GET on it.
 fn get(window: u32, path: &str, credentials: Option<&str>) -> Vec<u8> {
     let settings = frame(4, 0, 0, &[&[0, 4][..], &window.to_be_bytes()].concat());
     let mut block = [&[0x82, 0x86][..], &field(4, path), &field(1, "x")].concat();
@@ -28,7 +28,8 @@ fn get(window: u32, path: &str, credentials: Option<&str>) -> Vec<u8> {
     [PREFACE, &settings, &frame(1, 5, 1, &block)].concat()
 }
 
-/// A connection on which these bytes were sent and something came back; it answers pings until it is hung up on.
+/// Opens a connection, sends these bytes and waits for the first response bytes. Then it answers pings until the server
+/// closes the connection.
 async fn polite(service: &Service, bytes: &[u8]) -> tokio::task::JoinHandle<usize> {
     let mut stream = connect(service).await;
     stream.write_all(bytes).await.unwrap();
@@ -60,20 +61,20 @@ async fn polite(service: &Service, bytes: &[u8]) -> tokio::task::JoinHandle<usiz
     staying
 }
 
-/// Windows from nothing to less than an answer, and answers of one part and of many.
+/// Returns windows from zero to less than a response, with responses of one part and of many.
 fn unread() -> Vec<(String, Vec<u8>)> {
     let mut all = Vec::new();
     for window in [0, 1, 40, 20_000] {
         for (path, credentials) in
             [("/nowhere", None), (LIST, None), (LIST, Some("demo:demo")), ("/openapi.json", None)]
         {
-            // All of the others fits.
+            // The responses of other paths fit the larger windows.
             if window <= 40 || path == "/openapi.json" {
                 all.push((format!("{path} at {window}"), get(window, path, credentials)));
             }
         }
     }
-    // The window of the connection is what it is at first.
+    // The window of the connection has its initial size.
     all.push(("the connection's window".to_owned(), get(1 << 30, "/openapi.json", None)));
     all
 }
@@ -166,7 +167,7 @@ async fn nobody_holds_up_a_service_that_stops() {
         ("an upload that nobody wants".into(), upload),
     ];
     states.extend(unread());
-    // Longer than all of this takes, but for the limit of stopping.
+    // These time-outs are longer than the test, except the limit of stopping.
     let options = ["--write-timeout-ms", "60000", "--body-timeout-ms", "60000", "--drain-timeout-ms", "4000"];
     let mut service = Service::start_with(&catalog(), &options).await;
     let mut kept = Vec::new();
@@ -175,7 +176,7 @@ async fn nobody_holds_up_a_service_that_stops() {
         stream.write_all(bytes).await.unwrap();
         kept.push(stream);
     }
-    // The last of them is there, and so are all.
+    // The server has processed the last of them, and therefore all.
     serves(&service).await;
     let begun = std::time::Instant::now();
     service.tell_to_stop();
@@ -208,7 +209,7 @@ async fn every_connection_is_told_at_the_beginning_of_draining() {
     tokio::time::sleep(ACCEPTED_WITHIN).await;
     service.tell_to_stop();
 
-    // While both calls are under way.
+    // The connection is told while both calls are under way.
     let ended = tokio::time::timeout(NOTICED_WITHIN, idle.ended()).await.expect("it is told");
     assert!(ended.is_ok(), "{ended:?}");
     tokio::time::timeout(NOTICED_WITHIN, until_closed(&mut idle_http1)).await.expect("it is closed");
@@ -218,7 +219,7 @@ async fn every_connection_is_told_at_the_beginning_of_draining() {
         }
     };
     tokio::time::timeout(NOTICED_WITHIN, told).await.expect("it is told");
-    // A new connection is answered, and told so with its first answer.
+    // A new connection gets a response, which tells it to end.
     let mut late = connect(&service).await;
     late.write_all(b"GET /readyz HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
     let late = tokio::time::timeout(NOTICED_WITHIN, until_closed(&mut late)).await.expect("it is closed");

@@ -1,5 +1,5 @@
-//! Answers that are ready before their request was read: each reaches a client that sends all of its request before it
-//! looks for an answer, on both versions of HTTP, with and without TLS, whatever refused the request.
+//! Responses that are ready before their request was read: each reaches a client that sends its whole request before it
+//! reads, over HTTP/1.1 and HTTP/2, with and without TLS, for every reason of refusal.
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
@@ -8,9 +8,9 @@ use super::*;
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
-/// Larger than anything that clients are known to send before they look.
+/// Sizes of bodies in bytes, the last larger than anything that known clients send before they read.
 const SIZES: [usize; 6] = [1, 240, 70 * KIB, MIB + 1, 2 * MIB, 16 * MIB];
-/// What one request of these sizes may take.
+/// Longest time of one request of these sizes.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(20);
 
 /// A request that is refused before its body is read.
@@ -20,7 +20,7 @@ struct Refused {
     path: &'static str,
     credentials: &'static str,
     content_type: &'static str,
-    /// The smallest body of which that is so.
+    /// The smallest body that is refused so, in bytes.
     from_bytes: usize,
 }
 
@@ -48,9 +48,9 @@ impl Refused {
         headers
     }
 
-    /// The rows that this size is about.
+    /// Returns the rows for this size.
     fn of_size(size: usize) -> impl Iterator<Item = &'static Self> {
-        // A body that may be read is judged by its size first.
+        // The size of a body is checked before its type.
         REFUSED.iter().filter(move |row| size >= row.from_bytes && (row.status != 415 || size <= MIB))
     }
 }
@@ -60,7 +60,7 @@ fn is_documented(status: u16, body: &[u8]) -> bool {
     body["errors"][0]["message"].is_string() && status >= 400
 }
 
-/// Sends everything, then reads. Gives the head of the answer and its body.
+/// Sends everything, then reads. Returns the head and the body of the response.
 async fn over_http1(
     mut stream: impl AsyncRead + AsyncWrite + Unpin,
     row: &Refused,
@@ -99,7 +99,7 @@ async fn over_http1(
     String::from_utf8(answer).unwrap()
 }
 
-/// Whether all of an answer is here.
+/// Returns true if the response is complete.
 fn complete(answer: &[u8]) -> bool {
     let text = String::from_utf8_lossy(answer);
     let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
@@ -107,7 +107,7 @@ fn complete(answer: &[u8]) -> bool {
     length.is_some_and(|length| body.len() >= length.parse().unwrap())
 }
 
-/// The same over HTTP/2.
+/// Like [`over_http1`], over HTTP/2.
 async fn over_http2(client: &mut Http2, row: &Refused, size: usize) -> (u16, Vec<u8>) {
     let headers = row.headers();
     let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
@@ -150,7 +150,7 @@ async fn an_answer_before_the_end_of_its_request_reaches_who_goes_on_sending() {
                 let answer = timed(what.clone(), over_http1(connect(&service).await, row, size, chunked)).await;
                 check_http1(&answer, row, &what);
                 let closes = answer.contains("\r\nconnection: close\r\n");
-                // Of a body that is read until it is too large, a small rest may be left.
+                // A small rest may be left of a body that is read until it is too large.
                 let read = row.status == 415 || (row.status == 413 && size < 2 * MIB);
                 assert!(closes || size <= 64 * KIB || read, "{what}: {answer}");
             }
@@ -198,7 +198,7 @@ async fn so_does_one_to_who_asks_for_too_much() {
     }
 }
 
-/// As clients ask that speak both versions on one port without TLS.
+/// Clients that speak both versions on one port without TLS ask for an upgrade like this.
 #[tokio::test(flavor = "multi_thread")]
 async fn so_does_one_to_who_asks_for_another_protocol() {
     let service = Service::start().await;
@@ -267,7 +267,7 @@ async fn what_is_read_behind_an_answer_has_a_limit() {
         }
     };
     timed("HTTP/1.1".into(), sending).await;
-    // The systems on both sides hold some.
+    // The systems on both sides buffer a part.
     assert!((16 * MIB..64 * MIB).contains(&sent), "{sent}");
 
     let mut client = Http2::over(connect(&service).await).await;
@@ -285,7 +285,7 @@ async fn what_is_read_behind_an_answer_has_a_limit() {
     };
     let sent = timed("HTTP/2".into(), sending).await;
     assert!((16 * MIB..64 * MIB).contains(&sent), "{sent}");
-    // Of the call, not of the connection.
+    // The error is of the call, not of the connection.
     assert_eq!(client.earn("after").await.unwrap().code, 0);
 }
 

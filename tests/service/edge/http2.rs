@@ -1,4 +1,4 @@
-//! Attacks on HTTP/2 and on headers: each ends the attacker's connection, or its call, and nobody else's.
+//! Attacks on HTTP/2 and on headers: each ends the attacker's connection or call, and no other.
 
 use tokio::io::AsyncWriteExt;
 
@@ -6,10 +6,10 @@ use super::*;
 
 pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const ENHANCE_YOUR_CALM: u32 = 11;
-/// What the peer sends for an attack, at most: the attack is over by then.
+/// Number of frames of an attack at most; the server ends the connection earlier.
 const MAX_ATTACK_FRAMES: usize = 200_000;
 
-/// Whether a GOAWAY with this error is among these frames, the last one cut off perhaps.
+/// Returns true if these frames include a GOAWAY with this error. The last frame may be cut.
 fn says_goaway(mut frames: &[u8], error: u32) -> bool {
     while frames.len() >= 9 {
         let length = usize::from(frames[0]) << 16 | usize::from(frames[1]) << 8 | usize::from(frames[2]);
@@ -21,7 +21,7 @@ fn says_goaway(mut frames: &[u8], error: u32) -> bool {
     false
 }
 
-/// Sends a frame again and again until it is hung up on. Gives what it was told.
+/// Sends a frame repeatedly until the server closes the connection. Returns the bytes that it received.
 async fn flood(service: &Service, beginning: &[u8], again: &[u8]) -> Vec<u8> {
     let (mut read, mut write) = connect(service).await.into_split();
     let told = tokio::spawn(async move { until_closed(&mut read).await });
@@ -43,7 +43,7 @@ async fn calls_that_are_given_up_again_and_again_end_the_connection_of_who_does_
     let mut attacker = Http2::over(connect(&service).await).await;
     let mut given_up = 0;
     let attack = async {
-        // Each reaches the service before it is given up, so the library has nothing to say.
+        // Each call reaches the service before it is cancelled, so the library does not count it.
         while let Ok((response, mut body)) = attacker.try_begin(&grpc_head(&[])).await {
             if body.send_data(grpc_message(&format!("event {given_up}")), true).is_err()
                 || !attacker.try_reached().await
@@ -59,7 +59,7 @@ async fn calls_that_are_given_up_again_and_again_end_the_connection_of_who_does_
     blocker.release().await;
     serves(&service).await;
 
-    // In proportion to those that it lets finish: half of them is fine, however many.
+    // The limit is relative to the completed calls: a client may cancel half of its calls, however many.
     let mut client = Http2::over(connect(&service).await).await;
     for index in 0..60 {
         let (response, body) = client.begin(&grpc_head(&[])).await;
@@ -83,9 +83,9 @@ async fn calls_that_are_given_up_before_anybody_takes_them_end_the_connection_to
     serves(&service).await;
 }
 
-/// What stands before a flood: the state of the stream that it is about.
+/// Returns the frames before a flood, which bring its stream into a state.
 fn states() -> Vec<(&'static str, u32, Vec<u8>)> {
-    // A POST to /x, a GET of it that is whole, and of what is under way for long.
+    // The requests are a POST to /x, a complete GET of it, and a GET of a response that takes long.
     let open = frame(1, 4, 1, &[0x83, 0x86, 4, 2, b'/', b'x', 1, 1, b'x']);
     let whole = frame(1, 5, 1, &[0x82, 0x86, 4, 2, b'/', b'x', 1, 1, b'x']);
     let path = b"/grpc.health.v1.Health/Watch";
@@ -101,7 +101,7 @@ fn states() -> Vec<(&'static str, u32, Vec<u8>)> {
     ]
 }
 
-/// A frame of each kind that HTTP/2 has, and of some that it does not have.
+/// Returns a frame of each kind of HTTP/2, and of some unknown kinds.
 fn kinds(stream: u32) -> Vec<Vec<u8>> {
     let headers = [0x82, 0x86, 0x84];
     let payloads: [(u8, u8, &[u8]); 16] = [
@@ -155,7 +155,7 @@ async fn whoever_behaves_is_served_beside_floods() {
                 if stream.write_all(&beginning).await.is_ok() {
                     while stream.write_all(&again).await.is_ok() {}
                 }
-                // Whoever is hung up on comes again, but not at once.
+                // The attacker reconnects, but not at once.
                 tokio::time::sleep(DRIP).await;
             }
         });
@@ -201,7 +201,7 @@ async fn headers_that_are_too_long_or_too_many_are_431_on_both_versions() {
     let mut client = Http2::over(connect(&service).await).await;
     let (response, _) = client.begin(&head("GET", "/healthz", &[("x-long", &long)])).await;
     assert_eq!(response.await.unwrap().status(), 431);
-    // Of the call, not of the connection.
+    // The error is of the call, not of the connection.
     assert_eq!(client.earn("after").await.unwrap().code, 0);
 
     let many = (0..200).map(|index| format!("x-{index}: y\r\n")).collect::<Vec<_>>().concat();

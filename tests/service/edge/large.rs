@@ -1,4 +1,4 @@
-//! Bodies that are too large, or would be: declared, in pieces, compressed, and all together.
+//! Bodies that are too large, or would become so: declared, in pieces, compressed, and all together.
 
 use bytes::Bytes;
 use tokio::io::AsyncWriteExt;
@@ -7,7 +7,7 @@ use super::*;
 
 const GIGABYTE: usize = 1 << 30;
 
-/// The answer to what an HTTP/1.1 caller sends: this head, then these pieces until it is answered.
+/// Returns the response to an HTTP/1.1 caller that sends this head, then these pieces until it gets the response.
 async fn http1(service: &Service, headers: &str, pieces: impl Iterator<Item = Vec<u8>> + Send + 'static) -> String {
     let (mut read, mut write) = connect(service).await.into_split();
     let head = format!(
@@ -19,7 +19,7 @@ async fn http1(service: &Service, headers: &str, pieces: impl Iterator<Item = Ve
         for piece in pieces {
             write.write_all(&piece).await?;
         }
-        // Not closed: who waits for an answer keeps listening.
+        // The caller does not close the connection, because it waits for the response.
         std::future::pending::<std::io::Result<()>>().await
     });
     let mut answer = vec![0; 12];
@@ -69,7 +69,7 @@ async fn a_body_of_a_gigabyte_is_refused_early_declared_or_not() {
 #[tokio::test]
 async fn what_is_compressed_is_refused_and_never_inflated() {
     let service = Service::start().await;
-    // Half a megabyte that is eighty.
+    // Half a megabyte inflates to eighty.
     let bomb = crate::gzip::bomb(512 * 1024);
     let length = bomb.len();
     let sent = std::iter::once(bomb.clone());
@@ -81,7 +81,7 @@ async fn what_is_compressed_is_refused_and_never_inflated() {
         let (response, mut body) = client.begin(&grpc_head(encoding)).await;
         body.send_data(wire::framed(1, &bomb), true).unwrap();
         let status = Http2::status(response).await.unwrap();
-        // Compressed without a word of how is no frame of gRPC at all.
+        // A compressed message without a declared encoding is not a valid gRPC frame.
         assert_eq!(status.code, if encoding.is_empty() { 3 } else { 12 }, "{status:?}");
     }
     serves(&service).await;

@@ -1,4 +1,5 @@
-//! Memory of bodies and answers: bounded in all, and shared so that nobody is refused for what others hold.
+//! Memory of bodies and responses: limited in all, and shared so that no caller is refused for the memory that others
+//! hold.
 
 use bytes::Bytes;
 use tokio::net::TcpSocket;
@@ -7,15 +8,15 @@ use super::routes::routes;
 use super::*;
 use crate::server_process::Process;
 
-/// Of each memory, in the tests of shares.
+/// Size of each memory in the tests of shares, in MiB.
 const MEMORY_MIB: &str = "8";
-/// Half-sent calls of each route on one connection.
+/// Number of half-sent calls of each route on one connection.
 const STREAMS: usize = 200;
-/// The most that each of them has: together more than the share of one client.
+/// Size of each half-sent body at most, in bytes: together more than the share of one client.
 const HALF_SENT_BYTES: usize = 160 * 1024;
-/// Addresses of strangers.
+/// Number of addresses of callers without credentials.
 const ADDRESSES: u8 = 10;
-/// The most that a server may hold under these attacks: MiB.
+/// Resident memory of a server under these attacks at most, in MiB.
 const MAX_RESIDENT_MIB: u64 = 150;
 
 const TOKEN: &str = "/v3/oauth/token/generate";
@@ -28,7 +29,7 @@ struct Held {
 }
 
 impl Held {
-    /// Begins so many calls on a connection, each with these bytes of a body that goes on.
+    /// Begins this number of calls on a connection, each with these bytes of a body that continues.
     async fn begin(&mut self, stream: TcpStream, head: &http::Request<()>, calls: (usize, Bytes)) {
         let mut connection = Http2::over(stream).await;
         for _ in 0..calls.0 {
@@ -47,7 +48,7 @@ async fn connect_from(address: u8, to: std::net::SocketAddr) -> TcpStream {
     socket.connect(to).await.unwrap()
 }
 
-/// A modest client is answered, through both doors: a body of 64 KiB, a token, and a probe.
+/// Checks that a modest client is served over gRPC and JSON: with a body of 64 KiB, a token, and a probe.
 async fn serves_a_modest_client(service: &Service, round: &str) {
     for door in DOORS {
         let mut request = one_entry(&format!("{round} {door:?}"), OTHERS, 1);
@@ -68,12 +69,12 @@ async fn serves_a_modest_client(service: &Service, round: &str) {
     assert_eq!(token.send().await.unwrap().status(), 200, "{round}");
 }
 
-/// How the next earning of `demo` is answered.
+/// Returns the code of the next earning of `demo`.
 async fn demo_is_told(service: &Service, event: &str) -> i64 {
     service.post(Some("demo:demo"), one_entry(event, TEN_OFF, 1).to_string()).await.status
 }
 
-/// `demo` is served again once what is held is given back.
+/// Checks that `demo` is served again once the held memory is returned.
 async fn demo_recovers(service: &Service) {
     let recovered = async {
         while demo_is_told(service, "again").await != 200 {
@@ -88,7 +89,7 @@ async fn bodies_of_a_greedy_client_and_of_strangers_leave_room_for_a_modest_one(
     let service = Service::start_with(&catalog(), &["--max-body-memory-mib", MEMORY_MIB]).await;
     serves_a_modest_client(&service, "before").await;
     let mut greedy = Held::default();
-    // From large ones to small ones, until nothing fits.
+    // The bodies get smaller until none fits.
     for length in [900 * 1024, 200 * 1024, 60 * 1024, 1_000] {
         greedy.begin(connect(&service).await, &grpc_head(&[]), (20, vec![0; length].into())).await;
     }
@@ -113,7 +114,7 @@ async fn bodies_of_a_greedy_client_and_of_strangers_leave_room_for_a_modest_one(
     demo_recovers(&service).await;
 }
 
-/// A request whose answer is so many times eight kilobytes.
+/// Returns a request whose response is `count` times eight kilobytes.
 fn with_payload(event: &str, count: i64) -> serde_json::Value {
     let mut request = one_entry(event, TEN_OFF, count);
     request["eventDetails"]["eventPayload"] = json!({"text": "x".repeat(8_000)});
@@ -130,11 +131,11 @@ async fn answers_that_a_greedy_client_does_not_take_leave_room_for_a_modest_one(
     let headers = [("content-type", "application/json"), ("authorization", &*authorization)];
     let mut connection = Http2::over(connect(&service).await).await;
     let (mut unread, mut refused) = (Vec::new(), 0);
-    // Large answers until one is refused; then so many small ones that nothing more is begun.
+    // Large responses come until one is refused; then small ones, until no new call is admitted.
     for count in [300, 7] {
         for _ in 0..STREAMS - 10 {
             let (response, mut body) = connection.begin(&head("POST", PATH, &headers)).await;
-            // Refused before its body is read, a call takes none.
+            // A call that is refused before its body is read takes no body.
             if send(&mut body, with_payload(&format!("of {count}"), count).to_string().into()).await {
                 let _ = body.send_data(Bytes::new(), true);
             }
@@ -155,7 +156,7 @@ async fn answers_that_a_greedy_client_does_not_take_leave_room_for_a_modest_one(
     demo_recovers(&service).await;
 }
 
-/// Resident memory of a process: MiB.
+/// Returns the resident memory of a process, in MiB.
 fn resident_mib(process: &Process) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", process.id())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();

@@ -1,4 +1,4 @@
-//! Limits that every route has: the size of its body, the time in which it arrives, and the lifetime of a stream.
+//! Limits of every route: the size of its body, the time in which the body arrives, and the lifetime of a stream.
 
 use std::fmt;
 
@@ -9,23 +9,23 @@ use prost_reflect::DescriptorPool;
 use super::*;
 use crate::openapi::Document;
 
-/// Longest body of a route without one, of a request for a token, of a message of reflection and of a call.
+/// Longest body of a route without one, of a token request, of a reflection message and of a call, in bytes.
 const SMALL: usize = 4 * 1024;
 const TOKEN: usize = 8 * 1024;
 const REFLECTION: usize = 64 * 1024;
 const CALL: usize = 1024 * 1024;
 
-/// A route, or a path that is none.
+/// A route, or a path that does not exist.
 #[derive(Clone)]
 pub struct Route {
     pub verb: String,
     pub path: String,
     pub grpc: bool,
-    /// Longest body, or message: bytes. `None` where nothing is read.
+    /// Longest body, or message, in bytes. `None` if the route reads nothing.
     pub limit: Option<usize>,
-    /// The request is a stream of messages.
+    /// True if the request is a stream of messages.
     pub messages: bool,
-    /// The answer is a stream of messages.
+    /// True if the response is a stream of messages.
     pub stream: bool,
 }
 
@@ -36,7 +36,7 @@ impl fmt::Debug for Route {
 }
 
 impl Route {
-    /// The head of a call of it, with credentials.
+    /// Returns the head of a call of the route, with credentials.
     pub fn head(&self) -> http::Request<()> {
         let authorization = ("authorization", &*basic("demo:demo"));
         let json = [("content-type", "application/json")];
@@ -44,17 +44,17 @@ impl Route {
         head(&self.verb, &self.path, &[headers, &[authorization]].concat())
     }
 
-    /// A body of this size, or a message.
+    /// Returns a body of this size, or a message.
     fn body(&self, size: usize) -> Bytes {
         if self.grpc { framed(0, &vec![0xff; size]) } else { vec![b' '; size].into() }
     }
 
-    /// The beginning of a body of this size that is not to end.
+    /// Returns the beginning of a body of this size that never ends.
     pub fn beginning(&self, size: usize) -> Bytes {
         self.body(size).slice(..self.body(size).len() - 1)
     }
 
-    /// The reason of a refusal, else something else.
+    /// Returns the reason of a refusal, or another text for other outcomes.
     async fn outcome(&self, response: h2::client::ResponseFuture) -> String {
         let told = async {
             if self.grpc {
@@ -71,7 +71,7 @@ impl Route {
     }
 }
 
-/// Every route: of the OpenAPI document, of the descriptor sets, and two that are none.
+/// Returns every route: of the OpenAPI document, of the descriptor sets, and two that do not exist.
 pub async fn routes(service: &Service) -> Vec<Route> {
     let document = Document::of(service).await;
     let mut routes: Vec<_> = document
@@ -122,7 +122,7 @@ pub async fn routes(service: &Service) -> Vec<Route> {
     routes
 }
 
-/// Sends what `body` gives for each route on a connection of its own; gives the outcomes.
+/// Sends the result of `body` for each route on a connection of its own. Returns the outcomes.
 async fn outcomes(service: &Service, ends: bool, body: impl Fn(&Route) -> Option<Bytes>) -> Vec<(Route, String)> {
     let mut calls = tokio::task::JoinSet::new();
     for route in routes(service).await {
@@ -135,7 +135,7 @@ async fn outcomes(service: &Service, ends: bool, body: impl Fn(&Route) -> Option
                 if send(&mut body, bytes).await && ends {
                     let _ = body.send_data(Bytes::new(), true);
                 }
-                // Not reset: who waits for an answer keeps the stream.
+                // The stream stays open, because the caller waits for the response.
                 std::future::pending::<()>().await;
             });
             let outcome = route.outcome(response).await;
@@ -186,7 +186,8 @@ async fn every_route_takes_a_body_of_its_limit_and_none_of_a_byte_more() {
             assert_ne!(outcome, "TOO_SLOW", "{route:?}");
         }
     }
-    // Whatever takes no body is not sent a megabyte, and no message is waited for that is declared to be too long.
+    // A route without a body does not accept a megabyte, and a message of too great a declared length is refused at
+    // once.
     let megabyte = |route: &Route| (route.limit == Some(SMALL)).then(|| route.body(CALL));
     let declared = |route: &Route| {
         let length = u32::try_from(route.limit? + 1).unwrap();
@@ -203,14 +204,14 @@ async fn every_route_takes_a_body_of_its_limit_and_none_of_a_byte_more() {
 #[tokio::test]
 async fn a_stream_that_is_never_finished_is_ended_in_good_order() {
     let service = Service::start_with(&catalog(), &["--stream-lifetime-ms", "300"]).await;
-    // A name of nobody is answered, and so is a question that names nothing.
+    // An unknown name gets a response, and so does a question without a name.
     let question = |route: &Route| route.stream.then(|| if route.messages { Bytes::new() } else { framed(0, &[]) });
     let mut streams = 0;
     for route in routes(&service).await {
         let Some(question) = question(&route) else { continue };
         let mut connection = Http2::over(connect(&service).await).await;
         let (response, mut body) = connection.try_begin_with(&route.head(), true).await.unwrap();
-        // One that watches says all that it has to say.
+        // A `Watch` has sent its whole request.
         body.send_data(question, !route.messages).unwrap();
         let status = tokio::time::timeout(NOTICED_WITHIN, Http2::status(response)).await;
         let status = status.unwrap_or_else(|_| panic!("{route:?} goes on")).unwrap();

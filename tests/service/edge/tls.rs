@@ -1,4 +1,4 @@
-//! TLS: both doors, both versions, callers with and without a certificate, and certificates that change.
+//! TLS: gRPC and JSON, both versions, callers with and without a certificate, and certificates that change.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use tokio_rustls::client::TlsStream;
 use super::*;
 use crate::server_process::{self, Process};
 
-/// How soon changed files are served.
+/// Time in which changed files take effect.
 const SERVED_WITHIN: Duration = Duration::from_secs(10);
 
 /// An authority, and files of certificates that it issues.
@@ -45,14 +45,14 @@ impl Authority {
         self.file(name).display().to_string()
     }
 
-    /// A new certificate and its key: PEM.
+    /// Returns a new certificate and its key as PEM.
     fn issue(&self) -> (String, String) {
         let key = KeyPair::generate().unwrap();
         let params = CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
         (params.signed_by(&key, &self.issuer).unwrap().pem(), key.serialize_pem())
     }
 
-    /// Puts a new certificate where the server looks for it. Gives it.
+    /// Puts a new certificate where the server looks for it. Returns the certificate.
     pub fn renew(&self) -> CertificateDer<'static> {
         let (certificate, key) = self.issue();
         std::fs::write(self.file("key.pem"), key).unwrap();
@@ -104,7 +104,7 @@ pub async fn shake_hands(address: std::net::SocketAddr, config: ClientConfig) ->
     TlsConnector::from(Arc::new(config)).connect("localhost".try_into().unwrap(), stream).await
 }
 
-/// The status of a bulk earning over gRPC, or `None` when the connection is ended instead.
+/// Returns the status of a bulk earning over gRPC, or `None` if the connection is ended instead.
 async fn over_grpc(stream: TlsStream<TcpStream>) -> Option<i32> {
     let mut client = Http2::try_over(stream).await.ok()?;
     Some(client.earn("over TLS").await.ok()?.code)
@@ -153,7 +153,7 @@ async fn where_callers_need_a_certificate_only_those_with_one_are_served() {
     let stream = shake_hands(service.address, authority.client("http/1.1", Some(known))).await.unwrap();
     assert_eq!(over_json(stream).await.as_deref(), Some("HTTP/1.1 200"));
     for identity in [None, Some(Authority::new().issue())] {
-        // With TLS 1.3 a client may believe to be let in until it reads.
+        // With TLS 1.3 a client learns that it is refused only when it reads.
         match shake_hands(service.address, authority.client("h2", identity)).await {
             Ok(stream) => assert_eq!(over_grpc(stream).await, None),
             Err(error) => assert!(!error.to_string().is_empty()),
@@ -166,7 +166,7 @@ async fn a_handshake_that_takes_too_long_is_ended_and_others_go_on() {
     let authority = Authority::new();
     authority.renew();
     let service = start(&authority, &["--header-timeout-ms", "300"]).await;
-    // A record of TLS that says it is longer.
+    // The TLS record declares a greater length.
     let half = [&[0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3][..], &[7; 40]].concat();
     let slow = tokio::spawn(drip_until_closed(connect(&service).await, half));
     let silent = tokio::spawn(drip_until_closed(connect(&service).await, vec![]));
@@ -174,7 +174,7 @@ async fn a_handshake_that_takes_too_long_is_ended_and_others_go_on() {
     assert_eq!(over_grpc(shake_hands(service.address, authority.client("h2", None)).await.unwrap()).await, Some(0));
     slow.await.unwrap();
     silent.await.unwrap();
-    // The beginning of a connection behind the handshake counts as well.
+    // The first bytes after the handshake have the time-out too.
     tokio::time::timeout(NOTICED_WITHIN, until_closed(&mut after)).await.expect("it is ended");
     assert_eq!(over_grpc(shake_hands(service.address, authority.client("h2", None)).await.unwrap()).await, Some(0));
 }
@@ -189,7 +189,7 @@ async fn served(address: std::net::SocketAddr, authority: &Authority) -> Certifi
     stream.get_ref().1.peer_certificates().unwrap()[0].clone().into_owned()
 }
 
-/// Waits until this certificate is served; until then the other one is.
+/// Waits until this certificate is served. Until then the server must serve the other one.
 async fn served_instead(address: std::net::SocketAddr, authority: &Authority, certificates: [&CertificateDer<'_>; 2]) {
     let [old, new] = certificates;
     let changed = async {
@@ -237,7 +237,7 @@ async fn a_changed_certificate_is_served_without_a_restart_and_a_broken_one_is_n
     let (success, log) = process.end();
     assert!(success);
     let errors: Vec<_> = log.iter().filter(|line| line["level"] == "ERROR").collect();
-    // Perhaps one more for a certificate that was looked at before its key was changed as well.
+    // A second error may be logged if the server read the certificate before its key was changed.
     assert!((1..=2).contains(&errors.len()), "{errors:?}");
     assert!(errors[0]["error"].as_str().unwrap().starts_with("--tls-key "), "{errors:?}");
     let text = serde_json::to_string(&log).unwrap();

@@ -1,4 +1,4 @@
-//! Connections by hand: HTTP/2 as h2 has it, frames as bytes, and what became of a connection.
+//! Connections by hand: HTTP/2 through h2, frames as bytes, and the end of a connection.
 
 use std::future::poll_fn;
 
@@ -26,7 +26,7 @@ pub async fn connect(service: &Service) -> TcpStream {
     stream
 }
 
-/// A frame of HTTP/2.
+/// Returns a frame of HTTP/2.
 pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
     let mut frame = vec![length[1], length[2], length[3], kind, flags];
@@ -35,15 +35,15 @@ pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// Everything that comes until the other side hangs up.
+/// Returns all bytes until the server closes the connection.
 pub async fn until_closed(stream: &mut (impl AsyncRead + Unpin)) -> Vec<u8> {
     let mut all = Vec::new();
-    // Cut or told so: either way it is the end.
+    // A reset and an orderly close are both the end.
     let _ = stream.read_to_end(&mut all).await;
     all
 }
 
-/// Whether a call over HTTP/1.1 is answered on this connection, which stays open.
+/// Returns true if a call over HTTP/1.1 is answered on this connection, which stays open.
 pub async fn answers(stream: &mut TcpStream) -> bool {
     let mut answer = [0; 4096];
     stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").await.is_ok()
@@ -63,14 +63,14 @@ pub fn head_of_get(path: &str) -> Request<()> {
     head("GET", path, &[])
 }
 
-/// Of a bulk earning with credentials, and more headers.
+/// Returns the head of a bulk earning with credentials and further headers.
 pub fn grpc_head(more: &[(&str, &str)]) -> Request<()> {
     let basic = basic("demo:demo");
     let headers: Vec<_> = GRPC.iter().chain(more).copied().chain([("authorization", basic.as_str())]).collect();
     head("POST", BULK_EARN, &headers)
 }
 
-/// The message of a bulk earning of one entry, as gRPC frames it.
+/// Returns the message of a bulk earning of one entry, as a gRPC frame.
 pub fn grpc_message(event: &str) -> Bytes {
     framed(0, &one_message(&one_entry(event, TEN_OFF, 1)))
 }
@@ -89,7 +89,7 @@ pub fn framed(compressed: u8, message: &[u8]) -> Bytes {
     bytes.freeze()
 }
 
-/// Sends these bytes as the other side has room for them; gives whether it took them.
+/// Sends these bytes as the window allows. Returns true if the server took all of them.
 pub async fn send(body: &mut SendStream<Bytes>, mut bytes: Bytes) -> bool {
     while !bytes.is_empty() {
         body.reserve_capacity(bytes.len());
@@ -101,11 +101,11 @@ pub async fn send(body: &mut SendStream<Bytes>, mut bytes: Bytes) -> bool {
     true
 }
 
-/// How a call over gRPC ended.
+/// The outcome of a call over gRPC.
 #[derive(Debug)]
 pub struct GrpcStatus {
     pub code: i32,
-    /// Of its `ErrorInfo`.
+    /// The reason of the `ErrorInfo`.
     pub reason: String,
 }
 
@@ -131,7 +131,7 @@ impl Http2 {
         self.try_begin_with(head, head.method() != "GET").await
     }
 
-    /// Sends the head of a call, whatever its method, with a body to come or without.
+    /// Sends the head of a call of any method, with a body that follows or without one.
     pub async fn try_begin_with(
         &mut self,
         head: &Request<()>,
@@ -150,17 +150,17 @@ impl Http2 {
         self.try_begin(head).await.expect("a stream")
     }
 
-    /// Everything that was sent is at the other side: it answers a ping behind it.
+    /// Waits until the server has everything that was sent: it answers a later ping.
     pub async fn reached(&mut self) {
         self.ping.ping(h2::Ping::opaque()).await.expect("an answer to a ping");
     }
 
-    /// The same, unless the connection is over.
+    /// Like [`Self::reached`]. Returns false if the connection has ended.
     pub async fn try_reached(&mut self) -> bool {
         self.ping.ping(h2::Ping::opaque()).await.is_ok()
     }
 
-    /// A bulk earning of one entry.
+    /// Makes a bulk earning of one entry.
     pub async fn earn(&mut self, event: &str) -> Result<GrpcStatus, h2::Error> {
         let (response, mut body) = self.try_begin(&grpc_head(&[])).await?;
         body.send_data(grpc_message(event), true)?;
@@ -184,7 +184,7 @@ impl Http2 {
         GrpcStatus { code: status.code() as i32, reason }
     }
 
-    /// Waits until the other side ended the connection; without an error when it said so.
+    /// Waits until the server ends the connection. Returns no error if the server announced the end.
     pub async fn ended(&mut self) -> Result<(), h2::Error> {
         (&mut self.connection).await.unwrap()
     }

@@ -1,4 +1,4 @@
-//! What another organization has, of each kind, and values of the same form that nobody has.
+//! The records of another organization, of each kind, and values of the same form that do not exist.
 
 use std::collections::BTreeMap;
 
@@ -12,22 +12,22 @@ use crate::rpcs::call;
 use crate::support::*;
 use crate::wallet::transaction;
 
-/// Who has it.
+/// The credentials of the other organization.
 pub const NEIGHBOUR: &str = "other:other";
 pub const NEIGHBOUR_ORG: i64 = 730_033;
-/// In what nobody else ever sends.
+/// A text in everything that the other organization records, and in no other request.
 pub const PRIVATE: &str = "private";
-/// No organization at all.
+/// The id of an organization that does not exist.
 const NO_ORG: i64 = 730_034;
 
-/// What was recorded for one place, and nothing else: so that what goes there is in no other place.
+/// The records for one place and no other, so that a value of this place is in no other place.
 #[derive(Debug)]
 pub struct Recorded {
     customer: i64,
     promotion: String,
-    /// Earn ids.
+    /// The earn ids.
     pub earned: Vec<String>,
-    /// In every text of it that goes to a place.
+    /// A text in every text of these records that goes to a place.
     tag: String,
     pages: BTreeMap<&'static str, String>,
 }
@@ -58,7 +58,7 @@ pub async fn record(caller: &Caller, customer: i64) -> Recorded {
 }
 
 impl Recorded {
-    /// With tokens of pages of this organization, of which a wallet's has to be of the customer who is asked for.
+    /// Adds page tokens of this organization. The token of a wallet has to be of the customer in the request.
     pub async fn with_pages(mut self, caller: &Caller) -> Self {
         self.earned.extend(earned(caller, CUSTOMER, &self.promotion, (&format!("pages {}", self.tag), 3)).await);
         let mut page = async |grpc, request| {
@@ -66,18 +66,18 @@ impl Recorded {
             self.pages.insert(grpc, body["nextPageToken"].as_str().unwrap().to_owned());
         };
         page("WalletService/ListEarnedPromotions", json!({"customerId": CUSTOMER, "limit": 1})).await;
-        // The second is of no other organization.
+        // The second promotion exists in no other organization.
         page("CatalogService/ListPromotions", json!({"limit": 2})).await;
         self
     }
 
-    /// What goes to a place: what is recorded, and what nobody has.
+    /// Returns two values for a place: a recorded one, and one that does not exist.
     pub fn values(&self, place: &Place) -> (Value, Value) {
         let text =
             |what: &str| (json!(format!("{what} {}", self.tag)), json!(format!("{what} nobody {}", self.customer)));
         match place.kind {
             Kind::Org => (NEIGHBOUR_ORG.into(), NO_ORG.into()),
-            // Both have as many digits.
+            // Both have the same number of digits.
             Kind::Customer => (self.customer.into(), (self.customer + 100_000).into()),
             Kind::Promotion => (json!(self.promotion), json!(other_digits(&self.promotion))),
             Kind::EarnedPromotion => (json!(self.earned[0]), json!(other_digits(&self.earned[0]))),
@@ -95,7 +95,7 @@ impl Recorded {
     }
 }
 
-/// An id as old as this one, which was not made.
+/// Returns an id with the time of this one, which does not exist.
 fn other_digits(id: &str) -> String {
     let (time, rest) = id.split_at(8);
     let flipped = rest.chars().map(|digit| char::from_digit(digit.to_digit(16).unwrap() ^ 8, 16).unwrap());

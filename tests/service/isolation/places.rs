@@ -4,7 +4,7 @@ use cart_promotions::proto::DESCRIPTOR_SET;
 use prost_reflect::{DescriptorPool, Kind as FieldKind, MessageDescriptor};
 use serde_json::{Value, json};
 
-/// What a value names.
+/// The kind of record that a value names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Org,
@@ -16,21 +16,21 @@ pub enum Kind {
     Transaction,
     WalletPage,
     PromotionsPage,
-    /// Nothing that is recorded.
+    /// A value that names no record.
     Nothing,
 }
 
 /// A field of a request.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Place {
-    /// `WalletService/Redeem`.
+    /// The method, such as `WalletService/Redeem`.
     pub method: String,
-    /// Names of fields with a `.` between, a repeated one with `[]`: `lineItems[].promotionId`.
+    /// The names of fields with a `.` between, a repeated one with `[]`: `lineItems[].promotionId`.
     pub path: String,
     pub kind: Kind,
 }
 
-/// What the fields of texts and 64-bit integers name, by the end of their path. The first that fits.
+/// The kinds of text and 64-bit integer fields, by the end of their path. The first match counts.
 const KINDS: [(&str, Kind); 29] = [
     ("WalletService/ListEarnedPromotions.pageToken", Kind::WalletPage),
     ("CatalogService/ListPromotions.pageToken", Kind::PromotionsPage),
@@ -63,7 +63,7 @@ const KINDS: [(&str, Kind); 29] = [
     ("DateISO", Kind::Nothing),
 ];
 
-/// Every place of every request in which something can be named.
+/// Returns every place of every request that can name a record.
 pub fn all() -> Vec<Place> {
     let pool = DescriptorPool::decode(DESCRIPTOR_SET).unwrap();
     let mut places = Vec::new();
@@ -79,7 +79,7 @@ pub fn all() -> Vec<Place> {
     places
 }
 
-/// Every place of every request that takes text.
+/// Returns every place of every request that takes text.
 pub fn texts() -> Vec<Place> {
     let pool = DescriptorPool::decode(DESCRIPTOR_SET).unwrap();
     let mut places = Vec::new();
@@ -119,14 +119,14 @@ fn collect(method: &str, before: &str, message: &MessageDescriptor, places: &mut
                 let (_, kind) = kind.unwrap_or_else(|| panic!("{whole} is new: say in KINDS what it names"));
                 places.push(Place { method: method.to_owned(), path, kind: *kind });
             }
-            // A payload is kept as it is; enums, counts and amounts name nothing.
+            // A payload is stored unchanged; enums, counts and amounts name nothing.
             _ => {}
         }
     }
 }
 
 impl Place {
-    /// Puts the value there; of a list it is the first element, and where there is none, all of it.
+    /// Puts the value into its place: the first element of a list, or the whole list if it is empty.
     pub fn put(&self, request: &mut Value, value: &Value) {
         let (parents, end) = self.path.rsplit_once('.').unwrap_or(("", &self.path));
         let mut at = request;

@@ -1,4 +1,4 @@
-//! How long it takes to say no: no longer for what another organization has than for what nobody has.
+//! Timing of refusals: for records of another organization they take no longer than for records that do not exist.
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -10,15 +10,15 @@ use super::{BULK_EARN, FIRST_CUSTOMER, catalog_that_takes, send};
 use crate::credentials::with_clients;
 use crate::support::*;
 
-/// Calls of each kind, by turns. A median of so many is not moved by some that the machine holds up.
+/// Number of calls of each kind, which alternate. Delays of the machine in some of them do not move the median.
 const ROUNDS: usize = 31;
-/// Checks of secrets, which take tens of milliseconds each.
+/// Number of checks of secrets, which take tens of milliseconds each.
 const SECRET_ROUNDS: usize = 15;
-/// How far medians may lie apart: a quarter of the smaller, and a little that does not grow with it. What a lookup would
-/// read of the other organization, or a check of a secret that was left out, takes longer.
+/// Greatest difference of medians: a quarter of the smaller, and a small constant. A look-up that reads the other
+/// organization, or a check of a secret that is left out, makes a greater difference.
 const QUARTER: u32 = 4;
 const FLOOR: Duration = Duration::from_micros(300);
-/// Measurements of one case. A machine that does other things too spoils one or the other; a difference is in all.
+/// Number of measurements of one case. Other load of the machine spoils some of them; a real difference is in all.
 const TRIES: usize = 5;
 
 fn median(mut times: Vec<Duration>) -> Duration {
@@ -26,7 +26,7 @@ fn median(mut times: Vec<Duration>) -> Duration {
     times[times.len() / 2]
 }
 
-/// Measures until the two take equally long, and fails when they never do.
+/// Measures until the two take equally long, and fails if they never do.
 async fn assert_alike(what: &str, mut measure: impl AsyncFnMut(usize) -> [Vec<Duration>; 2]) {
     for attempt in 0..TRIES {
         let [theirs, nobodys] = measure(attempt).await.map(median);
@@ -44,7 +44,7 @@ async fn assert_alike(what: &str, mut measure: impl AsyncFnMut(usize) -> [Vec<Du
 async fn saying_no_takes_as_long_for_what_another_organization_has() {
     let service = Service::start_with(&catalog_that_takes(true), &[]).await;
     let theirs = record(&service, FIRST_CUSTOMER).await;
-    // A wallet of some size, which would take its time to read.
+    // A wallet of some size takes some time to read.
     let mut many = one_entry("many", OTHERS, 1_000);
     many["customerId"] = FIRST_CUSTOMER.into();
     many["eventTime"] = NOW_MS.into();
@@ -87,16 +87,17 @@ async fn saying_no_takes_as_long_for_what_another_organization_has() {
 
 #[tokio::test]
 async fn a_wrong_secret_and_an_unknown_name_are_told_the_same_and_as_quickly() {
-    // Each time from another address: from one, checks would have to wait.
+    // Each try uses another address: checks from the same address would have to wait.
     let service = Service::start_with(&with_clients(2 * TRIES), &["--trusted-proxies", "127.0.0.1"]).await;
     for door in DOORS {
         assert_alike(&format!("credentials {door:?}"), async |attempt| {
             let mut times = [Vec::new(), Vec::new()];
-            // Names that nobody guessed for before.
+            // No login was tried with these usernames before.
             let number = attempt + TRIES * door as usize;
             for round in 0..SECRET_ROUNDS {
                 let mut answers = Vec::new();
-                // A new pair each time: what is known to be wrong is not checked again. Each goes first now and then.
+                // The secrets are new each time, because a known wrong secret is not checked again. The order
+                // alternates.
                 for index in [round % 2, 1 - round % 2] {
                     let name = ["till", "nobody"][index];
                     let pair = format!("{name} {number}:wrong {round}");
@@ -104,7 +105,8 @@ async fn a_wrong_secret_and_an_unknown_name_are_told_the_same_and_as_quickly() {
                     let at = Instant::now();
                     let mut answer = caller.earn_as(door, Some(&pair), &documented_request()).await;
                     times[index].push(at.elapsed());
-                    // In the end so many failed for each of the two names that it is said, too: until when, by the second.
+                    // By now so many logins have failed for both usernames that the refusal says until when, to the
+                    // second.
                     for changing in ["x-request-id", "date", "retry-after"] {
                         answer.headers.remove(changing);
                     }

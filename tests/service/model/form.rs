@@ -1,4 +1,4 @@
-//! The requests of a script as the service takes them, and its answers in the words of the model.
+//! The requests of a script in the form of the service, and its responses in the terms of the model.
 
 use serde_json::{Value, json};
 
@@ -8,13 +8,13 @@ use super::oracle::{
 };
 use crate::support::{Answer, ORG};
 
-/// Nobody's.
+/// A customer that is not recorded.
 const NOBODY: i64 = 999_999_999;
 
 /// One instance of an earning: the earning, and the ordinal in it.
 pub type Slot = (Key, i64);
 
-/// Each run of a script has customers of its own.
+/// Returns the id of a customer; each run of a script has customers of its own.
 pub fn customer_id(run: u32, customer: usize) -> i64 {
     if customer == UNKNOWN_CUSTOMER {
         return NOBODY;
@@ -22,12 +22,12 @@ pub fn customer_id(run: u32, customer: usize) -> i64 {
     i64::from(run) * 10 + i64::try_from(customer).unwrap() + 1
 }
 
-/// The name of a transaction: each run has its own.
+/// Returns the name of a transaction; each run has its own.
 pub fn transaction_name(run: u32, transaction: u8) -> String {
     format!("run {run} transaction {transaction}")
 }
 
-/// The request to earn, in this run.
+/// Returns the request to earn, in this run.
 pub fn earn_body(request: &Earn, run: u32) -> Value {
     let entries = request.entries.iter().map(|Entry { promotion, earned_from, count }| {
         json!({"promotionId": PROMOTIONS[*promotion].id, "earnCount": count, "earnedFromId": earned_from.to_string()})
@@ -42,13 +42,13 @@ pub fn earn_body(request: &Earn, run: u32) -> Value {
     })
 }
 
-/// The earn ids that a change names.
+/// Returns the earn ids that a change names.
 fn earn_ids(change: &Change) -> Vec<String> {
     let ids = change.known.iter().enumerate();
     ids.map(|(index, id)| id.clone().unwrap_or_else(|| format!("ffffffffffffffffffff{index:04x}"))).collect()
 }
 
-/// The request to revoke, in this run: one promotion after the other, as it takes each once.
+/// Returns the request to revoke, in this run, grouped by promotion because a request names each promotion once.
 pub fn revoke_body(change: &Change, run: u32) -> Value {
     let mut details: Vec<Value> = Vec::new();
     for ((key, _), id) in change.slots.iter().zip(earn_ids(change)) {
@@ -61,7 +61,7 @@ pub fn revoke_body(change: &Change, run: u32) -> Value {
     json!({"customerId": customer_id(run, change.customer), "earnRevokeDetails": details})
 }
 
-/// The request to redeem, in this run.
+/// Returns the request to redeem, in this run.
 pub fn redeem_body(transaction: u8, change: &Change, run: u32) -> Value {
     let name = transaction_name(run, transaction);
     let lines = change.slots.iter().zip(earn_ids(change)).map(|((key, _), id)| {
@@ -72,7 +72,7 @@ pub fn redeem_body(transaction: u8, change: &Change, run: u32) -> Value {
         "transactionDate": transaction_date(transaction), "amount": 1, "redemptions": lines.collect::<Vec<_>>()})
 }
 
-/// Returns the method and the request that change the catalog so, in this run.
+/// Returns the method and the request of this change of the catalog, in this run.
 pub fn catalog_body(change: &CatalogChange, run: u32) -> (&'static str, Value) {
     let id = PROMOTIONS[change.promotion].id;
     let replaced = |name: &str, value: Value| {
@@ -93,7 +93,7 @@ pub fn catalog_body(change: &CatalogChange, run: u32) -> (&'static str, Value) {
     }
 }
 
-/// Returns the request that gives the promotion at this place its first terms again.
+/// Returns the request that resets the promotion at this place to its first terms.
 pub fn restored(promotion: usize) -> Value {
     let Terms { active, cap, limited, .. } = Terms::first(promotion);
     let mut record = PROMOTIONS[promotion].fixed();
@@ -113,7 +113,8 @@ fn event_details(request: &Earn, note: Option<u8>) -> Value {
     details
 }
 
-/// What the answer says, and each instance in it, the first first, by its earning and its earn id; or what is wrong with its form.
+/// Returns the reply and each instance in the response, in order, with its earning and earn id. Returns an error if the
+/// response is malformed.
 pub fn read(request: &Request, run: u32, answer: &Answer) -> Result<(Reply, Vec<(Key, String)>), String> {
     if answer.code != 0 {
         return Ok((Reply::Refused(answer.code), vec![]));
@@ -139,7 +140,7 @@ fn read_catalog(change: &CatalogChange, data: &Value) -> Result<Reply, String> {
     Ok(Reply::Promotion(known("active")?, known("earnLimitedToSpecificAudience")?, cap))
 }
 
-/// The code of each instance.
+/// Returns the code of each instance.
 fn read_revoked(change: &Change, answer: &Answer) -> Result<Vec<i64>, String> {
     let errors = answer.body["errors"].as_array().ok_or("no errors")?;
     let details = answer.body["data"]["revokedDetails"].as_array().ok_or("no details")?;

@@ -1,4 +1,4 @@
-//! What the service should answer, written from the contract alone: nothing here is the service's own code.
+//! The expected responses of the service, written from the contract alone: this file uses no code of the service.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -7,15 +7,15 @@ use serde_json::{Value, json};
 
 use crate::support::{NOW_MS, ORG};
 
-/// The customers of a script: these, and one that is nobody's.
+/// Number of the customers of a script, and the index of one that is not recorded.
 pub const CUSTOMERS: usize = 3;
 pub const UNKNOWN_CUSTOMER: usize = CUSTOMERS;
-/// The one in the audience of the promotion that has one.
+/// The customer in the audience of the promotion that has one.
 pub const FRIEND: usize = 0;
 
-/// How late a transaction may be told.
+/// Greatest delay of a transaction, in milliseconds.
 const LATE_MS: i64 = 7 * DAY_MS;
-/// The organization is in India: 5 h 30 min ahead of UTC, all year.
+/// Offset of the organization's zone in milliseconds: India is 5 h 30 min ahead of UTC, all year.
 const ZONE_MS: i64 = 19_800_000;
 const DAY_MS: i64 = 86_400_000;
 /// 2025-01-01T00:00:00Z and 2025-12-31T18:29:59.999Z.
@@ -26,10 +26,10 @@ const MID_JUNE: i64 = 1_749_988_800_000;
 /// 2025-11-06T00:00:00+05:30.
 const MIDNIGHT: i64 = 1_762_367_400_000;
 
-/// When events occur: at the very edges of what the promotions below allow.
+/// Times of events, at the bounds of the promotions below.
 pub const EVENT_TIMES: [i64; 5] = [MIDNIGHT - 1, MIDNIGHT, NOW_MS, MID_JUNE, NOW_MS + DAY_MS];
 
-/// When transactions occur, by their name: now, told two days late, and at both edges of what earned promotions allow.
+/// Returns the time of the transaction of this name: now, two days ago, or at a bound of the earned promotions.
 pub fn transaction_date(transaction: u8) -> i64 {
     [NOW_MS, NOW_MS - 2 * DAY_MS, NOW_MS + DAY_MS, MIDNIGHT - DAY_MS][usize::from(transaction % 4)]
 }
@@ -38,13 +38,13 @@ pub fn transaction_date(transaction: u8) -> i64 {
 pub struct Promotion {
     pub id: &'static str,
     pub name: &'static str,
-    /// Empty: the catalog does not have it.
+    /// The type, or an empty text if the catalog does not have the promotion.
     kind: &'static str,
     active: bool,
     start: i64,
     end: i64,
     cap: Option<i64>,
-    /// From the earning; else it is valid as long as the promotion.
+    /// Days of validity from the earning, or `None` if the earned promotion is valid as long as the promotion.
     days: Option<i64>,
     limited: bool,
 }
@@ -61,17 +61,17 @@ const PLAIN: Promotion = Promotion {
     limited: false,
 };
 
-/// How many of the first are earned in the usual way, so that a script gets far with them.
+/// Number of the first promotions that are earned in the usual way, so that scripts have long histories with them.
 pub const USUAL: usize = 6;
 pub const PROMOTIONS: [Promotion; 14] = [
     PLAIN,
     Promotion { id: "00000000000000000000c002", name: "Two", cap: Some(2), ..PLAIN },
     Promotion { id: "00000000000000000000c003", name: "Three", cap: Some(3), kind: "REWARD", ..PLAIN },
-    // What was earned in June is over by now, and midnight in India divides the other event times.
+    // An instance earned in June has expired by now, and midnight in India divides the other event times.
     Promotion { id: "00000000000000000000c004", name: "Week", days: Some(7), kind: "REWARD", ..PLAIN },
     Promotion { id: "00000000000000000000c005", name: "Friends", limited: true, ..PLAIN },
     Promotion { id: "00000000000000000000c006", name: "Later", start: MIDNIGHT, ..PLAIN },
-    // Over, but what was earned in its last moment is still valid.
+    // The promotion has ended, but an instance earned in its last moment is still valid.
     Promotion { id: "00000000000000000000c007", name: "Over", end: MID_JUNE, days: Some(200), ..PLAIN },
     Promotion { id: "00000000000000000000c008", name: "Last moment", end: NOW_MS, ..PLAIN },
     Promotion { id: "00000000000000000000c009", name: "Off", active: false, ..PLAIN },
@@ -82,7 +82,7 @@ pub const PROMOTIONS: [Promotion; 14] = [
     Promotion { id: "no id at all", name: "No id", kind: "", ..PLAIN },
 ];
 
-/// The promotions as a catalog, `audience` being that of the limited ones, with these customers.
+/// Returns the promotions as a catalog with these customers; `audience` is that of the limited ones.
 pub fn catalog(customers: &[i64], audience: &[i64]) -> Value {
     let promotions = PROMOTIONS.iter().filter(|promotion| !promotion.kind.is_empty()).map(|promotion| {
         let mut record = promotion.fixed();
@@ -108,12 +108,12 @@ pub fn catalog(customers: &[i64], audience: &[i64]) -> Value {
     })
 }
 
-/// A call, in the small numbers that a script is made of.
+/// A call, in the small numbers of a script.
 #[derive(Debug, Clone)]
 pub enum Request {
     Earn(Earn),
     Revoke(Change),
-    /// In the transaction of this name.
+    /// A redemption in the transaction of this name.
     Redeem(u8, Change),
     Catalog(CatalogChange),
 }
@@ -125,15 +125,15 @@ pub struct CatalogChange {
     pub to: NewTerms,
 }
 
-/// The terms of a promotion that a change names. All the others stay.
+/// The terms of a promotion that a change names. All others stay.
 #[derive(Debug, Clone)]
 pub enum NewTerms {
     /// The cap; `None` removes it.
     Cap(Option<i64>),
     Active(bool),
-    /// Limits the promotion to its audience, or no longer.
+    /// True if the promotion is limited to its audience.
     Limited(bool),
-    /// A customer joins its audience, or leaves it.
+    /// A customer, and true if the customer joins the audience, false if the customer leaves it.
     Audience(usize, bool),
 }
 
@@ -155,15 +155,17 @@ impl Terms {
     }
 }
 
-/// What is to become of instances that were granted before, or never.
+/// A revocation or redemption of instances, which may not exist.
 #[derive(Debug, Clone)]
 pub struct Change {
     pub customer: usize,
-    /// The instances: of the earning, and the ordinal in it.
+    /// The instances: the earning, and the ordinal in it.
     pub slots: Vec<(Key, i64)>,
-    /// And these of what the customer holds when the call is sent, counted round.
+    /// Further instances by their index, modulo their number, among those that the customer holds when the call is
+    /// sent.
     pub picks: Vec<usize>,
-    /// The earn id of each that was answered before this call; the others are named by an id that nobody has.
+    /// The earn id of each instance that was answered before this call; the others are named by an id that does not
+    /// exist.
     pub known: Vec<Option<String>>,
 }
 
@@ -173,14 +175,14 @@ pub struct Earn {
     pub event: u8,
     pub event_time: i64,
     pub earned_from_type: &'static str,
-    /// In the payload of the event, if it has one.
+    /// A note in the payload of the event, if it has a payload.
     pub note: Option<u8>,
     pub entries: Vec<Entry>,
 }
 
 #[derive(Debug, Clone)]
 pub struct Entry {
-    /// Place in the list above.
+    /// The place in the list above.
     pub promotion: usize,
     pub earned_from: u8,
     pub count: i64,
@@ -197,17 +199,17 @@ impl fmt::Debug for Earn {
     }
 }
 
-/// What a call is answered.
+/// The reply to a call.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Reply {
     Refused(i64),
     Entries(Vec<Outcome>),
-    /// The code of each instance; 0: revoked.
+    /// The code of each instance, 0 if it is revoked.
     Revoked(Vec<i64>),
     Redeemed,
     /// The promotion after a change: true if it is active, true if it is limited, and the cap.
     Promotion(bool, bool, Option<i64>),
-    /// Customers that joined the audience, and that left it.
+    /// The numbers of customers that joined the audience, and that left it.
     Audience(i64, i64),
 }
 
@@ -220,14 +222,14 @@ pub struct Outcome {
 
 impl fmt::Debug for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // They are nearly always all alike.
+        // The instances are nearly always alike.
         let mut different = self.earned.clone();
         different.dedup();
         write!(f, "{} earned {different:?}, {} failed {:?}", self.earned.len(), self.failed, self.code)
     }
 }
 
-/// All that an earned promotion tells besides its id and what was asked.
+/// The facts of an earned promotion besides its id and the content of the request.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Earned {
     pub event_time: i64,
@@ -252,16 +254,16 @@ struct Earning {
     instances: Vec<Status>,
 }
 
-/// What became of an instance.
+/// The status of an instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Status {
     Unlocked,
     Revoked,
-    /// By the transaction of this name.
+    /// Redeemed by the transaction of this name.
     Redeemed(u8),
 }
 
-/// The wallets of the customers of one script, the transactions (whose they are, and what they redeemed), and the terms of
+/// The wallets of the customers of one script, the transactions with their customers and redemptions, and the terms of
 /// the promotions.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Model {
@@ -342,7 +344,7 @@ impl Model {
         };
         let failed = revoked + missing - granted;
         let one = Earned { event_time: earning.event_time, valid_till, note: earning.note };
-        // What failed is not remembered.
+        // A failure is not recorded.
         if granted > 0 {
             earning.instances.extend(vec![Status::Unlocked; usize::try_from(granted).unwrap()]);
             self.earnings.insert(key, earning);
@@ -357,7 +359,7 @@ impl Model {
         i64::try_from(held.count()).unwrap()
     }
 
-    /// The instances of a change, as far as they are the customer's and were known when it was sent.
+    /// Returns the status of an instance of a change, if it is the customer's and was known when the call was sent.
     fn find(&mut self, change: &Change, index: usize) -> Option<&mut Status> {
         let (key, ordinal) = change.slots[index];
         if change.known[index].is_none() || key.customer != change.customer {
@@ -381,7 +383,7 @@ impl Model {
     }
 
     fn redeem(&mut self, transaction: u8, change: &Change) -> Result<(), i64> {
-        // An instance that nobody knows makes other content each time it becomes known. In another order it is the same.
+        // An unknown instance makes other content when it becomes known. The order makes no difference.
         let mut slots = change.slots.clone();
         slots.sort_unstable();
         let content = (change.customer, slots);
@@ -411,7 +413,7 @@ impl Model {
         Ok(())
     }
 
-    /// Every instance that the wallets hold: the earning, the ordinal in it, and what became of it.
+    /// Returns every instance of the wallets: the earning, the ordinal in it, and the status.
     pub fn instances(&self) -> impl Iterator<Item = (Key, i64, Status)> {
         let of = |(key, earning): (&Key, &Earning)| {
             let key = *key;
@@ -433,7 +435,7 @@ impl Promotion {
         (event_day + days + 1) * DAY_MS - ZONE_MS - 1
     }
 
-    /// Why nothing new of it can be earned, whatever the cap.
+    /// Returns the code with which a new earning fails, the cap apart.
     fn refusal(&self, terms: &Terms, customer: usize, event_time: i64) -> Option<i64> {
         if !terms.active || event_time < self.start {
             Some(709)

@@ -1,4 +1,4 @@
-//! Scripts at random: small domains, so that requests meet one another.
+//! Random scripts, over small domains so that requests conflict.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -13,10 +13,10 @@ use super::oracle::{
 };
 use crate::support::{DOORS, Door};
 
-/// Groups, one after the other; the calls of a group are sent at once.
+/// Consecutive groups of calls; the calls of a group are sent at once.
 pub type Script = Vec<Vec<Call>>;
 
-/// A request, and how it is sent.
+/// A request, and the way to send it.
 #[derive(Clone)]
 pub struct Call {
     pub server: usize,
@@ -46,7 +46,7 @@ fn group() -> impl Strategy<Value = Vec<Call>> {
                 (Meeting::AboutOneEvent, Request::Earn(first), Request::Earn(request)) => {
                     (request.customer, request.event) = (first.customer, first.event);
                 }
-                // What one takes back, the other redeems.
+                // One call revokes the instances that another redeems.
                 (
                     Meeting::AboutOneEvent,
                     Request::Revoke(first) | Request::Redeem(_, first),
@@ -59,7 +59,7 @@ fn group() -> impl Strategy<Value = Vec<Call>> {
     })
 }
 
-/// How the calls of a group come to meet.
+/// The way in which the calls of a group conflict.
 #[derive(Debug, Clone, Copy)]
 enum Meeting {
     ByChance,
@@ -91,7 +91,7 @@ fn catalog_change() -> impl Strategy<Value = CatalogChange> {
 }
 
 fn customer() -> impl Strategy<Value = usize> {
-    // Most often the same few, so that there is something to replay and to race for.
+    // Most requests are for the same few customers, so that there are repeats and races.
     prop_oneof![6 => Just(0), 3 => 1..CUSTOMERS, 1 => Just(UNKNOWN_CUSTOMER)]
 }
 

@@ -1,4 +1,4 @@
-//! The OpenAPI document as the service serves it, and calls as it says.
+//! The OpenAPI document as the service serves it, and calls that follow it.
 
 use std::collections::HashMap;
 
@@ -12,7 +12,7 @@ pub const JSON: &str = "application/json";
 /// The document, as the service serves it.
 pub struct Document(pub Value);
 
-/// One operation of it.
+/// An operation of the document.
 #[derive(Clone, Copy)]
 pub struct Operation<'a> {
     pub verb: &'a str,
@@ -49,15 +49,15 @@ impl Document {
         self.0.pointer(pointer).unwrap_or_else(|| panic!("{reference} leads nowhere"))
     }
 
-    /// What is wrong with `value` by this schema of the document.
+    /// Returns the violations of `value` by this schema of the document.
     pub fn faults(&self, schema: &Value, value: &Value) -> Vec<String> {
-        // The references in it are to the document's components.
+        // The references in the schema are to the document's components.
         let whole = json!({"allOf": [schema], "components": self.0["components"]});
         let validator = jsonschema::options().should_validate_formats(true).build(&whole).unwrap();
         validator.iter_errors(value).map(|fault| format!("{}: {fault}", fault.instance_path())).collect()
     }
 
-    /// Compares an answer with what the operation documents for its status.
+    /// Compares a response with the operation's documentation for its status.
     pub fn check(&self, operation: Operation<'_>, (status, headers, text): &(u16, http::HeaderMap, String)) {
         let documented = &operation.value["responses"][status.to_string()];
         assert!(documented.is_object(), "{} does not say that it answers {status}: {text}", operation.path);
@@ -76,7 +76,7 @@ impl Document {
     }
 }
 
-/// Calls as the parameters' examples say, with this body, and names exchanged by `ids`.
+/// Calls the operation with the parameters' examples and this body, with ids replaced by `ids`.
 pub async fn call(
     service: &Service,
     operation: Operation<'_>,
@@ -107,12 +107,12 @@ pub async fn call(
     (response.status().as_u16(), response.headers().clone(), response.text().await.unwrap())
 }
 
-/// The example of an operation's body.
+/// Returns the example of an operation's body.
 pub fn example(operation: Operation<'_>) -> Option<&Value> {
     operation.value["requestBody"]["content"][JSON].get("example")
 }
 
-/// The schema of an operation's body.
+/// Returns the schema of an operation's body.
 pub fn body_schema(operation: Operation<'_>) -> &Value {
     &operation.value["requestBody"]["content"][JSON]["schema"]
 }

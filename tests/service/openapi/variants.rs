@@ -1,10 +1,10 @@
-//! Bodies that are not as their schema says, and others that mean the same.
+//! Bodies that violate their schema, and others that have the same meaning.
 
 use serde_json::{Map, Value, json};
 
 use super::document::Document;
 
-/// Bodies like `body` in which one thing is not as `schema` says, each with what that is.
+/// Returns bodies like `body` with one violation of `schema`, each with a description of the violation.
 pub fn broken(document: &Document, schema: &Value, body: &Value, at: &str) -> Vec<(String, Value)> {
     let main = document.resolve(schema["anyOf"].get(0).filter(|one| one.get("$ref").is_some()).unwrap_or(schema));
     let mut all = Vec::new();
@@ -43,7 +43,7 @@ pub fn broken(document: &Document, schema: &Value, body: &Value, at: &str) -> Ve
     all
 }
 
-/// Values that are not as the schema of this one says.
+/// Returns values that violate the schema of this one.
 fn broken_scalar(schema: &Value, value: &Value) -> Vec<(String, Value)> {
     let mut all = Vec::new();
     let mut one = |what: &str, value: Value| all.push((what.to_owned(), value));
@@ -84,7 +84,7 @@ fn broken_scalar(schema: &Value, value: &Value) -> Vec<(String, Value)> {
     all
 }
 
-/// Bodies like `body` in which one number or text is as small, large or long as `schema` allows.
+/// Returns bodies like `body` with one number or text that is as small, large or long as `schema` allows.
 pub fn extreme(document: &Document, schema: &Value, body: &Value, at: &str) -> Vec<(String, Value)> {
     let main = document.resolve(schema["anyOf"].get(0).filter(|one| one.get("$ref").is_some()).unwrap_or(schema));
     let named = |value: Value| (format!("{at} = {value}"), value);
@@ -115,7 +115,7 @@ pub fn extreme(document: &Document, schema: &Value, body: &Value, at: &str) -> V
     }
 }
 
-/// Every number as text, every enum by its number, and `null` for what is left out.
+/// Returns the value with every number as text, every enum by its number, and `null` for absent fields.
 pub fn otherwise(document: &Document, schema: &Value, value: &Value) -> Value {
     let main = document.resolve(schema["anyOf"].get(0).filter(|one| one.get("$ref").is_some()).unwrap_or(schema));
     match value {

@@ -1,5 +1,5 @@
-//! Tokens that are signed as they should, and say what they must not: a row for each case of RFC 7515, 7517, 7519, 8725 and
-//! 9068. Each is refused with 401, and the good ones between them are taken.
+//! Tokens with a valid signature and invalid content: a row for each case of RFC 7515, 7517, 7519, 8725 and 9068. Each
+//! is refused with 401, and the valid ones between them are accepted.
 
 use ring::rand::SystemRandom;
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
@@ -34,11 +34,11 @@ impl AnyTokens {
     }
 }
 
-/// Members of an object, as they are written.
+/// Members of an object, in their written form.
 type Members<'a> = &'a [(&'a str, &'a str)];
 
-/// The object of these members, of which `changed` are replaced; of those that are empty there are none, and one that is
-/// there twice in `changed` is there twice.
+/// Returns the object of these members with the replacements in `changed`. An empty replacement removes a member, and a
+/// name that is twice in `changed` is twice in the object.
 fn object(members: Members<'_>, changed: Members<'_>) -> String {
     let kept = members.iter().filter(|(name, _)| changed.iter().all(|(other, _)| other != name));
     let all = kept.chain(changed).filter(|(_, value)| !value.is_empty());
@@ -48,7 +48,7 @@ fn object(members: Members<'_>, changed: Members<'_>) -> String {
 
 const HEADER: Members<'_> = &[("alg", r#""EdDSA""#), ("kid", r#""a""#)];
 
-/// Headers that are taken, and those that are not.
+/// Headers that are accepted, followed by those that are refused.
 const GOOD_HEADERS: [Members<'_>; 9] = [
     &[],
     &[("alg", r#""Ed25519""#)],
@@ -100,7 +100,7 @@ const CLAIMS: Members<'_> = &[
     ("tenant", r#""acme""#),
     ("exp", "1762840860"),
 ];
-/// Claims that are taken, and those that are not.
+/// Claims that are accepted, followed by those that are refused.
 const GOOD_CLAIMS: [Members<'_>; 8] = [
     &[],
     &[("aud", r#""promotions""#)],
@@ -163,7 +163,7 @@ const BAD_CLAIMS: [Members<'_>; 49] = [
     &[("more", "1"), ("more", "2")],
 ];
 
-/// What the JSON endpoint answers to this token; both doors read it in one place.
+/// Returns the status of the JSON API for this token; gRPC reads tokens in the same code.
 async fn status(caller: &Caller, token: &str) -> i64 {
     let answer = caller.earn_as(Door::Json, Some(&format!("Bearer {token}")), &json!({"orgId": 1})).await;
     if answer.status == 401 {
@@ -201,13 +201,13 @@ async fn every_header_and_claim_of_a_trusted_issuer_is_as_the_rfcs_ask_or_the_to
             assert_eq!(status(&service, &token).await, expected, "{changed:?}");
         }
     }
-    // A list, or anything else, in place of each object.
+    // A list, or another value, replaces each object.
     let lists = [r#"["EdDSA","a"]"#, "[]", "null", "7", r#""{}""#, "", "{", "\u{feff}{}"];
     for other in lists {
         assert_eq!(status(&service, &key.sign(other, &good)).await, 401, "{other}");
         assert_eq!(status(&service, &key.sign(&object(HEADER, &[]), other)).await, 401, "{other}");
     }
-    // Other forms of base64, and more parts.
+    // These tokens have other forms of base64, or more parts.
     let token = key.sign(&object(HEADER, &[]), &good);
     let parts: Vec<_> = token.split('.').collect();
     for other in [format!("{token}="), format!("{token}."), format!(".{token}"), format!("{token}.{}", parts[2])] {
@@ -234,7 +234,7 @@ async fn every_header_and_claim_of_a_token_of_ours_is_as_it_was_made_or_the_toke
         let others = ["", "null", r#""""#, "[]", "{}", "1e300", r#""a\u0000b""#, "-9223372036854775809"];
         let changes = others.iter().map(|other| vec![(*name, *other)]).chain([doubled.to_vec()]);
         for changed in changes {
-            // Nobody looks at who else it was, nor when it was given out, as long as it is a text and a date.
+            // `jti` may be any text, because the service does not use it.
             if *name == "jti" && changed[0].1.starts_with('"') && changed.len() == 1 {
                 continue;
             }

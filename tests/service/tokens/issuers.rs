@@ -1,8 +1,8 @@
-//! Several trusted issuers at once: none waits for another, and nobody is taken for somebody else.
+//! Several trusted issuers at once: none waits for another, and no caller is taken for another.
 
 use super::*;
 
-/// Accepts connections and never says a word. Gives the URL.
+/// Listens, accepts connections and never answers. Returns the URL.
 async fn silent() -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -24,7 +24,7 @@ async fn an_issuer_that_does_not_answer_delays_no_other_and_its_own_tokens_are_t
     }
     let file = write_issuers(folder.path(), &[&key], &entries);
     let service = Service::start_with(&catalog(), &["--trusted-issuers", &file]).await;
-    // One after the other, three that do not answer take three times 5 s.
+    // Three silent issuers would take three times 5 s one after the other.
     let good = key.sign(&claims()).unwrap();
     becomes(&service, &good, true).await;
     let theirs = key.sign(&changed(&claims(), "iss", "https://slow.example/1".into())).unwrap();

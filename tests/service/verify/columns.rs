@@ -1,5 +1,5 @@
-//! Every column of every table, as the schema has them: each mutation of a value is found, or is listed here as free, with
-//! the reason. A new column must be placed.
+//! Every column of every table of the schema: each mutation of a value is found, or is listed here as free, with the
+//! reason. A new column must be added here.
 
 use cart_promotions::{app, server};
 
@@ -8,18 +8,18 @@ use crate::ENGINE;
 use crate::database::{Database, Engine};
 use crate::support::*;
 
-/// What is done to a value.
+/// A mutation of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mutation {
-    /// One more, or a character more.
+    /// A number one greater, or a text one character longer.
     More,
-    /// Below zero.
+    /// A negative number.
     Negative,
-    /// A text of no character.
+    /// An empty text.
     Empty,
     /// A text with another first character.
     First,
-    /// The other of two.
+    /// The other of two values.
     Not,
     /// No value.
     Null,
@@ -51,29 +51,29 @@ impl Mutation {
     }
 }
 
-/// The rows that are put wrong: their table, a name, and the condition.
+/// The mutated rows: their table, a name, and the condition.
 const ROWS: &[(&str, &str, &str)] = &[
     ("api_clients", "client", "username = 'other'"),
     ("audiences", "member", "customer_id = 7"),
     ("cap_usage", "count", "customer_id = 566881933"),
     ("customers", "customer", "customer_id = 566881933"),
-    // Redeemed, and the second instance of its earning.
+    // A redeemed instance that is the second of its earning.
     ("earned_promotions", "redeemed", "event_id = 'six' AND ordinal = 2"),
     // The only instance of its earning, with details.
     ("earned_promotions", "detailed", "event_id = 'TXN_12345_ABC'"),
-    // Valid for some days.
+    // An instance that is valid for some days.
     ("earned_promotions", "short", "event_id = 'four' AND ordinal = 1"),
-    // The one by which it was earned that was earned.
+    // The former terms by which an instance was earned.
     ("former_terms", "former", "time_zone = 'Asia/Kolkata' AND promotion_id = '0000000000000000000000a7'"),
     ("orgs", "org", "id = 100737"),
-    // With a cap, and earned until its end.
+    // A promotion with a cap, whose instances are valid until its end.
     ("promotions", "capped", "org_id = 100737 AND id = '0000000000000000000000a9'"),
-    // Earned for some days.
+    // A promotion whose instances are valid for some days.
     ("promotions", "days", "org_id = 100737 AND id = '0000000000000000000000a7'"),
     ("redemptions", "transaction", "transaction_identifier = 'txn'"),
 ];
 
-/// What may be otherwise and break no invariant: row, column, mutations, reason.
+/// Mutations that break no invariant: row, column, mutations, reason.
 const FREE: &[(&str, &str, &[Mutation], &str)] = &[
     ("client", "username", &[More, First], "no other row names a client"),
     ("client", "secret_hash", &[More], "a hash is of whichever secret"),
@@ -120,7 +120,7 @@ fn is_free(row: &str, column: &str, mutation: Mutation) -> bool {
     FREE.iter().any(|(free, name, mutations, _)| *free == row && *name == column && mutations.contains(&mutation))
 }
 
-/// True where the mutation leaves the value as it is, or the engine cannot hold it.
+/// Returns true if the mutation does not change the value, or the engine cannot store the result.
 async fn is_none(database: &Database, column: &loose::Column, row: &str, mutation: Mutation) -> bool {
     if mutation != Null {
         return false;

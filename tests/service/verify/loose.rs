@@ -1,11 +1,11 @@
-//! A database whose constraints are taken away, so that everything can be put wrong in it, and put right again.
+//! A database without its constraints, so that tests can break every invariant in it and restore it.
 
 use serde_json::Value;
 
 use crate::ENGINE;
 use crate::database::{Database, Engine};
 
-/// A table and one of its columns, as the schema has them.
+/// A table and one of its columns, as in the schema.
 #[derive(Debug, Clone)]
 pub struct Column {
     pub table: String,
@@ -21,7 +21,7 @@ pub enum Kind {
     Boolean,
 }
 
-/// The statement, on a connection that holds no constraint.
+/// Returns the statement for a connection without constraints.
 pub fn statement(sql: &str) -> String {
     match ENGINE {
         Engine::Sqlite => format!("PRAGMA foreign_keys = OFF; PRAGMA ignore_check_constraints = ON; {sql}"),
@@ -29,7 +29,7 @@ pub fn statement(sql: &str) -> String {
     }
 }
 
-/// Every column of every table of the schema.
+/// Returns every column of every table of the schema.
 pub async fn columns(database: &Database) -> Vec<Column> {
     let sql = match ENGINE {
         Engine::Sqlite => {
@@ -68,7 +68,7 @@ async fn tables(database: &Database) -> Vec<String> {
     tables
 }
 
-/// Takes the constraints away, and keeps what is in the tables.
+/// Removes the constraints, and copies the rows of the tables.
 pub async fn loosen(database: &Database) {
     for table in tables(database).await {
         database.execute(&format!("CREATE TABLE kept_{table} AS SELECT * FROM {table}")).await;
@@ -93,7 +93,7 @@ pub async fn loosen(database: &Database) {
         .await;
 }
 
-/// Puts everything back as it was kept.
+/// Restores all rows from the copy.
 pub async fn restore(database: &Database) {
     let tables = tables(database).await;
     let statements =

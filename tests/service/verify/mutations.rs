@@ -1,13 +1,13 @@
-//! Each invariant, broken alone: the one check that recounts it names the row, and all others are made all the same.
+//! Each invariant, broken alone: the check for it names the row, and all other checks are still made.
 
 use super::{CHECKS, checks_of, filled, loose, text, verify};
 use crate::ENGINE;
 use crate::database::Engine;
 
-/// Statements that put something wrong, the check that finds it, and what it says.
+/// Statements that break an invariant, the check that finds the breach, and its text.
 type Mutation = (&'static str, &'static str, &'static str);
 
-/// What breaks one invariant.
+/// Mutations that break one invariant each.
 const MUTATIONS: &[Mutation] = &[
     // Values.
     (
@@ -217,7 +217,7 @@ const MUTATIONS: &[Mutation] = &[
         "redemptions",
         "redeemed 2 earned promotions, and the wallet has 1 of it",
     ),
-    // The transaction names one, and the wallet has another that it redeemed.
+    // The transaction names one earned promotion, and the wallet has another one that it redeemed.
     (
         "UPDATE earned_promotions SET earned_status = 'REDEEMED', changed_at_ms = (SELECT redeemed_at_ms FROM redemptions
              WHERE transaction_identifier = 'txn'), transaction_identifier = 'txn' WHERE event_id = 'one' AND ordinal = 1;
@@ -271,7 +271,7 @@ const MUTATIONS: &[Mutation] = &[
     ),
 ];
 
-/// Keys that several rows have: SQLite has no table without its primary key.
+/// Duplicate keys: SQLite has no table without its primary key.
 const REPEATED_KEYS: &[Mutation] = &[
     (
         "INSERT INTO customers SELECT * FROM customers WHERE customer_id = 7",
@@ -291,7 +291,7 @@ const REPEATED_KEYS: &[Mutation] = &[
     ),
 ];
 
-/// Values that only SQLite takes: each is a breach of every check that would read it.
+/// Values that only SQLite accepts: each is a breach of every check that would read it.
 const WRONG_TYPES: &[(&str, &[&str], &str)] = &[
     (
         "UPDATE earned_promotions SET valid_till_ms = 'soon' WHERE event_id = 'two'",
@@ -307,7 +307,7 @@ const WRONG_TYPES: &[(&str, &[&str], &str)] = &[
     ("UPDATE orgs SET accept_unknown_customers = 7 WHERE id = 3", &["values"], "accept_unknown_customers = 7;"),
 ];
 
-/// The statements, with each copy of a row written out.
+/// Returns the statements with each copy of a row written out.
 fn written_out(sql: &str) -> String {
     let Some(copy) = sql.strip_prefix("{copy ").and_then(|rest| rest.strip_suffix('}')) else { return sql.to_owned() };
     let (event, changes) = copy.split_once(": ").unwrap();
