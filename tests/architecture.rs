@@ -1,11 +1,11 @@
-//! Holds the rooms of `src/` to the table in `docs/architecture.md`: reads the sources and fails with file and line.
+//! Checks what each room of `src/` uses: reads the sources and fails with file, line and remedy.
 
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// A row of the table of rooms in `docs/architecture.md`.
+/// A room, the names that its files may not use, and the place where such a line belongs instead.
 struct Room {
     name: String,
     /// The rooms that it may use.
@@ -50,7 +50,7 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// The lines of code of a file with their numbers, without comments and without tests that stand in the file itself.
+/// Returns the lines of code of a file with their numbers, without comments and without a test module in the file.
 fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let lines = text.lines().take_while(|line| *line != "mod tests {").enumerate();
     lines.map(|(index, line)| (index + 1, line.split("//").next().unwrap_or_default()))
@@ -139,7 +139,7 @@ fn a_forbidden_name_would_be_found() {
     assert_eq!(code("a // tonic\nmod tests {\nuse tonic;").collect::<Vec<_>>(), [(1, "a ")]);
 }
 
-/// What gets at rows without saying whose: SeaORM's own ways to an entity, statements as texts, and its builder.
+/// Names that reach rows without their organization: SeaORM's own traits, statements as texts, and SeaORM's builder.
 const WAYS_AROUND: [&str; 11] = [
     "EntityTrait",
     "ModelTrait",
@@ -154,7 +154,8 @@ const WAYS_AROUND: [&str; 11] = [
     "org::ids",
 ];
 
-/// Files of storage that may reach rows of all organizations, what they do so by (nothing: by anything), and why.
+/// Files of storage that may reach rows of all organizations, the names that they use for it (none: any), and the
+/// reason.
 const OF_ALL_ORGS: [(&str, &[&str], &str); 12] = [
     ("org_owned.rs", &[], "puts the organization into every statement"),
     ("entity/", &[], "declares the tables, and puts the organization before every search"),
@@ -170,7 +171,7 @@ const OF_ALL_ORGS: [(&str, &[&str], &str); 12] = [
     ("import.rs", &["org::ids"], "a file may be of any organization"),
 ];
 
-/// The texts in quotes of a source, without comments.
+/// Returns the string literals of a source with their line numbers, without comments.
 fn literals(source: &str) -> Vec<(usize, String)> {
     let (mut found, mut open) = (Vec::new(), None::<(usize, String)>);
     for (index, line) in source.lines().take_while(|line| *line != "mod tests {").enumerate() {
@@ -193,19 +194,19 @@ fn literals(source: &str) -> Vec<(usize, String)> {
     found
 }
 
-/// The tables that entities declare.
+/// Returns the tables that entities declare.
 fn tables(storage: &Path) -> Vec<String> {
     let declared = sources(&storage.join("entity")).into_iter().filter_map(|file| {
         let text = std::fs::read_to_string(&file).unwrap();
         let name = text.split_once("table_name = \"")?.1.split('"').next().unwrap().to_owned();
-        // What belongs to nobody would need no organization.
+        // A table of no organization would need no organization in its statements.
         assert!(name == "orgs" || text.contains("pub org_id: i64"), "{} is of no organization", file.display());
         Some(name)
     });
     declared.collect()
 }
 
-/// What in `source` reaches rows without their organization, as line and fault.
+/// Returns each place in `source` that reaches rows without their organization, with its line.
 fn ways_around(source: &str, tables: &[String], allowed: &[&str]) -> Vec<(usize, String)> {
     let word = |character: char| character.is_alphanumeric() || "_-".contains(character);
     let names = literals(source).into_iter().flat_map(|(line, text)| {

@@ -1,7 +1,7 @@
-//! No bytes from outside make a decoder panic, overflow the stack or hang, and what it cannot read it says so.
+//! No bytes from outside make a decoder panic, overflow the stack or hang, and a decoder reports what it cannot read.
 //!
-//! Good input is damaged (`support/mutate.rs`) and read as the doors and the command line read it, without a server.
-//! `PROPTEST_CASES` says how often.
+//! The tests damage valid input (`support/mutate.rs`) and read it as the endpoints and the command line do, without a
+//! server. `PROPTEST_CASES` sets the number of cases.
 
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -29,23 +29,23 @@ use serde_json::Value;
 const ORG: OrgId = OrgId(100_737);
 const NOW_MS: i64 = 1_762_840_800_000;
 const LIMITS: RequestLimits = RequestLimits { max_entries: 100, max_earn_count: 1_000, max_response_bytes: 4_000_000 };
-/// Twice the default: the examples are damaged in many ways.
+/// Number of cases, twice the default, because the examples are damaged in many ways.
 const CASES: u32 = 512;
 
-/// Takes bytes from outside, and fails where they are neither read nor refused.
+/// A reader of bytes from outside, which fails if the bytes are neither read nor refused.
 type Reader = Box<dyn Fn(&[u8])>;
 
-/// Makes bytes of others, if they can be read.
+/// An encoder of bytes into other bytes. Returns `None` if the input cannot be read.
 type Encoder = Box<dyn Fn(&[u8]) -> Option<Vec<u8>>>;
 
-/// How a request comes in, from its example.
+/// The form of a request, made from its example.
 struct Door {
     example: Value,
     json: Reader,
     parameters: Reader,
     grpc: Reader,
     message: Vec<u8>,
-    /// JSON as the message that gRPC would bring.
+    /// Encodes JSON as the message of gRPC.
     encode: Encoder,
 }
 
@@ -83,7 +83,7 @@ where
     }
 }
 
-/// What was found before is not forgotten, and a refusal says where and why.
+/// Checks that earlier violations are kept, and that each violation has a place and a reason.
 fn check<M>(parse: fn(M, Violations) -> Result<(), Fault>, message: M, found: Violations) {
     let before = found.clone();
     match parse(message, found) {
@@ -151,7 +151,7 @@ fn doors() -> Vec<Door> {
     ]
 }
 
-/// The example as a query, a list one value at a time.
+/// Returns the example as a query, a list as one parameter for each value.
 fn query(example: &Value) -> Vec<u8> {
     let mut query = form_urlencoded::Serializer::new(String::new());
     let mut left: Vec<_> = example.as_object().unwrap().iter().map(|(name, value)| (name.clone(), value)).collect();
@@ -168,12 +168,12 @@ fn query(example: &Value) -> Vec<u8> {
     query.finish().into_bytes()
 }
 
-/// Reads damaged examples at every door.
+/// Reads damaged examples in every form of request.
 fn at_every_door(examples: fn(&Door) -> Vec<u8>, read: fn(&Door, &[u8])) {
     let doors = doors();
     let examples: Vec<_> = doors.iter().map(examples).collect();
     let mut runner = proptest::test_runner::TestRunner::new(failing_nowhere());
-    // Through the others, too: names and numbers of fields mean something else there.
+    // The bytes are also read as other messages, where names and numbers of fields have another meaning.
     let result = runner.run(&mutate::damaged(examples), |bytes| {
         for door in &doors {
             read(door, &bytes);
@@ -183,12 +183,12 @@ fn at_every_door(examples: fn(&Door) -> Vec<u8>, read: fn(&Door, &[u8])) {
     result.unwrap();
 }
 
-/// `PROPTEST_CASES`, or ours.
+/// Returns the number of `PROPTEST_CASES`, or the default of this suite.
 fn cases() -> u32 {
     if std::env::var_os("PROPTEST_CASES").is_some() { ProptestConfig::default().cases } else { CASES }
 }
 
-/// Failures are shown, not kept in a file: the bytes go into a test of their own.
+/// Returns a configuration that prints failures and keeps no file: the bytes of a failure become a test of their own.
 fn failing_nowhere() -> ProptestConfig {
     ProptestConfig { failure_persistence: None, cases: cases(), ..ProptestConfig::default() }
 }
@@ -246,7 +246,7 @@ fn texts(examples: &[&str]) -> BoxedStrategy<Vec<u8>> {
     mutate::damaged(examples.iter().map(|example| example.as_bytes().to_vec()).collect())
 }
 
-/// A payload that may be stored is an object within its limits, and is read back as what it was.
+/// Checks that a payload that may be stored is an object within its limits, and is read back unchanged.
 fn check_payload(payload: &Payload) {
     let Ok(text) = payload.to_text() else { return };
     assert!(text.len() <= payload::MAX_BYTES && text.starts_with('{'), "{text}");

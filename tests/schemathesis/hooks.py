@@ -1,7 +1,7 @@
-"""What no JSON Schema can say of a valid request, done to the requests that schemathesis makes from the schemas.
+"""Changes the requests that schemathesis makes from the schemas to meet the conditions that no JSON Schema can state.
 
-Only valid requests are changed, and only in what the comments of proto/ say in words: so the check that valid requests are
-accepted holds for every call that does not depend on what is recorded.
+Only valid requests are changed, and only by the rules that the comments of proto/ state in words. So the check that valid
+requests are accepted holds for every call that does not depend on recorded facts.
 """
 
 import datetime
@@ -10,7 +10,7 @@ import re
 
 import schemathesis
 
-# Of the demo: with others no call would get past "customer not found".
+# The customer and a promotion of the demo: with others every call would end with "customer not found".
 CUSTOMER = 566_881_933
 PROMOTION = "6912ced9d39e256f754a83f8"
 ID = re.compile("[0-9A-Fa-f]{24}")
@@ -24,7 +24,7 @@ def before_call(context, case, kwargs):
         return
     operation = case.operation.definition.raw["operationId"]
     if case.query:
-        # A token is that of an answer before.
+        # A page token must come from a response.
         case.query.pop("pageToken", None)
     if operation != "Earn":
         for parameters in (case.path_parameters or {}, case.query or {}):
@@ -33,7 +33,7 @@ def before_call(context, case, kwargs):
     if isinstance(case.body, dict):
         amend = AMENDMENTS.get(operation)
         if amend is not None:
-            # A copy: what the case was made of may be used again.
+            # The body is copied, because its parts may be used again.
             case.body = json.loads(json.dumps(case.body))
             if "customerId" in case.body:
                 case.body["customerId"] = type(case.body["customerId"])(CUSTOMER)
@@ -41,34 +41,34 @@ def before_call(context, case, kwargs):
 
 
 def only_ids(value):
-    """Values are also taken from answers, and that to a revocation repeats whatever text it was sent for an id."""
+    """Replaces texts that are not ids: schemathesis reuses values of responses, and a revocation repeats any text as an id."""
     if isinstance(value, list):
         return [only_ids(element) for element in value]
     return value if all(ID.fullmatch(part) for part in str(value).split(",")) else PROMOTION
 
 
 def time(body, name, latest=None):
-    """Both names of a time say the same second, and it is not too late."""
+    """Makes both names of a time give the same second, no later than `latest`."""
     if body.get(name) is not None:
         body.pop(name + "ISO", None)
         if latest is not None and int(body[name]) > latest.timestamp() * 1000:
             body[name] = int(latest.timestamp() * 1000)
     elif latest is not None and body[name + "ISO"][:10] >= latest.date().isoformat():
         body[name + "ISO"] = latest.isoformat()
-    # With its offset it may be in no year that has four digits.
+    # With its offset the time may be in a year without four digits.
     if str(body.get(name + "ISO"))[:4] in ("0001", "9999"):
         body[name + "ISO"] = "2025-01-01T00:00:00Z"
 
 
 def payload(event):
-    """At most 8 KiB and 30 levels, without U+0000, in numbers that a double holds."""
+    """Removes a payload above 8 KiB or 30 levels, or with U+0000 or numbers that no double holds."""
     text = json.dumps(event.get("eventPayload"))
     if len(text) > 4000 or "\\u0000" in text or text.count("[") + text.count("{") > 30:
         event.pop("eventPayload")
 
 
 def once(elements, key):
-    """The elements without those that repeat an earlier one."""
+    """Returns the elements without repetitions."""
     return list({key(element): element for element in elements}.values())
 
 
@@ -84,7 +84,7 @@ def bulk_earn(body):
         body["earnedPromotions"], lambda entry: (entry["promotionId"].lower(), entry["earnedFromId"])
     )
     for entry in body["earnedPromotions"]:
-        # Their sum is at most 1,000.
+        # The sum of the counts is at most 1,000.
         entry["earnCount"] = min(int(entry["earnCount"]), 10)
 
 
@@ -103,7 +103,7 @@ def redeem(body):
 
 
 def round_amount(line, name):
-    """At most six digits after the point."""
+    """Rounds an amount to six digits after the point."""
     if not isinstance(line[name], str):
         line[name] = min(round(line[name], 6), 999_999_999)
 
@@ -116,15 +116,15 @@ def revoke(body):
 
 
 def promotion(body):
-    # There is no other promotion of its id, and none in the body than in the path.
+    # A new id must be free, and an id in the body must be that of the path.
     body.pop("id", None)
     for name in ("startDate", "endDate"):
         time(body, name)
-    # It does not end before it starts.
+    # The promotion must not end before it starts.
     body["startDate"] = body["endDate"] = body.get("endDate", 0) or 0
     body.pop("startDateISO", None)
     body.pop("endDateISO", None)
-    # It has a cap or none.
+    # A promotion has either a cap or none.
     if body.get("unlimitedEarning"):
         body.pop("maxEarningPerCustomer", None)
 

@@ -1,5 +1,5 @@
-//! A change of the catalog takes effect in every server at once: a call that is sent after it was answered is decided by it,
-//! whichever server it is sent to; and it is answered soon, however much is granted meanwhile.
+//! A change of the catalog takes effect in every server at once: it decides every call that is sent after it was
+//! answered, whatever the server; and it is answered soon, however much is granted meanwhile.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -13,10 +13,10 @@ use crate::load::until_answered;
 use crate::server_process::{Process, verify};
 use crate::support::*;
 
-/// Promotions that are switched at the same time, and how often each.
+/// Number of promotions that are switched at the same time, and number of switches of each.
 const PROMOTIONS: usize = 4;
 const TRIES: usize = 250;
-/// Bound of a change under load. It takes a fraction of a second; this is for machines that are busy with other tests.
+/// Longest time of a change under load. A change takes a fraction of a second; the limit allows for a busy machine.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(10);
 const UNDER_LOAD_FOR: Duration = Duration::from_secs(10);
 const WORKERS: usize = 16;
@@ -90,7 +90,7 @@ async fn a_deactivation_is_answered_soon_while_every_server_grants_as_fast_as_it
                 if over.load(Ordering::Relaxed) {
                     return;
                 }
-                // The last one is switched; the others keep every lane busy.
+                // The last one is switched; the others keep every worker busy.
                 let promotion = promotion_id(round % PROMOTIONS);
                 let request = request(worker, &format!("event {round}"), &promotion);
                 let answer = until_answered(&caller, None, &request).await;

@@ -1,5 +1,5 @@
-//! Bulkheads: what waits for a lock, or reads slowly, takes nothing that others need. However many calls of one
-//! organization wait for whatever lock, another organization is served at once, and the server stays ready.
+//! Separation of resources: calls that wait for a lock, or read slowly, take nothing that others need. However many
+//! calls of one organization wait for any lock, another organization is served at once, and the server stays ready.
 
 mod held;
 pub mod routes;
@@ -15,21 +15,21 @@ use self::held::{Case, WAITING, catalog, fill};
 use self::routes::{NEIGHBOUR, Things, assert_waited, at_once, earning, every_route_at_once, send};
 use crate::support::*;
 
-/// How long a lock is held at least, and how often every route is called meanwhile.
+/// Shortest time for which a lock is held, and number of calls of every route meanwhile.
 const HELD: Duration = Duration::from_millis(1_500);
 const ROUNDS: usize = 2;
-/// How long a table is locked.
+/// Time for which a table is locked.
 const TABLE_LOCKED: Duration = Duration::from_secs(3);
-/// How throughput is measured: rounds of so long, each by so many callers at once.
+/// Rounds of a measurement of throughput, their duration, and the number of simultaneous callers.
 const MEASURED: usize = 3;
 const MEASURED_FOR: Duration = Duration::from_millis(1_500);
 const EARNERS: i64 = 16;
-/// How long a caller waits who gives up.
+/// Time after which a caller gives up.
 const GIVEN_UP_AFTER: Duration = Duration::from_millis(50);
-/// Share of its throughput that an organization keeps at least beside waiting calls, with room for a busy machine.
+/// Smallest part of its throughput that an organization keeps beside waiting calls, with room for a busy machine.
 const LEAST_KEPT: f64 = 0.5;
 
-/// Asks all the while whether the server is ready; dropped without [`Readiness::assert_ready`], it stops.
+/// A task that checks readiness all the time, until it is dropped or [`Readiness::assert_ready`] is called.
 struct Readiness {
     over: Arc<AtomicBool>,
     task: JoinHandle<usize>,
@@ -52,14 +52,14 @@ impl Readiness {
         Self { over, task }
     }
 
-    /// Requires that it was, each time.
+    /// Requires that the server was ready each time.
     async fn assert_ready(self) {
         self.over.store(true, Ordering::Relaxed);
         assert!(self.task.await.expect("ready all the while") > 5);
     }
 }
 
-/// Waits until somebody waits for a lock, and what was sent has reached the database as far as it will.
+/// Waits until a session waits for a lock, and the calls that were sent have reached the database.
 async fn until_somebody_waits(database: &Database) {
     let waiting = "SELECT count(*) FROM pg_stat_activity
                    WHERE datname = current_database() AND application_name = 'cart-promotions'
@@ -73,7 +73,7 @@ async fn until_somebody_waits(database: &Database) {
     tokio::time::sleep(Duration::from_millis(300)).await;
 }
 
-/// Calls of the organization whose locks are held, by either door in turn; what each is answered, and when.
+/// Calls of the organization whose locks are held, alternately over gRPC and JSON, with the answer and its time.
 struct Waiting(JoinSet<(&'static str, Answer, Instant)>);
 
 impl Waiting {
@@ -90,7 +90,7 @@ impl Waiting {
         Self(set)
     }
 
-    /// Requires that each waited until the lock was released, or was told what it waited for.
+    /// Requires that each call waited until the lock was released, or was refused with the reason.
     async fn assert_waited_until(self, released: Instant) {
         let answers = self.0.join_all().await;
         for (method, answer, at) in answers {
@@ -102,7 +102,7 @@ impl Waiting {
 
 /// Holds a lock while calls wait for it and another organization calls every route.
 async fn hold_up(service: &Service, neighbour: &Caller, case: &Case) {
-    // Seen where the test fails.
+    // The output of a failed test shows the name.
     println!("{}", case.name);
     let readiness = Readiness::watch(service);
     let blocker = service.database().block(&case.lock).await;
@@ -163,7 +163,7 @@ async fn a_table_that_is_locked_for_seconds_makes_calls_wait_and_no_server_unrea
         tokio::time::sleep(TABLE_LOCKED).await;
         blocker.release().await;
         for (method, answer, _) in waiting.0.join_all().await {
-            // Of two that change the same one the second may come too late, or have nothing to do.
+            // The second of two changes of one record may come too late, or have nothing to do.
             if !matches!(answer.code, 400 | 409 | 716) {
                 assert_waited(&answer, true);
             }
@@ -185,7 +185,7 @@ async fn a_client_that_reads_slowly_holds_up_no_other() {
             {NOW_MS}, 4000000000000 - number, {NOW_MS} FROM generate_series(1, 40000) AS number"
     );
     service.database().execute(&large).await;
-    // The wallet is read to its end for a promotion of which it holds nothing.
+    // The wallet is read to its end for a promotion of which it has no instance.
     let slow = ("WalletService/ListEarnedPromotions", json!({"customerId": CUSTOMER, "promotionId": [FREE_DELIVERY]}));
     let (over, read) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     let mut readers = JoinSet::new();
@@ -220,7 +220,7 @@ async fn a_client_whose_reads_wait_for_a_lock_holds_up_no_other() {
     let blocker = service.database().block_lookups().await;
     let waiting = Waiting::send(&service, &vec![stuck; WAITING.unsigned_abs() as usize], "demo:demo");
     until_somebody_waits(service.database()).await;
-    // Of customers nobody is told anything meanwhile.
+    // No call about customers is answered meanwhile.
     for call in things.calls().iter().filter(|(method, _)| !method.starts_with("CustomerService")) {
         at_once(&neighbour, Door::Grpc, call).await;
     }
@@ -230,7 +230,7 @@ async fn a_client_whose_reads_wait_for_a_lock_holds_up_no_other() {
     readiness.assert_ready().await;
 }
 
-/// Callers who hang up leave nothing behind that others wait for: neither a connection nor a turn.
+/// Callers that hang up leave nothing behind that others wait for: neither a connection nor a queue position.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_gives_up_its_reads_holds_up_no_other() {
     let service = Service::start().await;
@@ -253,7 +253,7 @@ async fn a_client_that_gives_up_its_reads_holds_up_no_other() {
     until_somebody_waits(service.database()).await;
     let begun = Instant::now();
     while begun.elapsed() < HELD {
-        // Of customers nobody is told anything meanwhile.
+        // No call about customers is answered meanwhile.
         for call in things.calls().iter().filter(|(method, _)| !method.starts_with("CustomerService")) {
             at_once(&neighbour, Door::Grpc, call).await;
         }
@@ -264,7 +264,7 @@ async fn a_client_that_gives_up_its_reads_holds_up_no_other() {
     readiness.assert_ready().await;
 }
 
-/// How much of its throughput another organization keeps while calls wait for locks.
+/// Measures the throughput that another organization keeps while calls wait for locks.
 #[tokio::test(flavor = "multi_thread")]
 async fn throughput_of_one_organization_beside_waiting_calls_of_another() {
     let service = Service::start_with(&catalog(), &[]).await;
@@ -288,7 +288,7 @@ async fn throughput_of_one_organization_beside_waiting_calls_of_another() {
     assert!(ratio >= LEAST_KEPT, "{beside} beside, {without} without: {ratio:.2}");
 }
 
-/// Locks that calls of the writer wait for, and these calls.
+/// Returns the locks that calls of the writer wait for, and these calls.
 async fn of_the_writer(service: &Service, tag: &str) -> (String, Vec<routes::Call>) {
     let mut cases = fill(service, tag).await.cases(tag);
     cases.retain(|case| {
@@ -298,7 +298,7 @@ async fn of_the_writer(service: &Service, tag: &str) -> (String, Vec<routes::Cal
     (lock, cases.into_iter().flat_map(|case| case.calls).collect())
 }
 
-/// Earns for a while, many at once. Returns how often.
+/// Earns for a while, many at once. Returns the number of earnings.
 async fn earns(caller: &Caller, tag: &str) -> u32 {
     let begun = Instant::now();
     let mut workers = JoinSet::new();

@@ -1,5 +1,5 @@
-//! Everything that was answered outlives a crash of the database, whatever the role and the database are set to, and commits
-//! that do not come back are told by readiness.
+//! Every answered call outlives a crash of the database, whatever the settings of the role and the database; and
+//! readiness is false while commits do not complete.
 
 use std::path::Path;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::load::load_catalog;
 use crate::server_process::{Process, verify};
 use crate::support::*;
 
-/// Earnings that are answered before the crash.
+/// Number of earnings that are answered before the crash.
 const EARNINGS: usize = 30;
 
 /// Settings that let a commit return before it is durable.
@@ -21,7 +21,7 @@ const TOLD: [&str; 2] =
 #[tokio::test(flavor = "multi_thread")]
 async fn a_role_or_a_database_without_durable_commits_loses_nothing_that_was_answered() {
     for told in TOLD {
-        // What is not made durable by its commit is lost for long enough to be seen.
+        // A commit that is not durable stays so for 10 s, long enough for the crash to lose it.
         let settings = [("fsync", "off"), ("wal_writer_delay", "10s")];
         let mut cluster = Cluster::find_and_start(&settings).expect("PostgreSQL, as for the other tests");
         let database = Database::at(cluster.create_database("wallet"));
@@ -37,7 +37,7 @@ async fn a_role_or_a_database_without_durable_commits_loses_nothing_that_was_ans
             assert_eq!(answer.code, 0, "{told}: {answer:?}");
             answered.extend(earn_ids(&answer.body));
         }
-        // The setting is in force: what another session of the role commits at the same moment is lost.
+        // The setting is effective: the commit of another session of the role at the same moment is lost.
         let other = sea_orm::Database::connect(database.url()).await.unwrap();
         other.execute_unprepared("INSERT INTO control SELECT generate_series(1, 10)").await.unwrap();
         cluster = tokio::task::spawn_blocking(move || {
@@ -57,7 +57,7 @@ async fn a_role_or_a_database_without_durable_commits_loses_nothing_that_was_ans
     }
 }
 
-/// Waits until readiness is answered so.
+/// Waits until readiness has this status.
 async fn until_ready_is(caller: &Caller, expected: u16) {
     let told = async {
         while caller.http().get(caller.url("/readyz")).send().await.unwrap().status() != expected {
@@ -85,7 +85,8 @@ async fn readiness_is_false_while_commits_wait_for_a_standby_that_is_gone_and_tr
             let answer = caller.earn(Door::Json, &one_entry("waits", TEN_OFF, 1)).await;
             assert_eq!(answer.status, 503, "{answer:?}");
             until_ready_is(caller, 503).await;
-            // It stays false for as long as commits wait, and what tries them does not use up the sessions of the database.
+            // Readiness stays false as long as commits wait, and trial writes do not use up the sessions of the
+            // database.
             tokio::time::sleep(Duration::from_secs(8)).await;
             until_ready_is(caller, 503).await;
             let sessions = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'cart-promotions'";

@@ -1,5 +1,6 @@
-//! What breaks under several server processes on one database, and what must hold all the same: every acknowledged
-//! grant exists, nothing is granted twice, no cap is passed, the service recovers by itself, health tells the truth.
+//! Failures under several server processes on one database, and the guarantees that hold through them: every
+//! acknowledged grant exists, nothing is granted twice, no cap is exceeded, the service recovers by itself, and health
+//! is right.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -15,12 +16,12 @@ use crate::support::*;
 use cart_promotions::earning::OrgId;
 use cart_promotions::storage::{Store, StoreOptions};
 
-/// How long the service may take to see that the database is gone.
+/// Time in which the service notices that the database is gone.
 const NOTICED_WITHIN: Duration = Duration::from_secs(3);
-/// What "at once" means on a busy machine.
+/// Meaning of "at once" on a busy machine.
 const AT_ONCE: Duration = Duration::from_millis(500);
 
-/// A pool of one connection for each class of work.
+/// Pools of one connection for each class of work.
 const ONE_OF_EACH: StoreOptions = StoreOptions {
     writers: 1,
     changes: 1,
@@ -30,20 +31,20 @@ const ONE_OF_EACH: StoreOptions = StoreOptions {
     recounts: false,
 };
 
-/// A server on `url` that listens there.
+/// Starts a server on `url` that listens at `listen`.
 fn server(url: &str, listen: &str, more: &[&str]) -> Process {
     let mut options = vec!["--database-url", url, "--listen", listen];
     options.extend(more);
     Process::start(Path::new("."), &options)
 }
 
-/// A database with the catalog of the load.
+/// Imports the catalog of the load into a database.
 async fn prepared(database: Database) -> Database {
     import(&database, &load_catalog()).await.unwrap();
     database
 }
 
-/// A way to the database that can be cut, and its URL.
+/// Starts a proxy to the database that can be cut. Returns it with its URL.
 async fn proxied(database: &Database) -> (Proxy, String) {
     let proxy = Proxy::to(database.url()).await;
     let mut through = url::Url::parse(database.url()).unwrap();
@@ -168,9 +169,9 @@ async fn connections_cut_mid_transaction_under_load() {
                      WHERE application_name = 'cart-promotions' AND datname = current_database()";
     let mut cuts = 0;
     while !load.is_finished() {
-        // Ever rarer: on a database that takes long to begin, nothing would ever be done in between.
+        // The pauses grow: on a database that begins transactions slowly, frequent cuts would prevent all work.
         tokio::time::sleep(Duration::from_millis(rand::random_range(20..300 + 30 * cuts))).await;
-        // The server's side is told, or nobody is.
+        // Either the server side is notified, or neither side.
         if cuts % 2 == 0 {
             proxy.cut();
         } else {
@@ -183,20 +184,21 @@ async fn connections_cut_mid_transaction_under_load() {
     verify(database.url());
 }
 
-/// Whoever gives up on a transaction that is about to begin leaves none behind on a connection that others use next: what
-/// they write would not be durable.
+/// A caller that gives up while a transaction begins leaves no open transaction on a connection that others use next:
+/// their writes would not be durable.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_transaction_given_up_while_it_begins_does_not_stay_open() {
     let database = prepared(Database::new().await).await;
     let (proxy, through) = proxied(&database).await;
     let store = Store::open(&through, ONE_OF_EACH).await.unwrap();
     store.ping().await.unwrap();
-    // The connection is tried when it comes back to the pool: that is to be over.
+    // The pool tests a returned connection first; the pause waits for that.
     tokio::time::sleep(Duration::from_millis(100)).await;
     proxy.stall(true);
     assert!(tokio::time::timeout(Duration::from_millis(100), store.begin()).await.is_err());
     proxy.stall(false);
-    // It waits for the connection, as there is one: then the first is closed, or would be the one that it is given.
+    // The pool has one connection, so this waits until it is free: the first one is closed by then, or would be used
+    // here.
     drop(store.begin().await.unwrap());
     let open = "SELECT state, query FROM pg_stat_activity
                 WHERE datname = current_database() AND state LIKE 'idle in transaction%'";
@@ -211,7 +213,8 @@ async fn a_transaction_given_up_while_it_begins_does_not_stay_open() {
     }
 }
 
-/// Connections that are idle break together with one that is used. Whoever meets that one tells the others.
+/// Idle connections break together with one in use. The caller that meets the broken one makes the pool drop the
+/// others.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_comes_after_a_broken_connection_meets_no_other_one() {
     let database = prepared(Database::new().await).await;
@@ -229,7 +232,7 @@ async fn who_comes_after_a_broken_connection_meets_no_other_one() {
     for _ in 0..3 {
         store.ping().await.unwrap();
         use_all().await;
-        // The connections are tried when they come back to their pools: that is to be over.
+        // The pools test returned connections first; the pause waits for that.
         tokio::time::sleep(Duration::from_millis(100)).await;
         proxy.cut();
         assert!(store.ping().await.is_err());
@@ -269,7 +272,7 @@ async fn a_full_queue_and_passed_deadlines_refuse_at_once_and_record_nothing() {
             (event, answer, begun.elapsed())
         });
     }
-    // While nothing moves: most are refused because the queue is full, the rest once they have waited for long enough.
+    // While the database stalls, most calls are refused because the queue is full, the rest after their longest wait.
     let answers = calls.join_all().await;
     blocker.release().await;
     assert!(answers.iter().all(|(_, answer, _)| matches!(answer.status, 503 | 14)), "{answers:?}");
@@ -278,7 +281,7 @@ async fn a_full_queue_and_passed_deadlines_refuse_at_once_and_record_nothing() {
     let waited = answers.iter().filter(|(.., elapsed)| *elapsed >= Duration::from_secs(2)).count();
     assert!(refused >= 180 && (1..=20).contains(&waited), "{refused} refused, {waited} waited");
     process.caller.earn_once_recovered(Door::Grpc, &one_entry("after", TEN_OFF, 1)).await;
-    // Of those that waited the ones in flight may have been recorded; whoever was told that the queue is full was not.
+    // Calls in flight among those that waited may have been recorded; calls that a full queue refused were not.
     let recorded = database.rows("SELECT event_id FROM earned_promotions").await;
     for (event, answer, _) in answers.iter().filter(|(_, answer, _)| full(answer)) {
         assert!(recorded.iter().all(|row| row["event_id"] != event.as_str()), "{event}: {answer:?}");

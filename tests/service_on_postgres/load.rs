@@ -1,4 +1,4 @@
-//! Load that retries, and remembers what it was told: for tests that break things meanwhile.
+//! Load that retries, and remembers the answers, for tests that break something meanwhile.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -10,25 +10,25 @@ use crate::rpcs::{call, try_call};
 use crate::support::*;
 use crate::wallet::transaction;
 
-/// Customers that it grants to: few, so that they meet.
+/// The customers of the load: few, so that their requests conflict.
 pub const CUSTOMERS: [i64; 6] = [CUSTOMER, 7, 1001, 1002, 1003, 1004];
 const PROMOTIONS: [&str; 3] = [TEN_OFF, FREE_DELIVERY, CAPPED];
-/// Requests under way at any time.
+/// Number of requests in flight at any time.
 const WORKERS: u64 = 12;
-/// How long one request may be retried: longer than some processes in turn are paused in a long soak.
+/// Longest time in which one request is retried: longer than the consecutive pauses of processes in a long soak.
 pub const ANSWERED_WITHIN: Duration = Duration::from_mins(5);
-/// How long a call that may be repeated waits for one server, which may be paused, before it is sent to another one.
+/// Time for which a repeatable call waits for one server, which may be paused, before it is sent to another one.
 const GIVEN_UP_AFTER: Duration = Duration::from_secs(5);
-/// How long the load runs by default.
+/// Default duration of the load.
 const LOAD: Duration = Duration::from_secs(8);
-/// How much longer at most.
+/// Longest extension of the load.
 const LONGER: Duration = Duration::from_mins(1);
-/// How the ids of promotions begin that other load is about.
+/// The beginning of the ids of promotions of other loads.
 pub const OF_OTHERS: &str = "facade";
-/// Earnings that have to be acknowledged for a test to say something.
+/// Number of acknowledged earnings that a meaningful test needs.
 const ENOUGH: usize = 100;
 
-/// The documented catalog with the customers of this load.
+/// Returns the documented catalog with the customers of this load.
 pub fn load_catalog() -> Value {
     let mut catalog = catalog();
     let customers = CUSTOMERS.iter().map(|id| json!({"orgId": ORG, "customerId": id}));
@@ -39,18 +39,18 @@ pub fn load_catalog() -> Value {
 /// The name of an earning: customer, promotion, event.
 type Key = (i64, String, String);
 
-/// What was asked of an earning, and each answer: the earn ids, the first first.
+/// The requested count of an earning, and each answer: the earn ids, in order.
 #[derive(Debug, Default, Clone)]
 struct Told {
     answers: BTreeSet<Vec<String>>,
     most_asked: i64,
 }
 
-/// What all workers were told.
+/// The answers to all workers.
 #[derive(Debug, Default)]
 pub struct Ledger {
     told: Mutex<BTreeMap<Key, Told>>,
-    /// What became of earned promotions, as it was acknowledged: revoked, or redeemed by a transaction.
+    /// The acknowledged changes of earned promotions: revoked, or redeemed by a transaction.
     became: Mutex<BTreeMap<String, Option<String>>>,
 }
 
@@ -65,7 +65,7 @@ impl Ledger {
         self.told.lock().unwrap().entry(key.clone()).or_default().answers.insert(ids);
     }
 
-    /// That this became of these, and nothing else before.
+    /// Records an acknowledged change of these earned promotions, which must have no other change.
     fn hears_of(&self, ids: &[String], by: Option<&str>) {
         let mut became = self.became.lock().unwrap();
         for id in ids {
@@ -74,14 +74,14 @@ impl Ledger {
         }
     }
 
-    /// How many earnings were acknowledged.
+    /// Returns the number of acknowledged earnings.
     fn acknowledged(&self) -> usize {
         let told = self.told.lock().unwrap();
         told.values().filter(|told| told.answers.iter().any(|ids| !ids.is_empty())).count()
     }
 
-    /// Compares it with the wallet: everything that was answered is there, in its order, and nothing beyond what was
-    /// asked; and what was acknowledged to have become of it has.
+    /// Compares the ledger with the wallet: every answered earn id is there, in order, nothing exceeds the requests,
+    /// and every acknowledged change is there.
     pub async fn compare(&self, database: &Database) {
         let rows = format!(
             "SELECT customer_id, promotion_id, event_id, earn_id, earned_status, transaction_identifier
@@ -105,7 +105,7 @@ impl Ledger {
         for (key, told) in &*told {
             let held = held.get(key).cloned().unwrap_or_default();
             for ids in &told.answers {
-                // What was revoked is no longer answered.
+                // A revoked instance is no longer answered.
                 let places = ids.iter().map(|id| held.iter().position(|other| other == id));
                 assert!(
                     places.clone().all(|place| place.is_some()) && places.is_sorted(),
@@ -124,12 +124,12 @@ impl Ledger {
     }
 }
 
-/// Calls servers at random until its time is over.
+/// Calls servers at random until the default duration is over.
 pub async fn run(callers: Vec<Caller>) -> Arc<Ledger> {
     run_for(callers, LOAD).await
 }
 
-/// The same, for so long, and on for as long as it has not enough to show.
+/// Like [`run`], for this duration, and longer until there are enough acknowledged earnings.
 pub async fn run_for(callers: Vec<Caller>, duration: Duration) -> Arc<Ledger> {
     let ledger = Arc::new(Ledger::default());
     let begun = Instant::now();
@@ -141,7 +141,7 @@ pub async fn run_for(callers: Vec<Caller>, duration: Duration) -> Arc<Ledger> {
             let has_enough = || ledger.acknowledged() > ENOUGH || begun.elapsed() > duration + LONGER;
             while begun.elapsed() < duration || !has_enough() {
                 number += 1;
-                // An event of its own, or one that others ask for as well; new, or asked for before.
+                // The event is one of this worker or a shared one, and new or asked for before.
                 let (whose, which) = (random(3), number.saturating_sub(random(4)));
                 let event = if whose == 0 { format!("shared {which}") } else { format!("{worker} {which}") };
                 ask(&callers, &ledger, &event).await;
@@ -160,7 +160,7 @@ pub fn pick(count: usize) -> usize {
     usize::try_from(random(count as u64)).unwrap()
 }
 
-/// Asks for an earning, and then for what is to become of it.
+/// Asks for an earning, and then for a change of it.
 async fn ask(callers: &[Caller], ledger: &Ledger, event: &str) {
     let (customer, promotion) = (CUSTOMERS[pick(CUSTOMERS.len())], PROMOTIONS[pick(PROMOTIONS.len())]);
     let count = 1 + i64::try_from(random(4)).unwrap();
@@ -195,7 +195,7 @@ async fn ask(callers: &[Caller], ledger: &Ledger, event: &str) {
     }
 }
 
-/// Sends a request of this method, or to earn in bulk, again for as long as it is refused with 503. Returns the answer.
+/// Sends a request of this method, or a bulk earning, again as long as it is refused with 503. Returns the answer.
 pub async fn until_answered(caller: &Caller, method: Option<&str>, request: &Value) -> Answer {
     let answered = async {
         loop {
@@ -214,12 +214,12 @@ pub async fn until_answered(caller: &Caller, method: Option<&str>, request: &Val
     tokio::time::timeout(ANSWERED_WITHIN, answered).await.unwrap_or_else(|_| panic!("no answer: {request}"))
 }
 
-/// What is answered to a request of this method, or to earn in bulk, sent again, to whichever server, until one does.
+/// Sends a request of this method, or a bulk earning, to any server until one answers. Returns the answer.
 pub async fn answered(callers: &[Caller], method: Option<&str>, request: &Value) -> Answer {
     let answered = async {
         loop {
             match try_once(callers, method, request).await {
-                // Whatever else is refused says that another try may help.
+                // Any other refusal must invite a retry.
                 Some(answer) if !matches!(answer.status, 503 | 14) => {
                     assert!(matches!(answer.code, 0 | 706 | 729 | 731 | 800), "{answer:?}");
                     return answer;
@@ -231,7 +231,8 @@ pub async fn answered(callers: &[Caller], method: Option<&str>, request: &Value)
     tokio::time::timeout(ANSWERED_WITHIN, answered).await.unwrap_or_else(|_| panic!("no answer: {request}"))
 }
 
-/// What one server answers, if it does. A change of the catalog is not given up: it could take effect behind a later one.
+/// Returns the answer of one server, if it answers. A change of the catalog has no time-out: a late one could take
+/// effect after its successor.
 pub async fn try_once(callers: &[Caller], method: Option<&str>, request: &Value) -> Option<Answer> {
     let (caller, door) = (&callers[pick(callers.len())], DOORS[pick(2)]);
     let Some(method) = method else {

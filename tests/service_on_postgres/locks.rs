@@ -1,4 +1,4 @@
-//! A lock that somebody holds on rows of one organization holds up whoever needs these rows, and nobody else.
+//! A lock of another session on rows of one organization delays the calls that need these rows, and no others.
 
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -7,10 +7,10 @@ use crate::support::*;
 
 /// The customer of organization 3 whose row is locked.
 const STUCK: i64 = 1;
-/// Other customers of that organization, and calls of another organization.
+/// Number of other customers of that organization, and of calls of another organization.
 const OTHERS: i64 = 20;
 
-/// A request of organization 3 for a promotion that has a cap.
+/// Returns a request of organization 3 for a promotion that has a cap.
 fn capped(customer: i64, event: &str) -> Value {
     json!({
         "customerId": customer,

@@ -1,4 +1,4 @@
-//! The suite of `tests/service`, on PostgreSQL, and what only several processes on one database can show.
+//! The suite of `tests/service` on PostgreSQL, and tests that need several processes on one database.
 
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(
@@ -82,5 +82,5 @@ mod verify;
 #[path = "../service/wallet.rs"]
 mod wallet;
 
-/// What the databases of these tests are of.
+/// The engine of the databases of these tests.
 const ENGINE: database::Engine = database::Engine::Postgres;

@@ -1,4 +1,4 @@
-//! Every kind of write beside every other one, over the same few rows in random order: nobody is told of a deadlock.
+//! Every kind of write beside every other one, over the same few rows in random order: no caller sees a deadlock.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -16,7 +16,7 @@ use crate::wallet::transaction;
 
 const CUSTOMERS: i64 = 300;
 const PROMOTIONS: usize = 4;
-/// Callers at once, beside those that run commands.
+/// Number of simultaneous callers, beside those that run commands.
 const CALLERS: usize = 12;
 const COMMANDS: usize = 3;
 const LASTS: Duration = Duration::from_secs(10);
@@ -27,7 +27,7 @@ fn promotion_id(number: usize) -> String {
     format!("{:024x}", 0x3ee7_0000 + number)
 }
 
-/// Returns a record of a promotion, with a cap that comes and goes.
+/// Returns a record of a promotion, with or without a cap.
 fn promotion(org: i64, number: usize) -> Value {
     let id = promotion_id(number);
     let mut promotion = json!({"id": id, "orgId": org, "name": id, "type": "EARNING", "startDate": 0, "endDate": 4_000_000_000_000_i64});
@@ -70,8 +70,8 @@ fn file() -> Value {
     json!({"orgs": orgs, "promotions": promotions, "customers": customers.into_iter().map(customer).collect::<Vec<_>>()})
 }
 
-/// Kinds of calls, by number: from this one on they do not wait for a catalog that is held, and so meet an import in the
-/// middle.
+/// The first kind of call, by number, that does not wait for a locked catalog, and so may conflict with an import in
+/// the middle.
 const WITHOUT_CATALOG: u32 = 6;
 const KINDS: u32 = 10;
 
@@ -117,7 +117,7 @@ fn request(kind: u32, number: u64, earned: &[String]) -> (&'static str, Value) {
     }
 }
 
-/// Revokes or redeems something that was granted; each is "customer promotion id".
+/// Revokes or redeems a granted instance; each is "customer promotion id".
 fn taking(number: u64, earned: &[String]) -> (&'static str, Value) {
     let taken: Vec<_> = earned.choose(&mut rand::rng()).unwrap().split(' ').collect();
     let customer: i64 = taken[0].parse().unwrap();
@@ -130,7 +130,8 @@ fn taking(number: u64, earned: &[String]) -> (&'static str, Value) {
     }
 }
 
-/// Calls at random until it is over. Returns the number of calls that were answered, and of those refused as busy.
+/// Makes random calls until `over` is set. Returns the number of calls that were answered, and of those refused as
+/// busy.
 async fn call_at_random(callers: [Caller; 2], first_kind: u32, over: Arc<AtomicBool>) -> (u64, u64) {
     let (mut answered, mut busy) = (0, 0);
     let mut earned = Vec::new();
@@ -138,7 +139,7 @@ async fn call_at_random(callers: [Caller; 2], first_kind: u32, over: Arc<AtomicB
         let number = rand::random::<u64>() % 10_000;
         let (method, request) = request(rand::random_range(first_kind..KINDS), number, &earned);
         let caller = &callers[usize::try_from(number % 2).unwrap()];
-        // Its reason is told on this one.
+        // Only gRPC has the reason of a refusal.
         let door = Door::Grpc;
         let answer = match method {
             "" => caller.earn(door, &request).await,
@@ -162,7 +163,7 @@ async fn call_at_random(callers: [Caller; 2], first_kind: u32, over: Arc<AtomicB
     (answered, busy)
 }
 
-/// Imports files and customers until it is over. Each is a success.
+/// Imports files and customers until `over` is set. Each import must succeed.
 fn import_at_random(url: &str, over: &AtomicBool, done: &AtomicU64) {
     let directory = tempfile::tempdir().unwrap();
     while !over.load(Ordering::Relaxed) {
@@ -217,7 +218,7 @@ async fn whatever_is_written_at_once_in_whatever_order_nobody_is_told_of_a_deadl
     let mut failed = None;
     while begun.elapsed() < LASTS && failed.is_none() {
         tokio::time::sleep(Duration::from_millis(50)).await;
-        // Before its time one ends only by failing.
+        // A task that ends early has failed.
         failed = calls.try_join_next().and_then(Result::err).or(commands.try_join_next().and_then(Result::err));
     }
     over.store(true, Ordering::Relaxed);

@@ -1,5 +1,5 @@
-//! A server that stands still between deciding and writing, or whose statement does, while another one changes the catalog
-//! and grants by the new rules: nothing is granted by the old ones, however long it takes.
+//! A server that is paused between decision and write, or whose statement is, while another one changes the catalog and
+//! grants by the new rules: nothing is granted by the old rules, however long the pause.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -14,15 +14,15 @@ use crate::rpcs::try_call;
 use crate::server_process::{Process, clock_library, verify};
 use crate::support::*;
 
-/// Calls under way at the server that is paused.
+/// Number of calls in flight at the paused server.
 const WORKERS: usize = 12;
 const ROUNDS: usize = 8;
-/// Asked for of the promotion that gets a cap, and the cap.
+/// Number asked for of the promotion that gets a cap, and the cap.
 const ASKED: i64 = 5;
 const CAP: i64 = 2;
 const EARNED_FIRST_BY: i64 = 1;
 
-/// The two promotions of a round: one that is switched off, and one that gets a cap.
+/// The two promotions of a round: one that is deactivated, and one that gets a cap.
 #[derive(Debug, Clone)]
 struct Pair {
     ends: String,
@@ -59,7 +59,7 @@ fn promotion(id: &str) -> Value {
 struct Call {
     customer: i64,
     sent: Instant,
-    /// Number granted of either, and their ids.
+    /// Number granted of each, and their ids.
     granted: Option<([usize; 2], Vec<String>)>,
 }
 
@@ -72,7 +72,7 @@ struct Changed {
 
 struct World {
     database: Database,
-    /// The one that stands still.
+    /// The server that is paused.
     a: Process,
     b: Process,
     customers: AtomicI64,
@@ -100,7 +100,7 @@ impl World {
         let fixed = ["--database-url", database.url(), "--listen", "127.0.0.1:0"];
         let start = || Process::start(Path::new("."), &[&fixed[..], options].concat());
         let (a, b) = (start(), start());
-        // What is earned for the first time is a change of the catalog of its own.
+        // The first earning of a promotion is itself a change of the catalog.
         for pair in &pairs {
             let answer = a.caller.earn(Door::Grpc, &pair.request(EARNED_FIRST_BY, "first")).await;
             assert_eq!(answer.code, 0, "{answer:?}");
@@ -113,7 +113,7 @@ impl World {
         self.customers.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Switches one off and gives the other its cap, through the server that goes on.
+    /// Deactivates one promotion and gives the other its cap, through the server that continues.
     async fn change(&self, pair: &Pair) -> Changed {
         let b = &self.b.caller;
         let named = json!({"promotionId": pair.ends});
@@ -124,7 +124,7 @@ impl World {
         Changed { ended, capped: Instant::now() }
     }
 
-    /// Has the server that goes on grant under the cap. Returns the number granted.
+    /// Earns under the cap through the server that continues. Returns the number granted.
     async fn grant_elsewhere(&self, pair: &Pair, customer: i64) -> usize {
         let request = pair.request(customer, "elsewhere");
         let answer = until_answered(&self.b.caller, None, &request).await;
@@ -134,8 +134,8 @@ impl World {
         granted
     }
 
-    /// Asserts that nothing was granted by the old rules to a call that was sent after the new ones were answered, or beside a
-    /// grant by the new ones, and that everything that was acknowledged is there.
+    /// Asserts that nothing was granted by the old rules to a call that was sent after the new ones were answered, or
+    /// beside a grant by the new ones, and that every acknowledged grant exists.
     async fn check(&self, pair: &Pair, changed: Changed, calls: &[Call], elsewhere: &[(i64, usize)]) {
         let rows =
             self.database.rows("SELECT customer_id, promotion_id, earn_id, earned_status FROM earned_promotions");
@@ -160,9 +160,9 @@ impl World {
     }
 }
 
-/// Sends a call to earn both, and notes its time and its outcome. Returns the earn ids.
+/// Sends a call to earn both, and records its time and its outcome. Returns the earn ids.
 async fn earn_both(caller: &Caller, pair: &Pair, customer: i64, calls: &Mutex<Vec<Call>>) -> Vec<String> {
-    // An event of its own: what is repeated is answered as it was granted.
+    // The event is new, because a repeat returns the recorded grants.
     let (number, event) = {
         let mut calls = calls.lock().unwrap();
         let before = calls.iter().filter(|call| call.customer == customer).count();
@@ -181,7 +181,7 @@ async fn earn_both(caller: &Caller, pair: &Pair, customer: i64, calls: &Mutex<Ve
     ids
 }
 
-/// One round: load on a server that is paused at some moment, while the other one changes the catalog and grants.
+/// Runs one round: load on a server that is paused at some moment, while the other one changes the catalog and grants.
 async fn pause_once(world: &Arc<World>, pair: &Pair) -> (usize, usize) {
     let (calls, over) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
     let mut workers = tokio::task::JoinSet::new();
@@ -191,7 +191,7 @@ async fn pause_once(world: &Arc<World>, pair: &Pair) -> (usize, usize) {
             while !over.load(Ordering::Relaxed) {
                 let customer = world.next_customer();
                 let ids = earn_both(&world.a.caller, &pair, customer, &calls).await;
-                // Some revoke, which is a transaction of several statements.
+                // Some workers revoke, which is a transaction of several statements.
                 if let (0..3, Some(last)) = (worker, ids.last()) {
                     let details = json!([{"promotionId": pair.kept, "earnIds": [last]}]);
                     let request = json!({"customerId": customer, "earnRevokeDetails": details});
@@ -212,7 +212,7 @@ async fn pause_once(world: &Arc<World>, pair: &Pair) -> (usize, usize) {
     for customer in &flying {
         elsewhere.push((*customer, world.grant_elsewhere(pair, *customer).await));
     }
-    // These reach the server when it goes on.
+    // These calls reach the server when it continues.
     let late: Vec<_> = (0..4).map(|_| world.next_customer()).collect();
     let mut sent = tokio::task::JoinSet::new();
     for customer in late.into_iter().chain(flying.iter().copied().take(4)) {
@@ -231,7 +231,7 @@ async fn pause_once(world: &Arc<World>, pair: &Pair) -> (usize, usize) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_paused_at_any_moment_grants_nothing_by_rules_that_have_changed() {
-    // A transaction in which a paused server stands holds the catalog until the database ends it.
+    // An open transaction of a paused server holds the catalog until the database ends the transaction.
     let options = ["--statement-timeout-ms", "1500"];
     let world = Arc::new(World::start(ROUNDS, None, &options).await);
     let (mut acknowledged, mut flying) = (0, 0);
@@ -244,7 +244,7 @@ async fn a_server_paused_at_any_moment_grants_nothing_by_rules_that_have_changed
     verify(world.database.url());
 }
 
-/// A lock in the way of a statement that writes.
+/// A lock that blocks a statement that writes.
 #[derive(Debug, Clone, Copy)]
 enum Held {
     Table,
@@ -271,7 +271,7 @@ impl Held {
     }
 }
 
-/// A statement of a server waits for a lock while another one changes the catalog and grants.
+/// Blocks a statement of a server by a lock while another one changes the catalog and grants.
 async fn hold_once(world: &Arc<World>, pair: &Pair, held: Held) -> usize {
     let calls = Arc::new(Mutex::new(Vec::new()));
     let customer = world.next_customer();
@@ -298,7 +298,7 @@ async fn hold_once(world: &Arc<World>, pair: &Pair, held: Held) -> usize {
     transaction.rollback().await.unwrap();
     let (changed, granted) = changing.await.unwrap();
     waiting.await.unwrap();
-    // The server whose statement waited goes by the new rules as well.
+    // The server whose statement waited uses the new rules as well.
     let late = world.next_customer();
     earn_both(&world.a.caller, pair, late, &calls).await;
     let calls = calls.lock().unwrap().clone();
@@ -309,7 +309,7 @@ async fn hold_once(world: &Arc<World>, pair: &Pair, held: Held) -> usize {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_statement_that_waits_for_a_lock_writes_nothing_by_rules_that_have_changed() {
-    // The one whose statement waits gives up later than any of the others.
+    // The waiting statement has a longer time-out than any of the others.
     let options = ["--statement-timeout-ms", "60000", "--database-timeout-ms", "60000"];
     let mut granted = 0;
     for (cap_before, kinds) in
@@ -321,11 +321,11 @@ async fn a_statement_that_waits_for_a_lock_writes_nothing_by_rules_that_have_cha
         }
         verify(world.database.url());
     }
-    // Where the table was locked, the statement had not begun: the other one is granted first.
+    // Where the table was locked, the statement had not begun, so the other server grants first.
     assert!(granted > 0, "nothing was granted by the new rules while a statement waited");
 }
 
-/// Servers whose clocks differ by more than any constant: a cap that one sets holds for what the other one grants.
+/// Servers whose clocks differ by more than any constant: a cap that one sets holds for the grants of the other.
 #[tokio::test(flavor = "multi_thread")]
 async fn clocks_that_differ_change_nothing() {
     let Some(library) = clock_library() else { return };

@@ -1,5 +1,5 @@
-//! How PostgreSQL goes about a batch, also when it believes that the wallet is empty: an earning is found by its key, a
-//! customer's holdings by the listing.
+//! Plans of PostgreSQL for a batch, also when it assumes that the wallet is empty: an earning is found by its key, a
+//! customer's holdings by the index of the listing.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ async fn an_earning_is_found_by_its_whole_key_though_the_wallet_was_known_to_be_
     let service = Service::start().await;
     service.database().execute("VACUUM ANALYZE").await;
     for index in 0..20 {
-        // Plans are made with the first, and kept. What is repeated is looked up.
+        // Plans are made with the first batch, and kept. A repeat is looked up.
         for _ in 0..2 {
             let answer = service.earn(DOORS[index % 2], &one_entry(&format!("event {index}"), TEN_OFF, 10)).await;
             assert_eq!(earn_ids(&answer.body).len(), 10, "{answer:?}");
@@ -25,7 +25,7 @@ async fn an_earning_is_found_by_its_whole_key_though_the_wallet_was_known_to_be_
         let sql = format!("SELECT idx_scan::bigint FROM pg_stat_user_indexes WHERE indexrelname = '{index}'");
         database.count(&sql).await
     };
-    // Statistics come late.
+    // Statistics are updated with a delay.
     let counted = async {
         while scans("earned_promotions_earning_key").await < 20 {
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -33,7 +33,7 @@ async fn an_earning_is_found_by_its_whole_key_though_the_wallet_was_known_to_be_
     };
     tokio::time::timeout(Duration::from_secs(20), counted).await.expect("searches by earning key");
     assert_eq!(scans("earned_promotions_earn_id").await, 0);
-    // Had a search been by less than the event, it would have read all that is there.
+    // A search by less than the event would have read all rows.
     let read =
         "SELECT idx_tup_read::bigint FROM pg_stat_user_indexes WHERE indexrelname = 'earned_promotions_earning_key'";
     let probes = database.count(read).await;
@@ -70,10 +70,10 @@ async fn a_page_of_a_wallet_reads_no_more_than_it_shows_though_the_wallet_was_kn
         request["pageToken"] = page.body["nextPageToken"].clone();
     }
     assert_eq!(shown, 200);
-    // Statistics come late. Each page but the first begins in two places.
+    // Statistics are updated with a delay. Each page but the first begins in two places.
     let told = async {
         while all().await.0 < before.0 + 39 {
-            // Whoever has something to tell does so with the next thing it does.
+            // A session sends its statistics with its next statement.
             list(&service, Door::Grpc, json!({"customerId": 7})).await;
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
@@ -82,7 +82,7 @@ async fn a_page_of_a_wallet_reads_no_more_than_it_shows_though_the_wallet_was_kn
     let after = all().await;
     let listed = after.1 - before.1;
     assert!((150..=20 * 12).contains(&listed), "{listed} entries of the index read for 20 pages of 10");
-    // The first instance of the earning, for each page; and the probes of health.
+    // The entries are the first instance of the earning, for each page, and the probes of health.
     assert!(after.2 - before.2 <= 400, "{} entries of the earning key read", after.2 - before.2);
 }
 
@@ -92,7 +92,7 @@ async fn what_a_customer_holds_is_counted_by_the_listing_though_the_wallet_was_k
     let customers = (1_000..1_100).map(|customer| json!({"orgId": ORG, "customerId": customer}));
     catalog["customers"] = customers.chain(catalog["customers"].as_array().unwrap().clone()).collect();
     let service = Service::start_with(&catalog, &[]).await;
-    // The cap comes after something was earned: what a customer holds is counted with the next grant.
+    // The cap is set after something was earned, so the next grant counts what a customer holds.
     granted(&service, CUSTOMER, "uncapped", TEN_OFF, 1).await;
     catalog["promotions"][0]["maxEarningPerCustomer"] = 1_000.into();
     service.import(&catalog).await;
@@ -102,7 +102,7 @@ async fn what_a_customer_holds_is_counted_by_the_listing_though_the_wallet_was_k
         assert_eq!(granted(&service, customer, &format!("event {customer}"), TEN_OFF, 1).await.len(), 1);
     };
     for customer in 1_000..1_020 {
-        // Plans are made with the first, and kept.
+        // Plans are made with the first earning, and kept.
         earn(customer).await;
     }
     for event in 0..5 {
@@ -118,7 +118,7 @@ async fn what_a_customer_holds_is_counted_by_the_listing_though_the_wallet_was_k
     for customer in 1_020..1_060 {
         earn(customer).await;
     }
-    // Statistics come late.
+    // Statistics are updated with a delay.
     let mut next = 1_060;
     let told = async {
         while scans().await < before.0 + 20 {

@@ -1,4 +1,4 @@
-//! What other users of the machine see of a running server.
+//! The information about a running server that other users of the machine can see.
 
 use crate::secrets::{OF_DATABASE, url_with_password};
 use crate::server_process::Process;
@@ -20,9 +20,9 @@ async fn a_password_in_the_command_line_is_gone_from_it_when_the_server_serves()
         let command_line = seen("cmdline");
         assert!(command_line.contains("cart-promotions serve") && command_line.contains("--listen"), "{command_line}");
         assert!(!command_line.contains(OF_DATABASE) && !command_line.contains("postgres"), "{command_line}");
-        // Which only the user that it runs as may read.
+        // Only the process's own user may read its environment.
         assert!(seen("environ").contains(&format!("CART_PROMOTIONS_DATABASE_URL={url}")));
-        // And it is the database that was asked for.
+        // The server uses the database that was asked for.
         let answer = process.caller.earn(Door::Grpc, &one_entry("event", TEN_OFF, 1)).await;
         assert_eq!(answer.code, 0, "{answer:?}");
     }

@@ -1,4 +1,4 @@
-//! A way to PostgreSQL that can be cut, and that can stand still: a proxy on a port of its own.
+//! A proxy to PostgreSQL on a port of its own, which can be cut and can stall.
 
 use std::net::SocketAddr;
 
@@ -6,7 +6,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-/// Forwards connections until it is cut.
+/// A proxy that forwards connections until it is cut.
 pub struct Proxy {
     pub address: SocketAddr,
     cuts: watch::Sender<u64>,
@@ -14,7 +14,7 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// To the server of this URL.
+    /// Starts a proxy to the server of this URL.
     pub async fn to(url: &str) -> Self {
         let url = url::Url::parse(url).unwrap();
         let server = (url.host_str().unwrap().to_owned(), url.port().unwrap_or(5432));
@@ -32,7 +32,7 @@ impl Proxy {
                     tokio::select! {
                         () = forward(from_client, to_server, never.subscribe()) => {}
                         () = forward(from_server, to_client, stall) => {}
-                        // Whatever is under way, in either direction, is lost.
+                        // Everything in flight, in either direction, is lost.
                         _ = cut.changed() => {}
                     }
                 });
@@ -46,13 +46,13 @@ impl Proxy {
         self.cuts.send_modify(|cuts| *cuts += 1);
     }
 
-    /// Holds back, or lets go, what the server answers: it hears everything, and is not heard.
+    /// Holds the server's responses back, or releases them. The server still receives everything.
     pub fn stall(&self, stalled: bool) {
         self.stalled.send_replace(stalled);
     }
 }
 
-/// Until either side is through.
+/// Forwards bytes until either side ends.
 async fn forward(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,

@@ -1,8 +1,8 @@
-//! A soak: four processes whose clocks differ serve mixed load while they are killed and paused and the database crashes.
-//! Nothing that was acknowledged is lost, nothing is granted twice, no cap is passed, and every change of the catalog takes
-//! effect in every process at once.
+//! A soak: four processes whose clocks differ serve mixed load while they are killed and paused and the database
+//! crashes. No acknowledged grant is lost, nothing is granted twice, no cap is exceeded, and every change of the
+//! catalog takes effect in every process at once.
 //!
-//! It takes some seconds; `CART_PROMOTIONS_TEST_SOAK_SECONDS` makes it longer.
+//! The soak takes some seconds; `CART_PROMOTIONS_TEST_SOAK_SECONDS` makes it longer.
 
 mod recapped;
 mod switched;
@@ -20,17 +20,17 @@ use crate::load::{self, OF_OTHERS, load_catalog, random};
 use crate::server_process::{Process, clock_library, verify};
 use crate::support::*;
 
-/// How many seconds it takes, and the variable that says otherwise.
+/// Default duration in seconds, and the variable that changes it.
 const SECONDS: u64 = 15;
 const SECONDS_VARIABLE: &str = "CART_PROMOTIONS_TEST_SOAK_SECONDS";
-/// By how much the clock of each process is shifted, where that can be done.
+/// Shift of the clock of each process, where clocks can be shifted.
 const CLOCKS: [&str; 4] = ["+0s", "+600s", "-600s", "+0s"];
 
-/// Where load goes.
+/// The target of the load.
 #[derive(Clone)]
 pub struct Target {
     callers: Vec<Caller>,
-    /// Of the database.
+    /// The URL of the database.
     url: String,
 }
 
@@ -67,10 +67,11 @@ impl Member {
         self.process.signal("CONT");
     }
 
-    /// Kills and pauses it until then. A process does not start without the database, so that is left alone meanwhile.
+    /// Kills and pauses the process until `until`. A process does not start without the database, so the database is not
+    /// crashed meanwhile.
     async fn torment(mut self, database: Arc<RwLock<()>>, until: Instant) -> (Self, [u32; 2]) {
         let (mut done, begun, mut paused) = ([0, 0], Instant::now(), Duration::ZERO);
-        // Longer than any lock is waited for: in a soak of ten minutes it is 90 s.
+        // The pause exceeds the wait for any lock: in a soak of ten minutes it is 90 s.
         let longest = Duration::from_secs(6).max((until - Instant::now()) * 3 / 20);
         loop {
             tokio::time::sleep(Duration::from_millis(500 + random(3_000))).await;
@@ -82,7 +83,7 @@ impl Member {
                 self = self.kill_and_start_again().await;
                 done[0] += 1;
             } else {
-                // Others have to answer most of the time.
+                // The other processes must be able to answer most of the time.
                 let is_long = random(4) == 0 && paused * 4 < begun.elapsed();
                 let most = if is_long { longest } else { Duration::from_millis(1_500) };
                 let pause = most.mul_f64(rand::random());
@@ -94,7 +95,7 @@ impl Member {
     }
 }
 
-/// Crashes the database until then. Returns how often.
+/// Crashes the database until `until`. Returns the number of crashes.
 async fn crash(mut cluster: Cluster, database: Arc<RwLock<()>>, until: Instant) -> (Cluster, u32) {
     let mut crashes = 0;
     loop {

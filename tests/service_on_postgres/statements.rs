@@ -1,5 +1,5 @@
-//! Every statement that the service sends, collected while every route is called: none depends on what PostgreSQL believes
-//! of its tables, and no text depends on how many values there are.
+//! Every statement that the service sends, collected while every route is called: none depends on PostgreSQL's
+//! statistics of its tables, and no text depends on the number of values.
 
 mod load;
 mod log;
@@ -12,18 +12,18 @@ use self::log::{Log, Ran, cluster, indexes};
 use crate::server_process::Process;
 use crate::support::*;
 
-/// What the statistics say of the tables when they are asked.
+/// The statistics of the tables during the calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Believed {
-    /// Nothing.
+    /// No statistics.
     Nothing,
-    /// That they are empty; and the server has made its plans then.
+    /// Statistics of empty tables, with which the server has made its plans.
     Empty,
-    /// What is so.
+    /// Right statistics.
     Right,
 }
 
-/// Statements that read a whole table by their nature: an import looks whether the organizations that it names are there.
+/// Statements that read a whole table by their nature: an import checks that the organizations that it names exist.
 const WHOLE: [&str; 1] = ["SELECT \"orgs\".\"id\" FROM \"orgs\""];
 
 /// Requires that each statement searches by whole keys.
@@ -73,10 +73,10 @@ async fn no_plan_of_a_statement_depends_on_statistics() {
     }
 }
 
-/// More values than a statement has parts of its own.
+/// Number of values, greater than the number of parts of any statement.
 const MANY: usize = 99;
 
-/// Returns the word that stands most often in a statement, and how often: every parameter and number is the same word.
+/// Returns the most frequent word of a statement, and its count; all parameters and numbers count as the same word.
 fn most_frequent(text: &str) -> (String, usize) {
     let mut words = BTreeMap::<String, usize>::new();
     for word in text.split(|letter: char| !letter.is_ascii_alphanumeric() && !"_$'".contains(letter)) {
@@ -95,7 +95,8 @@ async fn no_text_of_a_statement_depends_on_the_number_of_values() {
     import(&database, &endless(catalog())).await.unwrap();
     let process = Process::start(Path::new("."), &["--database-url", database.url(), "--listen", "127.0.0.1:0"]);
     let mut log = Log::of(&database).await;
-    // Which of the known texts are sent depends on how the calls meet; so no text is compared with those of another time.
+    // The way in which calls meet decides which of the known texts are sent, so texts of different times are not
+    // compared.
     call_every_route(&process.caller, 0, MANY).await;
     let url = database.url().to_owned();
     tokio::task::spawn_blocking(move || run_commands(&url, "commands", MANY)).await.unwrap();

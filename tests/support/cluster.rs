@@ -1,7 +1,7 @@
 //! A throw-away PostgreSQL cluster on a free port of 127.0.0.1, for tests and benches.
 //!
-//! A shell script of its own makes, runs and removes it, and does so until its standard input ends: so the cluster goes
-//! when it is dropped, and also when the program that started it is killed.
+//! A shell script creates, runs and removes the cluster. The script runs until its standard input ends, so the cluster
+//! goes when the value is dropped, and also when the program that started it is killed.
 
 #![allow(dead_code, reason = "each program uses its part of it")]
 
@@ -14,16 +14,16 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long making and starting it may take, and coming up again.
+/// Time in which a cluster must be created and started, or must restart.
 const READY_WITHIN: Duration = Duration::from_mins(1);
-/// Between two looks at whether it is ready.
+/// Time between two checks of readiness.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// Starts on another port when somebody else took the one that was free a moment ago.
+/// Number of starts: each uses another port, because another process may have taken the free one.
 const ATTEMPTS: usize = 3;
-/// PostgreSQL refuses to run as root.
+/// The user that runs PostgreSQL, which refuses to run as root.
 const UNPRIVILEGED_USER: &str = "postgres";
 
-/// Arguments: the folder of the programs, the port, then the options of the server.
+/// The script. Its arguments are the folder of the programs, the port, then the options of the server.
 const SCRIPT: &str = r#"
 # A signal from the terminal is for the program that started this; its end is the sign here.
 trap '' INT TERM HUP
@@ -56,7 +56,7 @@ done
 end
 "#;
 
-/// A running cluster; dropped, it ends and its files are removed.
+/// A running cluster, which ends when this value is dropped; its files are then removed.
 #[derive(Debug)]
 pub struct Cluster {
     programs: PathBuf,
@@ -67,8 +67,8 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Makes one with these settings over the defaults (`("fsync", "off")`), and waits until it takes connections.
-    /// `None` where no PostgreSQL is installed.
+    /// Creates a cluster with these settings over the defaults (`("fsync", "off")`), and waits until it accepts
+    /// connections. Returns `None` if no PostgreSQL is installed.
     pub fn find_and_start(settings: &[(&str, &str)]) -> Option<Self> {
         let programs = find_programs()?;
         let started = (0..ATTEMPTS).find_map(|_| Self::start(&programs, settings));
@@ -90,37 +90,37 @@ impl Cluster {
         (cluster.hear() == "start" && cluster.becomes_ready()).then_some(cluster)
     }
 
-    /// Where a database of it is.
+    /// Returns the URL of a database of the cluster.
     pub fn url(&self, database: &str) -> String {
         format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
     }
 
-    /// Makes an empty database, and gives where it is.
+    /// Creates an empty database, and returns its URL.
     pub fn create_database(&self, name: &str) -> String {
         let created = self.client("createdb").arg(name).status().expect("createdb");
         assert!(created.success(), "createdb {name}: {created}");
         self.url(name)
     }
 
-    /// Ends it as a crash would, without a checkpoint and cutting every connection.
+    /// Ends the cluster as a crash would, without a checkpoint and cutting every connection.
     pub fn stop_immediate(&mut self) {
         self.order("stop");
     }
 
-    /// Starts it again after that; gives back once it takes connections.
+    /// Starts the cluster again after that. Returns when it accepts connections.
     pub fn start_again(&mut self) {
         self.order("start");
         assert!(self.becomes_ready(), "PostgreSQL does not come up again");
     }
 
-    /// Has the keeper do something, and waits until it did.
+    /// Sends an order to the script, and waits until it is done.
     fn order(&mut self, order: &str) {
         let orders = self.orders.as_mut().expect("open until dropped");
         writeln!(orders, "{order}").expect("the cluster's keeper");
         assert_eq!(self.hear(), order);
     }
 
-    /// The next line of the keeper; empty when it ended.
+    /// Returns the next line of the script, which is empty if the script has ended.
     fn hear(&mut self) -> String {
         let mut line = String::new();
         self.answers.read_line(&mut line).expect("the cluster's keeper");
@@ -139,7 +139,7 @@ impl Cluster {
         true
     }
 
-    /// A program of PostgreSQL, told where the cluster is.
+    /// Returns a command of PostgreSQL with the address of the cluster.
     fn client(&self, program: &str) -> Command {
         let mut client = Command::new(self.programs.join(program));
         client.args(["--host=127.0.0.1", "--username=postgres"]).arg(format!("--port={}", self.port));
@@ -154,8 +154,8 @@ impl Drop for Cluster {
     }
 }
 
-/// The folder of PostgreSQL's programs: that of the `initdb` on the path, else the one `pg_config` names, else the
-/// newest where Debian installs them.
+/// Returns the folder of PostgreSQL's programs: that of the `initdb` on the path, else the one that `pg_config` names,
+/// else the newest where Debian installs them.
 pub fn find_programs() -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let on_path = env::split_paths(&path).filter_map(|folder| folder.join("initdb").canonicalize().ok());
@@ -176,7 +176,7 @@ fn installed_by_debian() -> Vec<PathBuf> {
     versions.into_iter().map(|version| version.join("bin")).collect()
 }
 
-/// `program`, run as another user if this is root.
+/// Returns a command for `program`, run as another user if this process is root.
 fn unprivileged(program: &str) -> Command {
     let id = Command::new("id").arg("-u").output().expect("id");
     if id.stdout.trim_ascii() != b"0" {

@@ -1,11 +1,11 @@
-//! A gzip bomb, for tests and the bench: short, and long when somebody inflates it.
+//! A gzip bomb for tests and the bench: short bytes that inflate to many.
 
-/// About so many bytes of gzip that are some 158 times as many zeros. Only who inflates all of it meets the wrong check
-/// sum at its end.
+/// Returns about `bytes` bytes of gzip that inflate to about 158 times as many zeros. Only a reader that inflates all
+/// of them reaches the wrong check sum at the end.
 pub fn bomb(bytes: usize) -> Vec<u8> {
     let mut bomb = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
     let (mut pending, mut filled) = (0_u32, 0);
-    // One last block with fixed codes: a zero, then "258 of what was one before", again and again.
+    // The content is one last block with fixed codes: a zero, then "258 times the byte before" repeatedly.
     let block = [(0b011, 3), (0b0000_1100, 8)].into_iter().chain(std::iter::repeat((0b0_0000_1010_0011, 13)));
     for (code, length) in block {
         pending |= code << filled;

@@ -1,11 +1,11 @@
-//! Damage to good input, for the tests of what reads bytes from outside: `tests/decoders.rs`, and tests beside the code.
+//! Damages valid input, for the tests of decoders: `tests/decoders.rs`, and tests beside the code.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-/// Deeper than any stack would bear, were it to hold a frame a level.
+/// Number of levels, deeper than any stack with a frame for each level.
 const DEEP: usize = 100_000;
-/// What readers stumble over, put in as it is.
+/// Bytes that decoders often fail on, inserted unchanged.
 const SNIPPETS: [&[u8]; 36] = [
     b"null",
     b"true",
@@ -45,10 +45,10 @@ const SNIPPETS: [&[u8]; 36] = [
     b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01",
 ];
 
-/// One piece of damage: its kind, two places, and what to put there.
+/// One piece of damage: its kind, two places, and the byte to insert.
 type Damage = (u8, prop::sample::Index, prop::sample::Index, u8);
 
-/// One of `examples`, damaged in one to six places.
+/// Returns one of `examples`, damaged in one to six places.
 pub fn damaged(examples: Vec<Vec<u8>>) -> BoxedStrategy<Vec<u8>> {
     let damage = prop::collection::vec(any::<Damage>(), 1..=6);
     (any::<prop::sample::Index>(), damage)
@@ -81,7 +81,7 @@ fn damage_once(bytes: &mut Vec<u8>, (kind, from, to, byte): Damage, examples: &[
             insert(bytes, start, &piece);
         }
         7 | 8 => insert(bytes, start, snippet),
-        // Rarely: it is slow.
+        // This kind is rare, because it is slow.
         9 if byte < 16 => nest(bytes, start, byte),
         _ => {
             let value = value_at(bytes, start);
@@ -94,7 +94,7 @@ fn insert(bytes: &mut Vec<u8>, at: usize, piece: &[u8]) {
     bytes.splice(at..at, piece.iter().copied());
 }
 
-/// Puts one value there that is nested deeply, closed or not, as an object or a list.
+/// Inserts a deeply nested value, closed or not, as an object or a list.
 fn nest(bytes: &mut Vec<u8>, at: usize, byte: u8) {
     let (open, close) = if byte & 1 == 0 { ("[", "]") } else { ("{\"id\":", "}") };
     let closed = if byte & 2 == 0 { close.repeat(DEEP) } else { String::new() };
@@ -103,7 +103,8 @@ fn nest(bytes: &mut Vec<u8>, at: usize, byte: u8) {
     bytes.splice(value, nested.bytes());
 }
 
-/// Where the JSON scalar after the next colon, comma or bracket stands: what is put there is likely still JSON.
+/// Returns the range of the JSON scalar after the next colon, comma or bracket: with a replacement there, the text is
+/// likely still JSON.
 fn value_at(bytes: &[u8], at: usize) -> std::ops::Range<usize> {
     let Some(start) = bytes[at..].iter().position(|byte| b":,[".contains(byte)).map(|found| at + found + 1) else {
         return at..at;
@@ -112,8 +113,8 @@ fn value_at(bytes: &[u8], at: usize) -> std::ops::Range<usize> {
     start..end
 }
 
-/// The document with values exchanged or left out in one to four places: it stays JSON, and gets further than most that is
-/// damaged.
+/// Returns the document with values exchanged or left out in one to four places. The result is still JSON, and gets
+/// further in a decoder than most damaged bytes.
 pub fn altered(example: &str) -> BoxedStrategy<Vec<u8>> {
     let example: Value = serde_json::from_str(example).unwrap();
     prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..=4)
@@ -157,7 +158,7 @@ fn alter(document: &mut Value, place: prop::sample::Index, byte: u8) {
     }
 }
 
-/// Where there is something in it, as JSON pointers.
+/// Collects the JSON pointers of the members and elements of `value`.
 fn pointers(value: &Value, at: &str, found: &mut Vec<String>) {
     let inner: Vec<(String, &Value)> = match value {
         Value::Object(fields) => fields.iter().map(|(name, value)| (format!("{at}/{name}"), value)).collect(),

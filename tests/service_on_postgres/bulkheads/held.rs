@@ -1,4 +1,4 @@
-//! Locks that somebody holds of one organization, and the calls of that organization that wait for each.
+//! Locks of one organization that the test holds, and the calls of that organization that wait for each.
 
 use serde_json::json;
 
@@ -7,11 +7,11 @@ use crate::catalog::inactive;
 use crate::support::*;
 use crate::wallet::{granted, transaction};
 
-/// Calls that wait for one lock: more than a server has connections.
+/// Number of calls that wait for one lock, which is more than a server has connections.
 pub const WAITING: i64 = 24;
-/// The first of so many customers, each of whom one call is about.
+/// The first of the customers, each of whom one call is about.
 pub const FIRST: i64 = 10_000;
-/// A promotion that is off.
+/// A promotion that is not active.
 const OFF: &str = "0000000000000000000000a4";
 /// A promotion that is limited to an audience.
 const FRIENDS: &str = "0000000000000000000000a8";
@@ -21,7 +21,7 @@ pub struct Case {
     pub name: &'static str,
     /// A short name.
     pub tag: &'static str,
-    /// What takes the lock.
+    /// The statements that take the lock.
     pub lock: String,
     pub calls: Vec<Call>,
 }
@@ -29,7 +29,7 @@ pub struct Case {
 /// Three earned promotions of each customer.
 pub struct Wallets(Vec<Vec<String>>);
 
-/// The documented catalog, with the customers of these calls and a cap that leaves room.
+/// Returns the documented catalog, with the customers of these calls and a cap that leaves room.
 pub fn catalog() -> serde_json::Value {
     let mut catalog = crate::support::catalog();
     let customers = customers().map(|customer| json!({"orgId": ORG, "customerId": customer}));
@@ -46,7 +46,7 @@ fn customers() -> impl Iterator<Item = i64> {
     FIRST..FIRST + WAITING
 }
 
-/// Grants what the calls are about.
+/// Grants the earned promotions that the calls name.
 pub async fn fill(caller: &Caller, tag: &str) -> Wallets {
     let mut wallets = Vec::new();
     for customer in customers() {
@@ -128,7 +128,7 @@ fn of_catalog(tag: &str) -> Vec<Case> {
     let advisory = |name: i64| format!("SELECT pg_advisory_xact_lock({name})");
     let audience =
         each("CatalogService/ChangeAudience", |customer| json!({"promotionId": FRIENDS, "add": [customer, 7]}));
-    // A lock of the whole catalog, as an import holds it, is waited for by what is decided from the catalog, too.
+    // Decisions from the catalog also wait for a lock of the whole catalog, as an import takes it.
     let mut of_catalog =
         each("CatalogService/CreatePromotion", |customer| json!({"promotion": inactive(&format!("{tag} {customer}"))}));
     let replacement = || json!({"promotionId": OFF, "promotion": inactive(&format!("{tag} off"))});

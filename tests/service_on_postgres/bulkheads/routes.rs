@@ -1,4 +1,4 @@
-//! Calls of every route by one organization that takes any customer, and what is to be said of a call that waited.
+//! Calls of every route by one organization that takes any customer, and the checks of a call that waited.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -14,9 +14,9 @@ use crate::wallet::transaction;
 pub type Call = (&'static str, Value);
 
 pub const BULK_EARN: &str = "EarnService/BulkEarn";
-/// Credentials of the organization that nobody holds a lock of.
+/// Credentials of the organization of which no lock is held.
 pub const NEIGHBOUR: &str = "other:other";
-/// Longest time of a call that waits for nothing, on a busy machine: less than a lock is waited for.
+/// Longest time of a call that does not wait, on a busy machine, which is shorter than the wait for a lock.
 const AT_ONCE: Duration = Duration::from_secs(3);
 
 /// Sends a call.
@@ -28,7 +28,7 @@ pub async fn send(caller: &Caller, door: Door, credentials: &str, (method, reque
     }
 }
 
-/// Returns a request for so many instances, of an event of this name.
+/// Returns a request for `count` instances, of an event of this name.
 pub fn earning(customer: i64, event: &str, promotion: &str, count: i64) -> Value {
     json!({
         "customerId": customer,
@@ -51,12 +51,12 @@ pub fn earning_one(customer: i64, event: &str, promotion: &str) -> Value {
     })
 }
 
-/// Returns a request to take these earned promotions back.
+/// Returns a request to revoke these earned promotions.
 pub fn revoking(customer: i64, promotion: &str, ids: &[String]) -> Value {
     json!({"customerId": customer, "earnRevokeDetails": [{"promotionId": promotion, "earnIds": ids}]})
 }
 
-/// Sends a call of the neighbour, which must be answered at once.
+/// Sends a call of the neighbor, which must be answered at once.
 pub async fn at_once(caller: &Caller, door: Door, call: &Call) -> Answer {
     let begun = Instant::now();
     let answer = tokio::time::timeout(AT_ONCE, send(caller, door, NEIGHBOUR, call)).await;
@@ -65,18 +65,18 @@ pub async fn at_once(caller: &Caller, door: Door, call: &Call) -> Answer {
     answer
 }
 
-/// What the neighbour has that calls name.
+/// The neighbor's records that calls name.
 pub struct Things {
     tag: String,
     customer: i64,
     /// Two earned promotions.
     earned: Vec<String>,
-    /// A promotion that nothing was earned of.
+    /// A promotion of which nothing was earned.
     promotion: String,
 }
 
 impl Things {
-    /// Makes them, by calls that must be answered at once.
+    /// Creates the records, by calls that must be answered at once.
     pub async fn make(caller: &Caller, tag: &str, customer: i64) -> Self {
         let door = if customer % 2 == 0 { Door::Json } else { Door::Grpc };
         let earned = at_once(caller, door, &(BULK_EARN, earning(customer, tag, OTHERS, 2))).await;
@@ -117,7 +117,7 @@ impl Things {
     }
 }
 
-/// Calls every route for the neighbour, one after the other; each must be answered at once.
+/// Calls every route for the neighbor, one after the other; each must be answered at once.
 pub async fn every_route_at_once(caller: &Caller, tag: &str, round: usize) {
     let customer = 50_000 + i64::try_from(round).unwrap();
     let things = Things::make(caller, &format!("{tag} {round}"), customer).await;
@@ -126,7 +126,7 @@ pub async fn every_route_at_once(caller: &Caller, tag: &str, round: usize) {
     }
 }
 
-/// Requires that a call that waited for a lock is done, or is told what it waited for.
+/// Requires that a call that waited for a lock succeeded, or was refused with the reason.
 pub fn assert_waited(answer: &Answer, may_be_slow: bool) {
     if answer.code == 0 {
         return;

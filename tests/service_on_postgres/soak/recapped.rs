@@ -1,5 +1,5 @@
-//! Promotions whose cap is set, lowered and raised under load: what is granted to a call that is sent after a cap was
-//! answered is within it, whichever process it is sent to.
+//! Promotions whose cap is set, lowered and raised under load: a grant to a call that is sent after a cap was answered
+//! is within it, whatever the process.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -12,14 +12,14 @@ use crate::catalog::promotion;
 use crate::load::{CUSTOMERS, OF_OTHERS, answered, pick, random};
 use crate::support::*;
 
-/// Workers that earn.
+/// Number of workers that earn.
 const EARNERS: u64 = 3;
-/// Customers that earn: few, so that each passes its cap.
+/// Number of customers that earn: few, so that each reaches its cap.
 const EARNING: usize = 3;
-/// The caps that each promotion has in turn, after it had none.
+/// The consecutive caps of each promotion, after it had none.
 const CAPS: [i64; 4] = [6, 3, 5, 2];
 
-/// A cap that is in force from some moment until it was answered, at the latest.
+/// A cap, with the time from which it may be effective and the time at which it was answered.
 #[derive(Debug, Clone, Copy)]
 struct Cap {
     cap: i64,
@@ -39,12 +39,12 @@ struct Asked {
 pub struct Recapped {
     caps: Mutex<BTreeMap<String, Vec<Cap>>>,
     asked: Mutex<Vec<Asked>>,
-    /// The one that is earned.
+    /// The promotion that is earned.
     current: Mutex<Option<String>>,
 }
 
 impl Recapped {
-    /// Makes one after the other and earns from them until then; returns what was asked.
+    /// Creates one promotion after the other and earns from them until `until`. Returns the requested earnings.
     pub async fn run(target: Target, until: Instant) -> Arc<Self> {
         let this = Arc::new(Self::default());
         let mut tasks = tokio::task::JoinSet::new();
@@ -70,7 +70,7 @@ impl Recapped {
         this
     }
 
-    /// Creates a promotion, changes its cap time and again, and switches it off.
+    /// Creates a promotion, changes its cap repeatedly, and deactivates it.
     async fn live(&self, target: &Target, id: &str) {
         let change = async |method: &str, cap: Option<i64>| {
             let mut changed = promotion(id);
@@ -110,7 +110,7 @@ impl Recapped {
         answered(&target.callers, None, &request).await;
     }
 
-    /// Compares what was asked with the rows of the wallet.
+    /// Compares the requested earnings with the rows of the wallet.
     pub fn compare(&self, rows: &[Value]) {
         let mut held = BTreeMap::<_, usize>::new();
         let mut of_event = BTreeMap::new();
@@ -124,7 +124,7 @@ impl Recapped {
             let Some(wallet) = of_event.get(&(&*asked.promotion, &*asked.event)) else { continue };
             let caps = &caps[&asked.promotion];
             let Some(set) = caps.iter().rposition(|cap| cap.answered < asked.first_sent) else { continue };
-            // Nothing is revoked, and by any later cap more may have been granted.
+            // Nothing is revoked, and any later cap may have allowed more.
             let most = caps[set..].iter().map(|cap| cap.cap).max().unwrap_or_default();
             compared += 1;
             assert!(

@@ -1,5 +1,5 @@
-//! Promotions that are switched on and off under load, by calls and by imports, and an audience that customers come into
-//! and leave: a call that is sent after a change was answered is decided by it, whichever process it is sent to.
+//! Promotions that are switched on and off under load, by calls and by imports, and an audience that customers join and
+//! leave: a change decides every call that is sent after it was answered, whatever the process.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -13,17 +13,17 @@ use crate::load::{ANSWERED_WITHIN, CUSTOMERS, answered, pick, random, try_once};
 use crate::server_process::run;
 use crate::support::*;
 
-/// Workers that earn from each.
+/// Number of workers that earn from each.
 const EARNERS: u64 = 3;
 
-/// How a promotion is switched.
+/// The way in which a promotion is switched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// By `ActivatePromotion` and `DeactivatePromotion`.
+    /// Switching by `ActivatePromotion` and `DeactivatePromotion`.
     Calls,
-    /// By these, and by imports.
+    /// Switching by these calls, and by imports.
     Imports,
-    /// By taking every customer into its audience, and out.
+    /// Switching by adding every customer to the audience, and removing them.
     Audience,
 }
 
@@ -38,12 +38,12 @@ impl Kind {
         }
     }
 
-    /// The error of an entry while it is off.
+    /// Returns the error of an entry while the promotion is off.
     fn refusal(self) -> i64 {
         if self == Self::Audience { 715 } else { 709 }
     }
 
-    /// The promotion as a file names it.
+    /// Returns the promotion's record of a file.
     pub fn record(self) -> Value {
         let mut record = json!({"id": self.promotion(), "orgId": ORG, "name": format!("Switched: {self:?}"),
             "type": "EARNING", "startDate": 0, "endDate": 4_000_000_000_000_i64});
@@ -54,7 +54,7 @@ impl Kind {
         record
     }
 
-    /// Switches it; returns once that is answered.
+    /// Switches the promotion. Returns when the change is answered.
     async fn switch(self, target: &Target, on: bool) {
         let id = self.promotion();
         if self == Self::Imports && random(2) == 0 {
@@ -92,7 +92,7 @@ impl Kind {
     }
 }
 
-/// A change that is in force from some moment between these two.
+/// A change that takes effect at some moment between these two.
 #[derive(Debug, Clone, Copy)]
 struct Change {
     on: bool,
@@ -100,7 +100,7 @@ struct Change {
     answered: Instant,
 }
 
-/// What an earning was told: the attempt that was answered, and when the first one was sent.
+/// The outcome of an earning, with the attempt that was answered, and the time at which the first one was sent.
 #[derive(Debug)]
 struct Told {
     event: String,
@@ -119,7 +119,7 @@ pub struct Switched {
 }
 
 impl Switched {
-    /// Switches one and earns from it until then; returns what was told.
+    /// Switches one promotion and earns from it until `until`. Returns the outcomes.
     pub async fn run(kind: Kind, target: Target, until: Instant) -> Arc<Self> {
         let now = Instant::now();
         let changes = Mutex::new(vec![Change { on: true, sent: now, answered: now }]);
@@ -177,20 +177,21 @@ impl Switched {
         panic!("no answer: {request}");
     }
 
-    /// Returns whether it was on, if it was the same from one moment to the other.
+    /// Returns the state of the promotion, if it was the same from one moment to the other.
     fn state_during(changes: &[Change], from: Instant, until: Instant) -> Option<bool> {
         let last = changes.iter().rposition(|change| change.answered < from)?;
         let next = changes.get(last + 1);
         next.is_none_or(|next| until < next.sent).then_some(changes[last].on)
     }
 
-    /// Compares what was told with the changes and with the rows of the wallet.
+    /// Compares the outcomes with the changes and with the rows of the wallet.
     pub fn compare(&self, rows: &[Value]) {
         let changes = self.changes.lock().unwrap();
         let (mut on, mut off, mut wrong) = (0, 0, Vec::new());
         let told = self.told.lock().unwrap();
         for told in &*told {
-            // What was sent while it was on may be granted by a later try, too.
+            // Any attempt may be the granted one, so a call must fail only if the promotion was off from its first attempt
+            // on.
             let refused = Self::state_during(&changes, told.first_sent, told.answered) == Some(false);
             let granted = Self::state_during(&changes, told.sent, told.answered) == Some(true);
             (on, off) = (on + u32::from(granted), off + u32::from(refused));

@@ -11,17 +11,17 @@ use crate::server_process::run;
 use crate::support::*;
 use crate::wallet::transaction;
 
-/// Rows of each table, and of one large wallet.
+/// Number of rows of each table, and of one large wallet.
 const ROWS: i64 = 20_000;
 const WALLET: i64 = 3_000;
-/// Whose large wallet it is: a customer of the organization that takes any.
+/// The customer of the large wallet, in the organization that takes any customer.
 const OWNER: i64 = 7;
 /// The first customer who has earned nothing.
 const NEWCOMERS: i64 = 4_000_000;
 /// A promotion that is limited to an audience.
 const FRIENDS: &str = "0000000000000000000000a8";
 
-/// Fills every table. Whatever is found by less than its key is found among thousands.
+/// Fills every table, so that a search by less than the key finds thousands of rows.
 pub async fn fill(database: &Database) {
     let columns = "org_id, customer_id, earn_id, promotion_id, event_id, earned_from_id, ordinal, earned_from_type,
                    event_time_ms, valid_till_ms, granted_at_ms";
@@ -53,7 +53,7 @@ pub async fn fill(database: &Database) {
         format!(
             "INSERT INTO former_terms SELECT {ORG}, lpad(to_hex(n), 24, '0'), n, 'UTC' FROM generate_series(1, {ROWS}) AS n"
         ),
-        // One event for everybody, as of a campaign; and a wallet of its own size.
+        // All customers share one event, as of a campaign, and the owner has a wallet of its own size.
         format!(
             "INSERT INTO earned_promotions ({columns})
              SELECT {ORG}, 1000000 + n, 'a' || lpad(to_hex(n), 23, '0'), '{TEN_OFF}', 'campaign', 'earning', 1, 'BULK_ISSUE', 0,
@@ -69,7 +69,7 @@ pub async fn fill(database: &Database) {
     }
 }
 
-/// Sends a call by either door, and requires that it is done.
+/// Sends a call over gRPC or JSON, and requires that it succeeds.
 async fn done(caller: &Caller, credentials: &str, call: Call) -> Value {
     let door = if call.1.to_string().len().is_multiple_of(2) { Door::Json } else { Door::Grpc };
     let answer = send(caller, door, credentials, &call).await;
@@ -77,7 +77,7 @@ async fn done(caller: &Caller, credentials: &str, call: Call) -> Value {
     answer.body
 }
 
-/// Calls every route, with lists of this length, for the so manieth time.
+/// Calls every route, with lists of this length; `number` counts the rounds.
 pub async fn call_every_route(caller: &Caller, number: i64, length: usize) {
     let tag = &format!("time {number}");
     let recorded = Wallet { credentials: "demo:demo", promotion: TEN_OFF, customer: CUSTOMER, tag };
@@ -89,7 +89,7 @@ pub async fn call_every_route(caller: &Caller, number: i64, length: usize) {
     assert!(METHODS.len() == 13, "a method was added: call it here");
 }
 
-/// Whose wallet is called for, and what is earned.
+/// A wallet that is called for, and the promotions that are earned.
 struct Wallet<'a> {
     credentials: &'static str,
     promotion: &'static str,
@@ -119,15 +119,15 @@ impl Wallet<'_> {
         }
         for event in [format!("{tag} several"), format!("{tag} again")] {
             for _ in 0..2 {
-                // The second time it is recorded already.
+                // The second call is a repeat.
                 done(caller, credentials, (BULK_EARN, several(&event, &promotions))).await;
                 done(caller, credentials, (BULK_EARN, several(&format!("{event} of one kind"), &promotions[..1])))
                     .await;
             }
         }
-        // An event that thousands earned by, and one that has more.
+        // One event has earnings of thousands of customers, and one has more instances than others.
         done(caller, credentials, (BULK_EARN, earning(customer, "campaign", promotion, 1))).await;
-        // A wallet of more than one part of a page, from the first time on.
+        // A page of the wallet has more than one part, from the first time on.
         done(caller, credentials, (BULK_EARN, earning(customer, "a page", promotion, 60))).await;
         let ids = earned(caller, credentials, earning(customer, &format!("{tag} many"), promotion, 3 * count)).await;
         let more = earned(caller, credentials, earning(customer, &format!("{tag} many"), promotion, 4 * count)).await;
@@ -159,13 +159,13 @@ async fn earned(caller: &Caller, credentials: &str, request: Value) -> Vec<Strin
     earn_ids(&done(caller, credentials, (BULK_EARN, request)).await)
 }
 
-/// Changes the catalog, an audience and the customer base, and asks for them.
+/// Changes the catalog, an audience and the customer base, and reads them.
 async fn catalog(caller: &Caller, number: i64, length: usize) {
     let (tag, newcomer) = (&format!("time {number}"), NEWCOMERS + number);
     let demo = async |method: &'static str, request: Value| done(caller, "demo:demo", (method, request)).await;
     let new = inactive(tag);
     let id = demo("CatalogService/CreatePromotion", json!({"promotion": new})).await["data"]["id"].clone();
-    // A cap that comes after something was earned is held against what the wallet has, all of which is read then.
+    // A cap that is set after something was earned is compared with the wallet, whose rows are all read then.
     demo("CustomerService/UpsertCustomers", json!({"customerIds": [newcomer]})).await;
     let mut open = new.clone();
     open["active"] = true.into();
@@ -190,7 +190,7 @@ async fn catalog(caller: &Caller, number: i64, length: usize) {
     demo("CustomerService/UpsertCustomers", json!({"customerIds": customers})).await;
     demo("CustomerService/GetCustomer", json!({"customerId": CUSTOMER})).await;
     demo("CatalogService/ChangeAudience", json!({"promotionId": FRIENDS, "add": members})).await;
-    // Those who are in it, and those who never were.
+    // Some of the customers are members, and some never were.
     demo("CatalogService/ChangeAudience", json!({"promotionId": FRIENDS, "remove": customers})).await;
     demo("CatalogService/ChangeAudience", json!({"promotionId": FRIENDS, "remove": customers})).await;
 }

@@ -1,4 +1,4 @@
-//! The log of a PostgreSQL that writes down the plan of every statement, and what each plan reads.
+//! The log of a PostgreSQL that records the plan of every statement, and the rows and pages that each plan reads.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::cluster::Cluster;
 use crate::support::Database;
 
-/// What makes it write plans down. Nothing is analyzed but by these tests.
+/// Settings that log plans. Only these tests analyze tables.
 const SETTINGS: [(&str, &str); 15] = [
     ("session_preload_libraries", "auto_explain"),
     ("auto_explain.log_min_duration", "0"),
@@ -24,13 +24,13 @@ const SETTINGS: [(&str, &str); 15] = [
     ("autovacuum", "off"),
     ("fsync", "off"),
     ("max_connections", "100"),
-    // Plans of few rows are not worth several workers.
+    // Plans of few rows would not use parallel workers.
     ("max_parallel_workers_per_gather", "0"),
 ];
-/// How long the log may take to be written.
+/// Time in which the log must be written.
 const WRITTEN_WITHIN: Duration = Duration::from_secs(20);
 
-/// Starts a cluster that writes plans down. It needs `auto_explain`, which comes with PostgreSQL's own modules.
+/// Starts a cluster that logs plans. It needs `auto_explain`, which is one of PostgreSQL's own modules.
 pub fn cluster() -> Cluster {
     Cluster::find_and_start(&SETTINGS).expect("PostgreSQL, as for the other tests")
 }
@@ -38,7 +38,7 @@ pub fn cluster() -> Cluster {
 /// Statements that the service sent to a database, read from the log.
 pub struct Log<'a> {
     database: &'a Database,
-    /// Bytes that were read, or were there before.
+    /// Number of bytes that were read, or existed before.
     read: i64,
     marks: u32,
 }
@@ -51,7 +51,7 @@ pub struct Ran {
 }
 
 impl<'a> Log<'a> {
-    /// Begins with what is sent from now on.
+    /// Starts with the statements that are sent from now on.
     pub async fn of(database: &'a Database) -> Self {
         let read = database.count("SELECT size FROM pg_stat_file(pg_current_logfile('jsonlog'))").await;
         let mut log = Self { database, read, marks: 0 };
@@ -62,7 +62,7 @@ impl<'a> Log<'a> {
     /// Returns the statements that were sent since the last time.
     pub async fn next(&mut self) -> Vec<Ran> {
         self.marks += 1;
-        // What is written behind this was sent behind it.
+        // Every earlier statement is in the log before this mark.
         let mark = format!("SELECT 'mark {} of {}'", self.marks, self.database.url());
         self.database.rows(&mark).await;
         let read = async {
@@ -71,7 +71,7 @@ impl<'a> Log<'a> {
                     format!("SELECT pg_read_file(pg_current_logfile('jsonlog'), {}, 1000000000) AS text", self.read);
                 let text = self.database.rows(&text).await[0]["text"].as_str().unwrap().to_owned();
                 if let Some(at) = text.find(&mark) {
-                    // The rest of the line that the mark is in.
+                    // The line of the mark is skipped.
                     let end = at + text[at..].find('\n').unwrap_or(text.len() - at);
                     self.read += i64::try_from(end).unwrap() + 1;
                     return text[..at].to_owned();
@@ -85,7 +85,7 @@ impl<'a> Log<'a> {
     }
 }
 
-/// The statement that a line of the log is about, if the service sent it to this database.
+/// Returns the statement of a line of the log, if the service sent it to this database.
 fn ran(line: &str, database: &str) -> Option<Ran> {
     let line: Value = serde_json::from_str(line).ok()?;
     let plan = line["message"].as_str()?.split_once("plan:\n")?.1;
@@ -117,7 +117,7 @@ pub async fn indexes(database: &Database) -> Indexes {
 }
 
 impl Ran {
-    /// Returns each way in which the plan does not search by a whole key, in words.
+    /// Describes each search of the plan that does not use a whole key.
     pub fn faults(&self, indexes: &Indexes) -> Vec<String> {
         let mut faults = Vec::new();
         visit(&self.plan, indexes, &mut faults);
@@ -125,16 +125,16 @@ impl Ran {
     }
 }
 
-/// Pages that one search reads at most, beside those of its rows: those of an index down to its leaf, and what other
-/// transactions left there.
+/// Number of pages that one search reads at most, beside those of its rows: the pages of an index down to its leaf, and
+/// remains of other transactions.
 const PAGES: f64 = 12.0;
-/// Rows that one search reads at most and does not want.
+/// Number of unwanted rows that one search reads at most.
 const UNWANTED: f64 = 12.0;
 
 fn visit(node: &Value, indexes: &Indexes, faults: &mut Vec<String>) {
     let kind = node["Node Type"].as_str().unwrap_or_default();
     let number = |name: &str| node[name].as_f64().unwrap_or_default();
-    // Never run, it read nothing; but it may be another time.
+    // A part of the plan that never ran read nothing, but may run another time.
     let loops = number("Actual Loops").max(1.0);
     if kind == "Seq Scan"
         && let Some(table) = node["Relation Name"].as_str()
@@ -164,7 +164,7 @@ fn visit(node: &Value, indexes: &Indexes, faults: &mut Vec<String>) {
     }
 }
 
-/// Whether a condition names the columns of an index from the first one on, without a gap.
+/// Returns true if a condition names the columns of an index from the first one on, without a gap.
 fn is_searched_from_its_beginning(condition: &str, columns: &[String]) -> bool {
     let named: Vec<_> = columns
         .iter()
