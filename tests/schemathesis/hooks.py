@@ -61,7 +61,7 @@ def time(body, name, latest=None):
 
 
 def payload(event):
-    """Removes a payload above 8 KiB or 30 levels, or with U+0000 or numbers that no double holds."""
+    """Removes a payload that may exceed 8 KiB or 30 levels, or has U+0000."""
     text = json.dumps(event.get("eventPayload"))
     if len(text) > 4000 or "\\u0000" in text or text.count("[") + text.count("{") > 30:
         event.pop("eventPayload")
