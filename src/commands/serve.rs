@@ -36,10 +36,7 @@ pub async fn run(options: &Serve) -> Result<(), CommandError> {
             tracing::info!("no --token-key is configured: access tokens are valid for this process only");
         }
         if let Some(org) = options.access.without_authentication {
-            tracing::warn!(
-                org,
-                "authentication is off: every caller acts for this organization, with all access"
-            );
+            tracing::warn!(org, "authentication is off: every caller acts for this organization, with all access");
         }
         if options.demo {
             tracing::warn!("the credentials of the demo, demo/demo, are public: not for production");

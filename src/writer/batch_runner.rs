@@ -64,7 +64,11 @@ impl<B: Batches> BatchRunner<B> {
                     disconnected = true;
                     // The transaction may have been committing.
                     in_doubt = matches!(error, BatchError::Save(_));
-                    tracing::warn!(requests = part.len(), ?error, "the database connection broke: retrying on another one");
+                    tracing::warn!(
+                        requests = part.len(),
+                        ?error,
+                        "the database connection broke: retrying on another one"
+                    );
                     self.reachability.suspect();
                 }
                 other => {

@@ -163,7 +163,10 @@ async fn a_fault_is_one_line_with_the_documented_number_or_the_option() {
             vec!["customers", "import", "--org", "9", "--format", "csv", "customers.txt"],
             "404: there is no organization 9",
         ),
-        (vec!["customers", "import", "--org", "1", "customers.txt"], "400: customers.txt: name the format with --format"),
+        (
+            vec!["customers", "import", "--org", "1", "customers.txt"],
+            "400: customers.txt: name the format with --format",
+        ),
         (vec!["customers", "import", "--org", "1", "missing.csv"], "cannot read missing.csv: "),
         (vec!["customers", "import", "--org", "1", "-"], "400: -: name the format with --format"),
         (vec!["clients", "add", "--org", "9", "till"], "404: there is no organization 9"),

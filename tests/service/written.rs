@@ -39,8 +39,7 @@ async fn the_files_that_it_makes_are_its_own_users_alone_whatever_the_umask() {
         let warned = log.iter().filter(|line| line["level"] == "WARN").map(|line| line["message"].to_string());
         assert!(
             success
-                && warned
-                    .eq(["\"the credentials of the demo, demo/demo, are public: not for production\"".to_owned()]),
+                && warned.eq(["\"the credentials of the demo, demo/demo, are public: not for production\"".to_owned()]),
             "{log:#?}"
         );
     }

@@ -169,7 +169,8 @@ async fn ask_for_tokens(attacker: Arc<Attacker>, index: usize) {
         let secret = "x".repeat(TOKEN_BODY_BYTES - 100);
         let body = format!("{{\"key\":\"client {index} {number}\",\"secret\":\"{secret}\"}}");
         let head = format!("POST {TOKEN_PATH} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n");
-        ask_once(&attacker, attacker.address, format!("{head}content-length: {}\r\n\r\n{body}", body.len()), None).await;
+        ask_once(&attacker, attacker.address, format!("{head}content-length: {}\r\n\r\n{body}", body.len()), None)
+            .await;
     }
 }
 
@@ -189,7 +190,8 @@ async fn guess(attacker: Arc<Attacker>, index: usize) {
         // The name of a client that is there, and one that is not, in turns.
         let name = if number.is_multiple_of(2) { "bench" } else { "nobody" };
         let pair = base64::engine::general_purpose::STANDARD.encode(format!("{name}:wrong {number}"));
-        let head = format!("POST {PATH} HTTP/1.1\r\nhost: x\r\nauthorization: Basic {pair}\r\ncontent-length: 0\r\n\r\n");
+        let head =
+            format!("POST {PATH} HTTP/1.1\r\nhost: x\r\nauthorization: Basic {pair}\r\ncontent-length: 0\r\n\r\n");
         let of = number % ADDRESSES;
         let source = format!("127.1.{}.{}:0", of / 250, 1 + of % 250).parse().unwrap();
         ask_once(&attacker, attacker.address, head, Some(source)).await;

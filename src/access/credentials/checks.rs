@@ -75,7 +75,7 @@ impl Credentials {
         let at = Instant::now();
         let client = self.store.api_client(&username).await.map_err(storage)?.map(Arc::new);
         let hash = client.as_ref().map(|client| client.secret_hash.clone());
-        let right = worker.matches(secret, hash).await;
+        let right = worker.matches(secret, hash).await?;
         let caller = client.as_deref().filter(|_| right).and_then(Caller::of);
         let basis = Basis::Record(username, client);
         Ok(Memory { basis, caller, until_ms: i64::MAX, at, used: true })
