@@ -24,8 +24,8 @@
 //! - **Instance**: one of the earned promotions of an earning, numbered from 1 by its ordinal.
 //! - **Earned promotion**: a promotion that a customer holds, with its earn id, end of validity and status: UNLOCKED,
 //!   REDEEMED, REVOKED or EXPIRED.
-//! - **Earn id**: the identifier of an earned promotion, never reused. The documented API calls it `earnedPromotionId`
-//!   where it is redeemed.
+//! - **Earn id**: the identifier of an earned promotion, never reused. The documented API calls it `earnedPromotionId`,
+//!   and `earnIds` in a revocation.
 //! - **Wallet**: the earned promotions of one customer.
 //! - **Cap**: the number of instances of a promotion that one customer may earn, `maxEarningPerCustomer`. Revoked
 //!   instances do not count towards it.

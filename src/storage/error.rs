@@ -56,7 +56,7 @@ pub enum StorageError {
     /// The database failed to answer a moment ago. No call reaches it until it answers a probe.
     #[error("the database does not answer")]
     Lost,
-    /// The database refused the statement, or holds values that it must not.
+    /// The database refused the statement, or holds values that it must not hold.
     #[error("the database failed")]
     Failed(#[source] DbErr),
     /// A pooler between the service and the database shares the sessions of one client with another.
@@ -105,7 +105,7 @@ impl StorageError {
         matches!(self.outage(), Some(Outage::Unreachable | Outage::TooSlow))
     }
 
-    /// Returns the class of the error; `None` if the database refused the statement or holds values that it must not.
+    /// Returns the class of the error; `None` if the database refused the statement or holds values that it must not hold.
     pub fn outage(&self) -> Option<Outage> {
         match self {
             Self::Conflict(_) | Self::Busy(_) | Self::CatalogMoved => Some(Outage::Busy),
