@@ -105,7 +105,8 @@ impl StorageError {
         matches!(self.outage(), Some(Outage::Unreachable | Outage::TooSlow))
     }
 
-    /// Returns the class of the error; `None` if the database refused the statement or holds values that it must not hold.
+    /// Returns the class of the error; `None` if the database refused the statement or holds values that it must not
+    /// hold.
     pub fn outage(&self) -> Option<Outage> {
         match self {
             Self::Conflict(_) | Self::Busy(_) | Self::CatalogMoved => Some(Outage::Busy),
