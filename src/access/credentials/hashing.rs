@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
@@ -29,10 +29,14 @@ pub(super) enum Standing {
 
 /// Maximum number of secrets that may wait for a worker, by standing. A further one is refused at once.
 const MAX_WAITING: [usize; 3] = [64, 64, 32];
-/// Longest wait for a worker: at 60 ms a hash, one worker finishes all 160 that may wait within 9.6 s.
+/// Longest wait for a worker: at 60 ms a hash, one worker finishes all 160 that may wait within 9.6 s if they are right.
 const MAX_WAIT: Duration = Duration::from_secs(10);
+/// Rest of a worker after a secret that was wrong, as a multiple of the time that it took. However many unknown callers
+/// present credentials, a worker takes a quarter of a core, so calls keep the others. Right secrets cost no rest: many clients
+/// may log in at once after a restart.
+const REST: u32 = 3;
 /// Niceness of a thread that hashes: while other threads of the service want the processors, it gets a tenth of what one of
-/// them gets. However many unknown callers present credentials, calls of known ones keep their throughput.
+/// them gets.
 #[cfg(target_os = "linux")]
 const NICENESS: i32 = 10;
 /// Number of processor cores for each hashing worker.
@@ -114,9 +118,14 @@ impl Worker {
         // A thread of its own, as a thread cannot raise its priority again.
         let work = move || {
             yield_to_others();
+            let begun = Instant::now();
             let matches = self.checker.matches(&secret, hash.as_ref());
-            drop(self);
+            let taken = begun.elapsed();
             let _ = tell.send(matches);
+            if !matches {
+                std::thread::sleep(taken * REST);
+            }
+            drop(self);
         };
         std::thread::Builder::new().name("hashing".to_owned()).spawn(work).map_err(|_| Full)?;
         Ok(told.await.unwrap_or(false))
