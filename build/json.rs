@@ -27,13 +27,13 @@ fn rust_field(field: &FieldDescriptor) -> String {
 /// Reading and writing one message as JSON.
 pub fn message_json(out: &mut String, message: &MessageDescriptor) -> std::fmt::Result {
     let full_name = message.full_name();
-    assert!(!message.is_map_entry(), "{full_name}: the JSON door has no maps");
+    assert!(!message.is_map_entry(), "{full_name}: the JSON endpoint has no maps");
     let mut fields: Vec<_> = message.fields().collect();
     // In the order of their numbers, which is the order of the documented JSON.
     fields.sort_by_key(FieldDescriptor::number);
     assert!(fields.len() <= 64, "{full_name}: more fields than the reader can tell apart");
     let plain = |field: &FieldDescriptor| field.containing_oneof().is_none_or(|oneof| oneof.is_synthetic());
-    assert!(fields.iter().all(plain), "{full_name}: the JSON door has no oneof");
+    assert!(fields.iter().all(plain), "{full_name}: the JSON endpoint has no oneof");
     let path = rust_path(full_name);
     if let [values] = &fields[..]
         && values.is_list()
@@ -131,7 +131,7 @@ fn json_kind(field: &FieldDescriptor) -> Option<String> {
         Kind::Enum(kind) => Some(rust_path(kind.full_name())),
         Kind::Bool | Kind::Int32 | Kind::Int64 | Kind::Double | Kind::String => None,
         Kind::Message(message) if message.full_name() == STRUCT || message.package_name() == PACKAGE => None,
-        other => panic!("{}: the JSON door has no {other:?}", field.full_name()),
+        other => panic!("{}: the JSON endpoint has no {other:?}", field.full_name()),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The JSON door's routes, from the HTTP rules: `json_routes.rs`, which `transport/json_door.rs` takes in.
+//! The JSON door's routes, from the HTTP rules: `json_routes.rs`, which `transport/json_endpoint.rs` takes in.
 
 use std::fmt::Write;
 

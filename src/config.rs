@@ -46,12 +46,12 @@ const WAITING_LANES: u32 = 2;
 pub struct Cli {
     /// The command to run.
     #[command(subcommand)]
-    pub command: Command,
+    pub command: CliCommand,
 }
 
 /// The commands of the program.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub enum CliCommand {
     /// Serves gRPC and JSON until SIGTERM or SIGINT.
     Serve(Box<Serve>),
     /// Imports organizations, promotions, customers and API clients from a JSON file, all or nothing.
@@ -182,7 +182,7 @@ pub struct Serve {
     pub access: AccessOptions,
     /// Connections, their limits, and TLS.
     #[command(flatten)]
-    pub edge: edge::Edge,
+    pub edge: edge::EdgeOptions,
     /// Options of every command.
     #[command(flatten)]
     pub common: Common,
@@ -232,8 +232,8 @@ impl Serve {
     fn writer_limits(&self) -> WriterLimits {
         let statement_timeout = Duration::from_millis(self.statement_timeout_ms);
         WriterLimits {
-            lanes: self.lanes() as usize,
-            waiting_lanes: self.waiting_lanes() as usize,
+            workers: self.workers() as usize,
+            waiting_workers: self.waiting_workers() as usize,
             max_waiting: self.max_waiting as usize,
             max_batch_requests: MAX_BATCH_REQUESTS,
             max_batch_rows: MAX_BATCH_ROWS,
@@ -248,7 +248,7 @@ impl Serve {
     pub fn store_options(&self) -> StoreOptions {
         StoreOptions {
             // Earnings and changes have separate workers.
-            writers: 2 * (self.lanes() + self.waiting_lanes()),
+            writers: 2 * (self.workers() + self.waiting_workers()),
             changes: self.database_connections,
             reads: self.database_connections,
             timeout: self.common.database_timeout(),
@@ -257,12 +257,12 @@ impl Serve {
         }
     }
 
-    fn lanes(&self) -> u32 {
+    fn workers(&self) -> u32 {
         if self.common.database_url.is_sqlite() { 1 } else { self.writers }
     }
 
     /// SQLite has one lock, and one worker could do nothing while another waits for it.
-    fn waiting_lanes(&self) -> u32 {
+    fn waiting_workers(&self) -> u32 {
         if self.common.database_url.is_sqlite() { 0 } else { WAITING_LANES }
     }
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use cart_promotions::clock::Clock;
-use cart_promotions::config::{Cli, Command, hide_password, one_line};
+use cart_promotions::config::{Cli, CliCommand, hide_password, one_line};
 use cart_promotions::printable::with_causes;
 use cart_promotions::proto::DESCRIPTOR_SET;
 use cart_promotions::telemetry::Log;
@@ -63,41 +63,41 @@ fn fail(log: &Log, line: &str, code: u8) -> ExitCode {
 }
 
 #[tokio::main]
-async fn run(command: Command, log: &Log) -> anyhow::Result<()> {
+async fn run(command: CliCommand, log: &Log) -> anyhow::Result<()> {
     match command {
-        Command::Serve(options) => {
+        CliCommand::Serve(options) => {
             telemetry::start(&options.common, log);
             Ok(commands::serve::run(&options).await?)
         }
-        Command::Import(options) => {
+        CliCommand::Import(options) => {
             telemetry::start(&options.common, log);
             Ok(commands::import::run(&options, log).await?)
         }
-        Command::Migrate(options) => {
+        CliCommand::Migrate(options) => {
             telemetry::start(&options.common, log);
             Ok(commands::migrate::run(&options).await?)
         }
-        Command::Verify(options) => {
+        CliCommand::Verify(options) => {
             telemetry::start(&options.common, log);
             Ok(commands::verify::run(&options).await?)
         }
-        Command::Promotions(command) => {
+        CliCommand::Promotions(command) => {
             telemetry::start(command.common(), log);
             Ok(commands::promotions::run(&command, &Clock::system()).await?)
         }
-        Command::Customers(command) => {
+        CliCommand::Customers(command) => {
             telemetry::start(command.common(), log);
             Ok(commands::customers::run(&command).await?)
         }
-        Command::Wallet(command) => {
+        CliCommand::Wallet(command) => {
             telemetry::start(command.common(), log);
             Ok(commands::wallet::run(&command, &Clock::system()).await?)
         }
-        Command::Clients(command) => {
+        CliCommand::Clients(command) => {
             telemetry::start(command.common(), log);
             Ok(commands::clients::run(&command).await?)
         }
-        Command::DescriptorSet => {
+        CliCommand::DescriptorSet => {
             std::io::stdout().write_all(DESCRIPTOR_SET).context("cannot write to standard output")
         }
     }

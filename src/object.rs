@@ -72,14 +72,14 @@ mod tests {
     use super::*;
 
     #[derive(Debug, Deserialize)]
-    struct Pair {
+    struct NamedValue {
         key: String,
         #[serde(default, deserialize_with = "present")]
         secret: Option<String>,
     }
 
     fn pair(json: &str) -> Option<(String, Option<String>)> {
-        serde_json::from_str::<Object<Pair>>(json).ok().map(|Object(pair)| (pair.key, pair.secret))
+        serde_json::from_str::<Object<NamedValue>>(json).ok().map(|Object(pair)| (pair.key, pair.secret))
     }
 
     #[test]

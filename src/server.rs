@@ -21,10 +21,10 @@ use crate::config::access::AccessOptionError;
 use crate::config::{Common, DatabaseUrl, Serve};
 use crate::demo;
 use crate::earning::OrgId;
-use crate::edge::{self, Answered, Certificates, Handler, Stop, TlsError};
+use crate::edge::{self, Answered, Certificates, EdgeSettings, Handler, Stop, TlsError};
 use crate::files::{KEY_MODE, warn_if_wider};
 use crate::storage::{StorageError, Store};
-use crate::transport::{self, Doors, Health, Lifecycle, Phase};
+use crate::transport::{self, Endpoints, Health, Lifecycle, Phase};
 use crate::wire::{Violations, files};
 
 /// Time in which connections may end by themselves after every call is answered: those that only watch health would
@@ -153,12 +153,13 @@ pub async fn run(
     let mut health = Health::new().await;
 
     let router = transport::router(app.clone(), settings, &lifecycle, &health)?;
-    let doors = Doors { router, limits: options.edge.call_limits() };
+    let endpoints = Endpoints { router, limits: options.edge.call_limits() };
     let (tell, told) = watch::channel(Stop::No);
     let drain_timeout = Duration::from_millis(options.drain_timeout_ms);
     let limits = options.edge.limits(edge::raise_limit(), drain_timeout);
     let tls = certificates.as_ref().map(Certificates::current);
-    let mut server: ServerTask = tokio::spawn(edge::serve(listener, handler(doors), (limits, tls), told));
+    let mut server: ServerTask =
+        tokio::spawn(edge::serve(listener, handler(endpoints), EdgeSettings { limits, tls }, told));
     let mut background = Background::default();
     if let Some(certificates) = certificates {
         background.refresh_certificates(certificates);
@@ -207,9 +208,9 @@ pub async fn run(
 }
 
 /// Returns what hands the requests of connections to the endpoints.
-pub fn handler(doors: Doors) -> Handler {
+pub fn handler(endpoints: Endpoints) -> Handler {
     Arc::new(move |request| {
-        let answer = doors.clone().answer(request);
+        let answer = endpoints.clone().answer(request);
         Box::pin(async move {
             let response = answer.await;
             // Left there by the layer that checks credentials.

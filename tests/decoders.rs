@@ -19,7 +19,7 @@ use cart_promotions::wire::files::customer::{CustomerLines, Format};
 use cart_promotions::wire::json::{JsonMessage, ReadJson, UnknownFields, document, from_slice, read_parameters};
 use cart_promotions::wire::payload::{self, Payload};
 use cart_promotions::wire::time::TimePair;
-use cart_promotions::wire::{Fault, Violations};
+use cart_promotions::wire::{InvalidRequest, Violations};
 use cart_promotions::wire::{bulk_earn, catalog, customers, earn, event, files, wallet};
 use proptest::prelude::*;
 use prost::Message;
@@ -39,7 +39,7 @@ type Reader = Box<dyn Fn(&[u8])>;
 type Encoder = Box<dyn Fn(&[u8]) -> Option<Vec<u8>>>;
 
 /// The form of a request, made from its example.
-struct Door {
+struct Endpoint {
     example: Value,
     json: Reader,
     parameters: Reader,
@@ -49,7 +49,7 @@ struct Door {
     encode: Encoder,
 }
 
-fn door<M>(example: &str, parse: fn(M, Violations) -> Result<(), Fault>) -> Door
+fn endpoint<M>(example: &str, parse: fn(M, Violations) -> Result<(), InvalidRequest>) -> Endpoint
 where
     M: Message + JsonMessage + ReadJson + 'static,
 {
@@ -57,7 +57,7 @@ where
     let example = example["request"].clone();
     let (message, faults) = from_slice::<M>(example.to_string().as_bytes(), UnknownFields::Ignore).unwrap();
     assert!(faults.is_empty(), "{example}: {faults:?}");
-    Door {
+    Endpoint {
         example,
         json: Box::new(move |bytes| match from_slice::<M>(bytes, UnknownFields::Ignore) {
             Ok((message, found)) => {
@@ -84,15 +84,15 @@ where
 }
 
 /// Checks that earlier violations are kept, and that each violation has a place and a reason.
-fn check<M>(parse: fn(M, Violations) -> Result<(), Fault>, message: M, found: Violations) {
+fn check<M>(parse: fn(M, Violations) -> Result<(), InvalidRequest>, message: M, found: Violations) {
     let before = found.clone();
     match parse(message, found) {
         Ok(()) => assert!(before.is_empty(), "taken in spite of {before:?}"),
-        Err(Fault::Invalid(faults)) => {
+        Err(InvalidRequest::Invalid(faults)) => {
             says_why(&faults);
             assert!(before.as_slice().iter().all(|fault| faults.has(&fault.field)), "{before:?} / {faults:?}");
         }
-        Err(Fault::InvalidCustomerId(_) | Fault::InvalidPromotionId(_)) => assert!(before.is_empty()),
+        Err(InvalidRequest::InvalidCustomerId(_) | InvalidRequest::InvalidPromotionId(_)) => assert!(before.is_empty()),
     }
 }
 
@@ -101,51 +101,51 @@ fn says_why(faults: &Violations) {
     assert!(faults.as_slice().iter().all(|fault| !fault.description.is_empty()), "{faults:?}");
 }
 
-fn doors() -> Vec<Door> {
+fn endpoints() -> Vec<Endpoint> {
     vec![
-        door(include_str!("../proto/examples/Earn.json"), |request, found| {
-            earn::parse(request, ORG, (NOW_MS, found)).map(drop)
+        endpoint(include_str!("../proto/examples/Earn.json"), |request, found| {
+            earn::parse(request, ORG, event::Received { now_ms: NOW_MS, found }).map(drop)
         }),
-        door(include_str!("../proto/examples/BulkEarn.json"), |request, found| {
-            bulk_earn::parse(request, ORG, LIMITS, (NOW_MS, found)).map(drop)
+        endpoint(include_str!("../proto/examples/BulkEarn.json"), |request, found| {
+            bulk_earn::parse(request, ORG, LIMITS, event::Received { now_ms: NOW_MS, found }).map(drop)
         }),
-        door(include_str!("../proto/examples/CreatePromotion.json"), |request, found| {
+        endpoint(include_str!("../proto/examples/CreatePromotion.json"), |request, found| {
             catalog::parse_new(request, || ObjectId([7; 12]), found).map(drop)
         }),
-        door(include_str!("../proto/examples/ReplacePromotion.json"), |request, found| {
+        endpoint(include_str!("../proto/examples/ReplacePromotion.json"), |request, found| {
             catalog::parse_replacement(request, found).map(drop)
         }),
-        door(include_str!("../proto/examples/ListPromotions.json"), |request, found| {
+        endpoint(include_str!("../proto/examples/ListPromotions.json"), |request, found| {
             catalog::parse_list(&request, ORG, found).map(drop)
         }),
-        door::<proto::ActivatePromotionRequest>(
+        endpoint::<proto::ActivatePromotionRequest>(
             include_str!("../proto/examples/ActivatePromotion.json"),
             |request, found| catalog::parse_id(&request.promotion_id, found).map(drop),
         ),
-        door::<proto::DeactivatePromotionRequest>(
+        endpoint::<proto::DeactivatePromotionRequest>(
             include_str!("../proto/examples/DeactivatePromotion.json"),
             |request, found| catalog::parse_id(&request.promotion_id, found).map(drop),
         ),
-        door(include_str!("../proto/examples/ChangeAudience.json"), |request, found| {
+        endpoint(include_str!("../proto/examples/ChangeAudience.json"), |request, found| {
             catalog::parse_audience(&request, OrgId(1), found).map(drop)
         }),
-        door(include_str!("../proto/examples/UpsertCustomers.json"), |request, found| {
+        endpoint(include_str!("../proto/examples/UpsertCustomers.json"), |request, found| {
             customers::parse_upsert(&request, found).map(drop)
         }),
-        door::<proto::GetCustomerRequest>(include_str!("../proto/examples/GetCustomer.json"), |request, found| {
+        endpoint::<proto::GetCustomerRequest>(include_str!("../proto/examples/GetCustomer.json"), |request, found| {
             event::customer(request.customer_id, found).map(drop)
         }),
-        door(include_str!("../proto/examples/ListEarnedPromotions.json"), |request, found| {
+        endpoint(include_str!("../proto/examples/ListEarnedPromotions.json"), |request, found| {
             wallet::parse_list(&request, ORG, found).map(drop)
         }),
-        door::<proto::GetEarnedPromotionRequest>(
+        endpoint::<proto::GetEarnedPromotionRequest>(
             include_str!("../proto/examples/GetEarnedPromotion.json"),
             |request, found| wallet::parse_earn_id(&request.earned_promotion_id, found).map(drop),
         ),
-        door(include_str!("../proto/examples/RevokeEarnedPromotions.json"), |request, found| {
+        endpoint(include_str!("../proto/examples/RevokeEarnedPromotions.json"), |request, found| {
             wallet::parse_revoke(request, ORG, found).map(drop)
         }),
-        door(include_str!("../proto/examples/Redeem.json"), |request, found| {
+        endpoint(include_str!("../proto/examples/Redeem.json"), |request, found| {
             wallet::parse_redeem(request, ORG, NOW_MS, found).map(drop)
         }),
     ]
@@ -169,14 +169,14 @@ fn query(example: &Value) -> Vec<u8> {
 }
 
 /// Reads damaged examples in every form of request.
-fn at_every_door(examples: fn(&Door) -> Vec<u8>, read: fn(&Door, &[u8])) {
-    let doors = doors();
-    let examples: Vec<_> = doors.iter().map(examples).collect();
+fn at_every_endpoint(examples: fn(&Endpoint) -> Vec<u8>, read: fn(&Endpoint, &[u8])) {
+    let endpoints = endpoints();
+    let examples: Vec<_> = endpoints.iter().map(examples).collect();
     let mut runner = proptest::test_runner::TestRunner::new(failing_nowhere());
     // The bytes are also read as other messages, where names and numbers of fields have another meaning.
     let result = runner.run(&mutate::damaged(examples), |bytes| {
-        for door in &doors {
-            read(door, &bytes);
+        for endpoint in &endpoints {
+            read(endpoint, &bytes);
         }
         Ok(())
     });
@@ -195,33 +195,33 @@ fn failing_nowhere() -> ProptestConfig {
 
 #[test]
 fn every_json_body_is_read_or_refused() {
-    at_every_door(|door| door.example.to_string().into_bytes(), |door, bytes| (door.json)(bytes));
+    at_every_endpoint(|endpoint| endpoint.example.to_string().into_bytes(), |endpoint, bytes| (endpoint.json)(bytes));
 }
 
 #[test]
 fn every_query_is_read_or_refused() {
-    at_every_door(|door| query(&door.example), |door, bytes| (door.parameters)(bytes));
+    at_every_endpoint(|endpoint| query(&endpoint.example), |endpoint, bytes| (endpoint.parameters)(bytes));
 }
 
 #[test]
 fn every_grpc_message_is_read_or_refused() {
-    at_every_door(|door| door.message.clone(), |door, bytes| (door.grpc)(bytes));
+    at_every_endpoint(|endpoint| endpoint.message.clone(), |endpoint, bytes| (endpoint.grpc)(bytes));
 }
 
 #[test]
 fn every_grpc_message_of_other_values_is_read_or_refused() {
-    let doors = doors();
-    for door in &doors {
+    let endpoints = endpoints();
+    for endpoint in &endpoints {
         let cases = ProptestConfig { cases: 256, ..ProptestConfig::default() };
         let mut runner = proptest::test_runner::TestRunner::new(cases);
-        let run = runner.run(&mutate::altered(&door.example.to_string()), |json| {
-            if let Some(message) = (door.encode)(&json) {
-                (door.grpc)(&message);
+        let run = runner.run(&mutate::altered(&endpoint.example.to_string()), |json| {
+            if let Some(message) = (endpoint.encode)(&json) {
+                (endpoint.grpc)(&message);
             }
-            (door.json)(&json);
+            (endpoint.json)(&json);
             Ok(())
         });
-        run.unwrap_or_else(|fault| panic!("{}: {fault}", door.example));
+        run.unwrap_or_else(|fault| panic!("{}: {fault}", endpoint.example));
     }
 }
 

@@ -24,8 +24,8 @@ use crate::catalog::AUTHORIZATION;
 use crate::gzip::bomb;
 use crate::measure::{Run, Side, alternate};
 use crate::processes::highest_resident_mib;
-use crate::report::{Row, Wanted};
-use crate::requests::Door;
+use crate::report::{Figure, Row, Wanted};
+use crate::requests::Endpoint;
 use crate::service::{CUSTOMERS, Service};
 pub use strangers::{half_sent, token_bodies, window_updates, wrong_credentials, zero_window};
 
@@ -69,9 +69,16 @@ struct Attacker {
     ended: AtomicUsize,
 }
 
+/// The name and the meaning of a row, and the rate of its attack.
+struct Attack {
+    name: &'static str,
+    what: &'static str,
+    per_second: u32,
+}
+
 impl Attacker {
     /// Waits for the next moment of the attacker's rate, and counts the attempt.
-    async fn turn(&self) {
+    async fn pace(&self) {
         self.pace.lock().await.tick().await;
         self.tried.fetch_add(1, Ordering::Relaxed);
     }
@@ -101,14 +108,14 @@ impl Attacker {
 
 pub fn slow_loris(bench: &Bench) -> Row {
     let what = "beside 2,000 connections whose headers drip ÷ alone";
-    beside(bench, ("attack-slow-loris", what), CONNECTIONS_PER_SECOND, |attacker| {
+    beside(bench, Attack { name: "attack-slow-loris", what, per_second: CONNECTIONS_PER_SECOND }, |attacker| {
         each(DRIPPING, move |index| drip(Arc::clone(&attacker), index))
     })
 }
 
 async fn drip(attacker: Arc<Attacker>, index: usize) {
     loop {
-        attacker.turn().await;
+        attacker.pace().await;
         let mut stream = attacker.connect().await;
         let head = format!("POST {PATH} HTTP/1.1\r\nhost: x\r\nx-of: {index}\r\n");
         let mut written = stream.write_all(head.as_bytes()).await;
@@ -123,14 +130,14 @@ async fn drip(attacker: Arc<Attacker>, index: usize) {
 
 pub fn idle(bench: &Bench) -> Row {
     let what = "beside 10,000 connections that say nothing, opened anew when they are ended ÷ alone";
-    beside(bench, ("attack-idle", what), CONNECTIONS_PER_SECOND, |attacker| async move {
+    beside(bench, Attack { name: "attack-idle", what, per_second: CONNECTIONS_PER_SECOND }, |attacker| async move {
         let again = Arc::new(Mutex::new(every(REOPENED_PER_SECOND)));
         each(IDLE, move |index| stay(Arc::clone(&attacker), Arc::clone(&again), index)).await;
     })
 }
 
 async fn stay(attacker: Arc<Attacker>, again: Arc<Mutex<Interval>>, index: usize) {
-    attacker.turn().await;
+    attacker.pace().await;
     loop {
         let socket = TcpSocket::new_v4().unwrap();
         // The number of ports of one address is limited.
@@ -147,7 +154,7 @@ async fn stay(attacker: Arc<Attacker>, again: Arc<Mutex<Interval>>, index: usize
 
 pub fn rapid_reset(bench: &Bench) -> Row {
     let what = "beside 4,000 calls a second that are given up, at once or when they are under way, over HTTP/2 ÷ alone";
-    beside(bench, ("attack-rapid-reset", what), BURSTS_PER_SECOND, |attacker| {
+    beside(bench, Attack { name: "attack-rapid-reset", what, per_second: BURSTS_PER_SECOND }, |attacker| {
         each(FEW, move |index| reset(Arc::clone(&attacker), index % 2 == 0))
     })
 }
@@ -165,7 +172,7 @@ async fn reset_some(
     sender: &mut h2::client::SendRequest<Bytes>,
     at_once: bool,
 ) -> Result<(), h2::Error> {
-    attacker.turn().await;
+    attacker.pace().await;
     let mut calls = Vec::new();
     for _ in 0..BURST {
         *sender = sender.clone().ready().await?;
@@ -189,7 +196,7 @@ fn grpc_head(attacker: &Attacker, more: &[(&str, &str)]) -> Request<()> {
 
 pub fn large_body(bench: &Bench) -> Row {
     let what = "beside 50 bodies a second of 1 GB, declared and in chunks without end ÷ alone";
-    beside(bench, ("attack-large-body", what), LARGE_PER_SECOND, |attacker| {
+    beside(bench, Attack { name: "attack-large-body", what, per_second: LARGE_PER_SECOND }, |attacker| {
         each(FEW, move |index| pour(Arc::clone(&attacker), index % 2 == 0))
     })
 }
@@ -207,7 +214,7 @@ async fn pour(attacker: Arc<Attacker>, declared: bool) {
         [format!("{CHUNK_BYTES:x}\r\n").into_bytes(), vec![b' '; CHUNK_BYTES], b"\r\n".to_vec()].concat()
     };
     loop {
-        attacker.turn().await;
+        attacker.pace().await;
         let mut stream = attacker.connect().await;
         let mut written = stream.write_all(head.as_bytes()).await;
         while written.is_ok() {
@@ -219,7 +226,7 @@ async fn pour(attacker: Arc<Attacker>, declared: bool) {
 
 pub fn header_bomb(bench: &Bench) -> Row {
     let what = "beside 50 heads a second of 400 KB, and of 16 KB that unpack to 48 MB over HTTP/2 ÷ alone";
-    beside(bench, ("attack-header-bomb", what), LARGE_PER_SECOND, |attacker| {
+    beside(bench, Attack { name: "attack-header-bomb", what, per_second: LARGE_PER_SECOND }, |attacker| {
         each(FEW, move |index| swell(Arc::clone(&attacker), index % 2 == 0))
     })
 }
@@ -232,7 +239,7 @@ async fn swell(attacker: Arc<Attacker>, packed: bool) {
         format!("GET {PATH} HTTP/1.1\r\nhost: x\r\nx: {long}\r\n\r\n").into_bytes()
     };
     loop {
-        attacker.turn().await;
+        attacker.pace().await;
         let mut stream = attacker.connect().await;
         if stream.write_all(&head).await.is_ok() {
             let mut answer = [0; 1024];
@@ -265,7 +272,7 @@ fn packed_head() -> Vec<u8> {
 
 pub fn gzip_bomb(bench: &Bench) -> Row {
     let what = "beside 50 bodies a second of 0.9 MB that inflate to 142 MB, over JSON and gRPC ÷ alone";
-    beside(bench, ("attack-gzip-bomb", what), LARGE_PER_SECOND, |attacker| {
+    beside(bench, Attack { name: "attack-gzip-bomb", what, per_second: LARGE_PER_SECOND }, |attacker| {
         each(FEW, move |index| explode(Arc::clone(&attacker), index % 2 == 0))
     })
 }
@@ -281,7 +288,7 @@ async fn explode(attacker: Arc<Attacker>, grpc: bool) {
     let length = u32::try_from(bomb.len()).unwrap().to_be_bytes();
     let message = Bytes::from([&[1], length.as_slice(), &bomb].concat());
     loop {
-        attacker.turn().await;
+        attacker.pace().await;
         if grpc {
             let mut sender = attacker.http2().await;
             if let Ok((answer, mut body)) =
@@ -303,7 +310,7 @@ pub fn memory(_: &Bench) -> Row {
     let what = "highest resident memory of the server in the attacks before this row";
     #[expect(clippy::cast_precision_loss, reason = "of what a machine has")]
     let highest = PEAK_KIB.load(Ordering::Relaxed) as f64 / 1024.0;
-    Row::figure("attack-memory", what, Wanted::AtMost(300.0), (vec![highest], "MiB"))
+    Row::figure("attack-memory", what, Wanted::AtMost(300.0), Figure { value: vec![highest], unit: "MiB" })
 }
 
 fn every(per_second: u32) -> Interval {
@@ -317,12 +324,8 @@ async fn each<F: Future<Output = ()> + Send + 'static>(count: usize, make: impl 
 }
 
 /// Measures a client beside the attack and without it, alternately, on one service.
-fn beside<F: Future<Output = ()>>(
-    bench: &Bench,
-    (name, what): (&'static str, &'static str),
-    per_second: u32,
-    attack: impl Fn(Arc<Attacker>) -> F + Sync,
-) -> Row {
+fn beside<F: Future<Output = ()>>(bench: &Bench, named: Attack, attack: impl Fn(Arc<Attacker>) -> F + Sync) -> Row {
+    let Attack { name, what, per_second } = named;
     let service = Service::on_postgres(bench, "attack", CUSTOMERS);
     let (mut tried, mut ended, mut highest) = (0, 0, 0.0_f64);
     let sides = alternate(
@@ -380,5 +383,5 @@ fn under<F: Future<Output = ()>>(
 
 fn measure(bench: &Bench, service: &Service) -> Run {
     service.database.empty_wallet();
-    service.measure(service.shape(Door::Grpc, 1), IN_FLIGHT, bench.seconds()).run
+    service.measure(service.shape(Endpoint::Grpc, 1), IN_FLIGHT, bench.seconds()).run
 }

@@ -34,6 +34,21 @@ pub struct Baseline<'a> {
     customers: usize,
 }
 
+/// Inserts of `pgbench`: its connections, their first number, and their time.
+#[derive(Debug, Clone, Copy)]
+struct Inserts {
+    connections: usize,
+    first: usize,
+    seconds: usize,
+}
+
+impl Inserts {
+    /// Returns the inserts of a timed part.
+    fn part(seconds: f64) -> Self {
+        Self { connections: 1, first: NUMBERS_OF_A_PART, seconds: whole(seconds) }
+    }
+}
+
 impl<'a> Baseline<'a> {
     pub fn new(database: &'a PostgresDatabase, customers: usize) -> Self {
         database.execute("CREATE TABLE baseline (LIKE earned_promotions INCLUDING ALL)");
@@ -48,10 +63,10 @@ impl<'a> Baseline<'a> {
     pub fn one_row_inserts(&self, connections: usize, seconds: f64) -> Run {
         self.database.empty("baseline");
         let directory = tempfile::tempdir().unwrap();
-        self.pgbench(directory.path(), connections, (0, 1), &[]);
+        self.pgbench(directory.path(), Inserts { connections, first: 0, seconds: 1 }, &[]);
         let mut rate = 0.0;
         let mut run = Run::of(self.watched(), || {
-            let said = self.pgbench(directory.path(), connections, (NUMBERS_OF_A_PART, whole(seconds)), &[]);
+            let said = self.pgbench(directory.path(), Inserts { connections, ..Inserts::part(seconds) }, &[]);
             rate = after(&said, "tps = ");
             (rate, after(&said, "number of transactions actually processed: "))
         });
@@ -64,9 +79,9 @@ impl<'a> Baseline<'a> {
     pub fn one_row_p99_ms(&self, seconds: f64) -> Run {
         self.database.empty("baseline");
         let directory = tempfile::tempdir().unwrap();
-        self.pgbench(directory.path(), 1, (0, 1), &[]);
+        self.pgbench(directory.path(), Inserts { connections: 1, first: 0, seconds: 1 }, &[]);
         let mut run = Run::of(self.watched(), || {
-            let said = self.pgbench(directory.path(), 1, (NUMBERS_OF_A_PART, whole(seconds)), &["--log"]);
+            let said = self.pgbench(directory.path(), Inserts { connections: 1, ..Inserts::part(seconds) }, &["--log"]);
             (0.0, after(&said, "number of transactions actually processed: "))
         });
         let log = std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().path());
@@ -84,7 +99,8 @@ impl<'a> Baseline<'a> {
 
     /// Runs the insert on this number of connections for this time, with numbers from `first` on. Returns the output of
     /// `pgbench`.
-    fn pgbench(&self, directory: &Path, connections: usize, (first, seconds): (usize, usize), more: &[&str]) -> String {
+    fn pgbench(&self, directory: &Path, inserts: Inserts, more: &[&str]) -> String {
+        let Inserts { connections, first, seconds } = inserts;
         let now = now_ms();
         let script = format!(
             "\\set customer random(1, {customers})\n\\set promotion random(0, 9)\n\\set number :number + 1\n\
@@ -148,12 +164,12 @@ fn copy_text(rows: usize, customers: usize) -> String {
 
 /// Returns SQL that fills the wallet with this number of rows, the same number for each customer.
 pub fn fill_sql(rows: usize, rows_per_customer: usize) -> String {
-    fill(&format!("1 + (number - 1) / {rows_per_customer}"), (1, rows))
+    fill(&format!("1 + (number - 1) / {rows_per_customer}"), 1, rows)
 }
 
 /// Returns SQL that gives one customer the rows of these numbers, which no customer has yet.
-pub fn fill_one_sql(customer: usize, numbers: (usize, usize)) -> String {
-    fill(&customer.to_string(), numbers)
+pub fn fill_one_sql(customer: usize, first: usize, last: usize) -> String {
+    fill(&customer.to_string(), first, last)
 }
 
 /// Number of rows of each customer in a filled wallet whose rows are redeemed one by one.
@@ -166,7 +182,7 @@ pub fn filled_row(number: usize) -> (i64, String, String) {
     (i64::try_from(customer).unwrap(), promotion, format!("{EARN_ID_STEM}{:x}", FIRST_NUMBER + number))
 }
 
-fn fill(customer: &str, (first, last): (usize, usize)) -> String {
+fn fill(customer: &str, first: usize, last: usize) -> String {
     let now = now_ms();
     format!(
         "INSERT INTO earned_promotions ({COLUMNS})

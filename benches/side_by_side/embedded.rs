@@ -9,8 +9,8 @@ use crate::Bench;
 use crate::database::Database;
 use crate::measure::{Run, Side, float};
 use crate::processes::Watched;
-use crate::report::{Row, Wanted};
-use crate::requests::Door;
+use crate::report::{Figure, Row, Wanted};
+use crate::requests::Endpoint;
 use crate::server::Server;
 use crate::service::{CUSTOMERS, IN_FLIGHT, Service};
 
@@ -28,7 +28,7 @@ pub fn cold_start(_: &Bench) -> Row {
         milliseconds
     });
     let what = "cold start with --demo on a new SQLite database, to the first ready answer";
-    Row::figure("cold-start", what, Wanted::AtMost(200.0), (starts.collect(), "ms"))
+    Row::figure("cold-start", what, Wanted::AtMost(200.0), Figure { value: starts.collect(), unit: "ms" })
 }
 
 pub fn next_to_straight_inserts(bench: &Bench) -> Row {
@@ -36,7 +36,7 @@ pub fn next_to_straight_inserts(bench: &Bench) -> Row {
     let mut inserting = Side::new("straight inserts", "rows/s", "rows");
     for _ in 0..Bench::ROUNDS {
         let service = Service::on_sqlite(bench, CUSTOMERS);
-        granting.runs.push(service.measure(service.shape(Door::Grpc, 10), IN_FLIGHT, bench.seconds()).run);
+        granting.runs.push(service.measure(service.shape(Endpoint::Grpc, 10), IN_FLIGHT, bench.seconds()).run);
         let (database, _directory) = service.stop();
         let Database::Sqlite(file) = database else { unreachable!("it is SQLite") };
         inserting.runs.push(insert_straight(&file));

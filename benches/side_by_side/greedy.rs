@@ -9,7 +9,7 @@ use hdrhistogram::Histogram;
 use crate::catalog::{AUTHORIZATION, NEIGHBOUR};
 use crate::measure::{Run, Side, count, float, median};
 use crate::report::{Row, Wanted};
-use crate::requests::{Door, Requests};
+use crate::requests::{Endpoint, Requests};
 use crate::service::{CUSTOMERS, Service};
 use crate::{Bench, grpc, load};
 
@@ -59,10 +59,11 @@ pub fn beside_a_greedy_client(bench: &Bench) -> Row {
 fn beside(bench: &Bench, service: &Service, neighbours: usize, told: &mut Told) -> Run {
     service.database.empty_wallet();
     let warm_up = bench.seconds() * WARM_UP;
-    service.both(service.clients(neighbours, warm_up), warm_up);
+    let (modest, neighbour) = service.clients(neighbours, warm_up);
+    service.both(modest, neighbour, warm_up);
     let clients = service.clients(neighbours, bench.seconds());
     Run::of(service.watched(), || {
-        let (modest, neighbour) = service.both(clients, bench.seconds());
+        let (modest, neighbour) = service.both(clients.0, clients.1, bench.seconds());
         assert_eq!(modest.1, 0, "a modest client is never refused");
         let per_second = |answers: &Answers| float(usize::try_from(answers.0.len()).unwrap()) / bench.seconds();
         told.modest_p99_ms.push(p99_ms(&modest.0));
@@ -82,7 +83,7 @@ type Client = (Vec<grpc::GrpcCaller>, Arc<Requests>);
 impl Service {
     /// Prepares a modest client and a neighbor with this number of requests in flight, with requests for this time.
     fn clients(&self, neighbours: usize, seconds: f64) -> (Client, Client) {
-        let shape = self.shape(Door::Grpc, 1);
+        let shape = self.shape(Endpoint::Grpc, 1);
         let client = |authorization, in_flight| {
             let callers = grpc::callers_as(authorization, self.server.address, shape.call, in_flight);
             let requests = Requests::new(shape, count(seconds * REQUESTS_PER_SECOND));
@@ -92,10 +93,10 @@ impl Service {
     }
 
     /// Lets both clients send for this time.
-    fn both(&self, (modest, neighbour): (Client, Client), seconds: f64) -> (Answers, Answers) {
+    fn both(&self, modest: Client, neighbour: Client, seconds: f64) -> (Answers, Answers) {
         let both = async move {
             let end = Instant::now() + Duration::from_secs_f64(seconds);
-            tokio::join!(load::closed_until(modest, end), load::closed_until(neighbour, end))
+            tokio::join!(load::closed_until(modest.0, modest.1, end), load::closed_until(neighbour.0, neighbour.1, end))
         };
         // This thread must not run the callers: it would be one more that the callers' thread has to wake.
         self.runtime.block_on(self.runtime.spawn(both)).unwrap()

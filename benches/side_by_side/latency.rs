@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::baseline::Baseline;
 use crate::measure::{Run, Side, alternate, count, float};
 use crate::report::{Row, Wanted};
-use crate::requests::{Door, Requests};
+use crate::requests::{Endpoint, Requests};
 use crate::service::{CUSTOMERS, IN_FLIGHT, Service};
 use crate::{Bench, grpc, load};
 
@@ -25,7 +25,7 @@ pub fn at_half_of_the_peak(bench: &Bench) -> Row {
 /// Finds the peak rate, then sends at half of it. The value is the 99th percentile in milliseconds.
 fn half_of_the_peak(bench: &Bench, service: &Service) -> Run {
     service.database.empty_wallet();
-    let shape = service.shape(Door::Grpc, 1);
+    let shape = service.shape(Endpoint::Grpc, 1);
     let rate = service.measure(shape, IN_FLIGHT, bench.seconds() / 2.0).run.value / 2.0;
     let requests = Arc::new(Requests::new(shape, count(rate * bench.seconds())));
     let callers = bench.runtime.block_on(grpc::callers(service.server.address, shape.call, IN_FLIGHT));

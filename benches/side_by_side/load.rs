@@ -89,7 +89,8 @@ fn histogram() -> Histogram<u64> {
 /// Sends requests until a moment; each caller sends its next one when it has the response to the last. Returns the
 /// latencies of answered requests, in microseconds, and the number of refusals.
 pub async fn closed_until<C: Caller>(
-    (callers, requests): (Vec<C>, Arc<Requests>),
+    callers: Vec<C>,
+    requests: Arc<Requests>,
     end: Instant,
 ) -> (Histogram<u64>, usize) {
     let next = Arc::new(AtomicUsize::new(0));

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use crate::Bench;
 use crate::processes::highest_resident_mib;
-use crate::report::{Row, Wanted};
-use crate::requests::{Door, Requests};
+use crate::report::{Figure, Row, Wanted};
+use crate::requests::{Endpoint, Requests};
 use crate::service::{CUSTOMERS, IN_FLIGHT, Service};
 
 /// Number of requests in flight under load.
@@ -18,30 +18,40 @@ const REQUESTS: usize = 20_000;
 const SETTLE: Duration = Duration::from_secs(1);
 
 pub fn under_load(bench: &Bench) -> Row {
-    let highest = [Door::Grpc, Door::Json].map(|door| {
+    let highest = [Endpoint::Grpc, Endpoint::Json].map(|endpoint| {
         let service = Service::on_postgres(bench, "memory", CUSTOMERS);
-        let shape = service.shape(door, 10);
+        let shape = service.shape(endpoint, 10);
         highest_resident_mib(service.server.process(), || {
             service.measure(shape, MANY_IN_FLIGHT, bench.seconds());
         })
     });
-    let what = "resident memory, 1,000 requests of 10 entries in flight, the worse of both doors";
+    let what = "resident memory, 1,000 requests of 10 entries in flight, the worse of both endpoints";
     let worse = highest[0].max(highest[1]);
-    Row::figure("memory", what, Wanted::AtMost(150.0), (vec![worse], "MiB"))
+    Row::figure("memory", what, Wanted::AtMost(150.0), Figure { value: vec![worse], unit: "MiB" })
 }
 
 pub fn idle(bench: &Bench) -> Row {
     let service = Service::on_sqlite(bench, CUSTOMERS);
     thread::sleep(SETTLE);
     let what = "resident memory on SQLite, idle";
-    Row::figure("memory-idle", what, Wanted::AtMost(60.0), (vec![service.server.resident_mib()], "MiB"))
+    Row::figure(
+        "memory-idle",
+        what,
+        Wanted::AtMost(60.0),
+        Figure { value: vec![service.server.resident_mib()], unit: "MiB" },
+    )
 }
 
 pub fn idle_after_requests(bench: &Bench) -> Row {
     let service = Service::on_sqlite(bench, CUSTOMERS);
-    let requests = Arc::new(Requests::new(service.shape(Door::Grpc, 1), REQUESTS));
-    service.send(&requests, Door::Grpc, IN_FLIGHT);
+    let requests = Arc::new(Requests::new(service.shape(Endpoint::Grpc, 1), REQUESTS));
+    service.send(&requests, Endpoint::Grpc, IN_FLIGHT);
     thread::sleep(SETTLE);
     let what = "resident memory on SQLite, idle again after 20,000 requests";
-    Row::figure("memory-after", what, Wanted::AtMost(60.0), (vec![service.server.resident_mib()], "MiB"))
+    Row::figure(
+        "memory-after",
+        what,
+        Wanted::AtMost(60.0),
+        Figure { value: vec![service.server.resident_mib()], unit: "MiB" },
+    )
 }

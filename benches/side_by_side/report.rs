@@ -28,6 +28,13 @@ pub struct Row {
     note: String,
 }
 
+/// A measured figure: its values, and their unit.
+#[derive(Debug)]
+pub struct Figure {
+    pub value: Vec<f64>,
+    pub unit: &'static str,
+}
+
 impl Row {
     /// Returns a row with the first side divided by the second, round by round.
     pub fn ratio(name: &'static str, what: &'static str, wanted: Wanted, sides: [Side; 2]) -> Self {
@@ -37,13 +44,9 @@ impl Row {
     }
 
     /// Returns a row with a single figure.
-    pub fn figure(
-        name: &'static str,
-        what: &'static str,
-        wanted: Wanted,
-        (values, unit): (Vec<f64>, &'static str),
-    ) -> Self {
-        Self { name, what, wanted, unit, ratios: values, sides: Vec::new(), note: String::new() }
+    pub fn figure(name: &'static str, what: &'static str, wanted: Wanted, figure: Figure) -> Self {
+        let Figure { value, unit } = figure;
+        Self { name, what, wanted, unit, ratios: value, sides: Vec::new(), note: String::new() }
     }
 
     /// Adds a note to the measured values.

@@ -12,7 +12,7 @@ use crate::clock::now_ms;
 
 /// The API over which requests are sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Door {
+pub enum Endpoint {
     Grpc,
     Json,
 }
@@ -45,7 +45,7 @@ impl Call {
 /// The content of the requests.
 #[derive(Debug, Clone, Copy)]
 pub struct Shape {
-    pub door: Door,
+    pub endpoint: Endpoint,
     pub call: Call,
     /// The promotions of the entries, in this order, from a random one on.
     pub promotions: &'static [&'static str],
@@ -79,9 +79,9 @@ impl Requests {
         let now = now_ms();
         let (mut bytes, mut ends) = (BytesMut::new(), Vec::with_capacity(count));
         for _ in 0..count {
-            match (shape.call, shape.door) {
-                (Call::BulkEarn, Door::Grpc) => put_grpc(&mut bytes, &message(shape, now)),
-                (Call::BulkEarn, Door::Json) => put_json(&mut bytes, &message(shape, now)),
+            match (shape.call, shape.endpoint) {
+                (Call::BulkEarn, Endpoint::Grpc) => put_grpc(&mut bytes, &message(shape, now)),
+                (Call::BulkEarn, Endpoint::Json) => put_json(&mut bytes, &message(shape, now)),
                 (Call::Earn, _) => put_grpc(&mut bytes, &one(message(shape, now))),
                 (Call::Redeem, _) => put_grpc(&mut bytes, &redemption(NEXT_ROW.fetch_add(1, Ordering::Relaxed), now)),
                 (Call::List, _) => put_grpc(&mut bytes, &listing(shape)),

@@ -10,7 +10,7 @@ use crate::catalog::{self, UNCAPPED};
 use crate::database::Database;
 use crate::measure::{Run, count, float};
 use crate::processes::Watched;
-use crate::requests::{Call, Door, Requests, Shape};
+use crate::requests::{Call, Endpoint, Requests, Shape};
 use crate::server::{self, Server};
 use crate::{Bench, grpc, json, load};
 
@@ -52,6 +52,14 @@ fn import(database: &Database, directory: &TempDir, catalog: &Value) {
     server::import(&database.url(), &file);
 }
 
+/// The parts of a service before it starts.
+struct Setup<'a> {
+    database: Database,
+    options: &'a [&'a str],
+    customers: usize,
+    directory: TempDir,
+}
+
 impl Service {
     /// Starts a server on a database of its own of PostgreSQL.
     pub fn on_postgres(bench: &Bench, name: &str, customers: usize) -> Self {
@@ -61,14 +69,14 @@ impl Service {
     /// Like [`Self::on_postgres`], with these options.
     pub fn on_postgres_with(bench: &Bench, name: &str, customers: usize, options: &[&str]) -> Self {
         let database = Database::Postgres(bench.postgres().database(name));
-        Self::start(bench, (database, options), customers, tempfile::tempdir().unwrap())
+        Self::start(bench, Setup { database, options, customers, directory: tempfile::tempdir().unwrap() })
     }
 
     /// Starts a server on a new file.
     pub fn on_sqlite(bench: &Bench, customers: usize) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let database = Database::Sqlite(directory.path().join("bench.db"));
-        Self::start(bench, (database, &[]), customers, directory)
+        Self::start(bench, Setup { database, options: &[], customers, directory })
     }
 
     /// Imports a catalog.
@@ -76,7 +84,8 @@ impl Service {
         import(&self.database, &self.directory, catalog);
     }
 
-    fn start(bench: &Bench, (database, options): (Database, &[&str]), customers: usize, directory: TempDir) -> Self {
+    fn start(bench: &Bench, setup: Setup<'_>) -> Self {
+        let Setup { database, options, customers, directory } = setup;
         import(&database, &directory, &catalog::file());
         database.execute(&catalog::customers_sql(customers));
         if let Database::Postgres(database) = &database {
@@ -102,8 +111,8 @@ impl Service {
     }
 
     /// Returns the shape of requests for any customer, each entry for another uncapped promotion.
-    pub fn shape(&self, door: Door, entries: usize) -> Shape {
-        Shape { door, call: Call::BulkEarn, promotions: &UNCAPPED, entries, customers: (1, self.customers) }
+    pub fn shape(&self, endpoint: Endpoint, entries: usize) -> Shape {
+        Shape { endpoint, call: Call::BulkEarn, promotions: &UNCAPPED, entries, customers: (1, self.customers) }
     }
 
     /// Sends requests in a closed loop for about this time, after a warm-up with others.
@@ -112,7 +121,7 @@ impl Service {
         let mut send = |count| {
             let requests = Arc::new(Requests::new(shape, count));
             granted += requests.len() * requests.entries;
-            (self.send(&requests, shape.door, in_flight), requests)
+            (self.send(&requests, shape.endpoint, in_flight), requests)
         };
         let (first, _) = send(FIRST_REQUESTS);
         let (warm, _) = send(requests_for(&first, seconds * WARM_UP));
@@ -121,11 +130,13 @@ impl Service {
     }
 
     /// Sends exactly these requests in a closed loop, over new connections.
-    pub fn send(&self, requests: &Arc<Requests>, door: Door, in_flight: usize) -> Run {
+    pub fn send(&self, requests: &Arc<Requests>, endpoint: Endpoint, in_flight: usize) -> Run {
         let address = self.server.address;
-        match door {
-            Door::Grpc => self.timed(self.runtime.block_on(grpc::callers(address, requests.call, in_flight)), requests),
-            Door::Json => self.timed(self.runtime.block_on(json::callers(address, in_flight)), requests),
+        match endpoint {
+            Endpoint::Grpc => {
+                self.timed(self.runtime.block_on(grpc::callers(address, requests.call, in_flight)), requests)
+            }
+            Endpoint::Json => self.timed(self.runtime.block_on(json::callers(address, in_flight)), requests),
         }
     }
 

@@ -5,7 +5,7 @@ use crate::baseline::{Baseline, REDEEMABLE_PER_CUSTOMER, fill_sql};
 use crate::catalog::{CAPPED, CAPPED_LATE, ORG, UNCAPPED, late_cap};
 use crate::measure::{Run, Side, alternate};
 use crate::report::{Row, Wanted};
-use crate::requests::{Call, Door, Shape, redeem_from_the_first};
+use crate::requests::{Call, Endpoint, Shape, redeem_from_the_first};
 use crate::service::{CUSTOMERS, IN_FLIGHT, Service};
 
 /// Number of connections of the one-row inserts.
@@ -19,7 +19,7 @@ pub fn one_entry(bench: &Bench) -> Row {
     let sides = alternate(
         Bench::ROUNDS,
         [Side::new("gRPC", "grants/s", "requests"), Side::new("one-row inserts", "rows/s", "rows")],
-        || granting(bench, &service, service.shape(Door::Grpc, 1)),
+        || granting(bench, &service, service.shape(Endpoint::Grpc, 1)),
         || baseline.one_row_inserts(CONNECTIONS, bench.seconds()),
     );
     Row::ratio("one-entry", "gRPC, 1 entry ÷ prepared one-row inserts", Wanted::AtLeast(1.0), sides)
@@ -31,34 +31,34 @@ pub fn ten_entries(bench: &Bench) -> Row {
     let sides = alternate(
         Bench::ROUNDS,
         [Side::new("gRPC", "grants/s", "requests"), Side::new("COPY", "rows/s", "rows")],
-        || granting(bench, &service, service.shape(Door::Grpc, 10)),
+        || granting(bench, &service, service.shape(Endpoint::Grpc, 10)),
         || baseline.copy(bench.runtime.handle(), bench.volume(COPY_ROWS)),
     );
     Row::ratio("ten-entries", "gRPC, 10 entries ÷ COPY", Wanted::AtLeast(0.6), sides)
 }
 
 pub fn json_one_entry(bench: &Bench) -> Row {
-    doors(bench, "json-one-entry", "JSON ÷ gRPC, 1 entry", 1)
+    endpoints(bench, "json-one-entry", "JSON ÷ gRPC, 1 entry", 1)
 }
 
 pub fn json_ten_entries(bench: &Bench) -> Row {
-    doors(bench, "json-ten-entries", "JSON ÷ gRPC, 10 entries", 10)
+    endpoints(bench, "json-ten-entries", "JSON ÷ gRPC, 10 entries", 10)
 }
 
-fn doors(bench: &Bench, name: &'static str, what: &'static str, entries: usize) -> Row {
-    let service = Service::on_postgres(bench, "doors", CUSTOMERS);
+fn endpoints(bench: &Bench, name: &'static str, what: &'static str, entries: usize) -> Row {
+    let service = Service::on_postgres(bench, "endpoints", CUSTOMERS);
     let sides = alternate(
         Bench::ROUNDS,
         [Side::new("JSON", "grants/s", "requests"), Side::new("gRPC", "grants/s", "requests")],
-        || granting(bench, &service, service.shape(Door::Json, entries)),
-        || granting(bench, &service, service.shape(Door::Grpc, entries)),
+        || granting(bench, &service, service.shape(Endpoint::Json, entries)),
+        || granting(bench, &service, service.shape(Endpoint::Grpc, entries)),
     );
     Row::ratio(name, what, Wanted::AtLeast(0.8), sides)
 }
 
 pub fn capped(bench: &Bench) -> Row {
     let service = Service::on_postgres(bench, "capped", CUSTOMERS);
-    let shape = service.shape(Door::Grpc, 1);
+    let shape = service.shape(Endpoint::Grpc, 1);
     let sides = alternate(
         Bench::ROUNDS,
         [Side::new("capped", "grants/s", "requests"), Side::new("uncapped", "grants/s", "requests")],
@@ -90,7 +90,7 @@ const COUNT_EVERYBODY: &str = "INSERT INTO cap_usage
 /// Compares a promotion that got its cap after it was earned with one that had it from the beginning.
 fn late(bench: &Bench, name: &'static str, what: &'static str, prepare: impl Fn(&Service)) -> Row {
     let service = Service::on_postgres(bench, "capped_late", CUSTOMERS);
-    let shape = |promotions: &'static [&'static str]| Shape { promotions, ..service.shape(Door::Grpc, 1) };
+    let shape = |promotions: &'static [&'static str]| Shape { promotions, ..service.shape(Endpoint::Grpc, 1) };
     // The cap is set after something was earned, so the counts are of another period.
     granting(bench, &service, shape(&[CAPPED_LATE]));
     service.import(&late_cap());
@@ -115,8 +115,8 @@ pub fn access(bench: &Bench) -> Row {
     let sides = alternate(
         Bench::ROUNDS,
         [Side::new("on", "grants/s", "requests"), Side::new("off", "grants/s", "requests")],
-        || granting(bench, &on, on.shape(Door::Grpc, 1)),
-        || granting(bench, &off, off.shape(Door::Grpc, 1)),
+        || granting(bench, &on, on.shape(Endpoint::Grpc, 1)),
+        || granting(bench, &off, off.shape(Endpoint::Grpc, 1)),
     );
     Row::ratio("access", "gRPC, 1 entry, authentication and rate limit on ÷ off", Wanted::AtLeast(0.95), sides)
 }
@@ -135,9 +135,9 @@ fn repeat(bench: &Bench, name: &'static str, what: &'static str, entries: usize)
     let mut first = Side::new("first", "grants/s", "requests");
     for _ in 0..Bench::ROUNDS {
         service.database.empty_wallet();
-        let sent = service.measure(service.shape(Door::Grpc, entries), IN_FLIGHT, bench.seconds());
+        let sent = service.measure(service.shape(Endpoint::Grpc, entries), IN_FLIGHT, bench.seconds());
         first.runs.push(sent.run);
-        again.runs.push(service.send(&sent.requests, Door::Grpc, IN_FLIGHT));
+        again.runs.push(service.send(&sent.requests, Endpoint::Grpc, IN_FLIGHT));
         assert_eq!(service.database.wallet_rows(), sent.granted, "rows of the wallet");
     }
     Row::ratio(name, what, Wanted::AtLeast(1.0), [again, first])
@@ -153,7 +153,7 @@ fn granting(bench: &Bench, service: &Service, shape: Shape) -> Run {
 
 pub fn earn(bench: &Bench) -> Row {
     let service = Service::on_postgres(bench, "earn", CUSTOMERS);
-    let shape = service.shape(Door::Grpc, 1);
+    let shape = service.shape(Endpoint::Grpc, 1);
     let sides = alternate(
         Bench::ROUNDS,
         [Side::new("Earn", "µs", "requests"), Side::new("BulkEarn", "µs", "requests")],
@@ -165,7 +165,7 @@ pub fn earn(bench: &Bench) -> Row {
 
 pub fn redeem(bench: &Bench) -> Row {
     let service = Service::on_postgres(bench, "redeem", CUSTOMERS);
-    let shape = service.shape(Door::Grpc, 1);
+    let shape = service.shape(Endpoint::Grpc, 1);
     let sides = alternate(
         Bench::ROUNDS,
         [Side::new("Redeem", "µs", "requests"), Side::new("BulkEarn", "µs", "requests")],

@@ -6,7 +6,7 @@ use crate::Bench;
 use crate::baseline;
 use crate::measure::{Run, Side, alternate};
 use crate::report::{Row, Wanted};
-use crate::requests::{Call, Door, Requests, Shape};
+use crate::requests::{Call, Endpoint, Requests, Shape};
 use crate::service::{IN_FLIGHT, Service};
 
 const BIG_ROWS: usize = 10_000_000;
@@ -43,11 +43,11 @@ pub fn listing(bench: &Bench) -> Row {
     fill(&service);
     let (first, rich) = (customers * ROWS_PER_CUSTOMER + 1, customers);
     let database = service.database.postgres();
-    database.execute(&baseline::fill_one_sql(rich, (first, first + bench.volume(MANY_ROWS))));
+    database.execute(&baseline::fill_one_sql(rich, first, first + bench.volume(MANY_ROWS)));
     database.execute("VACUUM ANALYZE earned_promotions");
     let list = |customers| {
-        let shape = Shape { call: Call::List, customers, ..service.shape(Door::Grpc, 1) };
-        let pages = |count| service.send(&Arc::new(Requests::new(shape, count)), Door::Grpc, 1);
+        let shape = Shape { call: Call::List, customers, ..service.shape(Endpoint::Grpc, 1) };
+        let pages = |count| service.send(&Arc::new(Requests::new(shape, count)), Endpoint::Grpc, 1);
         pages(PAGES / 10);
         pages(PAGES)
     };
@@ -70,5 +70,5 @@ fn fill(service: &Service) {
 
 fn measure(bench: &Bench, service: &Service) -> Run {
     service.database.execute("CHECKPOINT");
-    service.measure(service.shape(Door::Grpc, 1), IN_FLIGHT, bench.seconds()).run
+    service.measure(service.shape(Endpoint::Grpc, 1), IN_FLIGHT, bench.seconds()).run
 }

@@ -1,4 +1,4 @@
-//! The path of access tokens, which is no RPC: see `transport/token_door.rs`.
+//! The path of access tokens, which is no RPC: see `transport/token_endpoint.rs`.
 
 use serde_json::{Map, Value, json};
 

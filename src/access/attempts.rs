@@ -43,14 +43,14 @@ const SUSPECT_FOR: Duration = Duration::from_mins(10);
 /// The key by which failures are counted. IPv6 addresses are cut to their first 64 bits, as one user holds all
 /// addresses of that prefix.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Source {
+enum AttemptSource {
     Address(IpAddr),
     Username(String),
     /// A username, as requested from one address. Only checks under way count here.
     Both(IpAddr, String),
 }
 
-impl Source {
+impl AttemptSource {
     fn free(&self) -> u32 {
         match self {
             Self::Address(_) => FREE_OF_ADDRESS,
@@ -107,26 +107,26 @@ pub struct TooMany(pub Duration);
 #[derive(Debug)]
 pub struct Attempts(Mutex<Tallies>);
 
-type Tallies = LruCache<Source, Tally, RandomState>;
+type Tallies = LruCache<AttemptSource, Tally, RandomState>;
 
 /// An admitted check. Counts as a failed login until it is dropped.
 #[derive(Debug)]
-pub struct Admission {
+pub struct LoginPermit {
     /// Time to wait before the check.
     pub wait: Duration,
     /// True when no login from its address failed recently, and few are being checked.
     pub clean: bool,
     attempts: Arc<Attempts>,
-    sources: Vec<Source>,
+    sources: Vec<AttemptSource>,
 }
 
-impl Drop for Admission {
+impl Drop for LoginPermit {
     fn drop(&mut self) {
         let mut tallies = self.attempts.0.lock();
         for source in &self.sources {
             let Some(tally) = tallies.peek_mut(source) else { continue };
             tally.checks = tally.checks.saturating_sub(1);
-            if tally.checks == 0 && (tally.failed.is_none() || matches!(source, Source::Both(..))) {
+            if tally.checks == 0 && (tally.failed.is_none() || matches!(source, AttemptSource::Both(..))) {
                 tallies.remove(source);
             }
         }
@@ -149,14 +149,14 @@ impl Attempts {
         username: &str,
         address: Option<IpAddr>,
         now: Instant,
-    ) -> Result<Admission, TooMany> {
+    ) -> Result<LoginPermit, TooMany> {
         let network = address.map(network);
         let username = || username.to_owned();
-        let own = [network.map(Source::Address), Some(Source::Username(username()))];
-        let both = network.map(|network| Source::Both(network, username()));
+        let own = [network.map(AttemptSource::Address), Some(AttemptSource::Username(username()))];
+        let both = network.map(|network| AttemptSource::Both(network, username()));
         let mut tallies = self.0.lock();
         let tally = network.and_then(|network| {
-            let tally = tallies.get_mut(&Source::Address(network))?;
+            let tally = tallies.get_mut(&AttemptSource::Address(network))?;
             tally.forget(now);
             Some(*tally)
         });
@@ -177,7 +177,7 @@ impl Attempts {
         for source in &sources {
             change(&mut tallies, source, now, |tally| tally.checks += 1);
         }
-        Ok(Admission { wait: begins - now, clean, attempts: Arc::clone(self), sources })
+        Ok(LoginPermit { wait: begins - now, clean, attempts: Arc::clone(self), sources })
     }
 
     /// Counts a failed login. `known` is true when the same credentials were found wrong before.
@@ -185,7 +185,8 @@ impl Attempts {
     /// # Errors
     /// Returns an error when too many logins failed by now; the caller answers with it.
     pub fn failed(&self, username: &str, known: bool, address: Option<IpAddr>) -> Result<(), TooMany> {
-        let sources = [address.map(network).map(Source::Address), Some(Source::Username(username.to_owned()))];
+        let sources =
+            [address.map(network).map(AttemptSource::Address), Some(AttemptSource::Username(username.to_owned()))];
         self.count(sources, if known { REPEAT } else { GUESS }, Instant::now())
     }
 
@@ -194,10 +195,15 @@ impl Attempts {
     /// # Errors
     /// Returns an error like [`Self::failed`].
     pub fn impossible(&self, address: Option<IpAddr>) -> Result<(), TooMany> {
-        self.count([address.map(network).map(Source::Address)], GUESS, Instant::now())
+        self.count([address.map(network).map(AttemptSource::Address)], GUESS, Instant::now())
     }
 
-    fn count<const N: usize>(&self, sources: [Option<Source>; N], weight: u32, now: Instant) -> Result<(), TooMany> {
+    fn count<const N: usize>(
+        &self,
+        sources: [Option<AttemptSource>; N],
+        weight: u32,
+        now: Instant,
+    ) -> Result<(), TooMany> {
         let mut tallies = self.0.lock();
         let mut longest = Duration::ZERO;
         for source in sources.into_iter().flatten() {
@@ -214,7 +220,7 @@ impl Attempts {
 }
 
 /// Returns when a check of these sources may begin.
-fn begins(tallies: &mut Tallies, limiting: &[Source], now: Instant) -> Instant {
+fn begins(tallies: &mut Tallies, limiting: &[AttemptSource], now: Instant) -> Instant {
     let paced = limiting.iter().filter_map(|source| {
         let tally = tallies.get_mut(source)?;
         tally.forget(now);
@@ -224,7 +230,7 @@ fn begins(tallies: &mut Tallies, limiting: &[Source], now: Instant) -> Instant {
 }
 
 /// Changes the tally of a source, and creates it where there is none.
-fn change(tallies: &mut Tallies, source: &Source, now: Instant, change: impl FnOnce(&mut Tally)) {
+fn change(tallies: &mut Tallies, source: &AttemptSource, now: Instant, change: impl FnOnce(&mut Tally)) {
     let mut tally = tallies.get(source).copied().unwrap_or_else(|| Tally::new(now));
     change(&mut tally);
     tallies.insert(source.clone(), tally);

@@ -10,7 +10,8 @@ fn attempts() -> Arc<Attempts> {
 }
 
 fn fail_at(attempts: &Attempts, username: &str, address: Option<IpAddr>, now: Instant) -> Result<(), TooMany> {
-    let sources = [address.map(network).map(Source::Address), Some(Source::Username(username.to_owned()))];
+    let sources =
+        [address.map(network).map(AttemptSource::Address), Some(AttemptSource::Username(username.to_owned()))];
     attempts.count(sources, GUESS, now)
 }
 

@@ -6,7 +6,7 @@ const LEEWAY_MS: i64 = 30_000;
 
 /// The reason for which a token is not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TokenFault {
+pub enum TokenRefusal {
     /// The token was valid, and has expired.
     Expired,
     /// The token may be valid: the keys of its issuer have not been read yet.
@@ -26,10 +26,10 @@ pub(super) struct Period {
 
 impl Period {
     /// Returns the end of the validity if the token is valid at `now_ms`.
-    pub(super) fn check(self, now_ms: i64) -> Result<i64, TokenFault> {
+    pub(super) fn check(self, now_ms: i64) -> Result<i64, TokenRefusal> {
         if self.from_ms.is_some_and(|from_ms| now_ms.saturating_add(LEEWAY_MS) < from_ms) {
-            return Err(TokenFault::Wrong);
+            return Err(TokenRefusal::Wrong);
         }
-        if now_ms < self.until_ms { Ok(self.until_ms) } else { Err(TokenFault::Expired) }
+        if now_ms < self.until_ms { Ok(self.until_ms) } else { Err(TokenRefusal::Expired) }
     }
 }

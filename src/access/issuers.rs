@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use serde_json::{Map, Value};
 
 use super::caller::Caller;
-use super::claims::{Period, TokenFault};
+use super::claims::{Period, TokenRefusal};
 use super::groups::{Access, AccessGroup};
 use super::jws::{Jwks, NamedKey, TokenType, Unverified, VerifyingKey};
 use crate::earning::OrgId;
@@ -123,23 +123,23 @@ impl Issuer {
 
     /// Returns the caller of this token, the end of the token's validity (milliseconds since 1970-01-01T00:00:00Z), and
     /// the generation of the keys.
-    pub(super) fn read(&self, token: &Unverified<'_>, now_ms: i64) -> Result<(Caller, i64, u64), TokenFault> {
+    pub(super) fn read(&self, token: &Unverified<'_>, now_ms: i64) -> Result<(Caller, i64, u64), TokenRefusal> {
         let (keys, generation) = self.keys(token)?;
         if self.settings.access_tokens_only && token.token_type() != TokenType::AccessToken {
-            return Err(TokenFault::Wrong);
+            return Err(TokenRefusal::Wrong);
         }
-        let claims = keys.iter().find_map(|key| token.claims(key)).ok_or(TokenFault::Wrong)?;
+        let claims = keys.iter().find_map(|key| token.claims(key)).ok_or(TokenRefusal::Wrong)?;
         let Object(claims): Object<Map<String, Value>> = claims;
         if !self.is_for_us(claims.get("aud")) {
-            return Err(TokenFault::Wrong);
+            return Err(TokenRefusal::Wrong);
         }
         let from_ms = match claims.get("nbf") {
-            Some(nbf) => Some(milliseconds(nbf).ok_or(TokenFault::Wrong)?),
+            Some(nbf) => Some(milliseconds(nbf).ok_or(TokenRefusal::Wrong)?),
             None => None,
         };
-        let until_ms = claims.get("exp").and_then(milliseconds).ok_or(TokenFault::Wrong)?;
+        let until_ms = claims.get("exp").and_then(milliseconds).ok_or(TokenRefusal::Wrong)?;
         let until_ms = Period { from_ms, until_ms }.check(now_ms)?;
-        let caller = self.caller(&claims).ok_or(TokenFault::Wrong)?;
+        let caller = self.caller(&claims).ok_or(TokenRefusal::Wrong)?;
         Ok((caller, until_ms, generation))
     }
 
@@ -156,10 +156,10 @@ impl Issuer {
 
     /// Returns the keys to check a token with: those of its name for its algorithm. A token without a key name is
     /// accepted when only one key is published.
-    fn keys(&self, token: &Unverified<'_>) -> Result<(Vec<VerifyingKey>, u64), TokenFault> {
+    fn keys(&self, token: &Unverified<'_>) -> Result<(Vec<VerifyingKey>, u64), TokenRefusal> {
         let keys = self.keys.lock();
         if keys.text.is_none() {
-            return Err(TokenFault::KeysNotRead);
+            return Err(TokenRefusal::KeysNotRead);
         }
         let all = &keys.published[..];
         let named = all.iter().filter(|(name, _)| match token.kid() {
@@ -170,7 +170,7 @@ impl Issuer {
         let fit: Vec<_> = fit.take(MAX_KEYS_TRIED).cloned().collect();
         if fit.is_empty() {
             self.wants_other_keys.store(true, Ordering::Relaxed);
-            return Err(TokenFault::Wrong);
+            return Err(TokenRefusal::Wrong);
         }
         Ok((fit, keys.generation))
     }

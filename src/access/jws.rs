@@ -58,10 +58,10 @@ pub enum KeyError {
 /// A private key, and its name.
 pub struct SigningKey {
     kid: String,
-    pair: Pair,
+    pair: SigningPair,
 }
 
-enum Pair {
+enum SigningPair {
     Ed25519(Ed25519KeyPair),
     Rsa(Box<RsaKeyPair>),
 }
@@ -88,8 +88,8 @@ impl SigningKey {
     fn from_pkcs8(kid: &str, der: &[u8]) -> Result<Self, KeyError> {
         // Key files of widely used tools contain no public key; "maybe unchecked" derives it.
         let pair = match Ed25519KeyPair::from_pkcs8_maybe_unchecked(der) {
-            Ok(pair) => Pair::Ed25519(pair),
-            Err(_) => Pair::Rsa(Box::new(RsaKeyPair::from_pkcs8(der).map_err(|_| KeyError::Unusable)?)),
+            Ok(pair) => SigningPair::Ed25519(pair),
+            Err(_) => SigningPair::Rsa(Box::new(RsaKeyPair::from_pkcs8(der).map_err(|_| KeyError::Unusable)?)),
         };
         Ok(Self { kid: kid.to_owned(), pair })
     }
@@ -97,8 +97,8 @@ impl SigningKey {
     /// Returns the key that verifies its signatures.
     pub fn verifying_key(&self) -> VerifyingKey {
         match &self.pair {
-            Pair::Ed25519(pair) => VerifyingKey::Ed25519(pair.public_key().as_ref().to_vec()),
-            Pair::Rsa(pair) => VerifyingKey::Rsa(RsaPublicKeyComponents::from(pair.public())),
+            SigningPair::Ed25519(pair) => VerifyingKey::Ed25519(pair.public_key().as_ref().to_vec()),
+            SigningPair::Rsa(pair) => VerifyingKey::Rsa(RsaPublicKeyComponents::from(pair.public())),
         }
     }
 
@@ -124,8 +124,8 @@ impl SigningKey {
         let claims = serde_json::to_vec(claims).map_err(|_| KeyError::NoSignature)?;
         let signed = format!("{}.{}", URL_SAFE_NO_PAD.encode(head), URL_SAFE_NO_PAD.encode(claims));
         let signature = match &self.pair {
-            Pair::Ed25519(pair) => pair.sign(signed.as_bytes()).as_ref().to_vec(),
-            Pair::Rsa(pair) => {
+            SigningPair::Ed25519(pair) => pair.sign(signed.as_bytes()).as_ref().to_vec(),
+            SigningPair::Rsa(pair) => {
                 let mut signature = vec![0; pair.public().modulus_len()];
                 pair.sign(&signature::RSA_PKCS1_SHA256, &SystemRandom::new(), signed.as_bytes(), &mut signature)
                     .map_err(|_| KeyError::NoSignature)?;

@@ -152,7 +152,7 @@ mod tests {
             requests_per_minute: None,
         };
         let change = crate::storage::clients::ClientChange { secret_hash: Some(hash.clone()), ..Default::default() };
-        let shown = format!("{secret:?} {hash:?} {client:?} {change:?}");
-        assert!(!shown.contains("hunter2") && !shown.contains("argon2"), "{shown}");
+        let presented = format!("{secret:?} {hash:?} {client:?} {change:?}");
+        assert!(!presented.contains("hunter2") && !presented.contains("argon2"), "{presented}");
     }
 }

@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 use tokio::task::JoinSet;
 
 use super::caller::Caller;
-use super::claims::{Period, TokenFault};
+use super::claims::{Period, TokenRefusal};
 use super::issuers::{Issuer, IssuerSettings};
 use super::jws::{KeyError, SigningKey, Unverified, VerifyingKey};
 use crate::object::Object;
@@ -37,6 +37,15 @@ pub struct TokenSettings {
     pub issuers: Vec<IssuerSettings>,
 }
 
+/// The keys with which a token was checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeysUsed {
+    /// Place of the issuer in the configuration.
+    pub issuer: usize,
+    /// Generation of the keys that the issuer published.
+    pub generation: u64,
+}
+
 /// The content of a token whose signature is valid.
 #[derive(Debug)]
 pub enum Signed {
@@ -52,7 +61,7 @@ pub enum Signed {
         /// The caller.
         caller: Arc<Caller>,
         /// Index of the issuer, and generation of the keys with which the token was checked.
-        keys: (usize, u64),
+        keys: KeysUsed,
     },
 }
 
@@ -153,23 +162,23 @@ impl Tokens {
     ///
     /// # Errors
     /// Returns why the token is not accepted.
-    pub fn read(&self, token: &str, now_ms: i64) -> Result<(Signed, i64), TokenFault> {
-        let token = Unverified::parse(token).ok_or(TokenFault::Wrong)?;
-        let Object(UntrustedIssuer { iss }) = token.untrusted_claims().ok_or(TokenFault::Wrong)?;
+    pub fn read(&self, token: &str, now_ms: i64) -> Result<(Signed, i64), TokenRefusal> {
+        let token = Unverified::parse(token).ok_or(TokenRefusal::Wrong)?;
+        let Object(UntrustedIssuer { iss }) = token.untrusted_claims().ok_or(TokenRefusal::Wrong)?;
         if iss == OURS {
             return self.read_ours(&token, now_ms);
         }
         let (index, issuer) =
-            self.issuers.iter().enumerate().find(|(_, issuer)| issuer.name() == iss).ok_or(TokenFault::Wrong)?;
+            self.issuers.iter().enumerate().find(|(_, issuer)| issuer.name() == iss).ok_or(TokenRefusal::Wrong)?;
         let (caller, until_ms, generation) = issuer.read(&token, now_ms)?;
-        Ok((Signed::Outsider { caller: Arc::new(caller), keys: (index, generation) }, until_ms))
+        Ok((Signed::Outsider { caller: Arc::new(caller), keys: KeysUsed { issuer: index, generation } }, until_ms))
     }
 
-    fn read_ours(&self, token: &Unverified<'_>, now_ms: i64) -> Result<(Signed, i64), TokenFault> {
-        let key = token.kid().and_then(|kid| self.verifying.get(kid)).ok_or(TokenFault::Wrong)?;
-        let Object::<Claims>(claims) = token.claims(key).ok_or(TokenFault::Wrong)?;
+    fn read_ours(&self, token: &Unverified<'_>, now_ms: i64) -> Result<(Signed, i64), TokenRefusal> {
+        let key = token.kid().and_then(|kid| self.verifying.get(kid)).ok_or(TokenRefusal::Wrong)?;
+        let Object::<Claims>(claims) = token.claims(key).ok_or(TokenRefusal::Wrong)?;
         if claims.aud != OURS {
-            return Err(TokenFault::Wrong);
+            return Err(TokenRefusal::Wrong);
         }
         let milliseconds = |seconds: i64| seconds.saturating_mul(1_000);
         let period = Period { from_ms: Some(milliseconds(claims.nbf)), until_ms: milliseconds(claims.exp) };
@@ -179,8 +188,8 @@ impl Tokens {
     }
 
     /// Returns true when a trusted issuer still has the keys that a token was checked with.
-    pub fn still_trusted(&self, (issuer, generation): (usize, u64)) -> bool {
-        self.issuers.get(issuer).is_some_and(|issuer| issuer.generation() == generation)
+    pub fn still_trusted(&self, keys: KeysUsed) -> bool {
+        self.issuers.get(keys.issuer).is_some_and(|issuer| issuer.generation() == keys.generation)
     }
 
     /// Re-reads the keys of trusted issuers when due, concurrently, as one may be slow. Checks at intervals of `every`,

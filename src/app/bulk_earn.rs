@@ -8,7 +8,7 @@ use super::catalog_cache::{CatalogCache, InMemory, versions};
 use super::earn_ids::EarnIds;
 use crate::clock::Clock;
 use crate::earning::{BulkEarn, Decision, Details, EarningKey, EntryOutcome, Facts, OrgId, Scene, decide};
-use crate::storage::batch::earnings::{Grants, UnderCap, Wanted};
+use crate::storage::batch::earnings::{EarningsWanted, Grants, UnderCap};
 use crate::storage::batch::session::{BatchError, Patience, Ran, Session};
 use crate::storage::{StorageError, Store};
 use crate::writer::error::WalletError;
@@ -66,7 +66,7 @@ impl FromCatalogs for BatchEarner {
     async fn attempt(&mut self, batch: &[&BulkEarn], catalogs: &InMemory) -> Result<Ran<Vec<Earned>>, BatchError> {
         let now_ms = self.clock.now_ms();
         let wanted = wanted(batch, catalogs);
-        let deciding = Deciding { catalogs, ids: &self.ids, now_ms };
+        let deciding = DecidingEarnings { catalogs, ids: &self.ids, now_ms };
         self.session.earn(&wanted, now_ms, |facts| deciding.all(batch, facts)).await
     }
 }
@@ -78,14 +78,14 @@ impl BatchEarner {
 }
 
 /// The input of the decisions about a batch, besides the facts.
-struct Deciding<'a> {
+struct DecidingEarnings<'a> {
     catalogs: &'a InMemory,
     ids: &'a EarnIds,
     /// Milliseconds since 1970-01-01T00:00:00Z.
     now_ms: i64,
 }
 
-impl Deciding<'_> {
+impl DecidingEarnings<'_> {
     /// Decides every command, in order.
     fn all(&self, batch: &[&BulkEarn], facts: &mut Facts) -> (Vec<Earned>, Grants) {
         let mut grants = Grants::default();
@@ -132,8 +132,8 @@ fn is_answered_too_long(command: &BulkEarn, facts: &Facts) -> bool {
         && keys.filter_map(|key| payload(facts.earnings.get(&key)?.details.as_ref())).any(too_long)
 }
 
-fn wanted(batch: &[&BulkEarn], catalogs: &InMemory) -> Wanted {
-    let mut wanted = Wanted { catalogs: versions(catalogs), ..Wanted::default() };
+fn wanted(batch: &[&BulkEarn], catalogs: &InMemory) -> EarningsWanted {
+    let mut wanted = EarningsWanted { catalogs: versions(catalogs), ..EarningsWanted::default() };
     let mut named = Vec::new();
     for command in batch {
         let Some(catalog) = catalogs.get(&command.org_id) else { continue };

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::earn_ids::EarnIds;
-use super::transaction::{Change, ChangeError, Ended, in_transaction};
+use super::transaction::{ChangeError, TransactionEnd, TransactionWork, in_transaction};
 use super::{App, ReadSlot};
 use crate::earning::catalog_change::{CatalogChange, CatalogRefusal, apply};
 use crate::earning::{Catalog, CustomerId, ObjectId, OrgId, Promotion};
@@ -71,11 +71,11 @@ struct ChangePromotion {
 }
 
 #[async_trait]
-impl Change for ChangePromotion {
+impl TransactionWork for ChangePromotion {
     type Done = Promotion;
     type Error = CatalogError;
 
-    async fn make(&self, transaction: &Transaction) -> Result<Ended<Promotion>, CatalogError> {
+    async fn make(&self, transaction: &Transaction) -> Result<TransactionEnd<Promotion>, CatalogError> {
         let Self { org_id, change, now_ms } = self;
         let id = match change {
             CatalogChange::Create(promotion) | CatalogChange::Replace(promotion) => promotion.id,
@@ -87,11 +87,11 @@ impl Change for ChangePromotion {
         let catalog = transaction.catalog(*org_id).await?.ok_or(CatalogError::NoOrganization(*org_id))?;
         let Some(promotion) = apply(change.clone(), &catalog, *now_ms)? else {
             let promotion = catalog.promotions.get(&id).cloned();
-            return Ok(Ended::Rollback(promotion.ok_or(CatalogRefusal::NotFound(id))?));
+            return Ok(TransactionEnd::Rollback(promotion.ok_or(CatalogRefusal::NotFound(id))?));
         };
         save_promotion(transaction, &catalog, &promotion).await?;
         transaction.raise_catalog_version(*org_id).await?;
-        Ok(Ended::Commit(promotion))
+        Ok(TransactionEnd::Commit(promotion))
     }
 }
 
@@ -159,12 +159,12 @@ pub async fn record_customers(
 struct RecordCustomers(BTreeSet<(OrgId, CustomerId)>);
 
 #[async_trait]
-impl Change for RecordCustomers {
+impl TransactionWork for RecordCustomers {
     type Done = usize;
     type Error = StorageError;
 
-    async fn make(&self, transaction: &Transaction) -> Result<Ended<usize>, StorageError> {
-        Ok(Ended::Commit(transaction.upsert_customers(&self.0).await?))
+    async fn make(&self, transaction: &Transaction) -> Result<TransactionEnd<usize>, StorageError> {
+        Ok(TransactionEnd::Commit(transaction.upsert_customers(&self.0).await?))
     }
 }
 
@@ -191,11 +191,11 @@ pub struct AudienceChanged {
 }
 
 #[async_trait]
-impl Change for ChangeAudience {
+impl TransactionWork for ChangeAudience {
     type Done = AudienceChanged;
     type Error = CatalogError;
 
-    async fn make(&self, transaction: &Transaction) -> Result<Ended<AudienceChanged>, CatalogError> {
+    async fn make(&self, transaction: &Transaction) -> Result<TransactionEnd<AudienceChanged>, CatalogError> {
         let Self { org_id, promotion_id, add, remove } = self;
         if !transaction.has_promotion(*org_id, *promotion_id).await? {
             return Err(CatalogRefusal::NotFound(*promotion_id).into());
@@ -204,7 +204,7 @@ impl Change for ChangeAudience {
         transaction.lock_audiences(*org_id).await?;
         let added = transaction.add_to_audience(*org_id, *promotion_id, add).await?;
         let removed = transaction.remove_from_audience(*org_id, *promotion_id, remove).await?;
-        Ok(Ended::Commit(AudienceChanged { added, removed }))
+        Ok(TransactionEnd::Commit(AudienceChanged { added, removed }))
     }
 }
 

@@ -25,7 +25,7 @@ pub enum Changed {
 }
 
 /// The outcome of a change, or the reason for which nothing was decided.
-type Answered = Result<Changed, WalletError>;
+type ChangeAnswer = Result<Changed, WalletError>;
 
 impl App {
     /// Revokes or redeems for an API client. The answer is durable.
@@ -74,7 +74,7 @@ impl FromCatalogs for BatchChanger {
         (&mut self.session, &self.catalogs)
     }
 
-    async fn attempt(&mut self, batch: &[&Change], catalogs: &InMemory) -> Result<Ran<Vec<Answered>>, BatchError> {
+    async fn attempt(&mut self, batch: &[&Change], catalogs: &InMemory) -> Result<Ran<Vec<ChangeAnswer>>, BatchError> {
         let now_ms = self.clock.now_ms();
         let late = i64::try_from(self.late_redemption.as_millis()).unwrap_or(i64::MAX);
         let late_from_ms = now_ms.saturating_sub(late);
@@ -112,19 +112,19 @@ fn decide_all(
     catalogs: &InMemory,
     facts: &mut ChangeFacts,
     late_from_ms: i64,
-) -> (Vec<Answered>, Changes) {
+) -> (Vec<ChangeAnswer>, Changes) {
     let mut changes = Changes::default();
     let answers = batch.iter().map(|command| {
         let (org_id, _) = command.customer();
         let catalog = catalogs.get(&org_id).ok_or_else(|| WalletError::no_organization(org_id))?;
-        decide(command, &mut Deciding { catalog, facts, late_from_ms, changes: &mut changes })
+        decide(command, &mut DecidingChanges { catalog, facts, late_from_ms, changes: &mut changes })
     });
     let answers = answers.collect();
     (answers, changes)
 }
 
 /// The input of a decision, and the changes to write for the commands before it.
-struct Deciding<'a> {
+struct DecidingChanges<'a> {
     catalog: &'a Catalog,
     facts: &'a mut ChangeFacts,
     /// Milliseconds since 1970-01-01T00:00:00Z.
@@ -132,8 +132,8 @@ struct Deciding<'a> {
     changes: &'a mut Changes,
 }
 
-fn decide(command: &Change, deciding: &mut Deciding<'_>) -> Result<Changed, WalletError> {
-    let Deciding { catalog, facts, late_from_ms, changes } = deciding;
+fn decide(command: &Change, deciding: &mut DecidingChanges<'_>) -> Result<Changed, WalletError> {
+    let DecidingChanges { catalog, facts, late_from_ms, changes } = deciding;
     let (org_id, customer_id) = command.customer();
     if !catalog.org.accept_unknown_customers && !facts.customers.contains(&(org_id, customer_id)) {
         return Err(WalletError::CustomerNotFound(customer_id));

@@ -27,18 +27,18 @@ pub struct GateLimits {
 /// The maximum number of waiting callers of the key is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("too many callers are waiting")]
-pub struct Full;
+pub struct GateFull;
 
 /// A gate with fair admission. Its clones are the same gate.
 #[derive(Debug)]
-pub struct FairGate<K: Key>(Arc<Mutex<State<K>>>);
+pub struct FairGate<K: GateKey>(Arc<Mutex<GateState<K>>>);
 
 /// A key for a group of callers that share their slots.
-pub trait Key: Eq + Hash + Clone + Debug {}
+pub trait GateKey: Eq + Hash + Clone + Debug {}
 
-impl<K: Eq + Hash + Clone + Debug> Key for K {}
+impl<K: Eq + Hash + Clone + Debug> GateKey for K {}
 
-impl<K: Key> Clone for FairGate<K> {
+impl<K: GateKey> Clone for FairGate<K> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
     }
@@ -46,21 +46,21 @@ impl<K: Key> Clone for FairGate<K> {
 
 /// A slot, held until this is dropped.
 #[derive(Debug)]
-pub struct Slot<K: Key> {
+pub struct Slot<K: GateKey> {
     gate: FairGate<K>,
     key: K,
 }
 
-impl<K: Key> Drop for Slot<K> {
+impl<K: GateKey> Drop for Slot<K> {
     fn drop(&mut self) {
         self.gate.0.lock().leave(&self.key);
     }
 }
 
-impl<K: Key> FairGate<K> {
+impl<K: GateKey> FairGate<K> {
     /// Returns a gate with every slot free.
     pub fn new(limits: GateLimits) -> Self {
-        Self(Arc::new(Mutex::new(State {
+        Self(Arc::new(Mutex::new(GateState {
             limits,
             taken: 0,
             arrived: 0,
@@ -73,7 +73,7 @@ impl<K: Key> FairGate<K> {
     ///
     /// # Errors
     /// Returns an error when the maximum number of callers of the key wait.
-    pub async fn enter(&self, key: K) -> Result<Slot<K>, Full> {
+    pub async fn enter(&self, key: K) -> Result<Slot<K>, GateFull> {
         let entered = self.0.lock().enter(&key)?;
         let mut waiting = match entered {
             Entered::AtOnce => return Ok(Slot { gate: self.clone(), key }),
@@ -81,19 +81,19 @@ impl<K: Key> FairGate<K> {
         };
         // The sender is dropped only with the gate, or when this caller stops waiting.
         let _ = (&mut waiting.admitted).await;
-        waiting.key.take().map(|key| Slot { gate: self.clone(), key }).ok_or(Full)
+        waiting.key.take().map(|key| Slot { gate: self.clone(), key }).ok_or(GateFull)
     }
 }
 
 /// A waiting caller. When it is dropped with its key, it stops waiting.
-struct Waiting<'a, K: Key> {
+struct Waiting<'a, K: GateKey> {
     gate: &'a FairGate<K>,
     key: Option<K>,
     number: u64,
     admitted: oneshot::Receiver<()>,
 }
 
-impl<K: Key> Drop for Waiting<'_, K> {
+impl<K: GateKey> Drop for Waiting<'_, K> {
     fn drop(&mut self) {
         if let Some(key) = self.key.take() {
             self.gate.0.lock().give_up(&key, self.number);
@@ -102,20 +102,20 @@ impl<K: Key> Drop for Waiting<'_, K> {
 }
 
 #[derive(Debug)]
-struct State<K> {
+struct GateState<K> {
     limits: GateLimits,
     taken: usize,
     /// Number of callers that had to wait so far.
     arrived: u64,
     /// Keys that hold a slot or wait for one.
-    keys: HashMap<K, Callers>,
+    keys: HashMap<K, WaitingCallers>,
     /// Waiting keys, in the order of admission.
     next_keys: VecDeque<K>,
 }
 
 /// The callers of one key.
 #[derive(Debug, Default)]
-struct Callers {
+struct WaitingCallers {
     taken: usize,
     /// Waiting callers in order of arrival, and so by number.
     waiting: VecDeque<(u64, oneshot::Sender<()>)>,
@@ -126,10 +126,10 @@ enum Entered {
     Waiting(u64, oneshot::Receiver<()>),
 }
 
-impl<K: Key> State<K> {
+impl<K: GateKey> GateState<K> {
     /// Takes a slot or a place in the queue. While a slot is free, every waiting key holds as many as it may
     /// ([`Self::admit`]).
-    fn enter(&mut self, key: &K) -> Result<Entered, Full> {
+    fn enter(&mut self, key: &K) -> Result<Entered, GateFull> {
         let GateLimits { capacity, per_key, max_waiting_per_key } = self.limits;
         let callers = self.keys.get(key);
         let (taken, waiting) = callers.map_or((0, 0), |callers| (callers.taken, callers.waiting.len()));
@@ -139,7 +139,7 @@ impl<K: Key> State<K> {
             return Ok(Entered::AtOnce);
         }
         if waiting >= max_waiting_per_key {
-            return Err(Full);
+            return Err(GateFull);
         }
         if waiting == 0 {
             self.next_keys.push_back(key.clone());

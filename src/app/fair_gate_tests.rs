@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-type Entering = Pin<Box<dyn Future<Output = Result<Slot<u8>, Full>>>>;
+type Entering = Pin<Box<dyn Future<Output = Result<Slot<u8>, GateFull>>>>;
 
 const LIMITS: GateLimits = GateLimits { capacity: 2, per_key: 1, max_waiting_per_key: 3 };
 
@@ -17,7 +17,7 @@ fn enter(gate: &FairGate<u8>, key: u8) -> Entering {
     Box::pin(async move { gate.enter(key).await })
 }
 
-fn poll(entering: &mut Entering) -> Option<Result<Slot<u8>, Full>> {
+fn poll(entering: &mut Entering) -> Option<Result<Slot<u8>, GateFull>> {
     match entering.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(entered) => Some(entered),
         Poll::Pending => None,
@@ -61,7 +61,7 @@ fn more_callers_of_one_key_than_may_wait_are_refused_at_once() {
     let gate = FairGate::new(LIMITS);
     let slot = enter_at_once(&gate, 1);
     let waiting: Vec<_> = (0..LIMITS.max_waiting_per_key).map(|_| wait(&gate, 1)).collect();
-    assert_eq!(poll(&mut enter(&gate, 1)).expect("at once").unwrap_err(), Full);
+    assert_eq!(poll(&mut enter(&gate, 1)).expect("at once").unwrap_err(), GateFull);
     let other = enter_at_once(&gate, 2);
     drop((waiting, slot, other));
     assert!(is_forgotten(&gate));
@@ -120,22 +120,22 @@ async fn who_waits_is_woken_and_a_time_out_leaves_nothing_behind() {
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Step {
+enum GateStep {
     Enter(u8),
     Leave(usize),
     GiveUp(usize),
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn step() -> impl Strategy<Value = GateStep> {
     prop_oneof![
-        4 => (0..4_u8).prop_map(Step::Enter),
-        3 => any::<usize>().prop_map(Step::Leave),
-        1 => any::<usize>().prop_map(Step::GiveUp),
+        4 => (0..4_u8).prop_map(GateStep::Enter),
+        3 => any::<usize>().prop_map(GateStep::Leave),
+        1 => any::<usize>().prop_map(GateStep::GiveUp),
     ]
 }
 
 /// A gate, the callers that hold a slot, and those that wait, in order of arrival.
-struct Watched {
+struct WatchedGate {
     gate: FairGate<u8>,
     limits: GateLimits,
     inside: Vec<(u8, Slot<u8>)>,
@@ -144,7 +144,7 @@ struct Watched {
     passed_by: HashMap<u8, Vec<u8>>,
 }
 
-impl Watched {
+impl WatchedGate {
     fn inside(&self, key: u8) -> usize {
         self.inside.iter().filter(|(other, _)| *other == key).count()
     }
@@ -153,16 +153,16 @@ impl Watched {
         self.waiting.iter().any(|(other, _)| *other == key)
     }
 
-    fn step(&mut self, step: Step) {
+    fn step(&mut self, step: GateStep) {
         match step {
-            Step::Enter(key) => self.enter(key),
-            Step::Leave(which) if !self.inside.is_empty() => {
+            GateStep::Enter(key) => self.enter(key),
+            GateStep::Leave(which) if !self.inside.is_empty() => {
                 drop(self.inside.swap_remove(which % self.inside.len()));
             }
-            Step::GiveUp(which) if !self.waiting.is_empty() => {
+            GateStep::GiveUp(which) if !self.waiting.is_empty() => {
                 drop(self.waiting.remove(which % self.waiting.len()));
             }
-            Step::Leave(_) | Step::GiveUp(_) => {}
+            GateStep::Leave(_) | GateStep::GiveUp(_) => {}
         }
         self.look();
     }
@@ -176,7 +176,9 @@ impl Watched {
                 assert!(free, "admitted beyond a limit");
                 self.inside.push((key, slot));
             }
-            Some(Err(Full)) => assert!(!free && waiting == self.limits.max_waiting_per_key, "refused, with room left"),
+            Some(Err(GateFull)) => {
+                assert!(!free && waiting == self.limits.max_waiting_per_key, "refused, with room left")
+            }
             None => {
                 assert!(!free && waiting < self.limits.max_waiting_per_key);
                 self.waiting.push((key, entering));
@@ -233,14 +235,14 @@ proptest! {
     ) {
         let limits = GateLimits { capacity, per_key, max_waiting_per_key: 4 };
         let gate = FairGate::new(limits);
-        let mut watched = Watched {
+        let mut watched = WatchedGate {
             gate: gate.clone(), limits, inside: Vec::new(), waiting: Vec::new(), passed_by: HashMap::new(),
         };
         for step in steps {
             watched.step(step);
         }
         while !watched.inside.is_empty() {
-            watched.step(Step::Leave(0));
+            watched.step(GateStep::Leave(0));
         }
         prop_assert!(watched.waiting.is_empty(), "a caller is never admitted");
         prop_assert!(is_forgotten(&gate));

@@ -25,11 +25,11 @@ use crate::access::tokens::Tokens;
 use crate::clock::Clock;
 use crate::earning::OrgId;
 use crate::storage::{StorageError, Store};
-use crate::writer::{Lanes, Reachability, Writer, WriterLimits};
+use crate::writer::{Reachability, Workers, Writer, WriterLimits};
 use bulk_earn::BatchEarner;
 use catalog_cache::CatalogCache;
 use changes::BatchChanger;
-use fair_gate::{FairGate, Full, GateLimits, Key, Slot};
+use fair_gate::{FairGate, GateFull, GateKey, GateLimits, Slot};
 use trial::Trial;
 
 /// Time in which the database must answer a probe; otherwise it counts as lost.
@@ -62,7 +62,7 @@ pub struct App {
     changes: FairGate<OrgId>,
     /// Slots of the API clients that change an organization's data: at most one change of each client waits for the
     /// connection.
-    change_turns: FairGate<Arc<str>>,
+    change_slots: FairGate<Arc<str>>,
     earner: Writer<BatchEarner>,
     changer: Writer<BatchChanger>,
 }
@@ -93,8 +93,8 @@ const MAX_WAITING_FOR_CONNECTION: usize = 256;
 
 /// The writer's background task.
 pub struct WriterTask {
-    earnings: Lanes<BatchEarner>,
-    changes: Lanes<BatchChanger>,
+    earnings: Workers<BatchEarner>,
+    changes: Workers<BatchChanger>,
 }
 
 impl WriterTask {
@@ -112,14 +112,14 @@ impl App {
         let AppLimits { writer: limits, connections, connection_timeout } = limits;
         let reachability = Reachability::new();
         let catalogs = Arc::new(CatalogCache::new(store.clone()));
-        let (earner, earning_lanes) = Writer::new(limits, &reachability, || {
+        let (earner, earning_workers) = Writer::new(limits, &reachability, || {
             BatchEarner::new(store.clone(), clock.clone(), Arc::clone(&catalogs))
         });
-        let (changer, change_lanes) = Writer::new(limits, &reachability, || {
+        let (changer, change_workers) = Writer::new(limits, &reachability, || {
             BatchChanger::new(store.clone(), clock.clone(), Arc::clone(&catalogs), limits.late_redemption)
         });
         let credentials = Arc::new(Credentials::new(store.clone(), clock.clone(), reachability.clone(), tokens));
-        let task = WriterTask { earnings: earning_lanes, changes: change_lanes };
+        let task = WriterTask { earnings: earning_workers, changes: change_workers };
         let timeout = limits.transaction_timeout;
         let gate =
             |per_key| GateLimits { capacity: connections, per_key, max_waiting_per_key: MAX_WAITING_FOR_CONNECTION };
@@ -138,7 +138,7 @@ impl App {
             large_read_timeout: limits.request_timeout,
             // The database serializes the changes of one organization anyway.
             changes: FairGate::new(gate(1)),
-            change_turns: FairGate::new(GateLimits { capacity: usize::MAX, ..gate(1) }),
+            change_slots: FairGate::new(GateLimits { capacity: usize::MAX, ..gate(1) }),
             earner,
             changer,
         };
@@ -217,7 +217,7 @@ impl App {
         work: impl Future<Output = Result<T, E>>,
     ) -> Result<T, E> {
         self.within(async {
-            let _turn = self.enter(&self.change_turns, Arc::clone(client)).await?;
+            let _client_slot = self.enter(&self.change_slots, Arc::clone(client)).await?;
             let _slot = self.enter(&self.changes, org_id).await?;
             work.await
         })
@@ -225,7 +225,7 @@ impl App {
     }
 
     /// Waits for the slot of a connection.
-    async fn enter<K: Key>(&self, gate: &FairGate<K>, key: K) -> Result<Slot<K>, StorageError> {
+    async fn enter<K: GateKey>(&self, gate: &FairGate<K>, key: K) -> Result<Slot<K>, StorageError> {
         wait_for_slot(self.connection_timeout, gate, key).await
     }
 
@@ -252,9 +252,9 @@ impl App {
     }
 }
 
-async fn wait_for_slot<K: Key>(timeout: Duration, gate: &FairGate<K>, key: K) -> Result<Slot<K>, StorageError> {
+async fn wait_for_slot<K: GateKey>(timeout: Duration, gate: &FairGate<K>, key: K) -> Result<Slot<K>, StorageError> {
     match tokio::time::timeout(timeout, gate.enter(key)).await {
         Ok(Ok(slot)) => Ok(slot),
-        Ok(Err(Full)) | Err(_) => Err(StorageError::waited_too_long()),
+        Ok(Err(GateFull)) | Err(_) => Err(StorageError::waited_too_long()),
     }
 }

@@ -13,7 +13,7 @@ const MAX_TRIES: u32 = 8;
 const MAX_PAUSE_MS: u64 = 20;
 
 /// The end of a change that was not refused.
-pub(super) enum Ended<T> {
+pub(super) enum TransactionEnd<T> {
     /// The writes are made durable.
     Commit(T),
     /// Nothing has to be written.
@@ -34,19 +34,19 @@ impl ChangeError for StorageError {
 
 /// A change. It reads everything that it depends on, so it can be repeated.
 #[async_trait]
-pub(super) trait Change: Sync {
+pub(super) trait TransactionWork: Sync {
     /// The result for the caller.
     type Done: Send;
     /// The reason for which the change is not made.
     type Error: ChangeError + Send;
 
     /// Makes the change within a transaction.
-    async fn make(&self, transaction: &Transaction) -> Result<Ended<Self::Done>, Self::Error>;
+    async fn make(&self, transaction: &Transaction) -> Result<TransactionEnd<Self::Done>, Self::Error>;
 }
 
 /// Makes a change in a transaction, and repeats all of it after a write conflict (a deadlock, or a row that was
 /// inserted meanwhile).
-pub(super) async fn in_transaction<C: Change>(store: &Store, change: &C) -> Result<C::Done, C::Error> {
+pub(super) async fn in_transaction<C: TransactionWork>(store: &Store, change: &C) -> Result<C::Done, C::Error> {
     let mut tries = 0;
     loop {
         tries += 1;
@@ -70,15 +70,15 @@ pub(super) async fn in_transaction<C: Change>(store: &Store, change: &C) -> Resu
     }
 }
 
-async fn attempt<C: Change>(store: &Store, change: &C) -> Result<C::Done, C::Error> {
+async fn attempt<C: TransactionWork>(store: &Store, change: &C) -> Result<C::Done, C::Error> {
     let transaction = store.begin().await?;
     match change.make(&transaction).await {
-        Ok(Ended::Commit(done)) => {
+        Ok(TransactionEnd::Commit(done)) => {
             transaction.commit().await?;
             store.note_write();
             Ok(done)
         }
-        Ok(Ended::Rollback(done)) => {
+        Ok(TransactionEnd::Rollback(done)) => {
             transaction.rollback().await?;
             Ok(done)
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{App, ReadSlot};
 use crate::earning::change::{EarnedStatus, RecordedStatus};
 use crate::earning::{Catalog, CustomerId, ObjectId, OrgId};
-use crate::storage::listing::{Part, Stretch, WalletRow};
+use crate::storage::listing::{Stretch, WalletPart, WalletRow};
 use crate::storage::{StorageError, Store};
 use crate::writer::error::WalletError;
 
@@ -38,7 +38,7 @@ pub struct ListWallet {
 
 /// An earned promotion in its present state.
 #[derive(Debug, Clone)]
-pub struct Entry {
+pub struct WalletItem {
     /// The recorded row.
     pub row: WalletRow,
     /// Present status.
@@ -53,7 +53,7 @@ pub struct Entry {
 #[derive(Debug)]
 pub struct Page {
     /// Entries of the page.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<WalletItem>,
     /// Position of the last entry, when more follow.
     pub more_after: Option<(i64, ObjectId)>,
     /// The client's slot for large pages, held until the page is encoded.
@@ -104,7 +104,7 @@ impl<'a> Parts<'a> {
         };
         // One row more than the page shows tells whether another follows.
         let limit = most.min(list.limit + 1 - self.rows.len());
-        let part = Part {
+        let part = WalletPart {
             org_id: list.org_id,
             customer_id: list.customer_id,
             stretches: &stretches(&list.statuses, now_ms),
@@ -191,7 +191,7 @@ impl App {
         client: &Arc<str>,
         org_id: OrgId,
         earn_id: ObjectId,
-    ) -> Result<Option<Entry>, WalletError> {
+    ) -> Result<Option<WalletItem>, WalletError> {
         self.reading(client, async {
             let catalog = self.catalog(org_id).await?;
             let row = self.store.earned_promotion(org_id, earn_id).await?;
@@ -203,7 +203,7 @@ impl App {
     }
 
     /// Looks again for promotions that another process created a moment ago.
-    async fn name_unknown(&self, org_id: OrgId, entries: &mut [Entry]) -> Result<(), WalletError> {
+    async fn name_unknown(&self, org_id: OrgId, entries: &mut [WalletItem]) -> Result<(), WalletError> {
         if entries.iter().all(|entry| !entry.promotion_name.is_empty()) {
             return Ok(());
         }
@@ -245,9 +245,9 @@ fn stretches(statuses: &BTreeSet<EarnedStatus>, now_ms: i64) -> Vec<Stretch> {
     stretches
 }
 
-fn entry(catalog: &Catalog, row: WalletRow, now_ms: i64) -> Entry {
+fn entry(catalog: &Catalog, row: WalletRow, now_ms: i64) -> WalletItem {
     let promotion = catalog.promotions.get(&row.held.promotion_id);
-    Entry {
+    WalletItem {
         status: row.held.status_at(now_ms),
         promotion_name: promotion.map(|promotion| promotion.name.clone()).unwrap_or_default(),
         promotion_active: promotion.is_some_and(|promotion| promotion.active),

@@ -20,7 +20,7 @@ use crate::app::catalog;
 use crate::config::operator::{Customers, FileFormat, ImportCustomers};
 use crate::earning::{CustomerId, OrgId};
 use crate::storage::{StorageError, Store};
-use crate::wire::files::customer::{Content, CustomerLines, Format, LineFault};
+use crate::wire::files::customer::{CustomerLines, Format, LineContent, LineViolation};
 
 /// Number of rows of the file in one transaction.
 const BATCH: u64 = 10_000;
@@ -35,11 +35,11 @@ const BUFFER_BYTES: usize = 256 * 1024;
 const TICK_EVERY: Duration = Duration::from_millis(200);
 
 /// A message of the reading thread.
-enum Read {
+enum ReadLines {
     /// Customers to record.
-    Batch(Batch),
+    Customers(CustomerBatch),
     /// A line that holds no customer: its number, and the violation. No message follows.
-    Fault(u64, LineFault),
+    Violation(u64, LineViolation),
     /// The end of the file.
     End(End),
 }
@@ -50,12 +50,12 @@ struct End {
     /// Number of its last line.
     lines: u64,
     /// The content up to there.
-    content: Content,
+    content: LineContent,
 }
 
 /// A batch of customers to record.
 #[derive(Default)]
-struct Batch {
+struct CustomerBatch {
     customers: BTreeSet<CustomerId>,
     /// Number of rows that name them; a customer may appear twice.
     rows: u64,
@@ -68,7 +68,7 @@ struct Batch {
 /// The progress of the import.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Recorded {
+struct ImportProgress {
     /// Number of rows that were read, each of which names a customer.
     rows: u64,
     /// Number of customers that were not recorded before.
@@ -94,7 +94,7 @@ pub async fn run(command: &Customers) -> Result<(), CommandError> {
     let (input, length) = open(options).map_err(unreadable)?;
     let bar = progress(length);
     let lines = CustomerLines::new(input, format, org_id, options.from_line);
-    let mut recorded = Recorded { rows: 0, added: 0, next_line: options.from_line, end: None };
+    let mut recorded = ImportProgress { rows: 0, added: 0, next_line: options.from_line, end: None };
     let pause = options.output.common.database_url.is_sqlite().then_some(OTHERS_WRITE_FOR);
     let import = async |store: &Store| {
         // The organization is checked first, as otherwise every row would be refused.
@@ -107,9 +107,9 @@ pub async fn run(command: &Customers) -> Result<(), CommandError> {
         std::thread::spawn(move || read(lines, &send));
         let ended = tokio::select! {
             biased;
-            _ = term.recv() => Err(Ended::Interrupted),
-            _ = int.recv() => Err(Ended::Interrupted),
-            done = record((store, org_id, pause), batches, &mut recorded, &bar) => done,
+            _ = term.recv() => Err(ImportEnd::Interrupted),
+            _ = int.recv() => Err(ImportEnd::Interrupted),
+            done = record(Target { store, org_id, pause }, batches, &mut recorded, &bar) => done,
         };
         Ok(ended.map_err(|ended| ended.told_of(file.clone(), recorded.next_line))?)
     };
@@ -124,7 +124,7 @@ pub async fn run(command: &Customers) -> Result<(), CommandError> {
     if options.output.json {
         return show(true, &[recorded], || Table::new(&[]));
     }
-    let Recorded { rows, added, .. } = recorded;
+    let ImportProgress { rows, added, .. } = recorded;
     print(&format!("recorded {rows} customers of {file}: {added} new, {} known\n", rows - added))
 }
 
@@ -134,27 +134,27 @@ pub async fn run(command: &Customers) -> Result<(), CommandError> {
 /// Returns an error when the file is empty, or `from_line` is past its end.
 fn tell_of_no_rows(file: &str, from_line: u64, end: End) -> Result<(), CommandError> {
     match end.content {
-        Content::Nothing => return Err(CommandError::refused(400, format!("{file} is empty"))),
+        LineContent::Nothing => return Err(CommandError::refused(400, format!("{file} is empty"))),
         // An interrupted import may name the line after the last one.
         _ if from_line > end.lines + 1 => {
             let lines = end.lines;
             let problem = format!("--from-line: {from_line} is past the end of {file}, which has {lines} lines");
             return Err(CommandError::refused(400, problem));
         }
-        Content::Header => note(&format!("{file} has a header and no customers")),
-        Content::Rows => note(&format!("{file} has no customers from line {from_line} on")),
+        LineContent::Header => note(&format!("{file} has a header and no customers")),
+        LineContent::Rows => note(&format!("{file} has no customers from line {from_line} on")),
     }
     Ok(())
 }
 
 /// The reason for which recording ended before the end of the file.
-enum Ended {
+enum ImportEnd {
     Interrupted,
-    Line(u64, LineFault),
+    Line(u64, LineViolation),
     Storage(StorageError),
 }
 
-impl Ended {
+impl ImportEnd {
     /// Converts the reason to an error for a file of which everything before `line` is recorded.
     fn told_of(self, file: String, line: u64) -> ImportEnded {
         match self {
@@ -165,29 +165,38 @@ impl Ended {
     }
 }
 
+/// The organization whose customers are recorded, and the pause after each batch.
+struct Target<'a> {
+    store: &'a Store,
+    org_id: OrgId,
+    pause: Option<Duration>,
+}
+
 /// Records batch by batch, and keeps `recorded` up to date.
 async fn record(
-    (store, org_id, pause): (&Store, OrgId, Option<Duration>),
-    mut batches: mpsc::Receiver<Read>,
-    recorded: &mut Recorded,
+    target: Target<'_>,
+    mut batches: mpsc::Receiver<ReadLines>,
+    recorded: &mut ImportProgress,
     bar: &ProgressBar,
-) -> Result<(), Ended> {
+) -> Result<(), ImportEnd> {
     while let Some(read) = batches.recv().await {
         let batch = match read {
-            Read::Batch(batch) => batch,
-            Read::Fault(line, fault) => return Err(Ended::Line(line, fault)),
-            Read::End(end) => {
+            ReadLines::Customers(batch) => batch,
+            ReadLines::Violation(line, fault) => return Err(ImportEnd::Line(line, fault)),
+            ReadLines::End(end) => {
                 recorded.end = Some(end);
                 break;
             }
         };
-        let added = catalog::record_customers(store, org_id, &batch.customers).await.map_err(Ended::Storage)?;
+        let added = catalog::record_customers(target.store, target.org_id, &batch.customers)
+            .await
+            .map_err(ImportEnd::Storage)?;
         recorded.rows += batch.rows;
         recorded.added += added as u64;
         recorded.next_line = recorded.next_line.max(batch.next_line);
         bar.set_position(batch.bytes);
         bar.set_message(recorded.rows.to_string());
-        if let Some(pause) = pause {
+        if let Some(pause) = target.pause {
             tokio::time::sleep(pause).await;
         }
     }
@@ -195,9 +204,9 @@ async fn record(
 }
 
 /// Reads the file to its end or its first violation. Ends also when the receiver is gone.
-fn read(mut lines: CustomerLines, send: &mpsc::Sender<Read>) {
+fn read(mut lines: CustomerLines, send: &mpsc::Sender<ReadLines>) {
     loop {
-        let mut batch = Batch::default();
+        let mut batch = CustomerBatch::default();
         let fault = loop {
             match lines.next() {
                 Some(Ok(customer_id)) => {
@@ -213,15 +222,15 @@ fn read(mut lines: CustomerLines, send: &mpsc::Sender<Read>) {
         let wrong = matches!(fault, Some(Some(_)));
         batch.next_line = lines.line() + u64::from(!wrong);
         batch.bytes = lines.bytes();
-        if batch.rows > 0 && send.blocking_send(Read::Batch(batch)).is_err() {
+        if batch.rows > 0 && send.blocking_send(ReadLines::Customers(batch)).is_err() {
             return;
         }
         match fault {
             None => {}
-            Some(Some(Err(fault))) => return drop(send.blocking_send(Read::Fault(lines.line(), fault))),
+            Some(Some(Err(fault))) => return drop(send.blocking_send(ReadLines::Violation(lines.line(), fault))),
             Some(_) => {
                 let end = End { lines: lines.line(), content: lines.content() };
-                return drop(send.blocking_send(Read::End(end)));
+                return drop(send.blocking_send(ReadLines::End(end)));
             }
         }
     }

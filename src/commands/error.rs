@@ -7,7 +7,7 @@ use crate::app::clients::ClientError;
 use crate::earning::{CustomerId, OrgId};
 use crate::server::{ImportFileError, ServeError};
 use crate::storage::StorageError;
-use crate::wire::{Fault, Violations};
+use crate::wire::{InvalidRequest, Violations};
 
 /// Maximum number of characters of a malformed id that a message repeats.
 const MAX_ECHOED_CHARACTERS: usize = 100;
@@ -125,13 +125,13 @@ impl CommandError {
     }
 
     /// Returns the refusal of a malformed request. `names` are the options of its fields.
-    pub(super) fn of_fault(fault: Fault, names: &[FieldOption]) -> Self {
+    pub(super) fn of_invalid_request(fault: InvalidRequest, names: &[FieldOption]) -> Self {
         match fault {
-            Fault::Invalid(violations) => Self::of_violations(&violations, names),
-            Fault::InvalidCustomerId(id) => {
+            InvalidRequest::Invalid(violations) => Self::of_violations(&violations, names),
+            InvalidRequest::InvalidCustomerId(id) => {
                 Self::refused(1006, format!("CUSTOMER: must be a positive integer, not {id}"))
             }
-            Fault::InvalidPromotionId(id) => {
+            InvalidRequest::InvalidPromotionId(id) => {
                 let id: String = id.chars().take(MAX_ECHOED_CHARACTERS).collect();
                 Self::refused(725, format!("a promotion id must be 24 hexadecimal digits, not {id:?}"))
             }

@@ -4,7 +4,7 @@ use super::error::FieldOption;
 use super::table::Table;
 use super::{CommandError, note, on_database, show};
 use crate::app::catalog;
-use crate::app::wallet::{Entry, page};
+use crate::app::wallet::{WalletItem, page};
 use crate::clock::Clock;
 use crate::config::operator::{ShowWallet, Wallet};
 use crate::earning::OrgId;
@@ -51,7 +51,7 @@ pub async fn run(command: &Wallet, clock: &Clock) -> Result<(), CommandError> {
 }
 
 /// Returns the entries, read page by page, and true when there are more than the limit.
-async fn read(store: &Store, options: &ShowWallet, clock: &Clock) -> Result<(Vec<Entry>, bool), CommandError> {
+async fn read(store: &Store, options: &ShowWallet, clock: &Clock) -> Result<(Vec<WalletItem>, bool), CommandError> {
     let (org_id, now_ms) = (OrgId(options.org.id), clock.now_ms());
     let statuses = if options.statuses.is_empty() { &EarnedStatus::ALL[..] } else { &options.statuses };
     let numbers = statuses.iter().map(|status| proto::EarnedStatus::from_str_name(status.name()).unwrap_or_default());
@@ -62,8 +62,8 @@ async fn read(store: &Store, options: &ShowWallet, clock: &Clock) -> Result<(Vec
         earned_status: numbers.map(|number| number as i32).collect(),
         promotion_id: options.promotions.clone(),
     };
-    let (mut list, _) =
-        parse_list(&request, org_id, Violations::default()).map_err(|fault| CommandError::of_fault(fault, &OPTIONS))?;
+    let (mut list, _) = parse_list(&request, org_id, Violations::default())
+        .map_err(|fault| CommandError::of_invalid_request(fault, &OPTIONS))?;
     let catalog = catalog::recorded(store, org_id).await.map_err(|error| CommandError::of_catalog(error, &OPTIONS))?;
     let (limit, mut entries) = (options.limit as usize, Vec::new());
     loop {

@@ -20,7 +20,7 @@ const STALLED_OF_DRAIN: u32 = 4;
 
 /// Options for connections, their limits, and TLS.
 #[derive(Debug, Clone, Args)]
-pub struct Edge {
+pub struct EdgeOptions {
     /// Maximum number of connections. When it is reached, a new connection replaces the one that is idle the longest:
     /// first among those that never made a call with credentials, then among all. When none is idle, the new one is
     /// closed.
@@ -84,7 +84,7 @@ pub struct Edge {
     pub tls_client_ca: Option<PathBuf>,
 }
 
-impl Edge {
+impl EdgeOptions {
     /// Returns the limits of the listener. `open_files` is the number of connections that the process may open,
     /// `drain_timeout` the time that it may take to stop.
     pub fn limits(&self, open_files: usize, drain_timeout: Duration) -> EdgeLimits {

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::object_id::{Given, MAX_ECHOED_CHARACTERS};
+use super::object_id::{GivenId, MAX_ECHOED_CHARACTERS};
 use super::redemption::{Redemption, RedemptionLine, first_difference};
 use super::time::{DAY_MS, iso};
 use super::{Catalog, CustomerId, ObjectId, OrgId, PromotionType};
@@ -36,7 +36,7 @@ pub struct Revoke {
     /// Customer who holds the earned promotions.
     pub customer_id: CustomerId,
     /// Promotions, each once, with the earn ids of each.
-    pub details: Vec<(Given, Vec<Given>)>,
+    pub details: Vec<(GivenId, Vec<GivenId>)>,
 }
 
 /// Command to redeem earned promotions of one customer in a transaction.
@@ -144,7 +144,7 @@ impl EarnedStatus {
     }
 }
 
-impl Held {
+impl HeldPromotion {
     /// Returns the status at `now_ms` (milliseconds since 1970-01-01T00:00:00Z).
     pub fn status_at(&self, now_ms: i64) -> EarnedStatus {
         match self.status {
@@ -158,7 +158,7 @@ impl Held {
 
 /// Earned promotion as the wallet records it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Held {
+pub struct HeldPromotion {
     /// Promotion that was earned.
     pub promotion_id: ObjectId,
     /// Time of the event, milliseconds since 1970-01-01T00:00:00Z.
@@ -202,7 +202,7 @@ impl From<Redemption> for RecordedTransaction {
 #[derive(Debug, Default)]
 pub struct ChangeFacts {
     /// Earned promotions that the commands name.
-    pub held: HashMap<InstanceKey, Held>,
+    pub held: HashMap<InstanceKey, HeldPromotion>,
     /// Recorded transactions, by organization and identifier.
     pub transactions: HashMap<(OrgId, Arc<str>), RecordedTransaction>,
     /// Recorded customers among those that the commands name.

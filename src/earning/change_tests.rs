@@ -10,8 +10,8 @@ const EARN_ID: ObjectId = ObjectId([1; 12]);
 const PROMOTION: ObjectId = ObjectId([2; 12]);
 const KEY: InstanceKey = InstanceKey { org_id: OrgId(1), customer_id: CustomerId(7), earn_id: EARN_ID };
 
-fn held() -> Held {
-    Held {
+fn held() -> HeldPromotion {
+    HeldPromotion {
         promotion_id: PROMOTION,
         event_time_ms: NOW_MS - 30 * DAY_MS,
         valid_till_ms: NOW_MS,
@@ -22,8 +22,8 @@ fn held() -> Held {
 
 fn transaction(date_ms: i64) -> Redeem {
     let line = RedemptionLine {
-        promotion: Given::in_lower_case(PROMOTION.to_string()),
-        earned_promotion: Given::in_lower_case(EARN_ID.to_string()),
+        promotion: GivenId::in_lower_case(PROMOTION.to_string()),
+        earned_promotion: GivenId::in_lower_case(EARN_ID.to_string()),
         sku: None,
         redemption_count: 1,
         discount: Amount::default(),
@@ -41,7 +41,7 @@ fn transaction(date_ms: i64) -> Redeem {
     Redeem { org_id: KEY.org_id, transaction_identifier: "t".into(), transaction: redemption.into() }
 }
 
-fn outcome(command: &Redeem, held: Held) -> Result<Redeemed, RedeemFailure> {
+fn outcome(command: &Redeem, held: HeldPromotion) -> Result<Redeemed, RedeemFailure> {
     let mut facts = ChangeFacts { held: HashMap::from([(KEY, held)]), ..ChangeFacts::default() };
     redeem(command, &mut facts, LATE_FROM_MS)
 }
@@ -70,7 +70,7 @@ fn what_is_in_both_lists_is_redeemed_once_and_the_repeat_is_answered_from_what_i
 #[test]
 fn a_transaction_may_be_dated_a_day_before_the_event_and_not_a_millisecond_more() {
     let event_time_ms = NOW_MS + DAY_MS / 2;
-    let earned = || Held { event_time_ms, valid_till_ms: i64::MAX, ..held() };
+    let earned = || HeldPromotion { event_time_ms, valid_till_ms: i64::MAX, ..held() };
     assert!(outcome(&transaction(event_time_ms - DAY_MS), earned()).is_ok());
     let failure = outcome(&transaction(event_time_ms - DAY_MS - 1), earned()).unwrap_err();
     let text = failure.to_string();
@@ -95,7 +95,7 @@ fn validity_is_judged_when_the_transaction_occurred_or_as_long_ago_as_it_may_be_
         (NOW_MS + DAY_MS, NOW_MS + DAY_MS - 1, false),
         (NOW_MS + DAY_MS, NOW_MS + DAY_MS, true),
     ] {
-        let outcome = outcome(&transaction(date_ms), Held { valid_till_ms, ..held() });
+        let outcome = outcome(&transaction(date_ms), HeldPromotion { valid_till_ms, ..held() });
         let judged_ms = date_ms.max(LATE_FROM_MS);
         match outcome {
             Ok(_) => assert!(valid, "{date_ms} {valid_till_ms}"),
@@ -110,12 +110,12 @@ fn validity_is_judged_when_the_transaction_occurred_or_as_long_ago_as_it_may_be_
 }
 
 /// Edit that gives an earned promotion one reason against redeeming it.
-type Spoil = fn(&mut Held);
+type SpoilHeld = fn(&mut HeldPromotion);
 type Expected = fn(&RedeemFailure) -> bool;
 
 #[test]
 fn of_the_reasons_why_not_the_first_wins() {
-    let rows: [(Spoil, Expected); 5] = [
+    let rows: [(SpoilHeld, Expected); 5] = [
         (|held| held.promotion_id = EARN_ID, |failure| matches!(failure, RedeemFailure::NotHeld(_))),
         (|held| held.status = RecordedStatus::Revoked, |failure| matches!(failure, RedeemFailure::Revoked(_))),
         (

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::expiry::valid_till_ms;
-use super::failure::Rest;
+use super::failure::OtherFailures;
 use super::object_id::MAX_ECHOED_CHARACTERS;
 use super::{
     BulkEarn, Catalog, Details, EarnFailure, EarningKey, Entry, Facts, Grant, Holder, Instance, ObjectId, Promotion,
@@ -100,11 +100,12 @@ fn decide_entry(
     let event_time_ms = outcome.event_time_ms;
     let zone = scene.catalog.org.time_zone;
     let valid_till_ms = valid_till_ms(promotion.earn_expiry, promotion.end_ms, event_time_ms, zone);
-    let (fitting, refused) = grantable(promotion, key.holder(), missing, (event_time_ms, valid_till_ms), scene);
+    let (fitting, refused) =
+        grantable(promotion, &NewInstances { holder: key.holder(), missing, event_time_ms, valid_till_ms }, scene);
     outcome.failure = match revoked {
         0 => refused,
         revoked => {
-            let rest = refused.map(|cause| Box::new(Rest { count: missing - fitting, cause }));
+            let rest = refused.map(|cause| Box::new(OtherFailures { count: missing - fitting, cause }));
             Some(EarnFailure::Revoked { promotion_id: promotion.id, revoked, rest })
         }
     };
@@ -124,21 +125,25 @@ fn decide_entry(
     (outcome, Some(grant))
 }
 
-/// Returns how many of `missing` can be granted, and the failure of the rest. The two times are those of the event and
-/// of the end of validity.
-fn grantable(
-    promotion: &Promotion,
+/// The instances of an entry that are not recorded yet.
+struct NewInstances {
     holder: Holder,
+    /// Number of instances.
     missing: u32,
-    times_ms: (i64, i64),
-    scene: &Scene<'_>,
-) -> (u32, Option<EarnFailure>) {
-    if missing == 0 {
+    /// Time of the event, milliseconds since 1970-01-01T00:00:00Z.
+    event_time_ms: i64,
+    /// End of validity, milliseconds since 1970-01-01T00:00:00Z.
+    valid_till_ms: i64,
+}
+
+/// Returns how many of the missing instances can be granted, and the failure of the others.
+fn grantable(promotion: &Promotion, new: &NewInstances, scene: &Scene<'_>) -> (u32, Option<EarnFailure>) {
+    if new.missing == 0 {
         return (0, None);
     }
-    match refuse_new(promotion, holder, times_ms, scene) {
+    match refuse_new(promotion, new, scene) {
         Some(refused) => (0, Some(refused)),
-        None => fit_under_cap(promotion, holder, missing, scene.facts),
+        None => fit_under_cap(promotion, new.holder, new.missing, scene.facts),
     }
 }
 
@@ -161,14 +166,9 @@ fn refuse_whole_entry(
     (recorded != given).then_some(EarnFailure::EarnedFromTypeChanged { recorded, given })
 }
 
-/// Returns the failure that applies to any new instance, apart from the cap. The two times are those of the event and
-/// of the end of validity.
-fn refuse_new(
-    promotion: &Promotion,
-    holder: Holder,
-    (event_time_ms, valid_till_ms): (i64, i64),
-    scene: &Scene<'_>,
-) -> Option<EarnFailure> {
+/// Returns the failure that applies to any new instance, apart from the cap.
+fn refuse_new(promotion: &Promotion, new: &NewInstances, scene: &Scene<'_>) -> Option<EarnFailure> {
+    let NewInstances { holder, event_time_ms, valid_till_ms, .. } = *new;
     let promotion_id = promotion.id;
     let (active, cap) = (scene.catalog.active_promotions, scene.catalog.org.max_active_promotions);
     if active > cap {

@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     /// Edit that sets one field of a draft.
-    type Change = fn(&mut PromotionDraft);
+    type DraftEdit = fn(&mut PromotionDraft);
 
     fn empty() -> PromotionDraft {
         PromotionDraft {
@@ -170,7 +170,7 @@ mod tests {
     #[test]
     fn each_field_that_a_draft_names_changes_that_field_alone() {
         let recorded = full().complete(None).unwrap();
-        let drafts: [(&str, Change); 8] = [
+        let drafts: [(&str, DraftEdit); 8] = [
             ("name", |draft| draft.name = Some("Other".to_owned())),
             ("type", |draft| draft.kind = Some(PromotionType::Earning)),
             ("active", |draft| draft.active = Some(true)),

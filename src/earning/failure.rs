@@ -44,7 +44,7 @@ pub enum EarnFailure {
         /// Number of requested instances that are revoked.
         revoked: usize,
         /// Instances that fail for another reason, if any.
-        rest: Option<Box<Rest>>,
+        rest: Option<Box<OtherFailures>>,
     },
     /// 705: the organization has more active promotions than its maximum.
     #[error("the organization has {active} active promotions, more than its maximum of {cap}; deactivate some")]
@@ -122,23 +122,23 @@ pub enum EarnFailure {
 
 /// Instances of an entry that fail for another reason than the first.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rest {
+pub struct OtherFailures {
     /// Number of these instances.
     pub count: u32,
     /// Reason why they were not granted.
     pub cause: EarnFailure,
 }
 
-fn revoked_text(promotion_id: ObjectId, revoked: usize, rest: Option<&Rest>) -> String {
+fn revoked_text(promotion_id: ObjectId, revoked: usize, rest: Option<&OtherFailures>) -> String {
     let were = if revoked == 1 { "was revoked, and is" } else { "were revoked, and are" };
     let text = format!("{revoked} of this earning of promotion {promotion_id} {were} not granted again");
     match rest {
         None => text,
         // The number of these instances already stands in front.
-        Some(Rest { count, cause: EarnFailure::CapReached { promotion_id, cap, used, left, .. } }) => {
+        Some(OtherFailures { count, cause: EarnFailure::CapReached { promotion_id, cap, used, left, .. } }) => {
             format!("{text}; {count} not granted: {}", cap_text(*promotion_id, [*cap, *used, *left]))
         }
-        Some(Rest { count, cause }) => format!("{text}; {count} not granted: {cause}"),
+        Some(OtherFailures { count, cause }) => format!("{text}; {count} not granted: {cause}"),
     }
 }
 

@@ -72,7 +72,7 @@ pub use decide::{Decision, EntryOutcome, Scene, decide};
 pub use draft::{CapDraft, PromotionDraft};
 pub use facts::{EarningKey, Facts, Grant, Holder, Instance, RecordedEarning};
 pub use failure::EarnFailure;
-pub use object_id::{Given, ObjectId};
+pub use object_id::{GivenId, ObjectId};
 pub use redemption::{Redemption, RedemptionLine};
 
 /// Identifier of an organization, 1 or more.

@@ -37,14 +37,14 @@ pub const MAX_ECHOED_CHARACTERS: usize = 100;
 
 /// Identifier in the form in which a caller wrote it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Given {
+pub struct GivenId {
     /// Text of the caller.
     pub text: String,
     /// Id that the text denotes; `None` when the text is not an id.
     pub id: Option<ObjectId>,
 }
 
-impl Given {
+impl GivenId {
     /// Parses `text` and writes an id in lower case, so that one id always has one text.
     pub fn in_lower_case(text: String) -> Self {
         let id = ObjectId::parse(&text);
@@ -52,7 +52,7 @@ impl Given {
     }
 }
 
-impl From<String> for Given {
+impl From<String> for GivenId {
     fn from(text: String) -> Self {
         Self { id: ObjectId::parse(&text), text }
     }

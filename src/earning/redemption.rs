@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use super::object_id::{Given, MAX_ECHOED_CHARACTERS};
+use super::object_id::{GivenId, MAX_ECHOED_CHARACTERS};
 use super::{Amount, CustomerId};
 
 /// Version of the digest, written in front of it. A change of what [`Redemption::digest`] covers needs another version.
@@ -37,9 +37,9 @@ pub struct Redemption {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RedemptionLine {
     /// Promotion id, in lower case.
-    pub promotion: Given,
+    pub promotion: GivenId,
     /// Earn id, in lower case.
-    pub earned_promotion: Given,
+    pub earned_promotion: GivenId,
     /// Article; `None` when the caller names none.
     pub sku: Option<String>,
     /// Number of times that the promotion is redeemed.

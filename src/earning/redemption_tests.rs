@@ -53,8 +53,8 @@ prop_compose! {
     }
 }
 
-fn id(number: u8) -> Given {
-    Given::in_lower_case(format!("6912CED9D39E256F754A83{number:02X}"))
+fn id(number: u8) -> GivenId {
+    GivenId::in_lower_case(format!("6912CED9D39E256F754A83{number:02X}"))
 }
 
 fn one() -> Redemption {
@@ -141,7 +141,7 @@ fn a_change_of_one_field_is_other_content_and_names_the_field() {
 #[test]
 fn a_long_text_for_an_id_is_named_by_its_beginning() {
     let mut given = one();
-    given.redemptions[0].earned_promotion = Given::in_lower_case("é".repeat(250));
+    given.redemptions[0].earned_promotion = GivenId::in_lower_case("é".repeat(250));
     let path = format!("redemptions[earnedPromotionId={}]", "é".repeat(100));
     assert_eq!(first_difference(&one(), &given), Some(path));
 }

@@ -18,7 +18,7 @@ use tonic::transport::server::Connected;
 
 use super::activity::{Activity, Order};
 use super::calls;
-use super::roster::{Membership, Roster};
+use super::registry::{Registration, Registry};
 use super::stream::Stream;
 use super::{EdgeLimits, Handler};
 
@@ -67,15 +67,20 @@ pub enum Stop {
     HangUp,
 }
 
-/// Serves `doors` on `listener` until [`Stop::HangUp`], then waits until all connections are gone. Dropping the future
+/// The limits of connections, and their certificates where they have TLS.
+#[derive(Debug, Clone)]
+pub struct EdgeSettings {
+    /// Limits of connections.
+    pub limits: EdgeLimits,
+    /// Configuration of TLS, which may change; `None` for plain connections.
+    pub tls: Option<watch::Receiver<Arc<ServerConfig>>>,
+}
+
+/// Serves `handler` on `listener` until [`Stop::HangUp`], then waits until all connections are gone. Dropping the future
 /// ends them.
-pub async fn serve(
-    listener: TcpListener,
-    handler: Handler,
-    (limits, tls): (EdgeLimits, Option<watch::Receiver<Arc<ServerConfig>>>),
-    mut stop: watch::Receiver<Stop>,
-) {
-    let members = Roster::new(limits);
+pub async fn serve(listener: TcpListener, handler: Handler, settings: EdgeSettings, mut stop: watch::Receiver<Stop>) {
+    let EdgeSettings { limits, tls } = settings;
+    let members = Registry::new(limits);
     let edge = Arc::new(Edge { handler, http: http(&limits), tls });
     let mut connections = JoinSet::new();
     let mut look = tokio::time::interval(look_every(&limits));
@@ -92,8 +97,8 @@ pub async fn serve(
             Some(_) = connections.join_next() => {}
             accepted = listener.accept(), if members.is_open() => match accepted {
                 Ok((stream, _)) => match members.enter() {
-                    Some(membership) => {
-                        connections.spawn(connection(Arc::clone(&edge), stream, membership));
+                    Some(registration) => {
+                        connections.spawn(connection(Arc::clone(&edge), stream, registration));
                     }
                     None => full.say(|| tracing::warn!("a connection is refused: all others are busy")),
                 },
@@ -165,11 +170,11 @@ fn http(limits: &EdgeLimits) -> auto::Builder<TokioExecutor> {
 }
 
 /// Serves one connection, from its first byte to its last.
-async fn connection(edge: Arc<Edge>, stream: TcpStream, membership: Membership) {
+async fn connection(edge: Arc<Edge>, stream: TcpStream, registration: Registration) {
     // Answers are sent without delay. The call fails only for a connection that is gone.
     let _ = stream.set_nodelay(true);
     let peer = stream.connect_info();
-    let activity = membership.activity();
+    let activity = registration.activity();
     let calls = calls::service(edge.handler.clone(), Arc::clone(activity), peer);
     let Some(tls) = &edge.tls else {
         return serve_http(&edge.http, stream, calls, activity).await;

@@ -14,7 +14,7 @@ use hyper::service::{Service, service_fn};
 use tonic::transport::server::TcpConnectInfo;
 
 use super::activity::Activity;
-use super::rest::{self, Rest};
+use super::rest::{self, UnreadRest};
 use super::{Answered, Handler};
 
 /// Limits the part of an answer that is passed on at once: bytes. The library would buffer a larger one where the
@@ -30,14 +30,14 @@ pub fn service(
     peer: TcpConnectInfo,
 ) -> impl Service<
     Request<Incoming>,
-    Response = Response<Answer>,
+    Response = Response<CountedBody>,
     Error = Infallible,
-    Future = impl Future<Output = Result<Response<Answer>, Infallible>> + Send,
+    Future = impl Future<Output = Result<Response<CountedBody>, Infallible>> + Send,
 > + Send {
     service_fn(move |mut request: Request<Incoming>| {
-        let mut call = Call::begin(&activity, request.version());
+        let mut call = CallGuard::begin(&activity, request.version());
         request.extensions_mut().insert(peer.clone());
-        let (request, rest) = rest::watch(request, &activity, call.name);
+        let (request, rest) = unread::watch(request, &activity, call.name);
         call.rest = rest;
         let answered = handler(request);
         async move {
@@ -56,7 +56,7 @@ pub fn service(
             call.answer_begins();
             Ok(response.map(|body| {
                 call.finished = body.is_end_stream();
-                Answer { body, rest: Bytes::new(), handed_on: 0, call }
+                CountedBody { body, rest: Bytes::new(), handed_on: 0, call }
             }))
         }
     })
@@ -64,7 +64,7 @@ pub fn service(
 
 /// One running call, which ends on drop.
 #[derive(Debug)]
-struct Call {
+struct CallGuard {
     activity: Arc<Activity>,
     name: u64,
     version: Version,
@@ -72,10 +72,10 @@ struct Call {
     held: bool,
     finished: bool,
     /// The unread part of the request.
-    rest: Option<Rest>,
+    rest: Option<UnreadRest>,
 }
 
-impl Call {
+impl CallGuard {
     fn begin(activity: &Arc<Activity>, version: Version) -> Self {
         let name = activity.begin_call();
         Self {
@@ -107,7 +107,7 @@ impl Call {
     }
 }
 
-impl Drop for Call {
+impl Drop for CallGuard {
     fn drop(&mut self) {
         if !self.answered {
             self.activity.answer_begins();
@@ -125,16 +125,16 @@ impl Drop for Call {
 
 /// The body of an answer, in parts of limited size.
 #[derive(Debug)]
-pub struct Answer {
+pub struct CountedBody {
     body: Body,
     /// Remainder of a part that was too large, or that the peer may not take yet.
     rest: Bytes,
     /// Bytes of the answer that were passed on.
     handed_on: u64,
-    call: Call,
+    call: CallGuard,
 }
 
-impl Answer {
+impl CountedBody {
     /// Returns the first part of `data`, and keeps the rest for later.
     ///
     /// The library (hyper on h2) takes a part once the peer allows a single byte of it, and buffers the remainder where
@@ -159,7 +159,7 @@ impl Answer {
     }
 }
 
-impl HttpBody for Answer {
+impl HttpBody for CountedBody {
     type Data = Bytes;
     type Error = axum::Error;
 

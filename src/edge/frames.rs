@@ -37,7 +37,7 @@ const SETTING_BYTES: usize = 6;
 
 /// Result of feeding bytes of the peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
+pub enum FrameStanding {
     /// Everything that began is complete, except bodies.
     Between,
     /// A frame, or a list of headers, is incomplete.
@@ -51,14 +51,14 @@ pub enum Standing {
 
 /// Position in the frames of one direction.
 #[derive(Debug, Default)]
-struct Walk {
+struct FrameWalk {
     head: [u8; HEAD_BYTES],
     filled: usize,
     /// Bytes of the payload that have not arrived.
     left: usize,
 }
 
-impl Walk {
+impl FrameWalk {
     /// Consumes the bytes of the frame header from `bytes`. Returns true if they complete it.
     fn head(&mut self, bytes: &mut &[u8]) -> bool {
         if self.filled == HEAD_BYTES {
@@ -100,8 +100,8 @@ impl Walk {
 /// State of both directions of one connection.
 #[derive(Debug)]
 pub struct Frames {
-    received: Walk,
-    sent: Walk,
+    received: FrameWalk,
+    sent: FrameWalk,
     /// Set if a list of headers continues in the next frame.
     open_headers: bool,
     /// The part of a setting, or of a window update, that has arrived.
@@ -119,8 +119,8 @@ impl Frames {
     /// Returns the state before the first frame.
     pub fn new() -> Self {
         Self {
-            received: Walk::default(),
-            sent: Walk::default(),
+            received: FrameWalk::default(),
+            sent: FrameWalk::default(),
             open_headers: false,
             entry: [0; SETTING_BYTES],
             entry_bytes: 0,
@@ -132,13 +132,13 @@ impl Frames {
     }
 
     /// Advances by these bytes from the peer.
-    pub fn feed(&mut self, mut bytes: &[u8], windows: &Windows) -> Standing {
+    pub fn feed(&mut self, mut bytes: &[u8], windows: &Windows) -> FrameStanding {
         let mut anew = false;
         while !bytes.is_empty() {
             if self.received.head(&mut bytes) {
                 self.entry_bytes = 0;
                 if self.floods() {
-                    return Standing::Flooded;
+                    return FrameStanding::Flooded;
                 }
             }
             let payload = self.received.payload(&mut bytes);
@@ -152,7 +152,7 @@ impl Frames {
             0 => true,
             filled => filled == HEAD_BYTES && self.received.head[3] == DATA,
         };
-        if whole && !self.open_headers { Standing::Between } else { Standing::Within { anew } }
+        if whole && !self.open_headers { FrameStanding::Between } else { FrameStanding::Within { anew } }
     }
 
     /// Advances by these bytes sent to the peer.
@@ -244,23 +244,23 @@ mod tests {
         frame
     }
 
-    fn feed(frames: &mut Frames, bytes: &[u8]) -> Standing {
+    fn feed(frames: &mut Frames, bytes: &[u8]) -> FrameStanding {
         frames.feed(bytes, &Windows::default())
     }
 
     #[test]
     fn headers_are_whole_when_their_last_frame_says_so() {
         let mut frames = Frames::new();
-        assert_eq!(feed(&mut frames, &frame(HEADERS, 0, 20)), Standing::Within { anew: false });
-        assert_eq!(feed(&mut frames, &frame(CONTINUATION, 0, 300)), Standing::Within { anew: false });
-        assert_eq!(feed(&mut frames, &frame(CONTINUATION, END_HEADERS, 0)), Standing::Between);
-        assert_eq!(feed(&mut frames, &frame(HEADERS, END_HEADERS, 5)[..7]), Standing::Within { anew: false });
+        assert_eq!(feed(&mut frames, &frame(HEADERS, 0, 20)), FrameStanding::Within { anew: false });
+        assert_eq!(feed(&mut frames, &frame(CONTINUATION, 0, 300)), FrameStanding::Within { anew: false });
+        assert_eq!(feed(&mut frames, &frame(CONTINUATION, END_HEADERS, 0)), FrameStanding::Between);
+        assert_eq!(feed(&mut frames, &frame(HEADERS, END_HEADERS, 5)[..7]), FrameStanding::Within { anew: false });
     }
 
     #[test]
     fn a_body_may_stand_in_the_middle_of_a_frame() {
         let mut frames = Frames::new();
-        assert_eq!(feed(&mut frames, &frame(DATA, 0, 70_000)[..40_000]), Standing::Between);
+        assert_eq!(feed(&mut frames, &frame(DATA, 0, 70_000)[..40_000]), FrameStanding::Between);
     }
 
     /// Returns a frame of every counted kind, on the stream that these tests use.
@@ -272,11 +272,11 @@ mod tests {
     fn frames_beyond_those_that_calls_and_answers_need_are_counted_within_a_second() {
         for counted in counted() {
             let mut frames = Frames::new();
-            assert_eq!(feed(&mut frames, &frame(HEADERS, END_HEADERS, 5)), Standing::Between);
+            assert_eq!(feed(&mut frames, &frame(HEADERS, END_HEADERS, 5)), FrameStanding::Between);
             let most = MAX_CONTROL_FRAMES_PER_SECOND + FRAMES_OF_A_CALL;
-            assert_eq!(feed(&mut frames, &counted.repeat(most as usize)), Standing::Between, "{counted:?}");
-            assert_eq!(feed(&mut frames, &frame(DATA, 0, SMALL_DATA_BYTES).repeat(5_000)), Standing::Between);
-            assert_eq!(feed(&mut frames, &counted), Standing::Flooded, "{counted:?}");
+            assert_eq!(feed(&mut frames, &counted.repeat(most as usize)), FrameStanding::Between, "{counted:?}");
+            assert_eq!(feed(&mut frames, &frame(DATA, 0, SMALL_DATA_BYTES).repeat(5_000)), FrameStanding::Between);
+            assert_eq!(feed(&mut frames, &counted), FrameStanding::Flooded, "{counted:?}");
         }
     }
 
@@ -290,7 +290,7 @@ mod tests {
                 frames.sent(&answer[..5]);
                 frames.sent(&answer[5..]);
                 let steps = counted.repeat(10 + FRAMES_OF_AN_ANSWER as usize);
-                assert_eq!(feed(&mut frames, &steps), Standing::Between, "{counted:?}");
+                assert_eq!(feed(&mut frames, &steps), FrameStanding::Between, "{counted:?}");
             }
         }
     }
@@ -301,15 +301,15 @@ mod tests {
         frames.sent(&frame(DATA, 0, 16_384).repeat(5_000));
         let most = MAX_CREDIT + MAX_CONTROL_FRAMES_PER_SECOND;
         let reset = frame(RST_STREAM, 0, 4);
-        assert_eq!(feed(&mut frames, &reset.repeat(most as usize)), Standing::Between);
-        assert_eq!(feed(&mut frames, &reset), Standing::Flooded);
+        assert_eq!(feed(&mut frames, &reset.repeat(most as usize)), FrameStanding::Between);
+        assert_eq!(feed(&mut frames, &reset), FrameStanding::Flooded);
     }
 
     #[test]
     fn calls_that_the_library_refuses_are_counted() {
         let mut frames = Frames::new();
         frames.sent(&frame(RST_STREAM, 0, 4).repeat(MAX_CONTROL_FRAMES_PER_SECOND as usize + 1));
-        assert_eq!(feed(&mut frames, &frame(HEADERS, END_HEADERS, 5)), Standing::Flooded);
+        assert_eq!(feed(&mut frames, &frame(HEADERS, END_HEADERS, 5)), FrameStanding::Flooded);
     }
 
     #[test]
@@ -346,13 +346,13 @@ mod tests {
             let mut whole = Frames::new();
             let expected = feed(&mut whole, &bytes);
             let (mut parts, mut rest, mut cuts) = (Frames::new(), &bytes[..], cuts.iter().cycle());
-            let mut last = Standing::Between;
+            let mut last = FrameStanding::Between;
             while !rest.is_empty() {
                 let (part, after) = rest.split_at(rest.len().min(*cuts.next().unwrap()));
                 last = feed(&mut parts, part);
                 rest = after;
             }
-            prop_assert_eq!(last == Standing::Between, expected == Standing::Between);
+            prop_assert_eq!(last == FrameStanding::Between, expected == FrameStanding::Between);
             prop_assert_eq!((parts.received.filled, parts.received.left, parts.open_headers), (0, 0, whole.open_headers));
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! `server` starts it with the endpoints. A request passes, in this order: `accept` (number of connections), `tls`,
 //! `stream` (observes the bytes of a connection), hyper (HTTP/1.1 and HTTP/2), `calls` (number of calls, and their
-//! ends), `rest` (the unread part of a request). `roster`, the connection registry, ends overdue connections. This
+//! ends), `unread` (the unread part of a request). `registry`, the connection registry, ends overdue connections. This
 //! module knows nothing of the services that are called.
 
 mod accept;
@@ -10,10 +10,10 @@ mod activity;
 mod calls;
 mod descriptors;
 mod frames;
-mod rest;
-mod roster;
+mod registry;
 mod stream;
 mod tls;
+mod unread;
 mod windows;
 
 use std::pin::Pin;
@@ -23,7 +23,7 @@ use std::time::Duration;
 use axum::extract::Request;
 use axum::response::Response;
 
-pub use accept::{Stop, serve};
+pub use accept::{EdgeSettings, Stop, serve};
 pub use descriptors::raise_limit;
 pub use tls::{Certificates, TlsError, TlsFiles};
 

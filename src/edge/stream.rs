@@ -10,8 +10,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::oneshot;
 
 use super::activity::Activity;
-use super::frames::{Frames, PREFACE, Standing};
-use super::rest::MAX_DISCARDED_BYTES;
+use super::frames::{FrameStanding, Frames, PREFACE};
+use super::unread::MAX_DISCARDED_BYTES;
 
 /// Protocol of the peer, as far as it is known.
 #[derive(Debug)]
@@ -62,15 +62,15 @@ impl<S> Stream<S> {
             Reading::Http1 => return Err(large_heads()),
             Reading::Http2(_) if bytes.is_empty() => {}
             Reading::Http2(frames) => match frames.feed(bytes, &self.activity.windows) {
-                Standing::Between => self.activity.head_between(),
-                Standing::Within { anew } => {
+                FrameStanding::Between => self.activity.head_between(),
+                FrameStanding::Within { anew } => {
                     self.activity.head_within(anew);
                     // A completed list of headers no longer counts as memory held.
                     if !anew && !self.activity.has_room_for_head(bytes.len()) {
                         return Err(large_heads());
                     }
                 }
-                Standing::Flooded => return Err(io::Error::other("too many frames that carry no call")),
+                FrameStanding::Flooded => return Err(io::Error::other("too many frames that carry no call")),
             },
         }
         Ok(())

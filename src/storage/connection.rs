@@ -165,7 +165,7 @@ pub struct Transaction {
     pub(super) connection: Connection,
     pub(super) engine: &'static dyn Engine,
     /// Permit of this process to write, on an engine with one writer.
-    pub(super) turn: Option<OwnedMutexGuard<()>>,
+    pub(super) write_permit: Option<OwnedMutexGuard<()>>,
 }
 
 impl Transaction {
@@ -173,10 +173,10 @@ impl Transaction {
     pub(super) async fn begin(
         connection: Connection,
         engine: &'static dyn Engine,
-        turn: Option<OwnedMutexGuard<()>>,
+        write_permit: Option<OwnedMutexGuard<()>>,
     ) -> Result<Self, StorageError> {
         connection.execute_unprepared(engine.begin()).await?;
-        Ok(Self { connection, engine, turn })
+        Ok(Self { connection, engine, write_permit })
     }
 
     /// Commits the transaction, which makes its writes durable.
@@ -198,9 +198,9 @@ impl Transaction {
     /// Ends the transaction and returns its connection. If that fails the connection is closed, as the database may
     /// have ended the transaction by itself, or may have left it open.
     pub(super) async fn end(self, sql: &str) -> Result<Connection, StorageError> {
-        let Self { connection, turn, .. } = self;
+        let Self { connection, write_permit, .. } = self;
         connection.execute_unprepared(sql).await?;
-        drop(turn);
+        drop(write_permit);
         Ok(connection)
     }
 

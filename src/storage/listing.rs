@@ -12,10 +12,10 @@ use super::engine::Engine;
 use super::entity::earned_promotion::{Column, LISTING};
 use super::entity::stored::{Id, StoredCriteria, StoredEarnedFromType, StoredStatus};
 use super::entity::{customer, earned_promotion};
-use super::org_owned::{Question, Search, column};
+use super::org_owned::{OrgQuery, Search, column};
 use super::statement::On;
 use super::{StorageError, Store};
-use crate::earning::change::{Held, InstanceKey, RecordedStatus};
+use crate::earning::change::{HeldPromotion, InstanceKey, RecordedStatus};
 use crate::earning::{CustomerId, Details, EarnedFromType, EarningKey, ObjectId, OrgId};
 
 /// Earned promotion as it is listed.
@@ -66,7 +66,7 @@ pub struct Stretch {
 
 /// Part of a wallet to read.
 #[derive(Debug)]
-pub struct Part<'a> {
+pub struct WalletPart<'a> {
     /// Organization.
     pub org_id: OrgId,
     /// Customer who holds the wallet.
@@ -87,7 +87,7 @@ pub struct WalletRow {
     /// Key of the earned promotion.
     pub key: InstanceKey,
     /// Promotion, times and status.
-    pub held: Held,
+    pub held: HeldPromotion,
     /// The caller's identifier of the event.
     pub event_id: String,
     /// The caller's identifier of the earning within the event.
@@ -119,7 +119,7 @@ impl Store {
     ///
     /// # Errors
     /// Returns errors of the database.
-    pub async fn wallet(&self, part: &Part<'_>) -> Result<Vec<WalletRow>, StorageError> {
+    pub async fn wallet(&self, part: &WalletPart<'_>) -> Result<Vec<WalletRow>, StorageError> {
         let (question, order) = listing(part, self.engine);
         let connection = self.reads.acquire().await?;
         let rows = question.ask(&connection, &order).await?;
@@ -133,7 +133,7 @@ impl Store {
     /// # Errors
     /// Returns errors of the database.
     pub async fn earned_promotion(&self, org_id: OrgId, earn_id: ObjectId) -> Result<Option<WalletRow>, StorageError> {
-        let mut question = Question::about(org_id);
+        let mut question = OrgQuery::about(org_id);
         // The second condition is that of the index of earn ids on PostgreSQL, so that the search uses that index.
         let column = Column::EarnId.as_str();
         let condition = format!("{column} = {} AND {column} >= ''", question.place(earn_id.to_string()));
@@ -150,7 +150,7 @@ impl Store {
     /// # Errors
     /// Returns errors of the database.
     pub async fn is_customer(&self, org_id: OrgId, customer_id: CustomerId) -> Result<bool, StorageError> {
-        let mut question = Question::about(org_id);
+        let mut question = OrgQuery::about(org_id);
         let condition = format!("{} = {}", customer::Column::CustomerId.as_str(), question.place(customer_id.0));
         question.select::<customer::Entity, customer::Model>("", &condition);
         let connection = self.reads.acquire().await?;
@@ -188,7 +188,7 @@ async fn complete(
 fn wallet_row(org_id: OrgId, row: ListedRow) -> WalletRow {
     WalletRow {
         key: InstanceKey { org_id, customer_id: CustomerId(row.customer_id), earn_id: row.earn_id.0 },
-        held: Held {
+        held: HeldPromotion {
             promotion_id: row.promotion_id.0,
             event_time_ms: row.event_time_ms,
             valid_till_ms: row.valid_till_ms,
@@ -204,8 +204,8 @@ fn wallet_row(org_id: OrgId, row: ListedRow) -> WalletRow {
 }
 
 /// Builds the queries for the beginnings of all ranges, and the clause that merges them.
-fn listing(part: &Part<'_>, engine: &dyn Engine) -> (Question, String) {
-    let mut question = Question::about(part.org_id);
+fn listing(part: &WalletPart<'_>, engine: &dyn Engine) -> (OrgQuery, String) {
+    let mut question = OrgQuery::about(part.org_id);
     let customer = question.place(part.customer_id.0);
     let limit = question.place(i64::try_from(part.limit).unwrap_or(i64::MAX));
     let [customer_id, status_column, valid_till, earn_id_column, promotion_id] =
@@ -219,7 +219,7 @@ fn listing(part: &Part<'_>, engine: &dyn Engine) -> (Question, String) {
     }
     // SQLite would otherwise choose the index of another order, and sort.
     let index = engine.index_hint(LISTING);
-    let beginning = |question: &mut Question, status: &str, condition: String| {
+    let beginning = |question: &mut OrgQuery, status: &str, condition: String| {
         let condition = format!(
             "{customer_id} = {customer} AND {status_column} = {status} AND {status_column} <> '' AND {condition} {filter} \
              {order}"
@@ -250,7 +250,7 @@ mod tests {
     use super::*;
 
     /// Returns the query plan of SQLite.
-    async fn plan(part: &Part<'_>) -> Vec<String> {
+    async fn plan(part: &WalletPart<'_>) -> Vec<String> {
         let (_directory, store) = schema_tests::store().await;
         let (question, order) = listing(part, store.engine);
         schema_tests::plan(&store.reads.database(), question.statement(store.engine.backend(), &order)).await
@@ -269,8 +269,14 @@ mod tests {
             (&[unlocked, revoked], Some((4, ObjectId([2; 12]))), 2),
         ] {
             for promotions in [&BTreeSet::new(), &promotions] {
-                let part =
-                    Part { org_id: OrgId(1), customer_id: CustomerId(1), stretches, promotions, after, limit: 11 };
+                let part = WalletPart {
+                    org_id: OrgId(1),
+                    customer_id: CustomerId(1),
+                    stretches,
+                    promotions,
+                    after,
+                    limit: 11,
+                };
                 let plan = plan(&part).await;
                 let by_index = "USING INDEX earned_promotions_listing (org_id=? AND customer_id=? AND earned_status=? AND valid_till_ms";
                 let found = plan.iter().filter(|line| line.contains("SEARCH") && line.contains(by_index)).count();

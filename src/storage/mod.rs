@@ -71,7 +71,7 @@ pub struct Store {
     timeout: Duration,
     statement_timeout: Option<Duration>,
     /// Queue of this process for the one writer of SQLite, which lets waiting connections retry at random.
-    turn: Arc<Mutex<()>>,
+    write_permit: Arc<Mutex<()>>,
 }
 
 impl Store {
@@ -83,8 +83,19 @@ impl Store {
         let Pools { writers, changes, reads, lookups, probe } = Pools::open(url, options).await?;
         let engine = engine::of(&writers.database()).await?;
         let StoreOptions { timeout, statement_timeout, .. } = options;
-        let (write_health, turn) = (WriteHealth::default(), Arc::default());
-        Ok(Self { engine, writers, changes, reads, lookups, probe, write_health, timeout, statement_timeout, turn })
+        let (write_health, write_permit) = (WriteHealth::default(), Arc::default());
+        Ok(Self {
+            engine,
+            writers,
+            changes,
+            reads,
+            lookups,
+            probe,
+            write_health,
+            timeout,
+            statement_timeout,
+            write_permit,
+        })
     }
 
     /// Brings the schema up to date. Several processes may do so at the same time.
@@ -141,17 +152,17 @@ impl Store {
     /// # Errors
     /// Returns an error when no connection is free or other writers do not finish in time, and errors of the database.
     pub async fn begin(&self) -> Result<Transaction, StorageError> {
-        let turn = self.turn().await?;
-        Transaction::begin(self.changes.acquire().await?, self.engine, turn).await
+        let write_permit = self.write_permit().await?;
+        Transaction::begin(self.changes.acquire().await?, self.engine, write_permit).await
     }
 
     /// Waits until this process may write, on an engine with one writer.
-    async fn turn(&self) -> Result<Option<OwnedMutexGuard<()>>, StorageError> {
+    async fn write_permit(&self) -> Result<Option<OwnedMutexGuard<()>>, StorageError> {
         if !self.engine.has_one_writer() {
             return Ok(None);
         }
-        let turn = tokio::time::timeout(self.timeout, Arc::clone(&self.turn).lock_owned()).await;
-        turn.map(Some).map_err(|_| StorageError::waited_too_long())
+        let write_permit = tokio::time::timeout(self.timeout, Arc::clone(&self.write_permit).lock_owned()).await;
+        write_permit.map(Some).map_err(|_| StorageError::waited_too_long())
     }
 
     /// Returns the engine and the connection for a read.

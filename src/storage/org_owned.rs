@@ -271,12 +271,12 @@ impl RowValues {
 
 /// Query of the rows of one organization, in one statement.
 #[derive(Debug)]
-pub(super) struct Question {
+pub(super) struct OrgQuery {
     values: Vec<Value>,
     selects: String,
 }
 
-impl Question {
+impl OrgQuery {
     /// Creates a query of this organization, which is `$1`.
     pub fn about(org_id: OrgId) -> Self {
         Self { values: vec![org_id.0.into()], selects: String::new() }
@@ -300,7 +300,7 @@ impl Question {
         );
     }
 
-    /// Returns the statement; the clauses of `rest` apply to all rows.
+    /// Returns the statement; the clauses of `unread` apply to all rows.
     pub fn statement(self, backend: DbBackend, rest: &str) -> Statement {
         Statement::from_sql_and_values(backend, format!("{} {rest}", self.selects), self.values)
     }

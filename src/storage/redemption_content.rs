@@ -13,18 +13,18 @@ const VERSION: u32 = 1;
 
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-struct Content {
+struct StoredContent {
     version: u32,
     transaction_number: String,
     transaction_date_ms: i64,
     amount_millionths: u64,
-    line_items: Vec<Line>,
-    redemptions: Vec<Line>,
+    line_items: Vec<StoredLine>,
+    redemptions: Vec<StoredLine>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-struct Line {
+struct StoredLine {
     promotion_id: String,
     earned_promotion_id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -35,7 +35,7 @@ struct Line {
     promotion_applied_on_quantity_millionths: u64,
 }
 
-impl Default for Line {
+impl Default for StoredLine {
     fn default() -> Self {
         Self {
             promotion_id: String::new(),
@@ -52,13 +52,13 @@ impl Default for Line {
 
 /// Returns the stored form of the content of a redemption.
 pub(super) fn write(redemption: &Redemption) -> String {
-    let content = Content {
+    let content = StoredContent {
         version: VERSION,
         transaction_number: redemption.transaction_number.as_ref().to_owned(),
         transaction_date_ms: redemption.transaction_date_ms,
         amount_millionths: redemption.amount.millionths(),
-        line_items: redemption.line_items.iter().map(Line::from).collect(),
-        redemptions: redemption.redemptions.iter().map(Line::from).collect(),
+        line_items: redemption.line_items.iter().map(StoredLine::from).collect(),
+        redemptions: redemption.redemptions.iter().map(StoredLine::from).collect(),
     };
     // Serializing strings and integers does not fail.
     serde_json::to_string(&content).unwrap_or_default()
@@ -67,10 +67,10 @@ pub(super) fn write(redemption: &Redemption) -> String {
 /// Parses the stored content of a redemption of this customer.
 pub(super) fn read(customer_id: CustomerId, text: &str) -> Result<Redemption, StorageError> {
     let corrupt = |what: &str| StorageError::Corrupt(format!("the content of a redemption: {what}"));
-    let content: Content = serde_json::from_str(text).map_err(|error| corrupt(&error.to_string()))?;
+    let content: StoredContent = serde_json::from_str(text).map_err(|error| corrupt(&error.to_string()))?;
     let amount = |millionths: u64| Amount::from_millionths(millionths).ok_or_else(|| corrupt("an amount is too large"));
-    let lines = |lines: Vec<Line>| {
-        let line = |line: Line| {
+    let lines = |lines: Vec<StoredLine>| {
+        let line = |line: StoredLine| {
             Ok(RedemptionLine {
                 promotion: Given::in_lower_case(line.promotion_id),
                 earned_promotion: Given::in_lower_case(line.earned_promotion_id),
@@ -93,7 +93,7 @@ pub(super) fn read(customer_id: CustomerId, text: &str) -> Result<Redemption, St
     })
 }
 
-impl From<&RedemptionLine> for Line {
+impl From<&RedemptionLine> for StoredLine {
     fn from(line: &RedemptionLine) -> Self {
         Self {
             promotion_id: line.promotion.text.clone(),

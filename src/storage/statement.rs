@@ -16,12 +16,12 @@ use crate::earning::{ObjectId, OrgId};
 /// Rows for a statement, column by column.
 #[derive(Debug)]
 pub(super) struct Rows<'a> {
-    columns: Vec<(&'static str, Values<'a>)>,
+    columns: Vec<(&'static str, ColumnValues<'a>)>,
 }
 
 /// The values of one column.
 #[derive(Debug)]
-pub(super) enum Values<'a> {
+pub(super) enum ColumnValues<'a> {
     Integers(Vec<i64>),
     Texts(Vec<&'a str>),
     Owned(Vec<String>),
@@ -36,7 +36,7 @@ pub(super) const ORG_ID: &str = "org_id";
 impl<'a> Rows<'a> {
     /// Lists rows, one for each of these organizations.
     pub fn of_orgs(orgs: impl IntoIterator<Item = OrgId>) -> Self {
-        Self { columns: vec![(ORG_ID, Values::Integers(orgs.into_iter().map(|org_id| org_id.0).collect()))] }
+        Self { columns: vec![(ORG_ID, ColumnValues::Integers(orgs.into_iter().map(|org_id| org_id.0).collect()))] }
     }
 
     /// Lists rows without an organization.
@@ -46,25 +46,25 @@ impl<'a> Rows<'a> {
 
     /// Adds a column of integers.
     pub fn integers(mut self, column: impl IdenStatic, values: impl IntoIterator<Item = i64>) -> Self {
-        self.columns.push((column.as_str(), Values::Integers(values.into_iter().collect())));
+        self.columns.push((column.as_str(), ColumnValues::Integers(values.into_iter().collect())));
         self
     }
 
     /// Adds a column of texts.
     pub fn texts(mut self, column: impl IdenStatic, values: impl IntoIterator<Item = &'a str>) -> Self {
-        self.columns.push((column.as_str(), Values::Texts(values.into_iter().collect())));
+        self.columns.push((column.as_str(), ColumnValues::Texts(values.into_iter().collect())));
         self
     }
 
     /// Adds a column of ids, as texts of 24 digits.
     pub fn ids(mut self, column: impl IdenStatic, values: impl IntoIterator<Item = ObjectId>) -> Self {
-        self.columns.push((column.as_str(), Values::Ids(values.into_iter().collect())));
+        self.columns.push((column.as_str(), ColumnValues::Ids(values.into_iter().collect())));
         self
     }
 
     /// Adds a column of texts that the list owns.
     pub fn owned_texts(mut self, column: impl IdenStatic, values: impl IntoIterator<Item = String>) -> Self {
-        self.columns.push((column.as_str(), Values::Owned(values.into_iter().collect())));
+        self.columns.push((column.as_str(), ColumnValues::Owned(values.into_iter().collect())));
         self
     }
 
@@ -76,15 +76,15 @@ impl<'a> Rows<'a> {
     /// Returns the number of rows.
     pub fn length(&self) -> usize {
         self.columns.first().map_or(0, |(_, values)| match values {
-            Values::Integers(integers) => integers.len(),
-            Values::Texts(texts) => texts.len(),
-            Values::Owned(texts) => texts.len(),
-            Values::Ids(ids) => ids.len(),
+            ColumnValues::Integers(integers) => integers.len(),
+            ColumnValues::Texts(texts) => texts.len(),
+            ColumnValues::Owned(texts) => texts.len(),
+            ColumnValues::Ids(ids) => ids.len(),
         })
     }
 
     /// Returns the columns and their values.
-    pub fn into_columns(self) -> Vec<(&'static str, Values<'a>)> {
+    pub fn into_columns(self) -> Vec<(&'static str, ColumnValues<'a>)> {
         self.columns
     }
 
@@ -92,7 +92,7 @@ impl<'a> Rows<'a> {
     pub fn postgres_types(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
         self.columns
             .iter()
-            .map(|(name, values)| (*name, if matches!(values, Values::Integers(_)) { "bigint" } else { "text" }))
+            .map(|(name, values)| (*name, if matches!(values, ColumnValues::Integers(_)) { "bigint" } else { "text" }))
     }
 
     /// Binds whole lists instead of single values, for the statements of every call.
@@ -101,10 +101,10 @@ impl<'a> Rows<'a> {
         'a: 'q,
     {
         self.columns.into_iter().fold(query, |query, (_, values)| match values {
-            Values::Integers(integers) => query.bind(integers),
-            Values::Texts(texts) => query.bind(texts),
-            Values::Owned(texts) => query.bind(texts),
-            Values::Ids(ids) => query.bind(ids.into_iter().map(Digits).collect::<Vec<_>>()),
+            ColumnValues::Integers(integers) => query.bind(integers),
+            ColumnValues::Texts(texts) => query.bind(texts),
+            ColumnValues::Owned(texts) => query.bind(texts),
+            ColumnValues::Ids(ids) => query.bind(ids.into_iter().map(Digits).collect::<Vec<_>>()),
         })
     }
 }

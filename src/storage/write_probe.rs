@@ -46,8 +46,8 @@ impl Store {
     /// # Errors
     /// Returns errors of the database.
     pub async fn try_write(&self) -> Result<(), StorageError> {
-        let turn = self.turn().await?;
-        let transaction = Transaction::begin(self.probe.acquire().await?, self.engine, turn).await?;
+        let write_permit = self.write_permit().await?;
+        let transaction = Transaction::begin(self.probe.acquire().await?, self.engine, write_permit).await?;
         let grants = Grants { grants: vec![trial()], ..Grants::default() };
         let insertion = write::insertion(false, Present::Refused, false);
         transaction.on().execute(&insertion.body(), write::list(&rows(&grants), 0)).await?;

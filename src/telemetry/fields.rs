@@ -169,9 +169,9 @@ mod tests {
     use crate::printable::is_printable;
 
     #[derive(Clone, Default)]
-    struct Lines(Arc<Mutex<Vec<u8>>>);
+    struct LogLines(Arc<Mutex<Vec<u8>>>);
 
-    impl io::Write for Lines {
+    impl io::Write for LogLines {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.0.lock().unwrap().extend(bytes);
             Ok(bytes.len())
@@ -184,7 +184,7 @@ mod tests {
 
     /// Returns the output of `log`, as text or as JSON.
     fn logged(json: bool, log: impl FnOnce()) -> String {
-        let lines = Lines::default();
+        let lines = LogLines::default();
         let to = lines.clone();
         if json {
             let layer = fmt::layer().fmt_fields(JsonLines).event_format(JsonLines).with_writer(move || to.clone());

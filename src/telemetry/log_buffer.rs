@@ -32,11 +32,11 @@ thread_local! {
 
 /// The log. Lines that were logged before its last handle is dropped are still written.
 #[derive(Debug, Clone)]
-pub struct Log(Arc<Shared>);
+pub struct Log(Arc<SharedBuffer>);
 
 #[derive(Debug)]
-struct Shared {
-    state: Mutex<State>,
+struct SharedBuffer {
+    state: Mutex<BufferState>,
     /// Wakes the thread when lines wait.
     filled: Condvar,
     /// Wakes a flush when everything is written.
@@ -45,7 +45,7 @@ struct Shared {
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct BufferState {
     waiting: Vec<u8>,
     /// Number of lines that were dropped and not reported yet.
     dropped: u64,
@@ -65,7 +65,7 @@ impl Log {
     }
 
     fn start_with(out: impl Write + Send + 'static, max_waiting_bytes: usize) -> std::io::Result<Self> {
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(SharedBuffer {
             state: Mutex::default(),
             filled: Condvar::new(),
             emptied: Condvar::new(),
@@ -84,14 +84,14 @@ impl Log {
 
     /// Waits until everything that was logged is written, at most one second.
     pub fn flush(&self) {
-        let is_pending = |state: &mut State| state.writing || !state.waiting.is_empty();
+        let is_pending = |state: &mut BufferState| state.writing || !state.waiting.is_empty();
         self.0.emptied.wait_while_for(&mut self.0.state(), is_pending, FLUSHED_WITHIN);
     }
 }
 
-impl Shared {
+impl SharedBuffer {
     /// Returns the locked state. The state is always consistent, so lock poisoning is ignored.
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, BufferState> {
         self.state.lock()
     }
 
@@ -169,9 +169,9 @@ fn write(out: &mut impl Write, mut lines: &[u8]) -> u64 {
 
 /// A writer that takes one line in one piece, as the formatting layer writes it.
 #[derive(Debug)]
-pub struct Line<'a>(&'a Shared);
+pub struct LogLine<'a>(&'a SharedBuffer);
 
-impl Write for Line<'_> {
+impl Write for LogLine<'_> {
     fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
         self.0.push(line, WRITES.get());
         Ok(line.len())
@@ -183,10 +183,10 @@ impl Write for Line<'_> {
 }
 
 impl<'a> MakeWriter<'a> for Log {
-    type Writer = Line<'a>;
+    type Writer = LogLine<'a>;
 
-    fn make_writer(&'a self) -> Line<'a> {
-        Line(&self.0)
+    fn make_writer(&'a self) -> LogLine<'a> {
+        LogLine(&self.0)
     }
 }
 

@@ -12,14 +12,14 @@ use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 
-use super::answer::{Account, Ended, counted};
+use super::answer::{Account, StreamRefusal, counted};
 use super::auth::Gatekeeper;
 use super::body::{BodyLimits, MAX_BODY_BYTES, collect};
 use super::lifecycle::{Lifecycle, UnderWay};
 use super::messages::{MessageLimits, Messages};
 use super::refusal::{Refusal, Unauthenticated};
 use super::request_log::is_grpc;
-use super::shares::{CALL_BYTES, Holder, Share, Shares, UsedUp};
+use super::shares::{CALL_BYTES, Share, ShareHolder, Shares, UsedUp};
 use crate::access::Caller;
 
 /// Limits the body of a route that takes none, or only a few fields: bytes.
@@ -117,7 +117,7 @@ pub struct Admission {
 /// A call whose caller is known.
 struct Call {
     rule: Rule,
-    holder: Holder,
+    holder: ShareHolder,
     under_way: Option<UnderWay>,
     next: Next,
 }
@@ -126,7 +126,7 @@ struct Call {
 struct Taken {
     request: Request,
     call: Option<Share>,
-    ended: Option<Ended>,
+    ended: Option<StreamRefusal>,
 }
 
 impl Admission {
@@ -149,13 +149,13 @@ impl Admission {
         };
         if rule.callers != Callers::Clients {
             let address = admission.gatekeeper.address(request.headers(), request.extensions());
-            let call = Call { rule, holder: Holder::stranger(address), under_way, next };
+            let call = Call { rule, holder: ShareHolder::stranger(address), under_way, next };
             return admission.run(request, call).await;
         }
         let gatekeeper = &admission.gatekeeper;
         let run = |request: Request| async {
             let holder = match request.extensions().get::<Arc<Caller>>() {
-                Some(caller) => Holder::Client(Arc::clone(&caller.username)),
+                Some(caller) => ShareHolder::Client(Arc::clone(&caller.username)),
                 None => {
                     return Refusal::Unauthenticated(Unauthenticated::Credentials)
                         .into_response(is_grpc(request.headers()));
@@ -186,12 +186,12 @@ impl Admission {
         counted(response, Account { answers, holder, call, ended, under_way, lifetime }).await
     }
 
-    async fn take(&self, request: Request, rule: Rule, holder: &Holder) -> Result<Taken, Refusal> {
+    async fn take(&self, request: Request, rule: Rule, holder: &ShareHolder) -> Result<Taken, Refusal> {
         let (parts, mut body) = request.into_parts();
         let hold = |bytes| self.bodies.take(holder, bytes).map_err(|UsedUp| Refusal::Overloaded);
         let nothing = body.is_end_stream() && rule.callers == Callers::Probes && !rule.stream;
         let mut call = if nothing { None } else { Some(hold(rule.holds)?) };
-        let ended = rule.stream.then(Ended::default);
+        let ended = rule.stream.then(StreamRefusal::default);
         if let (true, Some(ended)) = (rule.messages, &ended) {
             let Rule { max_bytes, .. } = rule;
             let AdmissionLimits { body_timeout: timeout, stream_lifetime: lifetime, .. } = self.limits;

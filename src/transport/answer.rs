@@ -15,17 +15,17 @@ use tonic::Status;
 use super::lifecycle::UnderWay;
 use super::refusal::Refusal;
 use super::request_log::is_grpc;
-use super::shares::{CALL_BYTES, Holder, Share, Shares, UsedUp};
+use super::shares::{CALL_BYTES, Share, ShareHolder, Shares, UsedUp};
 
 /// Largest part of an answer that an API client receives even beyond its share of memory: bytes. The work of that call
 /// is already done; the next call of the client is refused before any work.
 const NEVER_REFUSED_BYTES: usize = 64 * 1024;
 
 /// The refusal that ended the messages of a request, for the trailers of its answer.
-pub type Ended = Arc<OnceLock<Refusal>>;
+pub type StreamRefusal = Arc<OnceLock<Refusal>>;
 
 /// A part of an answer, or the error that ended it.
-type Part = Result<Frame<Bytes>, axum::Error>;
+type FrameResult = Result<Frame<Bytes>, axum::Error>;
 
 /// The memory and the limits of an answer while it is sent.
 #[derive(Debug)]
@@ -33,11 +33,11 @@ pub struct Account {
     /// Memory that all answers share.
     pub answers: Shares,
     /// Holder that the memory is counted for.
-    pub holder: Holder,
+    pub holder: ShareHolder,
     /// Memory of the call itself, which covers a small answer and each part of a stream.
     pub call: Option<Share>,
     /// Set for a stream: receives the refusal that ended its messages.
-    pub ended: Option<Ended>,
+    pub ended: Option<StreamRefusal>,
     /// Keeps the call counted as running until this is dropped.
     #[expect(dead_code, reason = "it counts by being there")]
     pub under_way: Option<UnderWay>,
@@ -46,12 +46,12 @@ pub struct Account {
 }
 
 /// Bytes whose memory stays counted while they are referred to.
-struct Counted {
+struct CountedBytes {
     data: Bytes,
     _share: Share,
 }
 
-impl AsRef<[u8]> for Counted {
+impl AsRef<[u8]> for CountedBytes {
     fn as_ref(&self) -> &[u8] {
         &self.data
     }
@@ -63,21 +63,21 @@ impl Account {
         if data.len() <= CALL_BYTES || self.ended.is_some() {
             let share = self.call.take_if(|_| self.ended.is_none());
             return Ok(match share {
-                Some(share) => Bytes::from_owner(Counted { data, _share: share }),
+                Some(share) => Bytes::from_owner(CountedBytes { data, _share: share }),
                 None => data,
             });
         }
         let share = match &self.holder {
-            client @ Holder::Client(_) if data.len() <= NEVER_REFUSED_BYTES => {
+            client @ ShareHolder::Client(_) if data.len() <= NEVER_REFUSED_BYTES => {
                 self.answers.take_anyway(client, data.len())
             }
             holder => self.answers.take(holder, data.len())?,
         };
         // The buffer behind `data` may have twice the capacity; the copy holds only what is counted.
-        Ok(Bytes::from_owner(Counted { data: Bytes::copy_from_slice(&data), _share: share }))
+        Ok(Bytes::from_owner(CountedBytes { data: Bytes::copy_from_slice(&data), _share: share }))
     }
 
-    fn count_part(&mut self, part: Part) -> Result<Part, UsedUp> {
+    fn count_part(&mut self, part: FrameResult) -> Result<FrameResult, UsedUp> {
         Ok(match part.map(Frame::into_data) {
             Ok(Ok(data)) => Ok(Frame::data(self.count(data)?)),
             Ok(Err(trailers)) => Ok(self.explained(trailers)),
@@ -114,11 +114,11 @@ pub async fn counted(response: Response<Body>, mut account: Account) -> Result<R
     }
     let until = Instant::now() + account.lifetime;
     let [first, second] = parts;
-    Ok(Response::from_parts(head, Body::new(Answer { first, second, body, grpc, until, timer: None, account })))
+    Ok(Response::from_parts(head, Body::new(CountedAnswer { first, second, body, grpc, until, timer: None, account })))
 }
 
 /// Returns the next part of a body, and drops the body after the last one.
-fn next_part(body: &mut Option<Body>, context: &mut Context<'_>) -> Poll<Option<Part>> {
+fn next_part(body: &mut Option<Body>, context: &mut Context<'_>) -> Poll<Option<FrameResult>> {
     let Some(open) = body else { return Poll::Ready(None) };
     let part = if open.is_end_stream() { None } else { ready!(Pin::new(&mut *open).poll_frame(context)) };
     if part.is_none() || open.is_end_stream() {
@@ -128,9 +128,9 @@ fn next_part(body: &mut Option<Body>, context: &mut Context<'_>) -> Poll<Option<
 }
 
 /// The body of an answer.
-struct Answer {
-    first: Option<Part>,
-    second: Option<Part>,
+struct CountedAnswer {
+    first: Option<FrameResult>,
+    second: Option<FrameResult>,
     /// The remaining body; `None` after its last part.
     body: Option<Body>,
     grpc: bool,
@@ -140,9 +140,9 @@ struct Answer {
     account: Account,
 }
 
-impl Answer {
+impl CountedAnswer {
     /// Ends an answer whose lifetime is over. A gRPC stream ends with status OK, so that its client asks again.
-    fn end(&mut self) -> Part {
+    fn end(&mut self) -> FrameResult {
         self.body = None;
         if self.grpc {
             Ok(Frame::trailers(HeaderMap::from_iter([(Status::GRPC_STATUS, HeaderValue::from_static("0"))])))
@@ -156,11 +156,11 @@ impl Answer {
 #[error("the answer lasted longer than it may")]
 struct LastedTooLong;
 
-impl HttpBody for Answer {
+impl HttpBody for CountedAnswer {
     type Data = Bytes;
     type Error = axum::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Part>> {
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<FrameResult>> {
         let this = &mut *self;
         if let Some(part) = this.first.take().or_else(|| this.second.take()) {
             return Poll::Ready(Some(part));
@@ -180,7 +180,7 @@ impl HttpBody for Answer {
     }
 
     fn size_hint(&self) -> SizeHint {
-        let length = |part: &Option<Part>| match part {
+        let length = |part: &Option<FrameResult>| match part {
             Some(Ok(frame)) => frame.data_ref().map_or(0, Bytes::len) as u64,
             _ => 0,
         };

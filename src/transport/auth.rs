@@ -15,7 +15,7 @@ use super::rate_limit::{Charge, RateLimit, RateLimitSettings, RateLimits};
 use super::refusal::{Refusal, Unauthenticated};
 use super::request_log::is_grpc;
 use crate::access::Caller;
-use crate::access::credentials::{CheckError, Shown};
+use crate::access::credentials::{CheckError, Presented};
 use crate::access::groups::{Access, AccessGroup};
 use crate::access::secret::Secret;
 use crate::access::tokens::IssuedToken;
@@ -47,7 +47,7 @@ pub struct AccessSettings {
 
 /// An issued token, and the caller that it was issued to.
 #[derive(Debug)]
-pub(super) struct Given {
+pub(super) struct GivenToken {
     pub caller: Arc<Caller>,
     pub limit: Option<Arc<RateLimit>>,
     /// A token, or a refusal if the client is beyond its rate limit.
@@ -83,8 +83,8 @@ impl Gatekeeper {
             return Ok(Arc::clone(anybody));
         }
         let address = self.address(headers, extensions);
-        let checked = match shown(headers) {
-            Some(shown) => self.app.credentials().check(&shown, address).await,
+        let checked = match presented(headers) {
+            Some(presented) => self.app.credentials().check(&presented, address).await,
             None => Err(CheckError::Wrong),
         };
         checked.map_err(|error| not_let_in(error, address))
@@ -131,13 +131,13 @@ impl Gatekeeper {
         pair: (String, Secret),
         headers: &HeaderMap,
         extensions: &Extensions,
-    ) -> Result<Given, Refusal> {
+    ) -> Result<GivenToken, Refusal> {
         let address = self.address(headers, extensions);
         let given = self.app.credentials().give_token(pair, address).await;
         let (caller, token) = given.map_err(|error| not_let_in(error, address))?;
         let limit = self.limits.of(&caller);
         let charged = limit.as_ref().map_or(Ok(()), |limit| limit.charge(1));
-        Ok(Given { caller, limit, token: charged.map(|()| token) })
+        Ok(GivenToken { caller, limit, token: charged.map(|()| token) })
     }
 
     /// Returns the address a request comes from: the nearest address in `x-forwarded-for` that is not a trusted proxy,
@@ -219,21 +219,21 @@ pub(super) fn charge<T>(request: &tonic::Request<T>) -> Option<Arc<Charge>> {
 
 /// Returns the credentials that a request presents. The header of the access token takes precedence over
 /// `Authorization`. A repeated header counts as absent.
-fn shown(headers: &HeaderMap) -> Option<Shown> {
+fn presented(headers: &HeaderMap) -> Option<Presented> {
     if headers.contains_key(TOKEN) {
         let token = only(headers, &TOKEN)?.trim();
-        return Some(Shown::Token(Secret::new(token.to_owned())));
+        return Some(Presented::Token(Secret::new(token.to_owned())));
     }
     let (scheme, credentials) = only(headers, &header::AUTHORIZATION)?.split_once(' ')?;
     if scheme.eq_ignore_ascii_case("bearer") {
-        return Some(Shown::Token(Secret::new(credentials.trim().to_owned())));
+        return Some(Presented::Token(Secret::new(credentials.trim().to_owned())));
     }
     if !scheme.eq_ignore_ascii_case("basic") {
         return None;
     }
     let pair = String::from_utf8(BASE64.decode(credentials.trim()).ok()?).ok()?;
     let (username, secret) = pair.split_once(':')?;
-    Some(Shown::Pair(username.to_owned(), Secret::new(secret.to_owned())))
+    Some(Presented::Pair(username.to_owned(), Secret::new(secret.to_owned())))
 }
 
 fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
@@ -253,9 +253,9 @@ mod tests {
     fn read_from(name: HeaderName, value: &[u8]) -> Option<(String, Vec<u8>)> {
         let mut headers = HeaderMap::new();
         headers.insert(name, HeaderValue::from_bytes(value).ok()?);
-        shown(&headers).map(|shown| match shown {
-            Shown::Pair(username, secret) => (username, secret.expose().to_vec()),
-            Shown::Token(token) => (String::new(), token.expose().to_vec()),
+        presented(&headers).map(|presented| match presented {
+            Presented::Pair(username, secret) => (username, secret.expose().to_vec()),
+            Presented::Token(token) => (String::new(), token.expose().to_vec()),
         })
     }
 
@@ -295,13 +295,13 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.append(header::AUTHORIZATION, HeaderValue::from_static("Basic ZGVtbzpkZW1v"));
         headers.append(TOKEN, HeaderValue::from_static("a.b.c"));
-        assert!(matches!(shown(&headers), Some(Shown::Token(_))));
+        assert!(matches!(presented(&headers), Some(Presented::Token(_))));
         headers.append(TOKEN, HeaderValue::from_static("d.e.f"));
-        assert!(shown(&headers).is_none());
+        assert!(presented(&headers).is_none());
         headers.remove(TOKEN);
-        assert!(matches!(shown(&headers), Some(Shown::Pair(..))));
+        assert!(matches!(presented(&headers), Some(Presented::Pair(..))));
         headers.append(header::AUTHORIZATION, HeaderValue::from_static("Basic ZGVtbzpkZW1v"));
-        assert!(shown(&headers).is_none());
+        assert!(presented(&headers).is_none());
     }
 
     #[test]

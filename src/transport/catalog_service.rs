@@ -6,7 +6,7 @@ use tonic::{Request, Response, Status};
 
 use super::Api;
 use super::auth::{caller, client};
-use super::json_door::found_violations;
+use super::json_endpoint::found_violations;
 use super::large_read;
 use super::refusal::Refusal;
 use crate::access::groups::AccessGroup;
@@ -15,23 +15,27 @@ use crate::earning::catalog_change::CatalogChange;
 use crate::earning::{OrgId, Promotion};
 use crate::proto;
 use crate::proto::catalog_service_server::CatalogService;
-use crate::wire::catalog::{self, Wanted};
+use crate::wire::catalog::{self, PromotionsWanted};
 use crate::wire::{count, promotion};
 
 /// An API client that may change the catalog of its organization.
-struct Writer {
+struct CatalogWriter {
     org_id: OrgId,
     client: Arc<str>,
 }
 
 /// Returns the caller, if it may change the catalog of its organization and names no other organization.
-fn writer<T>(request: &Request<T>, given: Option<&proto::Promotion>) -> Result<Writer, Refusal> {
+fn writer<T>(request: &Request<T>, given: Option<&proto::Promotion>) -> Result<CatalogWriter, Refusal> {
     let org_id = caller(request, AccessGroup::CatalogWrite, given.and_then(|promotion| promotion.org_id))?;
-    Ok(Writer { org_id, client: client(request)? })
+    Ok(CatalogWriter { org_id, client: client(request)? })
 }
 
 impl Api {
-    async fn change_promotion(&self, caller: &Writer, change: CatalogChange) -> Result<proto::Promotion, Refusal> {
+    async fn change_promotion(
+        &self,
+        caller: &CatalogWriter,
+        change: CatalogChange,
+    ) -> Result<proto::Promotion, Refusal> {
         let promotion = self.app.change_promotion(&caller.client, caller.org_id, change).await?;
         Ok(self.encode(caller.org_id, &promotion))
     }
@@ -74,8 +78,8 @@ impl CatalogService for Api {
         let (client, found) = (client(&request)?, found_violations(&request));
         let wanted = catalog::parse_list(request.get_ref(), org_id, found).map_err(Refusal::from)?;
         let page = match wanted {
-            Wanted::Ids(ids) => self.app.promotions(&client, org_id, &ids).await,
-            Wanted::Page { limit, after } => self.app.list_promotions(&client, org_id, limit, after).await,
+            PromotionsWanted::Ids(ids) => self.app.promotions(&client, org_id, &ids).await,
+            PromotionsWanted::Page { limit, after } => self.app.list_promotions(&client, org_id, limit, after).await,
         };
         let PromotionPage { promotions, more, slot } = page.map_err(Refusal::from)?;
         let last = promotions.last().filter(|_| more).map(|promotion| promotion.id);

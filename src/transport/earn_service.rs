@@ -6,12 +6,13 @@ use tonic::{Request, Response, Status};
 
 use super::Api;
 use super::auth::{caller, charge, client};
-use super::json_door::found_violations;
+use super::json_endpoint::found_violations;
 use super::refusal::Refusal;
 use crate::access::groups::AccessGroup;
 use crate::earning::EntryOutcome;
 use crate::proto;
 use crate::proto::earn_service_server::EarnService;
+use crate::wire::event::Received;
 use crate::wire::{bulk_earn, earn};
 
 #[tonic::async_trait]
@@ -19,7 +20,8 @@ impl EarnService for Api {
     async fn earn(&self, request: Request<proto::EarnRequest>) -> Result<Response<proto::EarnResponse>, Status> {
         let org_id = caller(&request, AccessGroup::EarnWrite, None)?;
         let (client, found, charge) = (client(&request)?, found_violations(&request), charge(&request));
-        let command = earn::parse(request.into_inner(), org_id, (self.app.now_ms(), found)).map_err(Refusal::from)?;
+        let command = earn::parse(request.into_inner(), org_id, Received { now_ms: self.app.now_ms(), found })
+            .map_err(Refusal::from)?;
         charge.map_or(Ok(()), |charge| charge.make(command.grants()))?;
         let command = Arc::new(command);
         let outcomes = self.app.bulk_earn(client, Arc::clone(&command)).await.map_err(Refusal::from)?;
@@ -39,8 +41,9 @@ impl EarnService for Api {
         let org_id = caller(&request, AccessGroup::EarnWrite, request.get_ref().org_id)?;
         let (client, found, charge) = (client(&request)?, found_violations(&request), charge(&request));
         let limits = self.settings.limits;
-        let command = bulk_earn::parse(request.into_inner(), org_id, limits, (self.app.now_ms(), found))
-            .map_err(Refusal::from)?;
+        let command =
+            bulk_earn::parse(request.into_inner(), org_id, limits, Received { now_ms: self.app.now_ms(), found })
+                .map_err(Refusal::from)?;
         charge.map_or(Ok(()), |charge| charge.make(command.grants()))?;
         let command = Arc::new(command);
         let outcomes = self.app.bulk_earn(client, Arc::clone(&command)).await.map_err(Refusal::from)?;

@@ -68,7 +68,7 @@ impl Health {
     /// Returns the routes `GET /healthz` (the process is alive) and `GET /readyz` (calls are served).
     pub fn routes(&self) -> Router {
         #[derive(Serialize)]
-        struct Answer {
+        struct HealthStatus {
             status: &'static str,
         }
 
@@ -77,14 +77,14 @@ impl Health {
             let serving = *ready.borrow() == Some(true);
             async move {
                 if serving {
-                    json_response(StatusCode::OK, &Answer { status: "SERVING" })
+                    json_response(StatusCode::OK, &HealthStatus { status: "SERVING" })
                 } else {
-                    json_response(StatusCode::SERVICE_UNAVAILABLE, &Answer { status: "NOT_SERVING" })
+                    json_response(StatusCode::SERVICE_UNAVAILABLE, &HealthStatus { status: "NOT_SERVING" })
                 }
             }
         };
         Router::new()
-            .route("/healthz", get(|| async { json_response(StatusCode::OK, &Answer { status: "ALIVE" }) }))
+            .route("/healthz", get(|| async { json_response(StatusCode::OK, &HealthStatus { status: "ALIVE" }) }))
             .route("/readyz", get(readyz))
     }
 }

@@ -12,19 +12,19 @@ use crate::app::ReadSlot;
 
 /// The read slot that an answer holds.
 #[derive(Debug, Clone)]
-struct Held(#[expect(dead_code, reason = "it is held")] Arc<ReadSlot>);
+struct HeldSlot(#[expect(dead_code, reason = "it is held")] Arc<ReadSlot>);
 
 /// Encodes an answer. If there is a slot, the answer is one of a large read and holds the slot.
 pub fn response<T>(slot: Option<ReadSlot>, encode: impl FnOnce() -> T) -> Response<T> {
     let Some(slot) = slot else { return Response::new(encode()) };
     let mut response = Response::new(beside_calls(encode));
-    response.extensions_mut().insert(Held(Arc::new(slot)));
+    response.extensions_mut().insert(HeldSlot(Arc::new(slot)));
     response
 }
 
 /// Encodes an answer as JSON, as a large read if its `extensions` hold a slot.
 pub fn encode<T>(extensions: &Extensions, encode: impl FnOnce() -> T) -> T {
-    if extensions.get::<Held>().is_some() { beside_calls(encode) } else { encode() }
+    if extensions.get::<HeldSlot>().is_some() { beside_calls(encode) } else { encode() }
 }
 
 /// Runs long work while another thread serves calls. On a runtime with one thread, runs it directly.

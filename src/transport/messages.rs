@@ -9,7 +9,7 @@ use axum::body::{Body, Bytes, HttpBody};
 use http_body::Frame;
 use tokio::time::{Instant, Sleep};
 
-use super::answer::Ended;
+use super::answer::StreamRefusal;
 use super::body::GRPC_PREFIX_BYTES;
 use super::refusal::Refusal;
 
@@ -77,12 +77,12 @@ pub struct Messages {
     until: Instant,
     /// Fires when the current message, or the stream, is overdue.
     timer: Pin<Box<Sleep>>,
-    ended: Ended,
+    ended: StreamRefusal,
 }
 
 impl Messages {
     /// Returns the messages in `body`. Stores the refusal that ends them in `ended`.
-    pub fn new(body: Body, limits: MessageLimits, ended: Ended) -> Self {
+    pub fn new(body: Body, limits: MessageLimits, ended: StreamRefusal) -> Self {
         let until = Instant::now() + limits.lifetime;
         Self {
             body,

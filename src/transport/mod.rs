@@ -17,7 +17,7 @@ mod deadline;
 mod docs;
 mod earn_service;
 mod health;
-mod json_door;
+mod json_endpoint;
 mod json_response;
 mod large_read;
 mod lifecycle;
@@ -28,7 +28,7 @@ pub mod refusal;
 mod refused;
 mod request_log;
 mod shares;
-mod token_door;
+mod token_endpoint;
 mod wallet_service;
 
 use std::fmt::Write;
@@ -85,14 +85,14 @@ struct Api {
 
 /// The router, and the limits that apply to every request around it.
 #[derive(Debug, Clone)]
-pub struct Doors {
+pub struct Endpoints {
     /// Router of all endpoints.
     pub router: Router,
     /// Time limits of one call.
     pub limits: CallLimits,
 }
 
-impl Doors {
+impl Endpoints {
     /// Answers one request to any path.
     pub async fn answer(mut self, request: Request) -> Response {
         request_log::observe(self.limits, request, async |request| match self.router.call(request).await {
@@ -132,11 +132,11 @@ pub fn router(
         .reset_fallback();
 
     Ok(grpc
-        .merge(json_door::earn_service(&api))
-        .merge(json_door::wallet_service(&api))
-        .merge(json_door::catalog_service(&api))
-        .merge(json_door::customer_service(&api))
-        .merge(token_door::routes(&gatekeeper))
+        .merge(json_endpoint::earn_service(&api))
+        .merge(json_endpoint::wallet_service(&api))
+        .merge(json_endpoint::catalog_service(&api))
+        .merge(json_endpoint::customer_service(&api))
+        .merge(token_endpoint::routes(&gatekeeper))
         .merge(health.routes())
         .merge(docs::routes())
         // Admission wraps every route. The fallbacks below answer without reading the body.

@@ -57,11 +57,11 @@ pub struct RateLimitSettings {
 #[derive(Debug)]
 pub(super) struct RateLimits {
     settings: RateLimitSettings,
-    clients: Mutex<HashMap<Arc<str>, Remembered>>,
+    clients: Mutex<HashMap<Arc<str>, RememberedLimit>>,
 }
 
 #[derive(Debug)]
-struct Remembered {
+struct RememberedLimit {
     limit: Arc<RateLimit>,
     at: Instant,
 }
@@ -103,7 +103,7 @@ impl RateLimits {
             clients.retain(|_, remembered| at.saturating_duration_since(remembered.at) < WINDOW);
         }
         let limit = Arc::new(RateLimit::new(per_minute, self.settings.cost));
-        clients.insert(Arc::clone(&caller.username), Remembered { limit: Arc::clone(&limit), at });
+        clients.insert(Arc::clone(&caller.username), RememberedLimit { limit: Arc::clone(&limit), at });
         Some(limit)
     }
 }

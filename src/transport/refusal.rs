@@ -38,7 +38,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 const MAX_GRPC_VIOLATION_BYTES: usize = 5_000;
 
 /// Values in a message, by name.
-pub type Values = Vec<(&'static str, String)>;
+pub type MetadataValues = Vec<(&'static str, String)>;
 
 /// The internal cause of a refusal, for the log and never for a caller.
 pub type Cause = Arc<dyn Error + Send + Sync>;
@@ -143,7 +143,7 @@ pub enum Refusal {
         /// The message to the caller.
         message: String,
         /// The values in the message, by name.
-        values: Values,
+        values: MetadataValues,
     },
     /// The customer could not be looked up in the database.
     #[error("customer {customer_id} could not be looked up: {}", told(*outage))]
@@ -245,9 +245,9 @@ impl Precondition {
         (Self::OtherTransaction, 800, "OTHER_TRANSACTION"),
     ];
 
-    fn row(self) -> Row {
+    fn row(self) -> RefusalRow {
         let (_, code, reason) = Self::ALL[self as usize];
-        Row { code, http: StatusCode::CONFLICT, grpc: Code::FailedPrecondition, reason }
+        RefusalRow { code, http: StatusCode::CONFLICT, grpc: Code::FailedPrecondition, reason }
     }
 }
 
@@ -265,7 +265,7 @@ pub fn told(outage: Outage) -> &'static str {
 
 /// The form of a refusal on both endpoints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Row {
+pub struct RefusalRow {
     /// Documented error number.
     pub code: i32,
     /// Status on the JSON endpoint.
@@ -278,8 +278,8 @@ pub struct Row {
 
 impl Refusal {
     /// Returns the row of the refusal in the table of errors.
-    pub fn row(&self) -> Row {
-        let row = |code, http, grpc, reason| Row { code, http, grpc, reason };
+    pub fn row(&self) -> RefusalRow {
+        let row = |code, http, grpc, reason| RefusalRow { code, http, grpc, reason };
         match self {
             Self::UnknownPath(_) => row(404, StatusCode::NOT_FOUND, Code::Unimplemented, "UNKNOWN_PATH"),
             Self::MethodNotAllowed => {
@@ -353,7 +353,7 @@ impl Refusal {
     }
 
     /// Returns the values in the message, by name.
-    pub(super) fn values(&self) -> Values {
+    pub(super) fn values(&self) -> MetadataValues {
         match self {
             Self::RateLimited { per_minute, retry_after } => vec![
                 ("requestsPerMinute", per_minute.to_string()),

@@ -9,7 +9,7 @@ use crate::app::catalog::CatalogError;
 use crate::earning::catalog_change::CatalogRefusal;
 use crate::earning::change::RedeemFailure;
 use crate::earning::{EarnFailure, ObjectId};
-use crate::wire::{Fault, Violations};
+use crate::wire::{InvalidRequest, Violations};
 use crate::writer::WalletError;
 
 /// Limits the part of a malformed id that a message repeats: characters.
@@ -33,12 +33,14 @@ impl From<CheckError> for Refusal {
     }
 }
 
-impl From<Fault> for Refusal {
-    fn from(fault: Fault) -> Self {
+impl From<InvalidRequest> for Refusal {
+    fn from(fault: InvalidRequest) -> Self {
         match fault {
-            Fault::Invalid(violations) => Self::Invalid(violations),
-            Fault::InvalidCustomerId(id) => Self::InvalidCustomerId(id),
-            Fault::InvalidPromotionId(id) => Self::InvalidPromotionId(id.chars().take(MAX_ECHOED_CHARACTERS).collect()),
+            InvalidRequest::Invalid(violations) => Self::Invalid(violations),
+            InvalidRequest::InvalidCustomerId(id) => Self::InvalidCustomerId(id),
+            InvalidRequest::InvalidPromotionId(id) => {
+                Self::InvalidPromotionId(id.chars().take(MAX_ECHOED_CHARACTERS).collect())
+            }
         }
     }
 }

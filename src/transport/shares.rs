@@ -22,14 +22,14 @@ const MODEST_STRANGER_BYTES: usize = 32 * 1024;
 
 /// A holder of memory.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Holder {
+pub enum ShareHolder {
     /// An API client that presented its credentials, by username.
     Client(Arc<str>),
     /// A caller without credentials, by address.
     Stranger(IpAddr),
 }
 
-impl Holder {
+impl ShareHolder {
     /// Returns the holder for an address without credentials. An IPv6 /64 network counts as one, because its owner has
     /// all its addresses.
     pub fn stranger(address: Option<IpAddr>) -> Self {
@@ -55,24 +55,24 @@ pub struct UsedUp;
 
 /// Memory that holders share. A clone refers to the same memory.
 #[derive(Debug, Clone)]
-pub struct Shares(Arc<Mutex<State>>);
+pub struct Shares(Arc<Mutex<SharesState>>);
 
 #[derive(Debug)]
-struct State {
+struct SharesState {
     max: usize,
     used: usize,
     used_by_strangers: usize,
     /// Bytes of each holder that has any.
-    holders: HashMap<Holder, usize>,
+    holders: HashMap<ShareHolder, usize>,
 }
 
 impl Shares {
     /// Returns `max` bytes of memory, all of them free.
     pub fn new(max: usize) -> Self {
-        Self(Arc::new(Mutex::new(State { max, used: 0, used_by_strangers: 0, holders: HashMap::default() })))
+        Self(Arc::new(Mutex::new(SharesState { max, used: 0, used_by_strangers: 0, holders: HashMap::default() })))
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, SharesState> {
         // Locked state is always consistent, so lock poisoning is ignored.
         self.0.lock()
     }
@@ -81,26 +81,26 @@ impl Shares {
     ///
     /// # Errors
     /// Returns [`UsedUp`] if the holder may not have as many.
-    pub fn take(&self, holder: &Holder, bytes: usize) -> Result<Share, UsedUp> {
+    pub fn take(&self, holder: &ShareHolder, bytes: usize) -> Result<Share, UsedUp> {
         let mut share = Share { shares: self.clone(), holder: holder.clone(), bytes: 0 };
         share.grow_to(bytes)?;
         Ok(share)
     }
 
     /// Takes bytes even beyond the share of the holder, for answers that must not be refused any more.
-    pub fn take_anyway(&self, holder: &Holder, bytes: usize) -> Share {
+    pub fn take_anyway(&self, holder: &ShareHolder, bytes: usize) -> Share {
         self.state().add(holder, bytes);
         Share { shares: self.clone(), holder: holder.clone(), bytes }
     }
 
     /// Returns true if the holder may take at least one more byte.
-    pub fn has_room(&self, holder: &Holder) -> bool {
+    pub fn has_room(&self, holder: &ShareHolder) -> bool {
         self.state().has_room(holder, 1)
     }
 }
 
-impl State {
-    fn has_room(&self, holder: &Holder, bytes: usize) -> bool {
+impl SharesState {
+    fn has_room(&self, holder: &ShareHolder, bytes: usize) -> bool {
         let has = self.holders.get(holder).copied().unwrap_or_default();
         let (part, used, modest) = if holder.is_stranger() {
             (self.max / 2, self.used_by_strangers, MODEST_STRANGER_BYTES)
@@ -111,7 +111,7 @@ impl State {
         bytes <= free && (has + bytes <= modest || has + bytes <= free.saturating_sub(part / KEPT_PART))
     }
 
-    fn add(&mut self, holder: &Holder, bytes: usize) {
+    fn add(&mut self, holder: &ShareHolder, bytes: usize) {
         self.used += bytes;
         self.used_by_strangers += if holder.is_stranger() { bytes } else { 0 };
         match self.holders.get_mut(holder) {
@@ -120,7 +120,7 @@ impl State {
         }
     }
 
-    fn give_back(&mut self, holder: &Holder, bytes: usize) {
+    fn give_back(&mut self, holder: &ShareHolder, bytes: usize) {
         self.used -= bytes;
         self.used_by_strangers -= if holder.is_stranger() { bytes } else { 0 };
         if let Some(has) = self.holders.get_mut(holder) {
@@ -136,7 +136,7 @@ impl State {
 #[derive(Debug)]
 pub struct Share {
     shares: Shares,
-    holder: Holder,
+    holder: ShareHolder,
     bytes: usize,
 }
 
@@ -182,16 +182,16 @@ mod tests {
 
     const MIB: usize = 1024 * 1024;
 
-    fn client(name: &str) -> Holder {
-        Holder::Client(name.into())
+    fn client(name: &str) -> ShareHolder {
+        ShareHolder::Client(name.into())
     }
 
-    fn stranger(number: u8) -> Holder {
-        Holder::stranger(Some(IpAddr::from([10, 0, 0, number])))
+    fn stranger(number: u8) -> ShareHolder {
+        ShareHolder::stranger(Some(IpAddr::from([10, 0, 0, number])))
     }
 
     /// Takes pieces until no more are given, or more than there is.
-    fn fill(shares: &Shares, holder: &Holder, piece: usize) -> Vec<Share> {
+    fn fill(shares: &Shares, holder: &ShareHolder, piece: usize) -> Vec<Share> {
         std::iter::from_fn(|| shares.take(holder, piece).ok()).take(100 * MIB / piece).collect()
     }
 
@@ -239,7 +239,7 @@ mod tests {
 
     #[test]
     fn a_network_of_ipv6_is_one_stranger() {
-        let of = |address: &str| Holder::stranger(Some(address.parse().unwrap()));
+        let of = |address: &str| ShareHolder::stranger(Some(address.parse().unwrap()));
         assert_eq!(of("2001:db8:1:2::1"), of("2001:db8:1:2:ffff::9"));
         assert_ne!(of("2001:db8:1:2::1"), of("2001:db8:1:3::1"));
         assert_ne!(of("10.0.0.1"), of("10.0.0.2"));

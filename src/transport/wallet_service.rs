@@ -6,7 +6,7 @@ use tonic::{Request, Response, Status};
 
 use super::Api;
 use super::auth::{caller, client};
-use super::json_door::found_violations;
+use super::json_endpoint::found_violations;
 use super::large_read;
 use super::refusal::Refusal;
 use crate::access::groups::AccessGroup;

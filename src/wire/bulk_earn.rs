@@ -7,7 +7,9 @@ use chrono_tz::Tz;
 use foldhash::{HashMap, HashMapExt};
 
 use super::count;
-use super::event::{Fault, MAX_ID_CHARACTERS, customer, encode_type, read_event_time, read_payload, read_type};
+use super::event::{
+    InvalidRequest, MAX_ID_CHARACTERS, Received, customer, encode_type, read_event_time, read_payload, read_type,
+};
 use super::payload::Payload;
 use super::response_size::{payload_fits, payload_room, payload_text_room};
 use super::text::check_text;
@@ -37,9 +39,9 @@ pub fn parse(
     request: proto::BulkEarnRequest,
     org_id: OrgId,
     limits: RequestLimits,
-    (now_ms, found): (i64, Violations),
-) -> Result<BulkEarn, Fault> {
-    let mut violations = found;
+    received: Received,
+) -> Result<BulkEarn, InvalidRequest> {
+    let Received { now_ms, found: mut violations } = received;
 
     let iso = request.event_time_iso.as_deref();
     let event_time_ms = read_event_time(request.event_time, iso, now_ms, &mut violations);
@@ -70,7 +72,7 @@ pub fn parse(
         entries,
     };
     command.max_recorded_payload_bytes =
-        room_in_the_answer(&command, limits.max_response_bytes).map_err(Fault::Invalid)?;
+        room_in_the_answer(&command, limits.max_response_bytes).map_err(InvalidRequest::Invalid)?;
     Ok(command)
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::event::Fault;
+use super::event::InvalidRequest;
 use super::page::{Pages, promotion_limit};
 use super::promotion;
 use super::text::check_id;
@@ -18,15 +18,15 @@ const MAX_IDS: usize = 1_000;
 ///
 /// # Errors
 /// Returns every violation of the request.
-pub fn parse_id(given: &str, violations: Violations) -> Result<ObjectId, Fault> {
+pub fn parse_id(given: &str, violations: Violations) -> Result<ObjectId, InvalidRequest> {
     let id = ObjectId::parse(given);
     match (violations.is_empty(), id) {
         (true, Some(id)) => Ok(id),
-        (true, None) => Err(Fault::InvalidPromotionId(given.to_owned())),
+        (true, None) => Err(InvalidRequest::InvalidPromotionId(given.to_owned())),
         (false, _) => {
             let mut violations = violations;
             promotion::promotion_id("promotionId", given, &mut violations);
-            Err(Fault::Invalid(violations))
+            Err(InvalidRequest::Invalid(violations))
         }
     }
 }
@@ -39,7 +39,7 @@ pub fn parse_new(
     request: proto::CreatePromotionRequest,
     new_id: impl FnOnce() -> ObjectId,
     found: Violations,
-) -> Result<PromotionDraft, Fault> {
+) -> Result<PromotionDraft, InvalidRequest> {
     let mut violations = found;
     let given = required(request.promotion, &mut violations);
     let id = match given.id.as_str() {
@@ -50,19 +50,22 @@ pub fn parse_new(
     let named = given.id.clone();
     let promotion = promotion::read_whole("promotion", id, given, &mut violations);
     if violations.is_empty() && !well_named {
-        return Err(Fault::InvalidPromotionId(named));
+        return Err(InvalidRequest::InvalidPromotionId(named));
     }
     if !well_named {
         promotion::promotion_id("promotion.id", &named, &mut violations);
     }
-    violations.or_ok(promotion).map_err(Fault::Invalid)
+    violations.or_ok(promotion).map_err(InvalidRequest::Invalid)
 }
 
 /// Returns the promotion that replaces a recorded one.
 ///
 /// # Errors
 /// Returns every violation of the request.
-pub fn parse_replacement(request: proto::ReplacePromotionRequest, found: Violations) -> Result<PromotionDraft, Fault> {
+pub fn parse_replacement(
+    request: proto::ReplacePromotionRequest,
+    found: Violations,
+) -> Result<PromotionDraft, InvalidRequest> {
     let mut violations = found;
     let given = required(request.promotion, &mut violations);
     let id = ObjectId::parse(&request.promotion_id);
@@ -82,7 +85,7 @@ fn required(promotion: Option<proto::Promotion>, violations: &mut Violations) ->
 
 /// The promotions that a request asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Wanted {
+pub enum PromotionsWanted {
     /// The promotions with these ids, in this order.
     Ids(Vec<ObjectId>),
     /// A page of all promotions, in the order of their ids.
@@ -98,7 +101,11 @@ pub enum Wanted {
 ///
 /// # Errors
 /// Returns every violation of the request.
-pub fn parse_list(request: &proto::ListPromotionsRequest, org_id: OrgId, found: Violations) -> Result<Wanted, Fault> {
+pub fn parse_list(
+    request: &proto::ListPromotionsRequest,
+    org_id: OrgId,
+    found: Violations,
+) -> Result<PromotionsWanted, InvalidRequest> {
     let mut violations = found;
     let mut ids = Vec::new();
     // Each id has its own index, whether a value holds one id or several separated by commas.
@@ -113,16 +120,16 @@ pub fn parse_list(request: &proto::ListPromotionsRequest, org_id: OrgId, found: 
     let mut seen = BTreeSet::new();
     ids.retain(|id| seen.insert(*id));
     let wanted = if request.promotion_ids.is_empty() {
-        Wanted::Page { limit, after: after.map(|(_, id)| id) }
+        PromotionsWanted::Page { limit, after: after.map(|(_, id)| id) }
     } else {
-        Wanted::Ids(ids)
+        PromotionsWanted::Ids(ids)
     };
-    violations.or_ok(wanted).map_err(Fault::Invalid)
+    violations.or_ok(wanted).map_err(InvalidRequest::Invalid)
 }
 
 /// Returns the token of the page after the one that ends with `last`.
 pub fn next_page(org_id: OrgId, last: ObjectId) -> String {
-    Pages::of_promotions(org_id).write((0, last))
+    Pages::of_promotions(org_id).write(0, last)
 }
 
 /// Returns the change of an audience.
@@ -133,7 +140,7 @@ pub fn parse_audience(
     request: &proto::ChangeAudienceRequest,
     org_id: OrgId,
     found: Violations,
-) -> Result<ChangeAudience, Fault> {
+) -> Result<ChangeAudience, InvalidRequest> {
     let mut violations = found;
     let add = customers("add", &request.add, &mut violations);
     let remove = customers("remove", &request.remove, &mut violations);

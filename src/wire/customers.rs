@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::catalog::customers;
-use super::event::Fault;
+use super::event::InvalidRequest;
 use super::violation::Violations;
 use crate::earning::CustomerId;
 use crate::proto;
@@ -15,7 +15,10 @@ const MAX_CUSTOMERS: usize = 1_000;
 ///
 /// # Errors
 /// Returns every violation of the request.
-pub fn parse_upsert(request: &proto::UpsertCustomersRequest, found: Violations) -> Result<BTreeSet<CustomerId>, Fault> {
+pub fn parse_upsert(
+    request: &proto::UpsertCustomersRequest,
+    found: Violations,
+) -> Result<BTreeSet<CustomerId>, InvalidRequest> {
     let mut violations = found;
     let ids = customers("customerIds", &request.customer_ids, &mut violations);
     match request.customer_ids.len() {
@@ -25,5 +28,5 @@ pub fn parse_upsert(request: &proto::UpsertCustomersRequest, found: Violations) 
         }
         _ => {}
     }
-    violations.or_ok(ids).map_err(Fault::Invalid)
+    violations.or_ok(ids).map_err(InvalidRequest::Invalid)
 }

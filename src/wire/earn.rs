@@ -2,7 +2,10 @@
 
 use chrono_tz::Tz;
 
-use super::event::{Fault, MAX_ID_CHARACTERS, customer, encode_type, one_of, read_event_time, read_payload, read_type};
+use super::event::{
+    InvalidRequest, MAX_ID_CHARACTERS, Received, customer, encode_type, one_of, read_event_time, read_payload,
+    read_type,
+};
 use super::payload::Payload;
 use super::text::{check_message_id, check_text};
 use super::time::to_iso;
@@ -17,12 +20,8 @@ use crate::proto::supplementary_criteria::ProgramType as ProgramTypeProto;
 ///
 /// # Errors
 /// Returns every violation of the form of the request.
-pub fn parse(
-    request: proto::EarnRequest,
-    org_id: OrgId,
-    (now_ms, found): (i64, Violations),
-) -> Result<BulkEarn, Fault> {
-    let mut violations = found;
+pub fn parse(request: proto::EarnRequest, org_id: OrgId, received: Received) -> Result<BulkEarn, InvalidRequest> {
+    let Received { now_ms, found: mut violations } = received;
     let iso = request.event_time_iso.as_deref();
     let event_time_ms = read_event_time(request.event_time, iso, now_ms, &mut violations);
     let earned_from_type = read_type(&mut violations, "earnedFromType", request.earned_from_type);

@@ -17,7 +17,7 @@ pub const MAX_AHEAD_MS: i64 = DAY_MS;
 
 /// The violation for which a request is no command.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Fault {
+pub enum InvalidRequest {
     /// Violations of the form.
     Invalid(Violations),
     /// The customer id alone is invalid.
@@ -30,12 +30,21 @@ pub enum Fault {
 ///
 /// # Errors
 /// Returns every violation of the request.
-pub fn customer(customer_id: i64, mut violations: Violations) -> Result<CustomerId, Fault> {
+pub fn customer(customer_id: i64, mut violations: Violations) -> Result<CustomerId, InvalidRequest> {
     if violations.is_empty() && customer_id <= 0 {
-        return Err(Fault::InvalidCustomerId(customer_id));
+        return Err(InvalidRequest::InvalidCustomerId(customer_id));
     }
     check_message_id(&mut violations, "customerId", customer_id);
-    violations.or_ok(CustomerId(customer_id)).map_err(Fault::Invalid)
+    violations.or_ok(CustomerId(customer_id)).map_err(InvalidRequest::Invalid)
+}
+
+/// The circumstances in which a request was received.
+#[derive(Debug)]
+pub struct Received {
+    /// Time of the service, milliseconds since 1970-01-01T00:00:00Z.
+    pub now_ms: i64,
+    /// Violations that the JSON reader found; a field that it could not read is not reported again.
+    pub found: Violations,
 }
 
 /// Returns the time of the event, in epoch milliseconds.

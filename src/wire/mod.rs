@@ -28,5 +28,5 @@ where
     i32::try_from(count).unwrap_or(i32::MAX)
 }
 
-pub use event::Fault;
+pub use event::InvalidRequest;
 pub use violation::{Violation, Violations};

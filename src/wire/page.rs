@@ -56,7 +56,7 @@ impl Pages {
     }
 
     /// Returns the token of the page after an element.
-    pub fn write(self, (number, id): (i64, ObjectId)) -> String {
+    pub fn write(self, number: i64, id: ObjectId) -> String {
         let mut bytes = Vec::with_capacity(TOKEN_BYTES);
         bytes.extend(self.0);
         bytes.extend(number.to_be_bytes());
@@ -92,7 +92,7 @@ mod tests {
     #[test]
     fn a_token_comes_back_for_its_own_question_and_for_no_other() {
         let element = (-5, ObjectId([7; 12]));
-        let token = Pages::of(ORG, "a").write(element);
+        let token = Pages::of(ORG, "a").write(element.0, element.1);
         let mut violations = Violations::default();
         assert_eq!(Pages::of(ORG, "a").read(Some(&token), &mut violations), Some(element));
         assert!(violations.is_empty());

@@ -72,7 +72,7 @@ impl Payload {
         if !text.starts_with('{') {
             return Err("must be a JSON object".to_owned());
         }
-        Check { depth: 1 }.deserialize(&mut serde_json::Deserializer::from_str(&text)).map_err(|fault| {
+        PayloadCheck { depth: 1 }.deserialize(&mut serde_json::Deserializer::from_str(&text)).map_err(|fault| {
             // The line and column refer to the payload alone, which would mislead the caller.
             fault.to_string().split(" at line ").next().unwrap_or_default().to_owned()
         })?;
@@ -228,11 +228,11 @@ fn to_message(value: serde_json::Value) -> Value {
 
 /// Rejects values that may not be stored: U+0000, and more levels than the limit.
 #[derive(Clone, Copy)]
-struct Check {
+struct PayloadCheck {
     depth: usize,
 }
 
-impl Check {
+impl PayloadCheck {
     fn deeper<E: serde::de::Error>(self) -> Result<Self, E> {
         if self.depth > MAX_DEPTH {
             return Err(E::custom(format_args!("must have at most {MAX_DEPTH} levels")));
@@ -241,7 +241,7 @@ impl Check {
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Check {
+impl<'de> DeserializeSeed<'de> for PayloadCheck {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, value: D) -> Result<(), D::Error> {
@@ -249,7 +249,7 @@ impl<'de> DeserializeSeed<'de> for Check {
     }
 }
 
-impl<'de> Visitor<'de> for Check {
+impl<'de> Visitor<'de> for PayloadCheck {
     type Value = ();
 
     fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

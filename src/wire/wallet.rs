@@ -6,17 +6,17 @@ use chrono_tz::Tz;
 
 use super::count;
 use super::earn::encode_event;
-use super::event::{Fault, MAX_AHEAD_MS, MAX_ID_CHARACTERS, customer, encode_type, one_of};
+use super::event::{InvalidRequest, MAX_AHEAD_MS, MAX_ID_CHARACTERS, customer, encode_type, one_of};
 use super::page::{Pages, wallet_limit};
 use super::promotion::promotion_id;
 use super::response_size::first_that_fit;
 use super::text::check_text;
 use super::time::{TimePair, to_iso};
 use super::violation::Violations;
-use crate::app::wallet::{Entry, ListWallet, Page};
+use crate::app::wallet::{ListWallet, Page, WalletItem};
 use crate::earning::change::{EarnedStatus, Redeem, Revoke, RevokedDetail};
 use crate::earning::time::iso;
-use crate::earning::{Amount, Given, ObjectId, OrgId, Redemption, RedemptionLine};
+use crate::earning::{Amount, GivenId, ObjectId, OrgId, Redemption, RedemptionLine};
 use crate::proto;
 use crate::proto::revoked_details::Status;
 use crate::proto::wallet_entry::{ApplicationMode, PromotionStatus};
@@ -39,7 +39,7 @@ pub fn parse_list(
     request: &proto::ListEarnedPromotionsRequest,
     org_id: OrgId,
     found: Violations,
-) -> Result<(ListWallet, Pages), Fault> {
+) -> Result<(ListWallet, Pages), InvalidRequest> {
     let mut violations = found;
     let limit = wallet_limit(request.limit, &mut violations);
     let mut statuses = BTreeSet::new();
@@ -69,14 +69,14 @@ pub fn parse_list(
 ///
 /// # Errors
 /// Returns every violation of the request.
-pub fn parse_earn_id(given: &str, found: Violations) -> Result<ObjectId, Fault> {
+pub fn parse_earn_id(given: &str, found: Violations) -> Result<ObjectId, InvalidRequest> {
     let mut violations = found;
     let id = promotion_id("earnedPromotionId", given, &mut violations);
-    violations.or_ok(id).map_err(Fault::Invalid)
+    violations.or_ok(id).map_err(InvalidRequest::Invalid)
 }
 
 /// Returns the message of an earned promotion. Writes ISO 8601 times in `zone`.
-pub fn encode_entry(entry: &Entry, zone: Tz) -> proto::WalletEntry {
+pub fn encode_entry(entry: &WalletItem, zone: Tz) -> proto::WalletEntry {
     let row = &entry.row;
     let (event_details, supplementary_criteria) = encode_event(&row.event_id, row.earned_from_type, Some(&row.details));
     let status = proto::EarnedStatus::from_str_name(entry.status.name()).unwrap_or_default();
@@ -110,7 +110,7 @@ pub fn encode_page(page: &Page, pages: Pages, zone: Tz, max_bytes: usize) -> pro
     let ended = data.len() < page.entries.len();
     let last = data.len().checked_sub(1).map(|last| &page.entries[last].row);
     let last = last.filter(|_| ended).map(|row| (row.held.valid_till_ms, row.key.earn_id));
-    let next_page_token = last.or(page.more_after).map(|last| pages.write(last));
+    let next_page_token = last.or(page.more_after).map(|(number, id)| pages.write(number, id));
     proto::ListEarnedPromotionsResponse { data, errors: Vec::new(), next_page_token }
 }
 
@@ -122,7 +122,7 @@ pub fn parse_revoke(
     request: proto::RevokeEarnedPromotionsRequest,
     org_id: OrgId,
     found: Violations,
-) -> Result<Revoke, Fault> {
+) -> Result<Revoke, InvalidRequest> {
     let mut violations = found;
     let (mut promotions, mut count) = (HashSet::new(), 0);
     let mut details = Vec::new();
@@ -145,7 +145,7 @@ pub fn parse_revoke(
             violations.add(format_args!("{at}.earnIds"), "must have at least 1 earn id");
         }
         count += detail.earn_ids.len();
-        details.push((detail.promotion_id.into(), detail.earn_ids.into_iter().map(Given::from).collect()));
+        details.push((detail.promotion_id.into(), detail.earn_ids.into_iter().map(GivenId::from).collect()));
     }
     if details.is_empty() {
         violations.add("earnRevokeDetails", "must have at least 1 element");
@@ -192,7 +192,7 @@ pub fn parse_redeem(
     org_id: OrgId,
     now_ms: i64,
     found: Violations,
-) -> Result<Redeem, Fault> {
+) -> Result<Redeem, InvalidRequest> {
     let mut violations = found;
     let identifier = request.transaction_identifier;
     check_text(&mut violations, "transactionIdentifier", &identifier, MAX_ID_CHARACTERS);
@@ -249,7 +249,7 @@ fn read_lines(list: &str, lines: Vec<proto::RedemptionLine>, violations: &mut Vi
         let field = |name: &str| format!("{list}[{index}].{name}");
         check_text(violations, field("promotionId"), &line.promotion_id, MAX_ID_CHARACTERS);
         check_text(violations, field("earnedPromotionId"), &line.earned_promotion_id, MAX_ID_CHARACTERS);
-        let earned_promotion = Given::in_lower_case(line.earned_promotion_id);
+        let earned_promotion = GivenId::in_lower_case(line.earned_promotion_id);
         if !seen.insert(earned_promotion.text.clone()) {
             violations.add(field("earnedPromotionId"), "repeats that of an earlier element");
         }
@@ -262,7 +262,7 @@ fn read_lines(list: &str, lines: Vec<proto::RedemptionLine>, violations: &mut Vi
         }
         let mut amount = |name: &str, given| read_amount(field(name), given, violations);
         read.push(RedemptionLine {
-            promotion: Given::in_lower_case(line.promotion_id),
+            promotion: GivenId::in_lower_case(line.promotion_id),
             earned_promotion,
             sku: line.sku,
             redemption_count: line.redemption_count.unsigned_abs(),

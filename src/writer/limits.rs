@@ -6,9 +6,9 @@ use std::time::Duration;
 #[derive(Debug, Clone, Copy)]
 pub struct WriterLimits {
     /// Maximum number of concurrent transactions.
-    pub lanes: usize,
+    pub workers: usize,
     /// Maximum number of further transactions that wait for locks; 0 means that the first ones wait for them.
-    pub waiting_lanes: usize,
+    pub waiting_workers: usize,
     /// Maximum number of waiting requests of all clients. A further one is refused at once, and so is a request of a
     /// client that has as many waiting as there are free places.
     pub max_waiting: usize,

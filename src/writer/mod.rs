@@ -4,19 +4,19 @@
 //! between the clients that send them; the next transaction takes the waiting requests. There is no timer: an idle
 //! service commits a request at once, a busy one grows its batches by itself.
 //!
-//! On PostgreSQL several workers (`lane`) write concurrently when one does not keep up, and others (`waiting_lane`)
+//! On PostgreSQL several workers (`worker`) write concurrently when one does not keep up, and others (`waiting_worker`)
 //! wait for locks of other transactions.
 
 mod batch;
 mod batch_runner;
 pub mod error;
 mod job;
-mod lane;
 mod limits;
 mod queue;
 mod reachability;
 mod shared;
-mod waiting_lane;
+mod waiting_worker;
+mod worker;
 
 use std::fmt;
 use std::sync::Arc;
@@ -33,9 +33,9 @@ pub use reachability::Reachability;
 use crate::storage::StorageError;
 use batch_runner::BatchRunner;
 use job::Job;
-use lane::Lane;
-use shared::Shared;
-use waiting_lane::WaitingLane;
+use shared::SharedQueue;
+use waiting_worker::WaitingWorker;
+use worker::Worker;
 
 /// The handle by which requests are submitted.
 pub struct Writer<B: Batches> {
@@ -58,7 +58,7 @@ impl<B: Batches> fmt::Debug for Writer<B> {
 }
 
 /// Closes the queue when the last [`Writer`] is dropped.
-struct Entrance<B: Batches>(Arc<Shared<B>>);
+struct Entrance<B: Batches>(Arc<SharedQueue<B>>);
 
 impl<B: Batches> Drop for Entrance<B> {
     fn drop(&mut self) {
@@ -68,7 +68,7 @@ impl<B: Batches> Drop for Entrance<B> {
 }
 
 /// Closes the queue when the workers end, and drops the waiting requests.
-struct Exit<B: Batches>(Arc<Shared<B>>);
+struct Exit<B: Batches>(Arc<SharedQueue<B>>);
 
 impl<B: Batches> Drop for Exit<B> {
     fn drop(&mut self) {
@@ -77,27 +77,27 @@ impl<B: Batches> Drop for Exit<B> {
 }
 
 /// The workers of the writer.
-pub struct Lanes<B: Batches> {
-    writing: Vec<Lane<B>>,
-    waiting: Vec<WaitingLane<B>>,
+pub struct Workers<B: Batches> {
+    writing: Vec<Worker<B>>,
+    waiting: Vec<WaitingWorker<B>>,
     exit: Exit<B>,
 }
 
 impl<B: Batches> Writer<B> {
     /// Returns the writer, and the lanes that write what it is handed.
-    pub fn new(limits: WriterLimits, reachability: &Reachability, batches: impl Fn() -> B) -> (Self, Lanes<B>) {
-        let shared = Arc::new(Shared::new(limits));
+    pub fn new(limits: WriterLimits, reachability: &Reachability, batches: impl Fn() -> B) -> (Self, Workers<B>) {
+        let shared = Arc::new(SharedQueue::new(limits));
         let runner = || BatchRunner::new(limits, batches(), reachability.clone());
-        let lane = |_| Lane::new(Arc::clone(&shared), runner(), limits.waiting_lanes > 0);
-        let writing = (0..limits.lanes.max(1)).map(lane).collect();
-        let waiting_lane = |_| WaitingLane::new(Arc::clone(&shared), runner());
-        let waiting_lanes = (0..limits.waiting_lanes).map(waiting_lane).collect();
+        let worker = |_| Worker::new(Arc::clone(&shared), runner(), limits.waiting_workers > 0);
+        let writing = (0..limits.workers.max(1)).map(worker).collect();
+        let waiting_worker = |_| WaitingWorker::new(Arc::clone(&shared), runner());
+        let waiting_workers = (0..limits.waiting_workers).map(waiting_worker).collect();
         let writer = Self {
             entrance: Arc::new(Entrance(Arc::clone(&shared))),
             request_timeout: limits.request_timeout,
             reachability: reachability.clone(),
         };
-        (writer, Lanes { writing, waiting: waiting_lanes, exit: Exit(shared) })
+        (writer, Workers { writing, waiting: waiting_workers, exit: Exit(shared) })
     }
 
     /// Submits a command of an API client, and waits until it is written.
@@ -108,16 +108,16 @@ impl<B: Batches> Writer<B> {
         }
         let (job, answered, settled) = Job::new(client, command);
         let shared = &self.entrance.0;
-        let (calls, calls_waiting_lane) = {
+        let (calls, calls_waiting_worker) = {
             let mut queue = shared.queue();
             queue.push(job)?;
-            (queue.calls(Instant::now()), queue.calls_waiting_lane())
+            (queue.calls(Instant::now()), queue.calls_waiting_worker())
         };
         if calls {
             shared.call();
         }
-        if calls_waiting_lane {
-            shared.call_waiting_lane();
+        if calls_waiting_worker {
+            shared.call_waiting_worker();
         }
         match tokio::time::timeout(self.request_timeout, answered).await {
             Ok(answer) => answer.unwrap_or(Err(WalletError::ShuttingDown)),
@@ -131,16 +131,16 @@ impl<B: Batches> Writer<B> {
     }
 }
 
-impl<B: Batches> Lanes<B> {
+impl<B: Batches> Workers<B> {
     /// Runs until every [`Writer`] is dropped and all accepted requests are answered. Returns the number of
     /// transactions that were tried, and of requests that were answered.
     pub async fn run(self) -> (u64, u64) {
         let Self { writing, waiting, exit } = self;
-        let mut lanes: JoinSet<_> = writing.into_iter().map(Lane::run).collect();
-        for waiting_lane in waiting {
-            lanes.spawn(waiting_lane.run());
+        let mut workers: JoinSet<_> = writing.into_iter().map(Worker::run).collect();
+        for waiting_worker in waiting {
+            workers.spawn(waiting_worker.run());
         }
-        let done = lanes.join_all().await.into_iter().fold((0, 0), |sum, done| (sum.0 + done.0, sum.1 + done.1));
+        let done = workers.join_all().await.into_iter().fold((0, 0), |sum, done| (sum.0 + done.0, sum.1 + done.1));
         drop(exit);
         done
     }

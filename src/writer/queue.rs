@@ -1,6 +1,6 @@
 //! The queue of the writer: a queue for each client, and the fair order in which their requests are taken.
 //!
-//! `writer` puts requests in, `lane` takes batches out. Knows no task and no clock: the same calls give the same
+//! `writer` puts requests in, `worker` takes batches out. Knows no task and no clock: the same calls give the same
 //! batches.
 //!
 //! **Fair.** Each client has a queue, and a count of what it was given: the rows of its requests, and a fixed cost for
@@ -19,16 +19,16 @@
 //! **Delays.** Client queues of an organization whose locks another transaction holds are kept for waiting workers
 //! (`delays`).
 
+mod client_queues;
 mod delayed;
 mod delays;
-mod turns;
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use self::client_queues::{ClientQueue, FairOrder, Size};
 pub(super) use self::delays::DelayedBatch;
 use self::delays::Delays;
-use self::turns::{Line, Size, Turns};
 use super::batch::{Batches, Customer};
 use super::error::WalletError;
 use super::job::{Job, Source};
@@ -53,9 +53,9 @@ const SLOW_FOR_SEVERAL: Duration = Duration::from_millis(20);
 /// The queue of the writer.
 pub(super) struct Queue<B: Batches> {
     limits: WriterLimits,
-    lines: HashMap<Source, Line<B>>,
+    clients: HashMap<Source, ClientQueue<B>>,
     /// Client queues whose requests any worker may take.
-    turns: Turns,
+    order: FairOrder,
     /// Client queues of delayed organizations.
     delays: Delays,
     /// Cost that the client furthest behind had been given when a request was last taken.
@@ -80,8 +80,8 @@ impl<B: Batches> Queue<B> {
     pub(super) fn new(limits: WriterLimits) -> Self {
         Self {
             limits,
-            lines: HashMap::new(),
-            turns: Turns::default(),
+            clients: HashMap::new(),
+            order: FairOrder::default(),
             delays: Delays::default(),
             least_given: 0,
             arrived: 0,
@@ -97,7 +97,7 @@ impl<B: Batches> Queue<B> {
 
     /// Returns the number of waiting requests.
     fn waiting(&self) -> usize {
-        self.turns.ready + self.delays.ready() + self.aside
+        self.order.ready + self.delays.ready() + self.aside
     }
 
     /// Adds a request, if its client may have one more.
@@ -110,33 +110,33 @@ impl<B: Batches> Queue<B> {
         if self.delays.contains(source.org_id) {
             left = left.min(self.delays.left(self.limits.max_waiting));
         }
-        let has = self.lines.get(&source).map_or(0, |line| line.ready.len() + line.aside);
+        let has = self.clients.get(&source).map_or(0, |client_queue| client_queue.ready.len() + client_queue.aside);
         if has >= left {
             return Err(WalletError::Overloaded);
         }
         self.arrived += 1;
         job.number = self.arrived;
-        self.line_up(job);
+        self.enqueue(job);
         Ok(())
     }
 
     /// Puts a request into its client queue, at the place of its arrival number.
-    fn line_up(&mut self, job: Job<B>) {
+    fn enqueue(&mut self, job: Job<B>) {
         let source = job.source();
-        let line = self.lines.entry(source.clone()).or_default();
-        let turns = self.delays.turns_of(source.org_id).unwrap_or(&mut self.turns);
-        turns.ready += 1;
-        if line.ready.is_empty() {
-            line.given = line.given.max(self.least_given);
-            turns.lines.insert((line.given, job.number), source);
+        let client_queue = self.clients.entry(source.clone()).or_default();
+        let order = self.delays.order_of(source.org_id).unwrap_or(&mut self.order);
+        order.ready += 1;
+        if client_queue.ready.is_empty() {
+            client_queue.given = client_queue.given.max(self.least_given);
+            order.clients.insert((client_queue.given, job.number), source);
         }
-        let at = line.ready.partition_point(|other| other.number < job.number);
-        line.ready.insert(at, job);
+        let at = client_queue.ready.partition_point(|other| other.number < job.number);
+        client_queue.ready.insert(at, job);
     }
 
     /// Returns true when a free worker has to be called, and records that it was.
     pub(super) fn calls(&mut self, now: Instant) -> bool {
-        !self.called && self.batches < self.limits.lanes.max(1) && self.is_due(now) && {
+        !self.called && self.batches < self.limits.workers.max(1) && self.is_due(now) && {
             self.called = true;
             true
         }
@@ -147,9 +147,9 @@ impl<B: Batches> Queue<B> {
         let keeps_up = || {
             let (most, slow) = if self.is_shared() { (usize::MAX, SLOW_FOR_SEVERAL) } else { (KEEPS_UP, SLOW) };
             let is_slow = self.taken_at.is_some_and(|taken_at| now.saturating_duration_since(taken_at) > slow);
-            self.turns.ready <= most && !is_slow
+            self.order.ready <= most && !is_slow
         };
-        self.turns.ready > 0 && (self.batches == 0 || !keeps_up())
+        self.order.ready > 0 && (self.batches == 0 || !keeps_up())
     }
 
     /// Returns the next batch, for a free worker; `None` while there is none to begin.
@@ -184,7 +184,7 @@ impl<B: Batches> Queue<B> {
 
     /// Returns the maximum size of the next batch.
     fn most(&mut self) -> Size {
-        let clients = self.lines.len();
+        let clients = self.clients.len();
         self.shared_for = if clients > 1 { SHARED_FOR } else { self.shared_for.saturating_sub(1) };
         let cost = if self.is_shared() { FAIR_SHARE * clients.max(2) } else { usize::MAX };
         let WriterLimits { max_batch_requests, max_batch_rows, .. } = self.limits;
@@ -195,38 +195,38 @@ impl<B: Batches> Queue<B> {
     /// request of a delayed organization is not yet taken from its caller, which may still stop waiting.
     fn next(&mut self, delayed: Option<OrgId>, fits: impl Fn(&Job<B>) -> bool) -> Option<Job<B>> {
         loop {
-            let turns = match delayed {
-                None => &mut self.turns,
-                Some(org_id) => self.delays.turns_of(org_id)?,
+            let order = match delayed {
+                None => &mut self.order,
+                Some(org_id) => self.delays.order_of(org_id)?,
             };
-            let turn = turns.lines.first_entry()?;
-            let given = turn.key().0;
+            let next = order.clients.first_entry()?;
+            let given = next.key().0;
             // A client queue in this order has a ready request.
-            let line = self.lines.get_mut(turn.get())?;
-            let mut job = line.ready.pop_front()?;
+            let client_queue = self.clients.get_mut(next.get())?;
+            let mut job = client_queue.ready.pop_front()?;
             if !fits(&job) {
-                line.ready.push_front(job);
+                client_queue.ready.push_front(job);
                 return None;
             }
-            turns.ready -= 1;
+            order.ready -= 1;
             if delayed.is_none() {
                 self.least_given = given;
             }
             let taken = if let Some(aside) = self.in_flight.get_mut(&job.customer()) {
                 aside.push(job);
-                line.aside += 1;
+                client_queue.aside += 1;
                 self.aside += 1;
                 None
             } else {
                 let wanted = if delayed.is_none() { job.take() } else { job.has_caller() };
                 wanted.then_some(job)
             };
-            line.given += taken.as_ref().map_or(0, Job::cost);
-            let source = turn.remove();
-            if let Some(job) = line.ready.front() {
-                turns.lines.insert((line.given, job.number), source);
-            } else if line.aside == 0 {
-                self.lines.remove(&source);
+            client_queue.given += taken.as_ref().map_or(0, Job::cost);
+            let source = next.remove();
+            if let Some(job) = client_queue.ready.front() {
+                order.clients.insert((client_queue.given, job.number), source);
+            } else if client_queue.aside == 0 {
+                self.clients.remove(&source);
             }
             if taken.is_some() {
                 return taken;
@@ -241,7 +241,7 @@ impl<B: Batches> Queue<B> {
 
     /// Returns the number of requests that any worker may take.
     pub(super) fn ready(&self) -> usize {
-        self.turns.ready
+        self.order.ready
     }
 
     /// Ends a batch of these customers.
@@ -255,10 +255,10 @@ impl<B: Batches> Queue<B> {
         for customer in customers {
             for job in self.in_flight.remove(customer).unwrap_or_default() {
                 self.aside -= 1;
-                if let Some(line) = self.lines.get_mut(&job.source()) {
-                    line.aside -= 1;
+                if let Some(client_queue) = self.clients.get_mut(&job.source()) {
+                    client_queue.aside -= 1;
                 }
-                self.line_up(job);
+                self.enqueue(job);
             }
         }
     }

@@ -15,8 +15,8 @@ use crate::storage::StorageError;
 use crate::storage::batch::session::BatchError;
 
 const LIMITS: WriterLimits = WriterLimits {
-    lanes: 2,
-    waiting_lanes: 2,
+    workers: 2,
+    waiting_workers: 2,
     max_waiting: 4_096,
     max_batch_requests: 1_024,
     max_batch_rows: 10_000,
@@ -31,7 +31,7 @@ const OTHER: OrgId = OrgId(2);
 
 /// A request of a number of rows for a customer, with a number that identifies it.
 #[derive(Debug)]
-struct Request {
+struct QueuedRequest {
     number: usize,
     org: i64,
     customer: i64,
@@ -42,18 +42,18 @@ struct Request {
 struct Nothing;
 
 impl Batches for Nothing {
-    type Command = Request;
+    type Command = QueuedRequest;
     type Outcome = ();
 
-    fn customer(command: &Request) -> Customer {
+    fn customer(command: &QueuedRequest) -> Customer {
         (OrgId(command.org), CustomerId(command.customer))
     }
 
-    fn rows(command: &Request) -> usize {
+    fn rows(command: &QueuedRequest) -> usize {
         command.rows
     }
 
-    async fn run(&mut self, _: &[&Request], _: Patience) -> Result<Written<Self>, BatchError> {
+    async fn run(&mut self, _: &[&QueuedRequest], _: Patience) -> Result<Written<Self>, BatchError> {
         Ok(Written { answers: Vec::new(), from_memory: true })
     }
 
@@ -63,21 +63,21 @@ impl Batches for Nothing {
 }
 
 /// A caller that waits for its answer.
-struct Caller {
+struct WaitingCaller {
     answered: oneshot::Receiver<Answer<Nothing>>,
     settled: Arc<AtomicBool>,
 }
 
-type Batch = Vec<Job<Nothing>>;
+type JobBatch = Vec<Job<Nothing>>;
 
 /// A queue, all waiting callers, and a clock that stands still.
-struct Scene {
+struct QueueScene {
     queue: Queue<Nothing>,
-    callers: Vec<Option<Caller>>,
+    callers: Vec<Option<WaitingCaller>>,
     now: Instant,
 }
 
-impl Scene {
+impl QueueScene {
     fn new(limits: WriterLimits) -> Self {
         Self { queue: Queue::new(limits), callers: Vec::new(), now: Instant::now() }
     }
@@ -90,10 +90,10 @@ impl Scene {
     /// Sends a request of any organization.
     fn ask_of(&mut self, source: &Source, customer: i64, rows: usize) -> Result<usize, WalletError> {
         let number = self.callers.len();
-        let request = Request { number, org: source.org_id.0, customer, rows };
+        let request = QueuedRequest { number, org: source.org_id.0, customer, rows };
         let (job, answered, settled) = Job::new(Arc::clone(&source.client), Arc::new(request));
         self.queue.push(job)?;
-        self.callers.push(Some(Caller { answered, settled }));
+        self.callers.push(Some(WaitingCaller { answered, settled }));
         Ok(number)
     }
 
@@ -104,11 +104,11 @@ impl Scene {
         (0..times).take_while(|_| self.ask(client, new_customer(self), 1).is_ok()).count()
     }
 
-    fn take(&mut self) -> Option<Batch> {
+    fn take(&mut self) -> Option<JobBatch> {
         self.queue.take(self.now)
     }
 
-    fn done(&mut self, batch: &Batch) {
+    fn done(&mut self, batch: &JobBatch) {
         self.queue.done(&batch.iter().map(Job::customer).collect::<Vec<_>>());
     }
 
@@ -118,9 +118,9 @@ impl Scene {
     }
 
     fn is_forgotten(&self) -> bool {
-        let Queue { lines, turns, in_flight, aside, batches, .. } = &self.queue;
-        let nothing = lines.is_empty() && turns.lines.is_empty() && in_flight.is_empty();
-        nothing && self.queue.waiting() == 0 && (turns.ready, *aside, *batches) == (0, 0, 0)
+        let Queue { clients, order, in_flight, aside, batches, .. } = &self.queue;
+        let nothing = clients.is_empty() && order.clients.is_empty() && in_flight.is_empty();
+        nothing && self.queue.waiting() == 0 && (order.ready, *aside, *batches) == (0, 0, 0)
     }
 }
 
@@ -137,26 +137,26 @@ fn cause() -> Arc<StorageError> {
 impl Queue<Nothing> {
     /// Returns the client queues with ready requests, of a delayed organization or of none, and the number of these
     /// requests.
-    fn turns_of(&self, org: Option<OrgId>) -> (HashSet<Source>, usize) {
-        let turns = match org {
-            None => Some(&self.turns),
-            Some(org) => self.delays.turns(org),
+    fn order_of(&self, org: Option<OrgId>) -> (HashSet<Source>, usize) {
+        let order = match org {
+            None => Some(&self.order),
+            Some(org) => self.delays.order(org),
         };
-        turns.map_or_else(Default::default, |turns| (turns.lines.values().cloned().collect(), turns.ready))
+        order.map_or_else(Default::default, |order| (order.clients.values().cloned().collect(), order.ready))
     }
 }
 
-fn numbers(batch: Option<&Batch>) -> Vec<usize> {
+fn numbers(batch: Option<&JobBatch>) -> Vec<usize> {
     batch.into_iter().flatten().map(|job| job.command.number).collect()
 }
 
-fn of(batch: &Batch, client: &str) -> usize {
+fn of(batch: &JobBatch, client: &str) -> usize {
     batch.iter().filter(|job| &*job.source().client == client).count()
 }
 
 #[test]
 fn one_client_alone_gets_everything_in_its_order_in_one_batch() {
-    let mut scene = Scene::new(LIMITS);
+    let mut scene = QueueScene::new(LIMITS);
     assert_eq!(scene.ask_often("one", 500), 500);
     let batch = scene.take();
     assert_eq!(numbers(batch.as_ref()), (0..500).collect::<Vec<_>>());
@@ -166,7 +166,7 @@ fn one_client_alone_gets_everything_in_its_order_in_one_batch() {
 
 #[test]
 fn whoever_has_one_request_waits_for_one_batch_however_many_another_has() {
-    let mut scene = Scene::new(LIMITS);
+    let mut scene = QueueScene::new(LIMITS);
     scene.ask_often("greedy", 2_000);
     let first = scene.take().unwrap();
     let modest = scene.ask("modest", 1, 1).unwrap();
@@ -181,7 +181,7 @@ fn whoever_has_one_request_waits_for_one_batch_however_many_another_has() {
 
 #[test]
 fn two_clients_that_ask_for_more_than_there_is_get_alike() {
-    let mut scene = Scene::new(LIMITS);
+    let mut scene = QueueScene::new(LIMITS);
     scene.ask_often("one", 1_000);
     scene.ask_often("other", 1_000);
     for _ in 0..10 {
@@ -194,7 +194,7 @@ fn two_clients_that_ask_for_more_than_there_is_get_alike() {
 
 #[test]
 fn rows_count_so_that_large_requests_get_no_more_than_small_ones() {
-    let mut scene = Scene::new(LIMITS);
+    let mut scene = QueueScene::new(LIMITS);
     for customer in 0..100 {
         scene.ask("large", customer, 95).unwrap();
     }
@@ -213,7 +213,7 @@ fn rows_count_so_that_large_requests_get_no_more_than_small_ones() {
 
 #[test]
 fn while_several_clients_are_about_batches_are_small_and_grow_again_when_one_is_left() {
-    let mut scene = Scene::new(LIMITS);
+    let mut scene = QueueScene::new(LIMITS);
     scene.ask_often("greedy", 2_000);
     scene.ask("modest", 1, 1).unwrap();
     for _ in 0..SHARED_FOR {
@@ -228,7 +228,7 @@ fn while_several_clients_are_about_batches_are_small_and_grow_again_when_one_is_
 
 #[test]
 fn a_client_may_have_as_many_waiting_as_there_are_places_left() {
-    let mut scene = Scene::new(WriterLimits { max_waiting: 60, ..LIMITS });
+    let mut scene = QueueScene::new(WriterLimits { max_waiting: 60, ..LIMITS });
     // The first client gets half of the places, the second half of the rest, and so on.
     assert_eq!(scene.ask_often("one", 100), 30);
     assert_eq!(scene.ask_often("two", 100), 15);
@@ -244,21 +244,21 @@ fn a_client_may_have_as_many_waiting_as_there_are_places_left() {
             scene.ask_often(client, 1);
         }
     }
-    let has = |client: &str| scene.queue.lines[&Source { client: client.into(), org_id: ORG }].ready.len();
+    let has = |client: &str| scene.queue.clients[&Source { client: client.into(), org_id: ORG }].ready.len();
     assert_eq!((has("one"), has("two"), has("three")), (15, 15, 15));
 }
 
 #[test]
 fn a_refused_client_leaves_nothing_behind() {
-    let mut scene = Scene::new(WriterLimits { max_waiting: 1, ..LIMITS });
+    let mut scene = QueueScene::new(WriterLimits { max_waiting: 1, ..LIMITS });
     assert_eq!(scene.ask_often("one", 5), 1);
     assert_eq!(scene.ask_often("other", 5), 0);
-    assert_eq!(scene.queue.lines.len(), 1);
+    assert_eq!(scene.queue.clients.len(), 1);
 }
 
 #[test]
 fn a_request_for_a_customer_in_flight_waits_for_that_batch_and_keeps_its_place() {
-    let mut scene = Scene::new(LIMITS);
+    let mut scene = QueueScene::new(LIMITS);
     scene.ask("one", 7, 1).unwrap();
     let first = scene.take().unwrap();
     let (held, also, other) =
@@ -277,7 +277,7 @@ fn a_request_for_a_customer_in_flight_waits_for_that_batch_and_keeps_its_place()
 
 #[test]
 fn several_requests_for_one_customer_may_be_in_one_batch() {
-    let mut scene = Scene::new(LIMITS);
+    let mut scene = QueueScene::new(LIMITS);
     for _ in 0..3 {
         scene.ask("one", 7, 1).unwrap();
     }
@@ -286,7 +286,7 @@ fn several_requests_for_one_customer_may_be_in_one_batch() {
 
 #[test]
 fn what_nobody_waits_for_is_passed_over() {
-    let mut scene = Scene::new(LIMITS);
+    let mut scene = QueueScene::new(LIMITS);
     scene.ask_often("one", 4);
     scene.hang_up(0);
     // The caller stopped waiting, though it is still there to read its answer.
@@ -302,7 +302,7 @@ fn what_nobody_waits_for_is_passed_over() {
 
 #[test]
 fn a_request_that_does_not_fit_is_the_first_of_the_next_batch() {
-    let mut scene = Scene::new(LIMITS);
+    let mut scene = QueueScene::new(LIMITS);
     scene.ask("one", 1, 1).unwrap();
     scene.ask("one", 2, LIMITS.max_batch_rows).unwrap();
     scene.ask("one", 3, 1).unwrap();
@@ -315,7 +315,7 @@ fn a_request_that_does_not_fit_is_the_first_of_the_next_batch() {
 
 #[test]
 fn a_request_larger_than_a_batch_goes_alone_and_is_not_starved_by_small_ones() {
-    let mut scene = Scene::new(LIMITS);
+    let mut scene = QueueScene::new(LIMITS);
     scene.ask_often("small", 500);
     let large = scene.ask("large", 1, 2 * LIMITS.max_batch_rows).unwrap();
     let batches = (0..10).find(|_| {
@@ -328,9 +328,9 @@ fn a_request_larger_than_a_batch_goes_alone_and_is_not_starved_by_small_ones() {
 }
 
 #[test]
-fn one_lane_is_called_while_it_keeps_up_and_another_when_it_does_not() {
-    let mut scene = Scene::new(LIMITS);
-    let calls = |scene: &mut Scene| scene.queue.calls(scene.now);
+fn one_worker_is_called_while_it_keeps_up_and_another_when_it_does_not() {
+    let mut scene = QueueScene::new(LIMITS);
+    let calls = |scene: &mut QueueScene| scene.queue.calls(scene.now);
     assert!(!calls(&mut scene), "nothing waits");
     scene.ask_often("one", 1);
     assert!(calls(&mut scene));
@@ -344,14 +344,14 @@ fn one_lane_is_called_while_it_keeps_up_and_another_when_it_does_not() {
     let second = scene.take().unwrap();
     assert_eq!(second.len(), KEEPS_UP + 1);
     scene.ask_often("one", 10 * KEEPS_UP);
-    assert!(!calls(&mut scene), "there are two lanes");
+    assert!(!calls(&mut scene), "there are two workers");
     scene.done(&first);
     assert_eq!(scene.take().unwrap().len(), 10 * KEEPS_UP);
 }
 
 #[test]
 fn a_batch_that_takes_long_does_not_hold_up_who_comes_then() {
-    let mut scene = Scene::new(LIMITS);
+    let mut scene = QueueScene::new(LIMITS);
     scene.ask_often("one", 1);
     scene.take().unwrap();
     scene.now += SLOW;
@@ -363,8 +363,8 @@ fn a_batch_that_takes_long_does_not_hold_up_who_comes_then() {
 }
 
 #[test]
-fn while_several_clients_are_about_another_lane_is_called_for_a_slow_batch_only() {
-    let mut scene = Scene::new(LIMITS);
+fn while_several_clients_are_about_another_worker_is_called_for_a_slow_batch_only() {
+    let mut scene = QueueScene::new(LIMITS);
     scene.ask_often("greedy", 10 * KEEPS_UP);
     scene.ask("modest", 1, 1).unwrap();
     scene.take().unwrap();
@@ -377,15 +377,15 @@ fn while_several_clients_are_about_another_lane_is_called_for_a_slow_batch_only(
 }
 
 /// Puts a taken batch back because of a lock, as a worker does.
-fn put_back(scene: &mut Scene, batch: Batch) {
+fn put_back(scene: &mut QueueScene, batch: JobBatch) {
     let customers: Vec<_> = batch.iter().map(Job::customer).collect();
     scene.queue.delay(batch[0].customer().0, batch, cause());
     scene.queue.done(&customers);
 }
 
 #[test]
-fn a_delayed_organization_is_for_waiting_lanes_and_others_go_on() {
-    let mut scene = Scene::new(LIMITS);
+fn a_delayed_organization_is_for_waiting_workers_and_others_go_on() {
+    let mut scene = QueueScene::new(LIMITS);
     for customer in 0..3 {
         scene.ask("one", customer, 1).unwrap();
     }
@@ -394,15 +394,15 @@ fn a_delayed_organization_is_for_waiting_lanes_and_others_go_on() {
     put_back(&mut scene, batch);
     let other = scene.ask_of(&client_of(OTHER), 0, 1).unwrap();
     assert_eq!(numbers(scene.take().as_ref()), [other]);
-    assert!(scene.queue.calls_waiting_lane());
+    assert!(scene.queue.calls_waiting_worker());
     let delayed = scene.queue.take_delayed().unwrap();
     assert_eq!((delayed.org_id, numbers(Some(&delayed.jobs))), (ORG, vec![0, 1, 2, late]), "each in its place");
     // One worker at a time has a batch of the organization.
     scene.ask("one", 9, 1).unwrap();
-    assert!(!scene.queue.calls_waiting_lane() && scene.queue.take_delayed().is_none());
+    assert!(!scene.queue.calls_waiting_worker() && scene.queue.take_delayed().is_none());
     let customers: Vec<_> = delayed.jobs.iter().map(Job::customer).collect();
     scene.queue.done_delayed(ORG, &customers, false);
-    assert!(scene.queue.calls_waiting_lane(), "it is delayed still");
+    assert!(scene.queue.calls_waiting_worker(), "it is delayed still");
     let delayed = scene.queue.take_delayed().unwrap();
     let back = scene.ask("one", 10, 1).unwrap();
     scene.queue.done_delayed(ORG, &[delayed.jobs[0].customer()], true);
@@ -412,10 +412,10 @@ fn a_delayed_organization_is_for_waiting_lanes_and_others_go_on() {
 
 #[test]
 fn who_gives_up_while_a_request_is_put_back_is_told_that_nothing_is_recorded() {
-    let mut scene = Scene::new(LIMITS);
+    let mut scene = QueueScene::new(LIMITS);
     scene.ask_often("one", 2);
     let batch = scene.take().unwrap();
-    let given_up = |scene: &Scene, number: usize| {
+    let given_up = |scene: &QueueScene, number: usize| {
         let caller = scene.callers[number].as_ref().unwrap();
         !caller.settled.swap(true, Ordering::Relaxed)
     };
@@ -429,7 +429,7 @@ fn who_gives_up_while_a_request_is_put_back_is_told_that_nothing_is_recorded() {
 
 #[test]
 fn delayed_organizations_leave_half_of_the_places_and_are_served_in_turn() {
-    let mut scene = Scene::new(WriterLimits { max_waiting: 8, max_batch_requests: 1, ..LIMITS });
+    let mut scene = QueueScene::new(WriterLimits { max_waiting: 8, max_batch_requests: 1, ..LIMITS });
     for org in [ORG, OTHER] {
         scene.ask_of(&client_of(org), 0, 1).unwrap();
         let batch = scene.take().unwrap();
@@ -451,23 +451,23 @@ fn delayed_organizations_leave_half_of_the_places_and_are_served_in_turn() {
 }
 
 #[test]
-fn a_lane_stays_until_what_is_delayed_is_written() {
-    let mut scene = Scene::new(LIMITS);
+fn a_worker_stays_until_what_is_delayed_is_written() {
+    let mut scene = QueueScene::new(LIMITS);
     scene.ask_often("one", 1);
     let batch = scene.take().unwrap();
     scene.queue.close();
-    assert!(!scene.queue.is_over_for_waiting_lanes(), "it may be put back");
+    assert!(!scene.queue.is_over_for_waiting_workers(), "it may be put back");
     put_back(&mut scene, batch);
-    assert!(!scene.queue.is_over() && !scene.queue.is_over_for_waiting_lanes());
+    assert!(!scene.queue.is_over() && !scene.queue.is_over_for_waiting_workers());
     let batch = scene.queue.take_delayed().unwrap();
-    assert!(scene.queue.is_over() && scene.queue.is_over_for_waiting_lanes());
+    assert!(scene.queue.is_over() && scene.queue.is_over_for_waiting_workers());
     scene.queue.done_delayed(ORG, &[batch.jobs[0].customer()], true);
     assert!(scene.is_forgotten());
 }
 
 #[test]
 fn a_closed_queue_takes_nothing_in_and_is_over_once_it_is_empty() {
-    let mut scene = Scene::new(LIMITS);
+    let mut scene = QueueScene::new(LIMITS);
     scene.ask_often("one", 1);
     scene.queue.close();
     assert!(matches!(scene.ask("one", 1, 1), Err(WalletError::ShuttingDown)));
@@ -480,7 +480,7 @@ fn a_closed_queue_takes_nothing_in_and_is_over_once_it_is_empty() {
 
 #[test]
 fn what_is_abandoned_lets_its_callers_go() {
-    let mut scene = Scene::new(LIMITS);
+    let mut scene = QueueScene::new(LIMITS);
     scene.ask_often("one", 1);
     let Some(mut caller) = scene.callers[0].take() else { panic!("it waits") };
     scene.queue.abandon();
@@ -489,7 +489,7 @@ fn what_is_abandoned_lets_its_callers_go() {
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Step {
+enum QueueStep {
     Ask(u8, i64, usize),
     Take,
     Done(usize),
@@ -502,26 +502,26 @@ enum Step {
     DoneDelayed(usize, bool),
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn step() -> impl Strategy<Value = QueueStep> {
     prop_oneof![
         6 => (0..4_u8, 0..6_i64, prop_oneof![4 => 0..3_usize, 1 => 0..40_usize])
-            .prop_map(|(client, customer, rows)| Step::Ask(client, customer, rows)),
-        3 => Just(Step::Take),
-        2 => any::<usize>().prop_map(Step::Done),
-        1 => any::<usize>().prop_map(Step::HangUp),
-        1 => Just(Step::Wait),
-        1 => any::<usize>().prop_map(Step::Delay),
-        2 => Just(Step::TakeDelayed),
-        2 => (any::<usize>(), any::<bool>()).prop_map(|(which, met_no_lock)| Step::DoneDelayed(which, met_no_lock)),
+            .prop_map(|(client, customer, rows)| QueueStep::Ask(client, customer, rows)),
+        3 => Just(QueueStep::Take),
+        2 => any::<usize>().prop_map(QueueStep::Done),
+        1 => any::<usize>().prop_map(QueueStep::HangUp),
+        1 => Just(QueueStep::Wait),
+        1 => any::<usize>().prop_map(QueueStep::Delay),
+        2 => Just(QueueStep::TakeDelayed),
+        2 => (any::<usize>(), any::<bool>()).prop_map(|(which, met_no_lock)| QueueStep::DoneDelayed(which, met_no_lock)),
     ]
 }
 
 /// The observations of a random scene.
-struct Watched {
-    scene: Scene,
+struct WatchedQueue {
+    scene: QueueScene,
     limits: WriterLimits,
     /// The customers that each batch keeps, and its requests.
-    in_flight: Vec<(Vec<Customer>, Batch)>,
+    in_flight: Vec<(Vec<Customer>, JobBatch)>,
     delayed_in_flight: Vec<DelayedBatch<Nothing>>,
     taken: HashSet<usize>,
     /// Number of requests that were put back.
@@ -530,44 +530,48 @@ struct Watched {
     last: HashMap<(Source, Customer), usize>,
 }
 
-impl Watched {
-    fn step(&mut self, step: Step) {
+impl WatchedQueue {
+    fn step(&mut self, step: QueueStep) {
         match step {
-            Step::Ask(client, customer, rows) => self.ask(client, customer, rows),
-            Step::Take => self.take(),
-            Step::Done(which) if !self.in_flight.is_empty() => {
+            QueueStep::Ask(client, customer, rows) => self.ask(client, customer, rows),
+            QueueStep::Take => self.take(),
+            QueueStep::Done(which) if !self.in_flight.is_empty() => {
                 let (customers, _) = self.in_flight.swap_remove(which % self.in_flight.len());
                 self.scene.queue.done(&customers);
             }
-            Step::Delay(which) if !self.in_flight.is_empty() => self.delay(which % self.in_flight.len()),
-            Step::TakeDelayed => self.take_delayed(),
-            Step::DoneDelayed(which, met_no_lock) if !self.delayed_in_flight.is_empty() => {
+            QueueStep::Delay(which) if !self.in_flight.is_empty() => self.delay(which % self.in_flight.len()),
+            QueueStep::TakeDelayed => self.take_delayed(),
+            QueueStep::DoneDelayed(which, met_no_lock) if !self.delayed_in_flight.is_empty() => {
                 let batch = self.delayed_in_flight.swap_remove(which % self.delayed_in_flight.len());
                 let customers: Vec<_> = batch.jobs.iter().map(Job::customer).collect();
                 self.scene.queue.done_delayed(batch.org_id, &customers, met_no_lock);
                 assert_eq!(self.scene.queue.delayed_by(batch.org_id).is_none(), met_no_lock);
             }
-            Step::HangUp(which) if !self.scene.callers.is_empty() => {
+            QueueStep::HangUp(which) if !self.scene.callers.is_empty() => {
                 self.scene.hang_up(which % self.scene.callers.len());
             }
-            Step::Wait => self.scene.now += 2 * SLOW,
-            Step::Done(_) | Step::HangUp(_) | Step::Delay(_) | Step::DoneDelayed(..) => {}
+            QueueStep::Wait => self.scene.now += 2 * SLOW,
+            QueueStep::Done(_) | QueueStep::HangUp(_) | QueueStep::Delay(_) | QueueStep::DoneDelayed(..) => {}
         }
         let queue = &self.scene.queue;
-        let aside: usize = queue.lines.values().map(|line| line.aside).sum();
+        let aside: usize = queue.clients.values().map(|client_queue| client_queue.aside).sum();
         assert_eq!(aside, queue.aside);
         assert!(queue.waiting() <= self.limits.max_waiting + self.put_back);
-        assert!(queue.lines.values().all(|line| line.ready.len() + line.aside > 0), "an empty line is kept");
+        assert!(
+            queue.clients.values().all(|client_queue| client_queue.ready.len() + client_queue.aside > 0),
+            "an empty client_queue is kept"
+        );
         for org in [None, Some(ORG), Some(OTHER)] {
             let is_of = |source: &&Source| match org {
                 None => queue.delayed_by(source.org_id).is_none(),
                 Some(org) => source.org_id == org && queue.delayed_by(org).is_some(),
             };
-            let with_ready = queue.lines.iter().filter(|(source, line)| is_of(source) && !line.ready.is_empty());
-            let ready: usize = with_ready.clone().map(|(_, line)| line.ready.len()).sum();
+            let with_ready =
+                queue.clients.iter().filter(|(source, client_queue)| is_of(source) && !client_queue.ready.is_empty());
+            let ready: usize = with_ready.clone().map(|(_, client_queue)| client_queue.ready.len()).sum();
             let with_ready: HashSet<_> = with_ready.map(|(source, _)| source.clone()).collect();
-            let (with_turn, counted) = queue.turns_of(org);
-            assert_eq!(with_turn, with_ready, "turns are of those that have something ready");
+            let (with_turn, counted) = queue.order_of(org);
+            assert_eq!(with_turn, with_ready, "order are of those that have something ready");
             assert_eq!(counted, ready);
         }
     }
@@ -576,21 +580,21 @@ impl Watched {
         let org = if client < 2 { ORG } else { OTHER };
         let source = Source { client: client.to_string().into(), org_id: org };
         let queue = &self.scene.queue;
-        let has = queue.lines.get(&source).map_or(0, |line| line.ready.len() + line.aside);
+        let has = queue.clients.get(&source).map_or(0, |client_queue| client_queue.ready.len() + client_queue.aside);
         let left = self.limits.max_waiting.saturating_sub(queue.waiting());
-        let delayed = queue.turns_of(Some(ORG)).1 + queue.turns_of(Some(OTHER)).1;
+        let delayed = queue.order_of(Some(ORG)).1 + queue.order_of(Some(OTHER)).1;
         let left_to_delayed = self.limits.max_waiting.div_ceil(2).saturating_sub(delayed);
         let left = if queue.delayed_by(org).is_some() { left.min(left_to_delayed) } else { left };
         assert_eq!(self.scene.ask_of(&source, customer, rows).is_ok(), has < left);
     }
 
     fn take(&mut self) {
-        if self.in_flight.len() == self.limits.lanes {
+        if self.in_flight.len() == self.limits.workers {
             return;
         }
         let Some(batch) = self.scene.take() else {
             let queue = &self.scene.queue;
-            assert!(queue.batches > 0 || queue.turns.ready == 0, "a request is ready, and no worker takes it");
+            assert!(queue.batches > 0 || queue.order.ready == 0, "a request is ready, and no worker takes it");
             return;
         };
         assert!(batch.iter().all(|job| self.scene.queue.delayed_by(job.customer().0).is_none()), "it is delayed");
@@ -599,17 +603,17 @@ impl Watched {
     }
 
     fn take_delayed(&mut self) {
-        if self.delayed_in_flight.len() == self.limits.waiting_lanes {
-            assert!(!self.scene.queue.calls_waiting_lane(), "no worker is free");
+        if self.delayed_in_flight.len() == self.limits.waiting_workers {
+            assert!(!self.scene.queue.calls_waiting_worker(), "no worker is free");
             return;
         }
-        let called = self.scene.queue.calls_waiting_lane();
+        let called = self.scene.queue.calls_waiting_worker();
         let Some(batch) = self.scene.queue.take_delayed() else { return };
         assert!(called, "an idle worker would not be called");
         let org_id = batch.org_id;
         assert!(
             self.delayed_in_flight.iter().all(|other| other.org_id != org_id),
-            "two lanes work on one organization"
+            "two workers work on one organization"
         );
         assert!(batch.jobs.iter().all(|job| job.customer().0 == org_id));
         self.watch(&batch.jobs);
@@ -617,7 +621,7 @@ impl Watched {
     }
 
     /// Compares a taken batch with the guarantees.
-    fn watch(&mut self, batch: &Batch) {
+    fn watch(&mut self, batch: &JobBatch) {
         assert!(!batch.is_empty() && batch.len() <= self.limits.max_batch_requests);
         let rows: usize = batch.iter().map(Job::rows).sum();
         assert!(batch.len() == 1 || rows <= self.limits.max_batch_rows, "{rows} rows");
@@ -655,12 +659,12 @@ proptest! {
     #[test]
     fn whatever_happens_everybody_who_waits_is_taken_once_in_order_and_nothing_is_left(
         steps in prop::collection::vec(step(), 1..200),
-        lanes in 1..4_usize,
+        workers in 1..4_usize,
         max_waiting in 1..40_usize,
     ) {
-        let limits = WriterLimits { lanes, max_waiting, max_batch_requests: 8, max_batch_rows: 20, ..LIMITS };
-        let mut watched = Watched {
-            scene: Scene::new(limits),
+        let limits = WriterLimits { workers, max_waiting, max_batch_requests: 8, max_batch_rows: 20, ..LIMITS };
+        let mut watched = WatchedQueue {
+            scene: QueueScene::new(limits),
             limits,
             in_flight: Vec::new(),
             delayed_in_flight: Vec::new(),
@@ -671,14 +675,14 @@ proptest! {
         for step in steps {
             watched.step(step);
         }
-        let is_over = |watched: &Watched| {
+        let is_over = |watched: &WatchedQueue| {
             watched.scene.queue.waiting() == 0 && watched.in_flight.is_empty() && watched.delayed_in_flight.is_empty()
         };
         while !is_over(&watched) {
-            watched.step(Step::Done(0));
-            watched.step(Step::Take);
-            watched.step(Step::TakeDelayed);
-            watched.step(Step::DoneDelayed(0, true));
+            watched.step(QueueStep::Done(0));
+            watched.step(QueueStep::Take);
+            watched.step(QueueStep::TakeDelayed);
+            watched.step(QueueStep::DoneDelayed(0, true));
         }
         let waited = watched.scene.callers.iter().enumerate().filter(|(_, caller)| caller.is_some());
         for (number, _) in waited {

@@ -10,16 +10,16 @@ use super::limits::WriterLimits;
 use super::queue::Queue;
 
 /// The state that the writer and its workers share.
-pub(super) struct Shared<B: Batches> {
+pub(super) struct SharedQueue<B: Batches> {
     queue: Mutex<Queue<B>>,
-    lanes: Notify,
-    waiting_lanes: Notify,
+    workers: Notify,
+    waiting_workers: Notify,
 }
 
-impl<B: Batches> Shared<B> {
+impl<B: Batches> SharedQueue<B> {
     /// Returns an empty queue for these limits.
     pub(super) fn new(limits: WriterLimits) -> Self {
-        Self { queue: Mutex::new(Queue::new(limits)), lanes: Notify::new(), waiting_lanes: Notify::new() }
+        Self { queue: Mutex::new(Queue::new(limits)), workers: Notify::new(), waiting_workers: Notify::new() }
     }
 
     /// Returns the locked queue. Locked state is always consistent, so lock poisoning is ignored.
@@ -29,41 +29,41 @@ impl<B: Batches> Shared<B> {
 
     /// Calls a free worker.
     pub(super) fn call(&self) {
-        self.lanes.notify_one();
+        self.workers.notify_one();
     }
 
     /// Waits until a worker, or all of them, are called.
     pub(super) fn called(&self) -> impl Future<Output = ()> {
-        self.lanes.notified()
+        self.workers.notified()
     }
 
     /// Calls a free waiting worker.
-    pub(super) fn call_waiting_lane(&self) {
-        self.waiting_lanes.notify_one();
+    pub(super) fn call_waiting_worker(&self) {
+        self.waiting_workers.notify_one();
     }
 
     /// Waits until a waiting worker, or all of them, are called.
-    pub(super) fn waiting_lane_called(&self) -> impl Future<Output = ()> {
-        self.waiting_lanes.notified()
+    pub(super) fn waiting_worker_called(&self) -> impl Future<Output = ()> {
+        self.waiting_workers.notified()
     }
 
     /// Changes the queue at the end of a batch, or of a part of one, and calls the workers that then have something to
     /// do.
     pub(super) fn done(&self, change: impl FnOnce(&mut Queue<B>)) {
-        let (calls, calls_waiting_lane, is_closed) = {
+        let (calls, calls_waiting_worker, is_closed) = {
             let mut queue = self.queue();
             let (ready, delayed) = (queue.ready(), queue.is_delayed());
             change(&mut queue);
             // A worker that ends a batch looks for the next one itself. Another one has to be called for requests that
             // were delayed.
             let calls = delayed && queue.ready() > ready && queue.calls(Instant::now());
-            (calls, queue.calls_waiting_lane(), queue.is_closed())
+            (calls, queue.calls_waiting_worker(), queue.is_closed())
         };
         if calls {
             self.call();
         }
-        if calls_waiting_lane {
-            self.call_waiting_lane();
+        if calls_waiting_worker {
+            self.call_waiting_worker();
         }
         if is_closed {
             // Free workers may end.
@@ -72,7 +72,7 @@ impl<B: Batches> Shared<B> {
     }
 
     pub(super) fn call_all(&self) {
-        self.lanes.notify_waiters();
-        self.waiting_lanes.notify_waiters();
+        self.workers.notify_waiters();
+        self.waiting_workers.notify_waiters();
     }
 }

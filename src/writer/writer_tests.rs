@@ -14,8 +14,8 @@ use crate::storage::batch::session::BatchError;
 
 const LIMITS: WriterLimits = WriterLimits {
     late_redemption: Duration::ZERO,
-    lanes: 2,
-    waiting_lanes: 2,
+    workers: 2,
+    waiting_workers: 2,
     max_waiting: 4_096,
     max_batch_requests: 64,
     max_batch_rows: 10_000,
@@ -29,12 +29,12 @@ const SURELY: Duration = Duration::from_secs(30);
 
 /// A request with a number of its own.
 #[derive(Debug)]
-struct Request(Customer, usize);
+struct TestRequest(Customer, usize);
 
 /// A transaction that was tried.
 #[derive(Debug, Clone)]
 struct Tried {
-    lane: usize,
+    worker: usize,
     customers: HashSet<Customer>,
     patience: Patience,
     was_busy: bool,
@@ -45,14 +45,14 @@ impl Tried {
         self.customers.iter().any(|customer| customer.0 == org_id)
     }
 
-    fn is_by_waiting_lane(&self) -> bool {
-        self.lane >= LIMITS.lanes
+    fn is_by_waiting_worker(&self) -> bool {
+        self.worker >= LIMITS.workers
     }
 }
 
 /// The written requests, and the held locks.
 #[derive(Debug, Default)]
-struct State {
+struct WorldState {
     changed_orgs: HashSet<OrgId>,
     /// Organizations whose catalog is not the one in memory.
     moved_orgs: HashSet<OrgId>,
@@ -62,12 +62,12 @@ struct State {
     patience_is_over: bool,
     /// Number of further transactions that have to wait for a lock before every lock is released.
     released_after: Option<usize>,
-    lanes: usize,
+    workers: usize,
     tried: Vec<Tried>,
     written: Vec<usize>,
 }
 
-impl State {
+impl WorldState {
     fn is_locked(&self, customer: Customer) -> bool {
         self.locked_orgs.contains(&customer.0) || self.locked_customers.contains(&customer)
     }
@@ -75,17 +75,17 @@ impl State {
 
 /// The in-memory database.
 #[derive(Clone, Default)]
-struct World(Arc<(Mutex<State>, Notify)>);
+struct World(Arc<(Mutex<WorldState>, Notify)>);
 
 impl World {
-    fn with<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+    fn with<T>(&self, change: impl FnOnce(&mut WorldState) -> T) -> T {
         let done = change(&mut self.0.0.lock().unwrap());
         self.0.1.notify_waiters();
         done
     }
 
     /// Waits until `answer` returns a value.
-    async fn until<T>(&self, answer: impl Fn(&mut State) -> Option<T>) -> T {
+    async fn until<T>(&self, answer: impl Fn(&mut WorldState) -> Option<T>) -> T {
         loop {
             let changed = self.0.1.notified();
             if let Some(answer) = answer(&mut self.0.0.lock().unwrap()) {
@@ -95,32 +95,32 @@ impl World {
         }
     }
 
-    async fn surely(&self, is_so: impl Fn(&State) -> bool) {
+    async fn surely(&self, is_so: impl Fn(&WorldState) -> bool) {
         let so = self.until(|state| is_so(state).then_some(()));
         tokio::time::timeout(SURELY, so).await.expect("it comes to be so");
     }
 }
 
 /// One worker's session of the database.
-struct Session(World, usize);
+struct TestSession(World, usize);
 
 fn busy() -> StorageError {
     StorageError::Busy(DbErr::Custom("locked".to_owned()))
 }
 
-impl Batches for Session {
-    type Command = Request;
+impl Batches for TestSession {
+    type Command = TestRequest;
     type Outcome = usize;
 
-    fn customer(command: &Request) -> Customer {
+    fn customer(command: &TestRequest) -> Customer {
         command.0
     }
 
-    fn rows(_: &Request) -> usize {
+    fn rows(_: &TestRequest) -> usize {
         1
     }
 
-    async fn run(&mut self, batch: &[&Request], patience: Patience) -> Result<Written<Self>, BatchError> {
+    async fn run(&mut self, batch: &[&TestRequest], patience: Patience) -> Result<Written<Self>, BatchError> {
         let customers: HashSet<_> = batch.iter().map(|request| request.0).collect();
         tokio::task::yield_now().await;
         let was_busy = self.0.until(|state| {
@@ -131,7 +131,7 @@ impl Batches for Session {
         let was_busy = was_busy.await;
         self.0.with(|state| {
             let from_memory = !customers.iter().any(|customer| state.moved_orgs.contains(&customer.0));
-            state.tried.push(Tried { lane: self.1, customers, patience, was_busy });
+            state.tried.push(Tried { worker: self.1, customers, patience, was_busy });
             if was_busy {
                 state.released_after = state.released_after.map(|more| more - 1);
                 if state.released_after == Some(0) {
@@ -158,38 +158,38 @@ impl Batches for Session {
 }
 
 /// A running writer.
-struct Scene {
-    writer: Writer<Session>,
+struct WriterScene {
+    writer: Writer<TestSession>,
     world: World,
-    lanes: JoinHandle<(u64, u64)>,
+    workers: JoinHandle<(u64, u64)>,
     asked: usize,
 }
 
-type Call = JoinHandle<Answer<Session>>;
+type PendingAnswer = JoinHandle<Answer<TestSession>>;
 
-impl Scene {
+impl WriterScene {
     fn start(limits: WriterLimits) -> Self {
         let world = World::default();
         let session = || {
-            let lanes = world.with(|state| {
-                state.lanes += 1;
-                state.lanes
+            let workers = world.with(|state| {
+                state.workers += 1;
+                state.workers
             });
-            Session(world.clone(), lanes - 1)
+            TestSession(world.clone(), workers - 1)
         };
-        let (writer, lanes) = Writer::new(limits, &Reachability::new(), session);
-        Self { writer, world, lanes: tokio::spawn(lanes.run()), asked: 0 }
+        let (writer, workers) = Writer::new(limits, &Reachability::new(), session);
+        Self { writer, world, workers: tokio::spawn(workers.run()), asked: 0 }
     }
 
     /// Sends a request for a customer of an organization, which has one client.
-    fn ask(&mut self, org_id: OrgId, customer: i64) -> Call {
+    fn ask(&mut self, org_id: OrgId, customer: i64) -> PendingAnswer {
         let (writer, number) = (self.writer.clone(), self.asked);
         self.asked += 1;
-        let command = Arc::new(Request((org_id, CustomerId(customer)), number));
+        let command = Arc::new(TestRequest((org_id, CustomerId(customer)), number));
         tokio::spawn(async move { writer.write(org_id.0.to_string().into(), command).await })
     }
 
-    async fn surely(&self, is_so: impl Fn(&State) -> bool) {
+    async fn surely(&self, is_so: impl Fn(&WorldState) -> bool) {
         self.world.surely(is_so).await;
     }
 
@@ -208,17 +208,17 @@ impl Scene {
     /// Ends the workers, after everything is answered.
     async fn end(self) {
         drop(self.writer);
-        tokio::time::timeout(SURELY, self.lanes).await.expect("they end").unwrap();
+        tokio::time::timeout(SURELY, self.workers).await.expect("they end").unwrap();
     }
 }
 
-async fn answered(call: Call) -> Answer<Session> {
+async fn answered(call: PendingAnswer) -> Answer<TestSession> {
     tokio::time::timeout(SURELY, call).await.expect("answered").unwrap()
 }
 
 #[tokio::test]
-async fn while_one_organization_is_locked_the_other_lanes_serve_the_others_and_it_is_as_any_other_afterwards() {
-    let mut scene = Scene::start(LIMITS);
+async fn while_one_organization_is_locked_the_other_workers_serve_the_others_and_it_is_as_any_other_afterwards() {
+    let mut scene = WriterScene::start(LIMITS);
     scene.world.with(|state| (state.locked_orgs.insert(A), state.changed_orgs.insert(A)));
     let held: Vec<_> = (0..100).map(|customer| scene.ask(A, customer)).collect();
     scene.delayed(A).await;
@@ -230,7 +230,7 @@ async fn while_one_organization_is_locked_the_other_lanes_serve_the_others_and_i
         a.abort();
     }
     let during = scene.tried().split_off(before);
-    assert!(during.iter().all(|tried| !tried.is_of(A)), "only waiting lanes have to do with it: {during:?}");
+    assert!(during.iter().all(|tried| !tried.is_of(A)), "only waiting workers have to do with it: {during:?}");
     scene.world.with(|state| (state.locked_orgs.clear(), state.changed_orgs.clear()));
     for call in held {
         assert!(answered(call).await.is_ok());
@@ -239,13 +239,13 @@ async fn while_one_organization_is_locked_the_other_lanes_serve_the_others_and_i
         tokio::task::yield_now().await;
     }
     assert!(answered(scene.ask(A, 7)).await.is_ok());
-    assert!(!scene.tried().last().unwrap().is_by_waiting_lane());
+    assert!(!scene.tried().last().unwrap().is_by_waiting_worker());
     scene.end().await;
 }
 
 #[tokio::test]
 async fn a_batch_of_several_organizations_that_meets_a_lock_is_parted_and_the_others_are_written() {
-    let mut scene = Scene::start(LIMITS);
+    let mut scene = WriterScene::start(LIMITS);
     scene.world.with(|state| (state.locked_orgs.insert(A), state.changed_orgs.insert(A)));
     // On the one thread of this test all of them wait before a worker looks: they are in one batch.
     let calls: Vec<_> = (1..6).map(|org| scene.ask(OrgId(org), 0)).collect();
@@ -257,7 +257,7 @@ async fn a_batch_of_several_organizations_that_meets_a_lock_is_parted_and_the_ot
     let of_another: Vec<_> = scene.tried().into_iter().filter(|tried| tried.is_of(B)).collect();
     assert!(of_another[0].is_of(A) && of_another[0].was_busy, "{of_another:?}");
     assert!(
-        of_another.len() == 2 && !of_another[1].is_by_waiting_lane(),
+        of_another.len() == 2 && !of_another[1].is_by_waiting_worker(),
         "they wait for the lock once: {of_another:?}"
     );
     scene.world.with(|state| state.patience_is_over = true);
@@ -267,7 +267,7 @@ async fn a_batch_of_several_organizations_that_meets_a_lock_is_parted_and_the_ot
 
 #[tokio::test]
 async fn one_customer_that_is_locked_holds_up_no_neighbour_and_is_waited_for_alone() {
-    let mut scene = Scene::start(LIMITS);
+    let mut scene = WriterScene::start(LIMITS);
     let stuck = (A, CustomerId(5));
     scene.world.with(|state| state.locked_customers.insert(stuck));
     let mut neighbours: Vec<_> = (0..5).chain(6..20).map(|customer| scene.ask(A, customer)).collect();
@@ -288,8 +288,8 @@ async fn one_customer_that_is_locked_holds_up_no_neighbour_and_is_waited_for_alo
 }
 
 #[tokio::test]
-async fn an_organization_whose_catalog_keeps_moving_is_written_by_waiting_lanes_and_leaves_the_batches_of_others() {
-    let mut scene = Scene::start(LIMITS);
+async fn an_organization_whose_catalog_keeps_moving_is_written_by_waiting_workers_and_leaves_the_batches_of_others() {
+    let mut scene = WriterScene::start(LIMITS);
     scene.world.with(|state| state.moved_orgs.insert(A));
     for customer in 0..20 {
         let calls = [scene.ask(A, customer), scene.ask(B, customer)];
@@ -297,21 +297,21 @@ async fn an_organization_whose_catalog_keeps_moving_is_written_by_waiting_lanes_
             assert!(answered(call).await.is_ok());
         }
     }
-    let of_lanes = |tried: &Tried| !tried.is_by_waiting_lane() && tried.is_of(A);
-    let met = scene.tried().iter().filter(|tried| of_lanes(tried)).count();
+    let of_workers = |tried: &Tried| !tried.is_by_waiting_worker() && tried.is_of(A);
+    let met = scene.tried().iter().filter(|tried| of_workers(tried)).count();
     assert!(met <= 2, "once with others and once alone: {met}");
     scene.world.with(|state| state.moved_orgs.clear());
     // Once it is written from memory, the organization is no longer delayed.
     for customer in 0..4 {
         assert!(answered(scene.ask(A, customer)).await.is_ok());
     }
-    assert!(of_lanes(scene.tried().last().unwrap()));
+    assert!(of_workers(scene.tried().last().unwrap()));
     scene.end().await;
 }
 
 #[tokio::test]
 async fn a_customer_that_is_free_again_in_time_is_written_in_order() {
-    let mut scene = Scene::start(LIMITS);
+    let mut scene = WriterScene::start(LIMITS);
     scene.world.with(|state| {
         state.locked_customers.insert((A, CustomerId(5)));
         // The batch has to wait for the lock twice, in a worker and in a waiting worker, and then the first request
@@ -328,7 +328,7 @@ async fn a_customer_that_is_free_again_in_time_is_written_in_order() {
 
 #[tokio::test]
 async fn a_caller_whose_time_is_up_while_its_request_is_put_back_is_told_so_and_nothing_is_recorded() {
-    let mut scene = Scene::start(WriterLimits { request_timeout: Duration::from_millis(200), ..LIMITS });
+    let mut scene = WriterScene::start(WriterLimits { request_timeout: Duration::from_millis(200), ..LIMITS });
     scene.world.with(|state| (state.locked_orgs.insert(A), state.changed_orgs.insert(A)));
     let calls = [scene.ask(A, 1), scene.ask(A, 2)];
     for call in calls {
@@ -341,8 +341,8 @@ async fn a_caller_whose_time_is_up_while_its_request_is_put_back_is_told_so_and_
 }
 
 #[tokio::test]
-async fn without_waiting_lanes_a_lock_is_waited_for_in_full_and_told_to_the_whole_batch() {
-    let mut scene = Scene::start(WriterLimits { lanes: 1, waiting_lanes: 0, ..LIMITS });
+async fn without_waiting_workers_a_lock_is_waited_for_in_full_and_told_to_the_whole_batch() {
+    let mut scene = WriterScene::start(WriterLimits { workers: 1, waiting_workers: 0, ..LIMITS });
     scene.world.with(|state| (state.locked_orgs.insert(A), state.patience_is_over = true));
     let calls: Vec<_> = (0..10).map(|customer| scene.ask(A, customer)).collect();
     for call in calls {
@@ -355,7 +355,7 @@ async fn without_waiting_lanes_a_lock_is_waited_for_in_full_and_told_to_the_whol
 
 #[tokio::test]
 async fn what_is_delayed_when_the_service_stops_is_still_written() {
-    let mut scene = Scene::start(LIMITS);
+    let mut scene = WriterScene::start(LIMITS);
     scene.world.with(|state| (state.locked_orgs.insert(A), state.changed_orgs.insert(A)));
     let calls: Vec<_> = (0..10).map(|customer| scene.ask(A, customer)).collect();
     scene.delayed(A).await;
@@ -369,7 +369,7 @@ async fn what_is_delayed_when_the_service_stops_is_still_written() {
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Step {
+enum WriterStep {
     Ask(i64, i64),
     LockOrg(i64),
     LockCustomer(i64, i64),
@@ -378,37 +378,37 @@ enum Step {
     Yield,
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn step() -> impl Strategy<Value = WriterStep> {
     prop_oneof![
-        8 => (1..4_i64, 0..5_i64).prop_map(|(org, customer)| Step::Ask(org, customer)),
-        1 => (1..4_i64).prop_map(Step::LockOrg),
-        1 => (1..4_i64, 0..5_i64).prop_map(|(org, customer)| Step::LockCustomer(org, customer)),
-        1 => Just(Step::Unlock),
-        1 => any::<usize>().prop_map(Step::HangUp),
-        4 => Just(Step::Yield),
+        8 => (1..4_i64, 0..5_i64).prop_map(|(org, customer)| WriterStep::Ask(org, customer)),
+        1 => (1..4_i64).prop_map(WriterStep::LockOrg),
+        1 => (1..4_i64, 0..5_i64).prop_map(|(org, customer)| WriterStep::LockCustomer(org, customer)),
+        1 => Just(WriterStep::Unlock),
+        1 => any::<usize>().prop_map(WriterStep::HangUp),
+        4 => Just(WriterStep::Yield),
     ]
 }
 
 /// Takes the steps, releases every lock, and compares the answers with what is written.
-async fn told_the_truth(steps: Vec<Step>, limits: WriterLimits) {
-    let mut scene = Scene::start(limits);
+async fn told_the_truth(steps: Vec<WriterStep>, limits: WriterLimits) {
+    let mut scene = WriterScene::start(limits);
     let mut calls = Vec::new();
     for step in steps {
         match step {
-            Step::Ask(org, customer) => calls.push(scene.ask(OrgId(org), customer)),
-            Step::LockOrg(org) => {
+            WriterStep::Ask(org, customer) => calls.push(scene.ask(OrgId(org), customer)),
+            WriterStep::LockOrg(org) => {
                 scene.world.with(|state| {
                     state.locked_orgs.insert(OrgId(org));
                     state.changed_orgs.insert(OrgId(org));
                 });
             }
-            Step::LockCustomer(org, customer) => {
+            WriterStep::LockCustomer(org, customer) => {
                 scene.world.with(|state| state.locked_customers.insert((OrgId(org), CustomerId(customer))));
             }
-            Step::Unlock => unlock(&scene.world),
-            Step::HangUp(which) if !calls.is_empty() => calls[which % calls.len()].abort(),
-            Step::HangUp(_) => {}
-            Step::Yield => tokio::task::yield_now().await,
+            WriterStep::Unlock => unlock(&scene.world),
+            WriterStep::HangUp(which) if !calls.is_empty() => calls[which % calls.len()].abort(),
+            WriterStep::HangUp(_) => {}
+            WriterStep::Yield => tokio::task::yield_now().await,
         }
     }
     let world = scene.world.clone();
@@ -445,11 +445,11 @@ proptest! {
     #[test]
     fn whatever_is_locked_nothing_is_lost_or_written_twice_and_callers_are_told_the_truth(
         steps in prop::collection::vec(step(), 1..120),
-        lanes in 1..3_usize,
-        waiting_lanes in 0..3_usize,
+        workers in 1..3_usize,
+        waiting_workers in 0..3_usize,
         max_batch_requests in 1..12_usize,
     ) {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap();
-        runtime.block_on(told_the_truth(steps, WriterLimits { lanes, waiting_lanes, max_batch_requests, ..LIMITS }));
+        runtime.block_on(told_the_truth(steps, WriterLimits { workers, waiting_workers, max_batch_requests, ..LIMITS }));
     }
 }

@@ -27,10 +27,10 @@ const NEEDED: [(&str, AccessGroup); 14] = [
 const BULK_EARN: &str = "EarnService/BulkEarn";
 
 /// Sends an empty request: a permitted caller gets its violations, or a response.
-async fn call(caller: &Caller, door: Door, grpc: &str, credentials: &str) -> Answer {
+async fn call(caller: &Caller, endpoint: Endpoint, grpc: &str, credentials: &str) -> Answer {
     match grpc {
-        BULK_EARN => caller.earn_as(door, Some(credentials), &json!({})).await,
-        _ => try_call(caller, door, grpc, credentials, &json!({})).await.expect("an answer"),
+        BULK_EARN => caller.earn_as(endpoint, Some(credentials), &json!({})).await,
+        _ => try_call(caller, endpoint, grpc, credentials, &json!({})).await.expect("an answer"),
     }
 }
 
@@ -54,30 +54,30 @@ async fn every_method_needs_credentials_and_its_own_access_group() {
     let known: Vec<_> = METHODS.iter().map(|method| method.grpc).chain([BULK_EARN]).collect();
     assert!(known.iter().all(|grpc| NEEDED.iter().any(|(needed, _)| needed == grpc)), "a method without a row");
     let service = Service::start_with(&clients(), &[]).await;
-    for door in DOORS {
+    for endpoint in ENDPOINTS {
         let refused = |answer: &Answer, expected: i64| {
-            assert_eq!(answer.code, expected, "{door:?}: {answer:?}");
+            assert_eq!(answer.code, expected, "{endpoint:?}: {answer:?}");
             assert_eq!(
                 answer.status,
-                match (door, expected) {
-                    (Door::Json, status) => status,
-                    (Door::Grpc, 401) => 16,
-                    (Door::Grpc, _) => 7,
+                match (endpoint, expected) {
+                    (Endpoint::Json, status) => status,
+                    (Endpoint::Grpc, 401) => 16,
+                    (Endpoint::Grpc, _) => 7,
                 }
             );
         };
         for (grpc, group) in NEEDED {
             for wrong in ["", "demo:wrong", "Bearer x.y.z", "Token x"] {
-                refused(&call(&service, door, grpc, wrong).await, 401);
+                refused(&call(&service, endpoint, grpc, wrong).await, 401);
             }
             let name = group.name().replace(':', "-");
-            let answer = call(&service, door, grpc, &format!("not-{name}:x")).await;
+            let answer = call(&service, endpoint, grpc, &format!("not-{name}:x")).await;
             refused(&answer, 403);
             assert!(answer.messages[0].contains(group.name()), "{grpc}: {answer:?}");
-            if door == Door::Grpc {
+            if endpoint == Endpoint::Grpc {
                 assert_eq!((&*answer.reason, &*answer.metadata["accessGroup"]), ("ACCESS_DENIED", group.name()));
             }
-            let answer = call(&service, door, grpc, &format!("only-{name}:x")).await;
+            let answer = call(&service, endpoint, grpc, &format!("only-{name}:x")).await;
             assert!(![401, 403].contains(&answer.code), "{grpc}: {answer:?}");
         }
     }
@@ -96,11 +96,11 @@ async fn an_unknown_access_group_is_refused_where_it_is_given() {
 #[tokio::test]
 async fn nobody_needs_credentials_where_that_is_asked_for_and_only_on_loopback() {
     let service = Service::start_with(&catalog(), &["--without-authentication", "100737"]).await;
-    for door in DOORS {
+    for endpoint in ENDPOINTS {
         for credentials in ["", "demo:wrong", "Bearer x"] {
-            assert_eq!(service.earn_as(door, Some(credentials), &documented_request()).await.code, 0);
+            assert_eq!(service.earn_as(endpoint, Some(credentials), &documented_request()).await.code, 0);
         }
-        assert_eq!(service.earn_as(door, None, &json!({"orgId": 2})).await.code, 403);
+        assert_eq!(service.earn_as(endpoint, None, &json!({"orgId": 2})).await.code, 403);
     }
     for (address, exposed) in [("0.0.0.0:0", true), ("[::]:0", true), ("192.0.2.1:80", true), ("[::1]:0", false)] {
         let mut options = options("sqlite://x.db", &["--without-authentication", "1"]);

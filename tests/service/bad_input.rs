@@ -59,7 +59,7 @@ async fn json_that_is_none_is_400_with_its_place_and_nothing_is_recorded() {
     let answer = service.post(AUTH, b"{\"customerId\":\"\xff\xfe\"}".to_vec()).await;
     assert_eq!((answer.status, answer.code), (400, 400), "{answer:?}");
     assert_eq!(service.granted().await, 0);
-    assert_eq!(service.earn(Door::Json, &documented_request()).await.status, 200);
+    assert_eq!(service.earn(Endpoint::Json, &documented_request()).await.status, 200);
 }
 
 #[tokio::test]
@@ -67,7 +67,7 @@ async fn faults_of_the_list_do_not_hide_those_of_its_entries_or_one_another() {
     let service = Service::start().await;
     let mut request = documented_request();
     request["earnedPromotions"] = vec![json!({"promotionId": TEN_OFF, "earnCount": 10}); 101].into();
-    let answer = service.earn(Door::Json, &request).await;
+    let answer = service.earn(Endpoint::Json, &request).await;
     let (list, entries) = answer.messages.split_last().unwrap();
     assert_eq!(
         list,
@@ -113,12 +113,12 @@ async fn hostile_texts_are_texts() {
         "null",
     ];
     for (index, text) in hostile.iter().enumerate() {
-        for door in DOORS {
+        for endpoint in ENDPOINTS {
             let mut request = documented_request();
             request["eventDetails"]["id"] = (*text).into();
             request["earnedPromotions"][0]["earnedFromId"] = (*text).into();
             request["earnedPromotions"][1]["promotionId"] = (*text).into();
-            let answer = service.earn(door, &request).await;
+            let answer = service.earn(endpoint, &request).await;
             let earned = &answer.body["data"][0]["customerEarnedPromotions"][0];
             assert_eq!(
                 (&earned["earnedFromId"], &earned["eventDetails"]["id"]),
@@ -136,9 +136,9 @@ async fn many_violations_fit_the_headers_of_a_grpc_client() {
     let service = Service::start().await;
     let mut request = documented_request();
     request["earnedPromotions"] = vec![json!({}); 100].into();
-    let json = service.earn(Door::Json, &request).await;
+    let json = service.earn(Endpoint::Json, &request).await;
     assert_eq!(json.messages.len(), 300);
-    let grpc = service.earn(Door::Grpc, &request).await;
+    let grpc = service.earn(Endpoint::Grpc, &request).await;
     assert!((50..300).contains(&grpc.messages.len()), "{}", grpc.messages.len());
     assert_eq!(grpc.messages, json.messages[..grpc.messages.len()]);
     assert_eq!(grpc.metadata["violations"], "300");
@@ -181,13 +181,13 @@ async fn half_sent_requests_record_nothing_and_hold_nobody_up() {
     stream.read_exact(&mut answer).await.unwrap();
     assert_eq!(answer, b"HTTP/1.1 413");
 
-    assert_eq!(service.earn(Door::Json, &documented_request()).await.status, 200);
+    assert_eq!(service.earn(Endpoint::Json, &documented_request()).await.status, 200);
     service.tell_to_stop();
     service.stopped().await.expect("it stops though connections are open");
 }
 
 #[test]
-fn no_bytes_to_either_door_break_the_service() {
+fn no_bytes_to_either_endpoint_break_the_service() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let service = runtime.block_on(Service::start());
     let json = documented_request().to_string();
@@ -213,5 +213,5 @@ fn no_bytes_to_either_door_break_the_service() {
             Ok(())
         })
         .unwrap();
-    assert_eq!(runtime.block_on(service.earn(Door::Grpc, &documented_request())).code, 0);
+    assert_eq!(runtime.block_on(service.earn(Endpoint::Grpc, &documented_request())).code, 0);
 }

@@ -22,7 +22,7 @@ pub fn inactive(name: &str) -> Value {
 
 /// Creates the promotion and returns its id.
 pub async fn created(caller: &Caller, promotion: Value) -> String {
-    let answer = create(caller, Door::Json, json!({"promotion": promotion})).await;
+    let answer = create(caller, Endpoint::Json, json!({"promotion": promotion})).await;
     answer.body["data"]["id"].as_str().unwrap_or_else(|| panic!("{answer:?}")).to_owned()
 }
 
@@ -36,8 +36,8 @@ fn earning(event: &str, promotion: &str) -> Value {
 #[tokio::test]
 async fn a_promotion_is_created_with_defaults_shown_and_earned_at_once() {
     let service = Service::start().await;
-    for (index, door) in DOORS.into_iter().enumerate() {
-        let answer = create(&service, door, json!({"promotion": promotion(&format!("New {index}"))})).await;
+    for (index, endpoint) in ENDPOINTS.into_iter().enumerate() {
+        let answer = create(&service, endpoint, json!({"promotion": promotion(&format!("New {index}"))})).await;
         let data = &answer.body["data"];
         let id = data["id"].as_str().unwrap_or_else(|| panic!("{answer:?}"));
         assert_eq!(id.len(), 24);
@@ -49,26 +49,27 @@ async fn a_promotion_is_created_with_defaults_shown_and_earned_at_once() {
                 "endDate": 1_924_991_999_999_i64, "endDateISO": "2030-12-31T23:59:59Z",
                 "earnExpiry": {"type": "WITH_PROMOTION"}, "earnLimitedToSpecificAudience": false
             }),
-            "{door:?}"
+            "{endpoint:?}"
         );
-        let shown = promotions(&service, door, json!({"promotionIds": [format!("{TEN_OFF},{id}"), OTHERS]})).await;
-        let ids: Vec<_> = shown.body["data"].as_array().unwrap().iter().map(|each| &each["id"]).collect();
+        let presented =
+            promotions(&service, endpoint, json!({"promotionIds": [format!("{TEN_OFF},{id}"), OTHERS]})).await;
+        let ids: Vec<_> = presented.body["data"].as_array().unwrap().iter().map(|each| &each["id"]).collect();
         assert_eq!(ids, [TEN_OFF, id]);
-        assert_eq!(shown.body["data"][1], *data);
+        assert_eq!(presented.body["data"][1], *data);
         // The process that made the change needs no time to apply it.
-        let earned = earn(&service, door, earning("at once", id)).await;
+        let earned = earn(&service, endpoint, earning("at once", id)).await;
         assert_eq!(earned.code, 0, "{earned:?}");
-        deactivate(&service, door, json!({"promotionId": id})).await;
-        assert_eq!(earn(&service, door, earning("off", id)).await.code, 709);
-        activate(&service, door, json!({"promotionId": id})).await;
-        assert_eq!(earn(&service, door, earning("on again", id)).await.code, 0);
+        deactivate(&service, endpoint, json!({"promotionId": id})).await;
+        assert_eq!(earn(&service, endpoint, earning("off", id)).await.code, 709);
+        activate(&service, endpoint, json!({"promotionId": id})).await;
+        assert_eq!(earn(&service, endpoint, earning("on again", id)).await.code, 0);
     }
 }
 
 #[tokio::test]
 async fn the_list_of_promotions_comes_in_pages_and_shows_each_once() {
     let service = Service::start().await;
-    let whole = promotions(&service, Door::Json, json!({})).await;
+    let whole = promotions(&service, Endpoint::Json, json!({})).await;
     let ids = |answer: &Answer| -> Vec<String> {
         let data = answer.body["data"].as_array().unwrap_or_else(|| panic!("{answer:?}"));
         data.iter().map(|each| each["id"].as_str().unwrap().to_owned()).collect()
@@ -76,17 +77,17 @@ async fn the_list_of_promotions_comes_in_pages_and_shows_each_once() {
     let all = ids(&whole);
     assert_eq!(all.len(), 11, "all of the organization, and none of another");
     assert!(all.is_sorted());
-    for door in DOORS {
+    for endpoint in ENDPOINTS {
         let (mut seen, mut request) = (Vec::new(), json!({"limit": 4}));
         loop {
-            let answer = promotions(&service, door, request.clone()).await;
+            let answer = promotions(&service, endpoint, request.clone()).await;
             seen.extend(ids(&answer));
             match answer.body.get("nextPageToken") {
                 Some(token) => request["pageToken"] = token.clone(),
                 None => break,
             }
         }
-        assert_eq!(seen, all, "{door:?}");
+        assert_eq!(seen, all, "{endpoint:?}");
     }
 }
 
@@ -97,7 +98,7 @@ async fn a_change_is_obeyed_within_a_second_by_another_server_and_at_once_by_its
     let id = created(&service, promotion("New")).await;
     for caller in [&service, &other] {
         tokio::time::timeout(OBEYED_WITHIN, async {
-            while earn(caller, Door::Grpc, earning("new", &id)).await.code != 0 {
+            while earn(caller, Endpoint::Grpc, earning("new", &id)).await.code != 0 {
                 tokio::time::sleep(std::time::Duration::from_millis(20)).await;
             }
         })
@@ -106,14 +107,14 @@ async fn a_change_is_obeyed_within_a_second_by_another_server_and_at_once_by_its
     }
     for round in 0..20 {
         let (this, that) = if round % 2 == 0 { (&service, &other) } else { (&other, &service) };
-        deactivate(this, Door::Grpc, json!({"promotionId": id})).await;
-        assert_eq!(earn(this, Door::Grpc, earning(&format!("off {round}"), &id)).await.code, 709, "its own");
+        deactivate(this, Endpoint::Grpc, json!({"promotionId": id})).await;
+        assert_eq!(earn(this, Endpoint::Grpc, earning(&format!("off {round}"), &id)).await.code, 709, "its own");
         if round < 2 {
             tokio::time::sleep(OBEYED_WITHIN).await;
-            assert_eq!(earn(that, Door::Grpc, earning(&format!("off too {round}"), &id)).await.code, 709);
+            assert_eq!(earn(that, Endpoint::Grpc, earning(&format!("off too {round}"), &id)).await.code, 709);
         }
-        activate(this, Door::Grpc, json!({"promotionId": id})).await;
-        assert_eq!(earn(this, Door::Grpc, earning(&format!("on {round}"), &id)).await.code, 0, "its own");
+        activate(this, Endpoint::Grpc, json!({"promotionId": id})).await;
+        assert_eq!(earn(this, Endpoint::Grpc, earning(&format!("on {round}"), &id)).await.code, 0, "its own");
     }
 }
 
@@ -126,18 +127,18 @@ async fn calls_beside_many_changes_of_the_catalog_are_answered() {
         let caller = service.caller();
         calls.spawn(async move {
             for number in 0..60 {
-                let door = DOORS[number % 2];
+                let endpoint = ENDPOINTS[number % 2];
                 let event = format!("{worker} {number}");
-                let earned = caller.earn(door, &one_entry(&event, TEN_OFF, 1)).await;
+                let earned = caller.earn(endpoint, &one_entry(&event, TEN_OFF, 1)).await;
                 assert_eq!(earned.code, 0, "{earned:?}");
-                let listed = list(&caller, door, json!({"customerId": CUSTOMER})).await;
+                let listed = list(&caller, endpoint, json!({"customerId": CUSTOMER})).await;
                 assert_eq!(listed.code, 0, "{listed:?}");
             }
         });
     }
     for _ in 0..60 {
         for change in ["CatalogService/DeactivatePromotion", "CatalogService/ActivatePromotion"] {
-            let answer = call(&service, Door::Grpc, change, "demo:demo", json!({"promotionId": id})).await;
+            let answer = call(&service, Endpoint::Grpc, change, "demo:demo", json!({"promotionId": id})).await;
             assert_eq!(answer.code, 0, "{answer:?}");
         }
     }
@@ -148,30 +149,30 @@ async fn calls_beside_many_changes_of_the_catalog_are_answered() {
 async fn a_replacement_keeps_the_type_and_once_earned_the_expiry() {
     let service = Service::start().await;
     let id = created(&service, promotion("New")).await;
-    let replaced = async |door: Door, change: fn(&mut Value)| {
+    let replaced = async |endpoint: Endpoint, change: fn(&mut Value)| {
         let mut promotion = promotion("New");
         change(&mut promotion);
-        replace(&service, door, json!({"promotionId": id, "promotion": promotion})).await
+        replace(&service, endpoint, json!({"promotionId": id, "promotion": promotion})).await
     };
-    for door in DOORS {
-        let other_type = replaced(door, |promotion| promotion["type"] = "REWARD".into()).await;
+    for endpoint in ENDPOINTS {
+        let other_type = replaced(endpoint, |promotion| promotion["type"] = "REWARD".into()).await;
         assert_eq!(
             (other_type.code, other_type.messages[0].as_str()),
             (400, "promotion.type: cannot change: it is EARNING")
         );
         // The expiry may change while nothing is earned.
         let days =
-            replaced(door, |promotion| promotion["earnExpiry"] = json!({"type": "DAYS_FROM_EARNING", "days": 30}));
+            replaced(endpoint, |promotion| promotion["earnExpiry"] = json!({"type": "DAYS_FROM_EARNING", "days": 30}));
         assert_eq!(days.await.body["data"]["earnExpiry"], json!({"type": "DAYS_FROM_EARNING", "days": 30}));
     }
     let other = service.beside().await;
-    assert_eq!(earn(&other, Door::Json, earning("first", &id)).await.code, 0);
-    for door in DOORS {
-        let fixed = replaced(door, |promotion| promotion["earnExpiry"] = json!({"type": "WITH_PROMOTION"})).await;
+    assert_eq!(earn(&other, Endpoint::Json, earning("first", &id)).await.code, 0);
+    for endpoint in ENDPOINTS {
+        let fixed = replaced(endpoint, |promotion| promotion["earnExpiry"] = json!({"type": "WITH_PROMOTION"})).await;
         let message =
             "promotion.earnExpiry: cannot change once the promotion was earned: it is DAYS_FROM_EARNING with 30 days";
         assert_eq!((fixed.code, fixed.messages[0].as_str()), (400, message));
-        let rest = replaced(door, |promotion| {
+        let rest = replaced(endpoint, |promotion| {
             promotion["earnExpiry"] = json!({"type": "DAYS_FROM_EARNING", "days": 30});
             promotion["maxEarningPerCustomer"] = 1.into();
             promotion["active"] = false.into();
@@ -180,8 +181,8 @@ async fn a_replacement_keeps_the_type_and_once_earned_the_expiry() {
         assert_eq!((&data["maxEarningPerCustomer"], &data["active"]), (&json!(1), &json!(false)), "{data}");
     }
     // Instances that were earned before the cap count towards it.
-    activate(&service, Door::Json, json!({"promotionId": id})).await;
-    assert_eq!(earn(&service, Door::Json, earning("second", &id)).await.code, 708);
+    activate(&service, Endpoint::Json, json!({"promotionId": id})).await;
+    assert_eq!(earn(&service, Endpoint::Json, earning("second", &id)).await.code, 708);
 }
 
 #[tokio::test]
@@ -190,36 +191,41 @@ async fn one_more_than_may_be_active_a_name_that_is_taken_and_a_past_end_are_ref
     catalog["orgs"][0]["maxActivePromotions"] = 12.into();
     let service = Service::start_with(&catalog, &[]).await;
     // Ten promotions of the organization are active.
-    for door in DOORS {
+    for endpoint in ENDPOINTS {
         let mut ended = promotion("Ended");
         ended["endDate"] = (NOW_MS - 1).into();
         ended.as_object_mut().unwrap().remove("endDateISO");
-        let answer = create(&service, door, json!({"promotion": ended})).await;
+        let answer = create(&service, endpoint, json!({"promotion": ended})).await;
         assert_eq!(answer.code, 706, "{answer:?}");
         ended["active"] = false.into();
         let id = created(&service, ended).await;
-        assert_eq!(activate(&service, door, json!({"promotionId": id})).await.code, 706);
-        let taken = create(&service, door, json!({"promotion": promotion("Ten off")})).await;
+        assert_eq!(activate(&service, endpoint, json!({"promotionId": id})).await.code, 706);
+        let taken = create(&service, endpoint, json!({"promotion": promotion("Ten off")})).await;
         assert_eq!(taken.code, 716, "{taken:?}");
         assert!(taken.messages[0].contains(TEN_OFF), "{taken:?}");
         let id = created(&service, inactive("Ten off")).await;
-        assert_eq!(activate(&service, door, json!({"promotionId": id})).await.code, 716);
+        assert_eq!(activate(&service, endpoint, json!({"promotionId": id})).await.code, 716);
     }
     let ids = [created(&service, promotion("11")).await, created(&service, promotion("12")).await];
-    for door in DOORS {
-        let one_more = create(&service, door, json!({"promotion": promotion("13")})).await;
-        assert_eq!((one_more.code, one_more.status), (705, if door == Door::Json { 409 } else { 9 }), "{one_more:?}");
-        let id = created(&service, inactive(&format!("{door:?}"))).await;
-        assert_eq!(activate(&service, door, json!({"promotionId": id})).await.code, 705);
+    for endpoint in ENDPOINTS {
+        let one_more = create(&service, endpoint, json!({"promotion": promotion("13")})).await;
+        assert_eq!(
+            (one_more.code, one_more.status),
+            (705, if endpoint == Endpoint::Json { 409 } else { 9 }),
+            "{one_more:?}"
+        );
+        let id = created(&service, inactive(&format!("{endpoint:?}"))).await;
+        assert_eq!(activate(&service, endpoint, json!({"promotionId": id})).await.code, 705);
         // A promotion that is active already stays active and may be replaced. At the limit another one can be
         // activated only after one is deactivated.
-        assert_eq!(activate(&service, door, json!({"promotionId": ids[0]})).await.code, 0);
-        let renamed = replace(&service, door, json!({"promotionId": ids[0], "promotion": promotion("Eleven")})).await;
+        assert_eq!(activate(&service, endpoint, json!({"promotionId": ids[0]})).await.code, 0);
+        let renamed =
+            replace(&service, endpoint, json!({"promotionId": ids[0], "promotion": promotion("Eleven")})).await;
         assert_eq!(renamed.code, 0, "{renamed:?}");
-        deactivate(&service, door, json!({"promotionId": ids[1]})).await;
-        assert_eq!(activate(&service, door, json!({"promotionId": id})).await.code, 0);
-        deactivate(&service, door, json!({"promotionId": id})).await;
-        activate(&service, door, json!({"promotionId": ids[1]})).await;
+        deactivate(&service, endpoint, json!({"promotionId": ids[1]})).await;
+        assert_eq!(activate(&service, endpoint, json!({"promotionId": id})).await.code, 0);
+        deactivate(&service, endpoint, json!({"promotionId": id})).await;
+        activate(&service, endpoint, json!({"promotionId": ids[1]})).await;
     }
 }
 
@@ -229,38 +235,40 @@ async fn customers_are_added_to_an_audience_and_removed_from_it() {
     let mut limited = promotion("Friends of friends");
     limited["earnLimitedToSpecificAudience"] = true.into();
     let id = created(&service, limited).await;
-    for door in DOORS {
-        assert_eq!(earn(&service, door, earning("before", &id)).await.code, 715);
-        let answer = audience(&service, door, json!({"promotionId": id, "add": [CUSTOMER, 7, 7], "remove": [9]})).await;
+    for endpoint in ENDPOINTS {
+        assert_eq!(earn(&service, endpoint, earning("before", &id)).await.code, 715);
+        let answer =
+            audience(&service, endpoint, json!({"promotionId": id, "add": [CUSTOMER, 7, 7], "remove": [9]})).await;
         assert_eq!(
             answer.body,
             json!({"data": {"promotionId": id, "added": 2, "removed": 0}, "errors": []}),
             "{answer:?}"
         );
-        assert_eq!(earn(&service, door, earning(&format!("{door:?}"), &id)).await.code, 0);
-        let answer = audience(&service, door, json!({"promotionId": id, "add": [7], "remove": [CUSTOMER, 9]})).await;
+        assert_eq!(earn(&service, endpoint, earning(&format!("{endpoint:?}"), &id)).await.code, 0);
+        let answer =
+            audience(&service, endpoint, json!({"promotionId": id, "add": [7], "remove": [CUSTOMER, 9]})).await;
         assert_eq!(answer.body["data"], json!({"promotionId": id, "added": 0, "removed": 1}));
-        assert_eq!(earn(&service, door, earning("after", &id)).await.code, 715);
-        audience(&service, door, json!({"promotionId": id, "remove": [7]})).await;
+        assert_eq!(earn(&service, endpoint, earning("after", &id)).await.code, 715);
+        audience(&service, endpoint, json!({"promotionId": id, "remove": [7]})).await;
     }
 }
 
 #[tokio::test]
 async fn customers_are_recorded_in_bulk_and_earn_from_then_on() {
     let service = Service::start().await;
-    for (index, door) in DOORS.into_iter().enumerate() {
+    for (index, endpoint) in ENDPOINTS.into_iter().enumerate() {
         let new = 1_000 + i64::try_from(index).unwrap();
-        assert_eq!(customer(&service, door, json!({"customerId": new})).await.code, 404);
-        let answer = upsert_customers(&service, door, json!({"customerIds": [new, CUSTOMER, new]})).await;
+        assert_eq!(customer(&service, endpoint, json!({"customerId": new})).await.code, 404);
+        let answer = upsert_customers(&service, endpoint, json!({"customerIds": [new, CUSTOMER, new]})).await;
         assert_eq!(answer.body, json!({"data": {"added": 1, "known": 1}, "errors": []}), "{answer:?}");
-        let shown = customer(&service, door, json!({"customerId": new})).await;
-        assert_eq!(shown.body, json!({"data": {"customerId": new}, "errors": []}));
+        let presented = customer(&service, endpoint, json!({"customerId": new})).await;
+        assert_eq!(presented.body, json!({"data": {"customerId": new}, "errors": []}));
         let mut request = one_to_earn();
         request["customerId"] = new.into();
-        assert_eq!(earn(&service, door, request).await.code, 0);
+        assert_eq!(earn(&service, endpoint, request).await.code, 0);
         // Customers of another organization are not found.
         let other =
-            call(&service, door, "CustomerService/GetCustomer", "other:other", json!({"customerId": new})).await;
+            call(&service, endpoint, "CustomerService/GetCustomer", "other:other", json!({"customerId": new})).await;
         assert_eq!(other.code, 404, "{other:?}");
     }
 }
@@ -566,16 +574,16 @@ fn faults() -> Vec<Fault> {
 }
 
 #[tokio::test]
-async fn every_fault_of_every_call_is_listed_the_same_on_both_doors_and_records_nothing() {
+async fn every_fault_of_every_call_is_listed_the_same_on_both_endpoints_and_records_nothing() {
     let service = Service::start().await;
     let before = recorded(&service).await;
     for (method, request, code, messages) in faults() {
-        for door in DOORS {
-            let answer = call(&service, door, method, "demo:demo", request.clone()).await;
-            assert_eq!(answer.code, code, "{method} {request} {door:?}: {answer:?}");
-            assert_eq!(answer.messages.len(), messages.len(), "{method} {request} {door:?}: {answer:?}");
+        for endpoint in ENDPOINTS {
+            let answer = call(&service, endpoint, method, "demo:demo", request.clone()).await;
+            assert_eq!(answer.code, code, "{method} {request} {endpoint:?}: {answer:?}");
+            assert_eq!(answer.messages.len(), messages.len(), "{method} {request} {endpoint:?}: {answer:?}");
             for (message, expected) in answer.messages.iter().zip(messages) {
-                assert!(message.contains(expected), "{method} {request} {door:?}: {message} instead of {expected}");
+                assert!(message.contains(expected), "{method} {request} {endpoint:?}: {message} instead of {expected}");
             }
         }
     }
@@ -620,8 +628,8 @@ async fn every_call_needs_its_access_group() {
         };
         for (client, refused) in [("only", false), ("not", true)] {
             let credentials = format!("{client} {}:x", group.replace(':', " "));
-            for door in DOORS {
-                let answer = call(&service, door, method.grpc, &credentials, json!({})).await;
+            for endpoint in ENDPOINTS {
+                let answer = call(&service, endpoint, method.grpc, &credentials, json!({})).await;
                 assert_eq!(answer.code == 403, refused, "{} as {credentials}: {answer:?}", method.grpc);
                 assert!(!refused || answer.messages[0].contains(group), "{answer:?}");
             }

@@ -14,7 +14,7 @@ async fn race(service: &Arc<Service>, requests: impl IntoIterator<Item = Value>)
     let mut calls = JoinSet::new();
     for (index, request) in requests.into_iter().enumerate() {
         let service = Arc::clone(service);
-        calls.spawn(async move { service.earn(DOORS[index % 2], &request).await });
+        calls.spawn(async move { service.earn(ENDPOINTS[index % 2], &request).await });
     }
     calls.join_all().await
 }
@@ -54,17 +54,17 @@ async fn one_event_may_earn_more_than_is_looked_up_at_once() {
     };
     let mut first = Vec::new();
     for (earned_from_id, count) in [("one", 99), ("two", 1), ("three", 1), ("four", 150)] {
-        let ids = earn_ids(&service.earn(Door::Grpc, &named(earned_from_id, count)).await.body);
+        let ids = earn_ids(&service.earn(Endpoint::Grpc, &named(earned_from_id, count)).await.body);
         assert_eq!(ids.len(), count, "{earned_from_id}");
         first.push((earned_from_id, count, ids));
     }
-    for door in DOORS {
+    for endpoint in ENDPOINTS {
         for (earned_from_id, count, ids) in &first {
-            let again = service.earn(door, &named(earned_from_id, *count)).await;
+            let again = service.earn(endpoint, &named(earned_from_id, *count)).await;
             assert_eq!(&earn_ids(&again.body), ids, "{earned_from_id}");
         }
     }
-    let more = earn_ids(&service.earn(Door::Json, &named("two", 3)).await.body);
+    let more = earn_ids(&service.earn(Endpoint::Json, &named("two", 3)).await.body);
     assert_eq!((more.len(), &more[..1]), (3, first[1].2.as_slice()), "the recorded one, and two more");
     assert_eq!(service.granted().await, 253);
 }
@@ -111,16 +111,16 @@ async fn one_bad_request_never_fails_its_neighbours() {
 #[tokio::test(flavor = "multi_thread")]
 async fn customers_and_organizations_do_not_see_each_other() {
     let service = Arc::new(Service::start().await);
-    let mine = service.earn(Door::Json, &one_entry("event", CAPPED, 3)).await;
+    let mine = service.earn(Endpoint::Json, &one_entry("event", CAPPED, 3)).await;
     let mut theirs = one_entry("event", CAPPED, 3);
     theirs["customerId"] = 7.into();
-    let theirs = service.earn(Door::Json, &theirs).await;
+    let theirs = service.earn(Endpoint::Json, &theirs).await;
     let ids: HashSet<_> = [mine, theirs].iter().flat_map(|answer| earn_ids(&answer.body)).collect();
     assert_eq!((ids.len(), service.granted().await), (6, 6));
     // Another organization has a promotion of the same id: the same request is another earning there.
     let mut other = one_entry("event", CAPPED, 3);
     other.as_object_mut().unwrap().remove("orgId");
-    let answer = service.earn_as(Door::Grpc, Some("other:other"), &other).await;
+    let answer = service.earn_as(Endpoint::Grpc, Some("other:other"), &other).await;
     let others: HashSet<_> = earn_ids(&answer.body).into_iter().collect();
     assert_eq!((others.len(), service.granted().await), (3, 9));
     assert!(ids.is_disjoint(&others));
@@ -135,7 +135,7 @@ async fn two_servers_on_one_database_grant_once_and_keep_caps() {
         let service = Arc::clone(if index % 2 == 0 { &one } else { &other });
         // Each request goes to both servers.
         let request = one_entry(&format!("event {}", index / 2), CAPPED, 1);
-        calls.spawn(async move { service.earn(DOORS[index / 2 % 2], &request).await });
+        calls.spawn(async move { service.earn(ENDPOINTS[index / 2 % 2], &request).await });
     }
     let answers = calls.join_all().await;
     assert!(answers.iter().all(|answer| answer.code == 0), "{answers:?}");
@@ -150,7 +150,7 @@ async fn a_caller_that_hangs_up_leaves_everything_whole() {
         let caller = service.caller();
         let call = tokio::spawn(async move {
             let request = one_entry(&format!("event {round}"), TEN_OFF, 3);
-            caller.earn(DOORS[round % 2], &request).await
+            caller.earn(ENDPOINTS[round % 2], &request).await
         });
         tokio::time::sleep(std::time::Duration::from_micros(300 * u64::try_from(round).unwrap())).await;
         call.abort();
@@ -158,7 +158,7 @@ async fn a_caller_that_hangs_up_leaves_everything_whole() {
     // Whether or not the first attempt was recorded, the repeat returns all three instances, and the wallet has no
     // more.
     for round in 0..30 {
-        let answer = service.earn(DOORS[round % 2], &one_entry(&format!("event {round}"), TEN_OFF, 3)).await;
+        let answer = service.earn(ENDPOINTS[round % 2], &one_entry(&format!("event {round}"), TEN_OFF, 3)).await;
         assert_eq!(earn_ids(&answer.body).len(), 3, "{answer:?}");
     }
     assert_eq!(service.granted().await, 90);

@@ -29,9 +29,9 @@ pub fn with_clients(count: usize) -> Value {
 }
 
 /// Returns the status and the duration of a call with these credentials for a record that does not exist.
-async fn let_in(caller: &Caller, door: Door, shown: &str) -> (i64, Duration) {
+async fn let_in(caller: &Caller, endpoint: Endpoint, presented: &str) -> (i64, Duration) {
     let begun = Instant::now();
-    let answer = caller.earn_as(door, Some(shown), &json!({"orgId": 1})).await;
+    let answer = caller.earn_as(endpoint, Some(presented), &json!({"orgId": 1})).await;
     (answer.status, begun.elapsed())
 }
 
@@ -47,7 +47,7 @@ fn strangers(service: &Service, stop: &Arc<AtomicBool>) -> JoinSet<()> {
                     let from = number % STRANGERS;
                     let stranger = caller.on_behalf_of(&format!("198.51.{}.{}", from / 250, from % 250));
                     let pair = format!("stranger {number}:x");
-                    let answer = stranger.earn_as(Door::Json, Some(&pair), &json!({})).await;
+                    let answer = stranger.earn_as(Endpoint::Json, Some(&pair), &json!({})).await;
                     assert!([401, 429, 503].contains(&answer.status), "{answer:?}");
                     // This limits the processor time of callers that are refused at once.
                     tokio::time::sleep(Duration::from_millis(100)).await;
@@ -61,7 +61,7 @@ fn strangers(service: &Service, stop: &Arc<AtomicBool>) -> JoinSet<()> {
 async fn wrong_pairs_from_a_thousand_addresses_refuse_no_client_that_was_right() {
     let service = Service::start_with(&with_clients(0), &["--trusted-proxies", "127.0.0.1"]).await;
     let known = service.on_behalf_of("192.0.2.1");
-    assert_eq!(let_in(&known, Door::Json, "demo:demo").await.0, 403);
+    assert_eq!(let_in(&known, Endpoint::Json, "demo:demo").await.0, 403);
     let first = token_of(&known, "demo", "demo").await;
     let stop = Arc::new(AtomicBool::new(false));
     let strangers = strangers(&service, &stop);
@@ -76,17 +76,17 @@ async fn wrong_pairs_from_a_thousand_addresses_refuse_no_client_that_was_right()
         assert_eq!(status, 200, "{body}");
         slowest = slowest.max(begun.elapsed());
         let new = body["data"]["accessToken"].as_str().unwrap().to_owned();
-        for door in DOORS {
-            for shown in ["demo:demo".to_owned(), format!("Bearer {new}"), format!("Token {first}")] {
-                let (status, took) = let_in(&known, door, &shown).await;
-                assert_eq!(status, if door == Door::Json { 403 } else { 7 }, "{shown}");
+        for endpoint in ENDPOINTS {
+            for presented in ["demo:demo".to_owned(), format!("Bearer {new}"), format!("Token {first}")] {
+                let (status, took) = let_in(&known, endpoint, &presented).await;
+                assert_eq!(status, if endpoint == Endpoint::Json { 403 } else { 7 }, "{presented}");
                 slowest = slowest.max(took);
             }
         }
     }
     // A new client from an address of its own is admitted as well, although it is one of many at first.
     let elsewhere = service.on_behalf_of("192.0.2.2");
-    let seen = async { while let_in(&elsewhere, Door::Json, "other:other").await.0 != 403 {} };
+    let seen = async { while let_in(&elsewhere, Endpoint::Json, "other:other").await.0 != 403 {} };
     tokio::time::timeout(NEWCOMER, seen).await.expect("let in at last");
     stop.store(true, Ordering::Relaxed);
     strangers.join_all().await;
@@ -100,7 +100,7 @@ async fn of_many_guesses_at_once_from_one_address_for_one_name_only_the_free_one
     let mut under_way: JoinSet<_> = (0..64)
         .map(|guess| {
             let caller = from_one.clone();
-            async move { let_in(&caller, Door::Json, &format!("demo:guess {guess}")).await.0 }
+            async move { let_in(&caller, Endpoint::Json, &format!("demo:guess {guess}")).await.0 }
         })
         .collect();
     let mut statuses = Vec::new();
@@ -113,7 +113,7 @@ async fn of_many_guesses_at_once_from_one_address_for_one_name_only_the_free_one
     // The others did not wait for a hash: most were refused before ten were hashed.
     assert!(checked[9] > 40, "{statuses:?}");
     // The owner is admitted from another address.
-    assert_eq!(let_in(&service.on_behalf_of("192.0.2.2"), Door::Json, "demo:demo").await.0, 403);
+    assert_eq!(let_in(&service.on_behalf_of("192.0.2.2"), Endpoint::Json, "demo:demo").await.0, 403);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -125,9 +125,9 @@ async fn a_client_that_asks_for_a_token_before_each_call_pushes_nobody_out() {
     let service = Service::start_with(&with_clients(CLIENTS), &[]).await;
     let mut tokens = Vec::new();
     for index in 0..CLIENTS {
-        assert_eq!(let_in(&service, Door::Json, &format!("till {index}:x")).await.0, 403);
+        assert_eq!(let_in(&service, Endpoint::Json, &format!("till {index}:x")).await.0, 403);
         let token = token_of(&service, &format!("till {index}"), "x").await;
-        assert_eq!(let_in(&service, Door::Json, &format!("Bearer {token}")).await.0, 403);
+        assert_eq!(let_in(&service, Endpoint::Json, &format!("Bearer {token}")).await.0, 403);
         tokens.push(token);
     }
     let next = Arc::new(AtomicUsize::new(0));
@@ -137,7 +137,7 @@ async fn a_client_that_asks_for_a_token_before_each_call_pushes_nobody_out() {
             async move {
                 while next.fetch_add(1, Ordering::Relaxed) < TOKENS {
                     let token = token_of(&caller, "demo", "demo").await;
-                    assert_eq!(let_in(&caller, Door::Json, &format!("Bearer {token}")).await.0, 403);
+                    assert_eq!(let_in(&caller, Endpoint::Json, &format!("Bearer {token}")).await.0, 403);
                 }
             }
         })
@@ -147,9 +147,9 @@ async fn a_client_that_asks_for_a_token_before_each_call_pushes_nobody_out() {
     let all: Vec<_> = pairs.chain(tokens.into_iter().map(|token| format!("Bearer {token}"))).collect();
     let calls: JoinSet<_> = all
         .into_iter()
-        .map(|shown| {
+        .map(|presented| {
             let caller = service.caller();
-            async move { let_in(&caller, Door::Json, &shown).await }
+            async move { let_in(&caller, Endpoint::Json, &presented).await }
         })
         .collect();
     // Forgotten credentials are hashed again, one after the other.
@@ -166,15 +166,19 @@ async fn a_name_that_no_client_can_have_is_unknown_without_a_look_up_and_counts_
     for name in ["a\0b", "\0", "demo\0", "a\nb", "\u{7f}", "a\u{85}b", "\u{9b}", &"x".repeat(1_001)] {
         address += 1;
         let caller = service.on_behalf_of(&format!("192.0.2.{address}"));
-        for door in DOORS {
-            let answer = caller.earn_as(door, Some(&format!("{name}:x")), &documented_request()).await;
-            assert_eq!((answer.code, answer.status), (401, if door == Door::Json { 401 } else { 16 }), "{name:?}");
+        for endpoint in ENDPOINTS {
+            let answer = caller.earn_as(endpoint, Some(&format!("{name}:x")), &documented_request()).await;
+            assert_eq!(
+                (answer.code, answer.status),
+                (401, if endpoint == Endpoint::Json { 401 } else { 16 }),
+                "{name:?}"
+            );
         }
         let (status, _, body) = ask(&caller, &json!({"key": name, "secret": "x"})).await;
         assert_eq!((status, &body["errors"][0]["code"]), (401, &json!(320_001)), "{name:?}: {body}");
     }
     for secret in ["a\0b", &"x".repeat(1_001)] {
-        assert_eq!(let_in(&service, Door::Json, &format!("demo:{secret}")).await.0, 401);
+        assert_eq!(let_in(&service, Endpoint::Json, &format!("demo:{secret}")).await.0, 401);
         let (status, ..) = ask(&service, &json!({"key": "demo", "secret": secret})).await;
         assert_eq!(status, 401);
     }
@@ -183,7 +187,7 @@ async fn a_name_that_no_client_can_have_is_unknown_without_a_look_up_and_counts_
     let statuses = async {
         let mut statuses = Vec::new();
         for index in 0..40 {
-            statuses.push(let_in(&caller, Door::Json, &format!("a\0{index}:x")).await.0);
+            statuses.push(let_in(&caller, Endpoint::Json, &format!("a\0{index}:x")).await.0);
         }
         statuses
     };

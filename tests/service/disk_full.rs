@@ -209,7 +209,7 @@ impl World {
         while self.earned.len() < 2 * (WRITES_WHILE_FULL + 1) {
             self.number += 1;
             let request = one_entry(&format!("prepared {}", self.number), TEN_OFF, 8);
-            let answer = self.process.caller.earn_once_recovered(Door::Grpc, &request).await;
+            let answer = self.process.caller.earn_once_recovered(Endpoint::Grpc, &request).await;
             self.earned.extend(earn_ids(&answer.body));
         }
         while self.switchable.len() < WRITES_WHILE_FULL + 1 {
@@ -218,7 +218,7 @@ impl World {
             promotion["active"] = true.into();
             let request = json!({"promotion": promotion});
             let caller = &self.process.caller;
-            let answer = call(caller, Door::Grpc, "CatalogService/CreatePromotion", "demo:demo", request).await;
+            let answer = call(caller, Endpoint::Grpc, "CatalogService/CreatePromotion", "demo:demo", request).await;
             self.switchable.push(answer.body["data"]["id"].as_str().unwrap_or_else(|| panic!("{answer:?}")).to_owned());
         }
     }
@@ -297,11 +297,11 @@ impl World {
             }
             _ => {
                 let (method, request, question) = self.next(write);
-                let door = DOORS[usize::try_from(self.number % 2).unwrap()];
+                let endpoint = ENDPOINTS[usize::try_from(self.number % 2).unwrap()];
                 let caller = self.process.caller.clone();
                 let answer = match method {
-                    "" => caller.earn(door, &request).await,
-                    method => call(&caller, door, method, "demo:demo", request).await,
+                    "" => caller.earn(endpoint, &request).await,
+                    method => call(&caller, endpoint, method, "demo:demo", request).await,
                 };
                 let may_pass = matches!(answer.status, 503 | 14);
                 assert!(answer.code == 0 || may_pass, "{write:?}: {answer:?}");

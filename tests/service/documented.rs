@@ -37,19 +37,19 @@ async fn a_server_in_india_writes_indian_times() {
 }
 
 #[tokio::test]
-async fn both_doors_give_the_same_answer_and_a_repeat_the_same_ids() {
+async fn both_endpoints_give_the_same_answer_and_a_repeat_the_same_ids() {
     let service = Service::start().await;
-    let first = service.earn(Door::Grpc, &documented_request()).await;
-    for door in DOORS {
-        let again = service.earn(door, &documented_request()).await;
-        assert_eq!(again.body, first.body, "{door:?}");
+    let first = service.earn(Endpoint::Grpc, &documented_request()).await;
+    for endpoint in ENDPOINTS {
+        let again = service.earn(endpoint, &documented_request()).await;
+        assert_eq!(again.body, first.body, "{endpoint:?}");
     }
     assert_eq!(service.granted().await, 2);
 }
 
 #[tokio::test]
 async fn entries_fail_by_themselves_and_what_failed_is_granted_later() {
-    for door in DOORS {
+    for endpoint in ENDPOINTS {
         let service = Service::start().await;
         let mut request = documented_request();
         let off = "0000000000000000000000a4";
@@ -57,7 +57,7 @@ async fn entries_fail_by_themselves_and_what_failed_is_granted_later() {
             .as_array_mut()
             .unwrap()
             .insert(0, json!({"promotionId": off, "earnCount": 2, "earnedFromId": "x"}));
-        let answer = service.earn(door, &request).await;
+        let answer = service.earn(endpoint, &request).await;
         let counts: Vec<_> = answer.body["data"]
             .as_array()
             .unwrap()
@@ -67,7 +67,7 @@ async fn entries_fail_by_themselves_and_what_failed_is_granted_later() {
                 (entry["successfulEarnCount"].as_i64().unwrap(), entry["failedEarnCount"].as_i64().unwrap())
             })
             .collect();
-        assert_eq!(counts, [(0, 2), (1, 0), (1, 0)], "{door:?}: {}", answer.body);
+        assert_eq!(counts, [(0, 2), (1, 0), (1, 0)], "{endpoint:?}: {}", answer.body);
         assert_eq!(
             answer.body["data"][0]["errorDetails"],
             json!({"errorCode": 709, "errorMessages": format!("promotion {off} is not active")})
@@ -77,8 +77,8 @@ async fn entries_fail_by_themselves_and_what_failed_is_granted_later() {
         let mut switched_on = catalog();
         switched_on["promotions"][5]["active"] = true.into();
         service.import(&switched_on).await;
-        let later = service.earn(door, &request).await;
-        assert_eq!(later.body["data"][0]["successfulEarnCount"], 2, "{door:?}: {}", later.body);
+        let later = service.earn(endpoint, &request).await;
+        assert_eq!(later.body["data"][0]["successfulEarnCount"], 2, "{endpoint:?}: {}", later.body);
         for entry in [1, 2] {
             assert_eq!(later.body["data"][entry], answer.body["data"][entry]);
         }
@@ -89,19 +89,19 @@ async fn entries_fail_by_themselves_and_what_failed_is_granted_later() {
 #[tokio::test]
 async fn a_recorded_earning_is_replayed_though_its_promotion_is_switched_off_or_over() {
     let service = Service::start().await;
-    let first = service.earn(Door::Json, &documented_request()).await;
+    let first = service.earn(Endpoint::Json, &documented_request()).await;
     let mut over = catalog();
     over["promotions"][0]["active"] = false.into();
     over["promotions"][1]["endDateISO"] = "2025-02-01T00:00:00Z".into();
     service.import(&over).await;
-    for door in DOORS {
-        assert_eq!(service.earn(door, &documented_request()).await.body, first.body, "{door:?}");
+    for endpoint in ENDPOINTS {
+        assert_eq!(service.earn(endpoint, &documented_request()).await.body, first.body, "{endpoint:?}");
     }
     // One more instance of each is refused, and the response has the recorded ones.
     let mut more = documented_request();
     more["earnedPromotions"][0]["earnCount"] = 2.into();
     more["earnedPromotions"][1]["earnCount"] = 2.into();
-    let answer = service.earn(Door::Json, &more).await;
+    let answer = service.earn(Endpoint::Json, &more).await;
     for (entry, code) in [(0, 709), (1, 706)] {
         let entry = &answer.body["data"][entry];
         assert_eq!((&entry["successfulEarnCount"], &entry["failedEarnCount"]), (&json!(1), &json!(1)), "{entry}");
@@ -111,7 +111,7 @@ async fn a_recorded_earning_is_replayed_though_its_promotion_is_switched_off_or_
 }
 
 #[tokio::test]
-async fn a_payload_is_stored_and_given_back_unchanged_on_both_doors() {
+async fn a_payload_is_stored_and_given_back_unchanged_on_both_endpoints() {
     let service = Service::start().await;
     let payload = r#"{"z":[1,2.50,{"ä":null}],"a":{"big":12345678901234567890,"ok":true},"text":"a\"b\\c"}"#;
     let mut request = one_entry("payload", TEN_OFF, 3);
@@ -125,16 +125,16 @@ async fn a_payload_is_stored_and_given_back_unchanged_on_both_doors() {
     }
     // Over gRPC the numbers of a payload are doubles.
     request["eventDetails"]["eventPayload"] = json!({"other": 1});
-    let replayed = service.earn(Door::Grpc, &request).await;
+    let replayed = service.earn(Endpoint::Grpc, &request).await;
     let echoed = &replayed.body["data"][0]["customerEarnedPromotions"][2]["eventDetails"]["eventPayload"];
     assert_eq!(echoed["z"], json!([1, 2.5, {"ä": null}]), "the first payload stays");
 
     let mut request = one_entry("payload over gRPC", TEN_OFF, 1);
     request["eventDetails"]["eventPayload"] = json!({"a": [1, "x", null, {"b": false}], "n": -0.5});
-    for door in [Door::Grpc, Door::Json] {
-        let answer = service.earn(door, &request).await;
+    for endpoint in [Endpoint::Grpc, Endpoint::Json] {
+        let answer = service.earn(endpoint, &request).await;
         let echoed = &answer.body["data"][0]["customerEarnedPromotions"][0]["eventDetails"]["eventPayload"];
-        assert_eq!(*echoed, json!({"a": [1, "x", null, {"b": false}], "n": -0.5}), "{door:?}");
+        assert_eq!(*echoed, json!({"a": [1, "x", null, {"b": false}], "n": -0.5}), "{endpoint:?}");
     }
 }
 

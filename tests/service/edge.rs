@@ -26,13 +26,13 @@ const DRIP: Duration = Duration::from_millis(50);
 
 /// Checks that a well-behaved caller gets responses over gRPC and JSON.
 async fn serves(service: &Service) {
-    for door in DOORS {
-        let answer = service.earn(door, &documented_request()).await;
-        assert_eq!(answer.code, 0, "{door:?}: {answer:?}");
+    for endpoint in ENDPOINTS {
+        let answer = service.earn(endpoint, &documented_request()).await;
+        assert_eq!(answer.code, 0, "{endpoint:?}: {answer:?}");
     }
 }
 
-/// Sends `beginning` at once, then `rest` byte by byte, repeatedly, until the server closes the connection.
+/// Sends `beginning` at once, then `unread` byte by byte, repeatedly, until the server closes the connection.
 async fn drip(mut stream: TcpStream, beginning: &[u8], rest: &[u8]) {
     stream.write_all(beginning).await.unwrap();
     let dripped = async {
@@ -230,11 +230,11 @@ async fn a_call_ends_at_its_callers_deadline_or_at_ours_and_says_so() {
     let (response, mut body) = connection.begin(&grpc_head(&[("grpc-timeout", "1H")])).await;
     body.send_data(grpc_message("late"), true).unwrap();
     assert_eq!(Http2::status(response).await.unwrap().reason, "DEADLINE_EXCEEDED");
-    let answer = service.earn(Door::Json, &one_entry("late", TEN_OFF, 1)).await;
+    let answer = service.earn(Endpoint::Json, &one_entry("late", TEN_OFF, 1)).await;
     assert_eq!((answer.status, answer.code), (504, 504), "{answer:?}");
     blocker.release().await;
     // The call may have been recorded or not; the repeat is safe in both cases.
-    let answer = service.earn_once_recovered(Door::Grpc, &one_entry("late", TEN_OFF, 1)).await;
+    let answer = service.earn_once_recovered(Endpoint::Grpc, &one_entry("late", TEN_OFF, 1)).await;
     assert_eq!(earn_ids(&answer.body).len(), 1, "{answer:?}");
 }
 
@@ -249,7 +249,7 @@ fn long_answer() -> serde_json::Value {
 async fn whoever_does_not_read_its_answer_is_hung_up_on() {
     let options = ["--write-timeout-ms", "400", "--max-response-bytes", "100000000"];
     let service = Service::start_with(&catalog(), &options).await;
-    assert_eq!(service.earn(Door::Json, &long_answer()).await.code, 0);
+    assert_eq!(service.earn(Endpoint::Json, &long_answer()).await.code, 0);
 
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4_096).unwrap();

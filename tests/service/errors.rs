@@ -213,31 +213,34 @@ const ROWS: [Row; 30] = [
     ),
 ];
 
-fn expect(answer: &Answer, door: Door, row: (i64, i64, i64, &str), name: &str) {
+/// A refusal: its documented number, HTTP status, gRPC code and reason.
+type Expected<'a> = (i64, i64, i64, &'a str);
+
+fn expect(answer: &Answer, endpoint: Endpoint, row: Expected<'_>, name: &str) {
     let (code, http, grpc, reason) = row;
-    let status = if door == Door::Json { http } else { grpc };
-    assert_eq!((answer.status, answer.code), (status, code), "{name} on {door:?}: {answer:?}");
-    if door == Door::Grpc {
+    let status = if endpoint == Endpoint::Json { http } else { grpc };
+    assert_eq!((answer.status, answer.code), (status, code), "{name} on {endpoint:?}: {answer:?}");
+    if endpoint == Endpoint::Grpc {
         assert_eq!(answer.reason, reason, "{name}: {answer:?}");
     }
     if http == 503 || http == 429 {
-        assert_eq!(answer.headers.contains_key("retry-after"), door == Door::Json, "{name} on {door:?}");
+        assert_eq!(answer.headers.contains_key("retry-after"), endpoint == Endpoint::Json, "{name} on {endpoint:?}");
     }
-    assert_eq!(answer.headers.contains_key("www-authenticate"), http == 401 && door == Door::Json);
+    assert_eq!(answer.headers.contains_key("www-authenticate"), http == 401 && endpoint == Endpoint::Json);
 }
 
 #[tokio::test]
-async fn every_refusal_of_a_request_is_the_same_on_both_doors_and_records_nothing() {
+async fn every_refusal_of_a_request_is_the_same_on_both_endpoints_and_records_nothing() {
     let service = Service::start().await;
     for row in &ROWS {
         let mut request = documented_request();
         (row.change)(&mut request);
-        for door in DOORS {
-            let answer = service.earn(door, &request).await;
-            expect(&answer, door, (row.code, row.http, row.grpc, row.reason), row.name);
+        for endpoint in ENDPOINTS {
+            let answer = service.earn(endpoint, &request).await;
+            expect(&answer, endpoint, (row.code, row.http, row.grpc, row.reason), row.name);
             assert_eq!(answer.messages.len(), row.messages.len(), "{}: {:?}", row.name, answer.messages);
             for (message, expected) in answer.messages.iter().zip(row.messages) {
-                assert!(message.contains(expected), "{} on {door:?}: {message}", row.name);
+                assert!(message.contains(expected), "{} on {endpoint:?}: {message}", row.name);
             }
         }
     }
@@ -247,22 +250,22 @@ async fn every_refusal_of_a_request_is_the_same_on_both_doors_and_records_nothin
 #[tokio::test]
 async fn the_limits_of_a_request_themselves_are_allowed() {
     let service = Service::start().await;
-    for door in DOORS {
+    for endpoint in ENDPOINTS {
         let mut request = documented_request();
         request["eventTime"] = (NOW_MS + 86_400_000).into();
         request["eventDetails"]["id"] = "é".repeat(250).into();
         request["earnedPromotions"] = (0..100)
             .map(|index| json!({"promotionId": TEN_OFF, "earnCount": 10, "earnedFromId": format!("{index:0250}")}))
             .collect();
-        let answer = service.earn(door, &request).await;
-        assert_eq!(earn_ids(&answer.body).len(), 1000, "{door:?}: {:?}", answer.messages);
+        let answer = service.earn(endpoint, &request).await;
+        assert_eq!(earn_ids(&answer.body).len(), 1000, "{endpoint:?}: {:?}", answer.messages);
     }
     assert_eq!(service.granted().await, 1000);
 }
 
 /// Makes a service refuse a call for this reason, over this API. Returns `None` if the API has no such refusal, or
 /// another test provokes it.
-async fn provoke(reason: &str, door: Door) -> Option<Vec<Answer>> {
+async fn provoke(reason: &str, endpoint: Endpoint) -> Option<Vec<Answer>> {
     let changed = |change: fn(&mut Value)| {
         let mut request = documented_request();
         change(&mut request);
@@ -282,34 +285,36 @@ async fn provoke(reason: &str, door: Door) -> Option<Vec<Answer>> {
         },
     )
     .await;
-    let answer = match (reason, door) {
-        ("METHOD_NOT_ALLOWED" | "NOT_JSON" | "NOT_GRPC", Door::Grpc) => return None,
+    let answer = match (reason, endpoint) {
+        ("METHOD_NOT_ALLOWED" | "NOT_JSON" | "NOT_GRPC", Endpoint::Grpc) => return None,
         // On SQLite this takes a process of its own:
         // `process::a_full_disk_is_503_through_both_doors_and_loses_nothing`.
         ("UNAVAILABLE", _) if ENGINE == Engine::Sqlite => return None,
-        ("UNKNOWN_PATH", Door::Json) => {
+        ("UNKNOWN_PATH", Endpoint::Json) => {
             json_answer(service.http().get(service.url("/api_gateway/v2/promotions")).send().await.unwrap()).await
         }
-        ("UNKNOWN_PATH", Door::Grpc) => service.call_raw(&format!("{SERVICE}/BulkBurn"), vec![]).await,
+        ("UNKNOWN_PATH", Endpoint::Grpc) => service.call_raw(&format!("{SERVICE}/BulkBurn"), vec![]).await,
         ("METHOD_NOT_ALLOWED", _) => json_answer(service.http().get(service.url(PATH)).send().await.unwrap()).await,
-        ("NOT_SERVING", _) => return Some(vec![refused_while_draining(service, door).await]),
-        ("UNAUTHENTICATED" | "TOO_MANY_FAILED_LOGINS", _) => return Some(not_let_in(&service, reason, door).await),
-        ("KEYS_NOT_READ" | "UNKNOWN_ORGANIZATION", _) => tokens::provoke(&service, reason, door).await,
+        ("NOT_SERVING", _) => return Some(vec![refused_while_draining(service, endpoint).await]),
+        ("UNAUTHENTICATED" | "TOO_MANY_FAILED_LOGINS", _) => return Some(not_let_in(&service, reason, endpoint).await),
+        ("KEYS_NOT_READ" | "UNKNOWN_ORGANIZATION", _) => tokens::provoke(&service, reason, endpoint).await,
         ("RATE_LIMITED", _) => {
             for _ in 0..3 {
-                assert_eq!(service.earn(door, &documented_request()).await.code, 0);
+                assert_eq!(service.earn(endpoint, &documented_request()).await.code, 0);
             }
             // Another client has a limit of its own.
-            assert_eq!(service.earn_as(door, Some("crowded:crowded"), &json!({"orgId": 1})).await.code, 403);
-            service.earn(door, &json!({"orgId": 2})).await
+            assert_eq!(service.earn_as(endpoint, Some("crowded:crowded"), &json!({"orgId": 1})).await.code, 403);
+            service.earn(endpoint, &json!({"orgId": 2})).await
         }
         ("TOO_LARGE", _) => {
-            service.earn(door, &changed(|request| request["eventDetails"]["id"] = "x".repeat(1024 * 1024).into())).await
+            service
+                .earn(endpoint, &changed(|request| request["eventDetails"]["id"] = "x".repeat(1024 * 1024).into()))
+                .await
         }
-        ("TOO_SLOW", _) => half_a_body(&service, door).await,
+        ("TOO_SLOW", _) => half_a_body(&service, endpoint).await,
         ("DEADLINE_EXCEEDED", _) => {
             let blocker = service.database().block_writers().await;
-            let answer = service.earn(door, &documented_request()).await;
+            let answer = service.earn(endpoint, &documented_request()).await;
             blocker.release().await;
             answer
         }
@@ -325,41 +330,43 @@ async fn provoke(reason: &str, door: Door) -> Option<Vec<Answer>> {
             // This client stands for a read-only client of a later version.
             let change = "UPDATE api_clients SET access = 'wallet:read' WHERE username = 'demo'";
             service.database().execute(change).await;
-            service.earn(door, &json!({})).await
+            service.earn(endpoint, &json!({})).await
         }
-        ("ORG_MISMATCH", _) => service.earn(door, &changed(|request| request["orgId"] = 2.into())).await,
-        ("INVALID_REQUEST", _) => service.earn(door, &json!({})).await,
-        ("INVALID_CUSTOMER_ID", _) => service.earn(door, &changed(|request| request["customerId"] = 0.into())).await,
-        ("CUSTOMER_NOT_FOUND", _) => service.earn(door, &changed(|request| request["customerId"] = 8.into())).await,
-        ("OVERLOADED", _) => return Some(refused_by_a_full_queue(service, door).await),
-        ("UNAVAILABLE" | "BUSY" | "CUSTOMER_LOOKUP_FAILED", _) => not_served(&service, reason, door).await,
+        ("ORG_MISMATCH", _) => service.earn(endpoint, &changed(|request| request["orgId"] = 2.into())).await,
+        ("INVALID_REQUEST", _) => service.earn(endpoint, &json!({})).await,
+        ("INVALID_CUSTOMER_ID", _) => {
+            service.earn(endpoint, &changed(|request| request["customerId"] = 0.into())).await
+        }
+        ("CUSTOMER_NOT_FOUND", _) => service.earn(endpoint, &changed(|request| request["customerId"] = 8.into())).await,
+        ("OVERLOADED", _) => return Some(refused_by_a_full_queue(service, endpoint).await),
+        ("UNAVAILABLE" | "BUSY" | "CUSTOMER_LOOKUP_FAILED", _) => not_served(&service, reason, endpoint).await,
         ("INTERNAL", _) => {
             service.database().execute("ALTER TABLE earned_promotions RENAME TO gone").await;
-            let answer = service.earn(door, &documented_request()).await;
+            let answer = service.earn(endpoint, &documented_request()).await;
             assert_eq!(answer.messages, ["internal error; the request id names it in the log"], "nothing of the cause");
             service.database().execute("ALTER TABLE gone RENAME TO earned_promotions").await;
-            service.earn_once_recovered(door, &documented_request()).await;
+            service.earn_once_recovered(endpoint, &documented_request()).await;
             answer
         }
-        _ => forbidden_by_what_is_recorded(&service, reason, door).await,
+        _ => forbidden_by_what_is_recorded(&service, reason, endpoint).await,
     };
     Some(vec![answer])
 }
 
 /// Sends a call that the database does not serve while something blocks it.
-async fn not_served(service: &Service, reason: &str, door: Door) -> Answer {
+async fn not_served(service: &Service, reason: &str, endpoint: Endpoint) -> Answer {
     let database = service.database();
     let answer = match reason {
         "UNAVAILABLE" => {
             let slowed = database.slow_writes().await;
-            let answer = service.earn(door, &documented_request()).await;
+            let answer = service.earn(endpoint, &documented_request()).await;
             assert_eq!(answer.messages, [told(Outage::TooSlow)]);
             database.execute(slowed).await;
             answer
         }
         "BUSY" => {
             let blocker = database.block_writers().await;
-            let answer = service.earn(door, &documented_request()).await;
+            let answer = service.earn(endpoint, &documented_request()).await;
             assert_eq!(answer.messages, [told(Outage::Busy)]);
             assert_eq!(service.granted().await, 0);
             blocker.release().await;
@@ -368,49 +375,49 @@ async fn not_served(service: &Service, reason: &str, door: Door) -> Answer {
         _ => {
             let slowed = database.slow_lookups().await;
             let list = json!({"customerId": CUSTOMER});
-            let answer = call(service, door, "WalletService/ListEarnedPromotions", "demo:demo", list).await;
+            let answer = call(service, endpoint, "WalletService/ListEarnedPromotions", "demo:demo", list).await;
             let expected = format!("customer {CUSTOMER} could not be looked up: {}", told(Outage::TooSlow));
             assert_eq!(answer.messages, [expected]);
             database.execute(slowed).await;
             answer
         }
     };
-    service.earn_once_recovered(door, &documented_request()).await;
+    service.earn_once_recovered(endpoint, &documented_request()).await;
     answer
 }
 
 /// Sends calls without credentials, with wrong ones, and with wrong ones too often.
-async fn not_let_in(service: &Service, reason: &str, door: Door) -> Vec<Answer> {
+async fn not_let_in(service: &Service, reason: &str, endpoint: Endpoint) -> Vec<Answer> {
     let mut answers = Vec::new();
     for credentials in [None, Some("demo:wrong"), Some("nobody:demo"), Some("demo:"), Some(":"), Some("demo")] {
         // This refusal comes before the violations of the request, and before the organization.
-        answers.push(service.earn_as(door, credentials, &json!({"orgId": 2})).await);
+        answers.push(service.earn_as(endpoint, credentials, &json!({"orgId": 2})).await);
     }
     if reason == "UNAUTHENTICATED" {
         return answers;
     }
     for guess in 0..10 {
-        service.earn_as(door, Some(&format!("demo:{guess}")), &documented_request()).await;
+        service.earn_as(endpoint, Some(&format!("demo:{guess}")), &documented_request()).await;
     }
-    vec![service.earn_as(door, Some("demo:wrong"), &json!({"orgId": 2})).await]
+    vec![service.earn_as(endpoint, Some("demo:wrong"), &json!({"orgId": 2})).await]
 }
 
 /// Sends calls that recorded facts forbid for this reason.
-async fn forbidden_by_what_is_recorded(service: &Service, reason: &str, door: Door) -> Answer {
+async fn forbidden_by_what_is_recorded(service: &Service, reason: &str, endpoint: Endpoint) -> Answer {
     let earning_of = |promotion: &str, change: fn(&mut Value)| {
         let mut request = one_to_earn();
         request["promotionId"] = promotion.into();
         change(&mut request);
-        earn(service, door, request)
+        earn(service, endpoint, request)
     };
     match reason {
-        "INVALID_PROMOTION_ID" => activate(service, door, json!({"promotionId": "x"})).await,
+        "INVALID_PROMOTION_ID" => activate(service, endpoint, json!({"promotionId": "x"})).await,
         "PROMOTION_NOT_FOUND" => earning_of(OTHERS, |_| {}).await,
-        "EARNED_PROMOTION_NOT_FOUND" => get(service, door, json!({"earnedPromotionId": TEN_OFF})).await,
+        "EARNED_PROMOTION_NOT_FOUND" => get(service, endpoint, json!({"earnedPromotionId": TEN_OFF})).await,
         "TOO_MANY_ACTIVE_PROMOTIONS" => {
             let request = json!({"customerId": 1, "promotionId": TEN_OFF, "earnedFromType": "REWARD", "eventTime": 1,
                 "earnedFromId": "f", "eventDetails": {"id": "e", "type": "t"}});
-            call(service, door, "EarnService/Earn", "crowded:crowded", request).await
+            call(service, endpoint, "EarnService/Earn", "crowded:crowded", request).await
         }
         "EXPIRED" => earning_of("0000000000000000000000a6", |_| {}).await,
         "TYPE_NOT_SUPPORTED" => earning_of("0000000000000000000000a1", |_| {}).await,
@@ -428,30 +435,30 @@ async fn forbidden_by_what_is_recorded(service: &Service, reason: &str, door: Do
         "PROMOTION_EXISTS" => {
             let mut other = promotion("Other");
             other["id"] = TEN_OFF.into();
-            create(service, door, json!({"promotion": other})).await
+            create(service, endpoint, json!({"promotion": other})).await
         }
-        "NAME_TAKEN" => create(service, door, json!({"promotion": promotion("Ten off")})).await,
+        "NAME_TAKEN" => create(service, endpoint, json!({"promotion": promotion("Ten off")})).await,
         "ALREADY_REDEEMED" | "OTHER_TRANSACTION" => {
             let ids = granted(service, CUSTOMER, "spent", TEN_OFF, 2).await;
-            redeem(service, door, transaction("one", CUSTOMER, &[(TEN_OFF, &ids[0])])).await;
+            redeem(service, endpoint, transaction("one", CUSTOMER, &[(TEN_OFF, &ids[0])])).await;
             let (name, id) = if reason == "ALREADY_REDEEMED" { ("two", &ids[0]) } else { ("one", &ids[1]) };
-            redeem(service, door, transaction(name, CUSTOMER, &[(TEN_OFF, id)])).await
+            redeem(service, endpoint, transaction(name, CUSTOMER, &[(TEN_OFF, id)])).await
         }
-        "REVOKED_OR_NOT_HELD" => redeem(service, door, transaction("one", CUSTOMER, &[(TEN_OFF, TEN_OFF)])).await,
+        "REVOKED_OR_NOT_HELD" => redeem(service, endpoint, transaction("one", CUSTOMER, &[(TEN_OFF, TEN_OFF)])).await,
         _ => panic!("nothing provokes {reason}"),
     }
 }
 
 /// Stops the service while an accepted call cannot finish, and sends another call.
-async fn refused_while_draining(mut service: Service, door: Door) -> Answer {
-    assert_eq!(service.earn(door, &one_entry("warm", TEN_OFF, 1)).await.code, 0);
+async fn refused_while_draining(mut service: Service, endpoint: Endpoint) -> Answer {
+    assert_eq!(service.earn(endpoint, &one_entry("warm", TEN_OFF, 1)).await.code, 0);
     let blocker = service.database().block_writers().await;
     let caller = service.caller();
-    let accepted = tokio::spawn(async move { caller.earn(door, &documented_request()).await });
+    let accepted = tokio::spawn(async move { caller.earn(endpoint, &documented_request()).await });
     tokio::time::sleep(ACCEPTED_WITHIN).await;
     service.tell_to_stop();
     tokio::time::sleep(Duration::from_millis(100)).await;
-    let refused = Caller::of(service.address).earn(door, &one_entry("late", TEN_OFF, 1)).await;
+    let refused = Caller::of(service.address).earn(endpoint, &one_entry("late", TEN_OFF, 1)).await;
     blocker.release().await;
     assert_eq!(accepted.await.unwrap().code, 0, "what was accepted is finished");
     service.stopped().await.expect("a clean stop");
@@ -460,13 +467,13 @@ async fn refused_while_draining(mut service: Service, door: Door) -> Answer {
 }
 
 /// Sends six more calls while one call is written and one waits.
-async fn refused_by_a_full_queue(service: Service, door: Door) -> Vec<Answer> {
-    assert_eq!(service.earn(door, &one_entry("warm", TEN_OFF, 1)).await.code, 0);
+async fn refused_by_a_full_queue(service: Service, endpoint: Endpoint) -> Vec<Answer> {
+    assert_eq!(service.earn(endpoint, &one_entry("warm", TEN_OFF, 1)).await.code, 0);
     let blocker = service.database().block_writers().await;
     let mut calls = tokio::task::JoinSet::new();
     for index in 0..8 {
         let caller = service.caller();
-        calls.spawn(async move { caller.earn(door, &one_entry(&format!("busy {index}"), TEN_OFF, 1)).await });
+        calls.spawn(async move { caller.earn(endpoint, &one_entry(&format!("busy {index}"), TEN_OFF, 1)).await });
         if index < 2 {
             tokio::time::sleep(ACCEPTED_WITHIN).await;
         }
@@ -485,9 +492,9 @@ async fn refused_by_a_full_queue(service: Service, door: Door) -> Vec<Answer> {
 }
 
 /// Sends the head of a call, and a part of its body.
-async fn half_a_body(service: &Service, door: Door) -> Answer {
+async fn half_a_body(service: &Service, endpoint: Endpoint) -> Answer {
     let never = tokio_stream::pending::<Raw>();
-    if door == Door::Grpc {
+    if endpoint == Endpoint::Grpc {
         let mut grpc = tonic::client::Grpc::new(service.channel());
         grpc.ready().await.unwrap();
         let mut request = tonic::Request::new(never);
@@ -515,7 +522,7 @@ async fn half_a_body(service: &Service, door: Door) -> Answer {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_row_of_the_table_is_provoked_through_both_doors() {
+async fn every_row_of_the_table_is_provoked_through_both_endpoints() {
     let mut rows = tokio::task::JoinSet::new();
     // Each case has a server of its own, some with short time-outs of the database.
     let turns = Arc::new(tokio::sync::Semaphore::new(6));
@@ -523,11 +530,11 @@ async fn every_row_of_the_table_is_provoked_through_both_doors() {
         let turns = Arc::clone(&turns);
         rows.spawn(async move {
             let _turn = turns.acquire().await.unwrap();
-            for door in DOORS {
+            for endpoint in ENDPOINTS {
                 let row = refusal.row();
-                for answer in provoke(row.reason, door).await.unwrap_or_default() {
+                for answer in provoke(row.reason, endpoint).await.unwrap_or_default() {
                     let expected = (row.code.into(), row.http.as_u16().into(), i64::from(row.grpc as i32), row.reason);
-                    expect(&answer, door, expected, row.reason);
+                    expect(&answer, endpoint, expected, row.reason);
                     assert!(answer.messages.iter().all(|message| !message.is_empty()), "{answer:?}");
                 }
             }
@@ -573,14 +580,14 @@ async fn what_is_no_call_of_ours_says_so_in_the_same_body() {
     // The same over gRPC: a message above the limit, a malformed message, and an unknown method.
     let mut long = documented_request();
     long["eventDetails"]["id"] = "x".repeat(1024 * 1024).into();
-    expect(&service.earn(Door::Grpc, &long).await, Door::Grpc, (413, 413, 3, "TOO_LARGE"), "a large message");
+    expect(&service.earn(Endpoint::Grpc, &long).await, Endpoint::Grpc, (413, 413, 3, "TOO_LARGE"), "a large message");
     for (path, message, expected) in [
         (format!("{SERVICE}/BulkEarn"), "\u{7f}\u{7f}", (400, 400, 3, "INVALID_REQUEST")),
         (format!("{SERVICE}/BulkBurn"), "", (404, 404, 12, "UNKNOWN_PATH")),
         ("/other.Service/Call".to_owned(), "", (404, 404, 12, "UNKNOWN_PATH")),
     ] {
         let answer = service.call_raw(&path, message.as_bytes().to_vec()).await;
-        expect(&answer, Door::Grpc, expected, &path);
+        expect(&answer, Endpoint::Grpc, expected, &path);
     }
     // A gRPC path is called by a client of another kind.
     let answer =
@@ -633,38 +640,43 @@ const ENTRY_ROWS: [EntryRow; 12] = [
 ];
 
 #[tokio::test]
-async fn every_failure_of_an_entry_is_the_same_on_both_doors() {
-    for door in DOORS {
+async fn every_failure_of_an_entry_is_the_same_on_both_endpoints() {
+    for endpoint in ENDPOINTS {
         let service = Service::start().await;
         for (name, promotion, change, code, message) in ENTRY_ROWS {
             let mut request = one_entry(name, promotion, 1);
             change(&mut request);
-            expect_entry(&service.earn(door, &request).await, code, message, name);
+            expect_entry(&service.earn(endpoint, &request).await, code, message, name);
         }
-        assert_eq!(service.granted().await, 3, "{door:?}");
+        assert_eq!(service.granted().await, 3, "{endpoint:?}");
 
         // In the audience, and within the days of validity, the same promotions are earned.
         let mut friend = one_entry("friend", "0000000000000000000000a8", 1);
         friend["customerId"] = 7.into();
-        assert_eq!(earn_ids(&service.earn(door, &friend).await.body).len(), 1);
+        assert_eq!(earn_ids(&service.earn(endpoint, &friend).await.body).len(), 1);
         let mut short = one_entry("short", "0000000000000000000000a7", 1);
         short["eventTime"] = (NOW_MS - 86_400_000).into();
-        let earned = service.earn(door, &short).await.body;
+        let earned = service.earn(endpoint, &short).await.body;
         // The 7th day after 2025-11-10 in India ends at 18:29:59.999Z.
         assert_eq!(
             earned["data"][0]["customerEarnedPromotions"][0]["validTillISO"], "2025-11-17T18:29:59Z",
             "{earned}"
         );
 
-        service.earn(door, &documented_request()).await;
+        service.earn(endpoint, &documented_request()).await;
         let mut other_type = documented_request();
         other_type["earnedFromType"] = "MILESTONE".into();
         other_type["eventDetails"]["type"] = "MILESTONE".into();
-        expect_entry(&service.earn(door, &other_type).await, 713, "BULK_ISSUE and cannot change to MILESTONE", "713");
+        expect_entry(
+            &service.earn(endpoint, &other_type).await,
+            713,
+            "BULK_ISSUE and cannot change to MILESTONE",
+            "713",
+        );
 
         let crowded = json!({"customerId": 1, "eventTime": NOW_MS, "earnedFromType": "REWARD", "eventDetails": {"id": "e", "type": "REWARD"},
             "earnedPromotions": [{"promotionId": TEN_OFF, "earnCount": 1, "earnedFromId": "f"}]});
-        let answer = service.earn_as(door, Some("crowded:crowded"), &crowded).await;
+        let answer = service.earn_as(endpoint, Some("crowded:crowded"), &crowded).await;
         expect_entry(&answer, 705, "2 active promotions, more than its maximum of 1", "705");
     }
 }

@@ -375,8 +375,8 @@ async fn integers_of_a_body_are_read_from_their_literals() {
     );
     let mut only = documented_request();
     only.as_object_mut().unwrap().remove("customerId");
-    for door in DOORS {
-        let answer = service.earn(door, &only).await;
+    for endpoint in ENDPOINTS {
+        let answer = service.earn(endpoint, &only).await;
         assert_eq!(answer.code, 1006, "{answer:?}");
         assert!(answer.messages[0].contains("missing"), "{answer:?}");
     }
@@ -413,20 +413,28 @@ async fn every_text_in_every_place_is_answered_as_any_other_or_refused() {
     for (index, place) in places.iter().enumerate() {
         let mut codes = BTreeMap::new();
         for (number, text) in ["nothing"].iter().chain(&TEXTS).enumerate() {
-            let mut at_doors = Vec::new();
-            for door in DOORS {
-                let mut request = request(&service, &place.method, &format!("{door:?} {index} {number}")).await;
+            let mut at_endpoints = Vec::new();
+            for endpoint in ENDPOINTS {
+                let mut request = request(&service, &place.method, &format!("{endpoint:?} {index} {number}")).await;
                 // The text is unique, so that no name is taken.
-                place.put(&mut request, &json!(format!("{text}{number}{}", at_doors.len())));
-                let answer = isolation::send(&service, door, &place.method, &request).await;
-                assert!(answer.status < 500 && answer.code != 500, "{door:?} {place:?} {text:?}: {answer:?}");
-                at_doors.push(answer.code);
+                place.put(&mut request, &json!(format!("{text}{number}{}", at_endpoints.len())));
+                let answer = isolation::send(&service, endpoint, &place.method, &request).await;
+                assert!(answer.status < 500 && answer.code != 500, "{endpoint:?} {place:?} {text:?}: {answer:?}");
+                at_endpoints.push(answer.code);
             }
-            assert_eq!(at_doors[0], at_doors[1], "{place:?} {text:?}");
-            codes.insert(number, at_doors[0]);
-            let refused = [400, 725].contains(&at_doors[0]);
-            assert!(refused || at_doors[0] == codes[&0], "{place:?} {text:?}: {}, not {}", at_doors[0], codes[&0]);
-            assert!(refused || !text.contains('\0') || at_doors[0] == 404, "{place:?} {text:?}: U+0000 is recorded");
+            assert_eq!(at_endpoints[0], at_endpoints[1], "{place:?} {text:?}");
+            codes.insert(number, at_endpoints[0]);
+            let refused = [400, 725].contains(&at_endpoints[0]);
+            assert!(
+                refused || at_endpoints[0] == codes[&0],
+                "{place:?} {text:?}: {}, not {}",
+                at_endpoints[0],
+                codes[&0]
+            );
+            assert!(
+                refused || !text.contains('\0') || at_endpoints[0] == 404,
+                "{place:?} {text:?}: U+0000 is recorded"
+            );
         }
     }
 }

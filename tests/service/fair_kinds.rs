@@ -62,7 +62,7 @@ impl Client {
     /// Creates a client with an earned promotion.
     async fn new(caller: &Caller, name: &'static str, promotion: &'static str, customer: i64) -> Self {
         let client = Self { name, promotion, customer, earn_id: String::new() };
-        let earn_id = client.earned(caller, Door::Json, "first").await;
+        let earn_id = client.earned(caller, Endpoint::Json, "first").await;
         Self { earn_id, ..client }
     }
 
@@ -76,18 +76,18 @@ impl Client {
             "earnedPromotions": [{"promotionId": self.promotion, "earnCount": 1, "earnedFromId": "earning"}]})
     }
 
-    async fn earned(&self, caller: &Caller, door: Door, event: &str) -> String {
-        let answer = caller.earn_as(door, Some(&self.credentials()), &self.earning(event)).await;
+    async fn earned(&self, caller: &Caller, endpoint: Endpoint, event: &str) -> String {
+        let answer = caller.earn_as(endpoint, Some(&self.credentials()), &self.earning(event)).await;
         earn_ids(&answer.body).pop().unwrap_or_else(|| panic!("{answer:?}"))
     }
 
     /// Makes one call of this kind, with the earning before it that it may need. Returns the code of a refusal.
-    async fn ask(&self, caller: &Caller, door: Door, kind: Kind, number: usize) -> i64 {
+    async fn ask(&self, caller: &Caller, endpoint: Endpoint, kind: Kind, number: usize) -> i64 {
         let (promotion, customer) = (self.promotion, self.customer);
         let (method, request) = match kind {
             Kind::Earn => {
                 let request = self.earning(&format!("{} {number}", self.name));
-                return caller.earn_as(door, Some(&self.credentials()), &request).await.code;
+                return caller.earn_as(endpoint, Some(&self.credentials()), &request).await.code;
             }
             Kind::Token => return self.token(caller).await,
             Kind::List => ("WalletService/ListEarnedPromotions", json!({"customerId": customer, "limit": 1000})),
@@ -100,7 +100,7 @@ impl Client {
             ),
             Kind::Redeem => {
                 let name = format!("{} {number}", self.name);
-                let earn_id = self.earned(caller, door, &format!("to redeem {name}")).await;
+                let earn_id = self.earned(caller, endpoint, &format!("to redeem {name}")).await;
                 let line = json!({"promotionId": promotion, "earnedPromotionId": earn_id, "redemptionCount": 1,
                     "discount": 1, "discountAppliedOnQuantity": 1, "promotionAppliedOnQuantity": 1});
                 (
@@ -121,7 +121,7 @@ impl Client {
             Kind::Customers => ("CustomerService/UpsertCustomers", json!({"customerIds": [number + 1]})),
             Kind::Customer => ("CustomerService/GetCustomer", json!({"customerId": customer})),
         };
-        call(caller, door, method, &self.credentials(), request).await.code
+        call(caller, endpoint, method, &self.credentials(), request).await.code
     }
 
     async fn token(&self, caller: &Caller) -> i64 {
@@ -141,7 +141,7 @@ struct Flood {
 }
 
 impl Flood {
-    fn begin(client: &Client, caller: &Caller, door: Door, kind: Kind) -> Self {
+    fn begin(client: &Client, caller: &Caller, endpoint: Endpoint, kind: Kind) -> Self {
         let (answered, over) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
         let mut calls = JoinSet::new();
         for index in 0..GREEDY {
@@ -153,7 +153,7 @@ impl Flood {
                         return;
                     }
                     // The greedy client may be refused calls beyond its share.
-                    client.ask(&caller, door, kind, number).await;
+                    client.ask(&caller, endpoint, kind, number).await;
                     answered.fetch_add(1, Ordering::Relaxed);
                 }
             });
@@ -188,7 +188,7 @@ async fn fill(caller: &Caller, client: &Client) {
         let mut request = client.earning(&format!("large {event}"));
         request["eventDetails"]["eventPayload"] = json!({"a": "x".repeat(8_000)});
         request["earnedPromotions"][0]["earnCount"] = (LARGE / 3).into();
-        assert_eq!(caller.earn_as(Door::Json, Some("demo:demo"), &request).await.code, 0);
+        assert_eq!(caller.earn_as(Endpoint::Json, Some("demo:demo"), &request).await.code, 0);
     }
 }
 
@@ -196,23 +196,23 @@ async fn clients(service: &Service) -> (Client, Client) {
     let greedy = Client::new(service, "demo", TEN_OFF, CUSTOMER).await;
     fill(service, &greedy).await;
     let modest = Client::new(service, "other", OTHERS, 7).await;
-    assert_eq!(modest.ask(service, Door::Json, Kind::Customers, 6).await, 0, "its customer is recorded");
+    assert_eq!(modest.ask(service, Endpoint::Json, Kind::Customers, 6).await, 0, "its customer is recorded");
     (greedy, modest)
 }
 
-async fn every_kind_beside_every_kind(door: Door) {
+async fn every_kind_beside_every_kind(endpoint: Endpoint) {
     let service = Service::start().await;
     let (greedy, modest) = clients(&service).await;
     // The neighbor has connections of its own.
     let neighbour = Caller::of(service.address);
     let mut number = 0;
     for greedy_kind in KINDS {
-        let flood = Flood::begin(&greedy, &neighbour, door, greedy_kind);
+        let flood = Flood::begin(&greedy, &neighbour, endpoint, greedy_kind);
         flood.answered_again(1).await;
         for kind in KINDS {
             number += 1;
             let begun = Instant::now();
-            let code = modest.ask(&service, DOORS[number % 2], kind, number).await;
+            let code = modest.ask(&service, ENDPOINTS[number % 2], kind, number).await;
             let took = begun.elapsed();
             assert_eq!(code, 0, "{kind:?} beside {greedy_kind:?} is refused after {took:?}");
             assert!(took < SOON, "{kind:?} beside {greedy_kind:?} took {took:?}");
@@ -224,12 +224,12 @@ async fn every_kind_beside_every_kind(door: Door) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_kind_of_call_over_one_connection_keeps_another_client_from_any() {
-    every_kind_beside_every_kind(Door::Grpc).await;
+    every_kind_beside_every_kind(Endpoint::Grpc).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_kind_of_call_over_many_connections_keeps_another_client_from_any() {
-    every_kind_beside_every_kind(Door::Json).await;
+    every_kind_beside_every_kind(Endpoint::Json).await;
 }
 
 /// Measures the greedy client's responses meanwhile, not time, so the result does not depend on the load of the
@@ -238,13 +238,13 @@ async fn no_kind_of_call_over_many_connections_keeps_another_client_from_any() {
 async fn nobody_waits_for_the_listings_that_another_client_has_waiting() {
     let service = Service::start().await;
     let (greedy, modest) = clients(&service).await;
-    let flood = Flood::begin(&greedy, &Caller::of(service.address), Door::Json, Kind::List);
+    let flood = Flood::begin(&greedy, &Caller::of(service.address), Endpoint::Json, Kind::List);
     flood.answered_again(1).await;
     let kinds = [Kind::List, Kind::Get, Kind::Promotions, Kind::Customer, Kind::Earn];
     let mut passed_by = Vec::new();
     for number in 0..2 * kinds.len() {
         let before = flood.answered();
-        assert_eq!(modest.ask(&service, DOORS[number % 2], kinds[number / 2], number).await, 0);
+        assert_eq!(modest.ask(&service, ENDPOINTS[number % 2], kinds[number / 2], number).await, 0);
         passed_by.push(flood.answered() - before);
     }
     flood.end().await;

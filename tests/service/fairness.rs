@@ -83,7 +83,7 @@ async fn ask_on_and_on(caller: Caller, index: usize, greedy: Arc<Greedy>) {
         if greedy.over.load(Ordering::Relaxed) {
             return;
         }
-        let answer = caller.earn_as(DOORS[index % 2], Some("greedy:greedy"), &request(request_number)).await;
+        let answer = caller.earn_as(ENDPOINTS[index % 2], Some("greedy:greedy"), &request(request_number)).await;
         if answer.code == 0 {
             greedy.granted.fetch_add(1, Ordering::Relaxed);
             continue;
@@ -114,7 +114,7 @@ async fn a_greedy_client_is_refused_what_is_too_much_and_a_modest_one_beside_it_
         // The greedy client's share of the queue is full at this moment.
         greedy.refused_again(1).await;
         let before = greedy.granted.load(Ordering::Relaxed);
-        let answer = service.earn_as(DOORS[index % 2], Some("other:other"), &request(index)).await;
+        let answer = service.earn_as(ENDPOINTS[index % 2], Some("other:other"), &request(index)).await;
         assert_eq!(answer.code, 0, "a modest client is never refused: {answer:?}");
         passed_by.push(greedy.granted.load(Ordering::Relaxed) - before);
     }

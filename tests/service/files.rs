@@ -89,9 +89,9 @@ async fn every_form_of_a_customer_file_is_read_or_named() {
         ("a.ndjson", plain("\n"), 1, "400: a.ndjson is empty".to_owned()),
     ] {
         let done = read(&database, CUSTOMERS, file, &text);
-        let shown = String::from_utf8_lossy(&text).into_owned();
-        assert_eq!(done.0, Some(code), "{shown:?}: {done:?}");
-        assert!(format!("{}{}", done.1, done.2).contains(&said), "{shown:?}: {done:?} instead of {said}");
+        let presented = String::from_utf8_lossy(&text).into_owned();
+        assert_eq!(done.0, Some(code), "{presented:?}: {done:?}");
+        assert!(format!("{}{}", done.1, done.2).contains(&said), "{presented:?}: {done:?} instead of {said}");
     }
 }
 
@@ -142,7 +142,7 @@ async fn a_secret_that_stays_is_told_and_one_that_is_replaced_is_not() {
     let kept = read(&database, &["import"], "c.json", file("b").as_bytes());
     assert_eq!(kept.0, Some(0));
     assert!(kept.2.starts_with("cart-promotions: warning: apiClients[0]: the password of \"till\""), "{kept:?}");
-    assert!(!kept.2.contains("\"b\""), "a secret is shown");
+    assert!(!kept.2.contains("\"b\""), "a secret is presented");
     assert_eq!(read(&database, &["import", "--replace-secrets"], "c.json", file("b").as_bytes()).2, "");
     assert_eq!(read(&database, &["import"], "c.json", file("b").as_bytes()).2, "");
 }

@@ -28,17 +28,17 @@ async fn probes_need_no_credentials_and_unknown_services_are_unknown() {
 
 #[tokio::test]
 async fn draining_finishes_what_was_accepted_refuses_the_rest_and_tells_probes() {
-    for door in DOORS {
+    for endpoint in ENDPOINTS {
         let mut service = Service::start().await;
         let mut health = HealthClient::new(service.channel());
         let mut watch = health.watch(ask("")).await.unwrap().into_inner();
         assert_eq!(watch.next().await.unwrap().unwrap().status(), ServingStatus::Serving);
-        assert_eq!(service.earn(door, &one_entry("warm", TEN_OFF, 1)).await.code, 0);
+        assert_eq!(service.earn(endpoint, &one_entry("warm", TEN_OFF, 1)).await.code, 0);
 
         // An accepted call cannot finish yet when the service is told to stop.
         let blocker = service.database().block_writers().await;
         let caller = service.caller();
-        let accepted = tokio::spawn(async move { caller.earn(door, &documented_request()).await });
+        let accepted = tokio::spawn(async move { caller.earn(endpoint, &documented_request()).await });
         tokio::time::sleep(ACCEPTED_WITHIN).await;
         service.tell_to_stop();
         assert_eq!(watch.next().await.unwrap().unwrap().status(), ServingStatus::NotServing);
@@ -50,8 +50,8 @@ async fn draining_finishes_what_was_accepted_refuses_the_rest_and_tells_probes()
             (ready.status().as_u16(), ready.text().await.unwrap()),
             (503, r#"{"status":"NOT_SERVING"}"#.to_owned())
         );
-        let refused = Caller::of(service.address).earn(door, &one_entry("late", TEN_OFF, 1)).await;
-        let status = if door == Door::Json { 503 } else { 14 };
+        let refused = Caller::of(service.address).earn(endpoint, &one_entry("late", TEN_OFF, 1)).await;
+        let status = if endpoint == Endpoint::Json { 503 } else { 14 };
         assert_eq!((refused.status, refused.code), (status, 500), "{refused:?}");
 
         blocker.release().await;
@@ -91,7 +91,7 @@ async fn a_drain_that_takes_too_long_ends_with_an_error() {
     let mut service = Service::start_with(&catalog(), &["--drain-timeout-ms", "100"]).await;
     let _blocker = service.database().block_writers().await;
     let caller = service.caller();
-    let accepted = tokio::spawn(async move { caller.earn(Door::Json, &documented_request()).await });
+    let accepted = tokio::spawn(async move { caller.earn(Endpoint::Json, &documented_request()).await });
     tokio::time::sleep(ACCEPTED_WITHIN).await;
     service.tell_to_stop();
     let error = tokio::time::timeout(Duration::from_secs(4), service.stopped()).await.expect("in time").unwrap_err();

@@ -91,29 +91,29 @@ async fn names_may_change_places_and_audiences_are_replaced() {
 async fn a_running_server_obeys_an_import_within_a_second() {
     let service = Service::start().await;
     let request = one_entry("event", CAPPED, 5);
-    assert_eq!(earn_ids(&service.earn(Door::Json, &request).await.body).len(), 3);
+    assert_eq!(earn_ids(&service.earn(Endpoint::Json, &request).await.body).len(), 3);
     let mut raised = catalog();
     raised["promotions"][10]["maxEarningPerCustomer"] = 4.into();
     raised["customers"].as_array_mut().unwrap().push(json!({"orgId": ORG, "customerId": 8}));
     raised["apiClients"].as_array_mut().unwrap().push(json!({"username": "new", "password": "new", "orgId": ORG}));
     service.import(&raised).await;
-    assert_eq!(earn_ids(&service.earn(Door::Json, &request).await.body).len(), 4);
+    assert_eq!(earn_ids(&service.earn(Endpoint::Json, &request).await.body).len(), 4);
     let mut newcomer = one_entry("event", CAPPED, 1);
     newcomer["customerId"] = 8.into();
-    assert_eq!(service.earn_as(Door::Grpc, Some("new:new"), &newcomer).await.code, 0);
+    assert_eq!(service.earn_as(Endpoint::Grpc, Some("new:new"), &newcomer).await.code, 0);
 }
 
 #[tokio::test]
 async fn a_changed_secret_and_a_removed_client_are_refused_within_two_seconds() {
     let service = Service::start().await;
-    assert_eq!(service.earn(Door::Json, &documented_request()).await.status, 200);
+    assert_eq!(service.earn(Endpoint::Json, &documented_request()).await.status, 200);
     let mut changed = catalog();
     changed["apiClients"][0]["password"] = "other".into();
     let replaced = ImportOptions { replace_secrets: true, ..ImportOptions::default() };
     import_with(service.database(), &changed, replaced).await.unwrap();
     let refused = async |credentials| {
         for _ in 0..40 {
-            if service.earn_as(Door::Grpc, Some(credentials), &documented_request()).await.code == 401 {
+            if service.earn_as(Endpoint::Grpc, Some(credentials), &documented_request()).await.code == 401 {
                 return true;
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -121,7 +121,7 @@ async fn a_changed_secret_and_a_removed_client_are_refused_within_two_seconds() 
         false
     };
     assert!(refused("demo:demo").await);
-    assert_eq!(service.earn_as(Door::Json, Some("demo:other"), &documented_request()).await.status, 200);
+    assert_eq!(service.earn_as(Endpoint::Json, Some("demo:other"), &documented_request()).await.status, 200);
     service.database().execute("DELETE FROM api_clients WHERE username = 'demo'").await;
     assert!(refused("demo:other").await);
 }

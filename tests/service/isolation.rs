@@ -60,11 +60,11 @@ pub async fn request(caller: &Caller, method: &str, tag: &str) -> Value {
     }
 }
 
-pub async fn send(caller: &Caller, door: Door, method: &str, request: &Value) -> Answer {
+pub async fn send(caller: &Caller, endpoint: Endpoint, method: &str, request: &Value) -> Answer {
     if method == BULK_EARN {
-        caller.earn(door, request).await
+        caller.earn(endpoint, request).await
     } else {
-        call(caller, door, method, "demo:demo", request.clone()).await
+        call(caller, endpoint, method, "demo:demo", request.clone()).await
     }
 }
 
@@ -131,7 +131,7 @@ fn cases() -> Vec<Vec<Place>> {
 }
 
 /// Tests every case over this API.
-async fn try_all(service: &Service, door: Door) {
+async fn try_all(service: &Service, endpoint: Endpoint) {
     let cases = cases();
     let mut recorded = Vec::new();
     for (customer, case) in (FIRST_CUSTOMER..).zip(&cases) {
@@ -150,19 +150,19 @@ async fn try_all(service: &Service, door: Door) {
             for (place, value) in case.iter().zip(&values) {
                 place.put(&mut request, value);
             }
-            let answer = send(service, door, &case[0].method, &request).await;
+            let answer = send(service, endpoint, &case[0].method, &request).await;
             both.push((told(&answer, &values, &tag), request, answer));
         }
         let [(theirs, request, answer), (nobodys, ..)] = &both[..] else { unreachable!() };
-        assert_eq!(theirs, nobodys, "{door:?} {case:#?}\n{request:#}");
-        let (shown, sent) = (format!("{answer:?}"), request.to_string());
-        let seen = |text: &str| shown.contains(text) && !sent.contains(text);
+        assert_eq!(theirs, nobodys, "{endpoint:?} {case:#?}\n{request:#}");
+        let (presented, sent) = (format!("{answer:?}"), request.to_string());
+        let seen = |text: &str| presented.contains(text) && !sent.contains(text);
         let seen = seen(PRIVATE) || recorded.earned.iter().any(|id| seen(id));
-        assert!(!seen, "{door:?} {case:#?}\n{answer:?}");
+        assert!(!seen, "{endpoint:?} {case:#?}\n{answer:?}");
     }
     let after = rows_of_neighbour(service).await;
     let changed: Vec<_> = before.symmetric_difference(&after).collect();
-    assert!(changed.is_empty(), "{door:?}: {changed:#?}");
+    assert!(changed.is_empty(), "{endpoint:?}: {changed:#?}");
 }
 
 /// Returns the catalog, with an organization that takes any customer or not, so that not every call ends with an
@@ -185,14 +185,14 @@ fn catalog_that_takes(any_customer: bool) -> Value {
 #[tokio::test]
 async fn what_another_organization_has_is_answered_over_json_as_what_does_not_exist() {
     for any_customer in [false, true] {
-        try_all(&Service::start_with(&catalog_that_takes(any_customer), &[]).await, Door::Json).await;
+        try_all(&Service::start_with(&catalog_that_takes(any_customer), &[]).await, Endpoint::Json).await;
     }
 }
 
 #[tokio::test]
 async fn what_another_organization_has_is_answered_over_grpc_as_what_does_not_exist() {
     for any_customer in [false, true] {
-        try_all(&Service::start_with(&catalog_that_takes(any_customer), &[]).await, Door::Grpc).await;
+        try_all(&Service::start_with(&catalog_that_takes(any_customer), &[]).await, Endpoint::Grpc).await;
     }
 }
 
@@ -211,25 +211,25 @@ async fn two_organizations_may_have_the_same_identifiers_and_each_has_its_own() 
     request["eventTime"] = NOW_MS.into();
     // The neighbor's customer is in the audience, has used its cap, and redeemed what it earned.
     let as_neighbour = async |method, request| {
-        let answer = call(&service, Door::Json, method, NEIGHBOUR, request).await;
+        let answer = call(&service, Endpoint::Json, method, NEIGHBOUR, request).await;
         assert_eq!(answer.code, 0, "{method}: {answer:?}");
     };
     as_neighbour("CatalogService/CreatePromotion", limited("Theirs")).await;
     let audience = json!({"promotionId": SHARED, "add": [CUSTOMER, 7]});
     as_neighbour("CatalogService/ChangeAudience", audience.clone()).await;
-    let theirs = earn_ids(&service.earn_as(Door::Json, Some(NEIGHBOUR), &request).await.body).remove(0);
+    let theirs = earn_ids(&service.earn_as(Endpoint::Json, Some(NEIGHBOUR), &request).await.body).remove(0);
     as_neighbour("WalletService/Redeem", transaction("transaction", CUSTOMER, &[(SHARED, &theirs)])).await;
     let before = rows_of_neighbour(&service).await;
 
     // The caller's own customer is in no audience yet, and has used nothing.
-    let ours = async |method, request| send(&service, Door::Grpc, method, &request).await;
+    let ours = async |method, request| send(&service, Endpoint::Grpc, method, &request).await;
     assert_eq!(ours("CatalogService/CreatePromotion", limited("Ours")).await.code, 0);
-    let refused = service.earn(Door::Grpc, &request).await;
+    let refused = service.earn(Endpoint::Grpc, &request).await;
     assert_eq!(refused.body["data"][0]["errorDetails"]["errorCode"], 715, "{refused:?}");
     let removed = ours("CatalogService/ChangeAudience", json!({"promotionId": SHARED, "remove": [CUSTOMER, 7]})).await;
     assert_eq!(removed.body["data"]["removed"], 0, "{removed:?}");
     assert_eq!(ours("CatalogService/ChangeAudience", audience).await.body["data"]["added"], 2);
-    let id = earn_ids(&service.earn(Door::Grpc, &request).await.body).remove(0);
+    let id = earn_ids(&service.earn(Endpoint::Grpc, &request).await.body).remove(0);
     assert_ne!(id, theirs);
     let redeemed = ours("WalletService/Redeem", transaction("transaction", CUSTOMER, &[(SHARED, &id)])).await;
     assert_eq!(redeemed.code, 0, "{redeemed:?}");
@@ -242,13 +242,13 @@ async fn each_request_is_answered_when_everything_in_it_is_our_own() {
     // Otherwise the responses could be equal because both calls were refused for another reason.
     let service = Service::start_with(&catalog_that_takes(false), &[]).await;
     for (index, method) in METHODS.iter().map(|method| method.grpc).chain([BULK_EARN]).enumerate() {
-        for door in DOORS {
-            let tag = format!("own {index} {door:?}.");
+        for endpoint in ENDPOINTS {
+            let tag = format!("own {index} {endpoint:?}.");
             let request = request(&service, method, &tag).await;
-            let answer = send(&service, door, method, &request).await;
+            let answer = send(&service, endpoint, method, &request).await;
             assert_eq!(answer.code, 0, "{method}: {answer:?}");
         }
     }
-    let theirs = call(&service, Door::Json, "CatalogService/ListPromotions", NEIGHBOUR, json!({})).await;
+    let theirs = call(&service, Endpoint::Json, "CatalogService/ListPromotions", NEIGHBOUR, json!({})).await;
     assert_eq!(theirs.body["data"].as_array().unwrap().len(), 2, "{theirs:?}");
 }

@@ -14,17 +14,17 @@ use crate::wallet::one_to_earn;
 /// A way to write a promotion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
-    Call(Door),
+    Call(Endpoint),
     Import,
 }
 
-const WAYS: [Way; 3] = [Way::Call(Door::Json), Way::Call(Door::Grpc), Way::Import];
+const WAYS: [Way; 3] = [Way::Call(Endpoint::Json), Way::Call(Endpoint::Grpc), Way::Import];
 
 /// Writes the promotion of this id. Returns the messages of a refusal, each without the path of the promotion.
 async fn write(service: &Service, way: Way, id: &str, mut record: Value) -> Result<(), Vec<String>> {
     match way {
-        Way::Call(door) => {
-            let answer = replace(service, door, json!({"promotionId": id, "promotion": record})).await;
+        Way::Call(endpoint) => {
+            let answer = replace(service, endpoint, json!({"promotionId": id, "promotion": record})).await;
             if answer.code == 0 { Ok(()) } else { Err(stripped(&answer.messages.join("\n"), "promotion.")) }
         }
         Way::Import => {
@@ -48,16 +48,16 @@ async fn read(service: &Service, id: &str) -> (Value, Vec<i64>) {
         "SELECT customer_id FROM audiences WHERE org_id = {ORG} AND promotion_id = '{id}' ORDER BY customer_id"
     );
     let audience = service.database().rows(&sql).await;
-    let answer = promotions(service, Door::Json, json!({"promotionIds": [id]})).await;
+    let answer = promotions(service, Endpoint::Json, json!({"promotionIds": [id]})).await;
     assert_eq!((rows.len(), answer.body["data"].as_array().unwrap().len()), (1, 1), "{answer:?}");
-    let mut shown = rows[0].clone();
+    let mut presented = rows[0].clone();
     // The other columns are bookkeeping that follows from these.
     let kept = ["name", "kind", "active", "start_ms", "end_ms", "max_earning_per_customer", "earn_expiry_days"];
-    shown
+    presented
         .as_object_mut()
         .unwrap()
         .retain(|name, _| kept.contains(&name.as_str()) || name == "earn_limited_to_specific_audience");
-    (shown, audience.iter().map(|row| row["customer_id"].as_i64().unwrap()).collect())
+    (presented, audience.iter().map(|row| row["customer_id"].as_i64().unwrap()).collect())
 }
 
 /// Returns the JSON names of the fields of a message that a record may leave out.
@@ -147,7 +147,7 @@ async fn every_rule_that_a_call_holds_the_import_holds() {
     let id = created(&service, promotion("Earned")).await;
     let mut earning = one_to_earn();
     earning["promotionId"] = id.clone().into();
-    assert_eq!(earn(&service, Door::Json, earning).await.code, 0);
+    assert_eq!(earn(&service, Endpoint::Json, earning).await.code, 0);
     let before = read(&service, &id).await;
     let days = |days: i64| json!({"type": "DAYS_FROM_EARNING", "days": days});
     for (field, value, fault) in [
@@ -194,10 +194,10 @@ async fn every_rule_that_a_call_holds_the_import_holds() {
 #[tokio::test]
 async fn a_create_may_be_repeated_and_other_content_is_told() {
     let service = Service::start().await;
-    for (index, door) in DOORS.into_iter().enumerate() {
+    for (index, endpoint) in ENDPOINTS.into_iter().enumerate() {
         let mut new = promotion(&format!("Repeated {index}"));
         new["id"] = format!("0000000000000000000000f{index}").into();
-        let first = create(&service, door, json!({"promotion": new})).await;
+        let first = create(&service, endpoint, json!({"promotion": new})).await;
         assert_eq!(first.code, 0, "{first:?}");
         // The content is the same in other words: defaults, the other form of a time, upper-case digits of the id.
         new["active"] = true.into();
@@ -205,8 +205,8 @@ async fn a_create_may_be_repeated_and_other_content_is_told() {
         new["startDateISO"] = "2025-01-01T05:30:00+05:30".into();
         new.as_object_mut().unwrap().remove("startDate");
         new["id"] = format!("0000000000000000000000F{index}").into();
-        for other_door in DOORS {
-            let again = create(&service, other_door, json!({"promotion": new})).await;
+        for other_endpoint in ENDPOINTS {
+            let again = create(&service, other_endpoint, json!({"promotion": new})).await;
             assert_eq!(again.body["data"], first.body["data"], "{again:?}");
         }
         for (field, value, differs) in [
@@ -220,11 +220,11 @@ async fn a_create_may_be_repeated_and_other_content_is_told() {
         ] {
             let mut other = new.clone();
             other[field] = value;
-            let refused = create(&service, door, json!({"promotion": other})).await;
+            let refused = create(&service, endpoint, json!({"promotion": other})).await;
             assert_eq!(refused.code, 409, "{field}: {refused:?}");
-            assert_eq!(refused.status, if door == Door::Json { 409 } else { 6 }, "{refused:?}");
+            assert_eq!(refused.status, if endpoint == Endpoint::Json { 409 } else { 6 }, "{refused:?}");
             assert!(refused.messages[0].ends_with(&format!("recorded with other content ({differs})")), "{refused:?}");
-            if door == Door::Grpc {
+            if endpoint == Endpoint::Grpc {
                 assert_eq!(
                     (refused.reason.as_str(), refused.metadata["differing"].as_str()),
                     ("PROMOTION_EXISTS", differs)
@@ -233,8 +233,8 @@ async fn a_create_may_be_repeated_and_other_content_is_told() {
         }
         // The request differs from the present record.
         let id = first.body["data"]["id"].clone();
-        deactivate(&service, door, json!({"promotionId": id})).await;
-        let refused = create(&service, door, json!({"promotion": new})).await;
+        deactivate(&service, endpoint, json!({"promotionId": id})).await;
+        let refused = create(&service, endpoint, json!({"promotion": new})).await;
         assert!(refused.messages[0].ends_with("(active)"), "{refused:?}");
     }
 }
@@ -247,7 +247,7 @@ async fn of_many_creates_at_once_all_return_the_one_that_is_recorded() {
     let mut tasks = tokio::task::JoinSet::new();
     for index in 0..16 {
         let (caller, request) = (service.caller(), json!({"promotion": new}));
-        tasks.spawn(async move { create(&caller, DOORS[index % 2], request).await });
+        tasks.spawn(async move { create(&caller, ENDPOINTS[index % 2], request).await });
     }
     for answer in tasks.join_all().await {
         assert_eq!(answer.body["data"]["id"], "0000000000000000000000fa", "{answer:?}");

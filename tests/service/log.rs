@@ -45,8 +45,8 @@ async fn call_often(caller: &Caller) {
         });
     }
     workers.join_all().await;
-    for door in DOORS {
-        let answer = tokio::time::timeout(PATIENCE, caller.earn(door, &one_entry("last", TEN_OFF, 1))).await;
+    for endpoint in ENDPOINTS {
+        let answer = tokio::time::timeout(PATIENCE, caller.earn(endpoint, &one_entry("last", TEN_OFF, 1))).await;
         assert_eq!(answer.expect("answered").code, 0);
     }
     let alive = tokio::time::timeout(PATIENCE, caller.http().get(caller.url("/healthz")).send()).await;

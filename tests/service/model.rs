@@ -102,7 +102,7 @@ impl Servers {
     /// audience.
     async fn restore(&self) -> Result<(), String> {
         for promotion in 0..USUAL {
-            let answer = replace(&self.services[0], Door::Grpc, form::restored(promotion)).await;
+            let answer = replace(&self.services[0], Endpoint::Grpc, form::restored(promotion)).await;
             if answer.code != 0 {
                 return Err(format!("the terms are not restored: {answer:?}"));
             }
@@ -113,17 +113,18 @@ impl Servers {
     /// Sends the calls of a group at once.
     async fn send(&self, run: u32, group: &[Call]) -> Vec<Answer> {
         let sent = group.iter().map(|call| {
-            let (caller, door, request) = (self.services[call.server].caller(), call.door, call.request.clone());
+            let (caller, endpoint, request) =
+                (self.services[call.server].caller(), call.endpoint, call.request.clone());
             tokio::spawn(async move {
                 match request {
-                    Request::Earn(earn) => caller.earn(door, &form::earn_body(&earn, run)).await,
-                    Request::Revoke(change) => revoke(&caller, door, form::revoke_body(&change, run)).await,
+                    Request::Earn(earn) => caller.earn(endpoint, &form::earn_body(&earn, run)).await,
+                    Request::Revoke(change) => revoke(&caller, endpoint, form::revoke_body(&change, run)).await,
                     Request::Redeem(transaction, change) => {
-                        redeem(&caller, door, form::redeem_body(transaction, &change, run)).await
+                        redeem(&caller, endpoint, form::redeem_body(transaction, &change, run)).await
                     }
                     Request::Catalog(change) => {
                         let (method, request) = form::catalog_body(&change, run);
-                        rpcs::call(&caller, door, method, "demo:demo", request).await
+                        rpcs::call(&caller, endpoint, method, "demo:demo", request).await
                     }
                 }
             })

@@ -91,7 +91,7 @@ async fn the_document_is_openapi_and_all_it_refers_to_is_in_it() {
 }
 
 #[tokio::test]
-async fn it_has_every_route_of_the_json_door_and_no_other() {
+async fn it_has_every_route_of_the_json_endpoint_and_no_other() {
     let pool = DescriptorPool::decode(DESCRIPTOR_SET).unwrap();
     let http = pool.get_extension_by_name("google.api.http").unwrap();
     let mut expected = BTreeSet::new();

@@ -224,15 +224,15 @@ async fn a_promotion_created_beside_a_running_server_earns_within_a_second() {
     let service = Service::start().await;
     let desk = Desk::at(service.database());
     // The server has the catalog in memory by now.
-    assert_eq!(service.earn(Door::Json, &documented_request()).await.code, 0);
+    assert_eq!(service.earn(Endpoint::Json, &documented_request()).await.code, 0);
     let id = desk.create(&ORG.to_string(), "By hand", &["--max-earning-per-customer", "2"]);
     tokio::time::sleep(OBEYED_WITHIN).await;
-    let earned = service.earn(Door::Grpc, &one_entry("by hand", &id, 3)).await;
+    let earned = service.earn(Endpoint::Grpc, &one_entry("by hand", &id, 3)).await;
     assert_eq!(earn_ids(&earned.body).len(), 2, "{earned:?}");
     let table = desk.run(&["promotions", "deactivate", "--org", &ORG.to_string(), &id]).out();
     assert!(table.contains("By hand  EARNING  no "), "{table}");
     tokio::time::sleep(OBEYED_WITHIN).await;
-    let refused = service.earn(Door::Json, &one_entry("too late", &id, 1)).await;
+    let refused = service.earn(Endpoint::Json, &one_entry("too late", &id, 1)).await;
     assert_eq!(refused.body["data"][0]["errorDetails"]["errorCode"], 709, "{refused:?}");
 }
 
@@ -391,9 +391,9 @@ async fn imported_customers_earn_beside_the_import() {
     desk.write("customers.csv", "customer_id\n555\n");
     let mut request = one_entry("newcomer", TEN_OFF, 1);
     request["customerId"] = 555.into();
-    assert_eq!(service.earn(Door::Json, &request).await.code, 404);
+    assert_eq!(service.earn(Endpoint::Json, &request).await.code, 404);
     desk.run(&["customers", "import", "--org", &ORG.to_string(), "customers.csv"]).out();
-    assert_eq!(earn_ids(&service.earn(Door::Json, &request).await.body).len(), 1);
+    assert_eq!(earn_ids(&service.earn(Endpoint::Json, &request).await.body).len(), 1);
 }
 
 #[tokio::test]
@@ -405,7 +405,7 @@ async fn a_client_works_until_it_is_disabled_and_nothing_shows_its_secret_again(
     assert!(secret.len() == 64 && secret.bytes().all(|byte| byte.is_ascii_hexdigit()), "{secret}");
     let old = format!("till:{secret}");
     let code =
-        async |credentials: &str| service.earn_as(Door::Grpc, Some(credentials), &documented_request()).await.code;
+        async |credentials: &str| service.earn_as(Endpoint::Grpc, Some(credentials), &documented_request()).await.code;
     let becomes = async |credentials: &str, expected: i64| {
         let since = Instant::now();
         while code(credentials).await != expected {
@@ -452,8 +452,8 @@ async fn a_client_works_until_it_is_disabled_and_nothing_shows_its_secret_again(
     assert_eq!((rows.len(), rows[0]["access"].as_str()), (1, Some("earn:write")), "its access stays");
     let recorded = rows[0]["secret_hash"].as_str().unwrap();
     assert!(recorded.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{recorded}");
-    for shown in [desk.run(&["clients", "list"]).out(), desk.run(&["clients", "list", "--json"]).out()] {
-        assert!(!shown.contains("argon2") && !shown.contains(secret), "{shown}");
+    for presented in [desk.run(&["clients", "list"]).out(), desk.run(&["clients", "list", "--json"]).out()] {
+        assert!(!presented.contains("argon2") && !presented.contains(secret), "{presented}");
     }
 }
 
@@ -477,17 +477,17 @@ async fn of_clients_of_one_name_that_are_added_at_once_one_is() {
 async fn an_import_leaves_a_disabled_client_disabled() {
     let service = Service::start().await;
     let desk = Desk::at(service.database());
-    assert_eq!(service.earn_as(Door::Json, Some("demo:demo"), &documented_request()).await.code, 0);
+    assert_eq!(service.earn_as(Endpoint::Json, Some("demo:demo"), &documented_request()).await.code, 0);
     desk.run(&["clients", "disable", "demo"]);
     let mut changed = catalog();
     changed["apiClients"][0]["password"] = "other".into();
     let replaced = ImportOptions { replace_secrets: true, ..ImportOptions::default() };
     import_with(service.database(), &changed, replaced).await.unwrap();
     tokio::time::sleep(OBEYED_WITHIN).await;
-    assert_eq!(service.earn_as(Door::Json, Some("demo:other"), &documented_request()).await.code, 401);
+    assert_eq!(service.earn_as(Endpoint::Json, Some("demo:other"), &documented_request()).await.code, 401);
     desk.run(&["clients", "enable", "demo"]);
     tokio::time::sleep(REFUSED_WITHIN).await;
-    assert_eq!(service.earn_as(Door::Json, Some("demo:other"), &documented_request()).await.code, 0);
+    assert_eq!(service.earn_as(Endpoint::Json, Some("demo:other"), &documented_request()).await.code, 0);
 }
 
 /// Posts to the JSON API. The call must be answered.
@@ -505,8 +505,8 @@ async fn a_wallet_shows_what_is_granted_redeemed_and_revoked() {
     let (desk, org, customer) = (Desk::at(service.database()), ORG.to_string(), CUSTOMER.to_string());
     let (id, other) = (desk.create(&org, "By hand", &[]), desk.create(&org, "Another", &["--earn-expiry-days", "14"]));
     tokio::time::sleep(OBEYED_WITHIN).await;
-    let earned = earn_ids(&service.earn(Door::Json, &one_entry("granted", &id, 3)).await.body);
-    let expired = earn_ids(&service.earn(Door::Json, &one_entry("old", &other, 1)).await.body);
+    let earned = earn_ids(&service.earn(Endpoint::Json, &one_entry("granted", &id, 3)).await.body);
+    let expired = earn_ids(&service.earn(Endpoint::Json, &one_entry("old", &other, 1)).await.body);
     let line = json!({"promotionId": id, "earnedPromotionId": earned[0], "redemptionCount": 1, "discount": 1,
         "discountAppliedOnQuantity": 1, "promotionAppliedOnQuantity": 1});
     let redeem = json!({"customerId": CUSTOMER, "transactionIdentifier": "t", "transactionNumber": "1",
@@ -554,11 +554,11 @@ async fn a_large_wallet_is_shown_page_by_page_up_to_the_limit() {
     let (desk, org, customer) = (Desk::at(service.database()), ORG.to_string(), CUSTOMER.to_string());
     let mut earned = Vec::new();
     for event in ["first", "second"] {
-        earned.extend(earn_ids(&service.earn(Door::Json, &one_entry(event, TEN_OFF, 700)).await.body));
+        earned.extend(earn_ids(&service.earn(Endpoint::Json, &one_entry(event, TEN_OFF, 700)).await.body));
     }
     earned.sort_unstable();
     assert_eq!(earned.len(), 1_400);
-    for (limit, shown, more) in
+    for (limit, presented, more) in
         [("100", 100, true), ("1200", 1_200, true), ("1400", 1_400, false), ("2000", 1_400, false)]
     {
         let done = desk.run(&["wallet", "show", "--org", &org, &customer, "--limit", limit, "--json"]);
@@ -570,7 +570,7 @@ async fn a_large_wallet_is_shown_page_by_page_up_to_the_limit() {
             .map(|line| serde_json::from_str::<Value>(line).unwrap()["earnedPromotionId"].as_str().unwrap().to_owned())
             .collect();
         // All have the same end of validity, so they are ordered by earn id.
-        assert_eq!(ids, earned[..shown], "{limit}");
+        assert_eq!(ids, earned[..presented], "{limit}");
     }
     let by_default = desk.run(&["wallet", "show", "--org", &org, &customer]);
     assert_eq!(by_default.out.lines().count(), 1 + 100);

@@ -28,11 +28,11 @@ async fn kill_9_right_after_a_reply_loses_nothing_and_the_repeat_returns_the_sam
     for round in 0..5 {
         let (process, _) = demo(&directory);
         for (event, ids) in &first {
-            let again = process.caller.earn(Door::Grpc, &one_entry(event, TEN_OFF, 7)).await;
+            let again = process.caller.earn(Endpoint::Grpc, &one_entry(event, TEN_OFF, 7)).await;
             assert_eq!(&earn_ids(&again.body), ids, "{event}");
         }
         let event = format!("event {round}");
-        let answer = process.caller.earn(DOORS[round % 2], &one_entry(&event, TEN_OFF, 7)).await;
+        let answer = process.caller.earn(ENDPOINTS[round % 2], &one_entry(&event, TEN_OFF, 7)).await;
         process.signal("KILL");
         first.push((event, earn_ids(&answer.body)));
         assert_eq!(first[round].1.len(), 7, "{answer:?}");
@@ -98,7 +98,7 @@ async fn a_caller_that_hangs_up_is_logged_and_may_have_been_granted() {
     let directory = tempfile::tempdir().unwrap();
     let (process, _) = demo(&directory);
     let caller = process.caller.clone();
-    assert_eq!(caller.earn(Door::Json, &one_entry("warm", TEN_OFF, 1)).await.code, 0);
+    assert_eq!(caller.earn(Endpoint::Json, &one_entry("warm", TEN_OFF, 1)).await.code, 0);
     let blocker = rusqlite::Connection::open(directory.path().join("cart-promotions.db")).unwrap();
     blocker.execute_batch("BEGIN IMMEDIATE").unwrap();
     let call =
@@ -108,7 +108,7 @@ async fn a_caller_that_hangs_up_is_logged_and_may_have_been_granted() {
     assert!(hung_up.is_err(), "{hung_up:?}");
     blocker.execute_batch("ROLLBACK").unwrap();
     // Whether or not the call was recorded before, it is now, once.
-    assert_eq!(caller.earn(Door::Grpc, &one_entry("gone", TEN_OFF, 1)).await.code, 0);
+    assert_eq!(caller.earn(Endpoint::Grpc, &one_entry("gone", TEN_OFF, 1)).await.code, 0);
     process.signal("TERM");
     let (success, log) = process.end();
     assert!(success);
@@ -176,7 +176,7 @@ async fn a_service_that_is_told_to_stop_is_not_ready_and_takes_calls_for_the_del
         }
     };
     tokio::time::timeout(Duration::from_secs(60), not_ready).await.expect("it is not ready before it is gone");
-    let answer = caller.earn(Door::Json, &one_entry("in the delay", TEN_OFF, 1)).await;
+    let answer = caller.earn(Endpoint::Json, &one_entry("in the delay", TEN_OFF, 1)).await;
     assert_eq!(answer.code, 0, "{answer:?}");
     process.signal("TERM");
     assert_eq!(process.ends_within(Duration::from_secs(60)), Some(true));
@@ -192,36 +192,36 @@ async fn a_full_disk_is_503_through_both_doors_and_loses_nothing() {
         request["earnedPromotions"] = (0..100).map(entry).collect();
         request
     };
-    for door in DOORS {
+    for endpoint in ENDPOINTS {
         let directory = tempfile::tempdir().unwrap();
         let (process, _) = demo_with_disk(&directory, "4096");
         let mut acknowledged = Vec::new();
         let refused = loop {
             let event = format!("event {}", acknowledged.len());
-            let answer = process.caller.earn(door, &request(&event)).await;
+            let answer = process.caller.earn(endpoint, &request(&event)).await;
             if answer.code != 0 {
                 break answer;
             }
             acknowledged.push((event, earn_ids(&answer.body)));
             assert!(acknowledged.len() < 100, "the disk does not fill up");
         };
-        let status = if door == Door::Json { 503 } else { 14 };
+        let status = if endpoint == Endpoint::Json { 503 } else { 14 };
         assert_eq!((refused.status, refused.code), (status, 500), "{refused:?}");
-        assert!(door == Door::Json || refused.reason == "UNAVAILABLE", "{refused:?}");
+        assert!(endpoint == Endpoint::Json || refused.reason == "UNAVAILABLE", "{refused:?}");
         // Recorded earnings are still returned, though nothing can be added.
         let (event, ids) = &acknowledged[0];
-        let again = process.caller.earn(door, &request(event)).await;
+        let again = process.caller.earn(endpoint, &request(event)).await;
         assert_eq!(again.code, 0, "{again:?}");
         assert_eq!(&earn_ids(&again.body), ids);
         process.signal("KILL");
         drop(process);
         let (process, _) = demo(&directory);
         for (event, ids) in &acknowledged {
-            let again = process.caller.earn(door, &request(event)).await;
+            let again = process.caller.earn(endpoint, &request(event)).await;
             assert_eq!(again.code, 0, "{event}: {again:?}");
             assert_eq!(&earn_ids(&again.body), ids, "{event}");
         }
-        let missing = process.caller.earn(door, &request(&format!("event {}", acknowledged.len()))).await;
+        let missing = process.caller.earn(endpoint, &request(&format!("event {}", acknowledged.len()))).await;
         assert_eq!(earn_ids(&missing.body).len(), 1_000, "with room again, it is granted");
     }
 }

@@ -130,11 +130,11 @@ async fn statuses_are_those_of_the_service(proxy: &Proxy) {
     let demo = |request: reqwest::RequestBuilder| request.header("authorization", basic("demo:demo"));
     let post = |body: String| proxy.json.http().post(proxy.json.url(PATH)).body(body);
     let as_json = |request: reqwest::RequestBuilder| request.header("content-type", "application/json");
-    for door in DOORS {
-        let caller = if door == Door::Grpc { &proxy.grpc } else { &proxy.json };
-        assert_eq!(caller.earn(door, &documented_request()).await.code, 0, "{door:?}");
-        let unknown = caller.earn_as(door, Some("demo:wrong"), &documented_request()).await;
-        assert_eq!(unknown.code, 401, "{door:?}");
+    for endpoint in ENDPOINTS {
+        let caller = if endpoint == Endpoint::Grpc { &proxy.grpc } else { &proxy.json };
+        assert_eq!(caller.earn(endpoint, &documented_request()).await.code, 0, "{endpoint:?}");
+        let unknown = caller.earn_as(endpoint, Some("demo:wrong"), &documented_request()).await;
+        assert_eq!(unknown.code, 401, "{endpoint:?}");
     }
     let documented = documented_request().to_string();
     let one = json!({"customerId": CUSTOMER, "eventTime": NOW_MS, "earnedFromType": "ACTIVITY", "earnedFromId": "one",
@@ -169,8 +169,8 @@ async fn no_call_fails_beside_uploads(proxy: &Proxy) {
                 let (bytes, wanted, credentials) =
                     [(900_000, 401, None), (2_000_000, 413, Some("demo:demo")), (300_000, 401, None)][number % 3];
                 let request = caller.http().post(caller.url(PATH)).header("content-type", "application/json");
-                let shown = credentials.map(|credentials| ("authorization", basic(credentials)));
-                let request = shown.into_iter().fold(request, |request, (name, value)| request.header(name, value));
+                let presented = credentials.map(|credentials| ("authorization", basic(credentials)));
+                let request = presented.into_iter().fold(request, |request, (name, value)| request.header(name, value));
                 // A client that reads no response before it has sent everything may miss the response; the test
                 // protects the other callers.
                 if let Ok(answer) = request.body(vec![b' '; bytes]).send().await {
@@ -181,10 +181,10 @@ async fn no_call_fails_beside_uploads(proxy: &Proxy) {
     }
     let mut calls = 0;
     while sent.load(Ordering::Relaxed) < UPLOADS || calls < 50 {
-        for door in DOORS {
+        for endpoint in ENDPOINTS {
             calls += 1;
-            let caller = if door == Door::Grpc { &proxy.grpc } else { &proxy.json };
-            let answer = caller.earn(door, &one_entry(&format!("beside {calls}"), TEN_OFF, 1)).await;
+            let caller = if endpoint == Endpoint::Grpc { &proxy.grpc } else { &proxy.json };
+            let answer = caller.earn(endpoint, &one_entry(&format!("beside {calls}"), TEN_OFF, 1)).await;
             assert_eq!(answer.code, 0, "call {calls} beside {} uploads: {answer:?}", sent.load(Ordering::Relaxed));
         }
     }

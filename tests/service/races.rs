@@ -37,13 +37,13 @@ impl Four {
     /// Sends all calls at once, each to another process, over gRPC or JSON.
     async fn race<F, A>(&self, calls: impl IntoIterator<Item = F>) -> Vec<Answer>
     where
-        F: FnOnce(Caller, Door) -> A + Send + 'static,
+        F: FnOnce(Caller, Endpoint) -> A + Send + 'static,
         A: Future<Output = Answer> + Send + 'static,
     {
         let mut set = JoinSet::new();
         for (index, call) in calls.into_iter().enumerate() {
-            let (caller, door) = (self.caller(index), DOORS[index % 2]);
-            set.spawn(async move { (index, call(caller, door).await) });
+            let (caller, endpoint) = (self.caller(index), ENDPOINTS[index % 2]);
+            set.spawn(async move { (index, call(caller, endpoint).await) });
         }
         let mut answers = set.join_all().await;
         answers.sort_by_key(|(index, _)| *index);
@@ -57,19 +57,19 @@ impl Four {
     }
 }
 
-type Call = Box<dyn FnOnce(Caller, Door) -> std::pin::Pin<Box<dyn Future<Output = Answer> + Send>> + Send>;
+type Call = Box<dyn FnOnce(Caller, Endpoint) -> std::pin::Pin<Box<dyn Future<Output = Answer> + Send>> + Send>;
 
 fn redeeming(request: Value) -> Call {
-    Box::new(move |caller, door| Box::pin(async move { redeem(&caller, door, request).await }))
+    Box::new(move |caller, endpoint| Box::pin(async move { redeem(&caller, endpoint, request).await }))
 }
 
 fn revoking(promotion: &'static str, id: &str) -> Call {
     let request = json!({"customerId": CUSTOMER, "earnRevokeDetails": [{"promotionId": promotion, "earnIds": [id]}]});
-    Box::new(move |caller, door| Box::pin(async move { revoke(&caller, door, request).await }))
+    Box::new(move |caller, endpoint| Box::pin(async move { revoke(&caller, endpoint, request).await }))
 }
 
 fn earning(request: Value) -> Call {
-    Box::new(move |caller, door| Box::pin(async move { caller.earn(door, &request).await }))
+    Box::new(move |caller, endpoint| Box::pin(async move { caller.earn(endpoint, &request).await }))
 }
 
 fn revoked(answer: &Answer) -> bool {
@@ -168,12 +168,12 @@ async fn a_cap_holds_while_what_is_held_is_revoked_and_more_is_earned() {
         calls.extend((0..8).map(|index| earning(one_entry(&format!("{round} {index}"), CAPPED, 1))));
         calls.rotate_left(round % 5);
         four.race(calls).await;
-        let answer = list(&four.caller(round), Door::Json, json!({"customerId": CUSTOMER})).await;
+        let answer = list(&four.caller(round), Endpoint::Json, json!({"customerId": CUSTOMER})).await;
         let now = answer.body["data"].as_array().unwrap();
         assert!((1..=3).contains(&now.len()), "{answer:?}");
         held = now.iter().map(|entry| entry["earnedPromotionId"].as_str().unwrap().to_owned()).collect();
         // After the race there is room for exactly the rest.
-        let fill = four.caller(round).earn(Door::Json, &one_entry(&format!("fill {round}"), CAPPED, 5)).await;
+        let fill = four.caller(round).earn(Endpoint::Json, &one_entry(&format!("fill {round}"), CAPPED, 5)).await;
         assert_eq!(earn_ids(&fill.body).len(), 3 - held.len(), "{fill:?}");
         held.extend(earn_ids(&fill.body));
     }
@@ -188,7 +188,7 @@ async fn of_activations_at_the_cap_of_250_one_wins() {
     for number in 0..239 + 6 {
         let mut promotion = inactive(&format!("Number {number}"));
         promotion["active"] = (number < 239).into();
-        let answer = create(&four.caller(number), DOORS[number % 2], json!({"promotion": promotion})).await;
+        let answer = create(&four.caller(number), ENDPOINTS[number % 2], json!({"promotion": promotion})).await;
         ids.push(answer.body["data"]["id"].as_str().unwrap_or_else(|| panic!("{answer:?}")).to_owned());
     }
     let active = "SELECT count(*) FROM promotions WHERE org_id = 100737 AND active";
@@ -197,7 +197,7 @@ async fn of_activations_at_the_cap_of_250_one_wins() {
         let answers = four
             .race(ids[239..].iter().map(|id| {
                 let request = json!({"promotionId": id});
-                move |caller: Caller, door| async move { activate(&caller, door, request).await }
+                move |caller: Caller, endpoint| async move { activate(&caller, endpoint, request).await }
             }))
             .await;
         let won: Vec<_> = answers.iter().enumerate().filter(|(_, answer)| answer.code == 0).collect();
@@ -205,7 +205,7 @@ async fn of_activations_at_the_cap_of_250_one_wins() {
         assert_eq!((won.len(), lost), (1, 5), "{answers:?}");
         assert_eq!(four.database.count(active).await, 250);
         let winner = &ids[239 + won[0].0];
-        assert_eq!(deactivate(&four.caller(1), Door::Json, json!({"promotionId": winner})).await.code, 0);
+        assert_eq!(deactivate(&four.caller(1), Endpoint::Json, json!({"promotionId": winner})).await.code, 0);
     }
     // Of several promotions with one name one is created, and the other calls are told its id.
     for round in 0..ROUNDS {
@@ -214,14 +214,16 @@ async fn of_activations_at_the_cap_of_250_one_wins() {
             .race((0..4).map(|_| {
                 let mut promotion = inactive(&name);
                 promotion["active"] = true.into();
-                move |caller: Caller, door| async move { create(&caller, door, json!({"promotion": promotion})).await }
+                move |caller: Caller, endpoint| async move {
+                    create(&caller, endpoint, json!({"promotion": promotion})).await
+                }
             }))
             .await;
         let won: Vec<_> = answers.iter().filter(|answer| answer.code == 0).collect();
         let lost = answers.iter().filter(|answer| matches!(answer.code, 705 | 716)).count();
         assert_eq!((won.len(), lost), (1, 3), "{answers:?}");
         let id = &won[0].body["data"]["id"];
-        assert_eq!(deactivate(&four.caller(2), Door::Grpc, json!({"promotionId": id})).await.code, 0);
+        assert_eq!(deactivate(&four.caller(2), Endpoint::Grpc, json!({"promotionId": id})).await.code, 0);
     }
 }
 
@@ -229,14 +231,14 @@ async fn of_activations_at_the_cap_of_250_one_wins() {
 async fn what_earns_while_its_promotion_is_switched_off_is_granted_or_told_709() {
     let four = Four::start(catalog()).await;
     for round in 0..3 {
-        activate(&four.caller(0), Door::Json, json!({"promotionId": TEN_OFF})).await;
+        activate(&four.caller(0), Endpoint::Json, json!({"promotionId": TEN_OFF})).await;
         tokio::time::sleep(OBEYED_WITHIN).await;
         let mut calls: Vec<Call> =
             (0..16).map(|index| earning(one_entry(&format!("{round} {index}"), TEN_OFF, 1))).collect();
         calls.insert(
             8,
-            Box::new(|caller, door| {
-                Box::pin(async move { deactivate(&caller, door, json!({"promotionId": TEN_OFF})).await })
+            Box::new(|caller, endpoint| {
+                Box::pin(async move { deactivate(&caller, endpoint, json!({"promotionId": TEN_OFF})).await })
             }),
         );
         let mut answers = four.race(calls).await;
@@ -246,12 +248,12 @@ async fn what_earns_while_its_promotion_is_switched_off_is_granted_or_told_709()
             let granted = entry["successfulEarnCount"] == 1;
             assert!(granted || entry["errorDetails"]["errorCode"] == 709, "{answer:?}");
             // A repeat is granted exactly if the first call was: the promotion is off, and recorded grants stay.
-            let again = four.caller(0).earn(Door::Grpc, &one_entry(&format!("{round} {index}"), TEN_OFF, 1)).await;
+            let again = four.caller(0).earn(Endpoint::Grpc, &one_entry(&format!("{round} {index}"), TEN_OFF, 1)).await;
             assert_eq!(again.body["data"][0]["successfulEarnCount"] == 1, granted, "{again:?}");
         }
         tokio::time::sleep(OBEYED_WITHIN).await;
         for index in 0..PROCESSES {
-            let late = four.caller(index).earn(Door::Json, &one_entry("late", TEN_OFF, 1)).await;
+            let late = four.caller(index).earn(Endpoint::Json, &one_entry("late", TEN_OFF, 1)).await;
             assert_eq!(late.body["data"][0]["errorDetails"]["errorCode"], 709, "{late:?}");
         }
     }

@@ -16,8 +16,8 @@ const FIRST_MS: i64 = 946_684_800_000;
 /// Number of retries of one transaction.
 const RETRIES: u64 = 64;
 
-fn status(door: Door, http: i64, grpc: i64) -> i64 {
-    if door == Door::Json { http } else { grpc }
+fn status(endpoint: Endpoint, http: i64, grpc: i64) -> i64 {
+    if endpoint == Endpoint::Json { http } else { grpc }
 }
 
 /// Records a transaction of two lines and of two redemptions as a whole, one of which is a line too.
@@ -29,7 +29,7 @@ async fn recorded(service: &Service, name: &str) -> (Value, Answer) {
     request["lineItems"][1].as_object_mut().unwrap().remove("sku");
     let whole = transaction(name, CUSTOMER, &[(TEN_OFF, &ids[1]), (TEN_OFF, &ids[2])]);
     request["redemptions"] = whole["lineItems"].clone();
-    let answer = redeem(service, Door::Json, request.clone()).await;
+    let answer = redeem(service, Endpoint::Json, request.clone()).await;
     assert_eq!(answer.code, 0, "{answer:?}");
     (request, answer)
 }
@@ -132,7 +132,7 @@ async fn retry(service: &Service, request: &Value, first: &Answer) {
         let answer = post(service, body.clone()).await;
         assert_eq!((answer.status, &answer.body), (200, &first.body), "{body}: {answer:?}");
         let body = said_otherwise(request, &mut Choices(seed), false);
-        let answer = redeem(service, Door::Grpc, serde_json::from_str(&body).unwrap()).await;
+        let answer = redeem(service, Endpoint::Grpc, serde_json::from_str(&body).unwrap()).await;
         assert_eq!((answer.status, &answer.body), (0, &first.body), "{body}: {answer:?}");
     }
 }
@@ -161,8 +161,8 @@ async fn a_retry_of_what_another_release_recorded_is_answered_the_same() {
         retry(&service, &request, &first).await;
         let mut other = request.clone();
         other["redemptions"][0]["discount"] = 499.into();
-        for door in DOORS {
-            let answer = redeem(&service, door, other.clone()).await;
+        for endpoint in ENDPOINTS {
+            let answer = redeem(&service, endpoint, other.clone()).await;
             assert_eq!(answer.code, 800, "{change}: {answer:?}");
             assert!(answer.messages[0].contains(".discount differs"), "{answer:?}");
         }
@@ -255,41 +255,41 @@ async fn a_retry_that_says_something_else_is_told_the_first_field_that_differs()
         let mut changed = request.clone();
         edit(&mut changed);
         let field = field(id.as_str().unwrap(), last.as_str().unwrap());
-        for door in DOORS {
-            let answer = redeem(&service, door, changed.clone()).await;
-            assert_eq!((answer.code, answer.status), (800, status(door, 409, 9)), "{field}: {answer:?}");
+        for endpoint in ENDPOINTS {
+            let answer = redeem(&service, endpoint, changed.clone()).await;
+            assert_eq!((answer.code, answer.status), (800, status(endpoint, 409, 9)), "{field}: {answer:?}");
             let expected = format!(r#"transaction "changed" is recorded with other content: {field} differs"#);
             assert_eq!(answer.messages, [expected]);
-            if door == Door::Grpc {
+            if endpoint == Endpoint::Grpc {
                 assert_eq!((&answer.metadata["field"], answer.reason.as_str()), (&field, "OTHER_TRANSACTION"));
                 assert_eq!(answer.metadata["transactionIdentifier"], "changed");
             }
         }
     }
-    assert_eq!(redeem(&service, Door::Grpc, request).await.body, first.body);
+    assert_eq!(redeem(&service, Endpoint::Grpc, request).await.body, first.body);
 }
 
 /// Redeems one earned promotion of an event at `event_ms`, in a transaction at `date`.
-async fn dated(service: &Service, door: Door, event_ms: i64, date: Value) -> Answer {
+async fn dated(service: &Service, endpoint: Endpoint, event_ms: i64, date: Value) -> Answer {
     static NUMBER: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
     let name = format!("dated {}", NUMBER.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
     // The organization takes any customer, and its promotions started long ago.
     let mut earning = one_entry(&name, OTHERS, 1);
     earning.as_object_mut().unwrap().remove("orgId");
     earning["eventTime"] = event_ms.into();
-    let ids = earn_ids(&service.earn_as(Door::Grpc, Some("other:other"), &earning).await.body);
+    let ids = earn_ids(&service.earn_as(Endpoint::Grpc, Some("other:other"), &earning).await.body);
     let mut request = transaction(&name, CUSTOMER, &[(OTHERS, &ids[0])]);
     request.as_object_mut().unwrap().remove("transactionDate");
     let field = if date.is_string() { "transactionDateISO" } else { "transactionDate" };
     request[field] = date;
-    call(service, door, "WalletService/Redeem", "other:other", request).await
+    call(service, endpoint, "WalletService/Redeem", "other:other", request).await
 }
 
 #[tokio::test]
 async fn a_transaction_is_dated_within_its_bounds() {
     let service = Service::start().await;
     let old = FIRST_MS + DAY_MS;
-    for door in DOORS {
+    for endpoint in ENDPOINTS {
         for (event_ms, date, refusal) in [
             (old, json!(FIRST_MS), None),
             (old, json!("2000-01-01T05:30:00+05:30"), None),
@@ -307,12 +307,16 @@ async fn a_transaction_is_dated_within_its_bounds() {
             (NOW_MS, json!(NOW_MS - DAY_MS - 1), Some(["2025-11-10T05:59:59.999Z", "2025-11-11T06:00:00Z"])),
             (NOW_MS + DAY_MS, json!(NOW_MS - 1), Some(["2025-11-11T05:59:59.999Z", "2025-11-12T06:00:00Z"])),
         ] {
-            let answer = dated(&service, door, event_ms, date.clone()).await;
+            let answer = dated(&service, endpoint, event_ms, date.clone()).await;
             let Some(instants) = refusal else {
-                assert_eq!(answer.code, 0, "{date} on {door:?}: {answer:?}");
+                assert_eq!(answer.code, 0, "{date} on {endpoint:?}: {answer:?}");
                 continue;
             };
-            assert_eq!((answer.code, answer.status), (400, status(door, 400, 3)), "{date} on {door:?}: {answer:?}");
+            assert_eq!(
+                (answer.code, answer.status),
+                (400, status(endpoint, 400, 3)),
+                "{date} on {endpoint:?}: {answer:?}"
+            );
             let [message] = &answer.messages[..] else { panic!("{answer:?}") };
             assert!(message.starts_with("transactionDate: must "), "{message}");
             assert!(instants.iter().all(|instant| message.contains(instant)), "{date}: {message}");
@@ -339,27 +343,27 @@ async fn a_till_that_was_offline_redeems_what_was_valid_then() {
     .into_iter()
     .enumerate()
     {
-        for door in DOORS {
-            let name = format!("late {index} {door:?}");
+        for endpoint in ENDPOINTS {
+            let name = format!("late {index} {endpoint:?}");
             let mut earning = one_entry(&name, TEN_OFF, 1);
             earning["eventTime"] = (NOW_MS - 20 * DAY_MS).into();
-            let id = earn_ids(&service.earn(door, &earning).await.body).remove(0);
+            let id = earn_ids(&service.earn(endpoint, &earning).await.body).remove(0);
             let change = format!("UPDATE earned_promotions SET valid_till_ms = {valid_till} WHERE earn_id = '{id}'");
             service.database().execute(&change).await;
             // Listings use the clock of the server, even if the earned promotion may still be redeemed.
             let expired = json!({"customerId": CUSTOMER, "earnedStatus": ["EXPIRED"]});
-            let listed = list(&service, door, expired).await.body["data"].to_string().contains(&id);
+            let listed = list(&service, endpoint, expired).await.body["data"].to_string().contains(&id);
             assert_eq!(listed, valid_till < NOW_MS);
             let mut request = transaction(&name, CUSTOMER, &[(TEN_OFF, &id)]);
             request["transactionDate"] = date.into();
-            let answer = redeem(server, door, request).await;
+            let answer = redeem(server, endpoint, request).await;
             if valid {
                 assert_eq!(answer.code, 0, "{index}: {answer:?}");
                 continue;
             }
-            assert_eq!((answer.code, answer.status), (706, status(door, 409, 9)), "{index}: {answer:?}");
+            assert_eq!((answer.code, answer.status), (706, status(endpoint, 409, 9)), "{index}: {answer:?}");
             assert!(answer.messages[0].ends_with('Z') && answer.messages[0].contains("valid until 2025-11-"));
-            if door == Door::Grpc {
+            if endpoint == Endpoint::Grpc {
                 assert_eq!(answer.metadata["validTill"], valid_till.to_string(), "{answer:?}");
             }
         }
@@ -374,7 +378,7 @@ async fn a_till_that_was_offline_redeems_what_was_valid_then() {
 #[tokio::test]
 async fn amounts_are_the_decimals_that_tills_mean() {
     let service = Service::start().await;
-    for door in DOORS {
+    for endpoint in ENDPOINTS {
         for (index, (given, written)) in [
             (json!(0.1 + 0.2), "0.300000"),
             (json!("0.30000000000000004"), "0.300000"),
@@ -387,7 +391,7 @@ async fn amounts_are_the_decimals_that_tills_mean() {
         .into_iter()
         .enumerate()
         {
-            let name = format!("amount {index} {door:?}");
+            let name = format!("amount {index} {endpoint:?}");
             let ids = granted(&service, CUSTOMER, &name, TEN_OFF, 1).await;
             let mut request = transaction(&name, CUSTOMER, &[(TEN_OFF, &ids[0])]);
             let amounts = ["discount", "discountAppliedOnQuantity", "promotionAppliedOnQuantity"];
@@ -395,7 +399,7 @@ async fn amounts_are_the_decimals_that_tills_mean() {
             for amount in amounts {
                 request["lineItems"][0][amount] = given.clone();
             }
-            let answer = redeem(&service, door, request).await;
+            let answer = redeem(&service, endpoint, request).await;
             assert_eq!(answer.code, 0, "{given}: {answer:?}");
             for amount in amounts {
                 assert_eq!(answer.body["data"]["lineItems"][0][amount], written, "{given}: {answer:?}");
@@ -403,7 +407,7 @@ async fn amounts_are_the_decimals_that_tills_mean() {
             let number: f64 = written.parse().unwrap();
             assert_eq!(answer.body["data"]["amount"].as_f64(), Some(number), "{given}: {answer:?}");
         }
-        for (given, shown) in [
+        for (given, presented) in [
             (json!(-0.01), "not -0.01"),
             (json!(0.000_000_1), "not 1e-7"),
             (json!("1.000000002"), "not 1.000000002"),
@@ -413,10 +417,10 @@ async fn amounts_are_the_decimals_that_tills_mean() {
             let mut request = transaction("refused", CUSTOMER, &[(TEN_OFF, TEN_OFF)]);
             request["amount"] = given.clone();
             request["lineItems"][0]["discount"] = given.clone();
-            let answer = redeem(&service, door, request).await;
+            let answer = redeem(&service, endpoint, request).await;
             assert_eq!((answer.code, answer.messages.len()), (400, 2), "{given}: {answer:?}");
             for (message, field) in answer.messages.iter().zip(["amount: ", "lineItems[0].discount: "]) {
-                assert!(message.starts_with(field) && message.ends_with(shown), "{given}: {message}");
+                assert!(message.starts_with(field) && message.ends_with(presented), "{given}: {message}");
             }
         }
     }
@@ -430,9 +434,9 @@ async fn of_the_reasons_why_not_the_first_is_told() {
     let ids = granted(&service, CUSTOMER, "spent", TEN_OFF, 5).await;
     let [spent, revoked, early, expired, good] = &ids[..] else { unreachable!() };
     let first = transaction("first", CUSTOMER, &[(TEN_OFF, spent)]);
-    assert_eq!(redeem(&service, Door::Json, first).await.code, 0);
+    assert_eq!(redeem(&service, Endpoint::Json, first).await.code, 0);
     let details = json!([{"promotionId": TEN_OFF, "earnIds": [revoked]}]);
-    revoke(&service, Door::Json, json!({"customerId": CUSTOMER, "earnRevokeDetails": details})).await;
+    revoke(&service, Endpoint::Json, json!({"customerId": CUSTOMER, "earnRevokeDetails": details})).await;
     for (id, column, value) in
         [(early, "event_time_ms", NOW_MS + 3 * DAY_MS), (early, "valid_till_ms", 0), (expired, "valid_till_ms", 0)]
     {
@@ -455,19 +459,19 @@ async fn of_the_reasons_why_not_the_first_is_told() {
         ("first", [nobody, expired], |request| request["customerId"] = 0.into(), 1006),
         ("first", [nobody, expired], |request| request["transactionDate"] = 1.into(), 400),
     ] {
-        for door in DOORS {
+        for endpoint in ENDPOINTS {
             let lines = given.map(|id| (TEN_OFF, id));
             let mut request = transaction(name, CUSTOMER, &lines);
             spoil(&mut request);
-            let answer = redeem(&service, door, request.clone()).await;
+            let answer = redeem(&service, endpoint, request.clone()).await;
             assert_eq!(answer.code, code, "{name} {given:?}: {answer:?}");
-            if code == 729 && door == Door::Grpc {
+            if code == 729 && endpoint == Endpoint::Grpc {
                 assert_eq!(answer.metadata["transactionIdentifier"], "first", "{answer:?}");
             }
             // Every violation of the form is reported.
             request["customerId"] = 0.into();
             request["transactionDate"] = 1.into();
-            let answer = redeem(&service, door, request).await;
+            let answer = redeem(&service, endpoint, request).await;
             assert_eq!((answer.code, answer.messages.len()), (400, 2), "{answer:?}");
         }
     }

@@ -88,20 +88,20 @@ async fn two_servers() -> [Service; 2] {
 
 /// Takes the promotion through this history.
 async fn live_through(history: &History, id: &str, a: &Service) {
-    let answer = create(a, Door::Json, json!({"promotion": promotion(id, &(history.before)())})).await;
+    let answer = create(a, Endpoint::Json, json!({"promotion": promotion(id, &(history.before)())})).await;
     assert_eq!(answer.code, 0, "{answer:?}");
     let everybody: Vec<_> = (0..CUSTOMERS).map(|number| FIRST_CUSTOMER + number).chain([1]).collect();
-    let added = audience(a, Door::Grpc, json!({"promotionId": id, "add": everybody})).await;
+    let added = audience(a, Endpoint::Grpc, json!({"promotionId": id, "add": everybody})).await;
     assert_eq!(added.code, 0, "{added:?}");
     // A cap that is set after this earning begins another period.
-    let first = a.earn(Door::Json, &request(1, "first", id, 1)).await;
+    let first = a.earn(Endpoint::Json, &request(1, "first", id, 1)).await;
     assert_eq!(earn_ids(&first.body).len(), 1, "{first:?}");
     for step in (history.then)() {
         let named = json!({"promotionId": id});
         let answer = match step["active"].as_bool() {
-            Some(true) => activate(a, Door::Grpc, named).await,
-            Some(false) => deactivate(a, Door::Grpc, named).await,
-            None => replace(a, Door::Json, json!({"promotionId": id, "promotion": promotion(id, &step)})).await,
+            Some(true) => activate(a, Endpoint::Grpc, named).await,
+            Some(false) => deactivate(a, Endpoint::Grpc, named).await,
+            None => replace(a, Endpoint::Json, json!({"promotionId": id, "promotion": promotion(id, &step)})).await,
         };
         assert_eq!(answer.code, 0, "{answer:?}");
     }
@@ -110,8 +110,8 @@ async fn live_through(history: &History, id: &str, a: &Service) {
 /// Sends the same request to both at once. Returns both responses.
 async fn to_both(callers: [Caller; 2], request: Value, number: usize) -> [Answer; 2] {
     let [one, other] = &callers;
-    let doors = [DOORS[number % 2], DOORS[number / 2 % 2]];
-    let (one, other) = tokio::join!(one.earn(doors[0], &request), other.earn(doors[1], &request));
+    let endpoints = [ENDPOINTS[number % 2], ENDPOINTS[number / 2 % 2]];
+    let (one, other) = tokio::join!(one.earn(endpoints[0], &request), other.earn(endpoints[1], &request));
     [one, other]
 }
 
@@ -163,19 +163,20 @@ async fn what_is_revoked_by_a_server_that_has_not_heard_of_its_cap_no_longer_cou
         let number = rand::random::<u32>();
         let id = format!("{:024x}", 0xfeed_0000_0000_0000 + u64::from(number));
         // The server has a catalog of another version in memory.
-        let held = b.earn(Door::Grpc, &request(77, &id, TEN_OFF, 1)).await;
+        let held = b.earn(Endpoint::Grpc, &request(77, &id, TEN_OFF, 1)).await;
         assert_eq!(earn_ids(&held.body).len(), 1, "{held:?}");
         live_through(history, &id, &a).await;
         let customer = FIRST_CUSTOMER + i64::try_from(index).unwrap();
         let cap = history.cap.unwrap_or(4);
-        let earned = a.earn(Door::Grpc, &request(customer, "one", &id, cap)).await;
+        let earned = a.earn(Endpoint::Grpc, &request(customer, "one", &id, cap)).await;
         let ids = earn_ids(&earned.body);
         assert_eq!(ids.len(), usize::try_from(cap).unwrap(), "{}: {earned:?}", history.name);
         let details = json!([{"promotionId": id, "earnIds": &ids[..1]}]);
-        let revoked = revoke(&b, DOORS[index % 2], json!({"customerId": customer, "earnRevokeDetails": details})).await;
+        let revoked =
+            revoke(&b, ENDPOINTS[index % 2], json!({"customerId": customer, "earnRevokeDetails": details})).await;
         assert_eq!(revoked.body["data"]["revokedDetails"][0]["status"], "SUCCESS", "{}: {revoked:?}", history.name);
         // There is room for one again, and for no more.
-        let again = a.earn(Door::Json, &request(customer, "two", &id, 2)).await;
+        let again = a.earn(Endpoint::Json, &request(customer, "two", &id, 2)).await;
         let expected = if history.cap.is_some() { 1 } else { 2 };
         assert_eq!(earn_ids(&again.body).len(), expected, "{}: {again:?}", history.name);
     }

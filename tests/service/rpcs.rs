@@ -22,20 +22,20 @@ macro_rules! rpcs {
         /// All methods.
         pub const METHODS: &[Method] = &[$(Method { grpc: $grpc, verb: $verb, path: $path, body: $body }),*];
         $(
-            pub async fn $name(caller: &Caller, door: Door, request: Value) -> Answer {
+            pub async fn $name(caller: &Caller, endpoint: Endpoint, request: Value) -> Answer {
                 let method = Method { grpc: $grpc, verb: $verb, path: $path, body: $body };
-                rpc::<proto::$request, proto::$response>(caller, door, &method, "demo:demo", &request).await
+                rpc::<proto::$request, proto::$response>(caller, endpoint, &method, "demo:demo", &request).await
             }
         )*
         /// Calls the method of this gRPC path.
-        pub async fn call(caller: &Caller, door: Door, grpc: &str, credentials: &str, request: Value) -> Answer {
-            try_call(caller, door, grpc, credentials, &request).await.expect("an answer")
+        pub async fn call(caller: &Caller, endpoint: Endpoint, grpc: &str, credentials: &str, request: Value) -> Answer {
+            try_call(caller, endpoint, grpc, credentials, &request).await.expect("an answer")
         }
 
         /// Returns the answer, or `None` if the connection broke before it arrived.
         pub async fn try_call(
             caller: &Caller,
-            door: Door,
+            endpoint: Endpoint,
             grpc: &str,
             credentials: &str,
             request: &Value,
@@ -43,7 +43,7 @@ macro_rules! rpcs {
             match grpc {
                 $($grpc => {
                     let method = Method { grpc: $grpc, verb: $verb, path: $path, body: $body };
-                    try_rpc::<proto::$request, proto::$response>(caller, door, &method, credentials, request).await
+                    try_rpc::<proto::$request, proto::$response>(caller, endpoint, &method, credentials, request).await
                 })*
                 other => panic!("no method {other}"),
             }
@@ -68,18 +68,18 @@ rpcs! {
 }
 
 /// Sends the whole request over this API, as JSON that includes its path variables.
-async fn rpc<M, R>(caller: &Caller, door: Door, method: &Method, credentials: &str, request: &Value) -> Answer
+async fn rpc<M, R>(caller: &Caller, endpoint: Endpoint, method: &Method, credentials: &str, request: &Value) -> Answer
 where
     M: JsonMessage + ReadJson + prost::Message + Default + 'static,
     R: serde::Serialize + prost::Message + Default + 'static,
 {
-    try_rpc::<M, R>(caller, door, method, credentials, request).await.expect("an answer")
+    try_rpc::<M, R>(caller, endpoint, method, credentials, request).await.expect("an answer")
 }
 
 /// Returns the answer, or `None` if the connection broke before it arrived.
 async fn try_rpc<M, R>(
     caller: &Caller,
-    door: Door,
+    endpoint: Endpoint,
     method: &Method,
     credentials: &str,
     request: &Value,
@@ -88,13 +88,13 @@ where
     M: JsonMessage + ReadJson + prost::Message + Default + 'static,
     R: serde::Serialize + prost::Message + Default + 'static,
 {
-    match door {
-        Door::Json => whole_json_answer(json_request(caller, method, credentials, request)).await,
-        Door::Grpc => {
+    match endpoint {
+        Endpoint::Json => whole_json_answer(json_request(caller, method, credentials, request)).await,
+        Endpoint::Grpc => {
             let (message, faults) = from_slice::<M>(request.to_string().as_bytes(), UnknownFields::Refuse).unwrap();
             assert!(faults.is_empty(), "gRPC cannot say {faults:?}");
             let mut request = tonic::Request::new(message);
-            if let Some((name, value)) = shown(credentials) {
+            if let Some((name, value)) = presented(credentials) {
                 request.metadata_mut().insert(name, value.parse().unwrap());
             }
             let mut grpc = tonic::client::Grpc::new(caller.channel());
@@ -122,7 +122,7 @@ fn json_request(caller: &Caller, method: &Method, credentials: &str, request: &V
     };
     let url = format!("{}{}", caller.url(&path), query(&rest));
     let request = caller.http().request(method.verb.parse().unwrap(), url);
-    let request = match shown(credentials) {
+    let request = match presented(credentials) {
         Some((name, value)) => request.header(name, value),
         None => request,
     };

@@ -39,8 +39,8 @@ fn printed(directory: &std::path::Path, arguments: &[&str]) -> String {
 fn assert_none_in(text: &str) {
     for secret in [RIGHT, WRONG, ASTRAY, REFUSED, OF_DATABASE] {
         let header = basic(&format!("demo:{secret}"));
-        for shown in [secret, header.strip_prefix("Basic ").unwrap()] {
-            let line = text.lines().find(|line| line.contains(shown));
+        for presented in [secret, header.strip_prefix("Basic ").unwrap()] {
+            let line = text.lines().find(|line| line.contains(presented));
             assert_eq!(line, None, "{secret}");
         }
     }
@@ -86,14 +86,14 @@ async fn the_most_talkative_log_of_calls_and_imports_has_no_secret() {
     let options = ["--log", "trace", "--listen", "127.0.0.1:0", "--database-url", &url];
     let process = Process::start(path, &options);
     let caller = process.caller.clone();
-    for door in DOORS {
+    for endpoint in ENDPOINTS {
         for (secret, code) in [(RIGHT, 0), (WRONG, 401), (WRONG, 401)] {
-            let request = one_entry(&format!("{door:?}"), TEN_OFF, 1);
-            let answer = caller.earn_as(door, Some(&format!("demo:{secret}")), &request).await;
+            let request = one_entry(&format!("{endpoint:?}"), TEN_OFF, 1);
+            let answer = caller.earn_as(endpoint, Some(&format!("demo:{secret}")), &request).await;
             assert_eq!(answer.code, code, "{answer:?}");
             assert_none_in(&format!("{answer:?}"));
         }
-        let refused = caller.earn_as(door, Some(&format!("demo:{RIGHT}")), &json!({"customerId": CUSTOMER})).await;
+        let refused = caller.earn_as(endpoint, Some(&format!("demo:{RIGHT}")), &json!({"customerId": CUSTOMER})).await;
         assert_eq!(refused.code, 400, "{refused:?}");
     }
     let key = body_for_a_token(RIGHT);
@@ -104,11 +104,11 @@ async fn the_most_talkative_log_of_calls_and_imports_has_no_secret() {
     let (signed, signature) = token.rsplit_once('.').unwrap();
     // The first token is accepted, and the second refused.
     let forged = format!("{signed}.{}", signature.chars().rev().collect::<String>());
-    for door in DOORS {
+    for endpoint in ENDPOINTS {
         for (token, code) in [(&token, 0), (&forged, 401)] {
             for header in ["Bearer", "Token"] {
-                let shown = format!("{header} {token}");
-                let answer = caller.earn_as(door, Some(&shown), &one_entry("token", TEN_OFF, 1)).await;
+                let presented = format!("{header} {token}");
+                let answer = caller.earn_as(endpoint, Some(&presented), &one_entry("token", TEN_OFF, 1)).await;
                 assert_eq!(answer.code, code, "{answer:?}");
                 assert_none_in(&format!("{answer:?}"));
                 assert!(!format!("{answer:?}").contains(signed), "{answer:?}");

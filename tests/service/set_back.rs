@@ -85,16 +85,16 @@ impl Probes {
         let customer = self.next();
         let mut answers = Vec::new();
         for promotion in [CAPPED_LATE, ONE, TWO] {
-            let answer = caller.earn(Door::Grpc, &request(customer, "probe", promotion, 2)).await;
+            let answer = caller.earn(Endpoint::Grpc, &request(customer, "probe", promotion, 2)).await;
             answers.push(plainly(&answer, customer));
             let details = json!([{"promotionId": promotion, "earnIds": earn_ids_or_none(&answer)}]);
             let answer =
-                revoke(caller, Door::Json, json!({"customerId": customer, "earnRevokeDetails": details})).await;
+                revoke(caller, Endpoint::Json, json!({"customerId": customer, "earnRevokeDetails": details})).await;
             answers.push(plainly(&answer, customer));
         }
-        let answer = caller.earn(Door::Json, &request(customer, "probe", CAPPED_LATE, 4)).await;
+        let answer = caller.earn(Endpoint::Json, &request(customer, "probe", CAPPED_LATE, 4)).await;
         answers.push(plainly(&answer, customer));
-        let unknown = caller.earn(Door::Json, &request(NEW_CUSTOMER, &format!("of {customer}"), ONE, 1)).await;
+        let unknown = caller.earn(Endpoint::Json, &request(NEW_CUSTOMER, &format!("of {customer}"), ONE, 1)).await;
         answers.push(plainly(&unknown, customer).replace(&format!("of {customer}"), ""));
         answers
     }
@@ -115,12 +115,12 @@ async fn go_on(caller: &Caller, state: usize) -> bool {
         json!({"promotionId": CAPPED_LATE, "promotion": promotion})
     };
     let answer = match state {
-        0 => deactivate(caller, Door::Json, named(ONE)).await,
-        1 => upsert_customers(caller, Door::Grpc, json!({"customerIds": [NEW_CUSTOMER]})).await,
-        2 => replace(caller, Door::Json, capped(1)).await,
-        3 => activate(caller, Door::Grpc, named(ONE)).await,
-        4 => replace(caller, Door::Grpc, capped(3)).await,
-        5 => deactivate(caller, Door::Json, named(TWO)).await,
+        0 => deactivate(caller, Endpoint::Json, named(ONE)).await,
+        1 => upsert_customers(caller, Endpoint::Grpc, json!({"customerIds": [NEW_CUSTOMER]})).await,
+        2 => replace(caller, Endpoint::Json, capped(1)).await,
+        3 => activate(caller, Endpoint::Grpc, named(ONE)).await,
+        4 => replace(caller, Endpoint::Grpc, capped(3)).await,
+        5 => deactivate(caller, Endpoint::Json, named(TWO)).await,
         _ => return false,
     };
     assert_eq!(answer.code, 0, "{state}: {answer:?}");
@@ -146,15 +146,15 @@ async fn a_server_whose_database_is_set_back_answers_as_a_fresh_one() {
         assert_eq!(answered, expected, "set back to state {state}");
         // The next change differs from the lost one, and has the same number of steps.
         for _ in 0..2 {
-            assert_eq!(deactivate(&fresh, Door::Json, json!({"promotionId": TWO})).await.code, 0);
-            assert_eq!(activate(&fresh, Door::Json, json!({"promotionId": ONE})).await.code, 0);
+            assert_eq!(deactivate(&fresh, Endpoint::Json, json!({"promotionId": TWO})).await.code, 0);
+            assert_eq!(activate(&fresh, Endpoint::Json, json!({"promotionId": ONE})).await.code, 0);
             let next = service.beside().await;
             let (answered, expected) = (probes.ask(&service).await, probes.ask(&next).await);
             assert_eq!(answered, expected, "changed after it was set back to state {state}");
-            let off = service.earn(Door::Grpc, &request(FIRST_CUSTOMER + 1, "off", TWO, 1)).await;
+            let off = service.earn(Endpoint::Grpc, &request(FIRST_CUSTOMER + 1, "off", TWO, 1)).await;
             assert_eq!(off.body["data"][0]["errorDetails"]["errorCode"], 709, "{off:?}");
             set_back(database, state).await;
-            assert_eq!(deactivate(&fresh, Door::Json, json!({"promotionId": TWO})).await.code, 0);
+            assert_eq!(deactivate(&fresh, Endpoint::Json, json!({"promotionId": TWO})).await.code, 0);
         }
         verify(database).await;
     }
@@ -166,13 +166,13 @@ async fn that_a_promotion_was_earned_is_recorded_again_after_it_was_lost() {
     let database = service.database();
     keep(database, 0).await;
     for round in 0..3 {
-        let earned = service.earn(Door::Json, &request(FIRST_CUSTOMER + 1, "event", ONE, 1)).await;
+        let earned = service.earn(Endpoint::Json, &request(FIRST_CUSTOMER + 1, "event", ONE, 1)).await;
         assert_eq!(earn_ids(&earned.body).len(), 1, "{round}: {earned:?}");
         let mut promotion = promotion(ONE);
         promotion["earnExpiry"] = json!({"type": "DAYS_FROM_EARNING", "days": 7});
         let request = json!({"promotionId": ONE, "promotion": promotion});
         for caller in [&service, &service.beside().await] {
-            let answer = replace(caller, Door::Grpc, request.clone()).await;
+            let answer = replace(caller, Endpoint::Grpc, request.clone()).await;
             assert_eq!(answer.code, 400, "{round}: the expiry of what was earned is fixed: {answer:?}");
         }
         verify(database).await;
@@ -201,8 +201,8 @@ async fn taken(service: &Service, [good, bad]: [&str; 2], request: &Value) {
     let so = async {
         loop {
             let answers = [
-                service.earn_as(Door::Json, Some(good), request).await,
-                service.earn_as(Door::Json, Some(bad), request).await,
+                service.earn_as(Endpoint::Json, Some(good), request).await,
+                service.earn_as(Endpoint::Json, Some(bad), request).await,
             ];
             if answers.each_ref().map(|answer| answer.code) == [0, 401] {
                 return;

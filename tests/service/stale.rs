@@ -141,29 +141,29 @@ enum Write {
 
 impl Write {
     async fn send(self, caller: &Caller, case: &Case, customer: i64) -> Answer {
-        let door = DOORS[case.number % 2];
+        let endpoint = ENDPOINTS[case.number % 2];
         let id = &case.promotion;
         match self {
-            Self::BulkEarn => caller.earn(door, &earning(customer, "new", id, 4)).await,
-            Self::BulkEarnMore => caller.earn(door, &earning(customer, "before", id, 6)).await,
+            Self::BulkEarn => caller.earn(endpoint, &earning(customer, "new", id, 4)).await,
+            Self::BulkEarnMore => caller.earn(endpoint, &earning(customer, "before", id, 6)).await,
             Self::EarnBoth => {
                 let mut request = earning(customer, "both", id, 1);
                 let other = json!({"promotionId": HELD, "earnCount": 1, "earnedFromId": format!("with {id}")});
                 request["earnedPromotions"].as_array_mut().unwrap().push(other);
-                caller.earn(door, &request).await
+                caller.earn(endpoint, &request).await
             }
             Self::Earn => {
                 let mut request = one_to_earn();
                 (request["promotionId"], request["customerId"]) = (id.as_str().into(), customer.into());
-                earn(caller, door, request).await
+                earn(caller, endpoint, request).await
             }
             Self::Revoke => {
                 let details = json!([{"promotionId": id, "earnIds": [case.first_of(customer)]}]);
-                revoke(caller, door, json!({"customerId": customer, "earnRevokeDetails": details})).await
+                revoke(caller, endpoint, json!({"customerId": customer, "earnRevokeDetails": details})).await
             }
             Self::Redeem => {
                 let name = format!("{id} of {customer}");
-                redeem(caller, door, transaction(&name, customer, &[(id, &case.first_of(customer))])).await
+                redeem(caller, endpoint, transaction(&name, customer, &[(id, &case.first_of(customer))])).await
             }
         }
     }
@@ -248,7 +248,7 @@ async fn bring_about(change: &Change, case: &mut Case, a: &Service, b: &Service)
             Create(fields) => {
                 let mut promotion = promotion(&case.promotion, &fields);
                 promotion["id"] = case.promotion.as_str().into();
-                create(a, Door::Json, json!({"promotion": promotion})).await
+                create(a, Endpoint::Json, json!({"promotion": promotion})).await
             }
             Import(fields) => {
                 let mut promotion = promotion(&case.promotion, &fields);
@@ -258,23 +258,23 @@ async fn bring_about(change: &Change, case: &mut Case, a: &Service, b: &Service)
             }
             Replace(fields) => {
                 let promotion = promotion(&case.promotion, &fields);
-                replace(a, Door::Grpc, json!({"promotionId": case.promotion, "promotion": promotion})).await
+                replace(a, Endpoint::Grpc, json!({"promotionId": case.promotion, "promotion": promotion})).await
             }
-            Activate => activate(a, Door::Json, named).await,
-            Deactivate => deactivate(a, Door::Grpc, named).await,
+            Activate => activate(a, Endpoint::Json, named).await,
+            Deactivate => deactivate(a, Endpoint::Grpc, named).await,
             AddAudience => {
-                audience(a, Door::Json, json!({"promotionId": case.promotion, "add": case.customers()})).await
+                audience(a, Endpoint::Json, json!({"promotionId": case.promotion, "add": case.customers()})).await
             }
             Earn(count) => {
                 for customer in case.customers() {
-                    let answer = a.earn(Door::Grpc, &earning(customer, "before", &case.promotion, count)).await;
+                    let answer = a.earn(Endpoint::Grpc, &earning(customer, "before", &case.promotion, count)).await;
                     let ids = earn_ids(&answer.body);
                     assert!(!ids.is_empty(), "{}: {answer:?}", change.name);
                     case.held.insert(customer, ids);
                 }
                 continue;
             }
-            Hold => b.earn(Door::Json, &earning(1, &case.promotion, HELD, 1)).await,
+            Hold => b.earn(Endpoint::Json, &earning(1, &case.promotion, HELD, 1)).await,
         };
         assert_eq!(answer.code, 0, "{}: {answer:?}", change.name);
     }
@@ -318,7 +318,7 @@ async fn a_write_of_a_server_that_is_one_change_behind_is_answered_as_by_a_fresh
         }
         // Both customers can earn the same number more.
         let left = async |customer| {
-            plainly(&c.earn(Door::Grpc, &earning(customer, "rest", &case.promotion, 9)).await, customer)
+            plainly(&c.earn(Endpoint::Grpc, &earning(customer, "rest", &case.promotion, 9)).await, customer)
         };
         let (one, other) = (left(behind).await, left(fresh).await);
         if one != other {
@@ -357,7 +357,7 @@ async fn a_change_of_the_organization_is_as_one_of_a_promotion() {
             let mut case = Case { number, promotion: id.to_owned(), held: BTreeMap::new() };
             for customer in case.customers() {
                 // The day in India differs from that in New York.
-                let answer = b.earn(Door::Json, &earning(customer, "before", id, 2)).await;
+                let answer = b.earn(Endpoint::Json, &earning(customer, "before", id, 2)).await;
                 case.held.insert(customer, earn_ids(&answer.body));
             }
             assert!(case.held.values().all(|ids| ids.len() == 2), "{name}: {:?}", case.held);

@@ -182,16 +182,16 @@ pub struct Answer {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Door {
+pub enum Endpoint {
     Json,
     Grpc,
 }
 
-pub const DOORS: [Door; 2] = [Door::Json, Door::Grpc];
+pub const ENDPOINTS: [Endpoint; 2] = [Endpoint::Json, Endpoint::Grpc];
 
 /// Returns the header for `username:secret`, `Bearer TOKEN` or, in a header of its own, `Token TOKEN`; an empty text
 /// gives no header.
-pub fn shown(credentials: &str) -> Option<(&'static str, String)> {
+pub fn presented(credentials: &str) -> Option<(&'static str, String)> {
     match credentials.split_once(' ') {
         _ if credentials.is_empty() => None,
         Some(("Bearer", _)) => Some(("authorization", credentials.to_owned())),
@@ -305,22 +305,22 @@ impl Caller {
         self.http.clone()
     }
 
-    pub async fn earn(&self, door: Door, request: &Value) -> Answer {
-        self.earn_as(door, Some("demo:demo"), request).await
+    pub async fn earn(&self, endpoint: Endpoint, request: &Value) -> Answer {
+        self.earn_as(endpoint, Some("demo:demo"), request).await
     }
 
-    pub async fn earn_as(&self, door: Door, credentials: Option<&str>, request: &Value) -> Answer {
-        match door {
-            Door::Json => self.post(credentials, request.to_string()).await,
-            Door::Grpc => grpc_answer(self.call(credentials, request).await),
+    pub async fn earn_as(&self, endpoint: Endpoint, credentials: Option<&str>, request: &Value) -> Answer {
+        match endpoint {
+            Endpoint::Json => self.post(credentials, request.to_string()).await,
+            Endpoint::Grpc => grpc_answer(self.call(credentials, request).await),
         }
     }
 
     /// Returns the answer after the service has recovered by itself from the state in which it refuses calls.
-    pub async fn earn_once_recovered(&self, door: Door, request: &Value) -> Answer {
+    pub async fn earn_once_recovered(&self, endpoint: Endpoint, request: &Value) -> Answer {
         let recovered = async {
             loop {
-                let answer = self.earn(door, request).await;
+                let answer = self.earn(endpoint, request).await;
                 if answer.code == 0 {
                     return answer;
                 }
@@ -332,10 +332,10 @@ impl Caller {
 
     /// Returns the answer, or `None` if the connection broke before it arrived.
     #[allow(dead_code, reason = "one suite breaks connections")]
-    pub async fn try_earn(&self, door: Door, request: &Value) -> Option<Answer> {
-        match door {
-            Door::Json => whole_json_answer(self.request(Some("demo:demo"), request.to_string())).await,
-            Door::Grpc => whole_grpc_answer(self.call(Some("demo:demo"), request).await),
+    pub async fn try_earn(&self, endpoint: Endpoint, request: &Value) -> Option<Answer> {
+        match endpoint {
+            Endpoint::Json => whole_json_answer(self.request(Some("demo:demo"), request.to_string())).await,
+            Endpoint::Grpc => whole_grpc_answer(self.call(Some("demo:demo"), request).await),
         }
     }
 
@@ -347,7 +347,7 @@ impl Caller {
     fn request(&self, credentials: Option<&str>, body: impl Into<reqwest::Body>) -> reqwest::RequestBuilder {
         let request = self.http.post(self.url(PATH)).header("content-type", "application/json").body(body);
         let forwarded = self.forwarded_for.iter().map(|address| ("x-forwarded-for", address.clone()));
-        let headers = credentials.and_then(shown).into_iter().chain(forwarded);
+        let headers = credentials.and_then(presented).into_iter().chain(forwarded);
         headers.fold(request, |request, (name, value)| request.header(name, value))
     }
 
@@ -361,7 +361,7 @@ impl Caller {
         assert!(faults.is_empty(), "gRPC cannot say {faults:?}");
         let mut request = tonic::Request::new(message);
         let forwarded = self.forwarded_for.iter().map(|address| ("x-forwarded-for", address.clone()));
-        for (name, value) in credentials.and_then(shown).into_iter().chain(forwarded) {
+        for (name, value) in credentials.and_then(presented).into_iter().chain(forwarded) {
             request.metadata_mut().insert(name, value.parse().unwrap());
         }
         EarnServiceClient::new(self.channel()).bulk_earn(request).await

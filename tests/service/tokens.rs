@@ -11,7 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use cart_promotions::access::jws::{SigningKey, VerifyingKey};
 use cart_promotions::edge::{self, Certificates, TlsFiles};
-use cart_promotions::transport::Doors;
+use cart_promotions::transport::Endpoints;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -46,15 +46,15 @@ pub async fn token_of(caller: &Caller, username: &str, secret: &str) -> String {
 /// Returns the refusal of this token by both APIs, or `None` if they accept it.
 async fn refusal(caller: &Caller, token: &str) -> Option<String> {
     let mut said = Vec::new();
-    for (index, door) in DOORS.into_iter().enumerate() {
+    for (index, endpoint) in ENDPOINTS.into_iter().enumerate() {
         for header in ["Bearer", "Token"] {
-            let shown = format!("{header} {token}");
+            let presented = format!("{header} {token}");
             let request = one_entry(&format!("{index}{header}"), TEN_OFF, 1);
-            let answer = caller.earn_as(door, Some(&shown), &request).await;
+            let answer = caller.earn_as(endpoint, Some(&presented), &request).await;
             if answer.code != 0 {
-                assert_eq!(answer.code, 401, "{door:?}: {answer:?}");
-                assert_eq!(answer.status, if door == Door::Json { 401 } else { 16 });
-                if door == Door::Json {
+                assert_eq!(answer.code, 401, "{endpoint:?}: {answer:?}");
+                assert_eq!(answer.status, if endpoint == Endpoint::Json { 401 } else { 16 });
+                if endpoint == Endpoint::Json {
                     let challenges: Vec<_> = answer.headers.get_all("www-authenticate").iter().collect();
                     assert_eq!(challenges.len(), 2, "{challenges:?}");
                     let bearer = challenges[1].to_str().unwrap();
@@ -71,7 +71,7 @@ async fn refusal(caller: &Caller, token: &str) -> Option<String> {
 }
 
 #[tokio::test]
-async fn the_documented_request_gives_a_token_that_both_doors_take_in_both_headers() {
+async fn the_documented_request_gives_a_token_that_both_endpoints_take_in_both_headers() {
     let service = Service::start().await;
     let (status, headers, body) = ask(&service, &json!({"key": "demo", "secret": "demo"})).await;
     assert_eq!(status, 200, "{body}");
@@ -83,8 +83,8 @@ async fn the_documented_request_gives_a_token_that_both_doors_take_in_both_heade
     let token = body["data"]["accessToken"].as_str().unwrap();
     assert_eq!(refusal(&service, token).await, None);
     // The token is valid for its own organization only.
-    for door in DOORS {
-        let answer = service.earn_as(door, Some(&format!("Bearer {token}")), &json!({"orgId": 2})).await;
+    for endpoint in ENDPOINTS {
+        let answer = service.earn_as(endpoint, Some(&format!("Bearer {token}")), &json!({"orgId": 2})).await;
         assert_eq!(answer.code, 403, "{answer:?}");
     }
 }
@@ -200,7 +200,7 @@ async fn forged_expired_early_and_confused_tokens_are_refused() {
             assert!(refusal.as_ref().is_some_and(|refusal| refusal.starts_with(said)), "{file}: {what}: {refusal:?}");
         }
         assert_eq!(refusal(&service, &sign("nbf", (NOW_S + 20).into())).await, None, "clocks may be a little apart");
-        assert_eq!(service.granted().await, 4, "one for each door and header");
+        assert_eq!(service.granted().await, 4, "one for each endpoint and header");
     }
 }
 
@@ -229,19 +229,20 @@ async fn a_disabled_client_and_a_new_secret_end_pairs_and_tokens_on_every_server
     let key = format!("main={ED25519}");
     let service = Service::start_with(&catalog(), &["--token-key", &key]).await;
     let other = service.beside_with(&["--token-key", &key]).await;
-    let ends = async |caller: &Caller, shown: &str| {
+    let ends = async |caller: &Caller, presented: &str| {
         let ended = async {
-            while caller.earn_as(Door::Grpc, Some(shown), &documented_request()).await.code != 401 {
+            while caller.earn_as(Endpoint::Grpc, Some(presented), &documented_request()).await.code != 401 {
                 tokio::time::sleep(std::time::Duration::from_millis(20)).await;
             }
         };
-        tokio::time::timeout(OBEYED_WITHIN, ended).await.unwrap_or_else(|_| panic!("{shown} still works"));
+        tokio::time::timeout(OBEYED_WITHIN, ended).await.unwrap_or_else(|_| panic!("{presented} still works"));
     };
     for change in ["disabled = TRUE", "secret_hash = 'another'"] {
         let token = format!("Bearer {}", token_of(&service, "demo", "demo").await);
-        for (caller, shown) in [(&*service, &*token), (&other, &token), (&service, "demo:demo"), (&other, "demo:demo")]
+        for (caller, presented) in
+            [(&*service, &*token), (&other, &token), (&service, "demo:demo"), (&other, "demo:demo")]
         {
-            assert_eq!(caller.earn_as(Door::Json, Some(shown), &documented_request()).await.code, 0);
+            assert_eq!(caller.earn_as(Endpoint::Json, Some(presented), &documented_request()).await.code, 0);
         }
         let secret_hash = "SELECT secret_hash FROM api_clients WHERE username = 'demo'";
         let secret_hash = service.database().rows(secret_hash).await[0]["secret_hash"].as_str().unwrap().to_owned();
@@ -287,7 +288,7 @@ fn write_issuers(folder: &Path, keys: &[&SigningKey], entries: &[Value]) -> Stri
 }
 
 /// Calls with a valid token of a trusted issuer in a situation that causes this refusal.
-pub async fn provoke(service: &Service, reason: &str, door: Door) -> Answer {
+pub async fn provoke(service: &Service, reason: &str, endpoint: Endpoint) -> Answer {
     let (folder, key) = (TempDir::new().unwrap(), key("a", ED25519));
     let jwks = if reason == "KEYS_NOT_READ" { "not-there.json" } else { "jwks.json" };
     let file = issuer_by_id(folder.path(), &[&key], &json!({"jwks": jwks}));
@@ -296,7 +297,7 @@ pub async fn provoke(service: &Service, reason: &str, door: Door) -> Answer {
     if reason == "UNKNOWN_ORGANIZATION" {
         becomes(&service, sign(ORG).trim_start_matches("Bearer "), true).await;
     }
-    service.earn_as(door, Some(&sign(4_711)), &documented_request()).await
+    service.earn_as(endpoint, Some(&sign(4_711)), &documented_request()).await
 }
 
 fn publish(folder: &Path, keys: &[&SigningKey]) {
@@ -319,8 +320,8 @@ fn claims() -> Value {
 
 async fn becomes(caller: &Caller, token: &str, let_in: bool) {
     let so = async {
-        let shown = format!("Bearer {token}");
-        while (caller.earn_as(Door::Grpc, Some(&shown), &documented_request()).await.code == 0) != let_in {
+        let presented = format!("Bearer {token}");
+        while (caller.earn_as(Endpoint::Grpc, Some(&presented), &documented_request()).await.code == 0) != let_in {
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         }
     };
@@ -355,10 +356,10 @@ async fn tokens_of_a_trusted_issuer_are_taken_for_the_organization_that_they_nam
     assert!(expired.is_some_and(|said| said.contains("expired")));
     // Another tenant is another organization, and the file limits the access.
     let crowd = format!("Bearer {}", sign("tenant", "crowd".into()));
-    for door in DOORS {
-        assert_eq!(service.earn_as(door, Some(&crowd), &json!({"orgId": ORG})).await.code, 403);
+    for endpoint in ENDPOINTS {
+        assert_eq!(service.earn_as(endpoint, Some(&crowd), &json!({"orgId": ORG})).await.code, 403);
         let own = format!("Bearer {}", key.sign(&claims()).unwrap());
-        let answer = crate::rpcs::call(&service, door, "CatalogService/ListPromotions", &own, json!({})).await;
+        let answer = crate::rpcs::call(&service, endpoint, "CatalogService/ListPromotions", &own, json!({})).await;
         assert_eq!(answer.code, 403, "{answer:?}");
     }
 }
@@ -394,8 +395,8 @@ async fn an_access_claim_narrows_what_a_token_may_do() {
     };
     becomes(&service, &token("earn:write".into()), true).await;
     let earn = async |scope: Value| {
-        let shown = format!("Bearer {}", token(scope));
-        service.earn_as(Door::Grpc, Some(&shown), &documented_request()).await
+        let presented = format!("Bearer {}", token(scope));
+        service.earn_as(Endpoint::Grpc, Some(&presented), &documented_request()).await
     };
     assert_eq!(earn("openid earn:write".into()).await.code, 0);
     assert_eq!(earn(json!(["earn:write"])).await.code, 0);
@@ -426,9 +427,10 @@ async fn publish_over_https(folder: &Path) -> String {
     let (limits, of_calls) = (edge_options.limits(100, std::time::Duration::from_secs(1)), edge_options.call_limits());
     let tls = Some(certificates.current());
     tokio::spawn(async move {
-        let doors = Doors { router, limits: of_calls };
+        let endpoints = Endpoints { router, limits: of_calls };
         let (_tell, told) = tokio::sync::watch::channel(edge::Stop::No);
-        edge::serve(listener, cart_promotions::server::handler(doors), (limits, tls), told).await;
+        edge::serve(listener, cart_promotions::server::handler(endpoints), edge::EdgeSettings { limits, tls }, told)
+            .await;
         drop(certificates);
     });
     format!("https://localhost:{port}/jwks")
@@ -441,14 +443,14 @@ async fn keys_are_read_over_https_from_whom_the_machine_trusts() {
     let url = publish_over_https(folder.path()).await;
     let file = issuer(folder.path(), &[&key], &json!({"jwks": url}));
     let claims = changed(&claims(), "exp", (chrono::Utc::now().timestamp() + 600).into());
-    let shown = format!("Bearer {}", key.sign(&claims).unwrap());
+    let presented = format!("Bearer {}", key.sign(&claims).unwrap());
     let ca = folder.path().join("ca.pem").display().to_string();
     for (environment, let_in) in [(&[("SSL_CERT_FILE", ca.as_str())][..], true), (&[], false)] {
         let database = format!("sqlite://{}", folder.path().join(format!("{let_in}.db")).display());
         let options = ["--demo", "--listen", "127.0.0.1:0", "--database-url", &database, "--trusted-issuers", &file];
         let process = Process::start_in(folder.path(), environment, &options);
         let earned = async {
-            while process.caller.earn_as(Door::Json, Some(&shown), &documented_request()).await.code != 0 {
+            while process.caller.earn_as(Endpoint::Json, Some(&presented), &documented_request()).await.code != 0 {
                 tokio::time::sleep(std::time::Duration::from_millis(50)).await;
             }
         };

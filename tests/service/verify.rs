@@ -47,18 +47,18 @@ async fn filled() -> Service {
         // The promotion with an expiry of its own is earned today, because it would have expired a few days later.
         let mut request = one_entry(event, promotion, count);
         request["eventTime"] = NOW_MS.into();
-        assert_eq!(service.earn(Door::Grpc, &request).await.body["data"][0]["successfulEarnCount"], count);
+        assert_eq!(service.earn(Endpoint::Grpc, &request).await.body["data"][0]["successfulEarnCount"], count);
     }
     let revoked = granted(&service, CUSTOMER, "five", CAPPED, 1).await;
     let details = json!([{"promotionId": CAPPED, "earnIds": revoked}]);
-    revoke(&service, Door::Grpc, json!({"customerId": CUSTOMER, "earnRevokeDetails": details})).await;
+    revoke(&service, Endpoint::Grpc, json!({"customerId": CUSTOMER, "earnRevokeDetails": details})).await;
     for (transaction_identifier, event, count) in [("txn", "six", 2), ("other", "seven", 1)] {
         let spent = granted(&service, CUSTOMER, event, TEN_OFF, count).await;
         let spent: Vec<_> = spent.iter().map(|id| (TEN_OFF, id.as_str())).collect();
-        let answer = redeem(&service, Door::Grpc, transaction(transaction_identifier, CUSTOMER, &spent)).await;
+        let answer = redeem(&service, Endpoint::Grpc, transaction(transaction_identifier, CUSTOMER, &spent)).await;
         assert_eq!(answer.code, 0, "{answer:?}");
     }
-    let answer = earn(&service, Door::Grpc, one_to_earn()).await;
+    let answer = earn(&service, Endpoint::Grpc, one_to_earn()).await;
     assert_eq!(answer.code, 0, "{answer:?}");
     service
 }
@@ -192,12 +192,12 @@ async fn changed_rules_do_not_make_what_was_granted_wrong() {
 async fn a_cap_that_is_set_later_counts_what_is_held_already() {
     let service = Service::start().await;
     let other = service.beside().await;
-    assert_eq!(earn_ids(&service.earn(Door::Json, &one_entry("before", TEN_OFF, 2)).await.body).len(), 2);
+    assert_eq!(earn_ids(&service.earn(Endpoint::Json, &one_entry("before", TEN_OFF, 2)).await.body).len(), 2);
     let mut capped = catalog();
     capped["promotions"][0]["maxEarningPerCustomer"] = 3.into();
     service.import(&capped).await;
     for (server, event, granted) in [(&service, "a", 1), (&other, "b", 0), (&service, "before", 2), (&other, "a", 1)] {
-        let answer = server.earn(Door::Grpc, &one_entry(event, TEN_OFF, 2)).await;
+        let answer = server.earn(Endpoint::Grpc, &one_entry(event, TEN_OFF, 2)).await;
         assert_eq!(earn_ids(&answer.body).len(), granted, "{event}: {answer:?}");
     }
     // The cap is set below the number held, raised, removed and set again.
@@ -205,7 +205,7 @@ async fn a_cap_that_is_set_later_counts_what_is_held_already() {
         capped["promotions"][0]["maxEarningPerCustomer"] = cap.clone();
         capped["promotions"][0]["unlimitedEarning"] = cap.is_null().into();
         service.import(&capped).await;
-        let answer = other.earn(Door::Grpc, &one_entry(event, TEN_OFF, 2)).await;
+        let answer = other.earn(Endpoint::Grpc, &one_entry(event, TEN_OFF, 2)).await;
         assert_eq!(earn_ids(&answer.body).len(), granted, "{cap}: {answer:?}");
     }
     assert_eq!(service.granted().await, 7, "{ENGINE:?}");

@@ -50,7 +50,7 @@ pub async fn granted(caller: &Caller, customer: i64, event: &str, promotion: &st
     let mut request = one_entry(event, promotion, count);
     request["customerId"] = customer.into();
     request["eventTime"] = NOW_MS.into();
-    let answer = caller.earn(Door::Grpc, &request).await;
+    let answer = caller.earn(Endpoint::Grpc, &request).await;
     let ids = earn_ids(&answer.body);
     assert_eq!(i64::try_from(ids.len()).unwrap(), count, "{answer:?}");
     ids
@@ -61,7 +61,7 @@ fn revoke_of(customer: i64, promotion: &str, ids: &[impl AsRef<str>]) -> Value {
     json!({"customerId": customer, "earnRevokeDetails": [{"promotionId": promotion, "earnIds": ids}]})
 }
 
-fn shown(answer: &Answer) -> Vec<&str> {
+fn presented(answer: &Answer) -> Vec<&str> {
     let entries = answer.body["data"].as_array().unwrap_or_else(|| panic!("{answer:?}"));
     entries.iter().map(|entry| entry["earnedPromotionId"].as_str().unwrap()).collect()
 }
@@ -69,7 +69,7 @@ fn shown(answer: &Answer) -> Vec<&str> {
 #[tokio::test]
 async fn the_documented_earning_of_one_is_granted_once_and_given_back() {
     let service = Service::start().await;
-    let first = earn(&service, Door::Json, one_to_earn()).await;
+    let first = earn(&service, Endpoint::Json, one_to_earn()).await;
     assert_eq!(first.code, 0, "{first:?}");
     let id = first.body["data"]["id"].as_str().unwrap().to_owned();
     assert_eq!(
@@ -95,13 +95,13 @@ async fn the_documented_earning_of_one_is_granted_once_and_given_back() {
             "errors": []
         })
     );
-    for door in DOORS {
-        assert_eq!(earn(&service, door, one_to_earn()).await.body, first.body, "{door:?}");
+    for endpoint in ENDPOINTS {
+        assert_eq!(earn(&service, endpoint, one_to_earn()).await.body, first.body, "{endpoint:?}");
         // The first details stay, whatever a repeat has.
         let mut other = one_to_earn();
         other["eventDetails"]["type"] = "CustomerUpdate".into();
         other.as_object_mut().unwrap().remove("supplementaryCriteria");
-        assert_eq!(earn(&service, door, other).await.body, first.body, "{door:?}");
+        assert_eq!(earn(&service, endpoint, other).await.body, first.body, "{endpoint:?}");
     }
     // The bulk entry names the same earning.
     let bulk = json!({
@@ -109,7 +109,7 @@ async fn the_documented_earning_of_one_is_granted_once_and_given_back() {
         "eventDetails": {"id": "TXN_12345_ABC", "type": "ACTIVITY"},
         "earnedPromotions": [{"promotionId": TEN_OFF, "earnCount": 2, "earnedFromId": "TXN_12345_ABC"}]
     });
-    let ids = earn_ids(&service.earn(Door::Json, &bulk).await.body);
+    let ids = earn_ids(&service.earn(Endpoint::Json, &bulk).await.body);
     assert_eq!((ids.len(), &ids[0]), (2, &id));
     assert_eq!(service.granted().await, 2);
 }
@@ -117,10 +117,10 @@ async fn the_documented_earning_of_one_is_granted_once_and_given_back() {
 #[tokio::test]
 async fn a_wallet_shows_what_is_valid_the_longest_first_and_each_entry_by_itself() {
     let service = Service::start().await;
-    earn(&service, Door::Json, one_to_earn()).await;
+    earn(&service, Endpoint::Json, one_to_earn()).await;
     let short = granted(&service, CUSTOMER, "short", SHORT, 1).await;
-    for door in DOORS {
-        let answer = list(&service, door, json!({"customerId": CUSTOMER})).await;
+    for endpoint in ENDPOINTS {
+        let answer = list(&service, endpoint, json!({"customerId": CUSTOMER})).await;
         let entries = answer.body["data"].as_array().unwrap();
         assert_eq!(entries.len(), 2, "{answer:?}");
         let expected = json!({
@@ -150,15 +150,15 @@ async fn a_wallet_shows_what_is_valid_the_longest_first_and_each_entry_by_itself
             value
         };
         // Over gRPC the numbers of a payload are doubles.
-        assert_eq!(without_payload(&entries[0]), without_payload(&expected), "{door:?}");
+        assert_eq!(without_payload(&entries[0]), without_payload(&expected), "{endpoint:?}");
         assert_eq!(entries[1]["earnedPromotionId"], short[0].as_str());
         assert!(entries[1].get("supplementaryCriteria").is_none(), "{answer:?}");
         assert_eq!(entries[1]["eventDetails"], json!({"id": "short", "type": "BULK_ISSUE"}));
         assert!(answer.body.get("nextPageToken").is_none(), "{answer:?}");
 
-        let one = get(&service, door, json!({"earnedPromotionId": short[0]})).await;
-        assert_eq!(one.body["data"], entries[1], "{door:?}");
-        let empty = list(&service, door, json!({"customerId": 7})).await;
+        let one = get(&service, endpoint, json!({"earnedPromotionId": short[0]})).await;
+        assert_eq!(one.body["data"], entries[1], "{endpoint:?}");
+        let empty = list(&service, endpoint, json!({"customerId": 7})).await;
         assert_eq!((empty.code, &empty.body["data"]), (0, &json!([])));
     }
 }
@@ -168,8 +168,8 @@ async fn the_details_of_an_earning_are_shown_with_each_of_its_instances() {
     let service = Service::start().await;
     let mut request = one_entry("event", TEN_OFF, 3);
     request["eventDetails"]["eventPayload"] = json!({"a": [1, "b"]});
-    service.earn(Door::Json, &request).await;
-    let answer = list(&service, Door::Json, json!({"customerId": CUSTOMER})).await;
+    service.earn(Endpoint::Json, &request).await;
+    let answer = list(&service, Endpoint::Json, json!({"customerId": CUSTOMER})).await;
     let payloads: Vec<_> =
         answer.body["data"].as_array().unwrap().iter().map(|entry| &entry["eventDetails"]["eventPayload"]).collect();
     assert_eq!(payloads, [&json!({"a": [1, "b"]}); 3]);
@@ -182,21 +182,21 @@ async fn pages_show_everything_once_though_rows_are_added_meanwhile() {
     let mut all = granted(&service, CUSTOMER, "a", TEN_OFF, 9).await;
     all.extend(granted(&service, CUSTOMER, "b", FREE_DELIVERY, 4).await);
     all.extend(granted(&service, CUSTOMER, "c", SHORT, 3).await);
-    let whole = list(&service, Door::Json, json!({"customerId": CUSTOMER, "limit": 1000})).await;
+    let whole = list(&service, Endpoint::Json, json!({"customerId": CUSTOMER, "limit": 1000})).await;
     let mut in_order: Vec<_> = all.clone();
     in_order[..13].sort();
     in_order[13..].sort();
-    assert_eq!(shown(&whole), in_order, "by the end of validity, then by earn id");
-    for (limit, door) in [(1, Door::Json), (3, Door::Grpc), (5, Door::Json), (16, Door::Grpc)] {
+    assert_eq!(presented(&whole), in_order, "by the end of validity, then by earn id");
+    for (limit, endpoint) in [(1, Endpoint::Json), (3, Endpoint::Grpc), (5, Endpoint::Json), (16, Endpoint::Grpc)] {
         let mut seen: Vec<String> = Vec::new();
         let mut request = json!({"customerId": CUSTOMER, "limit": limit});
         for page in 0.. {
-            let answer = list(&service, door, request.clone()).await;
-            seen.extend(shown(&answer).into_iter().map(str::to_owned));
+            let answer = list(&service, endpoint, request.clone()).await;
+            seen.extend(presented(&answer).into_iter().map(str::to_owned));
             if page == 0 {
                 // The listing has this grant on the page that was read, or on a later one.
                 let id = granted(&service, CUSTOMER, &format!("later {limit}"), CAPPED, 1).await;
-                let gone = revoke(&service, door, revoke_of(CUSTOMER, CAPPED, &id)).await;
+                let gone = revoke(&service, endpoint, revoke_of(CUSTOMER, CAPPED, &id)).await;
                 assert_eq!(gone.code, 0, "{gone:?}");
             }
             match answer.body.get("nextPageToken") {
@@ -207,7 +207,7 @@ async fn pages_show_everything_once_though_rows_are_added_meanwhile() {
         assert_eq!(seen, in_order, "{limit}");
     }
     // A token is refused for another query.
-    let first = list(&service, Door::Json, json!({"customerId": CUSTOMER, "limit": 1})).await;
+    let first = list(&service, Endpoint::Json, json!({"customerId": CUSTOMER, "limit": 1})).await;
     let token = &first.body["nextPageToken"];
     for other in [
         json!({"customerId": 7, "pageToken": token}),
@@ -215,7 +215,7 @@ async fn pages_show_everything_once_though_rows_are_added_meanwhile() {
         json!({"customerId": CUSTOMER, "pageToken": token, "promotionId": [TEN_OFF]}),
         json!({"customerId": CUSTOMER, "pageToken": "AAAA"}),
     ] {
-        let answer = list(&service, Door::Json, other.clone()).await;
+        let answer = list(&service, Endpoint::Json, other.clone()).await;
         assert_eq!((answer.status, answer.code), (400, 400), "{other} {answer:?}");
         assert!(answer.messages[0].starts_with("pageToken: "), "{answer:?}");
     }
@@ -224,15 +224,15 @@ async fn pages_show_everything_once_though_rows_are_added_meanwhile() {
         ("WalletService/ListEarnedPromotions", json!({"customerId": CUSTOMER, "limit": 1})),
         ("CatalogService/ListPromotions", json!({"limit": 1})),
     ] {
-        let as_caller = async |door, who: &str, request: &Value| {
-            crate::rpcs::call(&service, door, method, &format!("{who}:{who}"), request.clone()).await
+        let as_caller = async |endpoint, who: &str, request: &Value| {
+            crate::rpcs::call(&service, endpoint, method, &format!("{who}:{who}"), request.clone()).await
         };
-        for door in DOORS {
-            let first = as_caller(door, "demo", &request).await;
+        for endpoint in ENDPOINTS {
+            let first = as_caller(endpoint, "demo", &request).await;
             let mut request = request.clone();
             request["pageToken"] = first.body["nextPageToken"].clone();
-            assert_eq!(as_caller(door, "demo", &request).await.code, 0);
-            let theirs = as_caller(door, "other", &request).await;
+            assert_eq!(as_caller(endpoint, "demo", &request).await.code, 0);
+            let theirs = as_caller(endpoint, "other", &request).await;
             assert_eq!(theirs.code, 400, "{theirs:?}");
             assert!(theirs.messages[0].starts_with("pageToken: "), "{theirs:?}");
         }
@@ -245,8 +245,8 @@ async fn a_wallet_is_filtered_by_status_and_promotion() {
     let ten = granted(&service, CUSTOMER, "a", TEN_OFF, 3).await;
     let free = granted(&service, CUSTOMER, "a", FREE_DELIVERY, 1).await;
     let short = granted(&service, CUSTOMER, "a", SHORT, 1).await;
-    revoke(&service, Door::Json, revoke_of(CUSTOMER, TEN_OFF, &ten[..1])).await;
-    redeem(&service, Door::Json, transaction("t", CUSTOMER, &[(TEN_OFF, &ten[1])])).await;
+    revoke(&service, Endpoint::Json, revoke_of(CUSTOMER, TEN_OFF, &ten[..1])).await;
+    redeem(&service, Endpoint::Json, transaction("t", CUSTOMER, &[(TEN_OFF, &ten[1])])).await;
     // The validity ended yesterday.
     let past = NOW_MS - 86_400_000;
     service
@@ -258,7 +258,7 @@ async fn a_wallet_is_filtered_by_status_and_promotion() {
         ids.sort_unstable();
         ids.into_iter().map(str::to_owned).collect::<Vec<_>>()
     };
-    for door in DOORS {
+    for endpoint in ENDPOINTS {
         for (statuses, promotions, expected) in [
             (&[][..], &[][..], vec![&ten[2], &free[0]]),
             (&["UNLOCKED"], &[], vec![&ten[2], &free[0]]),
@@ -275,8 +275,8 @@ async fn a_wallet_is_filtered_by_status_and_promotion() {
             (&["REDEEMED", "REVOKED"], &[FREE_DELIVERY, OTHERS], vec![]),
         ] {
             let request = json!({"customerId": CUSTOMER, "earnedStatus": statuses, "promotionId": promotions});
-            let answer = list(&service, door, request.clone()).await;
-            let mut ids: Vec<_> = shown(&answer).into_iter().map(str::to_owned).collect();
+            let answer = list(&service, endpoint, request.clone()).await;
+            let mut ids: Vec<_> = presented(&answer).into_iter().map(str::to_owned).collect();
             ids.sort();
             assert_eq!(ids, sorted(&expected), "{request}");
             // The same listing is read page by page.
@@ -284,19 +284,19 @@ async fn a_wallet_is_filtered_by_status_and_promotion() {
             let mut request = request;
             request["limit"] = 1.into();
             loop {
-                let answer = list(&service, door, request.clone()).await;
-                paged.extend(shown(&answer).into_iter().map(str::to_owned));
+                let answer = list(&service, endpoint, request.clone()).await;
+                paged.extend(presented(&answer).into_iter().map(str::to_owned));
                 match answer.body.get("nextPageToken") {
                     Some(token) => request["pageToken"] = token.clone(),
                     None => break,
                 }
             }
-            let all: Vec<_> = shown(&answer).into_iter().map(str::to_owned).collect();
+            let all: Vec<_> = presented(&answer).into_iter().map(str::to_owned).collect();
             assert_eq!(paged, all, "{request}");
         }
         for (id, status) in [(&ten[0], "REVOKED"), (&ten[1], "REDEEMED"), (&ten[2], "UNLOCKED"), (&short[0], "EXPIRED")]
         {
-            let one = get(&service, door, json!({"earnedPromotionId": id})).await;
+            let one = get(&service, endpoint, json!({"earnedPromotionId": id})).await;
             assert_eq!(one.body["data"]["earnedStatus"], status, "{one:?}");
         }
     }
@@ -308,7 +308,7 @@ async fn ids_are_revoked_one_by_one_and_a_repeat_is_safe() {
     let ten = granted(&service, CUSTOMER, "a", TEN_OFF, 4).await;
     let free = granted(&service, CUSTOMER, "a", FREE_DELIVERY, 2).await;
     let others = granted(&service, 7, "a", TEN_OFF, 1).await;
-    redeem(&service, Door::Grpc, transaction("t", CUSTOMER, &[(TEN_OFF, &ten[3])])).await;
+    redeem(&service, Endpoint::Grpc, transaction("t", CUSTOMER, &[(TEN_OFF, &ten[3])])).await;
     let request = json!({"customerId": CUSTOMER, "earnRevokeDetails": [
         {"promotionId": TEN_OFF, "earnIds": [ten[0], "string", ten[3], others[0], free[0], ten[1].to_uppercase()]},
         {"promotionId": FREE_DELIVERY, "earnIds": [free[0]]},
@@ -334,12 +334,12 @@ async fn ids_are_revoked_one_by_one_and_a_repeat_is_safe() {
             {"code": 731, "message": not_held, "promotionId": "no id", "earnIds": [ten[2]]},
         ]
     });
-    for door in DOORS {
-        let answer = revoke(&service, door, request.clone()).await;
-        assert_eq!(answer.body, expected, "{door:?}");
+    for endpoint in ENDPOINTS {
+        let answer = revoke(&service, endpoint, request.clone()).await;
+        assert_eq!(answer.body, expected, "{endpoint:?}");
     }
-    let left = list(&service, Door::Json, json!({"customerId": CUSTOMER})).await;
-    let mut ids = shown(&left);
+    let left = list(&service, Endpoint::Json, json!({"customerId": CUSTOMER})).await;
+    let mut ids = presented(&left);
     ids.sort_unstable();
     let mut expected = vec![ten[2].as_str(), free[1].as_str()];
     expected.sort_unstable();
@@ -350,28 +350,28 @@ async fn ids_are_revoked_one_by_one_and_a_repeat_is_safe() {
 async fn what_is_revoked_makes_room_under_the_cap_but_is_not_granted_again() {
     let service = Service::start().await;
     let ids = granted(&service, CUSTOMER, "a", CAPPED, 3).await;
-    for door in DOORS {
-        let full = service.earn(door, &one_entry("b", CAPPED, 1)).await;
+    for endpoint in ENDPOINTS {
+        let full = service.earn(endpoint, &one_entry("b", CAPPED, 1)).await;
         assert_eq!(full.body["data"][0]["errorDetails"]["errorCode"], 708, "{full:?}");
     }
-    revoke(&service, Door::Json, revoke_of(CUSTOMER, CAPPED, &ids[1..2])).await;
-    for door in DOORS {
+    revoke(&service, Endpoint::Json, revoke_of(CUSTOMER, CAPPED, &ids[1..2])).await;
+    for endpoint in ENDPOINTS {
         // A revoked instance still counts in its earning.
-        let again = service.earn(door, &one_entry("a", CAPPED, 3)).await;
+        let again = service.earn(endpoint, &one_entry("a", CAPPED, 3)).await;
         assert_eq!(again.body["data"][0]["errorDetails"]["errorCode"], 731, "{again:?}");
         assert_eq!(again.body["data"][0]["failedEarnCount"], 1);
         assert_eq!(earn_ids(&again.body), [&*ids[0], &*ids[2]]);
     }
     assert_eq!(granted(&service, CUSTOMER, "b", CAPPED, 1).await.len(), 1);
-    let full = service.earn(Door::Json, &one_entry("c", CAPPED, 1)).await;
+    let full = service.earn(Endpoint::Json, &one_entry("c", CAPPED, 1)).await;
     assert_eq!(full.body["data"][0]["errorDetails"]["errorCode"], 708, "{full:?}");
     // A repeated revocation makes no more room.
-    revoke(&service, Door::Json, revoke_of(CUSTOMER, CAPPED, &ids[1..2])).await;
-    let full = service.earn(Door::Json, &one_entry("c", CAPPED, 1)).await;
+    revoke(&service, Endpoint::Json, revoke_of(CUSTOMER, CAPPED, &ids[1..2])).await;
+    let full = service.earn(Endpoint::Json, &one_entry("c", CAPPED, 1)).await;
     assert_eq!(full.body["data"][0]["errorDetails"]["errorCode"], 708, "{full:?}");
     // An entry with two causes names each with its number.
-    for door in DOORS {
-        let mixed = service.earn(door, &one_entry("a", CAPPED, 9)).await;
+    for endpoint in ENDPOINTS {
+        let mixed = service.earn(endpoint, &one_entry("a", CAPPED, 9)).await;
         let entry = &mixed.body["data"][0];
         assert_eq!((&entry["errorDetails"]["errorCode"], &entry["failedEarnCount"]), (&json!(731), &json!(7)));
         let text = entry["errorDetails"]["errorMessages"].as_str().unwrap();
@@ -382,9 +382,9 @@ async fn what_is_revoked_makes_room_under_the_cap_but_is_not_granted_again() {
     // `Earn` is refused as a whole.
     let mut one = one_to_earn();
     one["eventDetails"] = json!({"id": "one", "type": "X"});
-    let id = earn(&service, Door::Json, one.clone()).await.body["data"]["id"].as_str().unwrap().to_owned();
-    revoke(&service, Door::Json, revoke_of(CUSTOMER, TEN_OFF, &[id])).await;
-    assert_eq!(earn(&service, Door::Json, one).await.code, 731);
+    let id = earn(&service, Endpoint::Json, one.clone()).await.body["data"]["id"].as_str().unwrap().to_owned();
+    revoke(&service, Endpoint::Json, revoke_of(CUSTOMER, TEN_OFF, &[id])).await;
+    assert_eq!(earn(&service, Endpoint::Json, one).await.code, 731);
 }
 
 #[tokio::test]
@@ -414,15 +414,15 @@ async fn the_documented_transaction_redeems_once_and_a_repeat_is_answered_the_sa
         },
         "errors": []
     });
-    let first = redeem(&service, Door::Json, request.clone()).await;
+    let first = redeem(&service, Endpoint::Json, request.clone()).await;
     assert_eq!(first.body, expected, "{first:?}");
     request.as_object_mut().unwrap().remove("customerIdentifierType");
     request["customerId"] = CUSTOMER.to_string().into();
     request["amount"] = "1000.00".into();
     request["lineItems"][0]["discount"] = "500".into();
     request["lineItems"][0]["earnedPromotionId"] = ids[0].to_uppercase().into();
-    for door in DOORS {
-        assert_eq!(redeem(&service, door, request.clone()).await.body, expected, "{door:?}");
+    for endpoint in ENDPOINTS {
+        assert_eq!(redeem(&service, endpoint, request.clone()).await.body, expected, "{endpoint:?}");
     }
     // The same name with other content is refused, also for another customer.
     for change in [
@@ -431,21 +431,25 @@ async fn the_documented_transaction_redeems_once_and_a_repeat_is_answered_the_sa
         |request: &mut Value| request["lineItems"][0]["discount"] = 499.into(),
         |request: &mut Value| drop(request.as_object_mut().unwrap().remove("redemptions")),
     ] {
-        for door in DOORS {
+        for endpoint in ENDPOINTS {
             let mut changed = request.clone();
             change(&mut changed);
-            let answer = redeem(&service, door, changed).await;
-            assert_eq!((answer.code, answer.status), (800, if door == Door::Json { 409 } else { 9 }), "{answer:?}");
+            let answer = redeem(&service, endpoint, changed).await;
+            assert_eq!(
+                (answer.code, answer.status),
+                (800, if endpoint == Endpoint::Json { 409 } else { 9 }),
+                "{answer:?}"
+            );
         }
     }
     // Another organization has names of its own.
     let mut theirs = one_entry("a", OTHERS, 1);
     theirs["orgId"] = 3.into();
-    let theirs = service.earn_as(Door::Json, Some("other:other"), &theirs).await;
+    let theirs = service.earn_as(Endpoint::Json, Some("other:other"), &theirs).await;
     let id = &earn_ids(&theirs.body)[0];
     let answer = crate::rpcs::call(
         &service,
-        Door::Json,
+        Endpoint::Json,
         "WalletService/Redeem",
         "other:other",
         transaction("txn-50", CUSTOMER, &[(OTHERS, id)]),
@@ -465,8 +469,8 @@ async fn a_transaction_redeems_all_or_nothing() {
         .database()
         .execute(&format!("UPDATE earned_promotions SET valid_till_ms = {} WHERE earn_id = '{}'", past, short[0]))
         .await;
-    redeem(&service, Door::Grpc, transaction("first", CUSTOMER, &[(TEN_OFF, &ten[0])])).await;
-    revoke(&service, Door::Grpc, revoke_of(CUSTOMER, TEN_OFF, &ten[1..2])).await;
+    redeem(&service, Endpoint::Grpc, transaction("first", CUSTOMER, &[(TEN_OFF, &ten[0])])).await;
+    revoke(&service, Endpoint::Grpc, revoke_of(CUSTOMER, TEN_OFF, &ten[1..2])).await;
     for (bad, code, message) in [
         ((TEN_OFF, ten[0].as_str()), 729, "was redeemed by another transaction, \"first\""),
         ((TEN_OFF, ten[1].as_str()), 731, "was revoked"),
@@ -481,29 +485,30 @@ async fn a_transaction_redeems_all_or_nothing() {
         ((TEN_OFF, "string"), 731, "is not an earned promotion"),
         (("string", ten[3].as_str()), 731, "is not an earned promotion"),
     ] {
-        for (index, door) in DOORS.into_iter().enumerate() {
+        for (index, endpoint) in ENDPOINTS.into_iter().enumerate() {
             let name = format!("{code} {index}");
-            let answer = redeem(&service, door, transaction(&name, CUSTOMER, &[(TEN_OFF, &ten[2]), bad])).await;
-            let status = if door == Door::Json { 409 } else { 9 };
+            let answer = redeem(&service, endpoint, transaction(&name, CUSTOMER, &[(TEN_OFF, &ten[2]), bad])).await;
+            let status = if endpoint == Endpoint::Json { 409 } else { 9 };
             assert_eq!((answer.code, answer.status), (code, status), "{bad:?} {answer:?}");
             assert!(answer.messages[0].contains(message), "{answer:?}");
         }
     }
     assert_eq!(service.database().count("SELECT count(*) FROM redemptions").await, 1);
     // The refused transactions redeemed nothing, and their names are free.
-    let answer = redeem(&service, Door::Json, transaction("729 0", CUSTOMER, &[(TEN_OFF, &ten[2])])).await;
+    let answer = redeem(&service, Endpoint::Json, transaction("729 0", CUSTOMER, &[(TEN_OFF, &ten[2])])).await;
     assert_eq!(answer.code, 0, "{answer:?}");
     // Redeemed instances are replayed as they were granted, and count as held.
-    assert_eq!(earn_ids(&service.earn(Door::Json, &one_entry("a", TEN_OFF, 1)).await.body), [&*ten[0]]);
+    assert_eq!(earn_ids(&service.earn(Endpoint::Json, &one_entry("a", TEN_OFF, 1)).await.body), [&*ten[0]]);
 }
 
 #[tokio::test]
 async fn nothing_is_seen_or_changed_of_another_organization() {
     let service = Service::start().await;
     let ids = granted(&service, CUSTOMER, "a", TEN_OFF, 1).await;
-    for door in DOORS {
-        let as_other =
-            async |grpc: &str, request: Value| crate::rpcs::call(&service, door, grpc, "other:other", request).await;
+    for endpoint in ENDPOINTS {
+        let as_other = async |grpc: &str, request: Value| {
+            crate::rpcs::call(&service, endpoint, grpc, "other:other", request).await
+        };
         let unseen = as_other("WalletService/ListEarnedPromotions", json!({"customerId": CUSTOMER})).await;
         assert_eq!(unseen.body["data"], json!([]), "{unseen:?}");
         let unseen = as_other("WalletService/GetEarnedPromotion", json!({"earnedPromotionId": ids[0]})).await;
@@ -513,6 +518,6 @@ async fn nothing_is_seen_or_changed_of_another_organization() {
         let kept = as_other("WalletService/Redeem", transaction("t", CUSTOMER, &[(TEN_OFF, &ids[0])])).await;
         assert_eq!(kept.code, 731, "{kept:?}");
     }
-    let mine = list(&service, Door::Json, json!({"customerId": CUSTOMER})).await;
-    assert_eq!(shown(&mine), [&*ids[0]]);
+    let mine = list(&service, Endpoint::Json, json!({"customerId": CUSTOMER})).await;
+    assert_eq!(presented(&mine), [&*ids[0]]);
 }

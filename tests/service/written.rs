@@ -26,7 +26,7 @@ async fn the_files_that_it_makes_are_its_own_users_alone_whatever_the_umask() {
         let program = ["bash", "-c", &format!("umask {umask}; exec \"$@\""), "bash"];
         let options = ["--demo", "--listen", "127.0.0.1:0", "--database-url", &url];
         let process = Process::start_under(directory.path(), &program, &options);
-        assert_eq!(process.caller.earn(Door::Json, &documented_request()).await.code, 0);
+        assert_eq!(process.caller.earn(Endpoint::Json, &documented_request()).await.code, 0);
         let mut made = 0;
         for entry in std::fs::read_dir(directory.path()).unwrap() {
             let path = entry.unwrap().path();
@@ -124,7 +124,7 @@ async fn whatever_a_caller_sends_each_line_of_the_log_is_short_and_printable() {
         let mut request = documented_request();
         request["eventTimeISO"] = path.clone().into();
         request["earnedPromotions"][0]["promotionId"] = path.into();
-        assert_eq!(caller.earn(Door::Json, &request).await.code, 400);
+        assert_eq!(caller.earn(Endpoint::Json, &request).await.code, 400);
     }
     send(&caller, format!("{} / HTTP/1.1\r\nhost: x\r\n\r\n", "M".repeat(60_000)).as_bytes()).await;
     process.signal("TERM");

@@ -83,7 +83,7 @@ impl Waiting {
         for (index, call) in calls.iter().cloned().enumerate() {
             let caller = caller.clone();
             set.spawn(async move {
-                let answer = send(&caller, DOORS[index % 2], credentials, &call).await;
+                let answer = send(&caller, ENDPOINTS[index % 2], credentials, &call).await;
                 (call.0, answer, Instant::now())
             });
         }
@@ -194,7 +194,7 @@ async fn a_client_that_reads_slowly_holds_up_no_other() {
         let (over, read, slow) = (Arc::clone(&over), Arc::clone(&read), slow.clone());
         readers.spawn(async move {
             while !over.load(Ordering::Relaxed) {
-                let answer = send(&caller, DOORS[usize::try_from(index % 2).unwrap()], "demo:demo", &slow).await;
+                let answer = send(&caller, ENDPOINTS[usize::try_from(index % 2).unwrap()], "demo:demo", &slow).await;
                 assert_waited(&answer, false);
                 read.fetch_add(1, Ordering::Relaxed);
             }
@@ -222,7 +222,7 @@ async fn a_client_whose_reads_wait_for_a_lock_holds_up_no_other() {
     until_somebody_waits(service.database()).await;
     // No call about customers is answered meanwhile.
     for call in things.calls().iter().filter(|(method, _)| !method.starts_with("CustomerService")) {
-        at_once(&neighbour, Door::Grpc, call).await;
+        at_once(&neighbour, Endpoint::Grpc, call).await;
     }
     let released = Instant::now();
     blocker.release().await;
@@ -245,7 +245,7 @@ async fn a_client_that_gives_up_its_reads_holds_up_no_other() {
         let (caller, over, stuck) = (Caller::of(service.address), Arc::clone(&over), stuck.clone());
         readers.spawn(async move {
             while !over.load(Ordering::Relaxed) {
-                let read = send(&caller, Door::Grpc, "demo:demo", &stuck);
+                let read = send(&caller, Endpoint::Grpc, "demo:demo", &stuck);
                 let _ = tokio::time::timeout(GIVEN_UP_AFTER, read).await;
             }
         });
@@ -255,7 +255,7 @@ async fn a_client_that_gives_up_its_reads_holds_up_no_other() {
     while begun.elapsed() < HELD {
         // No call about customers is answered meanwhile.
         for call in things.calls().iter().filter(|(method, _)| !method.starts_with("CustomerService")) {
-            at_once(&neighbour, Door::Grpc, call).await;
+            at_once(&neighbour, Endpoint::Grpc, call).await;
         }
     }
     over.store(true, Ordering::Relaxed);
@@ -308,7 +308,7 @@ async fn earns(caller: &Caller, tag: &str) -> u32 {
             let mut earned = 0;
             while begun.elapsed() < MEASURED_FOR {
                 let request = earning(70_000 + worker, &format!("{tag} {earned}"), OTHERS, 1);
-                let answer = caller.earn_as(Door::Grpc, Some(NEIGHBOUR), &request).await;
+                let answer = caller.earn_as(Endpoint::Grpc, Some(NEIGHBOUR), &request).await;
                 assert_eq!(answer.code, 0, "{answer:?}");
                 earned += 1;
             }

@@ -33,7 +33,7 @@ async fn a_role_or_a_database_without_durable_commits_loses_nothing_that_was_ans
         let mut answered = Vec::new();
         for number in 0..EARNINGS {
             let request = one_entry(&format!("event {number}"), TEN_OFF, 1);
-            let answer = process.caller.earn(DOORS[number % 2], &request).await;
+            let answer = process.caller.earn(ENDPOINTS[number % 2], &request).await;
             assert_eq!(answer.code, 0, "{told}: {answer:?}");
             answered.extend(earn_ids(&answer.body));
         }
@@ -82,7 +82,7 @@ async fn readiness_is_false_while_commits_wait_for_a_standby_that_is_gone_and_tr
         database.execute(&format!("ALTER SYSTEM SET synchronous_standby_names = {standbys}")).await;
         database.execute("SELECT pg_reload_conf()").await;
         if standbys == "'nobody'" {
-            let answer = caller.earn(Door::Json, &one_entry("waits", TEN_OFF, 1)).await;
+            let answer = caller.earn(Endpoint::Json, &one_entry("waits", TEN_OFF, 1)).await;
             assert_eq!(answer.status, 503, "{answer:?}");
             until_ready_is(caller, 503).await;
             // Readiness stays false as long as commits wait, and trial writes do not use up the sessions of the
@@ -94,7 +94,7 @@ async fn readiness_is_false_while_commits_wait_for_a_standby_that_is_gone_and_tr
         }
     }
     until_ready_is(caller, 200).await;
-    let answer = caller.earn(Door::Json, &one_entry("waits", TEN_OFF, 1)).await;
+    let answer = caller.earn(Endpoint::Json, &one_entry("waits", TEN_OFF, 1)).await;
     assert_eq!(earn_ids(&answer.body).len(), 1, "{answer:?}");
     verify(database.url());
 }

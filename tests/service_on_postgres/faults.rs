@@ -129,15 +129,15 @@ async fn a_lost_database_is_told_by_health_and_refused_at_once_until_it_is_back(
         };
         tokio::time::timeout(NOTICED_WITHIN, told).await.unwrap_or_else(|_| panic!("never {expected}"));
     };
-    let kept = caller.earn(Door::Json, &one_entry("before", TEN_OFF, 2)).await;
+    let kept = caller.earn(Endpoint::Json, &one_entry("before", TEN_OFF, 2)).await;
     for _ in 0..2 {
         ready(200).await;
         cluster.stop_immediate();
         ready(503).await;
-        for door in DOORS {
+        for endpoint in ENDPOINTS {
             for _ in 0..5 {
                 let begun = Instant::now();
-                let answer = caller.earn(door, &one_entry("meanwhile", TEN_OFF, 1)).await;
+                let answer = caller.earn(endpoint, &one_entry("meanwhile", TEN_OFF, 1)).await;
                 assert!(matches!(answer.status, 503 | 14) && begun.elapsed() < AT_ONCE, "{answer:?}");
             }
             for (method, request) in [
@@ -146,15 +146,15 @@ async fn a_lost_database_is_told_by_health_and_refused_at_once_until_it_is_back(
                 ("CustomerService/GetCustomer", json!({"customerId": CUSTOMER})),
             ] {
                 let begun = Instant::now();
-                let answer = try_call(caller, door, method, "demo:demo", &request).await.unwrap();
+                let answer = try_call(caller, endpoint, method, "demo:demo", &request).await.unwrap();
                 assert!(matches!(answer.status, 503 | 14) && begun.elapsed() < AT_ONCE, "{method}: {answer:?}");
             }
         }
         assert_eq!(caller.http().get(caller.url("/healthz")).send().await.unwrap().status(), 200);
         cluster.start_again();
-        caller.earn_once_recovered(Door::Grpc, &one_entry("after", TEN_OFF, 1)).await;
+        caller.earn_once_recovered(Endpoint::Grpc, &one_entry("after", TEN_OFF, 1)).await;
     }
-    assert_eq!(caller.earn(Door::Grpc, &one_entry("before", TEN_OFF, 2)).await.body, kept.body);
+    assert_eq!(caller.earn(Endpoint::Grpc, &one_entry("before", TEN_OFF, 2)).await.body, kept.body);
     verify(database.url());
 }
 
@@ -261,14 +261,14 @@ async fn a_full_queue_and_passed_deadlines_refuse_at_once_and_record_nothing() {
     let database = prepared(Database::new().await).await;
     let options = ["--max-waiting", "8", "--writers", "2", "--request-timeout-ms", "2000"];
     let process = server(database.url(), "127.0.0.1:0", &options);
-    process.caller.earn(Door::Json, &one_entry("warm", TEN_OFF, 1)).await;
+    process.caller.earn(Endpoint::Json, &one_entry("warm", TEN_OFF, 1)).await;
     let blocker = database.block_writers().await;
     let mut calls = tokio::task::JoinSet::new();
     for index in 0..200 {
         let caller = process.caller.clone();
         calls.spawn(async move {
             let (begun, event) = (Instant::now(), format!("event {index}"));
-            let answer = caller.earn(DOORS[index % 2], &one_entry(&event, TEN_OFF, 1)).await;
+            let answer = caller.earn(ENDPOINTS[index % 2], &one_entry(&event, TEN_OFF, 1)).await;
             (event, answer, begun.elapsed())
         });
     }
@@ -280,7 +280,7 @@ async fn a_full_queue_and_passed_deadlines_refuse_at_once_and_record_nothing() {
     let refused = answers.iter().filter(|(_, answer, _)| full(answer)).count();
     let waited = answers.iter().filter(|(.., elapsed)| *elapsed >= Duration::from_secs(2)).count();
     assert!(refused >= 180 && (1..=20).contains(&waited), "{refused} refused, {waited} waited");
-    process.caller.earn_once_recovered(Door::Grpc, &one_entry("after", TEN_OFF, 1)).await;
+    process.caller.earn_once_recovered(Endpoint::Grpc, &one_entry("after", TEN_OFF, 1)).await;
     // Calls in flight among those that waited may have been recorded; calls that a full queue refused were not.
     let recorded = database.rows("SELECT event_id FROM earned_promotions").await;
     for (event, answer, _) in answers.iter().filter(|(_, answer, _)| full(answer)) {

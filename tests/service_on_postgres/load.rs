@@ -199,10 +199,10 @@ async fn ask(callers: &[Caller], ledger: &Ledger, event: &str) {
 pub async fn until_answered(caller: &Caller, method: Option<&str>, request: &Value) -> Answer {
     let answered = async {
         loop {
-            let door = DOORS[pick(2)];
+            let endpoint = ENDPOINTS[pick(2)];
             let answer = match method {
-                None => caller.earn(door, request).await,
-                Some(method) => call(caller, door, method, "demo:demo", request.clone()).await,
+                None => caller.earn(endpoint, request).await,
+                Some(method) => call(caller, endpoint, method, "demo:demo", request.clone()).await,
             };
             if !matches!(answer.status, 503 | 14) {
                 assert_eq!(answer.code, 0, "{answer:?}");
@@ -234,11 +234,11 @@ pub async fn answered(callers: &[Caller], method: Option<&str>, request: &Value)
 /// Returns the answer of one server, if it answers. A change of the catalog has no time-out: a late one could take
 /// effect after its successor.
 pub async fn try_once(callers: &[Caller], method: Option<&str>, request: &Value) -> Option<Answer> {
-    let (caller, door) = (&callers[pick(callers.len())], DOORS[pick(2)]);
+    let (caller, endpoint) = (&callers[pick(callers.len())], ENDPOINTS[pick(2)]);
     let Some(method) = method else {
-        return tokio::time::timeout(GIVEN_UP_AFTER, caller.try_earn(door, request)).await.ok().flatten();
+        return tokio::time::timeout(GIVEN_UP_AFTER, caller.try_earn(endpoint, request)).await.ok().flatten();
     };
-    let call = try_call(caller, door, method, "demo:demo", request);
+    let call = try_call(caller, endpoint, method, "demo:demo", request);
     if method.starts_with("CatalogService/") {
         return call.await;
     }

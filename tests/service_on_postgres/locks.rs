@@ -26,21 +26,21 @@ async fn one_locked_row_makes_those_busy_that_need_it_and_neither_their_neighbou
     let service = Service::start_with(&catalog(), &["--statement-timeout-ms", "400"]).await;
     let other = Some("other:other");
     for customer in 1..=OTHERS {
-        assert_eq!(service.earn_as(Door::Json, other, &capped(customer, "first")).await.code, 0);
+        assert_eq!(service.earn_as(Endpoint::Json, other, &capped(customer, "first")).await.code, 0);
     }
     let lock = format!("SELECT FROM cap_usage WHERE org_id = 3 AND customer_id = {STUCK} FOR UPDATE");
     let blocker = service.database().block(&lock).await;
     let (mut stuck, mut neighbours) = (JoinSet::new(), JoinSet::new());
     for index in 0..4 {
         let caller = service.caller();
-        stuck.spawn(async move { caller.earn_as(DOORS[index % 2], other, &capped(STUCK, "second")).await });
+        stuck.spawn(async move { caller.earn_as(ENDPOINTS[index % 2], other, &capped(STUCK, "second")).await });
     }
     for customer in STUCK + 1..=OTHERS {
         let caller = service.caller();
-        neighbours.spawn(async move { caller.earn_as(Door::Json, other, &capped(customer, "second")).await });
+        neighbours.spawn(async move { caller.earn_as(Endpoint::Json, other, &capped(customer, "second")).await });
     }
     for index in 0..OTHERS {
-        let answer = service.earn(Door::Grpc, &one_entry(&format!("event {index}"), TEN_OFF, 1)).await;
+        let answer = service.earn(Endpoint::Grpc, &one_entry(&format!("event {index}"), TEN_OFF, 1)).await;
         assert_eq!(answer.code, 0, "another organization: {answer:?}");
         let ready = service.http().get(service.url("/readyz")).send().await.unwrap();
         assert_eq!(ready.status(), 200, "nothing is wrong with the database");
@@ -52,7 +52,7 @@ async fn one_locked_row_makes_those_busy_that_need_it_and_neither_their_neighbou
         assert!(answer.messages[0].contains("another change of the same rows is under way"), "{answer:?}");
     }
     blocker.release().await;
-    let answer = service.earn_as(Door::Grpc, other, &capped(STUCK, "second")).await;
+    let answer = service.earn_as(Endpoint::Grpc, other, &capped(STUCK, "second")).await;
     assert_eq!(earn_ids(&answer.body).len(), 1, "{answer:?}");
     let granted = service.database().count("SELECT count(*) FROM earned_promotions WHERE org_id = 3").await;
     assert_eq!(granted, 2 * OTHERS);

@@ -140,10 +140,10 @@ async fn call_at_random(callers: [Caller; 2], first_kind: u32, over: Arc<AtomicB
         let (method, request) = request(rand::random_range(first_kind..KINDS), number, &earned);
         let caller = &callers[usize::try_from(number % 2).unwrap()];
         // Only gRPC has the reason of a refusal.
-        let door = Door::Grpc;
+        let endpoint = Endpoint::Grpc;
         let answer = match method {
-            "" => caller.earn(door, &request).await,
-            method => try_call(caller, door, method, "demo:demo", &request).await.unwrap(),
+            "" => caller.earn(endpoint, &request).await,
+            method => try_call(caller, endpoint, method, "demo:demo", &request).await.unwrap(),
         };
         match answer.status {
             14 | 13 | 4 => {

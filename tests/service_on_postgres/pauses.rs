@@ -102,9 +102,9 @@ impl World {
         let (a, b) = (start(), start());
         // The first earning of a promotion is itself a change of the catalog.
         for pair in &pairs {
-            let answer = a.caller.earn(Door::Grpc, &pair.request(EARNED_FIRST_BY, "first")).await;
+            let answer = a.caller.earn(Endpoint::Grpc, &pair.request(EARNED_FIRST_BY, "first")).await;
             assert_eq!(answer.code, 0, "{answer:?}");
-            b.caller.earn(Door::Grpc, &pair.request(EARNED_FIRST_BY, "first")).await;
+            b.caller.earn(Endpoint::Grpc, &pair.request(EARNED_FIRST_BY, "first")).await;
         }
         Self { database, a, b, customers: AtomicI64::new(1_000) }
     }
@@ -169,8 +169,8 @@ async fn earn_both(caller: &Caller, pair: &Pair, customer: i64, calls: &Mutex<Ve
         calls.push(Call { customer, sent: Instant::now(), granted: None });
         (calls.len() - 1, format!("event {before}"))
     };
-    let door = DOORS[number % 2];
-    let Some(answer) = caller.try_earn(door, &pair.request(customer, &event)).await else { return vec![] };
+    let endpoint = ENDPOINTS[number % 2];
+    let Some(answer) = caller.try_earn(endpoint, &pair.request(customer, &event)).await else { return vec![] };
     if answer.code != 0 {
         assert!(matches!(answer.status, 503 | 14), "{answer:?}");
         return vec![];
@@ -196,7 +196,7 @@ async fn pause_once(world: &Arc<World>, pair: &Pair) -> (usize, usize) {
                     let details = json!([{"promotionId": pair.kept, "earnIds": [last]}]);
                     let request = json!({"customerId": customer, "earnRevokeDetails": details});
                     let method = "WalletService/RevokeEarnedPromotions";
-                    try_call(&world.a.caller, Door::Grpc, method, "demo:demo", &request).await;
+                    try_call(&world.a.caller, Endpoint::Grpc, method, "demo:demo", &request).await;
                 }
             }
         });

@@ -16,7 +16,7 @@ async fn an_earning_is_found_by_its_whole_key_though_the_wallet_was_known_to_be_
     for index in 0..20 {
         // Plans are made with the first batch, and kept. A repeat is looked up.
         for _ in 0..2 {
-            let answer = service.earn(DOORS[index % 2], &one_entry(&format!("event {index}"), TEN_OFF, 10)).await;
+            let answer = service.earn(ENDPOINTS[index % 2], &one_entry(&format!("event {index}"), TEN_OFF, 10)).await;
             assert_eq!(earn_ids(&answer.body).len(), 10, "{answer:?}");
         }
     }
@@ -46,7 +46,7 @@ async fn a_page_of_a_wallet_reads_no_more_than_it_shows_though_the_wallet_was_kn
     service.database().execute("VACUUM ANALYZE").await;
     for round in 0..5 {
         // Plans are made with the first page, and kept.
-        let empty = list(&service, Door::Json, json!({"customerId": 7})).await;
+        let empty = list(&service, Endpoint::Json, json!({"customerId": 7})).await;
         assert_eq!(empty.body["data"], json!([]), "{round}");
     }
     for event in 0..5 {
@@ -63,18 +63,18 @@ async fn a_page_of_a_wallet_reads_no_more_than_it_shows_though_the_wallet_was_kn
         (scans, counted("idx_tup_read", listing).await, counted("idx_tup_read", earning_key).await)
     };
     let before = all().await;
-    let (mut request, mut shown) = (json!({"customerId": CUSTOMER, "limit": 10}), 0);
+    let (mut request, mut presented) = (json!({"customerId": CUSTOMER, "limit": 10}), 0);
     for _ in 0..20 {
-        let page = list(&service, Door::Grpc, request.clone()).await;
-        shown += page.body["data"].as_array().unwrap().len();
+        let page = list(&service, Endpoint::Grpc, request.clone()).await;
+        presented += page.body["data"].as_array().unwrap().len();
         request["pageToken"] = page.body["nextPageToken"].clone();
     }
-    assert_eq!(shown, 200);
+    assert_eq!(presented, 200);
     // Statistics are updated with a delay. Each page but the first begins in two places.
     let told = async {
         while all().await.0 < before.0 + 39 {
             // A session sends its statistics with its next statement.
-            list(&service, Door::Grpc, json!({"customerId": 7})).await;
+            list(&service, Endpoint::Grpc, json!({"customerId": 7})).await;
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
     };

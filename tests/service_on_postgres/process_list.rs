@@ -23,7 +23,7 @@ async fn a_password_in_the_command_line_is_gone_from_it_when_the_server_serves()
         // Only the process's own user may read its environment.
         assert!(seen("environ").contains(&format!("CART_PROMOTIONS_DATABASE_URL={url}")));
         // The server uses the database that was asked for.
-        let answer = process.caller.earn(Door::Grpc, &one_entry("event", TEN_OFF, 1)).await;
+        let answer = process.caller.earn(Endpoint::Grpc, &one_entry("event", TEN_OFF, 1)).await;
         assert_eq!(answer.code, 0, "{answer:?}");
     }
 }

@@ -62,7 +62,8 @@ pub fn damaged(examples: Vec<Vec<u8>>) -> BoxedStrategy<Vec<u8>> {
         .boxed()
 }
 
-fn damage_once(bytes: &mut Vec<u8>, (kind, from, to, byte): Damage, examples: &[Vec<u8>]) {
+fn damage_once(bytes: &mut Vec<u8>, damage: Damage, examples: &[Vec<u8>]) {
+    let (kind, from, to, byte) = damage;
     let (one, other) = (from.index(bytes.len() + 1), to.index(bytes.len() + 1));
     let (start, end) = (one.min(other), one.max(other));
     let snippet = SNIPPETS[usize::from(byte) % SNIPPETS.len()];

@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpSocket;
 use tokio::time::sleep;
 
-use super::{Attacker, FEW, GRPC_PATH, PATH, Row, beside, each};
+use super::{Attack, Attacker, FEW, GRPC_PATH, PATH, Row, beside, each};
 use crate::Bench;
 
 /// Connections a second whose window is zero, and calls of each.
@@ -60,7 +60,7 @@ fn headers(stream: u32, ends: bool, list: &[(&str, &str)]) -> Vec<u8> {
 
 pub fn zero_window(bench: &Bench) -> Row {
     let what = "beside 100 connections a second with 40 calls each whose answers are not taken ÷ alone";
-    beside(bench, ("attack-zero-window", what), ZERO_WINDOWS_PER_SECOND, |attacker| {
+    beside(bench, Attack { name: "attack-zero-window", what, per_second: ZERO_WINDOWS_PER_SECOND }, |attacker| {
         each(FEW * 100, move |_| take_nothing(Arc::clone(&attacker)))
     })
 }
@@ -73,7 +73,7 @@ async fn take_nothing(attacker: Arc<Attacker>) {
         bytes.extend(headers(2 * u32::from(call) + 1, true, &list));
     }
     loop {
-        attacker.turn().await;
+        attacker.pace().await;
         let mut stream = attacker.connect().await;
         if stream.write_all(&bytes).await.is_ok() {
             let mut answer = [0; 1024];
@@ -85,7 +85,7 @@ async fn take_nothing(attacker: Arc<Attacker>) {
 
 pub fn half_sent(bench: &Bench) -> Row {
     let what = "beside 2,000 requests of all routes that are sent by half, opened anew when they are ended ÷ alone";
-    beside(bench, ("attack-half-sent", what), HALF_SENT_PER_SECOND, |attacker| {
+    beside(bench, Attack { name: "attack-half-sent", what, per_second: HALF_SENT_PER_SECOND }, |attacker| {
         each(HALF_SENT, move |index| send_half(Arc::clone(&attacker), index))
     })
 }
@@ -119,7 +119,7 @@ async fn send_half(attacker: Arc<Attacker>, index: usize) {
         [head.as_bytes(), &half].concat()
     };
     loop {
-        attacker.turn().await;
+        attacker.pace().await;
         let mut stream = attacker.connect().await;
         if stream.write_all(&bytes).await.is_ok() {
             let mut answer = [0; 1024];
@@ -131,7 +131,7 @@ async fn send_half(attacker: Arc<Attacker>, index: usize) {
 
 pub fn window_updates(bench: &Bench) -> Row {
     let what = "beside 100,000 WINDOW_UPDATE and RST_STREAM frames a second of streams that are finished ÷ alone";
-    beside(bench, ("attack-frames", what), FLOODS_PER_SECOND, |attacker| {
+    beside(bench, Attack { name: "attack-frames", what, per_second: FLOODS_PER_SECOND }, |attacker| {
         each(FEW, move |index| flood(Arc::clone(&attacker), index.is_multiple_of(2)))
     })
 }
@@ -147,7 +147,7 @@ async fn flood(attacker: Arc<Attacker>, updates: bool) {
         // The answer ends the stream.
         let _ = tokio::time::timeout(ANSWERED_WITHIN, stream.read(&mut [0; 1024])).await;
         while written.is_ok() {
-            attacker.turn().await;
+            attacker.pace().await;
             written = stream.write_all(&part).await;
         }
         attacker.ended();
@@ -156,7 +156,7 @@ async fn flood(attacker: Arc<Attacker>, updates: bool) {
 
 pub fn token_bodies(bench: &Bench) -> Row {
     let what = "beside 200 requests a second for tokens, of 8 KB each, with unknown credentials ÷ alone";
-    beside(bench, ("attack-token-bodies", what), TOKENS_PER_SECOND, |attacker| {
+    beside(bench, Attack { name: "attack-token-bodies", what, per_second: TOKENS_PER_SECOND }, |attacker| {
         each(FEW * 4, move |index| ask_for_tokens(Arc::clone(&attacker), index))
     })
 }
@@ -164,7 +164,7 @@ pub fn token_bodies(bench: &Bench) -> Row {
 async fn ask_for_tokens(attacker: Arc<Attacker>, index: usize) {
     let mut number = 0;
     loop {
-        attacker.turn().await;
+        attacker.pace().await;
         number += 1;
         let secret = "x".repeat(TOKEN_BODY_BYTES - 100);
         let body = format!("{{\"key\":\"client {index} {number}\",\"secret\":\"{secret}\"}}");
@@ -176,7 +176,7 @@ async fn ask_for_tokens(attacker: Arc<Attacker>, index: usize) {
 
 pub fn wrong_credentials(bench: &Bench) -> Row {
     let what = "beside 200 calls a second with wrong credentials from 1,000 addresses ÷ alone";
-    beside(bench, ("attack-wrong-credentials", what), WRONG_PER_SECOND, |attacker| {
+    beside(bench, Attack { name: "attack-wrong-credentials", what, per_second: WRONG_PER_SECOND }, |attacker| {
         each(FEW * 4, move |index| guess(Arc::clone(&attacker), index))
     })
 }
@@ -185,7 +185,7 @@ async fn guess(attacker: Arc<Attacker>, index: usize) {
     use base64::Engine;
     let mut number = index;
     loop {
-        attacker.turn().await;
+        attacker.pace().await;
         number += FEW * 4;
         // The name of a client that is there, and one that is not, in turns.
         let name = if number.is_multiple_of(2) { "bench" } else { "nobody" };

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::attempts::TooMany;
-use super::super::claims::TokenFault;
+use super::super::claims::TokenRefusal;
 use super::super::jws::KeyError;
-use super::hashing::Full;
+use super::hashing::HashingFull;
 use crate::storage::StorageError;
 
 /// The reason for which credentials are not accepted.
@@ -44,18 +44,18 @@ impl From<TooMany> for CheckError {
     }
 }
 
-impl From<Full> for CheckError {
-    fn from(Full: Full) -> Self {
+impl From<HashingFull> for CheckError {
+    fn from(HashingFull: HashingFull) -> Self {
         Self::Overloaded
     }
 }
 
-impl From<TokenFault> for CheckError {
-    fn from(fault: TokenFault) -> Self {
+impl From<TokenRefusal> for CheckError {
+    fn from(fault: TokenRefusal) -> Self {
         match fault {
-            TokenFault::Expired => Self::Expired,
-            TokenFault::Wrong => Self::WrongToken,
-            TokenFault::KeysNotRead => Self::KeysNotRead,
+            TokenRefusal::Expired => Self::Expired,
+            TokenRefusal::Wrong => Self::WrongToken,
+            TokenRefusal::KeysNotRead => Self::KeysNotRead,
         }
     }
 }

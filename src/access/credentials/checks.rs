@@ -7,9 +7,9 @@ use std::time::Instant;
 use super::super::caller::Caller;
 use super::super::secret::Secret;
 use super::super::tokens::{Fingerprint, Signed};
-use super::hashing::Standing;
-use super::memory::{Basis, Digested, Memory};
-use super::{CheckError, Credentials, Read, may_be_a_username};
+use super::hashing::CallerStanding;
+use super::memory::{Digested, Memory, MemoryBasis};
+use super::{CheckError, Credentials, RecordRead, may_be_a_username};
 use crate::earning::OrgId;
 use crate::storage::StorageError;
 
@@ -27,7 +27,7 @@ impl Credentials {
             Some(_) => None,
         };
         let (at, client) = self.record(username).await?;
-        if !matches!(&memory.basis, Basis::Record(_, recorded) if *recorded == client) {
+        if !matches!(&memory.basis, MemoryBasis::Record(_, recorded) if *recorded == client) {
             return Ok(None);
         }
         let memory = Memory { at, used: true, ..memory };
@@ -51,9 +51,9 @@ impl Credentials {
                     tokio::time::sleep(admission.wait).await;
                 }
                 let standing = match admission.clean {
-                    _ if this.remembered.lock().was_right(&username, address) => Standing::Known,
-                    true => Standing::Clean,
-                    false => Standing::Suspect,
+                    _ if this.remembered.lock().was_right(&username, address) => CallerStanding::Known,
+                    true => CallerStanding::Clean,
+                    false => CallerStanding::Suspect,
                 };
                 let memory = this.hashed(Arc::clone(&username), secret, standing).await?;
                 let mut remembered = this.remembered.lock();
@@ -70,14 +70,14 @@ impl Credentials {
         self.first_checks.join((digested, address), check).await.unwrap_or(Err(CheckError::Overloaded))
     }
 
-    async fn hashed(&self, username: Arc<str>, secret: Secret, standing: Standing) -> Result<Memory, CheckError> {
+    async fn hashed(&self, username: Arc<str>, secret: Secret, standing: CallerStanding) -> Result<Memory, CheckError> {
         let worker = self.hashing.worker(standing).await?;
         let at = Instant::now();
         let client = self.store.api_client(&username).await.map_err(storage)?.map(Arc::new);
         let hash = client.as_ref().map(|client| client.secret_hash.clone());
         let right = worker.matches(secret, hash).await?;
         let caller = client.as_deref().filter(|_| right).and_then(Caller::of);
-        let basis = Basis::Record(username, client);
+        let basis = MemoryBasis::Record(username, client);
         Ok(Memory { basis, caller, until_ms: i64::MAX, at, used: true })
     }
 
@@ -96,21 +96,21 @@ impl Credentials {
                     Some(before) if before.org_recorded => caller = before,
                     _ => Arc::make_mut(&mut caller).org_recorded = self.is_recorded(caller.org_id).await?,
                 }
-                Ok(Memory { basis: Basis::Keys(keys), caller: Some(caller), until_ms, at, used: true })
+                Ok(Memory { basis: MemoryBasis::Keys(keys), caller: Some(caller), until_ms, at, used: true })
             }
             Signed::Client { username, .. } if !may_be_a_username(&username) => Err(CheckError::WrongToken),
             Signed::Client { username, fingerprint } => {
                 let (at, client) = self.record(&username).await?;
                 let fits = client.as_deref().filter(|client| Fingerprint::of(client) == fingerprint);
                 let caller = fits.and_then(Caller::of).ok_or(CheckError::WrongToken)?;
-                let basis = Basis::Record(username.into(), client);
+                let basis = MemoryBasis::Record(username.into(), client);
                 Ok(Memory { basis, caller: Some(caller), until_ms, at, used: true })
             }
         }
     }
 
     /// Reads the client of that name, and returns the time before the read.
-    async fn record(self: &Arc<Self>, username: &str) -> Read {
+    async fn record(self: &Arc<Self>, username: &str) -> RecordRead {
         let username: Arc<str> = username.into();
         let read = || {
             let (this, username) = (Arc::clone(self), Arc::clone(&username));

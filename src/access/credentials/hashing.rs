@@ -18,7 +18,7 @@ use crate::storage::SecretHash;
 
 /// The standing of a caller whose secret has to be hashed. Callers of the first standing that waits are served first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum CallerStanding {
     /// This username was right before from this address, and its record or its secret changed, or it was forgotten.
     Known,
     /// No login from this address failed, and few are under check.
@@ -44,20 +44,20 @@ const CORES_OF_A_WORKER: usize = 2;
 
 /// The queue is full, or the caller waited for too long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Full;
+pub(super) struct HashingFull;
 
 /// The workers, and the queues of the callers that wait for one.
-pub(super) struct Hashing(Mutex<Workers>);
+pub(super) struct Hashing(Mutex<HashingState>);
 
-struct Workers {
+struct HashingState {
     idle: usize,
     /// The memory of one worker. The memory of others is freed when they become idle.
     kept: Option<Checker>,
-    waiting: [VecDeque<oneshot::Sender<Worker>>; 3],
+    waiting: [VecDeque<oneshot::Sender<HashingWorker>>; 3],
 }
 
 /// A worker in use. When dropped, it goes to the next waiting caller.
-pub(super) struct Worker {
+pub(super) struct HashingWorker {
     hashing: Arc<Hashing>,
     checker: Checker,
 }
@@ -70,34 +70,34 @@ impl Hashing {
     }
 
     fn with_workers(idle: usize) -> Arc<Self> {
-        Arc::new(Self(Mutex::new(Workers { idle, kept: None, waiting: Default::default() })))
+        Arc::new(Self(Mutex::new(HashingState { idle, kept: None, waiting: Default::default() })))
     }
 
     /// Waits for a worker.
     ///
     /// # Errors
     /// Returns an error when the queue of this standing is full, or after [`MAX_WAIT`].
-    pub async fn worker(self: &Arc<Self>, standing: Standing) -> Result<Worker, Full> {
+    pub async fn worker(self: &Arc<Self>, standing: CallerStanding) -> Result<HashingWorker, HashingFull> {
         let called = {
             let mut workers = self.0.lock();
             if workers.idle > 0 {
                 workers.idle -= 1;
                 let checker = workers.kept.take().unwrap_or_default();
-                return Ok(Worker { hashing: Arc::clone(self), checker });
+                return Ok(HashingWorker { hashing: Arc::clone(self), checker });
             }
             let waiting = &mut workers.waiting[standing as usize];
             waiting.retain(|call| !call.is_closed());
             if waiting.len() >= MAX_WAITING[standing as usize] {
-                return Err(Full);
+                return Err(HashingFull);
             }
             let (call, called) = oneshot::channel();
             waiting.push_back(call);
             called
         };
-        tokio::time::timeout(MAX_WAIT, called).await.ok().and_then(Result::ok).ok_or(Full)
+        tokio::time::timeout(MAX_WAIT, called).await.ok().and_then(Result::ok).ok_or(HashingFull)
     }
 
-    fn next(&self, checker: &mut Checker) -> Option<oneshot::Sender<Worker>> {
+    fn next(&self, checker: &mut Checker) -> Option<oneshot::Sender<HashingWorker>> {
         let mut workers = self.0.lock();
         let next = workers.waiting.iter_mut().find_map(VecDeque::pop_front);
         if next.is_none() {
@@ -108,12 +108,12 @@ impl Hashing {
     }
 }
 
-impl Worker {
+impl HashingWorker {
     /// Returns true when `hash` is of this secret. Takes as long without a hash.
     ///
     /// # Errors
     /// Returns an error when the system gives no thread.
-    pub async fn matches(mut self, secret: Secret, hash: Option<SecretHash>) -> Result<bool, Full> {
+    pub async fn matches(mut self, secret: Secret, hash: Option<SecretHash>) -> Result<bool, HashingFull> {
         let (tell, told) = oneshot::channel();
         // A thread of its own, as a thread cannot raise its priority again.
         let work = move || {
@@ -127,7 +127,7 @@ impl Worker {
             }
             drop(self);
         };
-        std::thread::Builder::new().name("hashing".to_owned()).spawn(work).map_err(|_| Full)?;
+        std::thread::Builder::new().name("hashing".to_owned()).spawn(work).map_err(|_| HashingFull)?;
         Ok(told.await.unwrap_or(false))
     }
 }
@@ -139,7 +139,7 @@ fn yield_to_others() {
     let _ = rustix::process::setpriority_process(None, NICENESS);
 }
 
-impl Drop for Worker {
+impl Drop for HashingWorker {
     fn drop(&mut self) {
         if let Some(next) = self.hashing.next(&mut self.checker) {
             let checker = std::mem::take(&mut self.checker);
@@ -151,7 +151,7 @@ impl Drop for Worker {
 
 #[cfg(test)]
 mod tests {
-    use super::Standing::{Clean, Known, Suspect};
+    use super::CallerStanding::{Clean, Known, Suspect};
     use super::*;
 
     async fn settle() {
@@ -171,7 +171,7 @@ mod tests {
                 waiting.push((standing, tokio::spawn(async move { hashing.worker(standing).await })));
             }
             settle().await;
-            assert_eq!(hashing.worker(standing).await.err(), Some(Full), "{standing:?}");
+            assert_eq!(hashing.worker(standing).await.err(), Some(HashingFull), "{standing:?}");
         }
         drop(busy);
         for standing in [Known, Clean, Suspect] {

@@ -40,7 +40,7 @@ impl<K: Clone + Eq + Hash + Send + 'static, V: Clone + Send + Sync + 'static> Jo
         }
         let (tell, done) = watch::channel(None);
         under_way.insert(key.clone(), done.clone());
-        let (work, entry) = (work(), Entry { joined: Arc::clone(self), key });
+        let (work, entry) = (work(), JoinedEntry { joined: Arc::clone(self), key });
         tokio::spawn(async move {
             let result = work.await;
             drop(entry);
@@ -51,12 +51,12 @@ impl<K: Clone + Eq + Hash + Send + 'static, V: Clone + Send + Sync + 'static> Jo
 }
 
 /// The entry of work under way. When it is dropped, by a panic too, the next caller begins the work again.
-struct Entry<K: Eq + Hash, V> {
+struct JoinedEntry<K: Eq + Hash, V> {
     joined: Arc<Joined<K, V>>,
     key: K,
 }
 
-impl<K: Eq + Hash, V> Drop for Entry<K, V> {
+impl<K: Eq + Hash, V> Drop for JoinedEntry<K, V> {
     fn drop(&mut self) {
         self.joined.0.lock().remove(&self.key);
     }

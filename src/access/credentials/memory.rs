@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::access::caller::Caller;
+use crate::access::tokens::KeysUsed;
 use crate::storage::clients::ApiClient;
 
 /// A keyed hash of the presented credentials, which does not reveal them.
@@ -13,7 +14,7 @@ pub(super) type Digested = [u8; 32];
 /// The result of a check.
 #[derive(Clone)]
 pub(super) struct Memory {
-    pub basis: Basis,
+    pub basis: MemoryBasis,
     /// The caller; `None` when the credentials are wrong.
     pub caller: Option<Arc<Caller>>,
     /// End of a token's validity, milliseconds since 1970-01-01T00:00:00Z.
@@ -25,9 +26,9 @@ pub(super) struct Memory {
 
 /// The facts on which a remembered result depends.
 #[derive(Clone)]
-pub(super) enum Basis {
+pub(super) enum MemoryBasis {
     /// The record of a client at the time of the check.
     Record(Arc<str>, Option<Arc<ApiClient>>),
     /// The keys of a trusted issuer.
-    Keys((usize, u64)),
+    Keys(KeysUsed),
 }

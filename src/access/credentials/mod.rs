@@ -40,7 +40,7 @@ use crate::storage::{StorageError, Store};
 use crate::writer::Reachability;
 use hashing::Hashing;
 use joined::Joined;
-use memory::{Basis, Digested, Memory};
+use memory::{Digested, Memory, MemoryBasis};
 use remembered::Remembered;
 
 /// Time for which a recorded client is used after it was compared with the database: a changed or removed client works
@@ -53,7 +53,7 @@ const MAX_BYTES: usize = 1_000;
 
 /// The presented credentials.
 #[derive(Debug, Clone)]
-pub enum Shown {
+pub enum Presented {
     /// Username and secret of an API client.
     Pair(String, Secret),
     /// An access token.
@@ -63,7 +63,7 @@ pub enum Shown {
 type FirstChecks = Joined<(Digested, Option<IpAddr>), Result<Memory, CheckError>>;
 
 /// The time before a record was read, and the record.
-type Read = Result<(Instant, Option<Arc<ApiClient>>), CheckError>;
+type RecordRead = Result<(Instant, Option<Arc<ApiClient>>), CheckError>;
 
 /// Checks credentials.
 pub struct Credentials {
@@ -79,7 +79,7 @@ pub struct Credentials {
     /// First checks under way. Each address has its own, as the wait depends on the address.
     first_checks: Arc<FirstChecks>,
     /// Reads of records under way, of usernames that were right or that a signed token names.
-    reads: Arc<Joined<Arc<str>, Read>>,
+    reads: Arc<Joined<Arc<str>, RecordRead>>,
     reads_of_wrong_pairs: Semaphore,
     /// Reads under way of whether organizations that tokens of trusted issuers name are recorded.
     org_reads: Arc<Joined<OrgId, Result<bool, CheckError>>>,
@@ -108,8 +108,12 @@ impl Credentials {
     ///
     /// # Errors
     /// Returns an error when the credentials are not accepted or could not be checked.
-    pub async fn check(self: &Arc<Self>, shown: &Shown, address: Option<IpAddr>) -> Result<Arc<Caller>, CheckError> {
-        self.find(shown, address).await?.caller.ok_or(CheckError::Wrong)
+    pub async fn check(
+        self: &Arc<Self>,
+        presented: &Presented,
+        address: Option<IpAddr>,
+    ) -> Result<Arc<Caller>, CheckError> {
+        self.find(presented, address).await?.caller.ok_or(CheckError::Wrong)
     }
 
     /// Issues a token for the API client with this username and secret.
@@ -121,9 +125,9 @@ impl Credentials {
         pair: (String, Secret),
         address: Option<IpAddr>,
     ) -> Result<(Arc<Caller>, IssuedToken), CheckError> {
-        let memory = self.find(&Shown::Pair(pair.0, pair.1), address).await?;
+        let memory = self.find(&Presented::Pair(pair.0, pair.1), address).await?;
         match (memory.caller, memory.basis) {
-            (Some(caller), Basis::Record(_, Some(client))) => {
+            (Some(caller), MemoryBasis::Record(_, Some(client))) => {
                 Ok((caller, self.tokens.issue(&client, self.clock.now_ms())?))
             }
             _ => Err(CheckError::Wrong),
@@ -131,42 +135,42 @@ impl Credentials {
     }
 
     /// Checks the credentials, from memory or by a full check. Wrong username-secret credentials count as a failed login.
-    async fn find(self: &Arc<Self>, shown: &Shown, address: Option<IpAddr>) -> Result<Memory, CheckError> {
-        if let Shown::Pair(username, secret) = shown
+    async fn find(self: &Arc<Self>, presented: &Presented, address: Option<IpAddr>) -> Result<Memory, CheckError> {
+        if let Presented::Pair(username, secret) = presented
             && !may_exist(username, secret)
         {
             self.attempts.impossible(address)?;
             return Err(CheckError::Wrong);
         }
-        let digested = self.digested(shown);
+        let digested = self.digested(presented);
         let remembered = self.recall(&digested);
         let memory = match remembered {
             Some(memory) if memory.at.elapsed() < FRESH_FOR => memory,
             _ if self.reachability.is_lost() => return Err(CheckError::Storage(Arc::new(StorageError::Lost))),
-            remembered => match shown {
-                Shown::Token(token) => {
+            remembered => match presented {
+                Presented::Token(token) => {
                     let memory = self.check_token(token, remembered).await?;
                     self.remembered.lock().token(digested, memory.clone(), self.clock.now_ms());
                     memory
                 }
-                Shown::Pair(username, secret) => match self.still(digested, username, remembered).await? {
+                Presented::Pair(username, secret) => match self.still(digested, username, remembered).await? {
                     Some(memory) => memory,
                     None => return self.first_check(digested, (username, secret), address).await,
                 },
             },
         };
-        if let (Shown::Pair(username, _), None) = (shown, &memory.caller) {
+        if let (Presented::Pair(username, _), None) = (presented, &memory.caller) {
             self.attempts.failed(username, true, address)?;
         }
         Ok(memory)
     }
 
-    fn digested(&self, shown: &Shown) -> Digested {
+    fn digested(&self, presented: &Presented) -> Digested {
         // The key makes the hash useless outside this process; the length keeps ("ab", "c") apart from ("a", "bc"), and
         // a token, which has no username, from a username with a secret.
-        let (length, username, secret) = match shown {
-            Shown::Pair(username, secret) => (username.len(), username.as_str(), secret),
-            Shown::Token(token) => (usize::MAX, "", token),
+        let (length, username, secret) = match presented {
+            Presented::Pair(username, secret) => (username.len(), username.as_str(), secret),
+            Presented::Token(token) => (usize::MAX, "", token),
         };
         Sha256::new()
             .chain_update(self.key)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Credentials;
-use super::memory::{Basis, Memory};
+use super::memory::{Memory, MemoryBasis};
 use crate::storage::StorageError;
 
 impl Credentials {
@@ -20,10 +20,12 @@ impl Credentials {
                 continue;
             }
             match &memory.basis {
-                Basis::Record(username, _) => used.push((*digested, Arc::clone(username))),
+                MemoryBasis::Record(username, _) => used.push((*digested, Arc::clone(username))),
                 // A memory that is not fresh is checked again on its next use.
-                Basis::Keys(keys) if self.tokens.still_trusted(*keys) && recorded(memory) => memory.at = Instant::now(),
-                Basis::Keys(_) => {}
+                MemoryBasis::Keys(keys) if self.tokens.still_trusted(*keys) && recorded(memory) => {
+                    memory.at = Instant::now()
+                }
+                MemoryBasis::Keys(_) => {}
             }
         }
         if used.is_empty() {
@@ -38,7 +40,7 @@ impl Credentials {
         for (digested, username) in used {
             let recorded = clients.get(&*username).copied();
             if let Some(memory) = remembered.get(&digested)
-                && let Basis::Record(_, known) = &memory.basis
+                && let MemoryBasis::Record(_, known) = &memory.basis
                 && known.as_deref() == recorded
             {
                 memory.at = at;

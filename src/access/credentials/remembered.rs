@@ -47,27 +47,27 @@ impl Remembered {
         self.right.iter_mut().chain(self.wrong.iter_mut()).chain(self.tokens.iter_mut())
     }
 
-    pub fn get(&mut self, shown: &Digested) -> Option<&mut Memory> {
-        if let Some(memory) = self.right.get_mut(shown) {
+    pub fn get(&mut self, presented: &Digested) -> Option<&mut Memory> {
+        if let Some(memory) = self.right.get_mut(presented) {
             return Some(memory);
         }
-        self.tokens.get_mut(shown).or_else(|| self.wrong.get_mut(shown))
+        self.tokens.get_mut(presented).or_else(|| self.wrong.get_mut(presented))
     }
 
-    pub fn forget(&mut self, shown: &Digested) {
-        self.right.remove(shown);
-        self.wrong.remove(shown);
-        self.tokens.remove(shown);
+    pub fn forget(&mut self, presented: &Digested) {
+        self.right.remove(presented);
+        self.wrong.remove(presented);
+        self.tokens.remove(presented);
     }
 
-    pub fn pair(&mut self, shown: Digested, memory: Memory) {
-        self.forget(&shown);
+    pub fn pair(&mut self, presented: Digested, memory: Memory) {
+        self.forget(&presented);
         let all = if memory.caller.is_some() { &mut self.right } else { &mut self.wrong };
-        all.insert(shown, memory);
+        all.insert(presented, memory);
     }
 
-    pub fn token(&mut self, shown: Digested, memory: Memory, now_ms: i64) {
-        self.tokens.insert(shown, memory, now_ms);
+    pub fn token(&mut self, presented: Digested, memory: Memory, now_ms: i64) {
+        self.tokens.insert(presented, memory, now_ms);
     }
 
     /// Records that this username was right from this address.
@@ -84,7 +84,7 @@ impl Remembered {
 pub(super) mod tests {
     use std::time::Instant;
 
-    use super::super::memory::Basis;
+    use super::super::memory::MemoryBasis;
     use super::*;
     use crate::access::caller::Caller;
     use crate::access::groups::Access;
@@ -106,7 +106,7 @@ pub(super) mod tests {
             access: Access::All,
             requests_per_minute: None,
         };
-        let basis = Basis::Record(username, None);
+        let basis = MemoryBasis::Record(username, None);
         Memory { basis, caller: Some(Arc::new(caller)), until_ms, at: Instant::now(), used: false }
     }
 
@@ -119,8 +119,8 @@ pub(super) mod tests {
             digested(number)
         };
         let known: Vec<_> = (0..100).map(|_| next()).collect();
-        for shown in &known {
-            remembered.pair(*shown, memory("known", i64::MAX));
+        for presented in &known {
+            remembered.pair(*presented, memory("known", i64::MAX));
         }
         for _ in 0..2 * MAX_WRONG_PAIRS {
             remembered.pair(next(), Memory { caller: None, ..memory("stranger", i64::MAX) });
@@ -128,14 +128,14 @@ pub(super) mod tests {
         for _ in 0..2 * MAX_TOKENS {
             remembered.token(next(), memory("greedy", 1_000), 0);
         }
-        assert!(known.iter().all(|shown| remembered.get(shown).is_some()));
+        assert!(known.iter().all(|presented| remembered.get(presented).is_some()));
         assert_eq!((remembered.wrong.len(), remembered.tokens.len()), (MAX_WRONG_PAIRS, MAX_TOKENS));
         // At the bound all are known; beyond it each new entry evicts the least recently used one.
         let others: Vec<_> = (known.len()..MAX_RIGHT_PAIRS).map(|_| next()).collect();
-        for shown in &others {
-            remembered.pair(*shown, memory("other", i64::MAX));
+        for presented in &others {
+            remembered.pair(*presented, memory("other", i64::MAX));
         }
-        assert!(known.iter().all(|shown| remembered.get(shown).is_some()), "used last");
+        assert!(known.iter().all(|presented| remembered.get(presented).is_some()), "used last");
         remembered.pair(next(), memory("another", i64::MAX));
         assert!(remembered.get(&others[0]).is_none() && remembered.get(&others[1]).is_some());
         for round in 0..MAX_RIGHT_PAIRS {
@@ -143,7 +143,7 @@ pub(super) mod tests {
             remembered.pair(next(), memory("another", i64::MAX));
         }
         assert_eq!(remembered.right.len(), MAX_RIGHT_PAIRS);
-        assert!(known.iter().all(|shown| remembered.get(shown).is_some()), "in use all the while");
+        assert!(known.iter().all(|presented| remembered.get(presented).is_some()), "in use all the while");
     }
 
     #[test]

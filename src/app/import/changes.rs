@@ -7,7 +7,7 @@ use crate::earning::{Catalog, CustomerId, Org, OrgId, Promotion};
 use crate::storage::{StorageError, Transaction};
 
 /// Field names as in the file, and their values as text.
-type Content = Vec<(&'static str, String)>;
+type RecordContent = Vec<(&'static str, String)>;
 
 /// Returns a line for each organization that is new or differs from `before`.
 pub(super) fn of_orgs(before: &HashMap<OrgId, Catalog>, orgs: &[Org]) -> Vec<String> {
@@ -19,7 +19,7 @@ pub(super) fn of_orgs(before: &HashMap<OrgId, Catalog>, orgs: &[Org]) -> Vec<Str
     lines.collect()
 }
 
-fn content_of_org(org: &Org) -> Content {
+fn content_of_org(org: &Org) -> RecordContent {
     vec![
         ("name", format!("{:?}", org.name)),
         ("timeZone", org.time_zone.name().to_owned()),
@@ -73,7 +73,7 @@ pub(super) async fn of_customers(
 }
 
 /// Returns the fields that differ, each with its two values, or `new` when nothing is recorded.
-pub(super) fn differing(recorded: Option<Content>, after: &[(&'static str, String)]) -> Vec<String> {
+pub(super) fn differing(recorded: Option<RecordContent>, after: &[(&'static str, String)]) -> Vec<String> {
     let Some(recorded) = recorded else { return vec!["new".to_owned()] };
     let fields = recorded.iter().zip(after).filter(|(recorded, after)| recorded != after);
     fields.map(|((name, recorded), (_, after))| format!("{name} {recorded} -> {after}")).collect()

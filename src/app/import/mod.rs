@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use async_trait::async_trait;
 use chrono_tz::Tz;
 
-use super::transaction::{Change, ChangeError, Ended, in_transaction};
+use super::transaction::{ChangeError, TransactionEnd, TransactionWork, in_transaction};
 use crate::earning::catalog_change::{CatalogRefusal, replace};
 use crate::earning::{Catalog, CustomerId, ObjectId, Org, OrgId, Promotion};
 use crate::storage::{StorageError, Store, Transaction};
@@ -274,13 +274,13 @@ struct PlannedImport<'a> {
 }
 
 #[async_trait]
-impl Change for PlannedImport<'_> {
+impl TransactionWork for PlannedImport<'_> {
     type Done = Imported;
     type Error = ImportError;
 
-    async fn make(&self, transaction: &Transaction) -> Result<Ended<Imported>, ImportError> {
+    async fn make(&self, transaction: &Transaction) -> Result<TransactionEnd<Imported>, ImportError> {
         let imported = self.import.write(transaction, self).await?;
-        Ok(if self.dry_run { Ended::Rollback(imported) } else { Ended::Commit(imported) })
+        Ok(if self.dry_run { TransactionEnd::Rollback(imported) } else { TransactionEnd::Commit(imported) })
     }
 }
 

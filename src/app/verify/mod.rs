@@ -7,7 +7,7 @@ mod readable;
 mod redemptions;
 mod validity;
 
-use crate::storage::verify::{Breaches, Page, Place, Question, Snapshot, Walked};
+use crate::storage::verify::{Breaches, PageCursor, Question, Snapshot, VerifyPage, Walked};
 use crate::storage::{StorageError, Store};
 
 /// One check, and its result.
@@ -60,9 +60,9 @@ async fn each<R: Walked>(
     snapshot: &Snapshot,
     mut judge: impl FnMut(R) -> Option<String>,
 ) -> Result<Breaches, StorageError> {
-    let (mut breaches, mut after) = (Breaches::default(), None::<Place>);
+    let (mut breaches, mut after) = (Breaches::default(), None::<PageCursor>);
     loop {
-        let Page { rows, last } = snapshot.page::<R>(after.as_ref()).await?;
+        let VerifyPage { rows, last } = snapshot.page::<R>(after.as_ref()).await?;
         for row in rows {
             match row.map(&mut judge) {
                 Ok(None) => {}

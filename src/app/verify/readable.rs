@@ -7,7 +7,9 @@ use super::each;
 use crate::access::groups::Access;
 use crate::access::secret;
 use crate::storage::StorageError;
-use crate::storage::verify::{ApiClientRow, Breaches, DetailsRow, FormerTermRow, OrgRow, PromotionNameRow, Snapshot};
+use crate::storage::verify::{
+    ApiClientRow, Breaches, FormerTermRow, OrgRow, PromotionNameRow, Snapshot, VerifiedDetailsRow,
+};
 
 /// Checks that names have no white space at either end, and that time zones, including those of former terms, are IANA
 /// names.
@@ -63,8 +65,8 @@ pub(super) async fn clients(snapshot: &Snapshot) -> Result<Breaches, StorageErro
 
 /// Checks that payloads are JSON objects, and that supplementary criteria have their three parts.
 pub(super) async fn details(snapshot: &Snapshot) -> Result<Breaches, StorageError> {
-    each(snapshot, |details: DetailsRow| {
-        let DetailsRow { org_id, earn_id, event_payload, .. } = &details;
+    each(snapshot, |details: VerifiedDetailsRow| {
+        let VerifiedDetailsRow { org_id, earn_id, event_payload, .. } = &details;
         let is_object =
             |text: &String| serde_json::from_str::<&RawValue>(text).is_ok_and(|value| value.get().starts_with('{'));
         let of = || format!("of earned promotion {earn_id} of organization {org_id}");

@@ -6,14 +6,14 @@ use crate::earning::change::{MAX_BEFORE_EVENT_MS, MAX_LATE_REDEMPTION_DAYS};
 use crate::earning::time::{DAY_MS, iso};
 use crate::earning::{OrgId, Redemption};
 use crate::storage::StorageError;
-use crate::storage::verify::{Breaches, Instance, Page, Place, RecordedRedemption, Snapshot};
+use crate::storage::verify::{Breaches, PageCursor, RecordedRedemption, RedeemedInstance, Snapshot, VerifyPage};
 
 /// Longest time from the end of validity to the recording of a transaction, in milliseconds.
 const MAX_LATE_MS: i64 = MAX_LATE_REDEMPTION_DAYS as i64 * DAY_MS;
 
 /// The breaches of the two checks that are made together.
 #[derive(Debug, Default)]
-pub(super) struct Redeemed {
+pub(super) struct RedeemedCheck {
     /// Breaches in the earned promotions that transactions redeemed.
     pub contents: Breaches,
     /// Breaches in the times of redemptions.
@@ -21,10 +21,10 @@ pub(super) struct Redeemed {
 }
 
 /// Compares every transaction with the earned promotions that it names.
-pub(super) async fn check(snapshot: &Snapshot) -> Result<Redeemed, StorageError> {
-    let (mut found, mut after) = (Redeemed::default(), None::<Place>);
+pub(super) async fn check(snapshot: &Snapshot) -> Result<RedeemedCheck, StorageError> {
+    let (mut found, mut after) = (RedeemedCheck::default(), None::<PageCursor>);
     loop {
-        let Page { rows, last } = snapshot.redemptions(after.as_ref()).await?;
+        let VerifyPage { rows, last } = snapshot.redemptions(after.as_ref()).await?;
         for row in rows {
             match row {
                 Ok(recorded) => found.judge(&recorded),
@@ -38,7 +38,7 @@ pub(super) async fn check(snapshot: &Snapshot) -> Result<Redeemed, StorageError>
     }
 }
 
-impl Redeemed {
+impl RedeemedCheck {
     fn judge(&mut self, recorded: &RecordedRedemption) {
         let RecordedRedemption { org_id: OrgId(org_id), transaction_identifier, instances, digest, .. } = recorded;
         let name = format!("transaction {transaction_identifier} of organization {org_id}");
@@ -85,7 +85,7 @@ fn is_digest_of(digest: &str, content: &Redemption) -> bool {
 ///
 /// Validity is judged at the date of the transaction, or at the time of recording less the days within which the server
 /// accepted late redemptions, whichever is later. That number of days is not recorded, so the longest is allowed here.
-fn breach_of_times(recorded: &RecordedRedemption, content: &Redemption, held: &Instance) -> Option<String> {
+fn breach_of_times(recorded: &RecordedRedemption, content: &Redemption, held: &RedeemedInstance) -> Option<String> {
     let (date_ms, recorded_ms) = (content.transaction_date_ms, recorded.redeemed_at_ms);
     let valid_till = iso(held.valid_till_ms);
     if held.valid_till_ms < date_ms {

@@ -8,7 +8,7 @@ use crate::earning::expiry::valid_till_ms;
 use crate::earning::time::iso;
 use crate::earning::{EarnExpiry, OrgId};
 use crate::storage::StorageError;
-use crate::storage::verify::{Breaches, EarnedRow, Page, Place, PromotionTerms, Snapshot, Terms};
+use crate::storage::verify::{Breaches, EarnedRow, PageCursor, PromotionTerms, Snapshot, Terms, VerifyPage};
 
 /// The terms with which a row is compared.
 enum Compared {
@@ -22,7 +22,7 @@ enum Compared {
 
 /// Numbers of rows by the terms with which they were compared.
 #[derive(Debug, Default)]
-struct Counted {
+struct ValidityCount {
     all: u64,
     by_former_terms: u64,
     unknown: u64,
@@ -30,11 +30,11 @@ struct Counted {
 
 /// Compares every earned promotion with the terms of its promotion. Returns the name of the check, and its breaches.
 pub(super) async fn check(snapshot: &Snapshot) -> Result<(String, Breaches), StorageError> {
-    let (mut breaches, mut counted, mut after) = (Breaches::default(), Counted::default(), None::<Place>);
+    let (mut breaches, mut counted, mut after) = (Breaches::default(), ValidityCount::default(), None::<PageCursor>);
     // Rows are ordered by organization, so the terms of one are enough.
     let mut of_org: Option<(i64, OrgTerms)> = None;
     loop {
-        let Page { rows, last } = snapshot.page::<EarnedRow>(after.as_ref()).await?;
+        let VerifyPage { rows, last } = snapshot.page::<EarnedRow>(after.as_ref()).await?;
         for row in rows {
             counted.all += 1;
             let row = match row {
@@ -63,7 +63,7 @@ pub(super) async fn check(snapshot: &Snapshot) -> Result<(String, Breaches), Sto
         }
         after = last;
     }
-    let Counted { all, by_former_terms, unknown } = counted;
+    let ValidityCount { all, by_former_terms, unknown } = counted;
     let not_compared = match unknown {
         0 => String::new(),
         unknown => format!("; {unknown} are of terms that cannot be read, and are not compared"),

@@ -17,7 +17,7 @@ pub use super::counts::Revoked;
 use super::read::{customers, of_customers};
 use super::session::{Decided, Work};
 use super::write;
-use crate::earning::change::{ChangeFacts, Held, InstanceKey, RecordedStatus, RecordedTransaction};
+use crate::earning::change::{ChangeFacts, HeldPromotion, InstanceKey, RecordedStatus, RecordedTransaction};
 use crate::earning::{CustomerId, Holder, ObjectId, OrgId};
 use crate::storage::StorageError;
 use crate::storage::connection::Connection;
@@ -140,7 +140,7 @@ impl Work for ChangesWanted {
         let keys: Vec<_> = self.instances.iter().copied().collect();
         for found in by_earn_id().run::<HeldRow>(&on, instance_rows(&keys)).await? {
             let (key, row) = (*found.of(&keys)?, found.row);
-            let held = Held {
+            let held = HeldPromotion {
                 promotion_id: row.promotion_id.0,
                 event_time_ms: row.event_time_ms,
                 valid_till_ms: row.valid_till_ms,

@@ -106,7 +106,7 @@ async fn count_anew(
     }
     let counted = rows(unsure.keys(), |holder| {
         let used = i64::from(used[holder]);
-        Values { used, cap: used, cap_period: unsure[holder], last_change: 0 }
+        CountValues { used, cap: used, cap_period: unsure[holder], last_change: 0 }
     });
     let replaced = [Column::Used, Column::Cap, Column::CapPeriod, Column::LastChange]
         .map(|column| format!("{0} = excluded.{0}", column.as_str()));
@@ -117,8 +117,10 @@ async fn count_anew(
 /// Locks the counts of these holders, in the order of their keys. Creates a missing count, with the period before the
 /// given one, so that other transactions that count at the same time wait here.
 async fn lock(on: &On<'_, impl ConnectionTrait>, holders: &BTreeMap<Holder, i64>) -> Result<(), StorageError> {
-    let former =
-        rows(holders.keys(), |holder| Values { cap_period: (holders[holder] - 1).max(0), ..Values::default() });
+    let former = rows(holders.keys(), |holder| CountValues {
+        cap_period: (holders[holder] - 1).max(0),
+        ..CountValues::default()
+    });
     let kept = format!("{cap} = {}", column::<Entity>(Column::Cap), cap = Column::Cap.as_str());
     on.execute(&upsert(kept).body(), former).await.map(drop)
 }
@@ -136,7 +138,7 @@ pub(in crate::storage) fn granted(grants: &Grants) -> Rows<'static> {
     rows(grants.under_cap.keys(), |holder| {
         let under = &grants.under_cap[holder];
         let granted = i64::from(under.granted);
-        Values { used: granted, cap: under.cap.into(), cap_period: under.cap_period, last_change: granted }
+        CountValues { used: granted, cap: under.cap.into(), cap_period: under.cap_period, last_change: granted }
     })
 }
 
@@ -175,7 +177,7 @@ pub(in crate::storage) async fn subtract(
     ));
     let list = rows(revoked.keys(), |holder| {
         let Revoked { count, cap_period } = revoked[holder];
-        Values { cap_period, last_change: count, ..Values::default() }
+        CountValues { cap_period, last_change: count, ..CountValues::default() }
     });
     on.execute(&taken_off.body(), list).await.map(drop)
 }
@@ -191,14 +193,14 @@ pub struct Revoked {
 
 /// Values of a count to write.
 #[derive(Default)]
-struct Values {
+struct CountValues {
     used: i64,
     cap: i64,
     cap_period: i64,
     last_change: i64,
 }
 
-fn rows<'a>(keys: impl Iterator<Item = &'a Holder> + Clone, of: impl Fn(&Holder) -> Values) -> Rows<'static> {
+fn rows<'a>(keys: impl Iterator<Item = &'a Holder> + Clone, of: impl Fn(&Holder) -> CountValues) -> Rows<'static> {
     let values: Vec<_> = keys.clone().map(of).collect();
     holders(keys)
         .integers(Column::Used, values.iter().map(|values| values.used))

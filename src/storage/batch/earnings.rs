@@ -14,7 +14,7 @@ use crate::storage::engine::{Engine, Write};
 
 /// Keys of the facts that a batch needs, without repeats. Batches take their locks in this order.
 #[derive(Debug, Default)]
-pub struct Wanted {
+pub struct EarningsWanted {
     /// Catalogs that the batch is decided from.
     pub catalogs: CatalogVersions,
     /// Customers who may not be recorded.
@@ -29,7 +29,7 @@ pub struct Wanted {
     pub limited: BTreeSet<Holder>,
 }
 
-impl Wanted {
+impl EarningsWanted {
     /// Returns true if the cap of one of the promotions was set after the promotion was earned.
     pub(in crate::storage) fn has_late_caps(&self) -> bool {
         self.capped.values().any(|period| *period > 0)
@@ -60,7 +60,7 @@ pub struct UnderCap {
 
 impl Grants {
     /// Returns the earnings of `wanted` that the batch does not begin.
-    pub(in crate::storage) fn untouched<'a>(&self, wanted: &'a Wanted) -> Vec<&'a EarningKey> {
+    pub(in crate::storage) fn untouched<'a>(&self, wanted: &'a EarningsWanted) -> Vec<&'a EarningKey> {
         let begun = self.grants.iter().filter(|grant| grant.first_ordinal == 1).map(|grant| &grant.key);
         if begun.clone().count() == wanted.earnings.len() {
             return Vec::new();
@@ -72,26 +72,26 @@ impl Grants {
 
 /// Row of the wallet: the grant, the ordinal of the instance within its earning, and the instance.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::storage) struct Row<'a> {
+pub(in crate::storage) struct InstanceRow<'a> {
     pub grant: &'a Grant,
     pub ordinal: u32,
     pub instance: &'a Instance,
 }
 
 /// Lists the rows to write, in the order of their keys.
-pub(in crate::storage) fn rows(grants: &Grants) -> Vec<Row<'_>> {
+pub(in crate::storage) fn rows(grants: &Grants) -> Vec<InstanceRow<'_>> {
     let mut sorted: Vec<_> = grants.grants.iter().collect();
     sorted.sort_by(|one, other| (&one.key, one.first_ordinal).cmp(&(&other.key, other.first_ordinal)));
     let mut rows = Vec::new();
     for grant in sorted {
         let numbered = (grant.first_ordinal..).zip(&grant.instances);
-        rows.extend(numbered.map(|(ordinal, instance)| Row { grant, ordinal, instance }));
+        rows.extend(numbered.map(|(ordinal, instance)| InstanceRow { grant, ordinal, instance }));
     }
     rows
 }
 
 #[async_trait]
-impl Work for Wanted {
+impl Work for EarningsWanted {
     type Facts = Facts;
     type Writes = Grants;
 

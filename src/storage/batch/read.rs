@@ -11,7 +11,7 @@ use foldhash::HashMap;
 use sea_orm::{ConnectionTrait, DerivePartialModel};
 
 use super::counts::{self, holders};
-use super::earnings::{Grants, Wanted};
+use super::earnings::{EarningsWanted, Grants};
 use crate::earning::{CustomerId, Details, EarningKey, Facts, Holder, Instance, OrgId, RecordedEarning};
 use crate::storage::StorageError;
 use crate::storage::entity::earned_promotion::{Column, EARNING_KEY};
@@ -23,7 +23,7 @@ use crate::storage::statement::{On, Rows};
 /// Recorded instance of an earning.
 #[derive(Debug, DerivePartialModel)]
 #[sea_orm(entity = "earned_promotion::Entity")]
-pub(in crate::storage) struct Recorded {
+pub(in crate::storage) struct RecordedRow {
     pub promotion_id: Id,
     pub earned_from_id: String,
     pub ordinal: i64,
@@ -38,7 +38,7 @@ pub(in crate::storage) struct Recorded {
 }
 
 /// Instances by earning and ordinal.
-pub(in crate::storage) type Instances = BTreeMap<(EarningKey, i64), Recorded>;
+pub(in crate::storage) type Instances = BTreeMap<(EarningKey, i64), RecordedRow>;
 
 /// Searches the recorded customers of a list.
 pub(in crate::storage) fn customers() -> Search<customer::Entity> {
@@ -61,16 +61,16 @@ pub(in crate::storage) fn earnings() -> Search<earned_promotion::Entity> {
 /// Reads all facts. Must run within a transaction.
 pub(in crate::storage) async fn one_by_one(
     on: &On<'_, impl ConnectionTrait>,
-    wanted: &Wanted,
+    wanted: &EarningsWanted,
 ) -> Result<Facts, StorageError> {
-    let context = Context {
+    let context = EarningContext {
         customers: known(on, wanted).await?,
         audiences: included(on, wanted).await?,
         used: counts::read_or_count(on, &wanted.capped).await?,
     };
     let keys: Vec<_> = wanted.earnings.iter().collect();
     let mut instances = Instances::new();
-    for found in earnings().run::<Recorded>(on, of_earnings(&keys)).await? {
+    for found in earnings().run::<RecordedRow>(on, of_earnings(&keys)).await? {
         let key = (*found.of(&keys)?).clone();
         instances.insert((key, found.row.ordinal), found.row);
     }
@@ -81,7 +81,7 @@ pub(in crate::storage) async fn one_by_one(
 /// grants.
 pub(in crate::storage) async fn is_as_presumed(
     on: &On<'_, impl ConnectionTrait>,
-    wanted: &Wanted,
+    wanted: &EarningsWanted,
     grants: &Grants,
 ) -> Result<bool, StorageError> {
     if known(on, wanted).await?.len() < wanted.customers.len()
@@ -96,26 +96,29 @@ pub(in crate::storage) async fn is_as_presumed(
     }))
 }
 
-async fn known(on: &On<'_, impl ConnectionTrait>, wanted: &Wanted) -> Result<Vec<(OrgId, CustomerId)>, StorageError> {
+async fn known(
+    on: &On<'_, impl ConnectionTrait>,
+    wanted: &EarningsWanted,
+) -> Result<Vec<(OrgId, CustomerId)>, StorageError> {
     let keys: Vec<_> = wanted.customers.iter().copied().collect();
     Ok(customers().which(on, &keys, of_customers(&keys)).await?.into_iter().copied().collect())
 }
 
-async fn included(on: &On<'_, impl ConnectionTrait>, wanted: &Wanted) -> Result<Vec<Holder>, StorageError> {
+async fn included(on: &On<'_, impl ConnectionTrait>, wanted: &EarningsWanted) -> Result<Vec<Holder>, StorageError> {
     let keys: Vec<_> = wanted.limited.iter().copied().collect();
     Ok(audiences().which(on, &keys, holders(&keys)).await?.into_iter().copied().collect())
 }
 
 /// Facts apart from the earnings.
-pub(in crate::storage) struct Context {
+pub(in crate::storage) struct EarningContext {
     pub customers: Vec<(OrgId, CustomerId)>,
     pub audiences: Vec<Holder>,
     pub used: HashMap<Holder, u32>,
 }
 
-impl Context {
+impl EarningContext {
     /// Returns the facts with the earnings of these instances.
-    pub fn with(self, instances: Instances, wanted: &Wanted) -> Facts {
+    pub fn with(self, instances: Instances, wanted: &EarningsWanted) -> Facts {
         Facts {
             earnings: recorded_earnings(instances),
             each_named_once: wanted.each_named_once,
@@ -165,7 +168,7 @@ pub(in crate::storage) fn details(
 }
 
 /// Returns the earning key of an instance that was found for the event of `wanted`.
-pub(in crate::storage) fn earning_key(wanted: &EarningKey, row: &Recorded) -> EarningKey {
+pub(in crate::storage) fn earning_key(wanted: &EarningKey, row: &RecordedRow) -> EarningKey {
     let (promotion_id, earned_from_id) = (row.promotion_id.0, Arc::from(row.earned_from_id.as_str()));
     EarningKey { promotion_id, earned_from_id, ..wanted.clone() }
 }

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 
 use super::catalogs::CatalogVersions;
 use super::changes::{Changes, ChangesWanted, ReadChanges};
-use super::earnings::{Grants, Wanted};
+use super::earnings::{EarningsWanted, Grants};
 use crate::earning::change::ChangeFacts;
 use crate::earning::{CatalogVersion, Facts, ObjectId, OrgId};
 use crate::storage::connection::{Connection, Transaction};
@@ -146,12 +146,12 @@ pub struct Session {
     /// Number of coming batches that are read before they are decided.
     read_first: u32,
     /// Transaction of the next batch, which holds its catalogs.
-    held: Option<Held>,
+    held: Option<HeldCatalogs>,
 }
 
 /// Transaction that holds catalogs.
 #[derive(Debug)]
-struct Held {
+struct HeldCatalogs {
     transaction: Transaction,
     /// Organizations whose catalogs are held exclusively.
     exclusive: BTreeSet<OrgId>,
@@ -224,7 +224,7 @@ impl Session {
             }
         }
         let found = read.await?;
-        self.held = Some(Held { transaction, exclusive: exclusive.clone() });
+        self.held = Some(HeldCatalogs { transaction, exclusive: exclusive.clone() });
         Ok(found)
     }
 
@@ -234,7 +234,7 @@ impl Session {
     /// Returns the errors of `run`.
     pub async fn earn<T: Send>(
         &mut self,
-        wanted: &Wanted,
+        wanted: &EarningsWanted,
         now_ms: i64,
         decide: impl FnMut(&mut Facts) -> (T, Grants) + Send,
     ) -> Result<Ran<T>, BatchError> {
@@ -287,7 +287,7 @@ impl Session {
             }
         }
         let (mut attempt, exclusive) = match held {
-            Some(Held { transaction, exclusive }) => (Attempt::Transaction(transaction), exclusive),
+            Some(HeldCatalogs { transaction, exclusive }) => (Attempt::Transaction(transaction), exclusive),
             None => match self.begin::<W>(wanted.catalogs()).await.map_err(BatchError::Load)? {
                 Some(attempt) => (attempt, BTreeSet::new()),
                 None => return Ok(Ran::CatalogChanged),
@@ -406,8 +406,8 @@ impl Session {
 
     /// Begins a transaction on the connection of the session.
     async fn transaction(&mut self) -> Result<Transaction, StorageError> {
-        let turn = self.store.turn().await?;
-        Transaction::begin(self.connection().await?, self.store.engine, turn).await
+        let write_permit = self.store.write_permit().await?;
+        Transaction::begin(self.connection().await?, self.store.engine, write_permit).await
     }
 
     /// Returns the kept connection, or else a new one.

@@ -2,7 +2,7 @@
 
 use sea_orm::{Statement, Value};
 
-use super::earnings::Row;
+use super::earnings::InstanceRow;
 use crate::earning::{Details, Grant};
 use crate::storage::entity::earned_promotion::{Column, Entity};
 use crate::storage::entity::stored::{StoredCriteria, StoredEarnedFromType};
@@ -27,13 +27,13 @@ pub(in crate::storage) const COLUMNS: [Column; 10] = [
 const DETAILS: [Column; 3] = [Column::EventType, Column::EventPayload, Column::SupplementaryCriteria];
 
 /// Returns the details that a row stores: those of its earning, on the first instance only.
-fn details<'a>(row: &Row<'a>) -> Option<&'a Details> {
+fn details<'a>(row: &InstanceRow<'a>) -> Option<&'a Details> {
     let grant: &'a Grant = row.grant;
     grant.details.as_deref().filter(|_| row.ordinal == 1)
 }
 
 /// Returns true if any row has details.
-pub(in crate::storage) fn any_details(rows: &[Row<'_>]) -> bool {
+pub(in crate::storage) fn any_details(rows: &[InstanceRow<'_>]) -> bool {
     rows.iter().any(|row| details(row).is_some())
 }
 
@@ -51,7 +51,7 @@ pub(in crate::storage) fn insertion(with_details: bool, present: Present, answer
 }
 
 /// Lists rows, with the column names of the wallet.
-pub(in crate::storage) fn list<'a>(rows: &[Row<'a>], now_ms: i64) -> Rows<'a> {
+pub(in crate::storage) fn list<'a>(rows: &[InstanceRow<'a>], now_ms: i64) -> Rows<'a> {
     let text = |of: fn(&'a Grant) -> &'a str| rows.iter().map(move |row| of(row.grant));
     let list = Rows::of_orgs(rows.iter().map(|row| row.grant.key.org_id))
         .integers(Column::CustomerId, rows.iter().map(|row| row.grant.key.customer_id.0))
@@ -76,18 +76,18 @@ pub(in crate::storage) fn list<'a>(rows: &[Row<'a>], now_ms: i64) -> Rows<'a> {
         .owned_texts(Column::SupplementaryCriteria, criteria)
 }
 
-fn criteria(row: &Row<'_>) -> Option<StoredCriteria> {
+fn criteria(row: &InstanceRow<'_>) -> Option<StoredCriteria> {
     details(row)?.supplementary_criteria.map(StoredCriteria)
 }
 
 /// Inserts rows value by value, on SQLite.
-pub(in crate::storage) fn values(rows: &[Row<'_>], now_ms: i64) -> Statement {
+pub(in crate::storage) fn values(rows: &[InstanceRow<'_>], now_ms: i64) -> Statement {
     let with_details = any_details(rows);
     let mut columns = COLUMNS.to_vec();
     columns.extend(DETAILS.iter().filter(|_| with_details));
     let mut values = RowValues::with_capacity(rows.len() * (columns.len() + 1));
     for row in rows {
-        let Row { grant, ordinal, instance } = row;
+        let InstanceRow { grant, ordinal, instance } = row;
         let base = [
             Value::from(grant.key.customer_id.0),
             instance.earn_id.to_string().into(),

@@ -7,7 +7,7 @@ use sea_orm::DbErr;
 use super::{Engine, Write};
 use crate::earning::Facts;
 use crate::storage::StorageError;
-use crate::storage::batch::earnings::{Wanted, rows};
+use crate::storage::batch::earnings::{EarningsWanted, rows};
 use crate::storage::batch::{counts, read, write};
 use crate::storage::connection::Connection;
 use crate::storage::error::all_of;
@@ -32,7 +32,7 @@ impl Engine for Citus {
         format!("SELECT {list}.place{comma}{answers} FROM {list} CROSS JOIN {table} WHERE {conditions}")
     }
 
-    async fn read(&self, connection: &mut Connection, wanted: &Wanted) -> Result<Option<Facts>, StorageError> {
+    async fn read(&self, connection: &mut Connection, wanted: &EarningsWanted) -> Result<Option<Facts>, StorageError> {
         Ok(Some(read::one_by_one(&On { engine: &Citus, database: &*connection }, wanted).await?))
     }
 

@@ -15,7 +15,7 @@ use sea_orm::{ConnectionTrait, DbBackend, Statement, Value};
 
 use super::StorageError;
 use super::batch::catalogs::{self, CatalogVersions};
-use super::batch::earnings::{Grants, Wanted};
+use super::batch::earnings::{EarningsWanted, Grants};
 use super::batch::session::Fence;
 use super::connection::Connection;
 use super::org_owned::{Removal, SearchText};
@@ -123,7 +123,7 @@ pub(super) trait Engine: fmt::Debug + Send + Sync {
     }
 
     /// Reads the facts of a batch of earnings. Returns `None` if its catalogs are no longer those of the decision.
-    async fn read(&self, connection: &mut Connection, wanted: &Wanted) -> Result<Option<Facts>, StorageError>;
+    async fn read(&self, connection: &mut Connection, wanted: &EarningsWanted) -> Result<Option<Facts>, StorageError>;
 
     /// Writes the grants of a batch of earnings. Returns false, with nothing written, if it was decided from another
     /// catalog version or from facts that do not hold.
@@ -133,7 +133,7 @@ pub(super) trait Engine: fmt::Debug + Send + Sync {
 /// Batch of earnings to write.
 #[derive(Debug)]
 pub(super) struct Write<'a> {
-    pub wanted: &'a Wanted,
+    pub wanted: &'a EarningsWanted,
     pub grants: &'a Grants,
     pub fence: &'a Fence<'a>,
 }

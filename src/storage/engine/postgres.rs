@@ -14,8 +14,8 @@ use crate::earning::{EarningKey, Facts};
 use crate::storage::StorageError;
 use crate::storage::batch::catalogs;
 use crate::storage::batch::counts::{self, count, held, holders};
-use crate::storage::batch::earnings::{Wanted, rows};
-use crate::storage::batch::read::{self, Context, Instances, Recorded, of_customers, of_earnings, of_events};
+use crate::storage::batch::earnings::{EarningsWanted, rows};
+use crate::storage::batch::read::{self, EarningContext, Instances, RecordedRow, of_customers, of_earnings, of_events};
 use crate::storage::batch::session::Basis;
 use crate::storage::batch::write;
 use crate::storage::connection::{Connection, of_driver};
@@ -69,7 +69,7 @@ impl Engine for Postgres {
         )
     }
 
-    async fn read(&self, connection: &mut Connection, wanted: &Wanted) -> Result<Option<Facts>, StorageError> {
+    async fn read(&self, connection: &mut Connection, wanted: &EarningsWanted) -> Result<Option<Facts>, StorageError> {
         let connection = connection.postgres()?;
         let Some(context) = read_context(connection, wanted).await? else { return Ok(None) };
         let instances = read_instances(connection, wanted).await?;
@@ -227,7 +227,10 @@ struct ContextRow {
 
 /// Reads the facts apart from the earnings, in one statement and so at one moment. Returns `None` if a catalog has
 /// another version.
-async fn read_context(connection: &mut PgConnection, wanted: &Wanted) -> Result<Option<Context>, StorageError> {
+async fn read_context(
+    connection: &mut PgConnection,
+    wanted: &EarningsWanted,
+) -> Result<Option<EarningContext>, StorageError> {
     static TEXTS: [OnceLock<String>; 16] = [const { OnceLock::new() }; 16];
     let mut lists = Lists::with(CATALOGS, catalogs::rows(&wanted.catalogs));
     lists.add_some(CUSTOMERS, 1, of_customers(&wanted.customers));
@@ -247,7 +250,7 @@ async fn read_context(connection: &mut PgConnection, wanted: &Wanted) -> Result<
     for (place, number) in row.counted.iter().zip(row.used) {
         used.insert(**at_place(*place, &capped)?, count(number));
     }
-    Ok(Some(Context {
+    Ok(Some(EarningContext {
         customers: at_places(&row.known, &customers)?,
         audiences: at_places(&row.included, &limited)?,
         used,
@@ -282,7 +285,7 @@ fn context_body(lists: &Lists<'_>, late: bool) -> String {
 
 /// Reads the recorded instances of the earnings. Each event is looked up as a whole; for an event with too many
 /// instances, each earning is looked up by itself.
-async fn read_instances(connection: &mut PgConnection, wanted: &Wanted) -> Result<Instances, StorageError> {
+async fn read_instances(connection: &mut PgConnection, wanted: &EarningsWanted) -> Result<Instances, StorageError> {
     static OF_EVENTS: OnceLock<String> = OnceLock::new();
     static OF_EARNINGS: OnceLock<String> = OnceLock::new();
     let mut events: Vec<_> = wanted.earnings.iter().collect();
@@ -293,10 +296,10 @@ async fn read_instances(connection: &mut PgConnection, wanted: &Wanted) -> Resul
             most: Some(MAX_OF_AN_EVENT + 1),
             ..Search::<earned_promotion::Entity>::by(&[Wallet::CustomerId, Wallet::EventId])
         };
-        text(&[(WANTED, of_events(&[]))], &search.text::<Recorded>(&Postgres, WANTED))
+        text(&[(WANTED, of_events(&[]))], &search.text::<RecordedRow>(&Postgres, WANTED))
     });
     let (mut instances, mut large) = (Instances::new(), Vec::new());
-    let mut of_event: BTreeMap<&EarningKey, Vec<Recorded>> = BTreeMap::new();
+    let mut of_event: BTreeMap<&EarningKey, Vec<RecordedRow>> = BTreeMap::new();
     for found in fetch(connection, text, of_events(&events)).await? {
         of_event.entry(*found.of(&events)?).or_default().push(found.row);
     }
@@ -323,14 +326,14 @@ async fn read_instances(connection: &mut PgConnection, wanted: &Wanted) -> Resul
 }
 
 fn text_of_earnings(lists: &[(&'static str, Rows<'_>)]) -> String {
-    text(lists, &read::earnings().text::<Recorded>(&Postgres, WANTED))
+    text(lists, &read::earnings().text::<RecordedRow>(&Postgres, WANTED))
 }
 
 async fn fetch(
     connection: &mut PgConnection,
     text: &'static str,
     rows: Rows<'_>,
-) -> Result<Vec<Placed<Recorded>>, StorageError> {
+) -> Result<Vec<Placed<RecordedRow>>, StorageError> {
     let found = rows.bind(sqlx::query(text)).fetch_all(connection).await.map_err(of_driver)?;
     found.into_iter().map(|row| Placed::read(&QueryResult::from(row))).collect()
 }

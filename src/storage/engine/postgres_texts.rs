@@ -3,7 +3,7 @@
 use sea_orm::sea_query::ArrayType;
 use sea_orm::{DbBackend, Statement, Value};
 
-use crate::storage::statement::{Rows, Values, WANTED};
+use crate::storage::statement::{ColumnValues, Rows, WANTED};
 
 /// Returns the statement `body` with one list bound to it.
 pub fn with_lists(rows: Rows<'_>, body: &str) -> Statement {
@@ -12,13 +12,13 @@ pub fn with_lists(rows: Rows<'_>, body: &str) -> Statement {
     let [(_, rows)] = lists;
     let array = |texts: Vec<Value>| Value::Array(ArrayType::String, Some(Box::new(texts)));
     let values = rows.into_columns().into_iter().map(|(_, values)| match values {
-        Values::Integers(integers) => {
+        ColumnValues::Integers(integers) => {
             let integers = integers.into_iter().map(Value::from).collect();
             Value::Array(ArrayType::BigInt, Some(Box::new(integers)))
         }
-        Values::Texts(texts) => array(texts.into_iter().map(Value::from).collect()),
-        Values::Owned(texts) => array(texts.into_iter().map(Value::from).collect()),
-        Values::Ids(ids) => array(ids.into_iter().map(|id| id.to_string().into()).collect()),
+        ColumnValues::Texts(texts) => array(texts.into_iter().map(Value::from).collect()),
+        ColumnValues::Owned(texts) => array(texts.into_iter().map(Value::from).collect()),
+        ColumnValues::Ids(ids) => array(ids.into_iter().map(|id| id.to_string().into()).collect()),
     });
     Statement::from_sql_and_values(DbBackend::Postgres, sql, values)
 }

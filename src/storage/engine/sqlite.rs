@@ -8,12 +8,12 @@ use super::{Engine, Write};
 use crate::earning::Facts;
 use crate::storage::StorageError;
 use crate::storage::batch::catalogs::{self, CatalogVersions};
-use crate::storage::batch::earnings::{Wanted, rows};
+use crate::storage::batch::earnings::{EarningsWanted, rows};
 use crate::storage::batch::session::Basis;
 use crate::storage::batch::{counts, read, write};
 use crate::storage::connection::Connection;
 use crate::storage::org_owned::SearchText;
-use crate::storage::statement::{On, Rows, Values};
+use crate::storage::statement::{ColumnValues, On, Rows};
 
 /// Limits the rows of one `INSERT`: SQLite allows 32,766 values in a statement.
 const MAX_INSERT_ROWS: usize = 1_024;
@@ -68,10 +68,10 @@ impl Engine for Sqlite {
         for (index, (name, values)) in columns.into_iter().enumerate() {
             names.push(format!("value ->> {index} AS {name}"));
             let values: Box<dyn Iterator<Item = Json> + '_> = match values {
-                Values::Integers(integers) => Box::new(integers.into_iter().map(Json::from)),
-                Values::Texts(texts) => Box::new(texts.into_iter().map(Json::from)),
-                Values::Owned(texts) => Box::new(texts.into_iter().map(Json::from)),
-                Values::Ids(ids) => Box::new(ids.into_iter().map(|id| id.to_string().into())),
+                ColumnValues::Integers(integers) => Box::new(integers.into_iter().map(Json::from)),
+                ColumnValues::Texts(texts) => Box::new(texts.into_iter().map(Json::from)),
+                ColumnValues::Owned(texts) => Box::new(texts.into_iter().map(Json::from)),
+                ColumnValues::Ids(ids) => Box::new(ids.into_iter().map(|id| id.to_string().into())),
             };
             list.iter_mut().zip(values).for_each(|(row, value)| row.push(value));
         }
@@ -108,7 +108,7 @@ impl Engine for Sqlite {
         Ok(())
     }
 
-    async fn read(&self, connection: &mut Connection, wanted: &Wanted) -> Result<Option<Facts>, StorageError> {
+    async fn read(&self, connection: &mut Connection, wanted: &EarningsWanted) -> Result<Option<Facts>, StorageError> {
         Ok(Some(read::one_by_one(&On { engine: &Sqlite, database: &*connection }, wanted).await?))
     }
 

@@ -4,7 +4,7 @@
 
 use sea_orm::{ColumnTrait, DbBackend, IdenStatic, Iterable, PrimaryKeyToColumn};
 
-use super::takes::{Placed, Takes};
+use super::takes::{HasCursor, Takes};
 use crate::storage::entity::{
     OrgOwned, api_client, audience, cap_usage, customer, earned_promotion, former_term, org, promotion, redemption,
 };
@@ -37,7 +37,7 @@ pub(super) fn values(backend: DbBackend) -> Vec<String> {
 }
 
 /// Returns the check of one table, in one pass. The breach names each wrong value of the row.
-fn of_table<E: Placed>(backend: DbBackend) -> String {
+fn of_table<E: HasCursor>(backend: DbBackend) -> String {
     let (mut wrong, mut told) = (Vec::new(), Vec::new());
     for each in E::Column::iter() {
         let (name, qualified, takes) = (each.as_str(), column::<E>(each), E::takes(each));

@@ -17,9 +17,11 @@ use sea_orm::{
     TransactionTrait,
 };
 
-pub use pages::{Page, Place, Walked};
-pub use redemptions::{Instance, RecordedRedemption};
-pub use rows::{ApiClientRow, DetailsRow, EarnedRow, FormerTermRow, OrgRow, PromotionNameRow, PromotionTerms, Terms};
+pub use pages::{PageCursor, VerifyPage, Walked};
+pub use redemptions::{RecordedRedemption, RedeemedInstance};
+pub use rows::{
+    ApiClientRow, EarnedRow, FormerTermRow, OrgRow, PromotionNameRow, PromotionTerms, Terms, VerifiedDetailsRow,
+};
 
 use super::engine::Engine;
 use super::{StorageError, Store};

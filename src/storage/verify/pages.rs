@@ -35,15 +35,15 @@ pub trait Walked: FromQueryResult {
 
 /// Position of a row in the read of a table.
 #[derive(Debug, Clone)]
-pub struct Place(Vec<Value>);
+pub struct PageCursor(Vec<Value>);
 
 /// Page of rows. A row that cannot be read is replaced by its breach.
 #[derive(Debug)]
-pub struct Page<R> {
+pub struct VerifyPage<R> {
     /// Rows of the page.
     pub rows: Vec<Result<R, String>>,
     /// Position of the last row; `None` at the end of the table.
-    pub last: Option<Place>,
+    pub last: Option<PageCursor>,
 }
 
 impl Snapshot {
@@ -51,7 +51,7 @@ impl Snapshot {
     ///
     /// # Errors
     /// Returns errors of the database.
-    pub async fn page<R: Walked>(&self, after: Option<&Place>) -> Result<Page<R>, StorageError> {
+    pub async fn page<R: Walked>(&self, after: Option<&PageCursor>) -> Result<VerifyPage<R>, StorageError> {
         let Walk { by, beside, condition, rows } = R::walk();
         let expression = |each: &<R::Entity as sea_orm::EntityTrait>::Column| Expr::cust(column::<R::Entity>(*each));
         let mut select =
@@ -59,16 +59,18 @@ impl Snapshot {
         if let Some(condition) = condition {
             select = select.filter(Expr::cust(condition));
         }
-        if let Some(Place(values)) = after {
+        if let Some(PageCursor(values)) = after {
             let place = Expr::tuple(values.iter().cloned().map(Expr::value));
             select = select.filter(Expr::tuple(by.iter().map(expression)).gt(place));
         }
         let select = by.iter().fold(select, |select, each| select.order_by_asc(*each)).limit(rows);
         let found = self.transaction.query_all_raw(select.build(self.engine.backend())).await?;
-        let mut page =
-            Page { rows: found.iter().map(|row| read(row, table::<R::Entity>(), &names(by))).collect(), last: None };
+        let mut page = VerifyPage {
+            rows: found.iter().map(|row| read(row, table::<R::Entity>(), &names(by))).collect(),
+            last: None,
+        };
         if let Some(last) = found.last().filter(|_| found.len() as u64 == rows) {
-            page.last = by.iter().map(|each| key_value(last, each.as_str())).collect::<Option<_>>().map(Place);
+            page.last = by.iter().map(|each| key_value(last, each.as_str())).collect::<Option<_>>().map(PageCursor);
             if page.last.is_none() {
                 page.rows.push(Err(format!(
                     "{} has rows that are not looked at: the key before them cannot be read",

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use sea_orm::{DerivePartialModel, FromQueryResult};
 
-use super::pages::{Page, Place, Walk, Walked};
+use super::pages::{PageCursor, VerifyPage, Walk, Walked};
 use super::{Snapshot, columns};
 use crate::earning::change::RecordedStatus;
 use crate::earning::{CustomerId, OrgId, Redemption};
@@ -15,7 +15,7 @@ use crate::storage::entity::stored::StoredStatus;
 use crate::storage::entity::{earned_promotion, redemption};
 use crate::storage::org_owned::table;
 use crate::storage::redemption_content;
-use crate::storage::statement::{On, Placed, Rows, WANTED};
+use crate::storage::statement::{HasCursor, On, Rows, WANTED};
 
 /// Transactions that are read at once; each has up to a thousand lines.
 const PAGE_ROWS: u64 = 100;
@@ -81,7 +81,7 @@ impl Walked for RedemptionRow {
 /// Earned promotion that a transaction names, as it is stored.
 #[derive(Debug, Clone, DerivePartialModel)]
 #[sea_orm(entity = "earned_promotion::Entity")]
-pub struct Instance {
+pub struct RedeemedInstance {
     /// Promotion that was earned.
     pub promotion_id: String,
     /// Time of the event, milliseconds since 1970-01-01T00:00:00Z.
@@ -96,7 +96,7 @@ pub struct Instance {
     pub transaction_identifier: Option<String>,
 }
 
-impl Instance {
+impl RedeemedInstance {
     /// Returns true if the transaction with this identifier redeemed the earned promotion.
     pub fn is_redeemed_by(&self, transaction_identifier: &str) -> bool {
         self.earned_status == StoredStatus::text(RecordedStatus::Redeemed)
@@ -120,7 +120,7 @@ pub struct RecordedRedemption {
     /// Content of the transaction, or the reason why it cannot be read.
     pub content: Result<Redemption, String>,
     /// Earned promotions of the customer that the transaction names, by their earn ids.
-    pub held: HashMap<String, Instance>,
+    pub held: HashMap<String, RedeemedInstance>,
 }
 
 impl From<RedemptionRow> for RecordedRedemption {
@@ -143,8 +143,11 @@ impl Snapshot {
     ///
     /// # Errors
     /// Returns errors of the database.
-    pub async fn redemptions(&self, after: Option<&Place>) -> Result<Page<RecordedRedemption>, StorageError> {
-        let Page { rows, last } = self.page::<RedemptionRow>(after).await?;
+    pub async fn redemptions(
+        &self,
+        after: Option<&PageCursor>,
+    ) -> Result<VerifyPage<RecordedRedemption>, StorageError> {
+        let VerifyPage { rows, last } = self.page::<RedemptionRow>(after).await?;
         let mut rows: Vec<Result<RecordedRedemption, String>> =
             rows.into_iter().map(|row| row.map(Into::into)).collect();
         let mut keys = Vec::new();
@@ -154,16 +157,17 @@ impl Snapshot {
             keys.extend(ids.map(|earn_id| (index, *org_id, content.customer_id, earn_id)));
         }
         if keys.is_empty() {
-            return Ok(Page { rows, last });
+            return Ok(VerifyPage { rows, last });
         }
         let wanted = Rows::of_orgs(keys.iter().map(|(_, org_id, ..)| *org_id))
             .integers(earned_promotion::Column::CustomerId, keys.iter().map(|(.., customer_id, _)| customer_id.0))
             .texts(earned_promotion::Column::EarnId, keys.iter().map(|(.., earn_id)| earn_id.as_str()));
         let on = On { engine: self.engine, database: &self.transaction };
-        let text = by_earn_id().text::<Instance>(self.engine, WANTED);
+        let text = by_earn_id().text::<RedeemedInstance>(self.engine, WANTED);
         let mut unreadable = Vec::new();
         for row in on.query(&text, wanted).await? {
-            match Placed::<Instance>::read(&row).and_then(|found| Ok((found.of(&keys)?.clone(), found.row))) {
+            match HasCursor::<RedeemedInstance>::read(&row).and_then(|found| Ok((found.of(&keys)?.clone(), found.row)))
+            {
                 Ok(((index, .., earn_id), instance)) => {
                     if let Some(Ok(recorded)) = rows.get_mut(index) {
                         recorded.held.insert(earn_id, instance);
@@ -173,6 +177,6 @@ impl Snapshot {
             }
         }
         rows.extend(unreadable);
-        Ok(Page { rows, last })
+        Ok(VerifyPage { rows, last })
     }
 }

@@ -137,7 +137,7 @@ impl Walked for EarnedRow {
 
 /// Stored details of an earning that has some.
 #[derive(Debug, FromQueryResult)]
-pub struct DetailsRow {
+pub struct VerifiedDetailsRow {
     /// Organization.
     pub org_id: i64,
     /// Earn id of the instance that has the details.
@@ -148,7 +148,7 @@ pub struct DetailsRow {
     pub supplementary_criteria: Option<String>,
 }
 
-impl DetailsRow {
+impl VerifiedDetailsRow {
     /// Parses the supplementary criteria. Returns `None` if they cannot be parsed.
     pub fn criteria(&self) -> Option<Option<SupplementaryCriteria>> {
         let read = self.supplementary_criteria.as_deref().map(StoredCriteria::from_str).transpose();
@@ -156,7 +156,7 @@ impl DetailsRow {
     }
 }
 
-impl Walked for DetailsRow {
+impl Walked for VerifiedDetailsRow {
     type Entity = earned_promotion::Entity;
 
     fn walk() -> Walk<earned_promotion::Entity> {

@@ -48,12 +48,12 @@ impl Takes {
 }
 
 /// Entity with the values that its columns take.
-pub(super) trait Placed: OrgOwned {
+pub(super) trait HasCursor: OrgOwned {
     /// Returns the values that a column takes.
     fn takes(column: Self::Column) -> Takes;
 }
 
-impl Placed for org::Entity {
+impl HasCursor for org::Entity {
     fn takes(column: org::Column) -> Takes {
         use org::Column;
         match column {
@@ -65,7 +65,7 @@ impl Placed for org::Entity {
     }
 }
 
-impl Placed for promotion::Entity {
+impl HasCursor for promotion::Entity {
     fn takes(column: promotion::Column) -> Takes {
         use promotion::Column;
         match column {
@@ -84,7 +84,7 @@ impl Placed for promotion::Entity {
     }
 }
 
-impl Placed for audience::Entity {
+impl HasCursor for audience::Entity {
     fn takes(column: audience::Column) -> Takes {
         use audience::Column;
         match column {
@@ -94,7 +94,7 @@ impl Placed for audience::Entity {
     }
 }
 
-impl Placed for customer::Entity {
+impl HasCursor for customer::Entity {
     fn takes(column: customer::Column) -> Takes {
         use customer::Column;
         match column {
@@ -103,7 +103,7 @@ impl Placed for customer::Entity {
     }
 }
 
-impl Placed for api_client::Entity {
+impl HasCursor for api_client::Entity {
     fn takes(column: api_client::Column) -> Takes {
         use api_client::Column;
         match column {
@@ -116,7 +116,7 @@ impl Placed for api_client::Entity {
     }
 }
 
-impl Placed for earned_promotion::Entity {
+impl HasCursor for earned_promotion::Entity {
     fn takes(column: earned_promotion::Column) -> Takes {
         use earned_promotion::Column;
         match column {
@@ -137,7 +137,7 @@ impl Placed for earned_promotion::Entity {
     }
 }
 
-impl Placed for cap_usage::Entity {
+impl HasCursor for cap_usage::Entity {
     fn takes(column: cap_usage::Column) -> Takes {
         use cap_usage::Column;
         match column {
@@ -149,7 +149,7 @@ impl Placed for cap_usage::Entity {
     }
 }
 
-impl Placed for redemption::Entity {
+impl HasCursor for redemption::Entity {
     fn takes(column: redemption::Column) -> Takes {
         use redemption::Column;
         match column {
@@ -161,7 +161,7 @@ impl Placed for redemption::Entity {
     }
 }
 
-impl Placed for former_term::Entity {
+impl HasCursor for former_term::Entity {
     fn takes(column: former_term::Column) -> Takes {
         use former_term::Column;
         match column {

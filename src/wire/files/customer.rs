@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 use super::super::json::{InvalidJson, UnknownFields, from_slice};
 use super::super::text::cut;
 use super::csv::{Column, FirstLine};
-pub use super::lines::LineFault;
+pub use super::lines::LineViolation;
 use super::lines::Lines;
 use crate::earning::{CustomerId, OrgId};
 use crate::proto;
@@ -29,7 +29,7 @@ pub enum Format {
 
 /// Content of a file that was read to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Content {
+pub enum LineContent {
     /// Nothing but empty lines.
     Nothing,
     /// The names of columns, and no row.
@@ -47,13 +47,13 @@ pub struct CustomerLines {
     from_line: u64,
     /// The customer column of a CSV file, once its first line was read.
     column: Option<Column>,
-    content: Content,
+    content: LineContent,
 }
 
 impl CustomerLines {
     /// Returns a reader of `input` for customers of `org_id`, which imports lines from `from_line` on (counted from 1).
     pub fn new(input: Box<dyn BufRead + Send>, format: Format, org_id: OrgId, from_line: u64) -> Self {
-        Self { lines: Lines::new(input), format, org_id, from_line, column: None, content: Content::Nothing }
+        Self { lines: Lines::new(input), format, org_id, from_line, column: None, content: LineContent::Nothing }
     }
 
     /// Returns the number of the line that was read last, or 0 before the first.
@@ -67,7 +67,7 @@ impl CustomerLines {
     }
 
     /// Returns the content seen so far.
-    pub fn content(&self) -> Content {
+    pub fn content(&self) -> LineContent {
         self.content
     }
 
@@ -79,7 +79,7 @@ impl CustomerLines {
         }
         let skipped = self.lines.number() < self.from_line;
         if self.format == Format::NdJson {
-            self.content = Content::Rows;
+            self.content = LineContent::Rows;
             return if skipped { Ok(None) } else { from_json(text, self.org_id).map(Some) };
         }
         let text = String::from_utf8_lossy(text);
@@ -88,19 +88,19 @@ impl CustomerLines {
             None => match FirstLine::read(&text, skipped)? {
                 FirstLine::Header(column) => {
                     self.column = Some(column);
-                    self.content = Content::Header;
+                    self.content = LineContent::Header;
                     return Ok(None);
                 }
                 FirstLine::Row(column) => *self.column.insert(column),
             },
         };
-        self.content = Content::Rows;
+        self.content = LineContent::Rows;
         if skipped { Ok(None) } else { column.customer(&text).map(|id| Some(CustomerId(id))) }
     }
 }
 
 impl Iterator for CustomerLines {
-    type Item = Result<CustomerId, LineFault>;
+    type Item = Result<CustomerId, LineViolation>;
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
@@ -112,7 +112,7 @@ impl Iterator for CustomerLines {
             match self.customer() {
                 Ok(Some(customer_id)) => return Some(Ok(customer_id)),
                 Ok(None) => {}
-                Err(problem) => return Some(Err(LineFault::Wrong(problem))),
+                Err(problem) => return Some(Err(LineViolation::Wrong(problem))),
             }
         }
     }
@@ -120,7 +120,7 @@ impl Iterator for CustomerLines {
 
 /// The customer of a JSON object, as it was written.
 #[derive(Deserialize)]
-struct Written<'a> {
+struct WrittenLine<'a> {
     #[serde(borrow, default, rename = "customerId", alias = "customer_id")]
     customer_id: Option<&'a RawValue>,
 }
@@ -140,7 +140,7 @@ fn from_json(line: &[u8], org_id: OrgId) -> Result<CustomerId, String> {
     }
     match customer.customer_id {
         Some(id) if id > 0 && violations.is_empty() => Ok(CustomerId(id)),
-        _ => Err(match serde_json::from_slice::<Written<'_>>(line).ok().and_then(|written| written.customer_id) {
+        _ => Err(match serde_json::from_slice::<WrittenLine<'_>>(line).ok().and_then(|written| written.customer_id) {
             Some(written) => format!("customerId: must be a positive integer, not {}", cut(written.get())),
             None => "customerId: is missing".to_owned(),
         }),

@@ -10,7 +10,7 @@ const MAX_LINE_BYTES: usize = 64 * 1024;
 
 /// Error of a line.
 #[derive(Debug, thiserror::Error)]
-pub enum LineFault {
+pub enum LineViolation {
     /// The content of the line is wrong.
     #[error("{0}")]
     Wrong(String),
@@ -54,13 +54,13 @@ impl Lines {
     ///
     /// # Errors
     /// Returns the error of a line that could not be read; [`Self::number`] is then the number of that line.
-    pub fn read(&mut self) -> Result<bool, LineFault> {
+    pub fn read(&mut self) -> Result<bool, LineViolation> {
         self.buffer.clear();
         let found = self.take_line();
         self.number += u64::from(!matches!(found, Ok(false)));
         let found = found?;
         if found && self.number == 1 {
-            let behind = without_mark(&self.buffer).map_err(|encoding| LineFault::Wrong(encoding.to_string()))?;
+            let behind = without_mark(&self.buffer).map_err(|encoding| LineViolation::Wrong(encoding.to_string()))?;
             let mark = self.buffer.len() - behind.len();
             self.buffer.drain(..mark);
         }
@@ -68,7 +68,7 @@ impl Lines {
     }
 
     /// Moves the next line into the buffer. Returns false at the end of the file.
-    fn take_line(&mut self) -> Result<bool, LineFault> {
+    fn take_line(&mut self) -> Result<bool, LineViolation> {
         loop {
             let available = match self.input.fill_buf() {
                 Ok(available) => available,
@@ -91,7 +91,7 @@ impl Lines {
             self.input.consume(consumed);
             self.bytes += consumed as u64;
             if self.buffer.len() > MAX_LINE_BYTES {
-                return Err(LineFault::Wrong(format!("is longer than {MAX_LINE_BYTES} bytes")));
+                return Err(LineViolation::Wrong(format!("is longer than {MAX_LINE_BYTES} bytes")));
             }
             if end.is_some() {
                 return Ok(true);

@@ -7,7 +7,7 @@ use serde::de::value::{Error as ParameterError, StrDeserializer};
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::read::{Context, JsonMessage, ReadJson, Step, UnknownFields};
-use super::slot::{Given, Slot, SlotVisitor};
+use super::slot::{FieldSlot, GivenValue, SlotVisitor};
 
 /// Reads the fields of a JSON object into `message`.
 pub(super) fn read_message<'de, M: JsonMessage, D: Deserializer<'de>>(
@@ -30,8 +30,8 @@ impl<M> MessageSlot<'_, M> {
     }
 }
 
-impl<'de, M: JsonMessage> Slot<'de> for MessageSlot<'_, M> {
-    fn scalar(self, given: &Given<'_>) -> bool {
+impl<'de, M: JsonMessage> FieldSlot<'de> for MessageSlot<'_, M> {
+    fn scalar(self, given: &GivenValue<'_>) -> bool {
         self.refuse(given.kind())
     }
 
@@ -44,7 +44,7 @@ impl<'de, M: JsonMessage> Slot<'de> for MessageSlot<'_, M> {
         let (mut seen, mut twice) = (0_u64, 0_u64);
         while let Some(key) = object.next_key_seed(KeySeed::<M>(PhantomData))? {
             match key {
-                Key::Field(field) => {
+                FieldKey::Field(field) => {
                     if seen & !twice & (1 << field) != 0 {
                         twice |= 1 << field;
                         let name = Step::Field(M::FIELDS[field]);
@@ -54,7 +54,7 @@ impl<'de, M: JsonMessage> Slot<'de> for MessageSlot<'_, M> {
                     let value = FieldSeed { message: &mut *self.message, field, context: &mut *self.context };
                     object.next_value_seed(value)?;
                 }
-                Key::Unknown(name) => {
+                FieldKey::Unknown(name) => {
                     if self.context.unknown_fields == UnknownFields::Refuse {
                         let path = self.context.path();
                         let dot = if path.is_empty() { "" } else { "." };
@@ -68,7 +68,7 @@ impl<'de, M: JsonMessage> Slot<'de> for MessageSlot<'_, M> {
     }
 }
 
-enum Key {
+enum FieldKey {
     Field(usize),
     Unknown(String),
 }
@@ -76,23 +76,23 @@ enum Key {
 struct KeySeed<M>(PhantomData<M>);
 
 impl<'de, M: JsonMessage> DeserializeSeed<'de> for KeySeed<M> {
-    type Value = Key;
+    type Value = FieldKey;
 
-    fn deserialize<D: Deserializer<'de>>(self, key: D) -> Result<Key, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, key: D) -> Result<FieldKey, D::Error> {
         key.deserialize_str(self)
     }
 }
 
 impl<M: JsonMessage> Visitor<'_> for KeySeed<M> {
-    type Value = Key;
+    type Value = FieldKey;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a name")
     }
 
-    fn visit_str<E>(self, name: &str) -> Result<Key, E> {
+    fn visit_str<E>(self, name: &str) -> Result<FieldKey, E> {
         // An unknown name is cut, because a violation repeats it.
-        Ok(M::field(name).map_or_else(|| Key::Unknown(name.chars().take(100).collect()), Key::Field))
+        Ok(M::field(name).map_or_else(|| FieldKey::Unknown(name.chars().take(100).collect()), FieldKey::Field))
     }
 }
 
@@ -138,9 +138,9 @@ impl<T> ListSlot<'_, T> {
     }
 }
 
-impl<'de, T: ReadJson + Default> Slot<'de> for ListSlot<'_, T> {
-    fn scalar(self, given: &Given<'_>) -> bool {
-        let Given::Text(text) = given else { return self.refuse(given.kind()) };
+impl<'de, T: ReadJson + Default> FieldSlot<'de> for ListSlot<'_, T> {
+    fn scalar(self, given: &GivenValue<'_>) -> bool {
+        let GivenValue::Text(text) = given else { return self.refuse(given.kind()) };
         if !self.context.parameters {
             return self.refuse(given.kind());
         }

@@ -169,7 +169,7 @@ pub fn read_parameters<'a, M: JsonMessage>(
     context.violations
 }
 
-/// The value of one parameter: text, or, while `rest` holds more of its name, an object with that one field.
+/// The value of one parameter: text, or, while `unread` holds more of its name, an object with that one field.
 struct Parameter<'a> {
     rest: Option<&'a str>,
     value: &'a str,

@@ -9,14 +9,14 @@ use serde_json::value::RawValue;
 
 use super::integer;
 use super::read::{Context, JsonEnum, ReadJson};
-use super::slot::{Given, Slot, SlotVisitor};
+use super::slot::{FieldSlot, GivenValue, SlotVisitor};
 
 /// A value that is not an object or a list.
 pub(super) trait Scalar: Sized {
     /// Returns the expected form, in words.
     fn expected() -> Cow<'static, str>;
 
-    fn from_given(given: &Given<'_>, parameter: bool) -> Option<Self>;
+    fn from_given(given: &GivenValue<'_>, parameter: bool) -> Option<Self>;
 
     /// Returns words for the given value, which follow the expected form; empty by default.
     fn instead(_given: &str) -> String {
@@ -34,11 +34,13 @@ macro_rules! integer {
                 $expected.into()
             }
 
-            fn from_given(given: &Given<'_>, _: bool) -> Option<Self> {
+            fn from_given(given: &GivenValue<'_>, _: bool) -> Option<Self> {
                 match given {
                     // A text may hold a number: "7", "7.0", "7e0".
-                    Given::Number(literal) | Given::Text(literal) => Self::try_from(integer::parse(literal)?).ok(),
-                    Given::Bool(_) => None,
+                    GivenValue::Number(literal) | GivenValue::Text(literal) => {
+                        Self::try_from(integer::parse(literal)?).ok()
+                    }
+                    GivenValue::Bool(_) => None,
                 }
             }
         }
@@ -53,10 +55,12 @@ impl Scalar for f64 {
         "a number".into()
     }
 
-    fn from_given(given: &Given<'_>, _: bool) -> Option<Self> {
+    fn from_given(given: &GivenValue<'_>, _: bool) -> Option<Self> {
         match given {
-            Given::Number(text) | Given::Text(text) => text.parse().ok().filter(|value: &f64| value.is_finite()),
-            Given::Bool(_) => None,
+            GivenValue::Number(text) | GivenValue::Text(text) => {
+                text.parse().ok().filter(|value: &f64| value.is_finite())
+            }
+            GivenValue::Bool(_) => None,
         }
     }
 
@@ -71,10 +75,10 @@ impl Scalar for bool {
         "true or false".into()
     }
 
-    fn from_given(given: &Given<'_>, parameter: bool) -> Option<Self> {
+    fn from_given(given: &GivenValue<'_>, parameter: bool) -> Option<Self> {
         match given {
-            Given::Bool(value) => Some(*value),
-            Given::Text(text) if parameter => text.parse().ok(),
+            GivenValue::Bool(value) => Some(*value),
+            GivenValue::Text(text) if parameter => text.parse().ok(),
             _ => None,
         }
     }
@@ -85,9 +89,9 @@ impl Scalar for String {
         "a string".into()
     }
 
-    fn from_given(given: &Given<'_>, _: bool) -> Option<Self> {
+    fn from_given(given: &GivenValue<'_>, _: bool) -> Option<Self> {
         match given {
-            Given::Text(text) => Some((*text).to_owned()),
+            GivenValue::Text(text) => Some((*text).to_owned()),
             _ => None,
         }
     }
@@ -119,9 +123,11 @@ impl<E: JsonEnum> Scalar for EnumValue<E> {
         format!("one of {}", E::NAMES.join(", ")).into()
     }
 
-    fn from_given(given: &Given<'_>, parameter: bool) -> Option<Self> {
+    fn from_given(given: &GivenValue<'_>, parameter: bool) -> Option<Self> {
         let number = match given {
-            Given::Text(name) => E::number(name).or_else(|| i32::from_given(given, parameter).filter(|_| parameter)),
+            GivenValue::Text(name) => {
+                E::number(name).or_else(|| i32::from_given(given, parameter).filter(|_| parameter))
+            }
             number => i32::from_given(number, parameter),
         };
         number.map(|number| Self(number, PhantomData))
@@ -140,17 +146,17 @@ impl<T: Scalar> ScalarSlot<'_, T> {
     }
 }
 
-impl<'de, T: Scalar> Slot<'de> for ScalarSlot<'_, T> {
-    fn scalar(self, given: &Given<'_>) -> bool {
+impl<'de, T: Scalar> FieldSlot<'de> for ScalarSlot<'_, T> {
+    fn scalar(self, given: &GivenValue<'_>) -> bool {
         match T::from_given(given, self.context.parameters) {
             Some(value) => {
                 *self.target = value;
                 true
             }
             None => match given {
-                Given::Number(number) => self.refuse(number),
-                Given::Text(text) => self.refuse(&format!("{text:?}")),
-                Given::Bool(value) => self.refuse(&value.to_string()),
+                GivenValue::Number(number) => self.refuse(number),
+                GivenValue::Text(text) => self.refuse(&format!("{text:?}")),
+                GivenValue::Bool(value) => self.refuse(&value.to_string()),
             },
         }
     }
@@ -185,7 +191,7 @@ fn read_number<'de, T: Scalar, D: Deserializer<'de>>(
     }
     let json = <&RawValue>::deserialize(value)?.get();
     if json.starts_with(|first: char| first == '-' || first.is_ascii_digit()) {
-        return Ok(ScalarSlot { target, context }.scalar(&Given::Number(json)));
+        return Ok(ScalarSlot { target, context }.scalar(&GivenValue::Number(json)));
     }
     read_scalar(target, &mut serde_json::Deserializer::from_str(json), context).map_err(D::Error::custom)
 }

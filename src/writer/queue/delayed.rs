@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::Queue;
+use super::client_queues::{FairOrder, Size};
 use super::delays::{Delayed, DelayedBatch};
-use super::turns::{Size, Turns};
 use crate::earning::OrgId;
 use crate::storage::StorageError;
 use crate::writer::batch::{Batches, Customer};
@@ -24,23 +24,25 @@ impl<B: Batches> Queue<B> {
     /// Delays an organization because of `cause`, and puts its `jobs` back at their places in their client queues.
     pub(in crate::writer) fn delay(&mut self, org_id: OrgId, jobs: Vec<Job<B>>, cause: Arc<StorageError>) {
         if !self.delays.contains(org_id) {
-            let mut turns = Turns::default();
-            turns.lines.extend(self.turns.lines.extract_if(.., |_, source| source.org_id == org_id));
-            let lines = turns.lines.values().filter_map(|source| self.lines.get(source));
-            turns.ready = lines.map(|line| line.ready.len()).sum();
-            self.turns.ready -= turns.ready;
+            let mut order = FairOrder::default();
+            order.clients.extend(self.order.clients.extract_if(.., |_, source| source.org_id == org_id));
+            let clients = order.clients.values().filter_map(|source| self.clients.get(source));
+            order.ready = clients.map(|client_queue| client_queue.ready.len()).sum();
+            self.order.ready -= order.ready;
             let since = self.delays.now();
-            self.delays.orgs.insert(org_id, Delayed { turns, in_flight: false, since, cause });
+            self.delays.orgs.insert(org_id, Delayed { order, in_flight: false, since, cause });
         }
         for mut job in jobs {
             job.give_back();
-            self.line_up(job);
+            self.enqueue(job);
         }
     }
 
     /// Returns true when there is a batch for a free waiting worker.
-    pub(in crate::writer) fn calls_waiting_lane(&self) -> bool {
-        !self.delays.orgs.is_empty() && self.delays.batches() < self.limits.waiting_lanes && self.delays.due().is_some()
+    pub(in crate::writer) fn calls_waiting_worker(&self) -> bool {
+        !self.delays.orgs.is_empty()
+            && self.delays.batches() < self.limits.waiting_workers
+            && self.delays.due().is_some()
     }
 
     /// Returns the next batch for a free waiting worker.
@@ -71,20 +73,20 @@ impl<B: Batches> Queue<B> {
     }
 
     fn end_delay(&mut self, org_id: OrgId) {
-        let Some(Delayed { turns, .. }) = self.delays.orgs.remove(&org_id) else { return };
-        self.turns.ready += turns.ready;
-        for ((_, number), source) in turns.lines {
-            if let Some(line) = self.lines.get_mut(&source) {
+        let Some(Delayed { order, .. }) = self.delays.orgs.remove(&org_id) else { return };
+        self.order.ready += order.ready;
+        for ((_, number), source) in order.clients {
+            if let Some(client_queue) = self.clients.get_mut(&source) {
                 // The client queue does not catch up on what it was not given meanwhile.
-                line.given = line.given.max(self.least_given);
-                self.turns.lines.insert((line.given, number), source);
+                client_queue.given = client_queue.given.max(self.least_given);
+                self.order.clients.insert((client_queue.given, number), source);
             }
         }
     }
 
     /// Returns true when a free waiting worker may end: no more requests come, none waits, and no worker can put any
     /// back.
-    pub(in crate::writer) fn is_over_for_waiting_lanes(&self) -> bool {
+    pub(in crate::writer) fn is_over_for_waiting_workers(&self) -> bool {
         self.closed && self.batches == 0 && self.waiting() == 0
     }
 }

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::turns::Turns;
+use super::client_queues::FairOrder;
 use crate::earning::OrgId;
 use crate::storage::StorageError;
 use crate::writer::batch::Batches;
@@ -32,7 +32,7 @@ pub(super) struct Delays {
 }
 
 pub(super) struct Delayed {
-    pub(super) turns: Turns,
+    pub(super) order: FairOrder,
     /// True while a waiting worker has a batch of it in flight.
     pub(super) in_flight: bool,
     /// Counter value when it was delayed, or when its last batch was taken.
@@ -48,7 +48,7 @@ impl Delays {
 
     /// Returns the number of ready requests.
     pub(super) fn ready(&self) -> usize {
-        self.orgs.values().map(|delayed| delayed.turns.ready).sum()
+        self.orgs.values().map(|delayed| delayed.order.ready).sum()
     }
 
     /// Returns the number of their requests that may still be added to a queue for `max_waiting`.
@@ -56,18 +56,18 @@ impl Delays {
         max_waiting.div_ceil(SHARE).saturating_sub(self.ready())
     }
 
-    pub(super) fn turns_of(&mut self, org_id: OrgId) -> Option<&mut Turns> {
-        self.orgs.get_mut(&org_id).map(|delayed| &mut delayed.turns)
+    pub(super) fn order_of(&mut self, org_id: OrgId) -> Option<&mut FairOrder> {
+        self.orgs.get_mut(&org_id).map(|delayed| &mut delayed.order)
     }
 
     #[cfg(test)]
-    pub(super) fn turns(&self, org_id: OrgId) -> Option<&Turns> {
-        self.orgs.get(&org_id).map(|delayed| &delayed.turns)
+    pub(super) fn order(&self, org_id: OrgId) -> Option<&FairOrder> {
+        self.orgs.get(&org_id).map(|delayed| &delayed.order)
     }
 
     /// Returns the organization from which a waiting worker takes the next batch.
     pub(super) fn due(&self) -> Option<OrgId> {
-        let due = self.orgs.iter().filter(|(_, delayed)| !delayed.in_flight && delayed.turns.ready > 0);
+        let due = self.orgs.iter().filter(|(_, delayed)| !delayed.in_flight && delayed.order.ready > 0);
         due.min_by_key(|(_, delayed)| delayed.since).map(|(org_id, _)| *org_id)
     }
 

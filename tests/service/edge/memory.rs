@@ -30,11 +30,11 @@ struct Held {
 
 impl Held {
     /// Begins this number of calls on a connection, each with these bytes of a body that continues.
-    async fn begin(&mut self, stream: TcpStream, head: &http::Request<()>, calls: (usize, Bytes)) {
+    async fn begin(&mut self, stream: TcpStream, head: &http::Request<()>, bodies: Vec<Bytes>) {
         let mut connection = Http2::over(stream).await;
-        for _ in 0..calls.0 {
+        for bytes in bodies {
             let (response, mut body) = connection.try_begin_with(head, true).await.unwrap();
-            send(&mut body, calls.1.clone()).await;
+            send(&mut body, bytes).await;
             self.calls.push((response, body));
         }
         connection.reached().await;
@@ -50,17 +50,17 @@ async fn connect_from(address: u8, to: std::net::SocketAddr) -> TcpStream {
 
 /// Checks that a modest client is served over gRPC and JSON: with a body of 64 KiB, a token, and a probe.
 async fn serves_a_modest_client(service: &Service, round: &str) {
-    for door in DOORS {
-        let mut request = one_entry(&format!("{round} {door:?}"), OTHERS, 1);
+    for endpoint in ENDPOINTS {
+        let mut request = one_entry(&format!("{round} {endpoint:?}"), OTHERS, 1);
         request["orgId"] = 3.into();
-        let answer = match door {
-            Door::Grpc => service.earn_as(door, Some("other:other"), &request).await,
-            Door::Json => {
+        let answer = match endpoint {
+            Endpoint::Grpc => service.earn_as(endpoint, Some("other:other"), &request).await,
+            Endpoint::Json => {
                 request["note"] = "x".repeat(64_000).into();
                 service.post(Some("other:other"), request.to_string()).await
             }
         };
-        assert_eq!(answer.code, 0, "{round}, {door:?}: {answer:?}");
+        assert_eq!(answer.code, 0, "{round}, {endpoint:?}: {answer:?}");
     }
     let mut health = tonic_health::pb::health_client::HealthClient::new(service.channel());
     health.check(tonic_health::pb::HealthCheckRequest::default()).await.unwrap();
@@ -91,9 +91,9 @@ async fn bodies_of_a_greedy_client_and_of_strangers_leave_room_for_a_modest_one(
     let mut greedy = Held::default();
     // The bodies get smaller until none fits.
     for length in [900 * 1024, 200 * 1024, 60 * 1024, 1_000] {
-        greedy.begin(connect(&service).await, &grpc_head(&[]), (20, vec![0; length].into())).await;
+        greedy.begin(connect(&service).await, &grpc_head(&[]), vec![Bytes::from(vec![0; length]); 20]).await;
     }
-    greedy.begin(connect(&service).await, &grpc_head(&[]), (STREAMS, vec![0; 1].into())).await;
+    greedy.begin(connect(&service).await, &grpc_head(&[]), vec![Bytes::from(vec![0; 1]); STREAMS]).await;
     assert_eq!(demo_is_told(&service, "greedy").await, 503);
     serves_a_modest_client(&service, "beside a greedy client").await;
 
@@ -102,7 +102,7 @@ async fn bodies_of_a_greedy_client_and_of_strangers_leave_room_for_a_modest_one(
     for address in 1..=ADDRESSES {
         for _ in 0..2 {
             let stream = connect_from(address, service.address).await;
-            strangers.begin(stream, &generate, (STREAMS, vec![b' '; 8_000].into())).await;
+            strangers.begin(stream, &generate, vec![vec![b' '; 8_000].into(); STREAMS]).await;
         }
     }
     let mut refused = Http2::over(connect_from(1, service.address).await).await;
@@ -125,7 +125,7 @@ fn with_payload(event: &str, count: i64) -> serde_json::Value {
 async fn answers_that_a_greedy_client_does_not_take_leave_room_for_a_modest_one() {
     let service = Service::start_with(&catalog(), &["--max-answer-memory-mib", MEMORY_MIB]).await;
     for count in [7, 300] {
-        assert_eq!(service.earn(Door::Json, &with_payload(&format!("of {count}"), count)).await.code, 0);
+        assert_eq!(service.earn(Endpoint::Json, &with_payload(&format!("of {count}"), count)).await.code, 0);
     }
     let authorization = basic("demo:demo");
     let headers = [("content-type", "application/json"), ("authorization", &*authorization)];
@@ -176,7 +176,7 @@ async fn half_sent_messages_of_every_route_stay_within_the_memory_of_bodies() {
         attacks.spawn(async move {
             let mut held = Held::default();
             let body = route.beginning(route.limit.unwrap_or_default().min(HALF_SENT_BYTES));
-            held.begin(TcpStream::connect(address).await.unwrap(), &route.head(), (STREAMS, body)).await;
+            held.begin(TcpStream::connect(address).await.unwrap(), &route.head(), vec![body; STREAMS]).await;
             held
         });
     }

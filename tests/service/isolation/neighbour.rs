@@ -33,16 +33,23 @@ pub struct Recorded {
 }
 
 async fn done(caller: &Caller, grpc: &str, request: Value) -> Value {
-    let answer = call(caller, Door::Grpc, grpc, NEIGHBOUR, request).await;
+    let answer = call(caller, Endpoint::Grpc, grpc, NEIGHBOUR, request).await;
     assert_eq!(answer.code, 0, "{grpc}: {answer:?}");
     answer.body
 }
 
-async fn earned(caller: &Caller, customer: i64, promotion: &str, (tag, count): (&str, i64)) -> Vec<String> {
+/// The names of an earning, and its number of instances.
+struct Told<'a> {
+    tag: &'a str,
+    count: i64,
+}
+
+async fn earned(caller: &Caller, customer: i64, promotion: &str, told: Told<'_>) -> Vec<String> {
+    let Told { tag, count } = told;
     let request = json!({"customerId": customer, "eventTime": NOW_MS, "earnedFromType": "BULK_ISSUE",
         "eventDetails": {"id": format!("event {tag}"), "type": "BULK_ISSUE", "eventPayload": {"told": PRIVATE}},
         "earnedPromotions": [{"promotionId": promotion, "earnCount": count, "earnedFromId": format!("from {tag}")}]});
-    earn_ids(&caller.earn_as(Door::Grpc, Some(NEIGHBOUR), &request).await.body)
+    earn_ids(&caller.earn_as(Endpoint::Grpc, Some(NEIGHBOUR), &request).await.body)
 }
 
 /// Records something of each kind in the other organization. The name of the customer is `customer`.
@@ -51,7 +58,7 @@ pub async fn record(caller: &Caller, customer: i64) -> Recorded {
     done(caller, "CustomerService/UpsertCustomers", json!({"customerIds": [customer]})).await;
     let created = done(caller, "CatalogService/CreatePromotion", json!({"promotion": promotion(&name)})).await;
     let promotion = created["data"]["id"].as_str().unwrap().to_owned();
-    let ids = earned(caller, customer, &promotion, (&tag, 3)).await;
+    let ids = earned(caller, customer, &promotion, Told { tag: &tag, count: 3 }).await;
     let redeemed = transaction(&format!("transaction {tag}"), customer, &[(&promotion, &ids[2])]);
     done(caller, "WalletService/Redeem", redeemed).await;
     Recorded { customer, promotion, earned: ids, tag, pages: BTreeMap::new() }
@@ -60,7 +67,9 @@ pub async fn record(caller: &Caller, customer: i64) -> Recorded {
 impl Recorded {
     /// Adds page tokens of this organization. The token of a wallet has to be of the customer in the request.
     pub async fn with_pages(mut self, caller: &Caller) -> Self {
-        self.earned.extend(earned(caller, CUSTOMER, &self.promotion, (&format!("pages {}", self.tag), 3)).await);
+        self.earned.extend(
+            earned(caller, CUSTOMER, &self.promotion, Told { tag: &format!("pages {}", self.tag), count: 3 }).await,
+        );
         let mut page = async |grpc, request| {
             let body = done(caller, grpc, request).await;
             self.pages.insert(grpc, body["nextPageToken"].as_str().unwrap().to_owned());

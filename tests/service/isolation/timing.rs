@@ -49,7 +49,7 @@ async fn saying_no_takes_as_long_for_what_another_organization_has() {
     many["customerId"] = FIRST_CUSTOMER.into();
     many["eventTime"] = NOW_MS.into();
     many.as_object_mut().unwrap().remove("orgId");
-    let answer = service.earn_as(Door::Grpc, Some("other:other"), &many).await;
+    let answer = service.earn_as(Endpoint::Grpc, Some("other:other"), &many).await;
     assert_eq!(earn_ids(&answer.body).len(), 1_000, "{answer:?}");
 
     let nobodys_id = "6912d0e0ffffffffffffffff";
@@ -68,13 +68,13 @@ async fn saying_no_takes_as_long_for_what_another_organization_has() {
         (BULK_EARN, earning(OTHERS), earning(nobodys_id)),
     ];
     for (method, theirs, nobodys) in &cases {
-        for door in DOORS {
-            assert_alike(&format!("{method} {door:?}"), async |_| {
+        for endpoint in ENDPOINTS {
+            assert_alike(&format!("{method} {endpoint:?}"), async |_| {
                 let mut times = [Vec::new(), Vec::new()];
                 for round in 0..ROUNDS {
                     for index in [round % 2, 1 - round % 2] {
                         let at = Instant::now();
-                        send(&service, door, method, [theirs, nobodys][index]).await;
+                        send(&service, endpoint, method, [theirs, nobodys][index]).await;
                         times[index].push(at.elapsed());
                     }
                 }
@@ -89,11 +89,11 @@ async fn saying_no_takes_as_long_for_what_another_organization_has() {
 async fn a_wrong_secret_and_an_unknown_name_are_told_the_same_and_as_quickly() {
     // Each try uses another address: checks from the same address would have to wait.
     let service = Service::start_with(&with_clients(2 * TRIES), &["--trusted-proxies", "127.0.0.1"]).await;
-    for door in DOORS {
-        assert_alike(&format!("credentials {door:?}"), async |attempt| {
+    for endpoint in ENDPOINTS {
+        assert_alike(&format!("credentials {endpoint:?}"), async |attempt| {
             let mut times = [Vec::new(), Vec::new()];
             // No login was tried with these usernames before.
-            let number = attempt + TRIES * door as usize;
+            let number = attempt + TRIES * endpoint as usize;
             for round in 0..SECRET_ROUNDS {
                 let mut answers = Vec::new();
                 // The secrets are new each time, because a known wrong secret is not checked again. The order
@@ -101,9 +101,10 @@ async fn a_wrong_secret_and_an_unknown_name_are_told_the_same_and_as_quickly() {
                 for index in [round % 2, 1 - round % 2] {
                     let name = ["till", "nobody"][index];
                     let pair = format!("{name} {number}:wrong {round}");
-                    let caller = service.on_behalf_of(&format!("192.{}{attempt}.{}.{round}", door as u8, name.len()));
+                    let caller =
+                        service.on_behalf_of(&format!("192.{}{attempt}.{}.{round}", endpoint as u8, name.len()));
                     let at = Instant::now();
-                    let mut answer = caller.earn_as(door, Some(&pair), &documented_request()).await;
+                    let mut answer = caller.earn_as(endpoint, Some(&pair), &documented_request()).await;
                     times[index].push(at.elapsed());
                     // By now so many logins have failed for both usernames that the refusal says until when, to the
                     // second.

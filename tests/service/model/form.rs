@@ -166,17 +166,20 @@ fn read_earned(request: &Earn, run: u32, answer: &Answer) -> Result<(Reply, Vec<
     }
     let (mut outcomes, mut ids) = (Vec::new(), Vec::new());
     for (entry, element) in request.entries.iter().zip(data) {
-        outcomes.push(read_element((request, entry), run, element, &mut ids)?);
+        outcomes.push(read_element(&Asked { request, entry, run }, element, &mut ids)?);
     }
     Ok((Reply::Entries(outcomes), ids))
 }
 
-fn read_element(
-    (request, entry): (&Earn, &Entry),
+/// An entry as it was asked for.
+struct Asked<'a> {
+    request: &'a Earn,
+    entry: &'a Entry,
     run: u32,
-    element: &Value,
-    ids: &mut Vec<(Key, String)>,
-) -> Result<Outcome, String> {
+}
+
+fn read_element(asked: &Asked<'_>, element: &Value, ids: &mut Vec<(Key, String)>) -> Result<Outcome, String> {
+    let Asked { request, entry, run } = *asked;
     let (customer, event) = (request.customer, request.event);
     let key = Key { customer, event, promotion: entry.promotion, earned_from: entry.earned_from };
     let promotion_id = PROMOTIONS[entry.promotion].id;

@@ -11,7 +11,7 @@ use super::oracle::{
     CUSTOMERS, CatalogChange, Change, EVENT_TIMES, Earn, Entry, Key, NewTerms, PROMOTIONS, Request, UNKNOWN_CUSTOMER,
     USUAL,
 };
-use crate::support::{DOORS, Door};
+use crate::support::{ENDPOINTS, Endpoint};
 
 /// Consecutive groups of calls; the calls of a group are sent at once.
 pub type Script = Vec<Vec<Call>>;
@@ -20,13 +20,13 @@ pub type Script = Vec<Vec<Call>>;
 #[derive(Clone)]
 pub struct Call {
     pub server: usize,
-    pub door: Door,
+    pub endpoint: Endpoint,
     pub request: Request,
 }
 
 impl fmt::Debug for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "server {} by {:?}: {:?}", self.server, self.door, self.request)
+        write!(f, "server {} by {:?}: {:?}", self.server, self.endpoint, self.request)
     }
 }
 
@@ -35,7 +35,7 @@ pub fn script() -> impl Strategy<Value = Script> {
 }
 
 fn group() -> impl Strategy<Value = Vec<Call>> {
-    let call = (way(), request()).prop_map(|((server, door), request)| Call { server, door, request });
+    let call = (way(), request()).prop_map(|((server, endpoint), request)| Call { server, endpoint, request });
     let meeting =
         prop_oneof![3 => Just(Meeting::ByChance), 5 => Just(Meeting::AboutOneEvent), 1 => Just(Meeting::Retried)];
     (vec(call, 1..=3), meeting).prop_map(|(mut calls, meeting)| {
@@ -67,8 +67,8 @@ enum Meeting {
     Retried,
 }
 
-fn way() -> impl Strategy<Value = (usize, Door)> {
-    (0..2_usize, select(&DOORS[..]))
+fn way() -> impl Strategy<Value = (usize, Endpoint)> {
+    (0..2_usize, select(&ENDPOINTS[..]))
 }
 
 fn request() -> impl Strategy<Value = Request> {

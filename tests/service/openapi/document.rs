@@ -20,6 +20,9 @@ pub struct Operation<'a> {
     pub value: &'a Value,
 }
 
+/// A response: its status, headers and body.
+pub type Response = (u16, http::HeaderMap, String);
+
 impl Document {
     pub async fn of(service: &Service) -> Self {
         let response = service.http().get(service.url("/openapi.json")).send().await.unwrap();
@@ -58,7 +61,8 @@ impl Document {
     }
 
     /// Compares a response with the operation's documentation for its status.
-    pub fn check(&self, operation: Operation<'_>, (status, headers, text): &(u16, http::HeaderMap, String)) {
+    pub fn check(&self, operation: Operation<'_>, response: &Response) {
+        let (status, headers, text) = response;
         let documented = &operation.value["responses"][status.to_string()];
         assert!(documented.is_object(), "{} does not say that it answers {status}: {text}", operation.path);
         let documented = self.resolve(documented);

@@ -165,7 +165,7 @@ const BAD_CLAIMS: [Members<'_>; 49] = [
 
 /// Returns the status of the JSON API for this token; gRPC reads tokens in the same code.
 async fn status(caller: &Caller, token: &str) -> i64 {
-    let answer = caller.earn_as(Door::Json, Some(&format!("Bearer {token}")), &json!({"orgId": 1})).await;
+    let answer = caller.earn_as(Endpoint::Json, Some(&format!("Bearer {token}")), &json!({"orgId": 1})).await;
     if answer.status == 401 {
         let bearer = answer.headers.get_all("www-authenticate").iter().any(|challenge| {
             let challenge = challenge.to_str().unwrap();

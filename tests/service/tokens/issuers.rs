@@ -28,11 +28,11 @@ async fn an_issuer_that_does_not_answer_delays_no_other_and_its_own_tokens_are_t
     let good = key.sign(&claims()).unwrap();
     becomes(&service, &good, true).await;
     let theirs = key.sign(&changed(&claims(), "iss", "https://slow.example/1".into())).unwrap();
-    for door in DOORS {
-        let answer = service.earn_as(door, Some(&format!("Bearer {theirs}")), &documented_request()).await;
-        assert_eq!(answer.status, if door == Door::Json { 503 } else { 14 }, "{answer:?}");
+    for endpoint in ENDPOINTS {
+        let answer = service.earn_as(endpoint, Some(&format!("Bearer {theirs}")), &documented_request()).await;
+        assert_eq!(answer.status, if endpoint == Endpoint::Json { 503 } else { 14 }, "{answer:?}");
         assert!(answer.messages[0].contains("were not read yet"), "{answer:?}");
-        if door == Door::Json {
+        if endpoint == Endpoint::Json {
             assert_eq!(answer.headers["retry-after"], "1");
         } else {
             assert_eq!(answer.reason, "KEYS_NOT_READ");
@@ -56,8 +56,8 @@ async fn issuers_and_subjects_whose_names_run_together_are_two_callers() {
     };
     let (one, two) = (token("https://a", "b:c"), token("https://a:b", "c"));
     becomes(&service, one.trim_start_matches("Bearer "), true).await;
-    let left = async |shown: &str| {
-        let answer = service.earn_as(Door::Json, Some(shown), &documented_request()).await;
+    let left = async |presented: &str| {
+        let answer = service.earn_as(Endpoint::Json, Some(presented), &documented_request()).await;
         answer.headers["ratelimit"].to_str().unwrap().to_owned()
     };
     assert!(!left(&one).await.starts_with("\"requests\";r=999;"), "it called before");

@@ -20,11 +20,12 @@ pub const NEIGHBOUR: &str = "other:other";
 const AT_ONCE: Duration = Duration::from_secs(3);
 
 /// Sends a call.
-pub async fn send(caller: &Caller, door: Door, credentials: &str, (method, request): &Call) -> Answer {
+pub async fn send(caller: &Caller, endpoint: Endpoint, credentials: &str, call_of: &Call) -> Answer {
+    let (method, request) = call_of;
     if *method == BULK_EARN {
-        caller.earn_as(door, Some(credentials), request).await
+        caller.earn_as(endpoint, Some(credentials), request).await
     } else {
-        call(caller, door, method, credentials, request.clone()).await
+        call(caller, endpoint, method, credentials, request.clone()).await
     }
 }
 
@@ -57,10 +58,10 @@ pub fn revoking(customer: i64, promotion: &str, ids: &[String]) -> Value {
 }
 
 /// Sends a call of the neighbor, which must be answered at once.
-pub async fn at_once(caller: &Caller, door: Door, call: &Call) -> Answer {
+pub async fn at_once(caller: &Caller, endpoint: Endpoint, call: &Call) -> Answer {
     let begun = Instant::now();
-    let answer = tokio::time::timeout(AT_ONCE, send(caller, door, NEIGHBOUR, call)).await;
-    let answer = answer.unwrap_or_else(|_| panic!("{} takes longer than {AT_ONCE:?} ({door:?})", call.0));
+    let answer = tokio::time::timeout(AT_ONCE, send(caller, endpoint, NEIGHBOUR, call)).await;
+    let answer = answer.unwrap_or_else(|_| panic!("{} takes longer than {AT_ONCE:?} ({endpoint:?})", call.0));
     assert_eq!(answer.code, 0, "{} after {:?}: {answer:?}", call.0, begun.elapsed());
     answer
 }
@@ -78,11 +79,11 @@ pub struct Things {
 impl Things {
     /// Creates the records, by calls that must be answered at once.
     pub async fn make(caller: &Caller, tag: &str, customer: i64) -> Self {
-        let door = if customer % 2 == 0 { Door::Json } else { Door::Grpc };
-        let earned = at_once(caller, door, &(BULK_EARN, earning(customer, tag, OTHERS, 2))).await;
-        at_once(caller, door, &("CustomerService/UpsertCustomers", json!({"customerIds": [customer]}))).await;
+        let endpoint = if customer % 2 == 0 { Endpoint::Json } else { Endpoint::Grpc };
+        let earned = at_once(caller, endpoint, &(BULK_EARN, earning(customer, tag, OTHERS, 2))).await;
+        at_once(caller, endpoint, &("CustomerService/UpsertCustomers", json!({"customerIds": [customer]}))).await;
         let created = ("CatalogService/CreatePromotion", json!({"promotion": inactive(tag)}));
-        let created = at_once(caller, door, &created).await;
+        let created = at_once(caller, endpoint, &created).await;
         let promotion = created.body["data"]["id"].as_str().unwrap().to_owned();
         Self { tag: tag.to_owned(), customer, earned: earn_ids(&earned.body), promotion }
     }
@@ -122,7 +123,7 @@ pub async fn every_route_at_once(caller: &Caller, tag: &str, round: usize) {
     let customer = 50_000 + i64::try_from(round).unwrap();
     let things = Things::make(caller, &format!("{tag} {round}"), customer).await;
     for call in things.calls() {
-        at_once(caller, DOORS[round % 2], &call).await;
+        at_once(caller, ENDPOINTS[round % 2], &call).await;
     }
 }
 

@@ -71,8 +71,8 @@ pub async fn fill(database: &Database) {
 
 /// Sends a call over gRPC or JSON, and requires that it succeeds.
 async fn done(caller: &Caller, credentials: &str, call: Call) -> Value {
-    let door = if call.1.to_string().len().is_multiple_of(2) { Door::Json } else { Door::Grpc };
-    let answer = send(caller, door, credentials, &call).await;
+    let endpoint = if call.1.to_string().len().is_multiple_of(2) { Endpoint::Json } else { Endpoint::Grpc };
+    let answer = send(caller, endpoint, credentials, &call).await;
     assert_eq!(answer.code, 0, "{call:?}: {answer:?}");
     answer.body
 }

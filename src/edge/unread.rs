@@ -27,7 +27,7 @@ const SMALL_REST_BYTES: usize = 64 * 1024;
 const SMALL_REST_WITHIN: Duration = Duration::from_millis(250);
 
 /// The body of a request, as the endpoints read it.
-struct Watched {
+struct WatchedBody {
     body: Option<Incoming>,
     waits: bool,
     activity: Arc<Activity>,
@@ -50,7 +50,7 @@ enum Left {
 
 /// The part of one request that the endpoints leave unread.
 #[derive(Debug)]
-pub struct Rest {
+pub struct UnreadRest {
     unread: Unread,
     /// Set if the peer waits for a permission to send its body (`Expect`).
     expects: bool,
@@ -58,18 +58,18 @@ pub struct Rest {
 
 /// Passes the body of `request` to the endpoints, and returns the handle of its unread part, or `None` if there is no
 /// body.
-pub fn watch(request: Request<Incoming>, activity: &Arc<Activity>, call: u64) -> (Request<Body>, Option<Rest>) {
+pub fn watch(request: Request<Incoming>, activity: &Arc<Activity>, call: u64) -> (Request<Body>, Option<UnreadRest>) {
     if request.body().is_end_stream() {
         return (request.map(|_| Body::empty()), None);
     }
     let unread = Unread::new(Mutex::new(Left::Reading));
-    let rest = Rest { unread: Arc::clone(&unread), expects: request.headers().contains_key(header::EXPECT) };
+    let rest = UnreadRest { unread: Arc::clone(&unread), expects: request.headers().contains_key(header::EXPECT) };
     let activity = Arc::clone(activity);
-    let request = request.map(|body| Body::new(Watched { body: Some(body), waits: false, activity, call, unread }));
+    let request = request.map(|body| Body::new(WatchedBody { body: Some(body), waits: false, activity, call, unread }));
     (request, Some(rest))
 }
 
-impl Rest {
+impl UnreadRest {
     /// Returns true if the request was read to its end. Reads a small rest first.
     pub async fn is_read(&self) -> bool {
         let left = self.take();
@@ -120,7 +120,7 @@ async fn read(body: &mut Incoming, most: usize) -> bool {
     }
 }
 
-impl HttpBody for Watched {
+impl HttpBody for WatchedBody {
     type Data = Bytes;
     type Error = hyper::Error;
 
@@ -155,7 +155,7 @@ impl HttpBody for Watched {
     }
 }
 
-impl Drop for Watched {
+impl Drop for WatchedBody {
     fn drop(&mut self) {
         if self.waits {
             self.activity.awaits_body(self.call, false);

@@ -11,7 +11,7 @@ use axum::routing::post;
 use http_body_util::{BodyExt, Collected};
 use serde::{Deserialize, Serialize};
 
-use super::auth::{Gatekeeper, Given};
+use super::auth::{Gatekeeper, GivenToken};
 use super::content::is_json;
 use super::json_response::json_response;
 use super::refusal::Refusal;
@@ -39,7 +39,7 @@ struct Token {
 }
 
 #[derive(Serialize)]
-struct Answer {
+struct TokenResponse {
     data: Option<Token>,
     errors: Option<Vec<CallError>>,
 }
@@ -51,11 +51,11 @@ pub fn routes(gatekeeper: &Arc<Gatekeeper>) -> Router {
 
 async fn generate(State(gatekeeper): State<Arc<Gatekeeper>>, request: Request) -> Response<Body> {
     let mut response = match give(&gatekeeper, request).await {
-        Ok(Given { caller, limit, token }) => {
+        Ok(GivenToken { caller, limit, token }) => {
             let mut response = match token {
                 Ok(IssuedToken { access_token, ttl_seconds }) => {
                     let data = Some(Token { access_token, ttl_seconds });
-                    json_response(StatusCode::OK, &Answer { data, errors: None })
+                    json_response(StatusCode::OK, &TokenResponse { data, errors: None })
                 }
                 Err(refusal) => refused(refusal),
             };
@@ -72,7 +72,7 @@ async fn generate(State(gatekeeper): State<Arc<Gatekeeper>>, request: Request) -
     response
 }
 
-async fn give(gatekeeper: &Gatekeeper, request: Request) -> Result<Given, Refusal> {
+async fn give(gatekeeper: &Gatekeeper, request: Request) -> Result<GivenToken, Refusal> {
     let (parts, body) = request.into_parts();
     if !is_json(&parts.headers) {
         return Err(Refusal::NotJson);
@@ -108,7 +108,7 @@ fn refused(refusal: Refusal) -> Response<Body> {
     if response.status() == StatusCode::UNAUTHORIZED {
         errors = vec![CallError { code: WRONG_PAIR, message: "the key or the secret is wrong".to_owned() }];
     }
-    let body = json_response(response.status(), &Answer { data: None, errors: Some(errors) }).into_body();
+    let body = json_response(response.status(), &TokenResponse { data: None, errors: Some(errors) }).into_body();
     *response.body_mut() = body;
     response
 }

@@ -13,19 +13,19 @@ use super::batch_runner::{self, BatchRunner};
 use super::error::WalletError;
 use super::job::Job;
 use super::queue::DelayedBatch;
-use super::shared::Shared;
+use super::shared::SharedQueue;
 
 /// Maximum number of requests that wait for a lock and are postponed while the others are tried.
 const MAX_STUCK: usize = 4;
 
 /// A worker for delayed organizations.
-pub(super) struct WaitingLane<B: Batches> {
-    shared: Arc<Shared<B>>,
+pub(super) struct WaitingWorker<B: Batches> {
+    shared: Arc<SharedQueue<B>>,
     runner: BatchRunner<B>,
 }
 
-impl<B: Batches> WaitingLane<B> {
-    pub(super) fn new(shared: Arc<Shared<B>>, runner: BatchRunner<B>) -> Self {
+impl<B: Batches> WaitingWorker<B> {
+    pub(super) fn new(shared: Arc<SharedQueue<B>>, runner: BatchRunner<B>) -> Self {
         Self { shared, runner }
     }
 
@@ -48,18 +48,18 @@ impl<B: Batches> WaitingLane<B> {
     async fn next_batch(&mut self) -> Option<DelayedBatch<B>> {
         loop {
             // The worker registers before it looks, so that a call in between is not missed.
-            let called = self.shared.waiting_lane_called();
+            let called = self.shared.waiting_worker_called();
             {
                 let mut queue = self.shared.queue();
                 if let Some(batch) = queue.take_delayed() {
-                    let more = queue.calls_waiting_lane();
+                    let more = queue.calls_waiting_worker();
                     drop(queue);
                     if more {
-                        self.shared.call_waiting_lane();
+                        self.shared.call_waiting_worker();
                     }
                     return Some(batch);
                 }
-                if queue.is_over_for_waiting_lanes() {
+                if queue.is_over_for_waiting_workers() {
                     return None;
                 }
             }

@@ -3,7 +3,7 @@
 //! A failing request never fails the others of its batch: a batch that the database refuses is split until the failing
 //! request is alone. And a lock never holds the worker up for long: a batch that has to wait for a lock is split by
 //! organization, and the requests of an organization that still waits go back into the queue, for waiting workers
-//! (`waiting_lane`). Called by `writer`.
+//! (`waiting_worker`). Called by `writer`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use std::time::Instant;
 use super::batch::{Batches, Customer, Patience};
 use super::batch_runner::{self, BatchRunner};
 use super::job::Job;
-use super::shared::Shared;
+use super::shared::SharedQueue;
 use crate::earning::OrgId;
 use crate::storage::StorageError;
 use crate::storage::batch::session::BatchError;
@@ -28,23 +28,23 @@ async fn let_others_run() {
 }
 
 /// A worker of the writer.
-pub(super) struct Lane<B: Batches> {
-    shared: Arc<Shared<B>>,
+pub(super) struct Worker<B: Batches> {
+    shared: Arc<SharedQueue<B>>,
     runner: BatchRunner<B>,
     /// True when waiting workers take the requests that wait for a lock.
     puts_off: bool,
 }
 
 /// A batch that is being written.
-struct UnderWay<B: Batches> {
+struct RunningBatch<B: Batches> {
     /// The parts that are still to be tried, the next one last.
     parts: Vec<Vec<Job<B>>>,
     /// The customers whose other requests are kept out of concurrent batches.
     customers: Vec<Customer>,
 }
 
-impl<B: Batches> Lane<B> {
-    pub(super) fn new(shared: Arc<Shared<B>>, runner: BatchRunner<B>, puts_off: bool) -> Self {
+impl<B: Batches> Worker<B> {
+    pub(super) fn new(shared: Arc<SharedQueue<B>>, runner: BatchRunner<B>, puts_off: bool) -> Self {
         Self { shared, runner, puts_off }
     }
 
@@ -53,7 +53,7 @@ impl<B: Batches> Lane<B> {
     pub(super) async fn run(mut self) -> (u64, u64) {
         while let Some(batch) = self.next_batch().await {
             let customers = batch.iter().map(Job::customer).collect();
-            let customers = self.write(UnderWay { parts: vec![batch], customers }).await;
+            let customers = self.write(RunningBatch { parts: vec![batch], customers }).await;
             let mut is_shared = false;
             self.shared.done(|queue| {
                 queue.done(&customers);
@@ -91,7 +91,7 @@ impl<B: Batches> Lane<B> {
     }
 
     /// Writes a batch. Returns the customers whose other requests it still keeps out of concurrent batches.
-    async fn write(&mut self, mut batch: UnderWay<B>) -> Vec<Customer> {
+    async fn write(&mut self, mut batch: RunningBatch<B>) -> Vec<Customer> {
         let patience = if self.puts_off { Patience::Least } else { Patience::Full };
         while let Some(mut part) = batch.parts.pop() {
             part.retain_mut(Job::take);
@@ -114,7 +114,7 @@ impl<B: Batches> Lane<B> {
 
     /// Splits a batch by organization to find the one that holds it up, and puts the requests of that organization
     /// back.
-    fn part_by_org(&mut self, part: Vec<Job<B>>, batch: &mut UnderWay<B>, error: BatchError) {
+    fn part_by_org(&mut self, part: Vec<Job<B>>, batch: &mut RunningBatch<B>, error: BatchError) {
         let mut by_org = BTreeMap::<OrgId, Vec<Job<B>>>::new();
         for mut job in part {
             // Nothing of it is recorded, and its caller may stop waiting until it is tried again.
@@ -134,7 +134,13 @@ impl<B: Batches> Lane<B> {
     }
 
     /// Puts all unwritten requests of the organization back into the queue.
-    fn put_off(&mut self, org_id: OrgId, mut jobs: Vec<Job<B>>, batch: &mut UnderWay<B>, cause: &Arc<StorageError>) {
+    fn put_off(
+        &mut self,
+        org_id: OrgId,
+        mut jobs: Vec<Job<B>>,
+        batch: &mut RunningBatch<B>,
+        cause: &Arc<StorageError>,
+    ) {
         for part in &mut batch.parts {
             jobs.extend(part.extract_if(.., |job| job.customer().0 == org_id));
         }

@@ -20,11 +20,11 @@ const MAX_LEAVING: usize = 64;
 const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 /// A position in the order of idleness: the time up to which the connection was last known to be busy, and its id.
-type Place = (Instant, u64);
+type AcceptOrder = (Instant, u64);
 
 /// All connections.
 #[derive(Debug)]
-pub struct Roster {
+pub struct Registry {
     limits: EdgeLimits,
     members: Mutex<Members>,
     left: Notify,
@@ -36,7 +36,7 @@ pub struct Roster {
 struct Members {
     all: HashMap<u64, Member>,
     /// Connections that were not told to make room: without an authenticated call, and with one.
-    staying: [BTreeSet<Place>; 2],
+    staying: [BTreeSet<AcceptOrder>; 2],
     next_id: u64,
     /// Set once every connection was told to leave; a new one is told so too.
     leaving: bool,
@@ -47,18 +47,18 @@ struct Member {
     activity: Arc<Activity>,
     /// Index of the set in `staying`.
     authenticated: bool,
-    place: Place,
+    place: AcceptOrder,
 }
 
 /// The registration of a connection, which lasts until this is dropped.
 #[derive(Debug)]
-pub struct Membership {
-    roster: Arc<Roster>,
+pub struct Registration {
+    registry: Arc<Registry>,
     id: u64,
     activity: Arc<Activity>,
 }
 
-impl Roster {
+impl Registry {
     /// Returns a registry without connections.
     pub fn new(limits: EdgeLimits) -> Arc<Self> {
         Arc::new(Self { limits, members: Mutex::default(), left: Notify::new(), large_heads: Arc::default() })
@@ -80,7 +80,7 @@ impl Roster {
 
     /// Registers a new connection. At the limit, tells an idle connection to make room, or returns `None` if all are
     /// busy.
-    pub fn enter(self: &Arc<Self>) -> Option<Membership> {
+    pub fn enter(self: &Arc<Self>) -> Option<Registration> {
         let mut members = self.members();
         let now = Instant::now();
         let staying = members.staying.iter().map(BTreeSet::len).sum::<usize>();
@@ -95,7 +95,7 @@ impl Roster {
         let place = (now, id);
         members.staying[0].insert(place);
         members.all.insert(id, Member { activity: Arc::clone(&activity), authenticated: false, place });
-        Some(Membership { roster: Arc::clone(self), id, activity })
+        Some(Registration { registry: Arc::clone(self), id, activity })
     }
 
     /// Ends connections that are overdue.
@@ -141,20 +141,20 @@ impl Members {
     }
 }
 
-impl Membership {
+impl Registration {
     /// Returns the activity of the connection.
     pub fn activity(&self) -> &Arc<Activity> {
         &self.activity
     }
 }
 
-impl Drop for Membership {
+impl Drop for Registration {
     fn drop(&mut self) {
-        let mut members = self.roster.members();
+        let mut members = self.registry.members();
         if let Some(member) = members.all.remove(&self.id) {
             members.staying[usize::from(member.authenticated)].remove(&member.place);
         }
         drop(members);
-        self.roster.left.notify_one();
+        self.registry.left.notify_one();
     }
 }

@@ -6,7 +6,7 @@ use crate::writer::batch::Batches;
 use crate::writer::job::{Job, Source};
 
 /// The queue of one source: its waiting requests.
-pub(super) struct Line<B: Batches> {
+pub(super) struct ClientQueue<B: Batches> {
     /// Requests in order of arrival number.
     pub(super) ready: VecDeque<Job<B>>,
     /// Number of requests that are set aside.
@@ -15,7 +15,7 @@ pub(super) struct Line<B: Batches> {
     pub(super) given: usize,
 }
 
-impl<B: Batches> Default for Line<B> {
+impl<B: Batches> Default for ClientQueue<B> {
     fn default() -> Self {
         Self { ready: VecDeque::new(), aside: 0, given: 0 }
     }
@@ -24,8 +24,8 @@ impl<B: Batches> Default for Line<B> {
 /// Client queues with ready requests, ordered by the cost that they were given, then by the arrival of their first
 /// request.
 #[derive(Default)]
-pub(super) struct Turns {
-    pub(super) lines: BTreeMap<(usize, u64), Source>,
+pub(super) struct FairOrder {
+    pub(super) clients: BTreeMap<(usize, u64), Source>,
     /// Number of ready requests in these client queues.
     pub(super) ready: usize,
 }
