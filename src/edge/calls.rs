@@ -14,7 +14,7 @@ use hyper::service::{Service, service_fn};
 use tonic::transport::server::TcpConnectInfo;
 
 use super::activity::Activity;
-use super::rest::{self, UnreadRest};
+use super::unread::{self, UnreadRest};
 use super::{Answered, Handler};
 
 /// Limits the part of an answer that is passed on at once: bytes. The library would buffer a larger one where the

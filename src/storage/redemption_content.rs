@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::StorageError;
-use crate::earning::{Amount, CustomerId, Given, Redemption, RedemptionLine};
+use crate::earning::{Amount, CustomerId, GivenId, Redemption, RedemptionLine};
 
 /// Version of the form. It changes when the meaning of a name changes, but not when a name is added.
 const VERSION: u32 = 1;
@@ -72,8 +72,8 @@ pub(super) fn read(customer_id: CustomerId, text: &str) -> Result<Redemption, St
     let lines = |lines: Vec<StoredLine>| {
         let line = |line: StoredLine| {
             Ok(RedemptionLine {
-                promotion: Given::in_lower_case(line.promotion_id),
-                earned_promotion: Given::in_lower_case(line.earned_promotion_id),
+                promotion: GivenId::in_lower_case(line.promotion_id),
+                earned_promotion: GivenId::in_lower_case(line.earned_promotion_id),
                 sku: line.sku,
                 redemption_count: line.redemption_count,
                 discount: amount(line.discount_millionths)?,

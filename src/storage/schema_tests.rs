@@ -60,7 +60,7 @@ async fn what_a_batch_reads_is_searched_by_its_whole_key_and_never_scanned() {
         (read::audiences().places(engine, WANTED), "PRIMARY KEY (org_id=? AND customer_id=? AND promotion_id=?)"),
         (counts::recorded().places(engine, WANTED), "PRIMARY KEY (org_id=? AND customer_id=? AND promotion_id=?)"),
         (counts::held().places(engine, WANTED), "INDEX earned_promotions_listing (org_id=? AND customer_id=?)"),
-        (read::earnings().text::<read::Recorded>(engine, WANTED), earning_key),
+        (read::earnings().text::<read::RecordedRow>(engine, WANTED), earning_key),
         (changes::by_earn_id().places(engine, WANTED), "PRIMARY KEY (org_id=? AND earn_id=? AND customer_id=?)"),
         (
             changes::recorded_transactions().places(engine, WANTED),

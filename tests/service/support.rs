@@ -7,7 +7,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use cart_promotions::app::import::{ImportOptions, Imported};
 use cart_promotions::clock::Clock;
-use cart_promotions::config::{Cli, Command, Serve};
+use cart_promotions::config::{Cli, CliCommand, Serve};
 use cart_promotions::proto::earn_service_client::EarnServiceClient;
 use cart_promotions::wire::json::{UnknownFields, from_slice};
 use cart_promotions::{proto, server};
@@ -119,7 +119,7 @@ pub fn options(url: &str, more: &[&str]) -> Serve {
     let unlimited = ["--requests-per-minute", "0"];
     let limits = if more.contains(&unlimited[0]) { &[][..] } else { &unlimited[..] };
     match Cli::try_parse_from(fixed.iter().chain(limits).chain(more)).expect("options").command {
-        Command::Serve(options) => *options,
+        CliCommand::Serve(options) => *options,
         other => panic!("{other:?}"),
     }
 }
