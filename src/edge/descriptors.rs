@@ -6,7 +6,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 const RESERVED: usize = 256;
 
 /// Raises the limit of open files as far as the process may, and returns the number of connections that it allows: all
-/// but [`RESERVED`], or half of a low limit.
+/// but `RESERVED`, or half of a low limit.
 pub fn raise_limit() -> usize {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let raised = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
