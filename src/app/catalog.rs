@@ -208,6 +208,15 @@ impl TransactionWork for ChangeAudience {
     }
 }
 
+/// A page of promotions: up to `limit` of them, after the id `after`.
+#[derive(Debug, Clone, Copy)]
+pub struct PageWanted {
+    /// Limits the promotions of the page.
+    pub limit: usize,
+    /// The last promotion of the page before.
+    pub after: Option<ObjectId>,
+}
+
 impl App {
     /// Returns an id that no promotion has.
     pub fn new_promotion_id(&self) -> ObjectId {
@@ -243,7 +252,7 @@ impl App {
         Ok(PromotionPage { promotions, more: false, slot })
     }
 
-    /// Returns up to `limit` promotions of the organization, ordered by id, after the id `after`.
+    /// Returns a page of the promotions of the organization, ordered by id.
     ///
     /// # Errors
     /// Returns why they could not be looked up.
@@ -251,9 +260,9 @@ impl App {
         &self,
         client: &Arc<str>,
         org_id: OrgId,
-        limit: usize,
-        after: Option<ObjectId>,
+        wanted: PageWanted,
     ) -> Result<PromotionPage, WalletError> {
+        let PageWanted { limit, after } = wanted;
         let slot = self.large_read(client, limit).await?;
         let catalog = self.reading(client, self.catalog(org_id)).await?;
         let (promotions, more) = page_of(&catalog, limit, after);

@@ -177,7 +177,7 @@ impl WatchedGate {
                 self.inside.push((key, slot));
             }
             Some(Err(GateFull)) => {
-                assert!(!free && waiting == self.limits.max_waiting_per_key, "refused, with room left")
+                assert!(!free && waiting == self.limits.max_waiting_per_key, "refused, with room left");
             }
             None => {
                 assert!(!free && waiting < self.limits.max_waiting_per_key);

@@ -110,7 +110,7 @@ impl App {
     /// Builds the use cases on `store`, and the writer task, which runs until every [`App`] is dropped.
     pub fn new(store: Store, clock: Clock, limits: AppLimits, tokens: Tokens) -> (Self, WriterTask) {
         let AppLimits { writer: limits, connections, connection_timeout } = limits;
-        let reachability = Reachability::new();
+        let reachability = Reachability::default();
         let catalogs = Arc::new(CatalogCache::new(store.clone()));
         let (earner, earning_workers) = Writer::new(limits, &reachability, || {
             BatchEarner::new(store.clone(), clock.clone(), Arc::clone(&catalogs))

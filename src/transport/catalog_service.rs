@@ -10,7 +10,7 @@ use super::json_endpoint::found_violations;
 use super::large_read;
 use super::refusal::Refusal;
 use crate::access::groups::AccessGroup;
-use crate::app::catalog::PromotionPage;
+use crate::app::catalog::{PageWanted, PromotionPage};
 use crate::earning::catalog_change::CatalogChange;
 use crate::earning::{OrgId, Promotion};
 use crate::proto;
@@ -79,7 +79,9 @@ impl CatalogService for Api {
         let wanted = catalog::parse_list(request.get_ref(), org_id, found).map_err(Refusal::from)?;
         let page = match wanted {
             PromotionsWanted::Ids(ids) => self.app.promotions(&client, org_id, &ids).await,
-            PromotionsWanted::Page { limit, after } => self.app.list_promotions(&client, org_id, limit, after).await,
+            PromotionsWanted::Page { limit, after } => {
+                self.app.list_promotions(&client, org_id, PageWanted { limit, after }).await
+            }
         };
         let PromotionPage { promotions, more, slot } = page.map_err(Refusal::from)?;
         let last = promotions.last().filter(|_| more).map(|promotion| promotion.id);

@@ -3,7 +3,7 @@
 use chrono_tz::Tz;
 
 use super::event::{
-    InvalidRequest, MAX_ID_CHARACTERS, Received, customer, encode_type, one_of, read_event_time, read_payload,
+    EnumField, InvalidRequest, MAX_ID_CHARACTERS, Received, customer, encode_type, read_event_time, read_payload,
     read_type,
 };
 use super::payload::Payload;
@@ -71,7 +71,7 @@ fn read_criteria(criteria: proto::SupplementaryCriteria, violations: &mut Violat
     let names = || ProgramType::ALL.map(ProgramType::name).join(", ");
     Some(SupplementaryCriteria {
         loyalty_program_id: criteria.loyalty_program_id,
-        program_type: one_of(violations, field("programType"), number, read, names)?,
+        program_type: EnumField { field: field("programType"), number }.one_of(violations, read, names)?,
         partner_program_id: criteria.partner_program_id,
     })
 }

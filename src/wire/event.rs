@@ -62,22 +62,27 @@ pub fn read_type(violations: &mut Violations, field: &str, number: i32) -> Optio
     let given = proto::EarnedFromType::try_from(number).ok();
     let names = || EarnedFromType::ALL.map(EarnedFromType::name).join(", ");
     let read = given.and_then(|given| EarnedFromType::from_name(given.as_str_name()));
-    one_of(violations, field, number, read, names)
+    EnumField { field, number }.one_of(violations, read, names)
 }
 
-/// Returns `read`, the value of an enum field with this number. Reports a violation if it is `None`.
-pub fn one_of<T>(
-    violations: &mut Violations,
-    field: impl Display,
-    number: i32,
-    read: Option<T>,
-    names: impl Fn() -> String,
-) -> Option<T> {
-    if read.is_none() {
-        let problem = if number == 0 { "is required: one of" } else { "must be one of" };
-        violations.add(field, format!("{problem} {}", names()));
+/// An enum field: its path, and the number that it has.
+#[derive(Debug)]
+pub struct EnumField<F> {
+    /// Path of the field.
+    pub field: F,
+    /// Number of its value.
+    pub number: i32,
+}
+
+impl<F: Display> EnumField<F> {
+    /// Returns `read`, the value of the field. Reports a violation with the names of the enum if it is `None`.
+    pub fn one_of<T>(self, violations: &mut Violations, read: Option<T>, names: impl Fn() -> String) -> Option<T> {
+        if read.is_none() {
+            let problem = if self.number == 0 { "is required: one of" } else { "must be one of" };
+            violations.add(self.field, format!("{problem} {}", names()));
+        }
+        read
     }
-    read
 }
 
 /// Returns the payload of an event as text.

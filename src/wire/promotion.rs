@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use chrono_tz::Tz;
 
-use super::event::one_of;
+use super::event::EnumField;
 use super::text::{at_least_one, check_name, cut};
 use super::time::{TimePair, to_iso};
 use super::violation::Violations;
@@ -63,7 +63,7 @@ pub fn read(at: &str, id: ObjectId, record: &proto::FilePromotion, violations: &
         let kind = proto::promotion::Type::try_from(number).ok();
         let kind = kind.and_then(|kind| PromotionType::from_name(kind.as_str_name()));
         let names = || PromotionType::ALL.map(PromotionType::name).join(", ");
-        one_of(violations, field("type"), number, kind, names)
+        EnumField { field: field("type"), number }.one_of(violations, kind, names)
     });
     let start_ms = read_time(&field("startDate"), record.start_date, record.start_date_iso.as_deref(), violations);
     let end_ms = read_time(&field("endDate"), record.end_date, record.end_date_iso.as_deref(), violations);

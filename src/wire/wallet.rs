@@ -6,7 +6,7 @@ use chrono_tz::Tz;
 
 use super::count;
 use super::earn::encode_event;
-use super::event::{InvalidRequest, MAX_AHEAD_MS, MAX_ID_CHARACTERS, customer, encode_type, one_of};
+use super::event::{EnumField, InvalidRequest, MAX_AHEAD_MS, MAX_ID_CHARACTERS, customer, encode_type};
 use super::page::{Pages, wallet_limit};
 use super::promotion::promotion_id;
 use super::response_size::first_that_fit;
@@ -47,7 +47,8 @@ pub fn parse_list(
         let given = proto::EarnedStatus::try_from(*number).ok();
         let read = given.and_then(|given| EarnedStatus::from_name(given.as_str_name()));
         let names = || EarnedStatus::ALL.map(EarnedStatus::name).join(", ");
-        statuses.extend(one_of(&mut violations, format_args!("earnedStatus[{index}]"), *number, read, names));
+        let field = format_args!("earnedStatus[{index}]");
+        statuses.extend(EnumField { field, number: *number }.one_of(&mut violations, read, names));
     }
     if request.earned_status.is_empty() {
         statuses.insert(EarnedStatus::Unlocked);

@@ -74,6 +74,7 @@ impl BatchError {
 
     /// Returns the error of a batch that may already be written, as the connection broke while it committed: never an
     /// error that says that nothing is recorded.
+    #[must_use]
     pub fn of_doubtful_write(self) -> Self {
         let (Self::Load(source) | Self::Save(source)) = self;
         match source.outage() {

@@ -18,12 +18,14 @@ pub struct Reachability {
     hangs: Arc<AtomicBool>,
 }
 
-impl Reachability {
+impl Default for Reachability {
     /// Returns the state for a database that was reached.
-    pub fn new() -> Self {
+    fn default() -> Self {
         Self { lost: watch::Sender::new(false), suspicion: Arc::default(), hangs: Arc::default() }
     }
+}
 
+impl Reachability {
     /// Returns true when the last probe failed.
     pub fn is_lost(&self) -> bool {
         *self.lost.borrow()

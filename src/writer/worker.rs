@@ -43,6 +43,13 @@ struct RunningBatch<B: Batches> {
     customers: Vec<Customer>,
 }
 
+/// The requests of one organization in a batch, and the error that delays them.
+struct OrgPart<'a, B: Batches> {
+    org_id: OrgId,
+    jobs: Vec<Job<B>>,
+    cause: &'a Arc<StorageError>,
+}
+
 impl<B: Batches> Worker<B> {
     pub(super) fn new(shared: Arc<SharedQueue<B>>, runner: BatchRunner<B>, puts_off: bool) -> Self {
         Self { shared, runner, puts_off }
@@ -126,7 +133,7 @@ impl<B: Batches> Worker<B> {
         for (org_id, jobs) in by_org {
             // Another worker may have delayed the organization meanwhile.
             if is_one || self.shared.queue().delayed_by(org_id).is_some() {
-                self.put_off(org_id, jobs, batch, &cause);
+                self.put_off(OrgPart { org_id, jobs, cause: &cause }, batch);
             } else {
                 batch.parts.push(jobs);
             }
@@ -134,13 +141,8 @@ impl<B: Batches> Worker<B> {
     }
 
     /// Puts all unwritten requests of the organization back into the queue.
-    fn put_off(
-        &mut self,
-        org_id: OrgId,
-        mut jobs: Vec<Job<B>>,
-        batch: &mut RunningBatch<B>,
-        cause: &Arc<StorageError>,
-    ) {
+    fn put_off(&mut self, part: OrgPart<'_, B>, batch: &mut RunningBatch<B>) {
+        let OrgPart { org_id, mut jobs, cause } = part;
         for part in &mut batch.parts {
             jobs.extend(part.extract_if(.., |job| job.customer().0 == org_id));
         }

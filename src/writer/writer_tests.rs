@@ -177,7 +177,7 @@ impl WriterScene {
             });
             TestSession(world.clone(), workers - 1)
         };
-        let (writer, workers) = Writer::new(limits, &Reachability::new(), session);
+        let (writer, workers) = Writer::new(limits, &Reachability::default(), session);
         Self { writer, world, workers: tokio::spawn(workers.run()), asked: 0 }
     }
 

@@ -175,11 +175,11 @@ async fn a_service_that_is_told_to_stop_is_not_ready_and_takes_calls_for_the_del
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(60), not_ready).await.expect("it is not ready before it is gone");
+    tokio::time::timeout(Duration::from_mins(1), not_ready).await.expect("it is not ready before it is gone");
     let answer = caller.earn(Endpoint::Json, &one_entry("in the delay", TEN_OFF, 1)).await;
     assert_eq!(answer.code, 0, "{answer:?}");
     process.signal("TERM");
-    assert_eq!(process.ends_within(Duration::from_secs(60)), Some(true));
+    assert_eq!(process.ends_within(Duration::from_mins(1)), Some(true));
     assert!(get("/readyz").await.is_err(), "gone");
 }
 

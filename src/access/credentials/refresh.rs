@@ -23,7 +23,7 @@ impl Credentials {
                 MemoryBasis::Record(username, _) => used.push((*digested, Arc::clone(username))),
                 // A memory that is not fresh is checked again on its next use.
                 MemoryBasis::Keys(keys) if self.tokens.still_trusted(*keys) && recorded(memory) => {
-                    memory.at = Instant::now()
+                    memory.at = Instant::now();
                 }
                 MemoryBasis::Keys(_) => {}
             }

@@ -28,6 +28,13 @@ enum ClientWrite {
     Change(ClientChange),
 }
 
+/// A client of the file, and its place there.
+#[derive(Clone, Copy)]
+struct Record<'a> {
+    index: usize,
+    client: &'a ImportedClient,
+}
+
 impl ClientWrites {
     /// Compares the clients of a file with the recorded ones.
     ///
@@ -60,10 +67,10 @@ impl ClientWrites {
                         }
                         None => None,
                     };
-                    writes.change(index, client, &recorded, secret_hash);
+                    writes.change(Record { index, client }, &recorded, secret_hash);
                 }
                 None => match (client.org_id, &client.secret) {
-                    (Some(org_id), Some(secret)) => writes.add(index, client, org_id, secret.hash()?),
+                    (Some(org_id), Some(secret)) => writes.add(Record { index, client }, org_id, secret.hash()?),
                     (org_id, secret) => {
                         let missing = [(org_id.is_none(), "orgId"), (secret.is_none(), "password")];
                         let missing = missing.into_iter().filter(|(missing, _)| *missing);
@@ -78,7 +85,8 @@ impl ClientWrites {
         if faults.is_empty() { Ok(writes) } else { Err(ImportError::Refused(faults)) }
     }
 
-    fn add(&mut self, index: usize, client: &ImportedClient, org_id: OrgId, secret_hash: SecretHash) {
+    fn add(&mut self, record: Record<'_>, org_id: OrgId, secret_hash: SecretHash) {
+        let Record { index, client } = record;
         let access = client.access.as_ref().unwrap_or(&Access::All).to_string();
         let added = ApiClient {
             username: client.username.clone(),
@@ -92,7 +100,8 @@ impl ClientWrites {
         self.writes.insert(client.username.clone(), (index, ClientWrite::Add(added)));
     }
 
-    fn change(&mut self, index: usize, client: &ImportedClient, recorded: &ApiClient, secret_hash: Option<SecretHash>) {
+    fn change(&mut self, record: Record<'_>, recorded: &ApiClient, secret_hash: Option<SecretHash>) {
+        let Record { index, client } = record;
         let access = client.access.as_ref().map(ToString::to_string).filter(|access| *access != recorded.access);
         let requests =
             client.requests_per_minute.filter(|_| client.requests_per_minute != recorded.requests_per_minute);

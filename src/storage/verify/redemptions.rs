@@ -15,7 +15,7 @@ use crate::storage::entity::stored::StoredStatus;
 use crate::storage::entity::{earned_promotion, redemption};
 use crate::storage::org_owned::table;
 use crate::storage::redemption_content;
-use crate::storage::statement::{Placed, On, Rows, WANTED};
+use crate::storage::statement::{On, Placed, Rows, WANTED};
 
 /// Transactions that are read at once; each has up to a thousand lines.
 const PAGE_ROWS: u64 = 100;
@@ -166,8 +166,7 @@ impl Snapshot {
         let text = by_earn_id().text::<RedeemedInstance>(self.engine, WANTED);
         let mut unreadable = Vec::new();
         for row in on.query(&text, wanted).await? {
-            match Placed::<RedeemedInstance>::read(&row).and_then(|found| Ok((found.of(&keys)?.clone(), found.row)))
-            {
+            match Placed::<RedeemedInstance>::read(&row).and_then(|found| Ok((found.of(&keys)?.clone(), found.row))) {
                 Ok(((index, .., earn_id), instance)) => {
                     if let Some(Ok(recorded)) = rows.get_mut(index) {
                         recorded.held.insert(earn_id, instance);
