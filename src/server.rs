@@ -178,6 +178,7 @@ pub async fn run(
     lifecycle.enter(Phase::Serving);
     background.probe(app.clone(), health.clone(), Arc::clone(&lifecycle));
     background.refresh_memory(app.clone());
+    background.return_memory();
     health.set_ready(true).await;
     (course.started)();
 
@@ -210,9 +211,10 @@ pub async fn run(
 /// Returns what hands the requests of connections to the endpoints.
 pub fn handler(endpoints: Endpoints) -> Handler {
     Arc::new(move |request| {
-        let answer = endpoints.clone().answer(request);
+        let endpoints = endpoints.clone();
+        // Called in here, as a future that is moved into another takes its size twice.
         Box::pin(async move {
-            let response = answer.await;
+            let response = endpoints.answer(request).await;
             // Left there by the layer that checks credentials.
             let is_authenticated = response.extensions().get::<Arc<Caller>>().is_some();
             Answered { response, is_authenticated }

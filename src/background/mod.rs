@@ -1,5 +1,6 @@
 //! The loops that run beside the calls, each in a file of its own. `server` starts them here, in one place.
 
+mod memory;
 mod probe;
 mod refresh;
 
@@ -27,6 +28,11 @@ impl Background {
     /// Compares what is kept in memory with the database and with trusted issuers.
     pub fn refresh_memory(&mut self, app: App) {
         self.loops.spawn(refresh::run(app));
+    }
+
+    /// Returns freed memory to the system.
+    pub fn return_memory(&mut self) {
+        self.loops.spawn(memory::run());
     }
 
     /// Keeps health true to whether the database answers.
