@@ -70,6 +70,7 @@ struct Attacker {
 }
 
 /// The name and the meaning of a row, and the rate of its attack.
+#[derive(Clone, Copy)]
 struct Attack {
     name: &'static str,
     what: &'static str,

@@ -4,7 +4,7 @@
 use cart_promotions::access::groups::AccessGroup;
 use serde_json::{Value, json};
 
-use crate::rpcs::{METHODS, try_call};
+use crate::rpcs::{METHODS, Rpc, try_call};
 use crate::support::*;
 
 /// The access group that each method requires.
@@ -30,7 +30,7 @@ const BULK_EARN: &str = "EarnService/BulkEarn";
 async fn call(caller: &Caller, endpoint: Endpoint, grpc: &str, credentials: &str) -> Answer {
     match grpc {
         BULK_EARN => caller.earn_as(endpoint, Some(credentials), &json!({})).await,
-        _ => try_call(caller, endpoint, grpc, credentials, &json!({})).await.expect("an answer"),
+        _ => try_call(caller, endpoint, Rpc { grpc, credentials }, &json!({})).await.expect("an answer"),
     }
 }
 

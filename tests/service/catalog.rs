@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::rpcs::{
-    activate, audience, call, create, customer, deactivate, earn, list, promotions, replace, upsert_customers,
+    Rpc, activate, audience, call, create, customer, deactivate, earn, list, promotions, replace, upsert_customers,
 };
 use crate::support::*;
 use crate::wallet::one_to_earn;
@@ -138,7 +138,7 @@ async fn calls_beside_many_changes_of_the_catalog_are_answered() {
     }
     for _ in 0..60 {
         for change in ["CatalogService/DeactivatePromotion", "CatalogService/ActivatePromotion"] {
-            let answer = call(&service, Endpoint::Grpc, change, "demo:demo", json!({"promotionId": id})).await;
+            let answer = call(&service, Endpoint::Grpc, Rpc::of_demo(change), json!({"promotionId": id})).await;
             assert_eq!(answer.code, 0, "{answer:?}");
         }
     }
@@ -267,8 +267,13 @@ async fn customers_are_recorded_in_bulk_and_earn_from_then_on() {
         request["customerId"] = new.into();
         assert_eq!(earn(&service, endpoint, request).await.code, 0);
         // Customers of another organization are not found.
-        let other =
-            call(&service, endpoint, "CustomerService/GetCustomer", "other:other", json!({"customerId": new})).await;
+        let other = call(
+            &service,
+            endpoint,
+            Rpc { grpc: "CustomerService/GetCustomer", credentials: "other:other" },
+            json!({"customerId": new}),
+        )
+        .await;
         assert_eq!(other.code, 404, "{other:?}");
     }
 }
@@ -579,7 +584,7 @@ async fn every_fault_of_every_call_is_listed_the_same_on_both_endpoints_and_reco
     let before = recorded(&service).await;
     for (method, request, code, messages) in faults() {
         for endpoint in ENDPOINTS {
-            let answer = call(&service, endpoint, method, "demo:demo", request.clone()).await;
+            let answer = call(&service, endpoint, Rpc::of_demo(method), request.clone()).await;
             assert_eq!(answer.code, code, "{method} {request} {endpoint:?}: {answer:?}");
             assert_eq!(answer.messages.len(), messages.len(), "{method} {request} {endpoint:?}: {answer:?}");
             for (message, expected) in answer.messages.iter().zip(messages) {
@@ -629,7 +634,8 @@ async fn every_call_needs_its_access_group() {
         for (client, refused) in [("only", false), ("not", true)] {
             let credentials = format!("{client} {}:x", group.replace(':', " "));
             for endpoint in ENDPOINTS {
-                let answer = call(&service, endpoint, method.grpc, &credentials, json!({})).await;
+                let answer =
+                    call(&service, endpoint, Rpc { grpc: method.grpc, credentials: &credentials }, json!({})).await;
                 assert_eq!(answer.code == 403, refused, "{} as {credentials}: {answer:?}", method.grpc);
                 assert!(!refused || answer.messages[0].contains(group), "{answer:?}");
             }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::catalog::inactive;
-use crate::rpcs::call;
+use crate::rpcs::{Rpc, call};
 use crate::server_process::{Process, verify};
 use crate::support::*;
 use crate::wallet::transaction;
@@ -218,7 +218,7 @@ impl World {
             promotion["active"] = true.into();
             let request = json!({"promotion": promotion});
             let caller = &self.process.caller;
-            let answer = call(caller, Endpoint::Grpc, "CatalogService/CreatePromotion", "demo:demo", request).await;
+            let answer = call(caller, Endpoint::Grpc, Rpc::of_demo("CatalogService/CreatePromotion"), request).await;
             self.switchable.push(answer.body["data"]["id"].as_str().unwrap_or_else(|| panic!("{answer:?}")).to_owned());
         }
     }
@@ -301,7 +301,7 @@ impl World {
                 let caller = self.process.caller.clone();
                 let answer = match method {
                     "" => caller.earn(endpoint, &request).await,
-                    method => call(&caller, endpoint, method, "demo:demo", request).await,
+                    method => call(&caller, endpoint, Rpc::of_demo(method), request).await,
                 };
                 let may_pass = matches!(answer.status, 503 | 14);
                 assert!(answer.code == 0 || may_pass, "{write:?}: {answer:?}");

@@ -14,7 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::ENGINE;
 use crate::catalog::promotion;
-use crate::rpcs::{activate, call, create, earn, get, redeem};
+use crate::rpcs::{Rpc, activate, call, create, earn, get, redeem};
 use crate::support::*;
 use crate::tokens;
 use crate::wallet::{granted, one_to_earn, transaction};
@@ -271,30 +271,15 @@ async fn provoke(reason: &str, endpoint: Endpoint) -> Option<Vec<Answer>> {
         change(&mut request);
         request
     };
-    let service = Service::start_with(
-        &catalog(),
-        match reason {
-            "RATE_LIMITED" => &["--requests-per-minute", "3"],
-            "CUSTOMER_LOOKUP_FAILED" | "BUSY" | "UNAVAILABLE" => {
-                &["--database-timeout-ms", "500", "--statement-timeout-ms", "200"]
-            }
-            "OVERLOADED" => &["--max-waiting", "1"],
-            "TOO_SLOW" => &["--body-timeout-ms", "200"],
-            "DEADLINE_EXCEEDED" => &["--call-timeout-ms", "200"],
-            _ => &[],
-        },
-    )
-    .await;
+    let service = Service::start_with(&catalog(), options_to_provoke(reason)).await;
     let answer = match (reason, endpoint) {
         ("METHOD_NOT_ALLOWED" | "NOT_JSON" | "NOT_GRPC", Endpoint::Grpc) => return None,
         // On SQLite this takes a process of its own:
         // `process::a_full_disk_is_503_through_both_doors_and_loses_nothing`.
         ("UNAVAILABLE", _) if ENGINE == Engine::Sqlite => return None,
-        ("UNKNOWN_PATH", Endpoint::Json) => {
-            json_answer(service.http().get(service.url("/api_gateway/v2/promotions")).send().await.unwrap()).await
+        ("UNKNOWN_PATH" | "METHOD_NOT_ALLOWED" | "NOT_JSON" | "NOT_GRPC", _) => {
+            no_call_of_the_api(&service, reason, endpoint).await
         }
-        ("UNKNOWN_PATH", Endpoint::Grpc) => service.call_raw(&format!("{SERVICE}/BulkBurn"), vec![]).await,
-        ("METHOD_NOT_ALLOWED", _) => json_answer(service.http().get(service.url(PATH)).send().await.unwrap()).await,
         ("NOT_SERVING", _) => return Some(vec![refused_while_draining(service, endpoint).await]),
         ("UNAUTHENTICATED" | "TOO_MANY_FAILED_LOGINS", _) => return Some(not_let_in(&service, reason, endpoint).await),
         ("KEYS_NOT_READ" | "UNKNOWN_ORGANIZATION", _) => tokens::provoke(&service, reason, endpoint).await,
@@ -317,14 +302,6 @@ async fn provoke(reason: &str, endpoint: Endpoint) -> Option<Vec<Answer>> {
             let answer = service.earn(endpoint, &documented_request()).await;
             blocker.release().await;
             answer
-        }
-        ("NOT_JSON", _) => {
-            let request = service.http().post(service.url(PATH)).header("authorization", basic("demo:demo"));
-            json_answer(request.body("{}").send().await.unwrap()).await
-        }
-        ("NOT_GRPC", _) => {
-            let request = service.http().post(service.url(&format!("{SERVICE}/BulkEarn")));
-            json_answer(request.header("authorization", basic("demo:demo")).send().await.unwrap()).await
         }
         ("ACCESS_DENIED", _) => {
             // This client stands for a read-only client of a later version.
@@ -353,6 +330,38 @@ async fn provoke(reason: &str, endpoint: Endpoint) -> Option<Vec<Answer>> {
     Some(vec![answer])
 }
 
+/// Returns the options of a service that refuses a call for this reason.
+fn options_to_provoke(reason: &str) -> &'static [&'static str] {
+    match reason {
+        "RATE_LIMITED" => &["--requests-per-minute", "3"],
+        "CUSTOMER_LOOKUP_FAILED" | "BUSY" | "UNAVAILABLE" => {
+            &["--database-timeout-ms", "500", "--statement-timeout-ms", "200"]
+        }
+        "OVERLOADED" => &["--max-waiting", "1"],
+        "TOO_SLOW" => &["--body-timeout-ms", "200"],
+        "DEADLINE_EXCEEDED" => &["--call-timeout-ms", "200"],
+        _ => &[],
+    }
+}
+
+/// Sends a request that is no call of the API, by its path, its method or its content type.
+async fn no_call_of_the_api(service: &Service, reason: &str, endpoint: Endpoint) -> Answer {
+    let request = match (reason, endpoint) {
+        ("UNKNOWN_PATH", Endpoint::Json) => service.http().get(service.url("/api_gateway/v2/promotions")),
+        ("UNKNOWN_PATH", Endpoint::Grpc) => return service.call_raw(&format!("{SERVICE}/BulkBurn"), vec![]).await,
+        ("METHOD_NOT_ALLOWED", _) => service.http().get(service.url(PATH)),
+        ("NOT_JSON", _) => {
+            service.http().post(service.url(PATH)).header("authorization", basic("demo:demo")).body("{}")
+        }
+        ("NOT_GRPC", _) => {
+            let url = service.url(&format!("{SERVICE}/BulkEarn"));
+            service.http().post(url).header("authorization", basic("demo:demo"))
+        }
+        _ => panic!("{reason}"),
+    };
+    json_answer(request.send().await.unwrap()).await
+}
+
 /// Sends a call that the database does not serve while something blocks it.
 async fn not_served(service: &Service, reason: &str, endpoint: Endpoint) -> Answer {
     let database = service.database();
@@ -375,7 +384,7 @@ async fn not_served(service: &Service, reason: &str, endpoint: Endpoint) -> Answ
         _ => {
             let slowed = database.slow_lookups().await;
             let list = json!({"customerId": CUSTOMER});
-            let answer = call(service, endpoint, "WalletService/ListEarnedPromotions", "demo:demo", list).await;
+            let answer = call(service, endpoint, Rpc::of_demo("WalletService/ListEarnedPromotions"), list).await;
             let expected = format!("customer {CUSTOMER} could not be looked up: {}", told(Outage::TooSlow));
             assert_eq!(answer.messages, [expected]);
             database.execute(slowed).await;
@@ -417,7 +426,7 @@ async fn forbidden_by_what_is_recorded(service: &Service, reason: &str, endpoint
         "TOO_MANY_ACTIVE_PROMOTIONS" => {
             let request = json!({"customerId": 1, "promotionId": TEN_OFF, "earnedFromType": "REWARD", "eventTime": 1,
                 "earnedFromId": "f", "eventDetails": {"id": "e", "type": "t"}});
-            call(service, endpoint, "EarnService/Earn", "crowded:crowded", request).await
+            call(service, endpoint, Rpc { grpc: "EarnService/Earn", credentials: "crowded:crowded" }, request).await
         }
         "EXPIRED" => earning_of("0000000000000000000000a6", |_| {}).await,
         "TYPE_NOT_SUPPORTED" => earning_of("0000000000000000000000a1", |_| {}).await,
@@ -429,7 +438,7 @@ async fn forbidden_by_what_is_recorded(service: &Service, reason: &str, endpoint
             earning_of(TEN_OFF, |request| request["earnedFromType"] = "REWARD".into()).await
         }
         "CAP_REACHED" => {
-            granted(service, CUSTOMER, "full", CAPPED, 3).await;
+            granted(service, "full", CAPPED, 3).await;
             earning_of(CAPPED, |_| {}).await
         }
         "PROMOTION_EXISTS" => {
@@ -439,7 +448,7 @@ async fn forbidden_by_what_is_recorded(service: &Service, reason: &str, endpoint
         }
         "NAME_TAKEN" => create(service, endpoint, json!({"promotion": promotion("Ten off")})).await,
         "ALREADY_REDEEMED" | "OTHER_TRANSACTION" => {
-            let ids = granted(service, CUSTOMER, "spent", TEN_OFF, 2).await;
+            let ids = granted(service, "spent", TEN_OFF, 2).await;
             redeem(service, endpoint, transaction("one", CUSTOMER, &[(TEN_OFF, &ids[0])])).await;
             let (name, id) = if reason == "ALREADY_REDEEMED" { ("two", &ids[0]) } else { ("one", &ids[1]) };
             redeem(service, endpoint, transaction(name, CUSTOMER, &[(TEN_OFF, id)])).await
@@ -732,40 +741,42 @@ fn refusals() -> Vec<Refusal> {
         Refusal::Internal(cause()),
     ];
     let all: Vec<_> = first.into_iter().chain(preconditions).chain(last).collect();
-    // A new refusal fails to compile here until it is in the list above.
-    for refusal in &all {
-        match refusal {
-            Refusal::UnknownPath(_)
-            | Refusal::MethodNotAllowed
-            | Refusal::NotServing
-            | Refusal::Unauthenticated(_)
-            | Refusal::KeysNotRead
-            | Refusal::UnknownOrganization(_)
-            | Refusal::TooManyFailedLogins { .. }
-            | Refusal::RateLimited { .. }
-            | Refusal::AccessDenied(_)
-            | Refusal::OrgMismatch { .. }
-            | Refusal::NotJson
-            | Refusal::NotGrpc
-            | Refusal::TooLarge { .. }
-            | Refusal::TooSlow
-            | Refusal::Invalid(_)
-            | Refusal::InvalidCustomerId(_)
-            | Refusal::InvalidPromotionId(_)
-            | Refusal::CustomerNotFound(_)
-            | Refusal::PromotionNotFound(_)
-            | Refusal::EarnedPromotionNotFound(_)
-            | Refusal::PromotionExists { .. }
-            | Refusal::Precondition { .. }
-            | Refusal::Overloaded
-            | Refusal::CustomerLookupFailed { .. }
-            | Refusal::Busy(..)
-            | Refusal::Unavailable(..)
-            | Refusal::DeadlineExceeded
-            | Refusal::Internal(_) => {}
-        }
-    }
+    all.iter().for_each(is_in_the_list);
     all
+}
+
+/// Fails to compile with a new refusal, until it is here and in the list above.
+fn is_in_the_list(refusal: &Refusal) {
+    match refusal {
+        Refusal::UnknownPath(_)
+        | Refusal::MethodNotAllowed
+        | Refusal::NotServing
+        | Refusal::Unauthenticated(_)
+        | Refusal::KeysNotRead
+        | Refusal::UnknownOrganization(_)
+        | Refusal::TooManyFailedLogins { .. }
+        | Refusal::RateLimited { .. }
+        | Refusal::AccessDenied(_)
+        | Refusal::OrgMismatch { .. }
+        | Refusal::NotJson
+        | Refusal::NotGrpc
+        | Refusal::TooLarge { .. }
+        | Refusal::TooSlow
+        | Refusal::Invalid(_)
+        | Refusal::InvalidCustomerId(_)
+        | Refusal::InvalidPromotionId(_)
+        | Refusal::CustomerNotFound(_)
+        | Refusal::PromotionNotFound(_)
+        | Refusal::EarnedPromotionNotFound(_)
+        | Refusal::PromotionExists { .. }
+        | Refusal::Precondition { .. }
+        | Refusal::Overloaded
+        | Refusal::CustomerLookupFailed { .. }
+        | Refusal::Busy(..)
+        | Refusal::Unavailable(..)
+        | Refusal::DeadlineExceeded
+        | Refusal::Internal(_) => {}
+    }
 }
 
 fn failures() -> Vec<EarnFailure> {

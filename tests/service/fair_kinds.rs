@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::rpcs::call;
+use crate::rpcs::{Rpc, call};
 use crate::support::*;
 
 /// Number of calls that the greedy client has in flight at any time.
@@ -49,6 +49,13 @@ const KINDS: [Kind; 11] = [
     Kind::Token,
 ];
 
+/// One call of a client: its kind, and a number that sets the records it writes apart from those of other calls.
+#[derive(Debug, Clone, Copy)]
+struct Numbered {
+    kind: Kind,
+    number: usize,
+}
+
 /// A client, and the records that its calls name.
 #[derive(Debug, Clone)]
 struct Client {
@@ -81,8 +88,9 @@ impl Client {
         earn_ids(&answer.body).pop().unwrap_or_else(|| panic!("{answer:?}"))
     }
 
-    /// Makes one call of this kind, with the earning before it that it may need. Returns the code of a refusal.
-    async fn ask(&self, caller: &Caller, endpoint: Endpoint, kind: Kind, number: usize) -> i64 {
+    /// Makes this call, with the earning before it that it may need. Returns the code of a refusal.
+    async fn ask(&self, caller: &Caller, endpoint: Endpoint, numbered: Numbered) -> i64 {
+        let Numbered { kind, number } = numbered;
         let (promotion, customer) = (self.promotion, self.customer);
         let (method, request) = match kind {
             Kind::Earn => {
@@ -121,7 +129,7 @@ impl Client {
             Kind::Customers => ("CustomerService/UpsertCustomers", json!({"customerIds": [number + 1]})),
             Kind::Customer => ("CustomerService/GetCustomer", json!({"customerId": customer})),
         };
-        call(caller, endpoint, method, &self.credentials(), request).await.code
+        call(caller, endpoint, Rpc { grpc: method, credentials: &self.credentials() }, request).await.code
     }
 
     async fn token(&self, caller: &Caller) -> i64 {
@@ -153,7 +161,7 @@ impl Flood {
                         return;
                     }
                     // The greedy client may be refused calls beyond its share.
-                    client.ask(&caller, endpoint, kind, number).await;
+                    client.ask(&caller, endpoint, Numbered { kind, number }).await;
                     answered.fetch_add(1, Ordering::Relaxed);
                 }
             });
@@ -196,7 +204,11 @@ async fn clients(service: &Service) -> (Client, Client) {
     let greedy = Client::new(service, "demo", TEN_OFF, CUSTOMER).await;
     fill(service, &greedy).await;
     let modest = Client::new(service, "other", OTHERS, 7).await;
-    assert_eq!(modest.ask(service, Endpoint::Json, Kind::Customers, 6).await, 0, "its customer is recorded");
+    assert_eq!(
+        modest.ask(service, Endpoint::Json, Numbered { kind: Kind::Customers, number: 6 }).await,
+        0,
+        "its customer is recorded"
+    );
     (greedy, modest)
 }
 
@@ -212,7 +224,7 @@ async fn every_kind_beside_every_kind(endpoint: Endpoint) {
         for kind in KINDS {
             number += 1;
             let begun = Instant::now();
-            let code = modest.ask(&service, ENDPOINTS[number % 2], kind, number).await;
+            let code = modest.ask(&service, ENDPOINTS[number % 2], Numbered { kind, number }).await;
             let took = begun.elapsed();
             assert_eq!(code, 0, "{kind:?} beside {greedy_kind:?} is refused after {took:?}");
             assert!(took < SOON, "{kind:?} beside {greedy_kind:?} took {took:?}");
@@ -244,7 +256,8 @@ async fn nobody_waits_for_the_listings_that_another_client_has_waiting() {
     let mut passed_by = Vec::new();
     for number in 0..2 * kinds.len() {
         let before = flood.answered();
-        assert_eq!(modest.ask(&service, ENDPOINTS[number % 2], kinds[number / 2], number).await, 0);
+        let numbered = Numbered { kind: kinds[number / 2], number };
+        assert_eq!(modest.ask(&service, ENDPOINTS[number % 2], numbered).await, 0);
         passed_by.push(flood.answered() - before);
     }
     flood.end().await;

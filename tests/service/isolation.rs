@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use self::neighbour::{NEIGHBOUR, NEIGHBOUR_ORG, PRIVATE, record};
 use self::places::{Kind, Place};
 use crate::catalog::{created, inactive, promotion};
-use crate::rpcs::{METHODS, call};
+use crate::rpcs::{METHODS, Rpc, call};
 use crate::support::*;
 use crate::wallet::{granted, transaction};
 
@@ -28,7 +28,7 @@ const BULK_EARN: &str = "EarnService/BulkEarn";
 /// Returns a request of the caller's organization that succeeds, about records that no other request is about: they
 /// have `tag` in their texts.
 pub async fn request(caller: &Caller, method: &str, tag: &str) -> Value {
-    let own = async || granted(caller, CUSTOMER, tag, TEN_OFF, 1).await.remove(0);
+    let own = async || granted(caller, tag, TEN_OFF, 1).await.remove(0);
     let event = json!({"id": tag, "type": "BULK_ISSUE"});
     match method {
         BULK_EARN => one_entry(tag, TEN_OFF, 2),
@@ -64,7 +64,7 @@ pub async fn send(caller: &Caller, endpoint: Endpoint, method: &str, request: &V
     if method == BULK_EARN {
         caller.earn(endpoint, request).await
     } else {
-        call(caller, endpoint, method, "demo:demo", request.clone()).await
+        call(caller, endpoint, Rpc::of_demo(method), request.clone()).await
     }
 }
 
@@ -211,7 +211,7 @@ async fn two_organizations_may_have_the_same_identifiers_and_each_has_its_own() 
     request["eventTime"] = NOW_MS.into();
     // The neighbor's customer is in the audience, has used its cap, and redeemed what it earned.
     let as_neighbour = async |method, request| {
-        let answer = call(&service, Endpoint::Json, method, NEIGHBOUR, request).await;
+        let answer = call(&service, Endpoint::Json, Rpc { grpc: method, credentials: NEIGHBOUR }, request).await;
         assert_eq!(answer.code, 0, "{method}: {answer:?}");
     };
     as_neighbour("CatalogService/CreatePromotion", limited("Theirs")).await;
@@ -249,6 +249,12 @@ async fn each_request_is_answered_when_everything_in_it_is_our_own() {
             assert_eq!(answer.code, 0, "{method}: {answer:?}");
         }
     }
-    let theirs = call(&service, Endpoint::Json, "CatalogService/ListPromotions", NEIGHBOUR, json!({})).await;
+    let theirs = call(
+        &service,
+        Endpoint::Json,
+        Rpc { grpc: "CatalogService/ListPromotions", credentials: NEIGHBOUR },
+        json!({}),
+    )
+    .await;
     assert_eq!(theirs.body["data"].as_array().unwrap().len(), 2, "{theirs:?}");
 }

@@ -14,7 +14,7 @@ use tokio::runtime::Runtime;
 use self::form::{Slot, customer_id};
 use self::oracle::{CUSTOMERS, FRIEND, Key, Model, PROMOTIONS, Reply, Request, Status, USUAL};
 use self::script::{Call, Script};
-use crate::rpcs::{self, redeem, replace, revoke};
+use crate::rpcs::{self, Rpc, redeem, replace, revoke};
 use crate::support::*;
 
 // The paths are explicit because both suites include this file.
@@ -124,7 +124,7 @@ impl Servers {
                     }
                     Request::Catalog(change) => {
                         let (method, request) = form::catalog_body(&change, run);
-                        rpcs::call(&caller, endpoint, method, "demo:demo", request).await
+                        rpcs::call(&caller, endpoint, Rpc::of_demo(method), request).await
                     }
                 }
             })

@@ -80,7 +80,7 @@ fn revoked(answer: &Answer) -> bool {
 async fn of_transactions_that_redeem_the_same_one_wins_and_the_others_are_told_so() {
     let four = Four::start(catalog()).await;
     for round in 0..ROUNDS {
-        let ids = granted(&four.caller(round), CUSTOMER, &format!("{round}"), TEN_OFF, 2).await;
+        let ids = granted(&four.caller(round), &format!("{round}"), TEN_OFF, 2).await;
         // Each request has another order, so that they may conflict in the middle.
         let calls = (0..6).map(|index| {
             let mut lines = [(TEN_OFF, ids[0].as_str()), (TEN_OFF, ids[1].as_str())];
@@ -97,7 +97,7 @@ async fn of_transactions_that_redeem_the_same_one_wins_and_the_others_are_told_s
             answers.iter().map(|answer| (answer.code, answer.status, &answer.messages)).collect::<Vec<_>>()
         );
         // All processes get the same transaction at once.
-        let ids = granted(&four.caller(round), CUSTOMER, &format!("{round} again"), TEN_OFF, 1).await;
+        let ids = granted(&four.caller(round), &format!("{round} again"), TEN_OFF, 1).await;
         let request = transaction(&format!("{round} again"), CUSTOMER, &[(TEN_OFF, &ids[0])]);
         let answers = four.race((0..6).map(|_| redeeming(request.clone()))).await;
         assert!(
@@ -106,7 +106,7 @@ async fn of_transactions_that_redeem_the_same_one_wins_and_the_others_are_told_s
             answers.iter().map(|answer| (answer.code, answer.status, &answer.messages)).collect::<Vec<_>>()
         );
         // The transaction has one name and another content for each process.
-        let ids = granted(&four.caller(round), CUSTOMER, &format!("{round} other"), TEN_OFF, 6).await;
+        let ids = granted(&four.caller(round), &format!("{round} other"), TEN_OFF, 6).await;
         let name = format!("{round} other");
         let answers = four.race(ids.iter().map(|id| redeeming(transaction(&name, CUSTOMER, &[(TEN_OFF, id)])))).await;
         let won = answers.iter().filter(|answer| answer.code == 0).count();
@@ -127,7 +127,7 @@ async fn of_a_revocation_and_a_redemption_one_wins_and_the_other_is_told_so() {
     let four = Four::start(catalog()).await;
     let (mut redeemed, mut taken_back) = (0, 0);
     for round in 0..2 * ROUNDS {
-        let id = granted(&four.caller(round), CUSTOMER, &format!("{round}"), CAPPED, 1).await.remove(0);
+        let id = granted(&four.caller(round), &format!("{round}"), CAPPED, 1).await.remove(0);
         let mut calls = vec![
             redeeming(transaction(&format!("{round}"), CUSTOMER, &[(CAPPED, &id)])),
             revoking(CAPPED, &id),
@@ -162,7 +162,7 @@ async fn of_a_revocation_and_a_redemption_one_wins_and_the_other_is_told_so() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cap_holds_while_what_is_held_is_revoked_and_more_is_earned() {
     let four = Four::start(catalog()).await;
-    let mut held = granted(&four.caller(0), CUSTOMER, "first", CAPPED, 3).await;
+    let mut held = granted(&four.caller(0), "first", CAPPED, 3).await;
     for round in 0..ROUNDS {
         let mut calls: Vec<_> = held.iter().take(2).map(|id| revoking(CAPPED, id)).collect();
         calls.extend((0..8).map(|index| earning(one_entry(&format!("{round} {index}"), CAPPED, 1))));

@@ -5,7 +5,7 @@ use cart_promotions::config::Cli;
 use clap::Parser;
 use serde_json::{Value, json};
 
-use crate::rpcs::{call, list, redeem, revoke};
+use crate::rpcs::{Rpc, call, list, redeem, revoke};
 use crate::support::*;
 use crate::wallet::{TRANSACTION_MS, granted, transaction};
 
@@ -22,7 +22,7 @@ fn status(endpoint: Endpoint, http: i64, grpc: i64) -> i64 {
 
 /// Records a transaction of two lines and of two redemptions as a whole, one of which is a line too.
 async fn recorded(service: &Service, name: &str) -> (Value, Answer) {
-    let ids = granted(service, CUSTOMER, name, TEN_OFF, 4).await;
+    let ids = granted(service, name, TEN_OFF, 4).await;
     let mut request = transaction(name, CUSTOMER, &[(TEN_OFF, &ids[0]), (TEN_OFF, &ids[1])]);
     request["amount"] = json!(4_999.3);
     request["lineItems"][1]["discount"] = json!(0.3);
@@ -169,17 +169,34 @@ async fn a_retry_of_what_another_release_recorded_is_answered_the_same() {
     }
 }
 
+/// The field that a refusal names, from the ids of the first line item and the last redemption, and the change of a
+/// recorded transaction that is refused.
 type Edit = (fn(&str, &str) -> String, fn(&mut Value));
 
-#[tokio::test]
-async fn a_retry_that_says_something_else_is_told_the_first_field_that_differs() {
-    const OTHER: &str = "0000000000000000000000ff";
-    let edits: [Edit; 17] = [
+/// An earned promotion that is not in the transaction.
+const OTHER: &str = "0000000000000000000000ff";
+
+fn edits_of_the_transaction() -> [Edit; 6] {
+    [
         (|_, _| "customerId".to_owned(), |request| request["customerId"] = 7.into()),
         (|_, _| "transactionNumber".to_owned(), |request| request["transactionNumber"] = "Other ".into()),
         (|_, _| "transactionDate".to_owned(), |request| request["transactionDate"] = (TRANSACTION_MS + 1000).into()),
         (|_, _| "transactionDate".to_owned(), |request| request["transactionDate"] = (TRANSACTION_MS - 1).into()),
         (|_, _| "amount".to_owned(), |request| request["amount"] = 4_999.300_001.into()),
+        // If several fields differ, the first is named.
+        (
+            |_, _| "amount".to_owned(),
+            |request| {
+                request["amount"] = 0.into();
+                request["lineItems"][0]["discount"] = 0.into();
+                request["redemptions"] = json!([]);
+            },
+        ),
+    ]
+}
+
+fn edits_of_a_line_item() -> [Edit; 7] {
+    [
         (
             |id, _| format!("lineItems[earnedPromotionId={id}].promotionId"),
             |request| {
@@ -222,6 +239,11 @@ async fn a_retry_that_says_something_else_is_told_the_first_field_that_differs()
                 request["lineItems"][0]["promotionAppliedOnQuantity"] = 2.into();
             },
         ),
+    ]
+}
+
+fn edits_of_the_lists() -> [Edit; 4] {
+    [
         (|_, _| "lineItems".to_owned(), |request| drop(request["lineItems"].as_array_mut().unwrap().pop())),
         (
             |_, last| format!("redemptions[earnedPromotionId={last}].sku"),
@@ -238,16 +260,12 @@ async fn a_retry_that_says_something_else_is_told_the_first_field_that_differs()
                 request["lineItems"].as_array_mut().unwrap().push(line);
             },
         ),
-        // If several fields differ, the first is named.
-        (
-            |_, _| "amount".to_owned(),
-            |request| {
-                request["amount"] = 0.into();
-                request["lineItems"][0]["discount"] = 0.into();
-                request["redemptions"] = json!([]);
-            },
-        ),
-    ];
+    ]
+}
+
+#[tokio::test]
+async fn a_retry_that_says_something_else_is_told_the_first_field_that_differs() {
+    let edits = edits_of_the_transaction().into_iter().chain(edits_of_a_line_item()).chain(edits_of_the_lists());
     let service = Service::start().await;
     let (request, first) = recorded(&service, "changed").await;
     let (id, last) = (&request["lineItems"][0]["earnedPromotionId"], &request["redemptions"][1]["earnedPromotionId"]);
@@ -282,7 +300,7 @@ async fn dated(service: &Service, endpoint: Endpoint, event_ms: i64, date: Value
     request.as_object_mut().unwrap().remove("transactionDate");
     let field = if date.is_string() { "transactionDateISO" } else { "transactionDate" };
     request[field] = date;
-    call(service, endpoint, "WalletService/Redeem", "other:other", request).await
+    call(service, endpoint, Rpc { grpc: "WalletService/Redeem", credentials: "other:other" }, request).await
 }
 
 #[tokio::test]
@@ -392,7 +410,7 @@ async fn amounts_are_the_decimals_that_tills_mean() {
         .enumerate()
         {
             let name = format!("amount {index} {endpoint:?}");
-            let ids = granted(&service, CUSTOMER, &name, TEN_OFF, 1).await;
+            let ids = granted(&service, &name, TEN_OFF, 1).await;
             let mut request = transaction(&name, CUSTOMER, &[(TEN_OFF, &ids[0])]);
             let amounts = ["discount", "discountAppliedOnQuantity", "promotionAppliedOnQuantity"];
             request["amount"] = given.clone();
@@ -431,7 +449,7 @@ type Spoil = fn(&mut Value);
 #[tokio::test]
 async fn of_the_reasons_why_not_the_first_is_told() {
     let service = Service::start().await;
-    let ids = granted(&service, CUSTOMER, "spent", TEN_OFF, 5).await;
+    let ids = granted(&service, "spent", TEN_OFF, 5).await;
     let [spent, revoked, early, expired, good] = &ids[..] else { unreachable!() };
     let first = transaction("first", CUSTOMER, &[(TEN_OFF, spent)]);
     assert_eq!(redeem(&service, Endpoint::Json, first).await.code, 0);

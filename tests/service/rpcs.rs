@@ -17,6 +17,30 @@ pub struct Method {
     pub body: &'static str,
 }
 
+/// The method to call, by its gRPC path, and the credentials to call it with.
+#[derive(Debug, Clone, Copy)]
+pub struct Rpc<'a> {
+    pub grpc: &'a str,
+    pub credentials: &'a str,
+}
+
+impl<'a> Rpc<'a> {
+    /// A call of the client of most tests.
+    pub fn of_demo(grpc: &'a str) -> Self {
+        Self { grpc, credentials: DEMO }
+    }
+}
+
+/// The credentials of the client of most tests.
+const DEMO: &str = "demo:demo";
+
+/// A request as JSON that includes its path variables, its method, and the credentials it is sent with.
+struct Sent<'a> {
+    method: &'a Method,
+    credentials: &'a str,
+    request: &'a Value,
+}
+
 macro_rules! rpcs {
     ($($name:ident: $grpc:literal $verb:literal $path:literal $body:literal, $request:ident -> $response:ident;)*) => {
         /// All methods.
@@ -24,26 +48,22 @@ macro_rules! rpcs {
         $(
             pub async fn $name(caller: &Caller, endpoint: Endpoint, request: Value) -> Answer {
                 let method = Method { grpc: $grpc, verb: $verb, path: $path, body: $body };
-                rpc::<proto::$request, proto::$response>(caller, endpoint, &method, "demo:demo", &request).await
+                let sent = Sent { method: &method, credentials: DEMO, request: &request };
+                try_rpc::<proto::$request, proto::$response>(caller, endpoint, sent).await.expect("an answer")
             }
         )*
-        /// Calls the method of this gRPC path.
-        pub async fn call(caller: &Caller, endpoint: Endpoint, grpc: &str, credentials: &str, request: Value) -> Answer {
-            try_call(caller, endpoint, grpc, credentials, &request).await.expect("an answer")
+        /// Makes this call.
+        pub async fn call(caller: &Caller, endpoint: Endpoint, rpc: Rpc<'_>, request: Value) -> Answer {
+            try_call(caller, endpoint, rpc, &request).await.expect("an answer")
         }
 
         /// Returns the answer, or `None` if the connection broke before it arrived.
-        pub async fn try_call(
-            caller: &Caller,
-            endpoint: Endpoint,
-            grpc: &str,
-            credentials: &str,
-            request: &Value,
-        ) -> Option<Answer> {
-            match grpc {
+        pub async fn try_call(caller: &Caller, endpoint: Endpoint, rpc: Rpc<'_>, request: &Value) -> Option<Answer> {
+            match rpc.grpc {
                 $($grpc => {
                     let method = Method { grpc: $grpc, verb: $verb, path: $path, body: $body };
-                    try_rpc::<proto::$request, proto::$response>(caller, endpoint, &method, credentials, request).await
+                    let sent = Sent { method: &method, credentials: rpc.credentials, request };
+                    try_rpc::<proto::$request, proto::$response>(caller, endpoint, sent).await
                 })*
                 other => panic!("no method {other}"),
             }
@@ -67,46 +87,33 @@ rpcs! {
     customer: "CustomerService/GetCustomer" "GET" "/customers/{customerId}" "", GetCustomerRequest -> GetCustomerResponse;
 }
 
-/// Sends the whole request over this API, as JSON that includes its path variables.
-async fn rpc<M, R>(caller: &Caller, endpoint: Endpoint, method: &Method, credentials: &str, request: &Value) -> Answer
-where
-    M: JsonMessage + ReadJson + prost::Message + Default + 'static,
-    R: serde::Serialize + prost::Message + Default + 'static,
-{
-    try_rpc::<M, R>(caller, endpoint, method, credentials, request).await.expect("an answer")
-}
-
-/// Returns the answer, or `None` if the connection broke before it arrived.
-async fn try_rpc<M, R>(
-    caller: &Caller,
-    endpoint: Endpoint,
-    method: &Method,
-    credentials: &str,
-    request: &Value,
-) -> Option<Answer>
+/// Sends the whole request over this API. Returns the answer, or `None` if the connection broke before it arrived.
+async fn try_rpc<M, R>(caller: &Caller, endpoint: Endpoint, sent: Sent<'_>) -> Option<Answer>
 where
     M: JsonMessage + ReadJson + prost::Message + Default + 'static,
     R: serde::Serialize + prost::Message + Default + 'static,
 {
     match endpoint {
-        Endpoint::Json => whole_json_answer(json_request(caller, method, credentials, request)).await,
+        Endpoint::Json => whole_json_answer(json_request(caller, &sent)).await,
         Endpoint::Grpc => {
-            let (message, faults) = from_slice::<M>(request.to_string().as_bytes(), UnknownFields::Refuse).unwrap();
+            let (message, faults) =
+                from_slice::<M>(sent.request.to_string().as_bytes(), UnknownFields::Refuse).unwrap();
             assert!(faults.is_empty(), "gRPC cannot say {faults:?}");
             let mut request = tonic::Request::new(message);
-            if let Some((name, value)) = presented(credentials) {
+            if let Some((name, value)) = presented(sent.credentials) {
                 request.metadata_mut().insert(name, value.parse().unwrap());
             }
             let mut grpc = tonic::client::Grpc::new(caller.channel());
             grpc.ready().await.ok()?;
-            let path = format!("/cartpromotions.v1.{}", method.grpc).parse().unwrap();
+            let path = format!("/cartpromotions.v1.{}", sent.method.grpc).parse().unwrap();
             let codec = tonic_prost::ProstCodec::<M, R>::default();
             whole_grpc_answer(grpc.unary(request, path, codec).await)
         }
     }
 }
 
-fn json_request(caller: &Caller, method: &Method, credentials: &str, request: &Value) -> reqwest::RequestBuilder {
+fn json_request(caller: &Caller, sent: &Sent<'_>) -> reqwest::RequestBuilder {
+    let Sent { method, credentials, request } = sent;
     let mut rest = request.as_object().unwrap().clone();
     let mut path = format!("/api_gateway/v1{}", method.path);
     while let Some((before, variable)) = path.split_once('{') {

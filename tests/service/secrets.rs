@@ -1,5 +1,7 @@
 //! Secrets that the program receives never appear in its output, at any level of the log.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 
 use crate::server_process::{Process, run};
@@ -30,7 +32,7 @@ fn catalog_with(password: &Value) -> String {
 }
 
 /// Returns everything that a command prints.
-fn printed(directory: &std::path::Path, arguments: &[&str]) -> String {
+fn printed(directory: &Path, arguments: &[&str]) -> String {
     let output = run(directory, arguments);
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
@@ -48,20 +50,8 @@ fn assert_none_in(text: &str) {
     assert_eq!(line, None, "a hash");
 }
 
-// Waiting for the end of the process blocks a thread, and a gRPC connection needs another one to close.
-#[tokio::test(flavor = "multi_thread")]
-async fn the_most_talkative_log_of_calls_and_imports_has_no_secret() {
-    let database = Database::new().await;
-    let url = url_with_password(&database);
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path();
-    std::fs::write(path.join("right.json"), catalog_with(&RIGHT.into())).unwrap();
-    let import = |file: &str| printed(path, &["import", "--log", "trace", "--database-url", &url, file]);
-    let text = import("right.json");
-    assert!(text.contains("imported right.json") && text.contains("\"level\""), "{text}");
-    assert_none_in(&text);
-    // The client is recorded already, so its hash is read and compared.
-    assert_none_in(&import("right.json"));
+/// Imports files that are refused for the secret in them, or beside it.
+fn refused_files_show_no_secret(path: &Path, import: &impl Fn(&str) -> String) {
     let numbers = format!("[\"{REFUSED}\"]");
     let too_long = REFUSED.repeat(100);
     for (index, file) in [
@@ -82,10 +72,10 @@ async fn the_most_talkative_log_of_calls_and_imports_has_no_secret() {
         assert!(text.contains(&format!("cart-promotions: {name}")), "{text}");
         assert_none_in(&text);
     }
+}
 
-    let options = ["--log", "trace", "--listen", "127.0.0.1:0", "--database-url", &url];
-    let process = Process::start(path, &options);
-    let caller = process.caller.clone();
+/// Calls with the right secret and with wrong ones.
+async fn calls_show_no_secret(caller: &Caller) {
     for endpoint in ENDPOINTS {
         for (secret, code) in [(RIGHT, 0), (WRONG, 401), (WRONG, 401)] {
             let request = one_entry(&format!("{endpoint:?}"), TEN_OFF, 1);
@@ -96,6 +86,10 @@ async fn the_most_talkative_log_of_calls_and_imports_has_no_secret() {
         let refused = caller.earn_as(endpoint, Some(&format!("demo:{RIGHT}")), &json!({"customerId": CUSTOMER})).await;
         assert_eq!(refused.code, 400, "{refused:?}");
     }
+}
+
+/// Calls with a token and a forged one. Returns the token.
+async fn calls_show_no_token(caller: &Caller) -> String {
     let key = body_for_a_token(RIGHT);
     let response =
         caller.http().post(caller.url("/v3/oauth/token/generate")).header("content-type", "application/json");
@@ -115,6 +109,29 @@ async fn the_most_talkative_log_of_calls_and_imports_has_no_secret() {
             }
         }
     }
+    token
+}
+
+// Waiting for the end of the process blocks a thread, and a gRPC connection needs another one to close.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_most_talkative_log_of_calls_and_imports_has_no_secret() {
+    let database = Database::new().await;
+    let url = url_with_password(&database);
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    std::fs::write(path.join("right.json"), catalog_with(&RIGHT.into())).unwrap();
+    let import = |file: &str| printed(path, &["import", "--log", "trace", "--database-url", &url, file]);
+    let text = import("right.json");
+    assert!(text.contains("imported right.json") && text.contains("\"level\""), "{text}");
+    assert_none_in(&text);
+    // The client is recorded already, so its hash is read and compared.
+    assert_none_in(&import("right.json"));
+    refused_files_show_no_secret(path, &import);
+    let options = ["--log", "trace", "--listen", "127.0.0.1:0", "--database-url", &url];
+    let process = Process::start(path, &options);
+    let caller = process.caller.clone();
+    calls_show_no_secret(&caller).await;
+    let token = calls_show_no_token(&caller).await;
     for header in [format!("Bearer {ASTRAY}"), format!("Basic {ASTRAY}"), ASTRAY.to_owned()] {
         let request = caller.http().post(caller.url(PATH)).header("authorization", header);
         assert_eq!(request.body("{}").send().await.unwrap().status(), 401);
@@ -126,6 +143,7 @@ async fn the_most_talkative_log_of_calls_and_imports_has_no_secret() {
     let log: Vec<_> = log.iter().map(ToString::to_string).collect();
     let log = log.join("\n");
     assert_none_in(&log);
+    let (signed, signature) = token.rsplit_once('.').unwrap();
     let claims = signed.split_once('.').unwrap().1;
     for part in [signed, claims, signature] {
         assert!(!log.contains(part), "a part of a token");

@@ -16,6 +16,7 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::rpcs::{Rpc, call};
 use crate::server_process::Process;
 use crate::support::*;
 
@@ -359,7 +360,8 @@ async fn tokens_of_a_trusted_issuer_are_taken_for_the_organization_that_they_nam
     for endpoint in ENDPOINTS {
         assert_eq!(service.earn_as(endpoint, Some(&crowd), &json!({"orgId": ORG})).await.code, 403);
         let own = format!("Bearer {}", key.sign(&claims()).unwrap());
-        let answer = crate::rpcs::call(&service, endpoint, "CatalogService/ListPromotions", &own, json!({})).await;
+        let answer =
+            call(&service, endpoint, Rpc { grpc: "CatalogService/ListPromotions", credentials: &own }, json!({})).await;
         assert_eq!(answer.code, 403, "{answer:?}");
     }
 }

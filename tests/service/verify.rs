@@ -49,11 +49,11 @@ async fn filled() -> Service {
         request["eventTime"] = NOW_MS.into();
         assert_eq!(service.earn(Endpoint::Grpc, &request).await.body["data"][0]["successfulEarnCount"], count);
     }
-    let revoked = granted(&service, CUSTOMER, "five", CAPPED, 1).await;
+    let revoked = granted(&service, "five", CAPPED, 1).await;
     let details = json!([{"promotionId": CAPPED, "earnIds": revoked}]);
     revoke(&service, Endpoint::Grpc, json!({"customerId": CUSTOMER, "earnRevokeDetails": details})).await;
     for (transaction_identifier, event, count) in [("txn", "six", 2), ("other", "seven", 1)] {
-        let spent = granted(&service, CUSTOMER, event, TEN_OFF, count).await;
+        let spent = granted(&service, event, TEN_OFF, count).await;
         let spent: Vec<_> = spent.iter().map(|id| (TEN_OFF, id.as_str())).collect();
         let answer = redeem(&service, Endpoint::Grpc, transaction(transaction_identifier, CUSTOMER, &spent)).await;
         assert_eq!(answer.code, 0, "{answer:?}");

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::rpcs::{earn, get, list, redeem, revoke};
+use crate::rpcs::{Rpc, call, earn, get, list, redeem, revoke};
 use crate::support::*;
 
 /// The end of the promotions of the catalog: 2025-12-31T18:29:59.999Z.
@@ -45,14 +45,18 @@ pub fn transaction(name: &str, customer: i64, earned: &[(&str, &str)]) -> Value 
     })
 }
 
-/// Grants these promotions for this event. Returns their earn ids.
-pub async fn granted(caller: &Caller, customer: i64, event: &str, promotion: &str, count: i64) -> Vec<String> {
-    let mut request = one_entry(event, promotion, count);
+/// Grants this many of a promotion to the customer of most tests, for this event. Returns their earn ids.
+pub async fn granted(caller: &Caller, event: &str, promotion: &str, count: i64) -> Vec<String> {
+    granted_to(caller, CUSTOMER, one_entry(event, promotion, count)).await
+}
+
+/// Grants all of a request for one entry to a customer. Returns the earn ids.
+pub async fn granted_to(caller: &Caller, customer: i64, mut request: Value) -> Vec<String> {
     request["customerId"] = customer.into();
     request["eventTime"] = NOW_MS.into();
     let answer = caller.earn(Endpoint::Grpc, &request).await;
     let ids = earn_ids(&answer.body);
-    assert_eq!(i64::try_from(ids.len()).unwrap(), count, "{answer:?}");
+    assert_eq!(request["earnedPromotions"][0]["earnCount"], ids.len(), "{answer:?}");
     ids
 }
 
@@ -118,7 +122,7 @@ async fn the_documented_earning_of_one_is_granted_once_and_given_back() {
 async fn a_wallet_shows_what_is_valid_the_longest_first_and_each_entry_by_itself() {
     let service = Service::start().await;
     earn(&service, Endpoint::Json, one_to_earn()).await;
-    let short = granted(&service, CUSTOMER, "short", SHORT, 1).await;
+    let short = granted(&service, "short", SHORT, 1).await;
     for endpoint in ENDPOINTS {
         let answer = list(&service, endpoint, json!({"customerId": CUSTOMER})).await;
         let entries = answer.body["data"].as_array().unwrap();
@@ -179,9 +183,9 @@ async fn the_details_of_an_earning_are_shown_with_each_of_its_instances() {
 async fn pages_show_everything_once_though_rows_are_added_meanwhile() {
     let service = Service::start().await;
     // Many have one end, and a few have others.
-    let mut all = granted(&service, CUSTOMER, "a", TEN_OFF, 9).await;
-    all.extend(granted(&service, CUSTOMER, "b", FREE_DELIVERY, 4).await);
-    all.extend(granted(&service, CUSTOMER, "c", SHORT, 3).await);
+    let mut all = granted(&service, "a", TEN_OFF, 9).await;
+    all.extend(granted(&service, "b", FREE_DELIVERY, 4).await);
+    all.extend(granted(&service, "c", SHORT, 3).await);
     let whole = list(&service, Endpoint::Json, json!({"customerId": CUSTOMER, "limit": 1000})).await;
     let mut in_order: Vec<_> = all.clone();
     in_order[..13].sort();
@@ -195,7 +199,7 @@ async fn pages_show_everything_once_though_rows_are_added_meanwhile() {
             seen.extend(presented(&answer).into_iter().map(str::to_owned));
             if page == 0 {
                 // The listing has this grant on the page that was read, or on a later one.
-                let id = granted(&service, CUSTOMER, &format!("later {limit}"), CAPPED, 1).await;
+                let id = granted(&service, &format!("later {limit}"), CAPPED, 1).await;
                 let gone = revoke(&service, endpoint, revoke_of(CUSTOMER, CAPPED, &id)).await;
                 assert_eq!(gone.code, 0, "{gone:?}");
             }
@@ -225,7 +229,7 @@ async fn pages_show_everything_once_though_rows_are_added_meanwhile() {
         ("CatalogService/ListPromotions", json!({"limit": 1})),
     ] {
         let as_caller = async |endpoint, who: &str, request: &Value| {
-            crate::rpcs::call(&service, endpoint, method, &format!("{who}:{who}"), request.clone()).await
+            call(&service, endpoint, Rpc { grpc: method, credentials: &format!("{who}:{who}") }, request.clone()).await
         };
         for endpoint in ENDPOINTS {
             let first = as_caller(endpoint, "demo", &request).await;
@@ -242,9 +246,9 @@ async fn pages_show_everything_once_though_rows_are_added_meanwhile() {
 #[tokio::test]
 async fn a_wallet_is_filtered_by_status_and_promotion() {
     let service = Service::start().await;
-    let ten = granted(&service, CUSTOMER, "a", TEN_OFF, 3).await;
-    let free = granted(&service, CUSTOMER, "a", FREE_DELIVERY, 1).await;
-    let short = granted(&service, CUSTOMER, "a", SHORT, 1).await;
+    let ten = granted(&service, "a", TEN_OFF, 3).await;
+    let free = granted(&service, "a", FREE_DELIVERY, 1).await;
+    let short = granted(&service, "a", SHORT, 1).await;
     revoke(&service, Endpoint::Json, revoke_of(CUSTOMER, TEN_OFF, &ten[..1])).await;
     redeem(&service, Endpoint::Json, transaction("t", CUSTOMER, &[(TEN_OFF, &ten[1])])).await;
     // The validity ended yesterday.
@@ -305,9 +309,9 @@ async fn a_wallet_is_filtered_by_status_and_promotion() {
 #[tokio::test]
 async fn ids_are_revoked_one_by_one_and_a_repeat_is_safe() {
     let service = Service::start().await;
-    let ten = granted(&service, CUSTOMER, "a", TEN_OFF, 4).await;
-    let free = granted(&service, CUSTOMER, "a", FREE_DELIVERY, 2).await;
-    let others = granted(&service, 7, "a", TEN_OFF, 1).await;
+    let ten = granted(&service, "a", TEN_OFF, 4).await;
+    let free = granted(&service, "a", FREE_DELIVERY, 2).await;
+    let others = granted_to(&service, 7, one_entry("a", TEN_OFF, 1)).await;
     redeem(&service, Endpoint::Grpc, transaction("t", CUSTOMER, &[(TEN_OFF, &ten[3])])).await;
     let request = json!({"customerId": CUSTOMER, "earnRevokeDetails": [
         {"promotionId": TEN_OFF, "earnIds": [ten[0], "string", ten[3], others[0], free[0], ten[1].to_uppercase()]},
@@ -349,7 +353,7 @@ async fn ids_are_revoked_one_by_one_and_a_repeat_is_safe() {
 #[tokio::test]
 async fn what_is_revoked_makes_room_under_the_cap_but_is_not_granted_again() {
     let service = Service::start().await;
-    let ids = granted(&service, CUSTOMER, "a", CAPPED, 3).await;
+    let ids = granted(&service, "a", CAPPED, 3).await;
     for endpoint in ENDPOINTS {
         let full = service.earn(endpoint, &one_entry("b", CAPPED, 1)).await;
         assert_eq!(full.body["data"][0]["errorDetails"]["errorCode"], 708, "{full:?}");
@@ -362,7 +366,7 @@ async fn what_is_revoked_makes_room_under_the_cap_but_is_not_granted_again() {
         assert_eq!(again.body["data"][0]["failedEarnCount"], 1);
         assert_eq!(earn_ids(&again.body), [&*ids[0], &*ids[2]]);
     }
-    assert_eq!(granted(&service, CUSTOMER, "b", CAPPED, 1).await.len(), 1);
+    assert_eq!(granted(&service, "b", CAPPED, 1).await.len(), 1);
     let full = service.earn(Endpoint::Json, &one_entry("c", CAPPED, 1)).await;
     assert_eq!(full.body["data"][0]["errorDetails"]["errorCode"], 708, "{full:?}");
     // A repeated revocation makes no more room.
@@ -390,7 +394,7 @@ async fn what_is_revoked_makes_room_under_the_cap_but_is_not_granted_again() {
 #[tokio::test]
 async fn the_documented_transaction_redeems_once_and_a_repeat_is_answered_the_same() {
     let service = Service::start().await;
-    let ids = granted(&service, CUSTOMER, "a", TEN_OFF, 2).await;
+    let ids = granted(&service, "a", TEN_OFF, 2).await;
     let mut request = transaction("txn-50", CUSTOMER, &[(TEN_OFF, &ids[0])]);
     // In both lists it counts once; a customer may be a text, and so may numbers.
     request["redemptions"] = request["lineItems"].clone();
@@ -447,11 +451,10 @@ async fn the_documented_transaction_redeems_once_and_a_repeat_is_answered_the_sa
     theirs["orgId"] = 3.into();
     let theirs = service.earn_as(Endpoint::Json, Some("other:other"), &theirs).await;
     let id = &earn_ids(&theirs.body)[0];
-    let answer = crate::rpcs::call(
+    let answer = call(
         &service,
         Endpoint::Json,
-        "WalletService/Redeem",
-        "other:other",
+        Rpc { grpc: "WalletService/Redeem", credentials: "other:other" },
         transaction("txn-50", CUSTOMER, &[(OTHERS, id)]),
     )
     .await;
@@ -461,9 +464,9 @@ async fn the_documented_transaction_redeems_once_and_a_repeat_is_answered_the_sa
 #[tokio::test]
 async fn a_transaction_redeems_all_or_nothing() {
     let service = Service::start().await;
-    let ten = granted(&service, CUSTOMER, "a", TEN_OFF, 4).await;
-    let short = granted(&service, CUSTOMER, "a", SHORT, 1).await;
-    let others = granted(&service, 7, "a", TEN_OFF, 1).await;
+    let ten = granted(&service, "a", TEN_OFF, 4).await;
+    let short = granted(&service, "a", SHORT, 1).await;
+    let others = granted_to(&service, 7, one_entry("a", TEN_OFF, 1)).await;
     let past = TRANSACTION_MS - 1;
     service
         .database()
@@ -504,10 +507,10 @@ async fn a_transaction_redeems_all_or_nothing() {
 #[tokio::test]
 async fn nothing_is_seen_or_changed_of_another_organization() {
     let service = Service::start().await;
-    let ids = granted(&service, CUSTOMER, "a", TEN_OFF, 1).await;
+    let ids = granted(&service, "a", TEN_OFF, 1).await;
     for endpoint in ENDPOINTS {
         let as_other = async |grpc: &str, request: Value| {
-            crate::rpcs::call(&service, endpoint, grpc, "other:other", request).await
+            call(&service, endpoint, Rpc { grpc, credentials: "other:other" }, request).await
         };
         let unseen = as_other("WalletService/ListEarnedPromotions", json!({"customerId": CUSTOMER})).await;
         assert_eq!(unseen.body["data"], json!([]), "{unseen:?}");

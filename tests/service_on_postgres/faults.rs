@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::cluster::Cluster;
 use crate::load::{self, load_catalog};
 use crate::proxy::Proxy;
-use crate::rpcs::try_call;
+use crate::rpcs::{Rpc, try_call};
 use crate::server_process::{Process, run, verify};
 use crate::support::*;
 use cart_promotions::earning::OrgId;
@@ -146,7 +146,7 @@ async fn a_lost_database_is_told_by_health_and_refused_at_once_until_it_is_back(
                 ("CustomerService/GetCustomer", json!({"customerId": CUSTOMER})),
             ] {
                 let begun = Instant::now();
-                let answer = try_call(caller, endpoint, method, "demo:demo", &request).await.unwrap();
+                let answer = try_call(caller, endpoint, Rpc::of_demo(method), &request).await.unwrap();
                 assert!(matches!(answer.status, 503 | 14) && begun.elapsed() < AT_ONCE, "{method}: {answer:?}");
             }
         }

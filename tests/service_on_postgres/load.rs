@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::rpcs::{call, try_call};
+use crate::rpcs::{Rpc, call, try_call};
 use crate::support::*;
 use crate::wallet::transaction;
 
@@ -202,7 +202,7 @@ pub async fn until_answered(caller: &Caller, method: Option<&str>, request: &Val
             let endpoint = ENDPOINTS[pick(2)];
             let answer = match method {
                 None => caller.earn(endpoint, request).await,
-                Some(method) => call(caller, endpoint, method, "demo:demo", request.clone()).await,
+                Some(method) => call(caller, endpoint, Rpc::of_demo(method), request.clone()).await,
             };
             if !matches!(answer.status, 503 | 14) {
                 assert_eq!(answer.code, 0, "{answer:?}");
@@ -238,7 +238,7 @@ pub async fn try_once(callers: &[Caller], method: Option<&str>, request: &Value)
     let Some(method) = method else {
         return tokio::time::timeout(GIVEN_UP_AFTER, caller.try_earn(endpoint, request)).await.ok().flatten();
     };
-    let call = try_call(caller, endpoint, method, "demo:demo", request);
+    let call = try_call(caller, endpoint, Rpc::of_demo(method), request);
     if method.starts_with("CatalogService/") {
         return call.await;
     }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rand::seq::{IndexedRandom as _, SliceRandom as _};
 use serde_json::{Value, json};
 
-use crate::rpcs::try_call;
+use crate::rpcs::{Rpc, try_call};
 use crate::server_process::{Process, run, verify};
 use crate::support::*;
 use crate::wallet::transaction;
@@ -143,7 +143,7 @@ async fn call_at_random(callers: [Caller; 2], first_kind: u32, over: Arc<AtomicB
         let endpoint = Endpoint::Grpc;
         let answer = match method {
             "" => caller.earn(endpoint, &request).await,
-            method => try_call(caller, endpoint, method, "demo:demo", &request).await.unwrap(),
+            method => try_call(caller, endpoint, Rpc::of_demo(method), &request).await.unwrap(),
         };
         match answer.status {
             14 | 13 | 4 => {

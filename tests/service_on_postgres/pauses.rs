@@ -10,7 +10,7 @@ use sea_orm::{ConnectionTrait, TransactionTrait};
 use serde_json::{Value, json};
 
 use crate::load::until_answered;
-use crate::rpcs::try_call;
+use crate::rpcs::{Rpc, try_call};
 use crate::server_process::{Process, clock_library, verify};
 use crate::support::*;
 
@@ -134,12 +134,15 @@ impl World {
         granted
     }
 
-    /// Asserts that nothing was granted by the old rules to a call that was sent after the new ones were answered, or
-    /// beside a grant by the new ones, and that every acknowledged grant exists.
-    async fn check(&self, pair: &Pair, changed: Changed, calls: &[Call], elsewhere: &[(i64, usize)]) {
-        let rows =
-            self.database.rows("SELECT customer_id, promotion_id, earn_id, earned_status FROM earned_promotions");
-        let rows = rows.await;
+    async fn earned(&self) -> Vec<Value> {
+        let sql = "SELECT customer_id, promotion_id, earn_id, earned_status FROM earned_promotions";
+        self.database.rows(sql).await
+    }
+
+    /// Asserts that nothing was granted by the old rules to a call that was sent after the new ones were answered, and
+    /// that every acknowledged grant exists.
+    async fn check_calls(&self, changed: Changed, calls: &[Call]) {
+        let rows = self.earned().await;
         let cap = usize::try_from(CAP).unwrap();
         for call in calls {
             let Some((granted, ids)) = &call.granted else { continue };
@@ -148,6 +151,12 @@ impl World {
             let there = |id: &String| rows.iter().any(|row| row["earn_id"] == id.as_str());
             assert!(ids.iter().all(there), "not everything is there: {call:?}");
         }
+    }
+
+    /// Asserts that nothing was granted by the old rules beside these grants of customers by the new ones.
+    async fn check_grants_elsewhere(&self, pair: &Pair, elsewhere: &[(i64, usize)]) {
+        let rows = self.earned().await;
+        let cap = usize::try_from(CAP).unwrap();
         for (customer, granted) in elsewhere {
             let held = rows.iter().filter(|row| {
                 row["customer_id"] == *customer
@@ -196,7 +205,7 @@ async fn pause_once(world: &Arc<World>, pair: &Pair) -> (usize, usize) {
                     let details = json!([{"promotionId": pair.kept, "earnIds": [last]}]);
                     let request = json!({"customerId": customer, "earnRevokeDetails": details});
                     let method = "WalletService/RevokeEarnedPromotions";
-                    try_call(&world.a.caller, Endpoint::Grpc, method, "demo:demo", &request).await;
+                    try_call(&world.a.caller, Endpoint::Grpc, Rpc::of_demo(method), &request).await;
                 }
             }
         });
@@ -225,7 +234,8 @@ async fn pause_once(world: &Arc<World>, pair: &Pair) -> (usize, usize) {
     over.store(true, Ordering::Relaxed);
     workers.join_all().await;
     let calls = calls.lock().unwrap().clone();
-    world.check(pair, changed, &calls, &elsewhere).await;
+    world.check_calls(changed, &calls).await;
+    world.check_grants_elsewhere(pair, &elsewhere).await;
     (calls.iter().filter(|call| call.granted.is_some()).count(), flying.len())
 }
 
@@ -303,7 +313,8 @@ async fn hold_once(world: &Arc<World>, pair: &Pair, held: Held) -> usize {
     earn_both(&world.a.caller, pair, late, &calls).await;
     let calls = calls.lock().unwrap().clone();
     assert!(calls[1].granted.is_some(), "{calls:?}");
-    world.check(pair, changed, &calls, &[(customer, granted)]).await;
+    world.check_calls(changed, &calls).await;
+    world.check_grants_elsewhere(pair, &[(customer, granted)]).await;
     granted
 }
 
@@ -347,7 +358,8 @@ async fn clocks_that_differ_change_nothing() {
         }
         let calls = calls.into_inner().unwrap();
         assert!(calls.iter().all(|call| call.granted.is_some()), "{calls:?}");
-        world.check(&pair, changed, &calls, &elsewhere).await;
+        world.check_calls(changed, &calls).await;
+        world.check_grants_elsewhere(&pair, &elsewhere).await;
         verify(world.database.url());
     }
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::rpcs::list;
 use crate::support::*;
-use crate::wallet::granted;
+use crate::wallet::{granted, granted_to};
 
 #[tokio::test]
 async fn an_earning_is_found_by_its_whole_key_though_the_wallet_was_known_to_be_empty() {
@@ -50,7 +50,7 @@ async fn a_page_of_a_wallet_reads_no_more_than_it_shows_though_the_wallet_was_kn
         assert_eq!(empty.body["data"], json!([]), "{round}");
     }
     for event in 0..5 {
-        granted(&service, CUSTOMER, &format!("{event}"), TEN_OFF, 1_000).await;
+        granted(&service, &format!("{event}"), TEN_OFF, 1_000).await;
     }
     let database = service.database();
     let counted = async |column: &str, index: &str| {
@@ -93,20 +93,20 @@ async fn what_a_customer_holds_is_counted_by_the_listing_though_the_wallet_was_k
     catalog["customers"] = customers.chain(catalog["customers"].as_array().unwrap().clone()).collect();
     let service = Service::start_with(&catalog, &[]).await;
     // The cap is set after something was earned, so the next grant counts what a customer holds.
-    granted(&service, CUSTOMER, "uncapped", TEN_OFF, 1).await;
+    granted(&service, "uncapped", TEN_OFF, 1).await;
     catalog["promotions"][0]["maxEarningPerCustomer"] = 1_000.into();
     service.import(&catalog).await;
     let database = service.database();
     database.execute("VACUUM ANALYZE").await;
     let earn = async |customer: i64| {
-        assert_eq!(granted(&service, customer, &format!("event {customer}"), TEN_OFF, 1).await.len(), 1);
+        assert_eq!(granted_to(&service, customer, one_entry(&format!("event {customer}"), TEN_OFF, 1)).await.len(), 1);
     };
     for customer in 1_000..1_020 {
         // Plans are made with the first earning, and kept.
         earn(customer).await;
     }
     for event in 0..5 {
-        granted(&service, CUSTOMER, &format!("{event}"), FREE_DELIVERY, 1_000).await;
+        granted(&service, &format!("{event}"), FREE_DELIVERY, 1_000).await;
     }
     let counted = async |column: &str, index: &str| {
         let sql = format!("SELECT {column}::bigint FROM pg_stat_user_indexes WHERE indexrelname = '{index}'");

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::places::{Kind, Place};
 use crate::catalog::promotion;
-use crate::rpcs::call;
+use crate::rpcs::{Rpc, call};
 use crate::support::*;
 use crate::wallet::transaction;
 
@@ -33,7 +33,7 @@ pub struct Recorded {
 }
 
 async fn done(caller: &Caller, grpc: &str, request: Value) -> Value {
-    let answer = call(caller, Endpoint::Grpc, grpc, NEIGHBOUR, request).await;
+    let answer = call(caller, Endpoint::Grpc, Rpc { grpc, credentials: NEIGHBOUR }, request).await;
     assert_eq!(answer.code, 0, "{grpc}: {answer:?}");
     answer.body
 }

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::routes::{BULK_EARN, Call, earning, earning_one, revoking};
 use crate::catalog::inactive;
 use crate::support::*;
-use crate::wallet::{granted, transaction};
+use crate::wallet::{granted_to, transaction};
 
 /// Number of calls that wait for one lock, which is more than a server has connections.
 pub const WAITING: i64 = 24;
@@ -50,8 +50,8 @@ fn customers() -> impl Iterator<Item = i64> {
 pub async fn fill(caller: &Caller, tag: &str) -> Wallets {
     let mut wallets = Vec::new();
     for customer in customers() {
-        granted(caller, customer, &format!("{tag} counted"), CAPPED, 1).await;
-        wallets.push(granted(caller, customer, &format!("{tag} held"), TEN_OFF, 3).await);
+        granted_to(caller, customer, one_entry(&format!("{tag} counted"), CAPPED, 1)).await;
+        wallets.push(granted_to(caller, customer, one_entry(&format!("{tag} held"), TEN_OFF, 3)).await);
     }
     Wallets(wallets)
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::catalog::inactive;
-use crate::rpcs::{METHODS, call};
+use crate::rpcs::{METHODS, Rpc, call};
 use crate::support::*;
 use crate::wallet::transaction;
 
@@ -25,7 +25,7 @@ pub async fn send(caller: &Caller, endpoint: Endpoint, credentials: &str, call_o
     if *method == BULK_EARN {
         caller.earn_as(endpoint, Some(credentials), request).await
     } else {
-        call(caller, endpoint, method, credentials, request.clone()).await
+        call(caller, endpoint, Rpc { grpc: method, credentials }, request.clone()).await
     }
 }
 
