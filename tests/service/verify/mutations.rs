@@ -302,7 +302,7 @@ const WRONG_TYPES: &[(&str, &[&str], &str)] = &[
     (
         "UPDATE redemptions SET digest = x'ff' WHERE transaction_identifier = 'txn'",
         &["values", "redemptions"],
-        "digest = a value that is not presented;",
+        "digest = a value that is not shown;",
     ),
     ("UPDATE orgs SET accept_unknown_customers = 7 WHERE id = 3", &["values"], "accept_unknown_customers = 7;"),
 ];
