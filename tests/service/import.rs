@@ -88,7 +88,7 @@ async fn names_may_change_places_and_audiences_are_replaced() {
 }
 
 #[tokio::test]
-async fn a_running_server_obeys_an_import_within_a_second() {
+async fn a_running_server_obeys_an_import_at_once() {
     let service = Service::start().await;
     let request = one_entry("event", CAPPED, 5);
     assert_eq!(earn_ids(&service.earn(Endpoint::Json, &request).await.body).len(), 3);

@@ -89,6 +89,8 @@ async fn a_client_may_have_a_limit_of_its_own_or_none() {
         assert_eq!(told(&answer).0, "\"requests\";q=5;w=60");
     }
     service.import(&with_limit("demo", 0.into())).await;
+    // The limit belongs to the client, not to the catalog.
+    tokio::time::sleep(CLIENT_CHANGED_WITHIN).await;
     for endpoint in ENDPOINTS {
         for _ in 0..10 {
             let answer = service.earn(endpoint, &documented_request()).await;

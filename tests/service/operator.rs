@@ -11,8 +11,6 @@ use tempfile::TempDir;
 use crate::server_process::run;
 use crate::support::*;
 
-/// Time in which changed credentials take effect in every server.
-const REFUSED_WITHIN: Duration = Duration::from_secs(2);
 /// 2035-12-31T23:59:59.999Z: a promotion with this end runs by the clock of the machine, and by that of the servers
 /// here.
 const END: &str = "2082758399999";
@@ -33,7 +31,7 @@ impl Done {
     }
 
     /// Returns the one line with the reason of a failed command.
-    fn fault(&self) -> &str {
+    fn refusal(&self) -> &str {
         assert!(self.code == Some(1) && self.err.lines().count() == 1, "{self:?}");
         self.err.trim_end().strip_prefix("cart-promotions: ").unwrap_or_else(|| panic!("{self:?}"))
     }
@@ -125,7 +123,7 @@ ID                        NAME     TYPE     ACTIVE  START                 END   
 }
 
 #[tokio::test]
-async fn a_fault_is_one_line_with_the_documented_number_or_the_option() {
+async fn a_refusal_is_one_line_with_the_documented_number_or_the_option() {
     let database = shop().await;
     let desk = Desk::at(&database);
     desk.write("customers.txt", "7\n");
@@ -177,7 +175,7 @@ async fn a_fault_is_one_line_with_the_documented_number_or_the_option() {
         (vec!["clients", "list", "--org", "9"], "404: there is no organization 9"),
     ] {
         let done = desk.run(&arguments);
-        assert!(done.fault().starts_with(expected), "{arguments:?}: {done:?}");
+        assert!(done.refusal().starts_with(expected), "{arguments:?}: {done:?}");
         assert!(done.out.is_empty(), "{arguments:?}: {done:?}");
     }
     for table in ["promotions", "api_clients"] {
@@ -220,18 +218,16 @@ async fn a_wrong_command_line_exits_with_2_and_names_the_option() {
 }
 
 #[tokio::test]
-async fn a_promotion_created_beside_a_running_server_earns_within_a_second() {
+async fn a_promotion_created_beside_a_running_server_earns_at_once() {
     let service = Service::start().await;
     let desk = Desk::at(service.database());
     // The server has the catalog in memory by now.
     assert_eq!(service.earn(Endpoint::Json, &documented_request()).await.code, 0);
     let id = desk.create(&ORG.to_string(), "By hand", &["--max-earning-per-customer", "2"]);
-    tokio::time::sleep(OBEYED_WITHIN).await;
     let earned = service.earn(Endpoint::Grpc, &one_entry("by hand", &id, 3)).await;
     assert_eq!(earn_ids(&earned.body).len(), 2, "{earned:?}");
     let table = desk.run(&["promotions", "deactivate", "--org", &ORG.to_string(), &id]).out();
     assert!(table.contains("By hand  EARNING  no "), "{table}");
-    tokio::time::sleep(OBEYED_WITHIN).await;
     let refused = service.earn(Endpoint::Json, &one_entry("too late", &id, 1)).await;
     assert_eq!(refused.body["data"][0]["errorDetails"]["errorCode"], 709, "{refused:?}");
 }
@@ -247,15 +243,15 @@ async fn activating_obeys_the_rules_of_the_catalog_and_says_which() {
     let old = desk.run(&[&create[..], &["--inactive", "--json"]].concat()).objects()[0]["id"].clone();
     let activate = |ids: &[&str]| desk.run(&[&["promotions", "activate", "--org", "1"], ids].concat());
     let done = activate(&[&same]);
-    assert_eq!(done.fault(), format!("716: \"A\" is the name of active promotion {first}"));
+    assert_eq!(done.refusal(), format!("716: \"A\" is the name of active promotion {first}"));
     let done = activate(&[old.as_str().unwrap()]);
     assert!(
-        done.fault().starts_with("706: ") && done.fault().ends_with("it ended at 1970-01-01T00:00:00.006Z"),
+        done.refusal().starts_with("706: ") && done.refusal().ends_with("it ended at 1970-01-01T00:00:00.006Z"),
         "{done:?}"
     );
     // The command takes the ids in order: the second is active when the third is refused, and is shown.
     let done = activate(&[&second, &third]);
-    assert!(done.fault().starts_with("705: the organization has 2 active promotions, and may have 2"), "{done:?}");
+    assert!(done.refusal().starts_with("705: the organization has 2 active promotions, and may have 2"), "{done:?}");
     assert!(done.out.contains(&second) && !done.out.contains(&third), "{done:?}");
     // Activating an active promotion changes nothing, and does not count again.
     assert!(activate(&[&second]).out().contains("  yes  "));
@@ -266,7 +262,7 @@ async fn activating_obeys_the_rules_of_the_catalog_and_says_which() {
     names.sort_unstable();
     assert_eq!(names, ["B", "C"]);
     // If one id is malformed, no promotion is changed.
-    assert!(activate(&[&first, "x"]).fault().starts_with("725: "));
+    assert!(activate(&[&first, "x"]).refusal().starts_with("725: "));
     assert_eq!(desk.run(&["promotions", "list", "--org", "1", "--active", "--json"]).objects().len(), 2);
 }
 
@@ -290,7 +286,7 @@ async fn customers_of_csv_and_ndjson_are_recorded_up_to_the_first_wrong_line() {
     let wrong = "c.csv:3: column 1: customerId: must be a positive integer, not \"x\"; \
          the lines before it are recorded: put it right and go on with --from-line 3";
     for _ in 0..2 {
-        assert_eq!(import(&["c.csv"]).fault(), wrong);
+        assert_eq!(import(&["c.csv"]).refusal(), wrong);
         assert_eq!(
             customers(&database).await,
             [7, 8, 9, 10, 11, 12],
@@ -298,10 +294,10 @@ async fn customers_of_csv_and_ndjson_are_recorded_up_to_the_first_wrong_line() {
         );
     }
     assert_eq!(import(&["c.csv", "--from-line", "4"]).out(), "recorded 1 customers of c.csv: 1 new, 0 known\n");
-    assert!(import(&["d.ndjson"]).fault().starts_with("d.ndjson:2: orgId: must be 1, or absent, not 2; "));
+    assert!(import(&["d.ndjson"]).refusal().starts_with("d.ndjson:2: orgId: must be 1, or absent, not 2; "));
     assert_eq!(customers(&database).await, [7, 8, 9, 10, 11, 12, 13, 14]);
     // `--format` counts, not the name.
-    assert!(import(&["a.csv", "--format", "ndjson"]).fault().starts_with("a.csv:1: is no JSON object"));
+    assert!(import(&["a.csv", "--format", "ndjson"]).refusal().starts_with("a.csv:1: is no JSON object"));
 }
 
 /// Starts an import of its standard input, which the test writes to.
@@ -409,7 +405,7 @@ async fn a_client_works_until_it_is_disabled_and_nothing_shows_its_secret_again(
     let becomes = async |credentials: &str, expected: i64| {
         let since = Instant::now();
         while code(credentials).await != expected {
-            assert!(since.elapsed() < REFUSED_WITHIN, "not {expected} in time");
+            assert!(since.elapsed() < CLIENT_CHANGED_WITHIN, "not {expected} in time");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
@@ -423,11 +419,11 @@ async fn a_client_works_until_it_is_disabled_and_nothing_shows_its_secret_again(
     );
 
     assert_eq!(
-        desk.run(&["clients", "add", "--org", "3", "till"]).fault(),
+        desk.run(&["clients", "add", "--org", "3", "till"]).refusal(),
         "400: \"till\" is a client of organization 100737 already"
     );
     assert_eq!(
-        desk.run(&["clients", "add", "--org", "3", "till", "--new-secret"]).fault(),
+        desk.run(&["clients", "add", "--org", "3", "till", "--new-secret"]).refusal(),
         "400: \"till\" is a client of organization 100737 already"
     );
     assert_eq!(code(&old).await, 0, "a refused command changes nothing");
@@ -469,7 +465,7 @@ async fn of_clients_of_one_name_that_are_added_at_once_one_is() {
     let (added, refused): (Vec<_>, Vec<_>) = done.into_iter().partition(|done| done.code == Some(0));
     assert_eq!((added.len(), refused.len()), (1, 5), "{added:?} {refused:?}");
     for refused in refused {
-        assert_eq!(refused.fault(), "400: \"till\" is a client of organization 1 already");
+        assert_eq!(refused.refusal(), "400: \"till\" is a client of organization 1 already");
     }
 }
 
@@ -483,10 +479,11 @@ async fn an_import_leaves_a_disabled_client_disabled() {
     changed["apiClients"][0]["password"] = "other".into();
     let replaced = ImportOptions { replace_secrets: true, ..ImportOptions::default() };
     import_with(service.database(), &changed, replaced).await.unwrap();
-    tokio::time::sleep(OBEYED_WITHIN).await;
+    // An enabled client with this secret would be admitted by then.
+    tokio::time::sleep(CLIENT_CHANGED_WITHIN).await;
     assert_eq!(service.earn_as(Endpoint::Json, Some("demo:other"), &documented_request()).await.code, 401);
     desk.run(&["clients", "enable", "demo"]);
-    tokio::time::sleep(REFUSED_WITHIN).await;
+    tokio::time::sleep(CLIENT_CHANGED_WITHIN).await;
     assert_eq!(service.earn_as(Endpoint::Json, Some("demo:other"), &documented_request()).await.code, 0);
 }
 
@@ -504,7 +501,6 @@ async fn a_wallet_shows_what_is_granted_redeemed_and_revoked() {
     let service = Service::start().await;
     let (desk, org, customer) = (Desk::at(service.database()), ORG.to_string(), CUSTOMER.to_string());
     let (id, other) = (desk.create(&org, "By hand", &[]), desk.create(&org, "Another", &["--earn-expiry-days", "14"]));
-    tokio::time::sleep(OBEYED_WITHIN).await;
     let earned = earn_ids(&service.earn(Endpoint::Json, &one_entry("granted", &id, 3)).await.body);
     let expired = earn_ids(&service.earn(Endpoint::Json, &one_entry("old", &other, 1)).await.body);
     let line = json!({"promotionId": id, "earnedPromotionId": earned[0], "redemptionCount": 1, "discount": 1,

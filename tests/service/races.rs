@@ -232,7 +232,6 @@ async fn what_earns_while_its_promotion_is_switched_off_is_granted_or_told_709()
     let four = Four::start(catalog()).await;
     for round in 0..3 {
         activate(&four.caller(0), Endpoint::Json, json!({"promotionId": TEN_OFF})).await;
-        tokio::time::sleep(OBEYED_WITHIN).await;
         let mut calls: Vec<Call> =
             (0..16).map(|index| earning(one_entry(&format!("{round} {index}"), TEN_OFF, 1))).collect();
         calls.insert(
@@ -251,7 +250,6 @@ async fn what_earns_while_its_promotion_is_switched_off_is_granted_or_told_709()
             let again = four.caller(0).earn(Endpoint::Grpc, &one_entry(&format!("{round} {index}"), TEN_OFF, 1)).await;
             assert_eq!(again.body["data"][0]["successfulEarnCount"] == 1, granted, "{again:?}");
         }
-        tokio::time::sleep(OBEYED_WITHIN).await;
         for index in 0..PROCESSES {
             let late = four.caller(index).earn(Endpoint::Json, &one_entry("late", TEN_OFF, 1)).await;
             assert_eq!(late.body["data"][0]["errorDetails"]["errorCode"], 709, "{late:?}");
