@@ -60,7 +60,7 @@ fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
 fn a_room_uses_what_its_row_says_and_nothing_else() {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let rooms = rooms();
-    let mut faults = Vec::new();
+    let mut breaches = Vec::new();
     for room in &rooms {
         let files = files(&src, &room.name);
         assert!(!files.is_empty(), "no room {}", room.name);
@@ -77,19 +77,20 @@ fn a_room_uses_what_its_row_says_and_nothing_else() {
                     if rooms.iter().any(|other| other.name == name) && name != room.name {
                         used.insert(name.to_owned());
                         if !room.uses.iter().any(|used| used == name) {
-                            faults.push(format!("{at}: {} does not use {name}", room.name));
+                            breaches.push(format!("{at}: {} does not use {name}", room.name));
                         }
                     }
                 }
                 for name in room.forbidden.iter().filter(|name| contains_path(code, name)) {
-                    faults.push(format!("{at}: {} never names {name}", room.name));
+                    breaches.push(format!("{at}: {} never names {name}", room.name));
                 }
             }
         }
         let idle = room.uses.iter().filter(|name| !used.contains(*name));
-        faults.extend(idle.map(|name| format!("{} does not use {name} any more: take it out of the table", room.name)));
+        breaches
+            .extend(idle.map(|name| format!("{} does not use {name} any more: take it out of the table", room.name)));
     }
-    assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+    assert!(breaches.is_empty(), "\n{}", breaches.join("\n"));
 }
 
 #[test]
@@ -225,7 +226,7 @@ fn storage_reaches_what_belongs_to_an_organization_only_with_the_organization() 
     let storage = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/storage");
     let tables = tables(&storage);
     assert_eq!(tables.len(), 9, "{tables:?}");
-    let mut faults = Vec::new();
+    let mut breaches = Vec::new();
     for file in sources(&storage) {
         let name = file.strip_prefix(&storage).unwrap().to_str().unwrap();
         let exception =
@@ -239,11 +240,11 @@ fn storage_reaches_what_belongs_to_an_organization_only_with_the_organization() 
         for way in allowed.iter().filter(|_| !of_a_folder) {
             assert!(code(&text).any(|(_, code)| code.contains(way)), "{name} does not use {way} any more");
         }
-        for (line, fault) in ways_around(&text, &tables, allowed) {
-            faults.push(format!("{}:{line}: {fault}: ask `org_owned`, or `Entity::of`", file.display()));
+        for (line, breach) in ways_around(&text, &tables, allowed) {
+            breaches.push(format!("{}:{line}: {breach}: ask `org_owned`, or `Entity::of`", file.display()));
         }
     }
-    assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+    assert!(breaches.is_empty(), "\n{}", breaches.join("\n"));
 }
 
 #[test]

@@ -55,8 +55,8 @@ where
 {
     let example: Value = serde_json::from_str(example).unwrap();
     let example = example["request"].clone();
-    let (message, faults) = from_slice::<M>(example.to_string().as_bytes(), UnknownFields::Ignore).unwrap();
-    assert!(faults.is_empty(), "{example}: {faults:?}");
+    let (message, violations) = from_slice::<M>(example.to_string().as_bytes(), UnknownFields::Ignore).unwrap();
+    assert!(violations.is_empty(), "{example}: {violations:?}");
     Endpoint {
         example,
         json: Box::new(move |bytes| match from_slice::<M>(bytes, UnknownFields::Ignore) {
@@ -65,7 +65,7 @@ where
                 assert!(serde_json::from_slice::<IgnoredAny>(json).is_ok(), "no JSON was read");
                 check(parse, message, found);
             }
-            Err(fault) => assert!(!fault.to_string().is_empty()),
+            Err(error) => assert!(!error.to_string().is_empty()),
         }),
         parameters: Box::new(move |query| {
             let pairs: Vec<_> = form_urlencoded::parse(query).collect();
@@ -88,17 +88,20 @@ fn check<M>(parse: fn(M, Violations) -> Result<(), InvalidRequest>, message: M, 
     let before = found.clone();
     match parse(message, found) {
         Ok(()) => assert!(before.is_empty(), "taken in spite of {before:?}"),
-        Err(InvalidRequest::Invalid(faults)) => {
-            says_why(&faults);
-            assert!(before.as_slice().iter().all(|fault| faults.has(&fault.field)), "{before:?} / {faults:?}");
+        Err(InvalidRequest::Invalid(violations)) => {
+            says_why(&violations);
+            assert!(
+                before.as_slice().iter().all(|violation| violations.has(&violation.field)),
+                "{before:?} / {violations:?}"
+            );
         }
         Err(InvalidRequest::InvalidCustomerId(_) | InvalidRequest::InvalidPromotionId(_)) => assert!(before.is_empty()),
     }
 }
 
-fn says_why(faults: &Violations) {
-    assert!(!faults.is_empty(), "refused without a reason");
-    assert!(faults.as_slice().iter().all(|fault| !fault.description.is_empty()), "{faults:?}");
+fn says_why(violations: &Violations) {
+    assert!(!violations.is_empty(), "refused without a reason");
+    assert!(violations.as_slice().iter().all(|violation| !violation.description.is_empty()), "{violations:?}");
 }
 
 fn endpoints() -> Vec<Endpoint> {
@@ -221,7 +224,7 @@ fn every_grpc_message_of_other_values_is_read_or_refused() {
             (endpoint.json)(&json);
             Ok(())
         });
-        run.unwrap_or_else(|fault| panic!("{}: {fault}", endpoint.example));
+        run.unwrap_or_else(|failure| panic!("{}: {failure}", endpoint.example));
     }
 }
 
@@ -261,7 +264,7 @@ proptest! {
     fn every_catalog_file_is_read_or_refused(bytes in texts(&[CATALOG, include_str!("../src/demo.json")])) {
         match files::catalog::parse(&bytes) {
             Ok(_) => prop_assert!(serde_json::from_slice::<IgnoredAny>(document(&bytes).unwrap()).is_ok()),
-            Err(faults) => says_why(&faults),
+            Err(violations) => says_why(&violations),
         }
     }
 
@@ -272,7 +275,7 @@ proptest! {
                 prop_assert!(!issuer.issuer.is_empty() && !issuer.access.is_empty());
                 prop_assert!(issuer.orgs.is_none_or(|orgs| !orgs.is_empty() && orgs.values().all(|id| id.0 > 0)));
             },
-            Err(faults) => says_why(&faults),
+            Err(violations) => says_why(&violations),
         }
     }
 
@@ -292,7 +295,7 @@ proptest! {
                 answers += 1;
                 match answer {
                     Ok(id) => prop_assert!(id.0 > 0),
-                    Err(fault) => prop_assert!(!fault.to_string().is_empty() && fault.to_string().len() < 1_000),
+                    Err(error) => prop_assert!(!error.to_string().is_empty() && error.to_string().len() < 1_000),
                 }
                 prop_assert!(answers <= lines.line());
             }
@@ -310,10 +313,10 @@ proptest! {
     #[test]
     fn every_time_is_read_or_refused(bytes in texts(&TIMES), ms in any::<Option<i64>>()) {
         let text = String::from_utf8_lossy(&bytes);
-        let mut faults = Violations::default();
+        let mut violations = Violations::default();
         let pair = TimePair { field: "eventTime", ms, iso: Some(&text) };
-        if pair.read(&mut faults).is_none() {
-            says_why(&faults);
+        if pair.read(&mut violations).is_none() {
+            says_why(&violations);
         }
     }
 }

@@ -37,7 +37,7 @@ impl Caller for JsonCaller {
         let mut filled = 0;
         let body = loop {
             let read = self.connection.read(&mut self.answer[filled..]).await.unwrap();
-            assert_ne!(read, 0, "the server hung up");
+            assert_ne!(read, 0, "the server closed the connection");
             filled += read;
             if let Some(body) = body(&self.answer[..filled]) {
                 break body;

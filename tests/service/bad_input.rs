@@ -63,7 +63,7 @@ async fn json_that_is_none_is_400_with_its_place_and_nothing_is_recorded() {
 }
 
 #[tokio::test]
-async fn faults_of_the_list_do_not_hide_those_of_its_entries_or_one_another() {
+async fn violations_of_the_list_do_not_hide_those_of_its_entries_or_one_another() {
     let service = Service::start().await;
     let mut request = documented_request();
     request["earnedPromotions"] = vec![json!({"promotionId": TEN_OFF, "earnCount": 10}); 101].into();
@@ -78,7 +78,7 @@ async fn faults_of_the_list_do_not_hide_those_of_its_entries_or_one_another() {
 }
 
 #[tokio::test]
-async fn every_fault_of_a_body_is_listed_whether_the_reader_finds_it_or_the_rules() {
+async fn every_violation_of_a_body_is_listed_whether_the_reader_finds_it_or_the_rules() {
     let service = Service::start().await;
     let body = json!({"customerId": "seven", "eventTimeISO": "2025-10-29T15:00:00", "earnedFromType": "BULK_ISSUE",
         "eventDetails": {"id": "", "type": 7}, "earnedPromotions": [{"promotionId": TEN_OFF, "earnCount": 1.5, "earnedFromId": "a"}, 7]});

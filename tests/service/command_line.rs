@@ -50,7 +50,7 @@ fn a_bad_option_or_file_is_one_clear_line_and_a_failure() {
 }
 
 #[test]
-fn help_and_version_are_no_faults() {
+fn help_and_version_are_no_failures() {
     let directory = tempfile::tempdir().unwrap();
     for arguments in [&["--help"][..], &["serve", "--help"], &["import", "--help"], &["--version"]] {
         let output = run(directory.path(), arguments);

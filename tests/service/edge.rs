@@ -50,7 +50,7 @@ async fn drip(mut stream: TcpStream, beginning: &[u8], rest: &[u8]) {
             }
         }
     };
-    tokio::time::timeout(NOTICED_WITHIN, dripped).await.expect("it is hung up on");
+    tokio::time::timeout(NOTICED_WITHIN, dripped).await.expect("it is closed");
 }
 
 #[tokio::test]
@@ -268,12 +268,12 @@ async fn whoever_does_not_read_its_answer_is_hung_up_on() {
     let unread = answer.await.unwrap();
     serves(&service).await;
     let ended = tokio::time::timeout(NOTICED_WITHIN, http2.ended()).await;
-    assert!(ended.is_ok(), "it is hung up on");
+    assert!(ended.is_ok(), "it is closed");
     drop(unread);
     // The server distinguishes it from a slow client by what it can still read: the whole response was ready to be
     // sent.
     tokio::time::sleep(Duration::from_millis(800)).await;
-    let read = tokio::time::timeout(NOTICED_WITHIN, until_closed(&mut http1)).await.expect("it is hung up on");
+    let read = tokio::time::timeout(NOTICED_WITHIN, until_closed(&mut http1)).await.expect("it is closed");
     assert!(read.len() < 8_000_000, "{} bytes", read.len());
 
     // A client that reads slowly gets the whole response.
@@ -282,7 +282,7 @@ async fn whoever_does_not_read_its_answer_is_hung_up_on() {
     let mut body = answer.await.unwrap().into_body();
     let mut length = 0;
     while let Some(part) = body.data().await {
-        let part = part.expect("it is not hung up on");
+        let part = part.expect("it is not closed");
         length += part.len();
         tokio::time::sleep(DRIP).await;
         body.flow_control().release_capacity(part.len()).unwrap();

@@ -90,7 +90,7 @@ const ROWS: [Row; 30] = [
         messages: &["customer 8"],
     },
     invalid(
-        "customer 0 among other faults",
+        "customer 0 among other violations",
         |request| {
             request["customerId"] = 0.into();
             request["earnedPromotions"] = json!([]);
@@ -275,7 +275,7 @@ async fn provoke(reason: &str, endpoint: Endpoint) -> Option<Vec<Answer>> {
     let answer = match (reason, endpoint) {
         ("METHOD_NOT_ALLOWED" | "NOT_JSON" | "NOT_GRPC", Endpoint::Grpc) => return None,
         // On SQLite this takes a process of its own:
-        // `process::a_full_disk_is_503_through_both_doors_and_loses_nothing`.
+        // `process::a_full_disk_is_503_over_both_endpoints_and_loses_nothing`.
         ("UNAVAILABLE", _) if ENGINE == Engine::Sqlite => return None,
         ("UNKNOWN_PATH" | "METHOD_NOT_ALLOWED" | "NOT_JSON" | "NOT_GRPC", _) => {
             no_call_of_the_api(&service, reason, endpoint).await

@@ -172,7 +172,7 @@ fn a_variable_of_a_path_is_what_was_sent_or_is_named_and_nothing_speaks_for_it()
 #[tokio::test]
 async fn a_query_that_cannot_be_decoded_is_400_and_names_the_parameter() {
     let service = Service::start().await;
-    for (query, fault) in [
+    for (query, violation) in [
         ("limit=%ff", "limit: cannot be decoded"),
         ("pageToken=%zz", "pageToken: cannot be decoded"),
         ("promotionIds=%", "promotionIds: cannot be decoded"),
@@ -185,7 +185,7 @@ async fn a_query_that_cannot_be_decoded_is_400_and_names_the_parameter() {
         let request = to(&service, http::Version::HTTP_11, "GET", &format!("/api_gateway/v1/promotions?{query}"));
         let told = send(&service, http::Version::HTTP_11, request, Vec::new()).await;
         assert_eq!(told.status, 400, "{query}: {told:?}");
-        assert!(told.messages()[0].starts_with(fault), "{query}: {told:?}");
+        assert!(told.messages()[0].starts_with(violation), "{query}: {told:?}");
     }
     let request = to(&service, http::Version::HTTP_11, "GET", "/api_gateway/v1/promotions?limit=1e0&x=%C3%A9");
     assert_eq!(send(&service, http::Version::HTTP_11, request, Vec::new()).await.status, 200);

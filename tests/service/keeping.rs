@@ -31,13 +31,13 @@ async fn write(service: &Service, way: Way, id: &str, mut record: Value) -> Resu
             record["id"] = id.into();
             record["orgId"] = ORG.into();
             let imported = import(service.database(), &json!({"promotions": [record]})).await;
-            imported.map(drop).map_err(|faults| stripped(&faults.replace("; ", "\n"), "promotions[0]."))
+            imported.map(drop).map_err(|refusal| stripped(&refusal.replace("; ", "\n"), "promotions[0]."))
         }
     }
 }
 
-fn stripped(faults: &str, path: &str) -> Vec<String> {
-    faults.lines().map(|fault| fault.strip_prefix(path).unwrap_or(fault).to_owned()).collect()
+fn stripped(violations: &str, path: &str) -> Vec<String> {
+    violations.lines().map(|violation| violation.strip_prefix(path).unwrap_or(violation).to_owned()).collect()
 }
 
 /// Returns the recorded promotion, and its audience.
@@ -150,7 +150,7 @@ async fn every_rule_that_a_call_holds_the_import_holds() {
     assert_eq!(earn(&service, Endpoint::Json, earning).await.code, 0);
     let before = read(&service, &id).await;
     let days = |days: i64| json!({"type": "DAYS_FROM_EARNING", "days": days});
-    for (field, value, fault) in [
+    for (field, value, violation) in [
         ("type", json!("REWARD"), "type: cannot change: it is EARNING"),
         ("type", json!("POS"), "type: cannot change: it is EARNING"),
         ("earnExpiry", days(30), "earnExpiry: cannot change once the promotion was earned: it is WITH_PROMOTION"),
@@ -177,8 +177,11 @@ async fn every_rule_that_a_call_holds_the_import_holds() {
                 record.as_object_mut().unwrap().remove("startDate");
             }
             record[field] = value.clone();
-            let faults = write(&service, way, &id, record).await.unwrap_err();
-            assert!(faults.len() == 1 && faults[0].contains(fault), "{way:?} {field}={value}: {faults:?}");
+            let violations = write(&service, way, &id, record).await.unwrap_err();
+            assert!(
+                violations.len() == 1 && violations[0].contains(violation),
+                "{way:?} {field}={value}: {violations:?}"
+            );
             assert_eq!(read(&service, &id).await, before, "{way:?} {field}={value}");
         }
     }
@@ -328,7 +331,7 @@ async fn what_is_new_needs_what_has_no_default() {
     let database = Database::new().await;
     import(&database, &catalog()).await.unwrap();
     let new = "0000000000000000000000d1";
-    for (file, faults) in [
+    for (file, refusal) in [
         (json!({"orgs": [{"id": 9}]}), "orgs[0].name: is required for a new organization"),
         (
             json!({"promotions": [{"id": TEN_OFF, "orgId": ORG}, {"id": new, "orgId": ORG, "active": false}]}),
@@ -346,7 +349,7 @@ async fn what_is_new_needs_what_has_no_default() {
             "promotions[0].endDate: must not be before startDate",
         ),
     ] {
-        assert_eq!(import(&database, &file).await.unwrap_err(), faults);
+        assert_eq!(import(&database, &file).await.unwrap_err(), refusal);
     }
 }
 

@@ -71,7 +71,7 @@ async fn with_nobody_reading_the_log_every_call_is_answered_and_a_stop_is_in_tim
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn once_somebody_reads_the_log_again_it_says_how_many_lines_are_missing() {
+async fn once_the_log_is_read_again_it_says_how_many_lines_are_missing() {
     for level in ["info", "trace"] {
         let directory = tempfile::tempdir().unwrap();
         let mut process = start(directory.path(), level);

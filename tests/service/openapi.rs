@@ -71,7 +71,7 @@ async fn the_document_is_openapi_and_all_it_refers_to_is_in_it() {
     assert!(document.0["info"]["title"].is_string());
     walk(&document, &document.0);
     for (name, schema) in document.0["components"]["schemas"].as_object().unwrap() {
-        jsonschema::draft202012::meta::validate(schema).unwrap_or_else(|fault| panic!("{name}: {fault}"));
+        jsonschema::draft202012::meta::validate(schema).unwrap_or_else(|error| panic!("{name}: {error}"));
     }
     let mut ids = BTreeSet::new();
     for operation in document.operations() {
@@ -132,12 +132,12 @@ async fn every_example_is_answered_as_it_says() {
     for id in CALLS {
         let operation = document.operation(id);
         if let Some(body) = example(operation) {
-            let faults = document.faults(body_schema(operation), body);
-            assert!(faults.is_empty(), "{id}: {faults:?}");
+            let violations = document.violations(body_schema(operation), body);
+            assert!(violations.is_empty(), "{id}: {violations:?}");
         }
         for parameter in operation.value["parameters"].as_array().into_iter().flatten() {
             if let Some(value) = parameter.get("example") {
-                assert_eq!(document.faults(&parameter["schema"], value), [""; 0], "{id}: {parameter}");
+                assert_eq!(document.violations(&parameter["schema"], value), [""; 0], "{id}: {parameter}");
             }
         }
         let answer = call(&service, operation, example(operation), &ids).await;
@@ -168,7 +168,7 @@ async fn what_the_document_forbids_is_refused() {
             if what.contains(".eventPayload.") {
                 continue;
             }
-            assert!(!document.faults(schema, &body).is_empty(), "the document allows it: {what}: {body}");
+            assert!(!document.violations(schema, &body).is_empty(), "the document allows it: {what}: {body}");
             let answer = call(&service, operation, Some(&body), &HashMap::new()).await;
             assert_eq!(answer.0, 400, "{what}: {body}: {}", answer.2);
             document.check(operation, &answer);
@@ -192,7 +192,7 @@ async fn limits_themselves_are_within_the_limits() {
             if ["eventTime", "earnCount = 2"].iter().any(|limited| what.contains(limited)) {
                 continue;
             }
-            assert_eq!(document.faults(schema, &body), [""; 0], "{what}");
+            assert_eq!(document.violations(schema, &body), [""; 0], "{what}");
             // The call may be refused, but not as malformed.
             let answer = call(&service, operation, Some(&body), &HashMap::new()).await;
             assert_ne!(answer.0, 400, "{what}: {body}: {}", answer.2);
@@ -211,7 +211,7 @@ async fn what_the_document_allows_instead_means_the_same() {
         let body = example(operation).unwrap();
         let schema = body_schema(operation);
         let other = otherwise(&document, schema, body);
-        assert_eq!(document.faults(schema, &other), [""; 0], "{id}: {other}");
+        assert_eq!(document.violations(schema, &other), [""; 0], "{id}: {other}");
         let ids = HashMap::from([("6912d0e01c5b9e4f7a0000f1".to_owned(), TEN_OFF.to_owned())]);
         // A first call makes both calls find the same records.
         call(&service, operation, Some(body), &ids).await;

@@ -184,7 +184,7 @@ async fn a_service_that_is_told_to_stop_is_not_ready_and_takes_calls_for_the_del
 }
 
 #[tokio::test]
-async fn a_full_disk_is_503_through_both_doors_and_loses_nothing() {
+async fn a_full_disk_is_503_over_both_endpoints_and_loses_nothing() {
     let request = |event: &str| {
         let mut request = one_entry(event, TEN_OFF, 1);
         let entry =

@@ -96,9 +96,9 @@ where
     match endpoint {
         Endpoint::Json => whole_json_answer(json_request(caller, &sent)).await,
         Endpoint::Grpc => {
-            let (message, faults) =
+            let (message, violations) =
                 from_slice::<M>(sent.request.to_string().as_bytes(), UnknownFields::Refuse).unwrap();
-            assert!(faults.is_empty(), "gRPC cannot say {faults:?}");
+            assert!(violations.is_empty(), "gRPC cannot say {violations:?}");
             let mut request = tonic::Request::new(message);
             if let Some((name, value)) = presented(sent.credentials) {
                 request.metadata_mut().insert(name, value.parse().unwrap());

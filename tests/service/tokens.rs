@@ -101,7 +101,7 @@ async fn a_wrong_pair_is_told_so_as_documented_and_a_wrong_request_by_its_field(
         assert_eq!(body["errors"].as_array().unwrap().len(), 1);
         assert!(!body.to_string().contains("wrong-secret"));
     }
-    for (request, faults) in [
+    for (request, violations) in [
         (json!({}), &["key: is required", "secret: is required"][..]),
         (json!({"key": "demo", "secret": ""}), &["secret: is required"]),
         (json!({"key": null, "secret": "x"}), &["key: is required"]),
@@ -112,11 +112,10 @@ async fn a_wrong_pair_is_told_so_as_documented_and_a_wrong_request_by_its_field(
         let (status, _, body) = ask(&service, &request).await;
         assert_eq!((status, &body["data"]), (400, &Value::Null), "{body}");
         let errors = body["errors"].as_array().unwrap();
-        let expected = errors
-            .iter()
-            .zip(faults)
-            .all(|(error, fault)| error["code"] == 400 && error["message"].as_str().unwrap().starts_with(fault));
-        assert!(expected && errors.len() == faults.len(), "{body}");
+        let expected = errors.iter().zip(violations).all(|(error, violation)| {
+            error["code"] == 400 && error["message"].as_str().unwrap().starts_with(violation)
+        });
+        assert!(expected && errors.len() == violations.len(), "{body}");
     }
     // Ignored members must be UTF-8 too.
     let bytes = b"{\"key\":\"demo\",\"secret\":\"demo\",\"more\":\"\xff\"}";

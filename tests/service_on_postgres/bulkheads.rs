@@ -60,7 +60,7 @@ impl Readiness {
 }
 
 /// Waits until a session waits for a lock, and the calls that were sent have reached the database.
-async fn until_somebody_waits(database: &Database) {
+async fn until_a_session_waits(database: &Database) {
     let waiting = "SELECT count(*) FROM pg_stat_activity
                    WHERE datname = current_database() AND application_name = 'cart-promotions'
                    AND wait_event_type = 'Lock'";
@@ -69,7 +69,7 @@ async fn until_somebody_waits(database: &Database) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(10), waits).await.expect("somebody waits for the lock");
+    tokio::time::timeout(Duration::from_secs(10), waits).await.expect("a session waits for the lock");
     tokio::time::sleep(Duration::from_millis(300)).await;
 }
 
@@ -107,7 +107,7 @@ async fn hold_up(service: &Service, neighbour: &Caller, case: &Case) {
     let readiness = Readiness::watch(service);
     let blocker = service.database().block(&case.lock).await;
     let waiting = Waiting::send(service, &case.calls, "demo:demo");
-    until_somebody_waits(service.database()).await;
+    until_a_session_waits(service.database()).await;
     let (begun, mut rounds) = (Instant::now(), 0);
     while rounds < ROUNDS || begun.elapsed() < HELD {
         every_route_at_once(neighbour, case.tag, rounds).await;
@@ -219,7 +219,7 @@ async fn a_client_whose_reads_wait_for_a_lock_holds_up_no_other() {
     let readiness = Readiness::watch(&service);
     let blocker = service.database().block_lookups().await;
     let waiting = Waiting::send(&service, &vec![stuck; WAITING.unsigned_abs() as usize], "demo:demo");
-    until_somebody_waits(service.database()).await;
+    until_a_session_waits(service.database()).await;
     // No call about customers is answered meanwhile.
     for call in things.calls().iter().filter(|(method, _)| !method.starts_with("CustomerService")) {
         at_once(&neighbour, Endpoint::Grpc, call).await;
@@ -250,7 +250,7 @@ async fn a_client_that_gives_up_its_reads_holds_up_no_other() {
             }
         });
     }
-    until_somebody_waits(service.database()).await;
+    until_a_session_waits(service.database()).await;
     let begun = Instant::now();
     while begun.elapsed() < HELD {
         // No call about customers is answered meanwhile.
@@ -276,7 +276,7 @@ async fn throughput_of_one_organization_beside_waiting_calls_of_another() {
         let (lock, calls) = of_the_writer(&service, &format!("load {round}")).await;
         let blocker = service.database().block(&lock).await;
         let waiting = Waiting::send(&service, &calls, "demo:demo");
-        until_somebody_waits(service.database()).await;
+        until_a_session_waits(service.database()).await;
         beside += earns(&neighbour, &format!("beside {round}")).await;
         blocker.release().await;
         for (_, answer, _) in waiting.0.join_all().await {

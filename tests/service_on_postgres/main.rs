@@ -29,11 +29,11 @@ mod durability;
 mod errors;
 #[path = "../service/exactly.rs"]
 mod exactly;
+mod failures;
 #[path = "../service/fair_kinds.rs"]
 mod fair_kinds;
 #[path = "../service/fairness.rs"]
 mod fairness;
-mod faults;
 #[path = "../service/health.rs"]
 mod health;
 #[path = "../service/import.rs"]

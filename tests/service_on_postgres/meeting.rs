@@ -233,6 +233,6 @@ async fn whatever_is_written_at_once_in_whatever_order_nobody_is_told_of_a_deadl
     );
     let _ = writeln!(std::io::stderr(), "{told}");
     assert!(answered > 200 && imports > 5, "{answered} calls, {imports} commands");
-    assert!(deadlocks == 0 || busy == 0, "somebody was told of one of {deadlocks} deadlocks");
+    assert!(deadlocks == 0 || busy == 0, "a caller was told of one of {deadlocks} deadlocks");
     verify(database.url());
 }

@@ -29,14 +29,14 @@ const WHOLE: [&str; 1] = ["SELECT \"orgs\".\"id\" FROM \"orgs\""];
 /// Requires that each statement searches by whole keys.
 async fn assert_searched_by_keys(database: &Database, believed: Believed, ran: &[Ran]) {
     let indexes = indexes(database).await;
-    let mut faults = BTreeMap::<String, usize>::new();
+    let mut breaches = BTreeMap::<String, usize>::new();
     for ran in ran.iter().filter(|ran| !WHOLE.iter().any(|whole| ran.text == *whole)) {
-        for fault in ran.faults(&indexes) {
-            *faults.entry(fault).or_default() += 1;
+        for breach in ran.breaches(&indexes) {
+            *breaches.entry(breach).or_default() += 1;
         }
     }
-    let first = faults.keys().next();
-    assert!(first.is_none(), "{believed:?}, {} statements: {first:?}, of {faults:#?}", ran.len());
+    let first = breaches.keys().next();
+    assert!(first.is_none(), "{believed:?}, {} statements: {first:?}, of {breaches:#?}", ran.len());
 }
 
 #[tokio::test(flavor = "multi_thread")]

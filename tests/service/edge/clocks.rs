@@ -107,7 +107,7 @@ async fn an_answer_comes_whole_through_the_smallest_windows() {
         let mut body = response.await.unwrap().into_body();
         let mut all = Vec::new();
         while let Some(part) = body.data().await {
-            let part = part.expect("it is not hung up on");
+            let part = part.expect("it is not closed");
             all.extend(&part);
             body.flow_control().release_capacity(part.len()).unwrap();
         }

@@ -32,7 +32,7 @@ async fn flood(service: &Service, beginning: &[u8], again: &[u8]) -> Vec<u8> {
             break;
         }
     }
-    tokio::time::timeout(NOTICED_WITHIN, told).await.expect("it is hung up on").unwrap()
+    tokio::time::timeout(NOTICED_WITHIN, told).await.expect("it is closed").unwrap()
 }
 
 #[tokio::test]

@@ -123,7 +123,7 @@ async fn over_json(mut stream: TlsStream<TcpStream>) -> Option<String> {
 }
 
 #[tokio::test]
-async fn both_doors_are_behind_tls_1_2_and_1_3_and_nothing_is_without() {
+async fn both_endpoints_are_behind_tls_1_2_and_1_3_and_nothing_is_without() {
     let authority = Authority::new();
     authority.renew();
     let service = start(&authority, &[]).await;

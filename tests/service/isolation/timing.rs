@@ -30,8 +30,10 @@ fn median(mut times: Vec<Duration>) -> Duration {
 async fn assert_alike(what: &str, mut measure: impl AsyncFnMut(usize) -> [Vec<Duration>; 2]) {
     for attempt in 0..TRIES {
         let [theirs, nobodys] = measure(attempt).await.map(median);
-        let _ =
-            writeln!(std::io::stderr(), "{what}: {theirs:?} where somebody else has it, {nobodys:?} where nobody has");
+        let _ = writeln!(
+            std::io::stderr(),
+            "{what}: {theirs:?} where another organization has it, {nobodys:?} where nobody has"
+        );
         let (most, least) = (theirs.max(nobodys), theirs.min(nobodys));
         if most <= least + least / QUARTER + FLOOR {
             return;

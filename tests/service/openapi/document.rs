@@ -53,11 +53,11 @@ impl Document {
     }
 
     /// Returns the violations of `value` by this schema of the document.
-    pub fn faults(&self, schema: &Value, value: &Value) -> Vec<String> {
+    pub fn violations(&self, schema: &Value, value: &Value) -> Vec<String> {
         // The references in the schema are to the document's components.
         let whole = json!({"allOf": [schema], "components": self.0["components"]});
         let validator = jsonschema::options().should_validate_formats(true).build(&whole).unwrap();
-        validator.iter_errors(value).map(|fault| format!("{}: {fault}", fault.instance_path())).collect()
+        validator.iter_errors(value).map(|violation| format!("{}: {violation}", violation.instance_path())).collect()
     }
 
     /// Compares a response with the operation's documentation for its status.
@@ -74,8 +74,8 @@ impl Document {
         }
         if media_type == JSON {
             let body = serde_json::from_str(text).unwrap();
-            let faults = self.faults(&content["schema"], &body);
-            assert!(faults.is_empty(), "{} {status}: {faults:?}: {text}", operation.path);
+            let violations = self.violations(&content["schema"], &body);
+            assert!(violations.is_empty(), "{} {status}: {violations:?}: {text}", operation.path);
         }
     }
 }

@@ -283,7 +283,7 @@ async fn the_file_of_issuers_is_read_strictly_and_what_cannot_be_meant_stops_the
     assert_eq!(started(&with(json!({"tokenType": "at+jwt"}))), Ok(1));
     assert_eq!(started(&format!("\u{feff}{}", with(json!({})))), Ok(1));
     let at = |name: &str, text: &str| format!("issuers[0].{name}: {text}");
-    for (changed, fault) in [
+    for (changed, violation) in [
         (json!({"orgs": {}}), at("orgs", "must not be empty")),
         (json!({"orgs": {"acme": 0}}), at("orgs.acme", "must be a positive integer, not 0")),
         (json!({"issuer": "cart-promotions"}), at("issuer", "is the name of the service itself")),
@@ -297,7 +297,7 @@ async fn the_file_of_issuers_is_read_strictly_and_what_cannot_be_meant_stops_the
         (json!({"access": []}), at("access", "must name what its tokens may do")),
     ] {
         let refused = started(&with(changed.clone())).unwrap_err();
-        assert!(refused.contains(&fault), "{changed}: {refused}");
+        assert!(refused.contains(&violation), "{changed}: {refused}");
     }
     let entry = issuer_entry(&json!({}));
     let values: Vec<_> = entry.as_object().unwrap().values().collect();

@@ -145,7 +145,7 @@ async fn a_mutation_of_every_column_is_found_or_free() {
         checks.iter().any(|check| !check.breaches.is_empty())
     };
     assert!(!found().await, "nothing is wrong yet");
-    let (mut faults, mut seen) = (Vec::new(), Vec::new());
+    let (mut surprises, mut seen) = (Vec::new(), Vec::new());
     for column in loose::columns(database).await {
         let rows: Vec<_> = ROWS.iter().filter(|(table, ..)| *table == column.table).collect();
         assert!(!rows.is_empty(), "no row of {} is put wrong", column.table);
@@ -160,7 +160,7 @@ async fn a_mutation_of_every_column_is_found_or_free() {
                 database.execute(&loose::statement(&format!("UPDATE {table} SET {name} = {value} WHERE {row}"))).await;
                 let (found, free) = (found().await, is_free(label, name, *mutation));
                 if found == free {
-                    faults
+                    surprises
                         .push(format!("{table} ({label}).{name} {mutation:?}: found: {found}, listed as free: {free}"));
                 }
                 loose::restore(database).await;
@@ -172,5 +172,5 @@ async fn a_mutation_of_every_column_is_found_or_free() {
         let placed = |mutation: &&Mutation| seen.contains(&(*row, (*column).to_owned(), **mutation));
         assert_eq!(mutations.iter().filter(placed).count(), mutations.len(), "{row}.{column} is not in the schema");
     }
-    assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+    assert!(surprises.is_empty(), "\n{}", surprises.join("\n"));
 }

@@ -110,12 +110,12 @@ impl Wallets {
         });
         vec![
             Case { tag: "cap", name: "earning under a cap whose count is held", lock: counts, calls: earnings },
-            Case { tag: "key", name: "earning what somebody else is writing", lock: keys, calls: same_keys },
+            Case { tag: "key", name: "earning what another transaction is writing", lock: keys, calls: same_keys },
             Case { tag: "revoke", name: "revoking what is held", lock: rows(0), calls: revoking },
             Case { tag: "redeem", name: "redeeming what is held", lock: rows(1), calls: redeeming("row", 1) },
             Case {
                 tag: "transaction",
-                name: "redeeming by a transaction that somebody else is writing",
+                name: "redeeming by a name that another transaction is writing",
                 lock: transactions,
                 calls: redeeming("named", 2),
             },
@@ -152,7 +152,7 @@ fn of_catalog(tag: &str) -> Vec<Case> {
         },
         Case {
             tag: "customers",
-            name: "customers whom somebody else is writing",
+            name: "customers whom another transaction is writing",
             lock: format!(
                 "INSERT INTO customers (org_id, customer_id)
                  SELECT {ORG}, customer FROM generate_series({}, {}) AS customer",

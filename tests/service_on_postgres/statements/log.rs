@@ -118,10 +118,10 @@ pub async fn indexes(database: &Database) -> Indexes {
 
 impl Ran {
     /// Describes each search of the plan that does not use a whole key.
-    pub fn faults(&self, indexes: &Indexes) -> Vec<String> {
-        let mut faults = Vec::new();
-        visit(&self.plan, indexes, &mut faults);
-        faults.into_iter().map(|fault| format!("{fault}: {}", self.text)).collect()
+    pub fn breaches(&self, indexes: &Indexes) -> Vec<String> {
+        let mut breaches = Vec::new();
+        visit(&self.plan, indexes, &mut breaches);
+        breaches.into_iter().map(|breach| format!("{breach}: {}", self.text)).collect()
     }
 }
 
@@ -131,7 +131,7 @@ const PAGES: f64 = 12.0;
 /// Number of unwanted rows that one search reads at most.
 const UNWANTED: f64 = 12.0;
 
-fn visit(node: &Value, indexes: &Indexes, faults: &mut Vec<String>) {
+fn visit(node: &Value, indexes: &Indexes, breaches: &mut Vec<String>) {
     let kind = node["Node Type"].as_str().unwrap_or_default();
     let number = |name: &str| node[name].as_f64().unwrap_or_default();
     // A part of the plan that never ran read nothing, but may run another time.
@@ -140,27 +140,27 @@ fn visit(node: &Value, indexes: &Indexes, faults: &mut Vec<String>) {
         && let Some(table) = node["Relation Name"].as_str()
         && indexes.contains_key(table)
     {
-        faults.push(format!("reads all of {table}"));
+        breaches.push(format!("reads all of {table}"));
     }
     if let Some(index) = node["Index Name"].as_str()
         && let Some(columns) = indexes.values().find_map(|indexes| indexes.get(index))
     {
         let condition = node["Index Cond"].as_str().unwrap_or_default();
         if !is_searched_from_its_beginning(condition, columns) {
-            faults.push(format!("{kind} of {index} by {condition:?}"));
+            breaches.push(format!("{kind} of {index} by {condition:?}"));
         }
         let rows = number("Actual Rows");
         let pages = (number("Shared Hit Blocks") + number("Shared Read Blocks")) / loops;
         if pages > PAGES + 2.0 * rows {
-            faults.push(format!("{kind} of {index} reads {pages} pages for {rows} rows"));
+            breaches.push(format!("{kind} of {index} reads {pages} pages for {rows} rows"));
         }
         let unwanted = number("Rows Removed by Filter") + number("Rows Removed by Index Recheck");
         if unwanted > UNWANTED {
-            faults.push(format!("{kind} of {index} reads {unwanted} rows that it does not want"));
+            breaches.push(format!("{kind} of {index} reads {unwanted} rows that it does not want"));
         }
     }
     for below in node["Plans"].as_array().into_iter().flatten() {
-        visit(below, indexes, faults);
+        visit(below, indexes, breaches);
     }
 }
 
