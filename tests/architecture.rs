@@ -157,7 +157,7 @@ const WAYS_AROUND: [&str; 11] = [
 
 /// Files of storage that may reach rows of all organizations, the names that they use for it (none: any), and the
 /// reason.
-const OF_ALL_ORGS: [(&str, &[&str], &str); 12] = [
+const OF_ALL_ORGS: [(&str, &[&str], &str); 13] = [
     ("org_owned.rs", &[], "puts the organization into every statement"),
     ("entity/", &[], "declares the tables, and puts the organization before every search"),
     ("migration/", &[], "makes the tables"),
@@ -165,7 +165,8 @@ const OF_ALL_ORGS: [(&str, &[&str], &str); 12] = [
     ("schema_tests.rs", &[], "reads the schema"),
     ("verify/", &[], "recounts the whole database"),
     ("connection.rs", &["sqlx::query", "_raw(", "execute_unprepared"], "runs statements, begins and ends transactions"),
-    ("statement.rs", &["sqlx::query", "_raw(", "of_any_org"], "runs what was put together"),
+    ("rows.rs", &["sqlx::query", "of_any_org"], "lists rows"),
+    ("statement.rs", &["_raw("], "runs what was put together"),
     ("engine/", &["Statement::", "sqlx::query", "_raw(", "execute_unprepared"], "puts texts of its engine together"),
     ("clients.rs", &["EntityTrait", "of_any_org"], "finds who calls by a name that is unique among all"),
     ("mod.rs", &["Statement::", "_raw("], "asks whether the database answers"),

@@ -6,7 +6,7 @@ use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder
 
 use super::entity::api_client;
 use super::org_owned::Search;
-use super::statement::Rows;
+use super::rows::Rows;
 use super::{SecretHash, StorageError, Store, Transaction};
 use crate::earning::OrgId;
 

@@ -13,7 +13,7 @@ use super::batch::read::{self, of_customers};
 use super::entity::stored::Id;
 use super::entity::{OrgOwned, audience, customer, former_term, org, promotion};
 use super::org_owned::{Insertion, Present, removal};
-use super::statement::Rows;
+use super::rows::Rows;
 use super::{StorageError, Transaction};
 use crate::earning::{CustomerId, EarnExpiry, FormerTerms, ObjectId, Org, OrgId, Promotion};
 

@@ -17,6 +17,7 @@ mod migration;
 mod org_owned;
 mod pools;
 mod redemption_content;
+mod rows;
 #[cfg(test)]
 mod schema_tests;
 mod secret_hash;

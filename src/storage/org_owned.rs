@@ -14,7 +14,8 @@ use super::engine::Engine;
 use super::entity::{
     OrgOwned, api_client, audience, cap_usage, customer, earned_promotion, former_term, org, promotion, redemption,
 };
-use super::statement::{ORG_ID, On, Placed, Rows, WANTED};
+use super::rows::{ORG_ID, Rows, WANTED, at_place};
+use super::statement::{On, Placed};
 use crate::earning::OrgId;
 
 /// Search for each row of a list, by the organization and the other columns of a key.
@@ -102,7 +103,7 @@ impl<E: OrgOwned> Search<E> {
             return Ok(Vec::new());
         }
         let found = on.query(&self.places(on.engine, WANTED), rows).await?;
-        found.iter().map(|row| super::statement::at_place(row.try_get("", "place")?, keys)).collect()
+        found.iter().map(|row| at_place(row.try_get("", "place")?, keys)).collect()
     }
 }
 

@@ -11,7 +11,7 @@ use super::entity::{
 };
 use super::entity::{redemption, stored};
 use super::org_owned::{Search, removal, table};
-use super::statement::{Rows, WANTED};
+use super::rows::{Rows, WANTED};
 use super::{Store, StoreOptions};
 
 /// Creates an empty database with its schema; it is deleted with the directory.

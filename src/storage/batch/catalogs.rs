@@ -14,7 +14,8 @@ use crate::storage::connection::Transaction;
 use crate::storage::entity::stored::Id;
 use crate::storage::entity::{OrgOwned, org, promotion};
 use crate::storage::org_owned::Search;
-use crate::storage::statement::{On, Rows};
+use crate::storage::rows::Rows;
+use crate::storage::statement::On;
 
 /// Version of each organization's catalog that a batch is decided from. The batch locks them in this order.
 pub type CatalogVersions = BTreeMap<OrgId, CatalogVersion>;

@@ -28,7 +28,8 @@ use crate::storage::entity::{earned_promotion, redemption};
 use crate::storage::error::all_of;
 use crate::storage::org_owned::{Insertion, Present, Search, column, names};
 use crate::storage::redemption_content;
-use crate::storage::statement::{On, Rows};
+use crate::storage::rows::Rows;
+use crate::storage::statement::On;
 
 /// Earned promotion as it is recorded. The write of its change contains the whole row.
 #[derive(Debug, Clone, DerivePartialModel)]

@@ -18,7 +18,8 @@ use crate::storage::entity::cap_usage::{Column, Entity};
 use crate::storage::entity::earned_promotion;
 use crate::storage::entity::stored::StoredStatus;
 use crate::storage::org_owned::{Insertion, Present, Search, column, names};
-use crate::storage::statement::{On, Rows, WANTED, at_place};
+use crate::storage::rows::{Rows, WANTED, at_place};
+use crate::storage::statement::On;
 
 /// Count as it is recorded.
 #[derive(Debug, DerivePartialModel)]

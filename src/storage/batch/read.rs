@@ -18,7 +18,8 @@ use crate::storage::entity::earned_promotion::{Column, EARNING_KEY};
 use crate::storage::entity::stored::{Id, StoredCriteria, StoredEarnedFromType, StoredStatus};
 use crate::storage::entity::{audience, customer, earned_promotion};
 use crate::storage::org_owned::Search;
-use crate::storage::statement::{On, Rows};
+use crate::storage::rows::Rows;
+use crate::storage::statement::On;
 
 /// Recorded instance of an earning.
 #[derive(Debug, DerivePartialModel)]

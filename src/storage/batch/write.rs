@@ -7,7 +7,7 @@ use crate::earning::{Details, Grant};
 use crate::storage::entity::earned_promotion::{Column, Entity};
 use crate::storage::entity::stored::{StoredCriteria, StoredEarnedFromType};
 use crate::storage::org_owned::{Insertion, Present, RowValues, names};
-use crate::storage::statement::Rows;
+use crate::storage::rows::Rows;
 use sea_orm::IdenStatic as _;
 
 /// Columns of every row, after the organization.

@@ -19,7 +19,7 @@ use super::batch::earnings::{EarningsWanted, Grants};
 use super::batch::session::Fence;
 use super::connection::Connection;
 use super::org_owned::{Removal, SearchText};
-use super::statement::{Rows, WANTED};
+use super::rows::{Rows, WANTED};
 use crate::earning::Facts;
 
 pub(super) use citus::Citus;

@@ -22,7 +22,8 @@ use crate::storage::connection::{Connection, of_driver};
 use crate::storage::entity::cap_usage::{Column as Usage, Entity as CapUsage};
 use crate::storage::entity::earned_promotion::{self, Column as Wallet};
 use crate::storage::org_owned::{Insertion, Present, Removal, Search, SearchText};
-use crate::storage::statement::{Placed, Rows, WANTED, at_place};
+use crate::storage::rows::{Rows, WANTED, at_place};
+use crate::storage::statement::Placed;
 
 /// Limits how many instances of one event of a customer are read as a whole. Beyond it only the earnings of the batch
 /// are read, as a caller may use one event for everything that it grants.

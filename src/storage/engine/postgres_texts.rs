@@ -3,7 +3,7 @@
 use sea_orm::sea_query::ArrayType;
 use sea_orm::{DbBackend, Statement, Value};
 
-use crate::storage::statement::{ColumnValues, Rows, WANTED};
+use crate::storage::rows::{ColumnValues, Rows, WANTED};
 
 /// Returns the statement `body` with one list bound to it.
 pub fn with_lists(rows: Rows<'_>, body: &str) -> Statement {

@@ -13,7 +13,8 @@ use crate::storage::batch::session::Basis;
 use crate::storage::batch::{counts, read, write};
 use crate::storage::connection::Connection;
 use crate::storage::org_owned::SearchText;
-use crate::storage::statement::{ColumnValues, On, Rows};
+use crate::storage::rows::{ColumnValues, Rows};
+use crate::storage::statement::On;
 
 /// Limits the rows of one `INSERT`: SQLite allows 32,766 values in a statement.
 const MAX_INSERT_ROWS: usize = 1_024;

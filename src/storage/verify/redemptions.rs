@@ -15,7 +15,8 @@ use crate::storage::entity::stored::StoredStatus;
 use crate::storage::entity::{earned_promotion, redemption};
 use crate::storage::org_owned::table;
 use crate::storage::redemption_content;
-use crate::storage::statement::{On, Placed, Rows, WANTED};
+use crate::storage::rows::{Rows, WANTED};
+use crate::storage::statement::{On, Placed};
 
 /// Transactions that are read at once; each has up to a thousand lines.
 const PAGE_ROWS: u64 = 100;
