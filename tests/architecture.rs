@@ -157,14 +157,19 @@ const WAYS_AROUND: [&str; 11] = [
 
 /// Files of storage that may reach rows of all organizations, the names that they use for it (none: any), and the
 /// reason.
-const OF_ALL_ORGS: [(&str, &[&str], &str); 13] = [
+const OF_ALL_ORGS: [(&str, &[&str], &str); 14] = [
     ("org_owned.rs", &[], "puts the organization into every statement"),
     ("entity/", &[], "declares the tables, and puts the organization before every search"),
     ("migration/", &[], "makes the tables"),
     ("citus.rs", &[], "distributes the tables"),
     ("schema_tests.rs", &[], "reads the schema"),
     ("verify/", &[], "recounts the whole database"),
-    ("connection.rs", &["sqlx::query", "_raw(", "execute_unprepared"], "runs statements, begins and ends transactions"),
+    ("connection.rs", &["sqlx::query", "_raw(", "execute_unprepared"], "runs statements"),
+    (
+        "transaction.rs",
+        &["Statement::", "_raw(", "execute_unprepared"],
+        "begins and ends transactions, and takes locks",
+    ),
     ("rows.rs", &["sqlx::query", "of_any_org"], "lists rows"),
     ("statement.rs", &["_raw("], "runs what was put together"),
     ("engine/", &["Statement::", "sqlx::query", "_raw(", "execute_unprepared"], "puts texts of its engine together"),

@@ -1,9 +1,7 @@
-//! One connection to the database, and the transactions on it.
+//! One connection to the database, and the pool that it comes from.
 //!
-//! `BEGIN`, `COMMIT` and `ROLLBACK` are plain statements here, not the driver's nested transactions. A `BEGIN` on a
-//! connection that is inside a transaction is an error of the database, never a savepoint, so a commit always commits
-//! the outermost transaction. A connection returns to its pool only when its work ended in order; any other is closed,
-//! which rolls back what it left open.
+//! A connection returns to its pool only when its work ended in order; any other is closed, which rolls back what it
+//! left open.
 
 use std::sync::Arc;
 
@@ -18,12 +16,11 @@ use sea_orm::{
     SqlxSqliteConnector, Statement,
 };
 use sea_query_sqlx::SqlxValues;
-use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio::sync::Mutex;
 
 use super::StorageError;
-use super::engine::Engine;
-use super::pools::LastBreak;
-use super::statement::On;
+use super::dialect::Dialect;
+use super::last_break::LastBreak;
 
 /// Pool of connections for one kind of work.
 #[derive(Debug, Clone)]
@@ -83,6 +80,14 @@ impl Connection {
     /// Returns the connection to its pool. Its work must have ended in order, with nothing left open.
     pub fn release(mut self) {
         self.in_order = true;
+    }
+
+    /// Limits how long a statement on the connection waits for a lock, in milliseconds.
+    pub async fn limit_lock_waits(&self, dialect: &dyn Dialect, ms: u64) -> Result<(), StorageError> {
+        if let Some(limit) = dialect.limit_lock_waits(ms) {
+            self.execute_unprepared(&limit).await?;
+        }
+        Ok(())
     }
 
     /// Returns the driver's connection to PostgreSQL, for statements that bind whole lists.
@@ -156,57 +161,6 @@ impl ConnectionTrait for Connection {
 
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
         on_driver!(self, statement, fetch_all, Query, |rows| rows.into_iter().map(QueryResult::from).collect())
-    }
-}
-
-/// Transaction that may write. Dropping it rolls it back.
-#[derive(Debug)]
-pub struct Transaction {
-    pub(super) connection: Connection,
-    pub(super) engine: &'static dyn Engine,
-    /// Permit of this process to write, on an engine with one writer.
-    pub(super) write_permit: Option<OwnedMutexGuard<()>>,
-}
-
-impl Transaction {
-    /// Begins a transaction on a connection.
-    pub(super) async fn begin(
-        connection: Connection,
-        engine: &'static dyn Engine,
-        write_permit: Option<OwnedMutexGuard<()>>,
-    ) -> Result<Self, StorageError> {
-        connection.execute_unprepared(engine.begin()).await?;
-        Ok(Self { connection, engine, write_permit })
-    }
-
-    /// Commits the transaction, which makes its writes durable.
-    ///
-    /// # Errors
-    /// Returns an error when the outcome is unknown: the writes may or may not be recorded.
-    pub async fn commit(self) -> Result<(), StorageError> {
-        self.end("COMMIT").await.map(Connection::release)
-    }
-
-    /// Rolls the transaction back.
-    ///
-    /// # Errors
-    /// Returns an error when the database became unreachable; it then rolls back by itself.
-    pub async fn rollback(self) -> Result<(), StorageError> {
-        self.end("ROLLBACK").await.map(Connection::release)
-    }
-
-    /// Ends the transaction and returns its connection. If that fails the connection is closed, as the database may
-    /// have ended the transaction by itself, or may have left it open.
-    pub(super) async fn end(self, sql: &str) -> Result<Connection, StorageError> {
-        let Self { connection, write_permit, .. } = self;
-        connection.execute_unprepared(sql).await?;
-        drop(write_permit);
-        Ok(connection)
-    }
-
-    /// Returns the engine and the connection, for running statements.
-    pub(super) fn on(&self) -> On<'_, Connection> {
-        On { engine: self.engine, database: &self.connection }
     }
 }
 

@@ -154,7 +154,7 @@ impl Transaction {
     /// Returns errors of the database; [`StorageError::Busy`] when the lock is not obtained in time.
     pub async fn lock_audiences(&self, org_id: OrgId) -> Result<(), StorageError> {
         // Organizations are numbered from 1, so no other lock has a negative number.
-        self.engine.lock(&self.connection, -org_id.0).await
+        self.lock(-org_id.0).await
     }
 
     /// Replaces the audience of a promotion with these customers. The audiences must be locked.
@@ -243,7 +243,7 @@ impl Transaction {
         id: ObjectId,
         customers: &BTreeSet<CustomerId>,
     ) -> Result<usize, StorageError> {
-        let removal = removal::<audience::Entity>(self.engine, &MEMBER);
+        let removal = removal::<audience::Entity>(self.dialect, &MEMBER);
         self.execute(&removal, members(org_id, id, customers)).await
     }
 

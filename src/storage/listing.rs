@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use sea_orm::{ConnectionTrait, DerivePartialModel, IdenStatic};
 
 use super::batch::read::{details, earnings, of_earnings};
-use super::engine::Engine;
+use super::dialect::Dialect;
 use super::entity::earned_promotion::{Column, LISTING};
 use super::entity::stored::{Id, StoredCriteria, StoredEarnedFromType, StoredStatus};
 use super::entity::{customer, earned_promotion};
@@ -204,7 +204,7 @@ fn wallet_row(org_id: OrgId, row: ListedRow) -> WalletRow {
 }
 
 /// Builds the queries for the beginnings of all ranges, and the clause that merges them.
-fn listing(part: &WalletPart<'_>, engine: &dyn Engine) -> (OrgQuery, String) {
+fn listing(part: &WalletPart<'_>, dialect: &dyn Dialect) -> (OrgQuery, String) {
     let mut question = OrgQuery::about(part.org_id);
     let customer = question.place(part.customer_id.0);
     let limit = question.place(i64::try_from(part.limit).unwrap_or(i64::MAX));
@@ -214,11 +214,11 @@ fn listing(part: &WalletPart<'_>, engine: &dyn Engine) -> (OrgQuery, String) {
     let order = format!("ORDER BY {valid_till} DESC, {earn_id_column} LIMIT {limit}");
     let mut filter = String::new();
     if !part.promotions.is_empty() {
-        let place = question.place(engine.texts(part.promotions.iter().map(ToString::to_string).collect()));
-        filter = format!("AND {}", engine.is_one_of(promotion_id, &place));
+        let place = question.place(dialect.texts(part.promotions.iter().map(ToString::to_string).collect()));
+        filter = format!("AND {}", dialect.is_one_of(promotion_id, &place));
     }
     // SQLite would otherwise choose the index of another order, and sort.
-    let index = engine.index_hint(LISTING);
+    let index = dialect.index_hint(LISTING);
     let beginning = |question: &mut OrgQuery, status: &str, condition: String| {
         let condition = format!(
             "{customer_id} = {customer} AND {status_column} = {status} AND {status_column} <> '' AND {condition} {filter} \

@@ -8,10 +8,12 @@ pub mod catalog;
 mod citus;
 pub mod clients;
 mod connection;
+mod dialect;
 mod engine;
 mod entity;
 pub mod error;
 pub mod import;
+mod last_break;
 pub mod listing;
 mod migration;
 mod org_owned;
@@ -22,6 +24,7 @@ mod rows;
 mod schema_tests;
 mod secret_hash;
 mod statement;
+mod transaction;
 pub mod verify;
 mod write_probe;
 
@@ -31,13 +34,13 @@ use std::time::Duration;
 use sea_orm::{ConnectionTrait, DbErr, QueryResult, Statement};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
-pub use connection::Transaction;
 use connection::{Connection, Pool};
 use engine::Engine;
 pub use error::StorageError;
 use pools::Pools;
 pub use secret_hash::SecretHash;
 use statement::On;
+pub use transaction::Transaction;
 use write_probe::WriteHealth;
 
 /// Options for opening the database.
@@ -166,9 +169,9 @@ impl Store {
         write_permit.map(Some).map_err(|_| StorageError::waited_too_long())
     }
 
-    /// Returns the engine and the connection for a read.
+    /// Returns the connection with its dialect, for a read.
     fn on<'a>(&self, connection: &'a Connection) -> On<'a, Connection> {
-        On { engine: self.engine, database: connection }
+        On { dialect: self.engine, database: connection }
     }
 
     /// Closes all connections.

@@ -10,7 +10,7 @@ use sea_orm::sea_query::{Query, SelectStatement, SqliteQueryBuilder};
 use sea_orm::{ConnectionTrait, DbBackend, IdenStatic, PartialModelTrait, QueryResult, QuerySelect, Statement, Value};
 
 use super::StorageError;
-use super::engine::Engine;
+use super::dialect::{Dialect, Removal, SearchText};
 use super::entity::{
     OrgOwned, api_client, audience, cap_usage, customer, earned_promotion, former_term, org, promotion, redemption,
 };
@@ -44,21 +44,21 @@ impl<E: OrgOwned> Search<E> {
 
     /// Returns the SQL of the search for the list of this name. Its result is the place of the wanted row and the
     /// columns of `M`.
-    pub fn text<M: PartialModelTrait>(&self, engine: &dyn Engine, list: &str) -> String {
-        self.with_answers(engine, list, &answers::<M>())
+    pub fn text<M: PartialModelTrait>(&self, dialect: &dyn Dialect, list: &str) -> String {
+        self.with_answers(dialect, list, &answers::<M>())
     }
 
     /// Returns the SQL of the search for the list of this name. Its result is the place of each wanted row that is
     /// found.
-    pub fn places(&self, engine: &dyn Engine, list: &str) -> String {
-        self.with_answers(engine, list, "")
+    pub fn places(&self, dialect: &dyn Dialect, list: &str) -> String {
+        self.with_answers(dialect, list, "")
     }
 
-    fn with_answers(&self, engine: &dyn Engine, list: &str, answers: &str) -> String {
+    fn with_answers(&self, dialect: &dyn Dialect, list: &str, answers: &str) -> String {
         let conditions = self.conditions(list);
         let Self { index, most, order, .. } = self;
         let table = table::<E>();
-        engine.search(&SearchText { table, list, answers, conditions: &conditions, index: *index, order, most: *most })
+        dialect.search(&SearchText { table, list, answers, conditions: &conditions, index: *index, order, most: *most })
     }
 
     /// Returns a subquery for one row of the list of this name, with one result row for each row found.
@@ -89,7 +89,7 @@ impl<E: OrgOwned> Search<E> {
         if rows.is_empty() {
             return Ok(Vec::new());
         }
-        on.query(&self.text::<M>(on.engine, WANTED), rows).await?.iter().map(Placed::read).collect()
+        on.query(&self.text::<M>(on.dialect, WANTED), rows).await?.iter().map(Placed::read).collect()
     }
 
     /// Returns the elements of `keys` that are found; `rows` lists them. Runs no statement if there are none.
@@ -102,23 +102,9 @@ impl<E: OrgOwned> Search<E> {
         if rows.is_empty() {
             return Ok(Vec::new());
         }
-        let found = on.query(&self.places(on.engine, WANTED), rows).await?;
+        let found = on.query(&self.places(on.dialect, WANTED), rows).await?;
         found.iter().map(|row| at_place(row.try_get("", "place")?, keys)).collect()
     }
-}
-
-/// Parts of a search, for an engine to combine.
-#[derive(Debug)]
-pub(super) struct SearchText<'a> {
-    pub table: &'static str,
-    pub list: &'a str,
-    /// Columns of the result, separated by commas; empty for the place alone.
-    pub answers: &'a str,
-    pub conditions: &'a str,
-    pub index: Option<&'static str>,
-    /// Columns of `ORDER BY`; empty for none.
-    pub order: &'a str,
-    pub most: Option<usize>,
 }
 
 /// Returns the name of the table.
@@ -227,20 +213,10 @@ impl<E: OrgOwned> Insertion<E> {
 }
 
 /// Returns the SQL that removes the rows whose key is in a list: the organization and these columns.
-pub(super) fn removal<E: OrgOwned>(engine: &dyn Engine, key: &'static [E::Column]) -> String {
+pub(super) fn removal<E: OrgOwned>(dialect: &dyn Dialect, key: &'static [E::Column]) -> String {
     let search = Search::<E>::by(key);
     let columns = format!("{}, {}", E::ORG.as_str(), names(key));
-    engine.removal(&Removal { table: table::<E>(), columns: &columns, one: &search.conditions(WANTED) })
-}
-
-/// Parts of a removal, for an engine to combine.
-#[derive(Debug)]
-pub(super) struct Removal<'a> {
-    pub table: &'static str,
-    /// Columns of the key, separated by commas, with the same names in the list and in the table.
-    pub columns: &'a str,
-    /// Condition by which a row of the list finds its row.
-    pub one: &'a str,
+    dialect.removal(&Removal { table: table::<E>(), columns: &columns, one: &search.conditions(WANTED) })
 }
 
 /// Rows that SQLite inserts value by value.

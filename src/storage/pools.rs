@@ -7,10 +7,7 @@ use std::fs::OpenOptions;
 use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-use parking_lot::Mutex;
+use std::time::Duration;
 
 use sea_orm::sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
 use sea_orm::sqlx::sqlite::{
@@ -20,6 +17,7 @@ use sea_orm::sqlx::{AssertSqlSafe, ConnectOptions, Connection as _, Executor};
 use sea_orm::{DbErr, RuntimeErr};
 
 use super::connection::Pool;
+use super::last_break::LastBreak;
 use super::{StorageError, StoreOptions};
 use crate::files::{DATABASE_MODE, warn_if_wider};
 
@@ -46,21 +44,6 @@ pub(super) struct Pools {
     pub lookups: Pool,
     /// Statements of the probe.
     pub probe: Pool,
-}
-
-/// Time at which a connection was last closed because its work did not end in order. The connection may have broken,
-/// and so may those that were idle at that time: they are tested before they are used.
-#[derive(Debug, Clone, Default)]
-pub(super) struct LastBreak(Arc<Mutex<Option<Instant>>>);
-
-impl LastBreak {
-    pub fn note(&self) {
-        *self.0.lock() = Some(Instant::now());
-    }
-
-    fn was_within(&self, last: Duration) -> bool {
-        self.0.lock().is_some_and(|broke| broke.elapsed() <= last)
-    }
 }
 
 impl Pools {

@@ -5,7 +5,7 @@ use sea_orm::{ConnectionTrait, DatabaseConnection, Statement};
 use tempfile::TempDir;
 
 use super::batch::{catalogs, changes, counts, read};
-use super::engine::Engine;
+use super::dialect::Dialect;
 use super::entity::{
     OrgOwned, api_client, audience, cap_usage, customer, earned_promotion, former_term, org, promotion,
 };
@@ -51,7 +51,7 @@ fn one_row() -> Rows<'static> {
 #[tokio::test]
 async fn what_a_batch_reads_is_searched_by_its_whole_key_and_never_scanned() {
     let (_directory, store) = store().await;
-    let engine: &dyn Engine = store.engine;
+    let engine: &dyn Dialect = store.engine;
     let earning_key = "INDEX earned_promotions_earning_key (org_id=? AND event_id=? AND customer_id=? AND promotion_id=? \
                        AND earned_from_id=?)";
     let clients = Search::<api_client::Entity> { of_any_org: true, ..Search::by(&[api_client::Column::Username]) };

@@ -3,24 +3,24 @@
 use sea_orm::{ConnectionTrait, FromQueryResult, QueryResult};
 
 use super::StorageError;
-use super::engine::Engine;
+use super::dialect::Dialect;
 use super::rows::{Rows, at_place};
 
-/// Database to run statements on, with its engine.
+/// Database to run statements on, with its dialect.
 pub(super) struct On<'a, C> {
-    pub engine: &'static dyn Engine,
+    pub dialect: &'static dyn Dialect,
     pub database: &'a C,
 }
 
 impl<C: ConnectionTrait> On<'_, C> {
     /// Runs `body` with `rows`. Returns the resulting rows.
     pub async fn query(&self, body: &str, rows: Rows<'_>) -> Result<Vec<QueryResult>, StorageError> {
-        Ok(self.database.query_all_raw(self.engine.statement(rows, body)).await?)
+        Ok(self.database.query_all_raw(self.dialect.statement(rows, body)).await?)
     }
 
     /// Runs `body` with `rows`. Returns the number of rows written.
     pub async fn execute(&self, body: &str, rows: Rows<'_>) -> Result<u64, StorageError> {
-        Ok(self.database.execute_raw(self.engine.statement(rows, body)).await?.rows_affected())
+        Ok(self.database.execute_raw(self.dialect.statement(rows, body)).await?.rows_affected())
     }
 }
 

@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::batch::earnings::{Grants, rows};
 use super::batch::write;
-use super::connection::Transaction;
 use super::entity::{OrgOwned, earned_promotion};
 use super::org_owned::Present;
+use super::transaction::Transaction;
 use super::{StorageError, Store};
 use crate::earning::{CustomerId, EarnedFromType, EarningKey, Grant, Instance, ObjectId, OrgId};
 

@@ -10,18 +10,18 @@ use sea_orm::{ColumnTrait, ConnectionTrait, DerivePartialModel, QueryFilter};
 
 use crate::earning::{CatalogVersion, ObjectId, OrgId};
 use crate::storage::StorageError;
-use crate::storage::connection::Transaction;
 use crate::storage::entity::stored::Id;
 use crate::storage::entity::{OrgOwned, org, promotion};
 use crate::storage::org_owned::Search;
 use crate::storage::rows::Rows;
 use crate::storage::statement::On;
+use crate::storage::transaction::Transaction;
 
 /// Version of each organization's catalog that a batch is decided from. The batch locks them in this order.
 pub type CatalogVersions = BTreeMap<OrgId, CatalogVersion>;
 
 /// Locks each catalog of a list in shared mode; the migration defines the function.
-pub(in crate::storage) const HOLD: &str = "SELECT hold_catalog(org_id, catalog_version) AS held FROM wanted";
+const HOLD: &str = "SELECT hold_catalog(org_id, catalog_version) AS held FROM wanted";
 
 /// Number of bits of the random part of a version, below its counter.
 const RANDOM_BITS: u32 = 31;
@@ -37,13 +37,20 @@ pub(in crate::storage) fn current() -> Search<org::Entity> {
     Search::by(&[org::Column::CatalogVersion])
 }
 
-/// Returns true if every catalog has the listed version.
-pub(in crate::storage) async fn are_current(
+/// Locks the catalogs in shared mode until the transaction ends. Returns true if each of them has the listed version.
+///
+/// On an engine with one writer, reads the versions: a process that changes them waits for this transaction.
+pub(in crate::storage) async fn hold(
     on: &On<'_, impl ConnectionTrait>,
     catalogs: &CatalogVersions,
 ) -> Result<bool, StorageError> {
-    let keys: Vec<_> = catalogs.keys().collect();
-    Ok(current().which(on, &keys, rows(catalogs)).await?.len() == catalogs.len())
+    if on.dialect.has_one_writer() {
+        let keys: Vec<_> = catalogs.keys().collect();
+        return Ok(current().which(on, &keys, rows(catalogs)).await?.len() == catalogs.len());
+    }
+    let held = on.query(HOLD, rows(catalogs)).await?;
+    let held = held.iter().map(|row| row.try_get("", "held")).collect::<Result<Vec<bool>, _>>()?;
+    Ok(held.into_iter().all(|held| held))
 }
 
 impl Transaction {
@@ -53,7 +60,7 @@ impl Transaction {
     /// # Errors
     /// Returns errors of the database; [`StorageError::Busy`] when the lock is not obtained in time.
     pub async fn lock_catalog(&self, org_id: OrgId) -> Result<(), StorageError> {
-        self.engine.lock(&self.connection, org_id.0).await
+        self.lock(org_id.0).await
     }
 
     /// Gives the catalog of an organization a new version. The catalog must be locked.

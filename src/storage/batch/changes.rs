@@ -134,7 +134,7 @@ impl Work for ChangesWanted {
         engine: &'static dyn Engine,
         connection: &mut Connection,
     ) -> Result<Option<ReadChanges>, StorageError> {
-        let on = On { engine, database: &*connection };
+        let on = On { dialect: engine, database: &*connection };
         let mut read = ReadChanges::default();
         let keys: Vec<_> = self.customers.iter().copied().collect();
         read.facts.customers.extend(customers().which(&on, &keys, of_customers(&keys)).await?);
@@ -171,7 +171,7 @@ impl Work for ChangesWanted {
         connection: &mut Connection,
         decided: &Decided<'_, Self>,
     ) -> Result<bool, StorageError> {
-        let on = On { engine, database: &*connection };
+        let on = On { dialect: engine, database: &*connection };
         let (changes, now_ms) = (decided.writes, decided.fence.now_ms);
         counts::subtract(&on, &changes.revoked).await?;
         let change = change(engine.has_one_writer());

@@ -100,7 +100,7 @@ async fn count_anew(
     let mut used: BTreeMap<_, _> = unsure.keys().map(|holder| (*holder, 0)).collect();
     let keys: Vec<_> = unsure.keys().collect();
     let count_held =
-        format!("SELECT place, count(*) AS held FROM ({}) AS found GROUP BY place", held().places(on.engine, WANTED));
+        format!("SELECT place, count(*) AS held FROM ({}) AS found GROUP BY place", held().places(on.dialect, WANTED));
     for row in on.query(&count_held, holders(unsure.keys())).await? {
         let holder = at_place(row.try_get("", "place")?, &keys)?;
         used.insert(**holder, count(row.try_get("", "held")?));

@@ -11,14 +11,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::catalogs::CatalogVersions;
+use super::catalogs::{self, CatalogVersions};
 use super::changes::{Changes, ChangesWanted, ReadChanges};
 use super::earnings::{EarningsWanted, Grants};
 use crate::earning::change::ChangeFacts;
 use crate::earning::{CatalogVersion, Facts, ObjectId, OrgId};
-use crate::storage::connection::{Connection, Transaction};
+use crate::storage::connection::Connection;
 use crate::storage::engine::Engine;
 use crate::storage::pools::lock_timeout;
+use crate::storage::transaction::Transaction;
 use crate::storage::{StorageError, Store};
 
 /// Number of batches that are read before they are decided, after a batch that repeated something or was not as
@@ -195,7 +196,7 @@ impl Session {
     /// Returns errors of the database; [`StorageError::Busy`] when the wait takes too long.
     pub async fn wait_for(&mut self, org_id: OrgId) -> Result<(), StorageError> {
         let connection = self.connection().await?;
-        self.store.engine.hold_catalogs(&connection, &[(org_id, CatalogVersion(0))].into()).await?;
+        catalogs::hold(&self.store.on(&connection), &[(org_id, CatalogVersion(0))].into()).await?;
         self.kept = Some(connection);
         Ok(())
     }
@@ -220,7 +221,7 @@ impl Session {
             } else {
                 // The catalog is held whatever its version is.
                 let any = [(*org_id, CatalogVersion(0))].into();
-                self.store.engine.hold_catalogs(&transaction.connection, &any).await?;
+                catalogs::hold(&transaction.on(), &any).await?;
             }
         }
         let found = read.await?;
@@ -322,16 +323,16 @@ impl Session {
     }
 
     /// Begins a batch. Returns `None` if the catalogs are no longer those of the decision.
-    async fn begin<W: Work>(&mut self, catalogs: &CatalogVersions) -> Result<Option<Attempt>, StorageError> {
+    async fn begin<W: Work>(&mut self, wanted: &CatalogVersions) -> Result<Option<Attempt>, StorageError> {
         let engine = self.store.engine;
         if !W::needs_transaction(engine) {
             return Ok(Some(Attempt::Statements(self.connection().await?)));
         }
-        let mut attempt = Attempt::Transaction(self.transaction().await?);
-        if engine.hold_catalogs(attempt.connection(), catalogs).await? {
-            return Ok(Some(attempt));
+        let transaction = self.transaction().await?;
+        if catalogs::hold(&transaction.on(), wanted).await? {
+            return Ok(Some(Attempt::Transaction(transaction)));
         }
-        self.end(attempt, "ROLLBACK").await?;
+        self.end(Attempt::Transaction(transaction), "ROLLBACK").await?;
         Ok(None)
     }
 
@@ -370,7 +371,7 @@ impl Session {
         decided: &Decided<'_, W>,
     ) -> Result<bool, StorageError> {
         let engine = self.store.engine;
-        let mut catalogs = wanted.catalogs().clone();
+        let mut current = wanted.catalogs().clone();
         if let (Attempt::Transaction(transaction), Some(first)) = (&mut attempt, W::earned_first(decided.writes)) {
             for (org_id, promotion_id) in first {
                 transaction.mark_earned(*org_id, *promotion_id).await?;
@@ -379,9 +380,9 @@ impl Session {
             for org_id in &orgs {
                 transaction.raise_catalog_version(*org_id).await?;
             }
-            catalogs.extend(super::catalogs::versions(&transaction.on(), &orgs).await?);
+            current.extend(catalogs::versions(&transaction.on(), &orgs).await?);
         }
-        let fence = Fence { catalogs: &catalogs, ..*decided.fence };
+        let fence = Fence { catalogs: &current, ..*decided.fence };
         let written = wanted.write(engine, attempt.connection(), &Decided { fence: &fence, ..*decided }).await;
         match written {
             Ok(written) => self.end(attempt, if written { "COMMIT" } else { "ROLLBACK" }).await.map(|()| written),
@@ -422,7 +423,7 @@ impl Session {
             Patience::Full => full.unwrap_or_default(),
         };
         let ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-        self.store.engine.limit_lock_waits(&connection, ms).await?;
+        connection.limit_lock_waits(self.store.engine, ms).await?;
         Ok(connection)
     }
 }

@@ -6,10 +6,10 @@ use std::sync::OnceLock;
 use async_trait::async_trait;
 use foldhash::HashMap;
 use sea_orm::sqlx::{self, postgres::PgConnection};
-use sea_orm::{FromQueryResult, IdenStatic, QueryResult};
+use sea_orm::{FromQueryResult, IdenStatic, QueryResult, Statement};
 
-use super::postgres_texts::text;
-use super::{Engine, Write};
+use super::interface::{Engine, Write};
+use super::postgres_texts::{self, text};
 use crate::earning::{EarningKey, Facts};
 use crate::storage::StorageError;
 use crate::storage::batch::catalogs;
@@ -19,9 +19,10 @@ use crate::storage::batch::read::{self, EarningContext, Instances, RecordedRow, 
 use crate::storage::batch::session::Basis;
 use crate::storage::batch::write;
 use crate::storage::connection::{Connection, of_driver};
+use crate::storage::dialect::{Dialect, Removal, SearchText};
 use crate::storage::entity::cap_usage::{Column as Usage, Entity as CapUsage};
 use crate::storage::entity::earned_promotion::{self, Column as Wallet};
-use crate::storage::org_owned::{Insertion, Present, Removal, Search, SearchText};
+use crate::storage::org_owned::{Insertion, Present, Search};
 use crate::storage::rows::{Rows, WANTED, at_place};
 use crate::storage::statement::Placed;
 
@@ -40,8 +41,7 @@ const UNTOUCHED: &str = "the_untouched";
 #[derive(Debug)]
 pub struct Postgres;
 
-#[async_trait]
-impl Engine for Postgres {
+impl Dialect for Postgres {
     fn needs_transaction(&self) -> bool {
         false
     }
@@ -70,6 +70,13 @@ impl Engine for Postgres {
         )
     }
 
+    fn statement(&self, rows: Rows<'_>, body: &str) -> Statement {
+        postgres_texts::with_lists(rows, body)
+    }
+}
+
+#[async_trait]
+impl Engine for Postgres {
     async fn read(&self, connection: &mut Connection, wanted: &EarningsWanted) -> Result<Option<Facts>, StorageError> {
         let connection = connection.postgres()?;
         let Some(context) = read_context(connection, wanted).await? else { return Ok(None) };

@@ -4,15 +4,14 @@ use async_trait::async_trait;
 use sea_orm::{ConnectionTrait, DbBackend, Statement, Value};
 use serde_json::Value as Json;
 
-use super::{Engine, Write};
+use super::interface::{Engine, Write};
 use crate::earning::Facts;
 use crate::storage::StorageError;
-use crate::storage::batch::catalogs::{self, CatalogVersions};
 use crate::storage::batch::earnings::{EarningsWanted, rows};
 use crate::storage::batch::session::Basis;
 use crate::storage::batch::{counts, read, write};
 use crate::storage::connection::Connection;
-use crate::storage::org_owned::SearchText;
+use crate::storage::dialect::{Dialect, SearchText};
 use crate::storage::rows::{ColumnValues, Rows};
 use crate::storage::statement::On;
 
@@ -23,8 +22,7 @@ const MAX_INSERT_ROWS: usize = 1_024;
 #[derive(Debug)]
 pub struct Sqlite;
 
-#[async_trait]
-impl Engine for Sqlite {
+impl Dialect for Sqlite {
     fn backend(&self) -> DbBackend {
         DbBackend::Sqlite
     }
@@ -94,29 +92,27 @@ impl Engine for Sqlite {
         format!("INDEXED BY {index}")
     }
 
-    /// Reads the versions. A process that changes them waits for this transaction.
-    async fn hold_catalogs(&self, connection: &Connection, catalogs: &CatalogVersions) -> Result<bool, StorageError> {
-        catalogs::are_current(&On { engine: &Sqlite, database: connection }, catalogs).await
+    /// Returns `None`, as the transaction already excludes other writers.
+    fn lock(&self) -> Option<&'static str> {
+        None
     }
 
-    /// Does nothing, as the transaction already excludes other writers.
-    async fn lock(&self, _: &Connection, _: i64) -> Result<(), StorageError> {
-        Ok(())
+    /// Returns `None`, as the connection's busy time-out already limits the wait for the one lock.
+    fn limit_lock_waits(&self, _: u64) -> Option<String> {
+        None
     }
+}
 
-    /// Does nothing, as the connection's busy time-out already limits the wait for the one lock.
-    async fn limit_lock_waits(&self, _: &Connection, _: u64) -> Result<(), StorageError> {
-        Ok(())
-    }
-
+#[async_trait]
+impl Engine for Sqlite {
     async fn read(&self, connection: &mut Connection, wanted: &EarningsWanted) -> Result<Option<Facts>, StorageError> {
-        Ok(Some(read::one_by_one(&On { engine: &Sqlite, database: &*connection }, wanted).await?))
+        Ok(Some(read::one_by_one(&On { dialect: &Sqlite, database: &*connection }, wanted).await?))
     }
 
     /// Inserts value by value, as extracting the rows from a list in JSON costs SQLite more than the insertion. The
     /// number of rows is a power of two, so that there are few statements to prepare.
     async fn write(&self, connection: &mut Connection, batch: &Write<'_>) -> Result<bool, StorageError> {
-        let on = On { engine: &Sqlite, database: &*connection };
+        let on = On { dialect: &Sqlite, database: &*connection };
         let Write { wanted, grants, fence } = *batch;
         if fence.basis == Basis::Presumed {
             // A recorded earning violates the unique key only if the batch writes an instance of it.

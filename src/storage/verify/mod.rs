@@ -23,7 +23,7 @@ pub use rows::{
     ApiClientRow, EarnedRow, FormerTermRow, OrgRow, PromotionNameRow, PromotionTerms, Terms, VerifiedDetailsRow,
 };
 
-use super::engine::Engine;
+use super::dialect::Dialect;
 use super::{StorageError, Store};
 
 /// Limits how many breaches of one check are named. Any further breaches are only reported to exist.
@@ -56,9 +56,9 @@ pub enum Question {
 
 impl Question {
     /// Returns the statements of the check. Each returns rows with one column, `breach`.
-    fn statements(self, engine: &dyn Engine) -> Vec<String> {
+    fn statements(self, dialect: &dyn Dialect) -> Vec<String> {
         match self {
-            Self::Values => forms::values(engine.backend()),
+            Self::Values => forms::values(dialect.backend()),
             Self::Keys => forms::keys(),
             Self::Owners => owners::owners(),
             Self::ActiveNames => owners::active_names(),
@@ -116,7 +116,7 @@ impl Breaches {
 #[derive(Debug)]
 pub struct Snapshot {
     transaction: DatabaseTransaction,
-    engine: &'static dyn Engine,
+    dialect: &'static dyn Dialect,
 }
 
 impl Store {
@@ -134,7 +134,7 @@ impl Store {
             // Every transaction of SQLite reads one snapshot.
             _ => TransactionOptions::default(),
         };
-        Ok(Snapshot { transaction: self.reads.database().begin_with_options(options).await?, engine: self.engine })
+        Ok(Snapshot { transaction: self.reads.database().begin_with_options(options).await?, dialect: self.engine })
     }
 }
 
@@ -145,10 +145,10 @@ impl Snapshot {
     /// Returns errors of the database.
     pub async fn breaches(&self, question: Question) -> Result<Breaches, StorageError> {
         let mut breaches = Breaches::default();
-        for sql in question.statements(self.engine) {
+        for sql in question.statements(self.dialect) {
             // One more than the limit is read, to detect that there are more.
             let sql = format!("{sql} LIMIT {}", MAX_BREACHES + 1);
-            for row in self.transaction.query_all_raw(Statement::from_string(self.engine.backend(), sql)).await? {
+            for row in self.transaction.query_all_raw(Statement::from_string(self.dialect.backend(), sql)).await? {
                 let breach: Result<Option<String>, _> = row.try_get("", "breach");
                 breaches.add(breach.ok().flatten().unwrap_or_else(|| "a row that cannot be named".to_owned()));
             }

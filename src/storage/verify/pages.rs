@@ -64,7 +64,7 @@ impl Snapshot {
             select = select.filter(Expr::tuple(by.iter().map(expression)).gt(place));
         }
         let select = by.iter().fold(select, |select, each| select.order_by_asc(*each)).limit(rows);
-        let found = self.transaction.query_all_raw(select.build(self.engine.backend())).await?;
+        let found = self.transaction.query_all_raw(select.build(self.dialect.backend())).await?;
         let mut page = VerifyPage {
             rows: found.iter().map(|row| read(row, table::<R::Entity>(), &names(by))).collect(),
             last: None,

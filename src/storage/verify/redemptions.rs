@@ -163,8 +163,8 @@ impl Snapshot {
         let wanted = Rows::of_orgs(keys.iter().map(|(_, org_id, ..)| *org_id))
             .integers(earned_promotion::Column::CustomerId, keys.iter().map(|(.., customer_id, _)| customer_id.0))
             .texts(earned_promotion::Column::EarnId, keys.iter().map(|(.., earn_id)| earn_id.as_str()));
-        let on = On { engine: self.engine, database: &self.transaction };
-        let text = by_earn_id().text::<RedeemedInstance>(self.engine, WANTED);
+        let on = On { dialect: self.dialect, database: &self.transaction };
+        let text = by_earn_id().text::<RedeemedInstance>(self.dialect, WANTED);
         let mut unreadable = Vec::new();
         for row in on.query(&text, wanted).await? {
             match Placed::<RedeemedInstance>::read(&row).and_then(|found| Ok((found.of(&keys)?.clone(), found.row))) {

@@ -202,7 +202,7 @@ impl Snapshot {
     /// # Errors
     /// Returns errors of the database.
     pub async fn terms(&self, org_id: OrgId) -> Result<Option<Terms>, StorageError> {
-        let (backend, database) = (self.engine.backend(), &self.transaction);
+        let (backend, database) = (self.dialect.backend(), &self.transaction);
         let zone = org::Entity::of(org_id).find().select_only().column(org::Column::TimeZone);
         let Some(row) = database.query_one_raw(zone.build(backend)).await? else { return Ok(None) };
         let time_zone = row.try_get("", org::Column::TimeZone.as_str()).unwrap_or_default();
