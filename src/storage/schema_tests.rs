@@ -4,7 +4,7 @@
 use sea_orm::{ConnectionTrait, DatabaseConnection, Statement};
 use tempfile::TempDir;
 
-use super::batch::{catalogs, changes, counts, read};
+use super::batch::{catalogs, change_read, counts, read};
 use super::dialect::Dialect;
 use super::entity::{
     OrgOwned, api_client, audience, cap_usage, customer, earned_promotion, former_term, org, promotion,
@@ -61,9 +61,9 @@ async fn what_a_batch_reads_is_searched_by_its_whole_key_and_never_scanned() {
         (counts::recorded().places(engine, WANTED), "PRIMARY KEY (org_id=? AND customer_id=? AND promotion_id=?)"),
         (counts::held().places(engine, WANTED), "INDEX earned_promotions_listing (org_id=? AND customer_id=?)"),
         (read::earnings().text::<read::RecordedRow>(engine, WANTED), earning_key),
-        (changes::by_earn_id().places(engine, WANTED), "PRIMARY KEY (org_id=? AND earn_id=? AND customer_id=?)"),
+        (change_read::by_earn_id().places(engine, WANTED), "PRIMARY KEY (org_id=? AND earn_id=? AND customer_id=?)"),
         (
-            changes::recorded_transactions().places(engine, WANTED),
+            change_read::recorded_transactions().places(engine, WANTED),
             "PRIMARY KEY (org_id=? AND transaction_identifier=?)",
         ),
         (catalogs::current().places(engine, WANTED), "PRIMARY KEY (id=?)"),

@@ -82,8 +82,23 @@ impl Transaction {
         }
     }
 
-    /// Records that a promotion was earned. The catalog must be locked.
-    pub(in crate::storage) async fn mark_earned(&self, org_id: OrgId, id: ObjectId) -> Result<(), StorageError> {
+    /// Records that promotions were earned for the first time, and gives their catalogs new versions, which it returns.
+    /// The catalogs must be locked.
+    pub(in crate::storage) async fn mark_first_earnings(
+        &self,
+        first: &BTreeSet<(OrgId, ObjectId)>,
+    ) -> Result<CatalogVersions, StorageError> {
+        for (org_id, promotion_id) in first {
+            self.mark_earned(*org_id, *promotion_id).await?;
+        }
+        let orgs: BTreeSet<_> = first.iter().map(|(org_id, _)| *org_id).collect();
+        for org_id in &orgs {
+            self.raise_catalog_version(*org_id).await?;
+        }
+        versions(&self.on(), &orgs).await
+    }
+
+    async fn mark_earned(&self, org_id: OrgId, id: ObjectId) -> Result<(), StorageError> {
         use promotion::Column;
         let mark = promotion::Entity::of(org_id).update().filter(Column::Id.eq(Id(id)));
         mark.col_expr(Column::Earned, Expr::value(true)).exec(&self.connection).await?;

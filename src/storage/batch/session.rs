@@ -7,187 +7,44 @@
 //! the required version. Then nothing is written.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
-
-use async_trait::async_trait;
 
 use super::catalogs::{self, CatalogVersions};
 use super::changes::{Changes, ChangesWanted, ReadChanges};
 use super::earnings::{EarningsWanted, Grants};
+use super::fence::{Basis, Fence};
+use super::held_catalogs::{HeldCatalogs, of_any_version};
+pub use super::outcome::{BatchError, Ran};
+pub use super::session_connection::Patience;
+use super::session_connection::{Attempt, SessionConnection};
+use super::work::{Decided, Work};
 use crate::earning::change::ChangeFacts;
-use crate::earning::{CatalogVersion, Facts, ObjectId, OrgId};
-use crate::storage::connection::Connection;
-use crate::storage::engine::Engine;
-use crate::storage::pools::lock_timeout;
-use crate::storage::transaction::Transaction;
+use crate::earning::{Facts, OrgId};
 use crate::storage::{StorageError, Store};
 
 /// Number of batches that are read before they are decided, after a batch that repeated something or was not as
 /// presumed. The next batches are likely to be similar.
 const READ_FIRST: u32 = 16;
 
-/// Source of the facts that a write depends on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Basis {
-    /// Presumed facts; the write requires that they hold.
-    Presumed,
-    /// Facts that were read.
-    Read,
-}
-
-/// Conditions of a write, and the time that it records.
-#[derive(Debug)]
-pub struct Fence<'a> {
-    /// Catalogs that must be current.
-    pub catalogs: &'a CatalogVersions,
-    /// Source of the facts that the batch was decided from.
-    pub basis: Basis,
-    /// Time of the write, milliseconds since 1970-01-01T00:00:00Z.
-    pub now_ms: i64,
-}
-
-/// Batch of one kind: the facts that it needs, and how they are read and its writes made.
-#[async_trait]
-pub(in crate::storage) trait Work: Sync {
-    /// Facts that the rules need besides the catalog.
-    type Facts: Send + Sync;
-    /// Writes that the rules decide on.
-    type Writes: Send + Sync;
-
-    /// Returns the catalogs that the batch is decided from.
-    fn catalogs(&self) -> &CatalogVersions;
-
-    /// Returns the presumed facts; `None` if this kind of batch is not decided from presumed facts.
-    fn presumed(&self, engine: &dyn Engine) -> Option<Self::Facts>;
-
-    /// Returns true if the batch repeats something that is recorded.
-    fn repeats_something(facts: &Self::Facts) -> bool;
-
-    /// Returns true if there is nothing to write.
-    fn writes_nothing(writes: &Self::Writes) -> bool;
-
-    /// Returns the promotions that are earned for the first time; `None` if there are none.
-    fn earned_first(writes: &Self::Writes) -> Option<&BTreeSet<(OrgId, ObjectId)>>;
-
-    /// Returns true if the batch is read and written within one transaction.
-    fn needs_transaction(engine: &dyn Engine) -> bool;
-
-    /// Reads the facts. Returns `None` if the catalogs are no longer those of the decision.
-    async fn read(
-        &self,
-        engine: &'static dyn Engine,
-        connection: &mut Connection,
-    ) -> Result<Option<Self::Facts>, StorageError>;
-
-    /// Writes the batch. Returns false, with nothing written, if the fence does not hold.
-    async fn write(
-        &self,
-        engine: &'static dyn Engine,
-        connection: &mut Connection,
-        decided: &Decided<'_, Self>,
-    ) -> Result<bool, StorageError>;
-}
-
-/// Batch with its decision.
-pub(in crate::storage) struct Decided<'a, W: Work + ?Sized> {
-    pub facts: &'a W::Facts,
-    pub writes: &'a W::Writes,
-    pub fence: &'a Fence<'a>,
-}
-
-/// Outcome of a batch.
-#[derive(Debug)]
-pub enum Ran<T> {
-    /// The batch is decided, and its writes are durable.
-    Done(T),
-    /// Nothing is written: a catalog or an audience is no longer the one that the batch was decided from.
-    CatalogChanged,
-    /// Nothing is written: promotions of these organizations are earned for the first time, which changes their
-    /// catalogs.
-    FirstEarning(BTreeSet<OrgId>),
-}
-
-/// Step in which a batch failed. Only after a failed read does the answer say that a customer could not be looked up.
-#[derive(Debug)]
-pub enum BatchError {
-    /// Failure of the read.
-    Load(StorageError),
-    /// Failure of the write.
-    Save(StorageError),
-}
-
-impl BatchError {
-    /// Returns the error of the database.
-    pub fn source(&self) -> &StorageError {
-        let (Self::Load(source) | Self::Save(source)) = self;
-        source
-    }
-}
-
-/// Limit of a statement's wait for a lock that another transaction holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Patience {
-    /// The short wait, and a batch whose catalog changed is not run again, as other batches wait for this one.
-    Least,
-    /// The short wait, as other batches wait for this one.
-    Short,
-    /// The configured wait.
-    Full,
-}
-
-/// Limits the wait for a lock with [`Patience::Least`] and [`Patience::Short`].
-const SHORT_WAIT: Duration = Duration::from_millis(250);
-
-/// Session of the writer, which keeps its connection from one batch to the next.
+/// Session of the writer.
 #[derive(Debug)]
 pub struct Session {
     store: Store,
-    kept: Option<Connection>,
-    patience: Patience,
+    connection: SessionConnection,
     /// Number of coming batches that are read before they are decided.
     read_first: u32,
     /// Transaction of the next batch, which holds its catalogs.
     held: Option<HeldCatalogs>,
 }
 
-/// Transaction that holds catalogs.
-#[derive(Debug)]
-struct HeldCatalogs {
-    transaction: Transaction,
-    /// Organizations whose catalogs are held exclusively.
-    exclusive: BTreeSet<OrgId>,
-}
-
-/// Connection of a batch, within a transaction or outside one. Dropping it rolls back what is open.
-enum Attempt {
-    Statements(Connection),
-    Transaction(Transaction),
-}
-
-impl Attempt {
-    fn connection(&mut self) -> &mut Connection {
-        match self {
-            Self::Statements(connection) => connection,
-            Self::Transaction(transaction) => &mut transaction.connection,
-        }
-    }
-}
-
 impl Session {
     /// Creates a session without a connection.
     pub fn new(store: Store) -> Self {
-        Self { store, kept: None, patience: Patience::Full, read_first: 0, held: None }
+        Self { connection: SessionConnection::new(store.clone()), store, read_first: 0, held: None }
     }
 
     /// Sets how long the statements of the next batches wait for locks.
     pub fn set_patience(&mut self, patience: Patience) {
-        if self.patience != patience {
-            self.patience = patience;
-            // The kept connection has another time-out.
-            if let Some(connection) = self.kept.take() {
-                connection.release();
-            }
-        }
+        self.connection.set_patience(patience);
     }
 
     /// Waits until no change of the organization's catalog is in progress.
@@ -195,9 +52,9 @@ impl Session {
     /// # Errors
     /// Returns errors of the database; [`StorageError::Busy`] when the wait takes too long.
     pub async fn wait_for(&mut self, org_id: OrgId) -> Result<(), StorageError> {
-        let connection = self.connection().await?;
-        catalogs::hold(&self.store.on(&connection), &[(org_id, CatalogVersion(0))].into()).await?;
-        self.kept = Some(connection);
+        let connection = self.connection.take().await?;
+        catalogs::hold(&self.store.on(&connection), &of_any_version(org_id)).await?;
+        self.connection.keep(connection);
         Ok(())
     }
 
@@ -213,19 +70,9 @@ impl Session {
         exclusive: &BTreeSet<OrgId>,
         read: impl Future<Output = Result<T, StorageError>>,
     ) -> Result<T, StorageError> {
-        let transaction = self.transaction().await?;
-        // The locks are taken in one pass in ascending order, so that two batches never wait for each other.
-        for org_id in orgs {
-            if exclusive.contains(org_id) {
-                transaction.lock_catalog(*org_id).await?;
-            } else {
-                // The catalog is held whatever its version is.
-                let any = [(*org_id, CatalogVersion(0))].into();
-                catalogs::hold(&transaction.on(), &any).await?;
-            }
-        }
+        let held = HeldCatalogs::lock(self.connection.transaction().await?, orgs, exclusive).await?;
         let found = read.await?;
-        self.held = Some(HeldCatalogs { transaction, exclusive: exclusive.clone() });
+        self.held = Some(held);
         Ok(found)
     }
 
@@ -296,7 +143,7 @@ impl Session {
         };
         let facts = wanted.read(engine, attempt.connection()).await.map_err(BatchError::Load)?;
         let Some(mut facts) = facts else {
-            self.end(attempt, "ROLLBACK").await.map_err(BatchError::Load)?;
+            self.connection.end(attempt, "ROLLBACK").await.map_err(BatchError::Load)?;
             return Ok(Ran::CatalogChanged);
         };
         let repeats = W::repeats_something(&facts);
@@ -304,13 +151,13 @@ impl Session {
         let (outcome, writes) = decide(&mut facts);
         if W::writes_nothing(&writes) {
             // A batch that only repeats is already durable.
-            self.end(attempt, "ROLLBACK").await.map_err(BatchError::Load)?;
+            self.connection.end(attempt, "ROLLBACK").await.map_err(BatchError::Load)?;
             return Ok(Ran::Done(outcome));
         }
         let first: BTreeSet<_> = W::earned_first(&writes).into_iter().flatten().map(|(org_id, _)| *org_id).collect();
         if !engine.has_one_writer() && !first.is_subset(&exclusive) {
             // Marking the promotion is a change of the catalog, which must lock it exclusively before anything else.
-            self.end(attempt, "ROLLBACK").await.map_err(BatchError::Load)?;
+            self.connection.end(attempt, "ROLLBACK").await.map_err(BatchError::Load)?;
             return Ok(Ran::FirstEarning(first));
         }
         let fence = Fence { catalogs: wanted.catalogs(), basis: Basis::Read, now_ms };
@@ -326,13 +173,13 @@ impl Session {
     async fn begin<W: Work>(&mut self, wanted: &CatalogVersions) -> Result<Option<Attempt>, StorageError> {
         let engine = self.store.engine;
         if !W::needs_transaction(engine) {
-            return Ok(Some(Attempt::Statements(self.connection().await?)));
+            return Ok(Some(Attempt::Statements(self.connection.take().await?)));
         }
-        let transaction = self.transaction().await?;
+        let transaction = self.connection.transaction().await?;
         if catalogs::hold(&transaction.on(), wanted).await? {
             return Ok(Some(Attempt::Transaction(transaction)));
         }
-        self.end(Attempt::Transaction(transaction), "ROLLBACK").await?;
+        self.connection.end(Attempt::Transaction(transaction), "ROLLBACK").await?;
         Ok(None)
     }
 
@@ -348,17 +195,22 @@ impl Session {
             Ok(false) => ("ROLLBACK", false),
             Err(error @ StorageError::Disconnected(_)) => return Err(BatchError::Save(error)),
             Err(error @ StorageError::Busy(_)) => {
-                let _ = self.end(attempt, "ROLLBACK").await;
+                let _ = self.connection.end(attempt, "ROLLBACK").await;
                 return Err(BatchError::Save(error));
             }
             // A conflict is settled by reading. Any other error comes again then, and shows in which step it belongs.
             Err(error) => {
                 tracing::debug!(?error, "the batch was not written as presumed");
                 // A connection on which the database has ended the transaction is closed.
-                return self.end(attempt, "ROLLBACK").await.map(|()| false).map_err(|_| BatchError::Save(error));
+                return self
+                    .connection
+                    .end(attempt, "ROLLBACK")
+                    .await
+                    .map(|()| false)
+                    .map_err(|_| BatchError::Save(error));
             }
         };
-        self.end(attempt, end).await.map_err(BatchError::Save)?;
+        self.connection.end(attempt, end).await.map_err(BatchError::Save)?;
         Ok(written)
     }
 
@@ -373,63 +225,28 @@ impl Session {
         let engine = self.store.engine;
         let mut current = wanted.catalogs().clone();
         if let (Attempt::Transaction(transaction), Some(first)) = (&mut attempt, W::earned_first(decided.writes)) {
-            for (org_id, promotion_id) in first {
-                transaction.mark_earned(*org_id, *promotion_id).await?;
-            }
-            let orgs: BTreeSet<_> = first.iter().map(|(org_id, _)| *org_id).collect();
-            for org_id in &orgs {
-                transaction.raise_catalog_version(*org_id).await?;
-            }
-            current.extend(catalogs::versions(&transaction.on(), &orgs).await?);
+            current.extend(transaction.mark_first_earnings(first).await?);
         }
         let fence = Fence { catalogs: &current, ..*decided.fence };
         let written = wanted.write(engine, attempt.connection(), &Decided { fence: &fence, ..*decided }).await;
         match written {
-            Ok(written) => self.end(attempt, if written { "COMMIT" } else { "ROLLBACK" }).await.map(|()| written),
+            Ok(written) => {
+                self.connection.end(attempt, if written { "COMMIT" } else { "ROLLBACK" }).await.map(|()| written)
+            }
             Err(error @ (StorageError::Conflict(_) | StorageError::Busy(_))) => {
                 // The connection is kept if the rollback succeeds, and closed otherwise.
-                let _ = self.end(attempt, "ROLLBACK").await;
+                let _ = self.connection.end(attempt, "ROLLBACK").await;
                 Err(error)
             }
             Err(error) => Err(error),
         }
     }
-
-    /// Ends a batch, and keeps its connection for the next one.
-    async fn end(&mut self, attempt: Attempt, sql: &str) -> Result<(), StorageError> {
-        let connection = match attempt {
-            Attempt::Statements(connection) => connection,
-            Attempt::Transaction(transaction) => transaction.end(sql).await?,
-        };
-        self.kept = Some(connection);
-        Ok(())
-    }
-
-    /// Begins a transaction on the connection of the session.
-    async fn transaction(&mut self) -> Result<Transaction, StorageError> {
-        let write_permit = self.store.write_permit().await?;
-        Transaction::begin(self.connection().await?, self.store.engine, write_permit).await
-    }
-
-    /// Returns the kept connection, or else a new one.
-    async fn connection(&mut self) -> Result<Connection, StorageError> {
-        if let Some(kept) = self.kept.take() {
-            return Ok(kept);
-        }
-        let connection = self.store.writers.acquire().await?;
-        let full = self.store.statement_timeout.map(lock_timeout);
-        let wait = match self.patience {
-            Patience::Least | Patience::Short => full.map_or(SHORT_WAIT, |full| full.min(SHORT_WAIT)),
-            Patience::Full => full.unwrap_or_default(),
-        };
-        let ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-        connection.limit_lock_waits(self.store.engine, ms).await?;
-        Ok(connection)
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::storage::schema_tests;
 

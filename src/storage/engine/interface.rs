@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use crate::earning::Facts;
 use crate::storage::StorageError;
 use crate::storage::batch::earnings::{EarningsWanted, Grants};
-use crate::storage::batch::session::Fence;
+use crate::storage::batch::fence::Fence;
 use crate::storage::connection::Connection;
 use crate::storage::dialect::Dialect;
 

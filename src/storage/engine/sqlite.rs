@@ -8,7 +8,7 @@ use super::interface::{Engine, Write};
 use crate::earning::Facts;
 use crate::storage::StorageError;
 use crate::storage::batch::earnings::{EarningsWanted, rows};
-use crate::storage::batch::session::Basis;
+use crate::storage::batch::fence::Basis;
 use crate::storage::batch::{counts, read, write};
 use crate::storage::connection::Connection;
 use crate::storage::dialect::{Dialect, SearchText};

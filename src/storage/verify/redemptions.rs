@@ -10,7 +10,7 @@ use super::{Snapshot, columns};
 use crate::earning::change::RecordedStatus;
 use crate::earning::{CustomerId, OrgId, Redemption};
 use crate::storage::StorageError;
-use crate::storage::batch::changes::by_earn_id;
+use crate::storage::batch::change_read::by_earn_id;
 use crate::storage::entity::stored::StoredStatus;
 use crate::storage::entity::{earned_promotion, redemption};
 use crate::storage::org_owned::table;
