@@ -174,7 +174,7 @@ const OF_ALL_ORGS: [(&str, &[&str], &str); 14] = [
     ("statement.rs", &["_raw("], "runs what was put together"),
     ("engine/", &["Statement::", "sqlx::query", "_raw(", "execute_unprepared"], "puts texts of its engine together"),
     ("clients.rs", &["EntityTrait", "of_any_org"], "finds who calls by a name that is unique among all"),
-    ("mod.rs", &["Statement::", "_raw("], "asks whether the database answers"),
+    ("store.rs", &["Statement::", "_raw("], "asks whether the database answers"),
     ("import.rs", &["org::ids"], "a file may be of any organization"),
 ];
 

@@ -16,9 +16,10 @@ use sea_orm::sqlx::sqlite::{
 use sea_orm::sqlx::{AssertSqlSafe, ConnectOptions, Connection as _, Executor};
 use sea_orm::{DbErr, RuntimeErr};
 
+use super::StorageError;
 use super::connection::Pool;
 use super::last_break::LastBreak;
-use super::{StorageError, StoreOptions};
+use super::store_options::StoreOptions;
 use crate::files::{DATABASE_MODE, warn_if_wider};
 
 /// Idle time after which a connection is tested before it is used: shorter than the time-outs that close idle

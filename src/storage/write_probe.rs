@@ -1,9 +1,6 @@
 //! Health of writes after the database refused one (full disk, failing disk, read-only database): a trial write shows
 //! their recovery if no other write does.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use super::batch::earnings::{Grants, rows};
 use super::batch::write;
 use super::entity::{OrgOwned, earned_promotion};
@@ -17,28 +14,24 @@ const NOBODY: OrgId = OrgId(0);
 /// Number of rows of a trial write: enough to fill a few pages of the wallet and of each of its indexes.
 const ROWS: u32 = 64;
 
-/// Flag that is set when a write was refused and cleared when one succeeds.
-#[derive(Debug, Clone, Default)]
-pub(super) struct WriteHealth(Arc<AtomicBool>);
-
 impl Store {
     /// Notes the error of a failed write.
     pub fn note_failure(&self, error: &StorageError) {
         if matches!(error, StorageError::Unwritable(_)) {
-            self.write_health.0.store(true, Ordering::Relaxed);
+            self.write_health.set_failing(true);
         }
     }
 
     /// Notes that a write became durable.
     pub fn note_write(&self) {
         if self.writes_fail() {
-            self.write_health.0.store(false, Ordering::Relaxed);
+            self.write_health.set_failing(false);
         }
     }
 
     /// Returns true while writes are known to fail.
     pub fn writes_fail(&self) -> bool {
-        self.write_health.0.load(Ordering::Relaxed)
+        self.write_health.is_failing()
     }
 
     /// Makes a trial write: inserts rows into the wallet, deletes them again and commits. No call sees the rows.

@@ -21,20 +21,36 @@ impl MigratorTrait for Migrator {
     }
 }
 
-/// Migrates the database to the present version, in one transaction.
-pub(super) async fn run(store: &Store) -> Result<(), StorageError> {
-    let options =
-        TransactionOptions { sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate), ..Default::default() };
-    let transaction = store.changes.database().begin_with_options(options).await?;
-    lock_schema(&transaction).await?;
-    Migrator::install(&transaction).await?;
-    refuse_other(&transaction).await?;
-    Migrator::up(&transaction, None).await?;
-    Ok(transaction.commit().await?)
+impl Store {
+    /// Brings the schema up to date. Several processes may do so at the same time.
+    ///
+    /// # Errors
+    /// Returns an error when the database is of another version, or when a migration fails; then no migration is
+    /// applied.
+    pub async fn migrate(&self) -> Result<(), StorageError> {
+        let options = TransactionOptions {
+            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+            ..Default::default()
+        };
+        let transaction = self.changes.database().begin_with_options(options).await?;
+        lock_schema(&transaction).await?;
+        Migrator::install(&transaction).await?;
+        refuse_other(&transaction).await?;
+        Migrator::up(&transaction, None).await?;
+        Ok(transaction.commit().await?)
+    }
+
+    /// Refuses a database whose schema was not made by this version of the program. Changes nothing.
+    ///
+    /// # Errors
+    /// Returns [`StorageError::OtherSchema`] for another schema, and errors of the database.
+    pub async fn require_own_schema(&self) -> Result<(), StorageError> {
+        refuse_other(&self.reads.database()).await
+    }
 }
 
 /// Refuses a database whose schema was not made by this version of the program. Changes nothing.
-pub(super) async fn refuse_other(database: &impl ConnectionTrait) -> Result<(), StorageError> {
+async fn refuse_other(database: &impl ConnectionTrait) -> Result<(), StorageError> {
     let known: Vec<_> = Migrator::migrations().iter().map(|migration| migration.name().to_owned()).collect();
     let applied = Migrator::get_migration_models(database).await?;
     match applied.into_iter().find(|applied| !known.contains(&applied.version)) {

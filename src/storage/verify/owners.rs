@@ -1,7 +1,7 @@
 //! Checks of owners: each row belongs to an organization or a promotion that exists, active names are unique, and
 //! promotions that were earned are marked.
 
-use super::columns;
+use super::columns::columns;
 use super::forms::row_name;
 use crate::earning::PromotionType;
 use crate::storage::entity::stored::StoredPromotionType;

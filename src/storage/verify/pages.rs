@@ -6,7 +6,7 @@ use sea_orm::{
     ConnectionTrait, FromQueryResult, IdenStatic, QueryFilter, QueryOrder, QueryResult, QuerySelect, QueryTrait, Value,
 };
 
-use super::Snapshot;
+use super::snapshot::Snapshot;
 use crate::storage::StorageError;
 use crate::storage::entity::OrgOwned;
 use crate::storage::org_owned::{column, table};

@@ -5,8 +5,9 @@ use std::collections::HashMap;
 
 use sea_orm::{DerivePartialModel, FromQueryResult};
 
+use super::columns::columns;
 use super::pages::{PageCursor, VerifyPage, Walk, Walked};
-use super::{Snapshot, columns};
+use super::snapshot::Snapshot;
 use crate::earning::change::RecordedStatus;
 use crate::earning::{CustomerId, OrgId, Redemption};
 use crate::storage::StorageError;

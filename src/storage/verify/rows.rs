@@ -5,8 +5,8 @@ use std::str::FromStr;
 
 use sea_orm::{ConnectionTrait, FromQueryResult, IdenStatic, QuerySelect, QueryTrait};
 
-use super::Snapshot;
 use super::pages::{Walk, Walked};
+use super::snapshot::Snapshot;
 use crate::earning::{OrgId, SupplementaryCriteria};
 use crate::storage::entity::stored::StoredCriteria;
 use crate::storage::entity::{OrgOwned, api_client, earned_promotion, former_term, org, promotion};

@@ -1,6 +1,6 @@
 //! Checks of the wallet: earn ids, earnings, statuses, and the counts under caps.
 
-use super::columns;
+use super::columns::columns;
 use crate::earning::change::RecordedStatus;
 use crate::storage::entity::stored::StoredStatus;
 use crate::storage::entity::{cap_usage, earned_promotion, promotion};

@@ -1,0 +1,120 @@
+//! The handle to the database: opening it, its probe, and beginning transactions. The files above add their statements.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sea_orm::{ConnectionTrait, DbErr, QueryResult, Statement};
+use tokio::sync::{Mutex, OwnedMutexGuard};
+
+use super::StorageError;
+use super::connection::{Connection, Pool};
+use super::engine::{self, Engine};
+use super::org_owned;
+use super::pools::Pools;
+use super::statement::On;
+use super::store_options::StoreOptions;
+use super::transaction::Transaction;
+use super::write_health::WriteHealth;
+
+/// Handle to the database.
+#[derive(Debug, Clone)]
+pub struct Store {
+    pub(super) engine: &'static dyn Engine,
+    pub(super) writers: Pool,
+    pub(super) changes: Pool,
+    pub(super) reads: Pool,
+    pub(super) lookups: Pool,
+    pub(super) probe: Pool,
+    pub(super) write_health: WriteHealth,
+    pub(super) timeout: Duration,
+    pub(super) statement_timeout: Option<Duration>,
+    /// Queue of this process for the one writer of SQLite, which lets waiting connections retry at random.
+    write_permit: Arc<Mutex<()>>,
+}
+
+impl Store {
+    /// Opens the database at `url`. Creates the file of an SQLite database if it is missing.
+    ///
+    /// # Errors
+    /// Returns an error when the database cannot be opened, or when a pooler shares its sessions between clients.
+    pub async fn open(url: &str, options: StoreOptions) -> Result<Self, StorageError> {
+        let Pools { writers, changes, reads, lookups, probe } = Pools::open(url, options).await?;
+        let engine = engine::of(&writers.database()).await?;
+        let StoreOptions { timeout, statement_timeout, .. } = options;
+        let (write_health, write_permit) = (WriteHealth::default(), Arc::default());
+        Ok(Self {
+            engine,
+            writers,
+            changes,
+            reads,
+            lookups,
+            probe,
+            write_health,
+            timeout,
+            statement_timeout,
+            write_permit,
+        })
+    }
+
+    /// Returns a warning for the operator for each setting that is off although durability depends on it.
+    ///
+    /// # Errors
+    /// Returns errors of the database.
+    pub async fn warnings(&self) -> Result<Vec<String>, StorageError> {
+        let question = self.engine.durability_settings();
+        let rows = self.reads.database().query_all_raw(Statement::from_string(self.engine.backend(), question)).await?;
+        let warn = |row: &QueryResult| {
+            let name: String = row.try_get("", "name")?;
+            Ok(format!("the database runs with {name} = off: a crash of its machine may lose what was acknowledged"))
+        };
+        rows.iter().map(warn).collect()
+    }
+
+    /// Checks that the database answers, and that it accepts writes as far as it reports. The statement reads no table,
+    /// so no lock on a table delays it.
+    ///
+    /// # Errors
+    /// Returns an error when the database does not answer, is a standby, or lacks tables.
+    pub async fn ping(&self) -> Result<(), StorageError> {
+        let question = self.engine.probe(&org_owned::tables());
+        let connection = self.probe.acquire().await?;
+        let row = connection.query_one_raw(Statement::from_string(self.engine.backend(), question)).await?;
+        connection.release();
+        let Some(row) = row else { return Err(StorageError::Corrupt("no answer to the probe".to_owned())) };
+        match (row.try_get("", "writable")?, row.try_get::<i64>("", "missing")?) {
+            (true, 0) => Ok(()),
+            (false, _) => Err(StorageError::Unwritable(DbErr::Custom("the database is a standby".to_owned()))),
+            (true, missing) => Err(StorageError::Corrupt(format!("{missing} tables too few"))),
+        }
+    }
+
+    /// Begins a transaction that may write. Dropping it rolls it back.
+    ///
+    /// # Errors
+    /// Returns an error when no connection is free or other writers do not finish in time, and errors of the database.
+    pub async fn begin(&self) -> Result<Transaction, StorageError> {
+        let write_permit = self.write_permit().await?;
+        Transaction::begin(self.changes.acquire().await?, self.engine, write_permit).await
+    }
+
+    /// Waits until this process may write, on an engine with one writer.
+    pub(super) async fn write_permit(&self) -> Result<Option<OwnedMutexGuard<()>>, StorageError> {
+        if !self.engine.has_one_writer() {
+            return Ok(None);
+        }
+        let write_permit = tokio::time::timeout(self.timeout, Arc::clone(&self.write_permit).lock_owned()).await;
+        write_permit.map(Some).map_err(|_| StorageError::waited_too_long())
+    }
+
+    /// Returns the connection with its dialect, for a read.
+    pub(super) fn on<'a>(&self, connection: &'a Connection) -> On<'a, Connection> {
+        On { dialect: self.engine, database: connection }
+    }
+
+    /// Closes all connections.
+    pub async fn close(self) {
+        for pool in [self.writers, self.changes, self.reads, self.lookups, self.probe] {
+            pool.close().await;
+        }
+    }
+}
