@@ -559,7 +559,7 @@ impl WatchedQueue {
         assert!(queue.waiting() <= self.limits.max_waiting + self.put_back);
         assert!(
             queue.clients.values().all(|client_queue| client_queue.ready.len() + client_queue.aside > 0),
-            "an empty client_queue is kept"
+            "an empty client queue is kept"
         );
         for org in [None, Some(ORG), Some(OTHER)] {
             let is_of = |source: &&Source| match org {
@@ -571,7 +571,7 @@ impl WatchedQueue {
             let ready: usize = with_ready.clone().map(|(_, client_queue)| client_queue.ready.len()).sum();
             let with_ready: HashSet<_> = with_ready.map(|(source, _)| source.clone()).collect();
             let (with_turn, counted) = queue.order_of(org);
-            assert_eq!(with_turn, with_ready, "order are of those that have something ready");
+            assert_eq!(with_turn, with_ready, "the order has the client queues with ready requests");
             assert_eq!(counted, ready);
         }
     }

@@ -142,7 +142,7 @@ async fn a_secret_that_stays_is_told_and_one_that_is_replaced_is_not() {
     let kept = read(&database, &["import"], "c.json", file("b").as_bytes());
     assert_eq!(kept.0, Some(0));
     assert!(kept.2.starts_with("cart-promotions: warning: apiClients[0]: the password of \"till\""), "{kept:?}");
-    assert!(!kept.2.contains("\"b\""), "a secret is presented");
+    assert!(!kept.2.contains("\"b\""), "a secret is shown");
     assert_eq!(read(&database, &["import", "--replace-secrets"], "c.json", file("b").as_bytes()).2, "");
     assert_eq!(read(&database, &["import"], "c.json", file("b").as_bytes()).2, "");
 }

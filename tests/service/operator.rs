@@ -448,8 +448,8 @@ async fn a_client_works_until_it_is_disabled_and_nothing_shows_its_secret_again(
     assert_eq!((rows.len(), rows[0]["access"].as_str()), (1, Some("earn:write")), "its access stays");
     let recorded = rows[0]["secret_hash"].as_str().unwrap();
     assert!(recorded.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{recorded}");
-    for presented in [desk.run(&["clients", "list"]).out(), desk.run(&["clients", "list", "--json"]).out()] {
-        assert!(!presented.contains("argon2") && !presented.contains(secret), "{presented}");
+    for shown in [desk.run(&["clients", "list"]).out(), desk.run(&["clients", "list", "--json"]).out()] {
+        assert!(!shown.contains("argon2") && !shown.contains(secret), "{shown}");
     }
 }
 
@@ -554,7 +554,7 @@ async fn a_large_wallet_is_shown_page_by_page_up_to_the_limit() {
     }
     earned.sort_unstable();
     assert_eq!(earned.len(), 1_400);
-    for (limit, presented, more) in
+    for (limit, shown, more) in
         [("100", 100, true), ("1200", 1_200, true), ("1400", 1_400, false), ("2000", 1_400, false)]
     {
         let done = desk.run(&["wallet", "show", "--org", &org, &customer, "--limit", limit, "--json"]);
@@ -566,7 +566,7 @@ async fn a_large_wallet_is_shown_page_by_page_up_to_the_limit() {
             .map(|line| serde_json::from_str::<Value>(line).unwrap()["earnedPromotionId"].as_str().unwrap().to_owned())
             .collect();
         // All have the same end of validity, so they are ordered by earn id.
-        assert_eq!(ids, earned[..presented], "{limit}");
+        assert_eq!(ids, earned[..shown], "{limit}");
     }
     let by_default = desk.run(&["wallet", "show", "--org", &org, &customer]);
     assert_eq!(by_default.out.lines().count(), 1 + 100);
