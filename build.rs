@@ -31,6 +31,10 @@ use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use sha2::{Digest, Sha256};
+
 /// The package whose messages and services become code. The others are read for their options and types only.
 const PACKAGE: &str = "cartpromotions.v1";
 /// An object kept as its own JSON text; see `wire/payload.rs`.
@@ -78,8 +82,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     fs::write(out.join("json_routes.rs"), routes)?;
 
     let document = openapi::document(&pool, &services);
-    fs::write(out.join("openapi.json"), serde_json::to_string_pretty(&document)?)?;
+    fs::write(out.join("openapi.json"), format!("{}\n", serde_json::to_string_pretty(&document)?))?;
     fs::write(out.join("docs.html"), page::page(&document))?;
+    let digest = STANDARD.encode(Sha256::digest(page::SCRIPT));
+    println!("cargo:rustc-env=DOCS_SCRIPT_DIGEST=sha256-{digest}");
     Ok(())
 }
 

@@ -72,9 +72,3 @@ pub fn named_statuses(comment: &str) -> impl Iterator<Item = u16> {
         |code: &str| comment.split(|other: char| !other.is_alphanumeric() && other != '_').any(|word| word == code);
     STATUSES.into_iter().filter(move |(code, _)| named(code)).map(|(_, status)| status)
 }
-
-/// The first sentence of a text, without its full stop.
-pub fn first_sentence(text: &str) -> &str {
-    let paragraph = text.split("\n\n").next().unwrap_or_default();
-    paragraph.split(". ").next().unwrap_or_default().trim_end_matches('.')
-}

@@ -37,6 +37,18 @@ pub fn rows() -> Vec<Row> {
     rows.into_iter().filter(|row| !elsewhere.contains(&row.reason.as_str())).collect()
 }
 
+/// Returns the outcomes of entries in the table that begins with `head`: each number and its meaning, as a Markdown list.
+pub fn entries(head: &str) -> String {
+    let text = fs::read_to_string(TABLE).unwrap_or_else(|error| panic!("{TABLE}: {error}"));
+    let rows = table(&text, head).map(cells).map(|cells| match cells[..] {
+        [code, .., when] => format!("- `{code}`: {when}"),
+        _ => panic!("{TABLE}: {cells:?}"),
+    });
+    let rows: Vec<_> = rows.collect();
+    assert!(!rows.is_empty(), "{TABLE}: there is no table {head}");
+    rows.join("\n")
+}
+
 /// The lines of the table that begins so, without its head.
 fn table<'a>(text: &'a str, head: &'a str) -> impl Iterator<Item = &'a str> {
     text.lines().skip_while(move |line| !line.starts_with(head)).skip(2).take_while(|line| line.starts_with('|'))

@@ -24,15 +24,11 @@
 #[allow(clippy::struct_excessive_bools, reason = "each is a phrase of its own")]
 pub struct Hints {
     pub required: bool,
-    pub either: Option<(String, String)>,
-    /// The value of the sibling `type` that the field goes with.
-    pub goes_with: Option<String>,
     pub characters: Option<(u64, u64)>,
     /// True: the text does not begin or end with white space.
     pub trimmed: bool,
     pub items: (Option<u64>, Option<u64>),
     pub hex_digits: Option<u64>,
-    pub commas: bool,
     pub number: (Option<i64>, Option<i64>),
     /// Digits before the point, at most.
     pub whole_digits: Option<u64>,
@@ -72,18 +68,12 @@ pub fn read(name: &str, comment: &str) -> Hints {
 /// Takes the phrase that `words` begin with: how many words it has, 0 for none.
 fn phrase(hints: &mut Hints, words: &[&str]) -> usize {
     match words {
-        ["Required", "with", value, ..] => {
-            hints.goes_with = Some(value.trim_matches('`').to_owned());
-            3
-        }
+        ["Required", "with", _, ..] | ["commas", "in", "between", ..] => 3,
         ["Required", ..] => {
             hints.required = true;
             1
         }
-        ["At", "least", "one", "of", one, "and", other, ..] => {
-            hints.either = Some((one.trim_matches('`').to_owned(), other.trim_matches('`').to_owned()));
-            7
-        }
+        ["At", "least", "one", "of", _, "and", _, ..] => 7,
         ["Default", value, ..] => {
             hints.default = Some((*value).to_owned());
             2
@@ -103,10 +93,6 @@ fn phrase(hints: &mut Hints, words: &[&str]) -> usize {
         ["without", "white", "space", "at", "either", "end", ..] => {
             hints.trimmed = true;
             6
-        }
-        ["commas", "in", "between", ..] => {
-            hints.commas = true;
-            3
         }
         _ => range(hints, words),
     }

@@ -6,6 +6,8 @@ use prost_reflect::{DynamicMessage, FieldDescriptor, MethodDescriptor, Value};
 
 /// One HTTP form of a method.
 pub struct Rule {
+    /// Name of the form: that of the method, with a number from 2 on behind it for an additional rule.
+    pub id: String,
     /// In lower case.
     pub verb: &'static str,
     /// With its variables by their proto names: `/promotions/{promotion_id}`.
@@ -43,7 +45,12 @@ pub fn rules(method: &MethodDescriptor) -> Vec<Rule> {
     let Some(rule) = rule.as_message() else { panic!("google.api.http is a message") };
     let also = rule.get_field_by_name("additional_bindings");
     let also = also.as_deref().and_then(Value::as_list).unwrap_or_default();
-    std::iter::once(rule).chain(also.iter().filter_map(Value::as_message)).map(|rule| read(method, rule)).collect()
+    let all = std::iter::once(rule).chain(also.iter().filter_map(Value::as_message));
+    let mut rules: Vec<_> = all.map(|rule| read(method, rule)).collect();
+    for (index, rule) in rules.iter_mut().enumerate().skip(1) {
+        rule.id.push_str(&(index + 1).to_string());
+    }
+    rules
 }
 
 fn read(method: &MethodDescriptor, rule: &DynamicMessage) -> Rule {
@@ -65,5 +72,5 @@ fn read(method: &MethodDescriptor, rule: &DynamicMessage) -> Rule {
             method.input().get_field_by_name(field).unwrap_or_else(|| panic!("{full_name}: no field {field}")),
         ),
     };
-    Rule { verb, path, body }
+    Rule { id: method.name().to_owned(), verb, path, body }
 }

@@ -13,31 +13,19 @@ use prost_reflect::{DescriptorPool, MethodDescriptor, ServiceDescriptor};
 use serde_json::{Map, Value, json};
 
 use crate::comments::Comments;
+use crate::errors;
 use crate::http_rule::rules;
 use schema::{Form, Schemas};
 
 /// What holds for all operations.
-const ABOUT: &str = "\
-Every call needs credentials of an API client, which belong to one organization: calls see and change what is of this \
-organization. They are its username and secret (HTTP Basic), or an access token, got with these and shown in \
-`X-CAP-API-OAUTH-TOKEN` or as `Authorization: Bearer`.
-
-In requests, integers and decimals may be written as numbers or as text, enum values by name or by number; `null` \
-stands for absent; unknown names are ignored. No text may contain U+0000. In responses, integers are numbers; what is \
-absent is left out, never `null`; numbers that are 0 and lists that are empty are written.
-
-Times come in pairs: milliseconds since 1970-01-01T00:00:00Z, and ISO 8601 with an offset.
-
-A call that is refused answers with `errors` and nothing else, one element for each fault. A path that there is not \
-answers 404, and a path that takes other methods 405 with `Allow`, in the same form.
-
-A client may spend so much in a minute: every answer to it says what is left in `RateLimit` and `RateLimit-Policy`.
-
-Repeating an earning, a revocation or a redemption is always safe: what is recorded is given back, and nothing is done\
- twice.";
+const INTRODUCTION: &str = include_str!("introduction.md");
 
 /// What comes first in the document; the others follow in the order of their files.
 const FIRST: [&str; 2] = ["EarnService", "WalletService"];
+
+/// Fields that hold the number of a failed entry, each with the table of `docs/errors.md` that lists the numbers.
+const ENTRY_CODES: [(&str, &str, &str); 2] =
+    [("EarnErrorDetails", "errorCode", "| code | when |"), ("RevokeError", "code", "| code | of | when |")];
 
 /// The document.
 pub fn document(pool: &DescriptorPool, services: &[ServiceDescriptor]) -> Value {
@@ -49,9 +37,8 @@ pub fn document(pool: &DescriptorPool, services: &[ServiceDescriptor]) -> Value 
     let mut schemas = Schemas::new(&comments, &methods);
     let mut paths = Map::new();
     for method in &methods {
-        for (index, rule) in rules(method).iter().enumerate() {
-            let id = if index == 0 { method.name().to_owned() } else { format!("{}{}", method.name(), index + 1) };
-            let operation = operation::operation(method, (rule, &id), &comments, &mut schemas);
+        for rule in &rules(method) {
+            let operation = operation::operation(method, rule, &comments, &mut schemas);
             let path = paths.entry(operation::path(method, rule)).or_insert_with(|| json!({}));
             path[rule.verb] = operation;
         }
@@ -59,23 +46,28 @@ pub fn document(pool: &DescriptorPool, services: &[ServiceDescriptor]) -> Value 
     paths.extend(probes());
     paths.extend(tokens::path());
     schemas.error(pool);
+    schemas.add("Status", probe_status());
+    tokens::schemas(&mut schemas);
+    for (schema, field, table) in ENTRY_CODES {
+        schemas.describe(schema, field, &errors::entries(table));
+    }
     let mut tags: Vec<_> = services
         .iter()
         .map(|service| {
             let text = comments.text(&service.parent_file(), service.path());
             // What follows is of the errors of gRPC.
-            json!({"name": service.name(), "description": text.split("\n\n").next()})
+            json!({"name": operation::tag(service), "description": text.split("\n\n").next()})
         })
         .collect();
-    tags.push(json!({"name": "Tokens", "description": "Access tokens. Username and secret are in the request."}));
-    tags.push(json!({"name": "Service", "description": "The service itself. No credentials are needed."}));
+    tags.push(json!({"name": "Tokens", "description": "Access tokens for API clients."}));
+    tags.push(json!({"name": "Service", "description": "The state and the description of the service. No credentials are needed."}));
     json!({
         "openapi": "3.1.0",
         "info": {
             "title": "Cart promotions",
             "version": env::var("CARGO_PKG_VERSION").unwrap_or_default(),
             "summary": env::var("CARGO_PKG_DESCRIPTION").unwrap_or_default(),
-            "description": ABOUT,
+            "description": INTRODUCTION,
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/", "description": "Where this document is from."}],
@@ -142,25 +134,37 @@ fn probes() -> Map<String, Value> {
         })
     };
     let status = |description: &str, status: &str| {
-        let schema = json!({
-            "type": "object",
-            "properties": {"status": {"type": "string", "const": status}},
-            "required": ["status"],
-        });
-        let mut answer = answer(description, "application/json", schema);
+        let mut answer = answer(description, "application/json", json!({"$ref": "#/components/schemas/Status"}));
         answer["content"]["application/json"]["example"] = json!({"status": status});
         answer
     };
-    let ready = json!({"200": status("It does.", "SERVING"), "503": status("Not yet, or no longer.", "NOT_SERVING")});
-    let document = answer("The document.", "application/json", json!({"type": "object"}));
+    let ready = json!({
+        "200": status("Calls are answered.", "SERVING"),
+        "503": status("The service is starting or stopping, or its database does not answer.", "NOT_SERVING"),
+    });
+    let document = answer("The document.", "application/json", json!({"type": "object", "additionalProperties": true}));
     let page = answer("The page.", "text/html", json!({"type": "string"}));
     Map::from_iter([
         (
             "/healthz".to_owned(),
-            get("Healthz", "Tells that the process is alive", json!({"200": status("It is.", "ALIVE")})),
+            get("Healthz", "Check that the process runs", json!({"200": status("The process runs.", "ALIVE")})),
         ),
-        ("/readyz".to_owned(), get("Readyz", "Tells whether calls are answered", ready)),
-        ("/openapi.json".to_owned(), get("OpenApi", "This description, for programs", json!({"200": document}))),
-        ("/docs".to_owned(), get("Docs", "This description, for people", json!({"200": page}))),
+        ("/readyz".to_owned(), get("Readyz", "Check that calls are answered", ready)),
+        ("/openapi.json".to_owned(), get("OpenApi", "Get the OpenAPI document", json!({"200": document}))),
+        ("/docs".to_owned(), get("Docs", "Read the API reference", json!({"200": page}))),
     ])
+}
+
+/// Returns the schema of the answers of the probes.
+fn probe_status() -> Value {
+    json!({
+        "type": "object",
+        "description": "State of the service.",
+        "properties": {"status": {
+            "type": "string",
+            "enum": ["ALIVE", "SERVING", "NOT_SERVING"],
+            "description": "`ALIVE` from `/healthz`, `SERVING` or `NOT_SERVING` from `/readyz`.",
+        }},
+        "required": ["status"],
+    })
 }

@@ -1,11 +1,11 @@
 //! One operation of the document for each HTTP form of a method.
 
-use prost_reflect::{FieldDescriptor, MethodDescriptor};
+use prost_reflect::{FieldDescriptor, MethodDescriptor, ServiceDescriptor};
 use serde_json::{Map, Value, json};
 
 use super::responses;
 use super::schema::{Form, Schemas};
-use crate::comments::{Comments, first_sentence};
+use crate::comments::Comments;
 use crate::examples::Example;
 use crate::http_rule::{Body, Rule};
 
@@ -23,21 +23,24 @@ fn variable(method: &MethodDescriptor, name: &str) -> FieldDescriptor {
     field.unwrap_or_else(|| panic!("{}: no field {name}", method.full_name()))
 }
 
-/// The operation; `id` is its name.
-pub fn operation(
-    method: &MethodDescriptor,
-    (rule, id): (&Rule, &str),
-    comments: &Comments,
-    schemas: &mut Schemas<'_>,
-) -> Value {
+/// Returns the group of the operations of a service: its name without what says that it is one.
+pub fn tag(service: &ServiceDescriptor) -> &str {
+    service.name().trim_end_matches("Service")
+}
+
+/// Returns the operation of a rule.
+pub fn operation(method: &MethodDescriptor, rule: &Rule, comments: &Comments, schemas: &mut Schemas<'_>) -> Value {
     let example = Example::of(method.name());
     let description = comments.text(&method.parent_file(), method.path());
     let mut operation = json!({
-        "operationId": id,
-        "tags": [method.parent_service().name()],
-        "summary": first_sentence(&description),
+        "operationId": rule.id,
+        "tags": [tag(method.parent_service())],
+        "summary": example.title,
         "description": description,
     });
+    if rule.id == method.name() {
+        operation["x-grpc-method"] = format!("{}/{}", method.parent_service().full_name(), method.name()).into();
+    }
     let parameters = parameters(method, rule, schemas, &example);
     if !parameters.is_empty() {
         operation["parameters"] = parameters.into();
@@ -65,7 +68,8 @@ pub fn operation(
     }});
     let mut answers = Map::new();
     let headers = json!({"X-Request-Id": {"$ref": "#/components/headers/X-Request-Id"}});
-    answers.insert("200".to_owned(), json!({"description": "Done.", "headers": headers, "content": content}));
+    let response = comments.text(&method.output().parent_file(), method.output().path());
+    answers.insert("200".to_owned(), json!({"description": response, "headers": headers, "content": content}));
     let has_parameters = operation.get("parameters").is_some();
     answers.extend(responses::of_method(method, comments, has_body, has_parameters));
     operation["responses"] = answers.into();

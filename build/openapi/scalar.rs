@@ -24,20 +24,6 @@ pub fn integer(range: RangeInclusive<i64>, format: &str, form: Form, hints: &Hin
             schema[name] = limit.into();
         }
     }
-    if let (Form::Body, Some(least), Some(most)) = (form, least, most) {
-        // As text, of so many digits that each such number is within the limits.
-        let nearest = if least < 0 { least.unsigned_abs().min(most.unsigned_abs()) } else { most.unsigned_abs() };
-        let digits = if least == most { 1 } else { (nearest.to_string().len() - 1).max(1) };
-        let pattern = match (least, digits) {
-            (1, 1) if most == 1 => "^1$".to_owned(),
-            (1, _) => format!("^[1-9][0-9]{{0,{}}}$", digits - 1),
-            // Longer than the least: every such number is larger.
-            (2.., _) => format!("^[1-9][0-9]{{{},{}}}$", least.to_string().len(), digits - 1),
-            _ => format!("^{}[0-9]{{1,{digits}}}$", if least < 0 { "-?" } else { "" }),
-        };
-        schema["type"] = json!(["integer", "string"]);
-        schema["pattern"] = pattern.into();
-    }
     schema
 }
 
@@ -50,34 +36,21 @@ pub fn double(form: Form, hints: &Hints) -> Value {
     if let Some(least) = hints.number.0 {
         schema["minimum"] = least.into();
     }
-    let mut digits = 15;
     if let Some(whole) = hints.whole_digits {
-        digits = whole;
         schema["exclusiveMaximum"] = 10_u64.pow(u32::try_from(whole).unwrap_or_default()).into();
-    }
-    if form == Form::Body {
-        schema["type"] = json!(["number", "string"]);
-        let sign = if hints.number.0.is_some_and(|least| least >= 0) { "" } else { "-?" };
-        schema["pattern"] = format!(r"^{sign}[0-9]{{1,{digits}}}(\.[0-9]{{1,6}})?$").into();
     }
     schema
 }
 
-/// A text; `may_be_empty`: the empty text stands for absent.
-pub fn text(form: Form, hints: &Hints, may_be_empty: bool) -> Value {
+/// A text.
+pub fn text(form: Form, hints: &Hints) -> Value {
     let mut schema = json!({"type": "string"});
     if hints.iso {
         schema["format"] = "date-time".into();
         return schema;
     }
     if let Some(digits) = hints.hex_digits {
-        let id = format!("[0-9A-Fa-f]{{{digits}}}");
-        schema["pattern"] = match (hints.commas, may_be_empty && form != Form::Response) {
-            (true, _) => format!("^{id}(,{id})*$"),
-            (false, true) => format!("^({id})?$"),
-            (false, false) => format!("^{id}$"),
-        }
-        .into();
+        schema["pattern"] = format!("^[0-9A-Fa-f]{{{digits}}}$").into();
         return schema;
     }
     if let Some((least, most)) = hints.characters {

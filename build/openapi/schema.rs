@@ -1,12 +1,14 @@
-//! JSON Schemas of messages and enums, as `wire/json` reads and writes them.
+//! JSON Schemas of messages and enums.
 //!
-//! Requests and responses differ: a request may say a number as text, an enum by its number, and `null` for what is absent;
-//! a response has all fields but the optional ones. A message or enum that is used both ways makes two schemas, the one for
-//! requests with `Input` behind its name.
+//! The schemas tell what a client should send, in words that generators of clients understand: one type for a field, and
+//! enums of names. `wire/json` accepts more: numbers as text, enum values by number, and `null` for an absent field.
+//!
+//! A response has all fields but the optional ones, and a request needs the required ones. A message that is used both
+//! ways makes two schemas, and the one for requests has `Input` behind its name.
 
 use std::collections::HashSet;
 
-use prost_reflect::{Cardinality, EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor, MethodDescriptor};
+use prost_reflect::{EnumDescriptor, EnumValueDescriptor, FieldDescriptor, Kind, MessageDescriptor, MethodDescriptor};
 use serde_json::{Map, Value, json};
 
 use super::scalar;
@@ -19,7 +21,7 @@ use crate::{PACKAGE, STRUCT};
 pub enum Form {
     /// In a request's body.
     Body,
-    /// In a request's path or query: a text, never `null`.
+    /// In a request's path or query.
     Parameter,
     /// In a response.
     Response,
@@ -49,15 +51,23 @@ impl<'a> Schemas<'a> {
         self.written.insert(name.to_owned(), schema);
     }
 
+    /// Appends a paragraph to the description of a field of a schema that was referred to.
+    pub fn describe(&mut self, schema: &str, field: &str, paragraph: &str) {
+        let field = self.written.get_mut(schema).and_then(|schema| schema["properties"].get_mut(field));
+        let Some(Value::String(text)) = field.and_then(|field| field.get_mut("description")) else {
+            panic!("{schema}: there is no such field")
+        };
+        text.push_str("\n\n");
+        text.push_str(paragraph);
+    }
+
     /// All that were referred to.
     pub fn written(self) -> Map<String, Value> {
         self.written
     }
 
-    fn reference(&mut self, full_name: &str, form: Form, write: impl FnOnce(&mut Self) -> Value) -> Value {
-        let both = self.used.iter().all(|used| used.contains(full_name));
-        let name = full_name.trim_start_matches(PACKAGE).trim_start_matches('.');
-        let name = format!("{name}{}", if both && form != Form::Response { "Input" } else { "" });
+    /// Adds a schema by its name, unless it is there already, and returns a reference to it.
+    fn reference(&mut self, name: String, write: impl FnOnce(&mut Self) -> Value) -> Value {
         let reference = json!({"$ref": format!("#/components/schemas/{name}")});
         if !self.written.contains_key(&name) {
             // Its place, in the order of mention; and an end for what holds itself.
@@ -70,21 +80,21 @@ impl<'a> Schemas<'a> {
 
     /// A reference to the schema of a message, without the fields of these names.
     pub fn message(&mut self, message: &MessageDescriptor, form: Form, without: &[&str]) -> Value {
-        self.reference(message.full_name(), form, |schemas| schemas.object(message, form, without))
+        let both = self.used.iter().all(|used| used.contains(message.full_name()));
+        let input = if both && form != Form::Response { "Input" } else { "" };
+        self.reference(format!("{}{input}", local_name(message.full_name())), |schemas| {
+            schemas.object(message, form, without)
+        })
     }
 
     fn object(&mut self, message: &MessageDescriptor, form: Form, without: &[&str]) -> Value {
         let mut fields: Vec<_> = message.fields().filter(|field| !without.contains(&field.name())).collect();
         fields.sort_by_key(FieldDescriptor::number);
-        let (mut properties, mut required, mut rules) = (Map::new(), Vec::new(), Vec::new());
+        let (mut properties, mut required) = (Map::new(), Vec::new());
         for field in &fields {
-            let hints = self.hints(field);
             let optional = field.containing_oneof().is_some();
-            if if form == Form::Response { !optional } else { hints.required } {
+            if if form == Form::Response { !optional } else { self.hints(field).required } {
                 required.push(field.json_name().to_owned());
-            }
-            if form == Form::Body {
-                rules.extend(rule(message, field, &hints));
             }
             properties.insert(field.json_name().to_owned(), self.field(field, form));
         }
@@ -92,11 +102,6 @@ impl<'a> Schemas<'a> {
         let mut object = json!({"type": "object", "description": description, "properties": properties});
         if !required.is_empty() {
             object["required"] = json!(required);
-        }
-        if let [Value::Object(rule)] = &mut rules[..] {
-            object.as_object_mut().into_iter().for_each(|object| object.append(rule));
-        } else if !rules.is_empty() {
-            object["allOf"] = json!(rules);
         }
         object
     }
@@ -121,9 +126,6 @@ impl<'a> Schemas<'a> {
         } else {
             one
         };
-        if form == Form::Body && !hints.required {
-            schema = or_null(schema);
-        }
         schema["description"] = self.comments.text(&field.parent_message().parent_file(), field.path()).into();
         if let (Some(default), true) = (&hints.default, form != Form::Response) {
             let default = scalar::default(field, default);
@@ -139,19 +141,19 @@ impl<'a> Schemas<'a> {
             Kind::Int32 => scalar::integer(i32::MIN.into()..=i32::MAX.into(), "int32", form, hints),
             Kind::Int64 => scalar::integer(i64::MIN..=i64::MAX, "int64", form, hints),
             Kind::Double => scalar::double(form, hints),
-            Kind::String => {
-                let may_be_empty = !hints.required && !field.supports_presence() && !field.is_list();
-                scalar::text(form, hints, may_be_empty)
+            Kind::String => scalar::text(form, hints),
+            Kind::Enum(kind) => self.enumeration(&kind),
+            // Without this, generators allow an empty object only.
+            Kind::Message(message) if message.full_name() == STRUCT => {
+                json!({"type": "object", "additionalProperties": true})
             }
-            Kind::Enum(kind) => self.enumeration(&kind, form),
-            Kind::Message(message) if message.full_name() == STRUCT => json!({"type": "object"}),
             Kind::Message(message) => self.message(&message, form, &[]),
             other => panic!("{}: there is no schema for {other:?}", field.full_name()),
         }
     }
 
-    fn enumeration(&mut self, kind: &EnumDescriptor, form: Form) -> Value {
-        self.reference(kind.full_name(), form, |schemas| {
+    fn enumeration(&mut self, kind: &EnumDescriptor) -> Value {
+        self.reference(local_name(kind.full_name()), |schemas| {
             let values: Vec<_> = kind.values().filter(|value| value.number() != 0).collect();
             let file = kind.parent_file();
             let mut description = schemas.comments.text(&file, kind.path());
@@ -160,16 +162,15 @@ impl<'a> Schemas<'a> {
                 let says = schemas.comments.text(&file, value.path());
                 description.push_str(&format!("\n- `{}`: {says}", value.name()));
             }
-            let mut listed: Vec<Value> = values.iter().map(|value| value.name().into()).collect();
-            let mut types = json!("string");
-            if form != Form::Response {
-                listed.extend(values.iter().map(|value| Value::from(value.number())));
-                types = json!(["string", "integer"]);
-                description.push_str("\n\nBy name, or by number in this order.");
-            }
-            json!({"type": types, "enum": listed, "description": description})
+            let names: Vec<_> = values.iter().map(EnumValueDescriptor::name).collect();
+            json!({"type": "string", "enum": names, "description": description})
         })
     }
+}
+
+/// Returns the name of a message or enum among the schemas: `Promotion.Type` is `PromotionType`.
+fn local_name(full_name: &str) -> String {
+    full_name.trim_start_matches(PACKAGE).replace('.', "")
 }
 
 /// The full names of all that a message is made of, its own included.
@@ -178,45 +179,8 @@ fn collect(message: &MessageDescriptor, names: &mut HashSet<String>) {
         return;
     }
     for field in message.fields() {
-        match field.kind() {
-            Kind::Message(message) => collect(&message, names),
-            Kind::Enum(kind) => drop(names.insert(kind.full_name().to_owned())),
-            _ => {}
+        if let Kind::Message(message) = field.kind() {
+            collect(&message, names);
         }
     }
-}
-
-fn or_null(mut schema: Value) -> Value {
-    match &schema["type"] {
-        Value::String(one) => schema["type"] = json!([one, "null"]),
-        Value::Array(types) => schema["type"] = types.iter().cloned().chain(["null".into()]).collect(),
-        _ => return json!({"anyOf": [schema, {"type": "null"}]}),
-    }
-    schema
-}
-
-/// What a field's comment says of it together with others.
-fn rule(message: &MessageDescriptor, field: &FieldDescriptor, hints: &Hints) -> Option<Value> {
-    if let Some((one, other)) = &hints.either {
-        let given = |name: &str| {
-            let field = message.get_field_by_name(name).unwrap_or_else(|| panic!("{}: {name}", message.full_name()));
-            let some = if field.cardinality() == Cardinality::Repeated {
-                json!({"type": "array", "minItems": 1})
-            } else {
-                json!({"not": {"type": "null"}})
-            };
-            json!({"required": [field.json_name()], "properties": {field.json_name(): some}})
-        };
-        return Some(json!({"anyOf": [given(one), given(other)]}));
-    }
-    let value = hints.goes_with.as_ref()?;
-    let kind = message.get_field_by_name("type").map(|field| field.kind());
-    let number = kind.and_then(|kind| Some(kind.as_enum()?.get_value_by_name(value)?.number()));
-    let number = number.unwrap_or_else(|| panic!("{}: no type {value}", message.full_name()));
-    let name = field.json_name();
-    Some(json!({
-        "if": {"properties": {"type": {"enum": [value, number]}}},
-        "then": {"required": [name], "properties": {name: {"not": {"type": "null"}}}},
-        "else": {"properties": {name: {"type": "null"}}},
-    }))
 }

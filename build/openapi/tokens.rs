@@ -2,30 +2,43 @@
 
 use serde_json::{Map, Value, json};
 
-/// It, with its operation.
-pub fn path() -> Map<String, Value> {
+use super::schema::Schemas;
+
+/// Adds the schemas of the request and the answers.
+pub fn schemas(schemas: &mut Schemas<'_>) {
     let text =
         |description: &str| json!({"type": "string", "minLength": 1, "maxLength": 1000, "description": description});
-    let request = json!({
-        "type": "object",
-        "properties": {
-            "key": text("Username of the API client."),
-            "secret": text("Its secret."),
-        },
-        "required": ["key", "secret"],
-    });
-    let data = json!({
-        "type": "object",
-        "properties": {
-            "accessToken": {"type": "string", "description": "The token."},
-            "ttlSeconds": {"type": "integer", "minimum": 1, "description": "For how long it is valid: seconds."},
-        },
-        "required": ["accessToken", "ttlSeconds"],
-    });
-    let answer = |data: Value, errors: Value| json!({"type": "object", "properties": {"data": data, "errors": errors}, "required": ["data", "errors"]});
-    let given = answer(data, json!({"type": "null"}));
-    let errors = json!({"type": "array", "items": {"$ref": "#/components/schemas/CallError"}, "minItems": 1});
-    let refused = answer(json!({"type": "null"}), errors);
+    let object = |description: &str, properties: Value| {
+        let required: Vec<_> = properties.as_object().into_iter().flat_map(Map::keys).cloned().collect();
+        json!({"type": "object", "description": description, "properties": properties, "required": required})
+    };
+    schemas.add(
+        "GenerateTokenRequest",
+        object(
+            "Credentials of an API client.",
+            json!({"key": text("Username of the API client."), "secret": text("Secret of the API client.")}),
+        ),
+    );
+    schemas.add(
+        "AccessToken",
+        object(
+            "An access token.",
+            json!({
+                "accessToken": {"type": "string", "description": "The token."},
+                "ttlSeconds": {"type": "integer", "format": "int32", "minimum": 1, "description": "Seconds for which the token is valid."},
+            }),
+        ),
+    );
+    schemas.add(
+        "GenerateTokenResponse",
+        object("The token.", json!({"data": {"$ref": "#/components/schemas/AccessToken"}})),
+    );
+}
+
+/// Returns the path with its operation.
+pub fn path() -> Map<String, Value> {
+    let reference = |name: &str| json!({"$ref": format!("#/components/schemas/{name}")});
+    let (given, refused) = (reference("GenerateTokenResponse"), reference("Errors"));
     let response = |description: &str, more: &[&str], schema: &Value| {
         let mut headers = Map::new();
         for name in ["X-Request-Id"].iter().chain(more) {
@@ -36,17 +49,18 @@ pub fn path() -> Map<String, Value> {
     let operation = json!({"post": {
         "operationId": "GenerateToken",
         "tags": ["Tokens"],
-        "summary": "Gives out an access token",
-        "description": "Gives out an access token for the username and secret of an API client. What it may do is what \
-            the client may at the time when it is used; a disabled client and a new secret end it.",
+        "summary": "Generate an access token",
+        "description": "Returns an access token for the username and secret of an API client. The token allows what the \
+            client may do at the time when it is used, and ends when the client is disabled or gets a new secret. An answer \
+            has `data` or `errors`; the other one is null.",
         "security": [],
         "requestBody": {"required": true, "content": {"application/json": {
-            "schema": request,
+            "schema": reference("GenerateTokenRequest"),
             "example": {"key": "demo", "secret": "demo"},
         }}},
         "responses": {
             "200": response("The token.", &[], &given),
-            "400": response("`400`: the body is malformed: every fault is listed.", &[], &refused),
+            "400": response("`400`: the body is malformed: every violation is listed.", &[], &refused),
             "401": response("`320001`: the key or the secret is wrong.", &["WWW-Authenticate"], &refused),
             "408": response("`408`: the body took too long to arrive.", &[], &refused),
             "413": response("`413`: the body is too large.", &[], &refused),

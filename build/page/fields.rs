@@ -36,7 +36,10 @@ impl Field {
         let (path, name) = self.name.split_at(dot);
         let required = if self.required { " <em>required</em>" } else { "" };
         // What is required is marked as such.
-        let mut about = inline(self.about.replace(" Required.", "").trim_start_matches("Required. "));
+        let text = self.about.replace(" Required.", "");
+        let text = text.trim_start_matches("Required. ");
+        let (first, list) = text.split_once("\n\n").unwrap_or((text, ""));
+        let mut about = inline(first) + &markdown(list);
         if let Some(values) = &self.values {
             about += &markdown(values);
         }
@@ -52,11 +55,12 @@ impl Field {
 /// Those of a body of this schema.
 pub fn body_fields(document: &Value, schema: &Value) -> Vec<Field> {
     let mut fields = Vec::new();
-    collect(document, object(document, schema), ("", 0), &mut fields);
+    collect(document, resolve(document, schema), "", &mut fields);
     fields
 }
 
-fn collect(document: &Value, schema: &Value, (path, depth): (&str, usize), fields: &mut Vec<Field>) {
+/// Adds the fields of an object, which stands at `path`.
+fn collect(document: &Value, schema: &Value, path: &str, fields: &mut Vec<Field>) {
     for (name, field) in entries(&schema["properties"]) {
         let name = format!("{path}{name}");
         fields.push(Field {
@@ -68,32 +72,19 @@ fn collect(document: &Value, schema: &Value, (path, depth): (&str, usize), field
             values: values(document, field),
             name: name.clone(),
         });
-        let is_list = main(document, field)["type"].as_array().is_some_and(|types| types.contains(&"array".into()))
-            || main(document, field)["type"] == "array";
-        let inner = object(document, if is_list { &main(document, field)["items"] } else { field });
-        if depth < MAX_DEPTH {
+        let is_list = resolve(document, field)["type"] == "array";
+        let inner = resolve(document, if is_list { &field["items"] } else { field });
+        if path.matches('.').count() < MAX_DEPTH {
             let path = format!("{name}{}.", if is_list { "[]" } else { "" });
-            collect(document, inner, (&path, depth + 1), fields);
+            collect(document, inner, &path, fields);
         }
     }
 }
 
-/// The schema without what only says that it may be absent.
-fn main<'a>(document: &'a Value, schema: &'a Value) -> &'a Value {
-    resolve(document, schema["anyOf"].get(0).unwrap_or(schema))
-}
-
-fn object<'a>(document: &'a Value, schema: &'a Value) -> &'a Value {
-    main(document, schema)
-}
-
 /// Its type in a word or two.
 fn kind(document: &Value, schema: &Value) -> String {
-    let schema = main(document, schema);
-    let one = match &schema["type"] {
-        Value::Array(types) => types[0].as_str().unwrap_or_default(),
-        one => one.as_str().unwrap_or_default(),
-    };
+    let schema = resolve(document, schema);
+    let one = text_of(schema, "type");
     if schema.get("enum").is_some() {
         return "enum".to_owned();
     }
@@ -110,9 +101,9 @@ fn plural(kind: &str) -> String {
 
 /// The values of an enum, and what they mean: the list in its description.
 fn values(document: &Value, schema: &Value) -> Option<String> {
-    let mut schema = main(document, schema);
+    let mut schema = resolve(document, schema);
     if let Some(items) = schema.get("items") {
-        schema = main(document, items);
+        schema = resolve(document, items);
     }
     schema.get("enum")?;
     let list = schema["description"].as_str()?.split("\n\n").find(|paragraph| paragraph.starts_with("- "))?;

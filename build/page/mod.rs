@@ -7,17 +7,21 @@ mod text;
 
 use serde_json::{Map, Value};
 
+use crate::examples::Example;
 use fields::{Field, body_fields};
-use text::{escape, markdown};
+use text::{escape, headings, inline, markdown, slug};
 
-/// How the page looks; it is put into the page.
+/// The style of the page.
 const STYLE: &str = include_str!("style.css");
-/// Where `serve` listens unless told otherwise.
-const HOST: &str = "http://127.0.0.1:8080";
+/// The script of the page: its policy allows this one, by its digest, and no other.
+pub const SCRIPT: &str = include_str!("script.js");
+/// Address at which `serve` listens by default; the script replaces it by the one that the page is from.
+const AUTHORITY: &str = "127.0.0.1:8080";
 
-/// The page.
+/// Returns the page.
 pub fn page(document: &Value) -> String {
-    let title = escape(text_of(&document["info"], "title"));
+    let info = &document["info"];
+    let title = escape(text_of(info, "title"));
     let sections = tags(document).map(|tag| section(document, tag)).collect::<String>();
     format!(
         r#"<!doctype html>
@@ -25,7 +29,7 @@ pub fn page(document: &Value) -> String {
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}: the JSON API</title>
+<title>{title}: API reference</title>
 <style>
 {STYLE}</style>
 </head>
@@ -36,23 +40,25 @@ pub fn page(document: &Value) -> String {
 <main id="top">
 <header>
 <h1>{title} <small>{version}</small></h1>
-<p class="lead">{summary}. This is its JSON API, as <a href="/openapi.json">OpenAPI 3.1</a> for programs.</p>
+<p class="lead">API reference, also as <a href="/openapi.json">OpenAPI 3.1</a> for programs.</p>
 {about}
 </header>
 {sections}
-<section id="errors">
-<h2>Errors</h2>
-<p>What a call is refused with, whichever it is. Each call says below its example which of these it has.</p>
+{entry_errors}
+<section id="errors-by-status">
+<h2>Errors by status</h2>
+<p>Each call lists below its examples with which of these statuses it can be refused.</p>
 {errors}
 </section>
 </main>
+<script>{SCRIPT}</script>
 </body>
 </html>
 "#,
         contents = contents(document),
-        version = escape(text_of(&document["info"], "version")),
-        summary = escape(text_of(&document["info"], "summary")),
-        about = markdown(text_of(&document["info"], "description")),
+        version = escape(text_of(info, "version")),
+        about = markdown(text_of(info, "description")),
+        entry_errors = entry_errors(document),
         errors = errors(document),
     )
     .replace(r"\#", "#")
@@ -85,30 +91,45 @@ fn resolve<'a>(document: &'a Value, value: &'a Value) -> &'a Value {
 }
 
 fn contents(document: &Value) -> String {
-    let mut html = String::new();
+    let mut html = String::from("<h2>Introduction</h2>\n<ul>\n");
+    for title in headings(text_of(&document["info"], "description")) {
+        html += &format!("<li><a href=\"#{}\">{}</a></li>\n", slug(title), inline(title));
+    }
+    html += "</ul>\n";
     for tag in tags(document) {
         let name = escape(text_of(tag, "name"));
-        html += &format!("<h2><a href=\"#{name}\">{}</a></h2>\n<ul>\n", short(&name));
+        html += &format!("<h2><a href=\"#{name}\">{name}</a></h2>\n<ul>\n");
         for (verb, _, operation) in operations(document, tag) {
-            let id = escape(text_of(operation, "operationId"));
-            html += &format!("<li><a href=\"#{id}\"><b class=\"verb {verb}\">{verb}</b>{id}</a></li>\n");
+            let (id, title) = (escape(text_of(operation, "operationId")), escape(text_of(operation, "summary")));
+            html += &format!("<li><a href=\"#{id}\">{title} <b class=\"verb {verb}\">{verb}</b></a></li>\n");
         }
         html += "</ul>\n";
     }
-    html + "<h2><a href=\"#errors\">Errors</a></h2>\n"
+    html + "<h2>Error codes</h2>\n<ul>\n<li><a href=\"#entry-errors\">Errors of entries</a></li>\n\
+        <li><a href=\"#errors-by-status\">Errors by status</a></li>\n</ul>\n"
 }
 
 fn section(document: &Value, tag: &Value) -> String {
     let name = escape(text_of(tag, "name"));
     let articles = operations(document, tag).map(|(verb, path, operation)| article(document, verb, path, operation));
     let about = markdown(text_of(tag, "description"));
-    let title = short(&name);
-    format!("<section id=\"{name}\">\n<h2>{title}</h2>\n{about}\n{}</section>\n", articles.collect::<String>())
+    format!("<section id=\"{name}\">\n<h2>{name}</h2>\n{about}\n{}</section>\n", articles.collect::<String>())
 }
 
-/// A service's name as a title: that it is a service is clear.
-fn short(name: &str) -> &str {
-    name.strip_suffix("Service").filter(|name| !name.is_empty()).unwrap_or(name)
+/// The numbers with which entries of answered calls fail, from the descriptions of the fields that hold them.
+fn entry_errors(document: &Value) -> String {
+    let mut html = String::from(
+        "<section id=\"entry-errors\">\n<h2>Errors of entries</h2>\n<p>A call that is answered with 200 can have entries \
+        that failed, each with one of these numbers. The first that applies wins.</p>\n",
+    );
+    for (title, schema, field) in
+        [("Entries of a bulk earning", "EarnErrorDetails", "errorCode"), ("Revoked promotions", "RevokeError", "code")]
+    {
+        let described = &document["components"]["schemas"][schema]["properties"][field];
+        let list = text_of(described, "description").split("\n\n").find(|paragraph| paragraph.starts_with("- "));
+        html += &format!("<article>\n<h3>{title}</h3>\n{}</article>\n", markdown(list.unwrap_or_default()));
+    }
+    html + "</section>\n"
 }
 
 fn article(document: &Value, verb: &str, path: &str, operation: &Value) -> String {
@@ -125,16 +146,20 @@ fn article(document: &Value, verb: &str, path: &str, operation: &Value) -> Strin
     let answer = &operation["responses"]["200"]["content"]["application/json"];
     told += &table("In the response", &body_fields(document, &answer["schema"]));
     format!(
-        "<article id=\"{id}\">\n<h3><a href=\"#{id}\">{id}</a></h3>\n\
+        "<article id=\"{id}\">\n<h3><a href=\"#{id}\">{title}</a></h3>\n\
         <p class=\"route\"><b class=\"verb {verb}\">{verb}</b> <code>{marked}</code></p>\n\
         <div class=\"sides\">\n<div class=\"told\">\n{told}</div>\n<div class=\"shown\">\n{}</div>\n</div>\n</article>\n",
-        shown((verb, path), operation)
+        shown(verb, path, operation),
+        title = escape(text_of(operation, "summary")),
     )
 }
 
 /// The examples, and the list of errors.
-fn shown((verb, path): (&str, &str), operation: &Value) -> String {
-    let mut html = format!("<h4>Request</h4>\n<pre>{}</pre>\n", escape(&curl(verb, path, operation)));
+fn shown(verb: &str, path: &str, operation: &Value) -> String {
+    let mut html = format!("<h4>Request</h4>\n{}", code("curl", &curl(verb, path, operation)));
+    if let Some(method) = operation["x-grpc-method"].as_str() {
+        html += &code("grpcurl", &grpcurl(method));
+    }
     let mut refusals = String::new();
     for (status, response) in entries(&operation["responses"]) {
         if let Some(name) = response["$ref"].as_str() {
@@ -145,7 +170,7 @@ fn shown((verb, path): (&str, &str), operation: &Value) -> String {
         html += &format!("<h4>Response {status}</h4>\n");
         for (media_type, content) in entries(&response["content"]) {
             match content.get("example") {
-                Some(example) => html += &format!("<pre>{}</pre>\n", escape(&pretty(example))),
+                Some(example) => html += &code("", &pretty(example)),
                 None => html += &format!("<p>As <code>{}</code>.</p>\n", escape(media_type)),
             }
         }
@@ -154,6 +179,24 @@ fn shown((verb, path): (&str, &str), operation: &Value) -> String {
         html += &format!("<h4>Errors</h4>\n<p class=\"errors\">{refusals}</p>\n");
     }
     html
+}
+
+/// Text to copy, with its title; what stands for the address of the service is marked for the script.
+fn code(title: &str, text: &str) -> String {
+    let mut html = escape(text);
+    for (mark, class, text) in [
+        ("{origin}", "origin", format!("http://{AUTHORITY}")),
+        ("{authority}", "authority", AUTHORITY.to_owned()),
+        ("{plaintext}", "plaintext", " -plaintext".to_owned()),
+    ] {
+        html = html.replace(mark, &format!("<span class=\"{class}\">{text}</span>"));
+    }
+    let box_of_code = format!("<div class=\"code\"><pre>{html}</pre></div>\n");
+    if title.is_empty() {
+        return box_of_code;
+    }
+    let open = if title == "curl" { " open" } else { "" };
+    format!("<details class=\"example\"{open}>\n<summary>{title}</summary>\n{box_of_code}</details>\n")
 }
 
 fn pretty(value: &Value) -> String {
@@ -178,7 +221,7 @@ fn curl(verb: &str, path: &str, operation: &Value) -> String {
     if verb != "get" {
         command += &format!(" -X {}", verb.to_uppercase());
     }
-    command += &format!(" '{HOST}{path}{mark}{}'", query.join("&"));
+    command += &format!(" '{{origin}}{path}{mark}{}'", query.join("&"));
     if operation.get("security").is_none() {
         command += " \\\n  --user demo:demo";
     }
@@ -187,6 +230,15 @@ fn curl(verb: &str, path: &str, operation: &Value) -> String {
         command += &format!("  --data '{}'", pretty(example));
     }
     command
+}
+
+/// The same call over gRPC. The server describes itself through reflection.
+fn grpcurl(method: &str) -> String {
+    let name = method.rsplit('/').next().unwrap_or_default();
+    let request = pretty(&Example::of(name).request.into());
+    format!(
+        "grpcurl{{plaintext}} \\\n  -H 'Authorization: Basic ZGVtbzpkZW1v' \\\n  -d '{request}' \\\n  {{authority}} {method}"
+    )
 }
 
 fn table(title: &str, fields: &[Field]) -> String {
@@ -210,7 +262,7 @@ fn errors(document: &Value) -> String {
         let headers = headers.collect::<Vec<_>>().join(", ");
         let headers = if headers.is_empty() { headers } else { format!("<p>Headers: {headers}.</p>\n") };
         let example = response["content"]["application/json"].get("example");
-        let example = example.map(|example| format!("<pre>{}</pre>\n", escape(&pretty(example)))).unwrap_or_default();
+        let example = example.map(|example| code("", &pretty(example))).unwrap_or_default();
         html += &format!(
             "<article id=\"error-{status}\">\n<h3><a href=\"#error-{status}\">{status}</a> {name}</h3>\n\
             <div class=\"sides\">\n<div class=\"told\">\n{}{headers}</div>\n\

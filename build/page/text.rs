@@ -1,25 +1,33 @@
-//! Text as HTML. Of Markdown it knows what the comments use: paragraphs, lists, `code`.
+//! Text as HTML. Of Markdown it knows what the comments use: headings, paragraphs, lists, `code` and *emphasis*.
 
-/// With what HTML would take for its own written out.
+/// Writes out what HTML would take for its own.
 pub fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
-/// One paragraph's inside.
+/// Returns the inside of one paragraph.
 pub fn inline(text: &str) -> String {
     let mut html = String::new();
     for (index, part) in escape(text).split('`').enumerate() {
-        html += &if index % 2 == 1 { format!("<code>{part}</code>") } else { part.to_owned() };
+        if index % 2 == 1 {
+            html += &format!("<code>{part}</code>");
+            continue;
+        }
+        for (index, part) in part.split('*').enumerate() {
+            html += &if index % 2 == 1 { format!("<em>{part}</em>") } else { part.to_owned() };
+        }
     }
     html
 }
 
-/// Paragraphs and lists.
+/// Returns headings, paragraphs and lists.
 pub fn markdown(text: &str) -> String {
     let mut html = String::new();
     for paragraph in text.split("\n\n") {
         let paragraph = paragraph.trim();
-        if paragraph.starts_with("- ") {
+        if let Some(title) = paragraph.strip_prefix("## ") {
+            html += &format!("<h2 id=\"{}\">{}</h2>\n", slug(title), inline(title));
+        } else if paragraph.starts_with("- ") {
             let items = paragraph.lines().map(|line| format!("<li>{}</li>\n", inline(line.trim_start_matches("- "))));
             html += &format!("<ul>\n{}</ul>\n", items.collect::<String>());
         } else if !paragraph.is_empty() {
@@ -27,4 +35,14 @@ pub fn markdown(text: &str) -> String {
         }
     }
     html
+}
+
+/// Returns the titles of the headings of a text.
+pub fn headings(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().filter_map(|line| line.strip_prefix("## "))
+}
+
+/// Returns the name under which a heading is linked.
+pub fn slug(title: &str) -> String {
+    title.to_lowercase().replace(' ', "-")
 }

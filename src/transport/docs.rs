@@ -11,9 +11,12 @@ use axum::routing::get;
 const OPENAPI: &str = include_str!(concat!(env!("OUT_DIR"), "/openapi.json"));
 /// The HTML page.
 const PAGE: &str = include_str!(concat!(env!("OUT_DIR"), "/docs.html"));
-/// Content security policy of the page: loads and runs nothing, allows no framing, and permits the inline style.
-const POLICY: &str =
-    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+/// Content security policy of the page: loads nothing, runs only the script of the page, and allows no framing.
+const POLICY: &str = concat!(
+    "default-src 'none'; style-src 'unsafe-inline'; script-src '",
+    env!("DOCS_SCRIPT_DIGEST"),
+    "'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+);
 
 /// Returns the routes `GET /openapi.json` and `GET /docs`, which require no credentials.
 pub fn routes() -> Router {

@@ -5,9 +5,11 @@ mod variants;
 
 use std::collections::{BTreeSet, HashMap};
 
+use base64::Engine;
 use cart_promotions::proto::DESCRIPTOR_SET;
 use prost_reflect::{DescriptorPool, Value as ProtoValue};
 use serde_json::{Map, Value};
+use sha2::Digest;
 
 use crate::support::*;
 pub use document::Document;
@@ -90,6 +92,50 @@ async fn the_document_is_openapi_and_all_it_refers_to_is_in_it() {
     }
 }
 
+/// Replaces the committed file by what the build writes, where the command to do so is given, and compares them.
+fn assert_current(path: &str, built: &str) {
+    let file = format!("{}/{path}", env!("CARGO_MANIFEST_DIR"));
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(&file, built).unwrap();
+    }
+    let committed = std::fs::read_to_string(&file).unwrap_or_default();
+    assert!(committed == built, "{path} is out of date: run UPDATE_DOCS=1 cargo test --test service published");
+}
+
+#[tokio::test]
+async fn the_published_document_is_the_one_that_is_served() {
+    let service = Service::start().await;
+    let response = service.http().get(service.url("/openapi.json")).send().await.unwrap();
+    assert_current("docs/openapi.json", &response.text().await.unwrap());
+}
+
+/// Generators of clients do not understand unions of types, null types, and alternatives beside properties.
+#[tokio::test]
+async fn every_schema_has_one_type_and_every_enum_has_names() {
+    fn walk(at: &str, value: &Value) {
+        if let Some(object) = value.as_object() {
+            for alternatives in ["anyOf", "oneOf", "allOf", "not", "if", "const"] {
+                assert!(!object.contains_key(alternatives), "{at}: {alternatives}");
+            }
+            let kind = &value["type"];
+            assert!(kind.is_null() || kind.is_object() || (kind.is_string() && kind != "null"), "{at}: {kind}");
+            let listed = value["enum"].as_array().into_iter().flatten();
+            listed.for_each(|one| assert!(one.is_string(), "{at}: {one}"));
+            if kind == "object" {
+                let holds = object.contains_key("properties") || value["additionalProperties"] == true;
+                assert!(holds, "{at}: generators allow an empty object only");
+            }
+            for (name, inner) in object.iter().filter(|(name, _)| !["example", "default"].contains(&name.as_str())) {
+                walk(&format!("{at}/{name}"), inner);
+            }
+        }
+        value.as_array().into_iter().flatten().for_each(|inner| walk(at, inner));
+    }
+    let document = Document::of(&Service::start().await).await;
+    walk("", &document.0["paths"]);
+    walk("", &document.0["components"]["schemas"]);
+}
+
 #[tokio::test]
 async fn it_has_every_route_of_the_json_endpoint_and_no_other() {
     let pool = DescriptorPool::decode(DESCRIPTOR_SET).unwrap();
@@ -126,7 +172,9 @@ async fn it_has_every_route_of_the_json_endpoint_and_no_other() {
 
 #[tokio::test]
 async fn every_example_is_answered_as_it_says() {
-    let service = Service::start().await;
+    // That of `serve --demo`, so that whoever tries the examples there gets these answers.
+    let demo = serde_json::from_str(include_str!("../../src/demo.json")).unwrap();
+    let service = Service::start_with(&demo, &[]).await;
     let document = Document::of(&service).await;
     let mut ids = HashMap::new();
     for id in CALLS {
@@ -203,7 +251,7 @@ async fn limits_themselves_are_within_the_limits() {
 }
 
 #[tokio::test]
-async fn what_the_document_allows_instead_means_the_same() {
+async fn what_the_service_takes_beyond_the_document_means_the_same() {
     let service = Service::start().await;
     let document = Document::of(&service).await;
     for id in ["UpsertCustomers", "Earn", "BulkEarn", "ChangeAudience"] {
@@ -211,7 +259,7 @@ async fn what_the_document_allows_instead_means_the_same() {
         let body = example(operation).unwrap();
         let schema = body_schema(operation);
         let other = otherwise(&document, schema, body);
-        assert_eq!(document.violations(schema, &other), [""; 0], "{id}: {other}");
+        assert!(!document.violations(schema, &other).is_empty(), "the document has it too: {id}: {other}");
         let ids = HashMap::from([("6912d0e01c5b9e4f7a0000f1".to_owned(), TEN_OFF.to_owned())]);
         // A first call makes both calls find the same records.
         call(&service, operation, Some(body), &ids).await;
@@ -278,17 +326,23 @@ async fn the_page_tells_of_every_operation_and_asks_no_other_host_for_anything()
     assert_eq!(response.status(), 200);
     let headers = response.headers().clone();
     assert_eq!(headers["content-type"], "text/html; charset=utf-8");
-    let policy = headers["content-security-policy"].to_str().unwrap();
-    assert!(policy.starts_with("default-src 'none'; style-src 'unsafe-inline';"), "{policy}");
     let page = response.text().await.unwrap();
+    let (_, script) = page.split_once("<script>").unwrap();
+    let (script, after) = script.split_once("</script>").unwrap();
+    assert!(!after.contains("<script"), "one script");
+    let digest = base64::engine::general_purpose::STANDARD.encode(sha2::Sha256::digest(script));
+    let policy = headers["content-security-policy"].to_str().unwrap();
+    let expected =
+        format!("default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; base-uri 'none';");
+    assert!(policy.starts_with(&expected), "{policy}");
     for operation in document.operations() {
         let id = operation.value["operationId"].as_str().unwrap();
         assert!(page.contains(&format!("<article id=\"{id}\">")), "{id} is told of");
         assert!(page.contains(&format!("<a href=\"#{id}\">")), "{id} is in the contents");
     }
-    // These make a browser load something, except the style in the page.
+    // Whatever makes a browser fetch something, but for the style and the script that stand in the page.
     for loads in
-        ["<script", "<link", "<img", "<iframe", "<object", "<embed", "src=", "srcset", "url(", "@import", "action="]
+        ["<script ", "fetch(", "<link", "<img", "<iframe", "<object", "<embed", "src=", "srcset", "url(", "action="]
     {
         assert!(!page.contains(loads), "{loads}");
     }

@@ -6,7 +6,7 @@ use super::document::Document;
 
 /// Returns bodies like `body` with one violation of `schema`, each with a description of the violation.
 pub fn broken(document: &Document, schema: &Value, body: &Value, at: &str) -> Vec<(String, Value)> {
-    let main = document.resolve(schema["anyOf"].get(0).filter(|one| one.get("$ref").is_some()).unwrap_or(schema));
+    let main = document.resolve(schema);
     let mut all = Vec::new();
     let mut one = |what: &str, value: Value| all.push((format!("{at}: {what}"), value));
     match body {
@@ -75,7 +75,7 @@ fn broken_scalar(schema: &Value, value: &Value) -> Vec<(String, Value)> {
                     one(&format!("is beyond its {limit}"), json!(beyond));
                 }
             }
-            if schema["type"][0] == "integer" {
+            if schema["type"] == "integer" {
                 one("has a fraction", json!(1.5));
             }
         }
@@ -86,7 +86,7 @@ fn broken_scalar(schema: &Value, value: &Value) -> Vec<(String, Value)> {
 
 /// Returns bodies like `body` with one number or text that is as small, large or long as `schema` allows.
 pub fn extreme(document: &Document, schema: &Value, body: &Value, at: &str) -> Vec<(String, Value)> {
-    let main = document.resolve(schema["anyOf"].get(0).filter(|one| one.get("$ref").is_some()).unwrap_or(schema));
+    let main = document.resolve(schema);
     let named = |value: Value| (format!("{at} = {value}"), value);
     match body {
         Value::Object(fields) => {
@@ -117,7 +117,7 @@ pub fn extreme(document: &Document, schema: &Value, body: &Value, at: &str) -> V
 
 /// Returns the value with every number as text, every enum by its number, and `null` for absent fields.
 pub fn otherwise(document: &Document, schema: &Value, value: &Value) -> Value {
-    let main = document.resolve(schema["anyOf"].get(0).filter(|one| one.get("$ref").is_some()).unwrap_or(schema));
+    let main = document.resolve(schema);
     match value {
         Value::Object(fields) => {
             let properties = main["properties"].as_object().cloned().unwrap_or_default();
@@ -133,11 +133,9 @@ pub fn otherwise(document: &Document, schema: &Value, value: &Value) -> Value {
         }
         Value::Array(values) => values.iter().map(|value| otherwise(document, &main["items"], value)).collect(),
         Value::Number(number) => number.to_string().into(),
+        // The names are listed in the order of their numbers, from 1.
         Value::String(name) => match main["enum"].as_array() {
-            Some(listed) => {
-                let index = listed.iter().position(|one| one == name).unwrap();
-                listed[index + listed.len() / 2].clone()
-            }
+            Some(listed) => json!(1 + listed.iter().position(|one| one == name).unwrap()),
             None => value.clone(),
         },
         _ => value.clone(),
