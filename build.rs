@@ -10,12 +10,10 @@
 
 #[path = "build/comments.rs"]
 mod comments;
-#[path = "build/errors.rs"]
-mod errors;
 #[path = "build/examples.rs"]
 mod examples;
-#[path = "build/hints.rs"]
-mod hints;
+#[path = "build/facts.rs"]
+mod facts;
 #[path = "build/http_rule.rs"]
 mod http_rule;
 #[path = "build/json.rs"]
@@ -26,22 +24,33 @@ mod openapi;
 mod page;
 #[path = "build/routes.rs"]
 mod routes;
+#[path = "build/rust.rs"]
+mod rust;
+#[path = "build/tables.rs"]
+mod tables;
 
 use std::env;
+use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use prost_reflect::ServiceDescriptor;
+use prost_reflect::prost_types::FileDescriptorProto;
 use sha2::{Digest, Sha256};
 
+use comments::Comments;
+
+/// Files of that package that hold options, which are for the build.
+const OPTIONS: [&str; 2] = ["cartpromotions/v1/options.proto", "cartpromotions/v1/method_options.proto"];
 /// The package whose messages and services become code. The others are read for their options and types only.
 const PACKAGE: &str = "cartpromotions.v1";
 /// An object kept as its own JSON text; see `wire/payload.rs`.
 const STRUCT: &str = "google.protobuf.Struct";
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
-    for read in ["proto", "build", errors::TABLE] {
+fn main() -> Result<(), Box<dyn Error>> {
+    for read in ["proto", "build"] {
         println!("cargo:rerun-if-changed={read}");
     }
     let out = PathBuf::from(env::var("OUT_DIR")?);
@@ -54,7 +63,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let pool = compiler.descriptor_pool();
 
     let mut set = compiler.file_descriptor_set();
-    set.file.retain(|file| [PACKAGE, "google.protobuf"].contains(&file.package()));
+    let becomes_code = |file: &FileDescriptorProto| file.package() == PACKAGE && !OPTIONS.contains(&file.name());
+    set.file.retain(|file| becomes_code(file) || file.package() == "google.protobuf");
     let mut config = prost_build::Config::new();
     config
         .extern_path(format!(".{STRUCT}"), "crate::wire::payload::Payload")
@@ -64,28 +74,49 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         )
         .compile_fds(set)?;
 
-    let ours = |package: &str| package == PACKAGE;
-    let mut json = String::new();
-    for message in pool.all_messages().filter(|message| ours(message.package_name())) {
+    let files: Vec<_> = pool.files().filter(|file| becomes_code(file.file_descriptor_proto())).collect();
+    let (mut json, mut limits) = (String::new(), String::new());
+    for message in pool.all_messages().filter(|message| files.contains(&message.parent_file())) {
         json::message_json(&mut json, &message)?;
+        rust::limits(&mut limits, &message)?;
     }
-    for kind in pool.all_enums().filter(|kind| ours(kind.package_name())) {
+    for kind in pool.all_enums().filter(|kind| files.contains(&kind.parent_file()) && kind.name() != "Reason") {
         json::enum_json(&mut json, &kind)?;
     }
     fs::write(out.join("json.rs"), json)?;
+    fs::write(out.join("limits.rs"), limits)?;
 
-    let services: Vec<_> = pool.services().filter(|service| ours(service.package_name())).collect();
+    let services: Vec<_> = pool.services().filter(|service| service.package_name() == PACKAGE).collect();
     let mut routes = String::new();
     for service in &services {
         routes::service_routes(&mut routes, service)?;
     }
     fs::write(out.join("json_routes.rs"), routes)?;
 
-    let document = openapi::document(&pool, &services);
+    let comments = Comments::of(&pool);
+    let reasons = facts::reasons(&pool, &comments);
+    write_facts(&out, &reasons, &services)?;
+    let facts = openapi::Facts { comments: &comments, reasons: &reasons };
+    let document = openapi::document(&pool, &services, &facts);
     fs::write(out.join("openapi.json"), format!("{}\n", serde_json::to_string_pretty(&document)?))?;
-    fs::write(out.join("docs.html"), page::page(&document))?;
+    fs::write(out.join("docs.html"), page::page(&document, &reasons))?;
     let digest = STANDARD.encode(Sha256::digest(page::SCRIPT));
     println!("cargo:rustc-env=DOCS_SCRIPT_DIGEST=sha256-{digest}");
+    Ok(())
+}
+
+/// Writes what the code, the tests and `docs/errors.md` take from the options of `proto/`.
+fn write_facts(out: &Path, reasons: &[facts::Reason], services: &[ServiceDescriptor]) -> Result<(), Box<dyn Error>> {
+    let (mut rust, mut codes, mut methods) = (String::new(), String::new(), String::from("rpcs! {\n"));
+    rust::reasons(&mut rust, reasons)?;
+    rust::codes(&mut codes, reasons)?;
+    for service in services {
+        rust::test_methods(&mut methods, service)?;
+    }
+    fs::write(out.join("reasons.rs"), rust)?;
+    fs::write(out.join("codes.rs"), codes)?;
+    fs::write(out.join("test_methods.rs"), methods + "}\n")?;
+    fs::write(out.join("errors.md"), tables::tables(reasons, services))?;
     Ok(())
 }
 

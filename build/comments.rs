@@ -1,22 +1,10 @@
-//! The comments of `proto/`, in the words of the JSON door.
+//! The comments of `proto/`, with the names that fields have in JSON.
 
 use std::collections::HashMap;
 
 use prost_reflect::{DescriptorPool, FileDescriptor};
 
 use crate::PACKAGE;
-
-/// gRPC codes that comments name, and the HTTP statuses that the JSON door has for them.
-pub const STATUSES: [(&str, u16); 8] = [
-    ("INVALID_ARGUMENT", 400),
-    ("UNAUTHENTICATED", 401),
-    ("PERMISSION_DENIED", 403),
-    ("NOT_FOUND", 404),
-    ("FAILED_PRECONDITION", 409),
-    ("RESOURCE_EXHAUSTED", 429),
-    ("INTERNAL", 500),
-    ("UNAVAILABLE", 503),
-];
 
 /// Every leading comment.
 pub struct Comments {
@@ -46,29 +34,19 @@ impl Comments {
     }
 
     /// The comment as it stands there.
-    pub fn raw(&self, file: &FileDescriptor, path: &[i32]) -> &str {
+    fn raw(&self, file: &FileDescriptor, path: &[i32]) -> &str {
         let text = self.texts.get(&(file.name().to_owned(), path.to_vec()));
         text.unwrap_or_else(|| panic!("{}: {path:?} has no comment", file.name()))
     }
 
-    /// The comment in Markdown: one line a paragraph, fields by their JSON names, and HTTP statuses for gRPC codes.
+    /// The comment in Markdown: one line a paragraph, and fields by their JSON names.
     pub fn text(&self, file: &FileDescriptor, path: &[i32]) -> String {
         let paragraphs = self.raw(file, path).split("\n\n").map(|paragraph| paragraph.replace('\n', " "));
-        let mut text = paragraphs.collect::<Vec<_>>().join("\n\n");
-        for (code, status) in STATUSES {
-            text = text.replace(code, &status.to_string());
-        }
+        let text = paragraphs.collect::<Vec<_>>().join("\n\n");
         let quoted = text.split('`').enumerate().map(|(index, part)| match self.json_names.get(part) {
             Some(name) if index % 2 == 1 => name.clone(),
             _ => part.to_owned(),
         });
         quoted.collect::<Vec<_>>().join("`")
     }
-}
-
-/// Statuses of the gRPC codes that a comment names.
-pub fn named_statuses(comment: &str) -> impl Iterator<Item = u16> {
-    let named =
-        |code: &str| comment.split(|other: char| !other.is_alphanumeric() && other != '_').any(|word| word == code);
-    STATUSES.into_iter().filter(move |(code, _)| named(code)).map(|(_, status)| status)
 }

@@ -1,5 +1,4 @@
-//! The examples of `proto/examples/`: for each method its title, and its request and response message as JSON. A test sends
-//! them.
+//! The examples of `proto/examples/`: for each method its request and response message as JSON. A test sends them.
 
 use std::fs;
 
@@ -7,8 +6,6 @@ use serde_json::{Map, Value};
 
 /// The example of one method.
 pub struct Example {
-    /// Title of the method, for people.
-    pub title: String,
     /// Fields of the request message.
     pub request: Map<String, Value>,
     /// The response.
@@ -21,11 +18,11 @@ impl Example {
         let path = format!("proto/examples/{method}.json");
         let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
         let value: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{path}: {error}"));
-        match (value["title"].as_str(), value["request"].as_object(), &value["response"]) {
-            (Some(title), Some(request), response @ Value::Object(_)) => {
-                Self { title: title.to_owned(), request: request.clone(), response: response.clone() }
+        match (value["request"].as_object(), &value["response"]) {
+            (Some(request), response @ Value::Object(_)) => {
+                Self { request: request.clone(), response: response.clone() }
             }
-            _ => panic!("{path}: it needs a title, and a request and a response, both objects"),
+            _ => panic!("{path}: it needs a request and a response, both objects"),
         }
     }
 }

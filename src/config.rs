@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chrono_tz::Tz;
-use clap::builder::BoolishValueParser;
 use clap::builder::styling::Styles;
+use clap::builder::{BoolishValueParser, RangedU64ValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tracing::level_filters::LevelFilter;
 
@@ -139,10 +139,10 @@ pub struct Serve {
     #[arg(long, env = "CART_PROMOTIONS_DEMO", value_parser = BoolishValueParser::new())]
     pub demo: bool,
     /// Maximum number of entries in one request.
-    #[arg(long, env = "CART_PROMOTIONS_MAX_ENTRIES", value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    pub max_entries: u32,
+    #[arg(long, env = "CART_PROMOTIONS_MAX_ENTRIES", value_name = "N", default_value_t = RequestLimits::MAX_ENTRIES, value_parser = RangedU64ValueParser::<usize>::new().range(1..=10_000))]
+    pub max_entries: usize,
     /// Maximum sum of the earn counts in one request.
-    #[arg(long, env = "CART_PROMOTIONS_MAX_EARN_COUNT", value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long, env = "CART_PROMOTIONS_MAX_EARN_COUNT", value_name = "N", default_value_t = RequestLimits::MAX_EARN_COUNT, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub max_earn_count: u32,
     /// Maximum size of an answer in bytes: pages end before it, and a request to earn whose answer could be larger is
     /// refused with 400. Clients must accept answers of this size; stock gRPC clients accept 4 MiB.
@@ -197,7 +197,7 @@ impl Serve {
         Ok(Settings {
             time_zone: self.time_zone,
             limits: RequestLimits {
-                max_entries: self.max_entries as usize,
+                max_entries: self.max_entries,
                 max_earn_count: self.max_earn_count,
                 max_response_bytes: self.max_response_bytes as usize,
             },

@@ -13,7 +13,7 @@ use prost_reflect::{DescriptorPool, MethodDescriptor, ServiceDescriptor};
 use serde_json::{Map, Value, json};
 
 use crate::comments::Comments;
-use crate::errors;
+use crate::facts::{Method, Reason};
 use crate::http_rule::rules;
 use schema::{Form, Schemas};
 
@@ -23,22 +23,30 @@ const INTRODUCTION: &str = include_str!("introduction.md");
 /// What comes first in the document; the others follow in the order of their files.
 const FIRST: [&str; 2] = ["EarnService", "WalletService"];
 
-/// Fields that hold the number of a failed entry, each with the table of `docs/errors.md` that lists the numbers.
+/// Fields that hold the number of a failed entry, each with the method that lists the reasons.
 const ENTRY_CODES: [(&str, &str, &str); 2] =
-    [("EarnErrorDetails", "errorCode", "| code | when |"), ("RevokeError", "code", "| code | of | when |")];
+    [("EarnErrorDetails", "errorCode", "BulkEarn"), ("RevokeError", "code", "RevokeEarnedPromotions")];
+
+/// What the document is made of, beside the descriptors.
+pub struct Facts<'a> {
+    /// The comments of `proto/`.
+    pub comments: &'a Comments,
+    /// Reasons for which calls are refused and entries fail.
+    pub reasons: &'a [Reason],
+}
 
 /// The document.
-pub fn document(pool: &DescriptorPool, services: &[ServiceDescriptor]) -> Value {
-    let comments = Comments::of(pool);
+pub fn document(pool: &DescriptorPool, services: &[ServiceDescriptor], facts: &Facts<'_>) -> Value {
+    let Facts { comments, reasons } = facts;
     let mut services = services.to_vec();
     services.sort_by_key(|service| FIRST.iter().position(|name| *name == service.name()).unwrap_or(FIRST.len()));
     let methods: Vec<MethodDescriptor> =
         services.iter().flat_map(|service| service.methods().collect::<Vec<_>>()).collect();
-    let mut schemas = Schemas::new(&comments, &methods);
+    let mut schemas = Schemas::new(comments, &methods);
     let mut paths = Map::new();
     for method in &methods {
         for rule in &rules(method) {
-            let operation = operation::operation(method, rule, &comments, &mut schemas);
+            let operation = operation::operation(method, rule, facts, &mut schemas);
             let path = paths.entry(operation::path(method, rule)).or_insert_with(|| json!({}));
             path[rule.verb] = operation;
         }
@@ -48,15 +56,18 @@ pub fn document(pool: &DescriptorPool, services: &[ServiceDescriptor]) -> Value 
     schemas.error(pool);
     schemas.add("Status", probe_status());
     tokens::schemas(&mut schemas);
-    for (schema, field, table) in ENTRY_CODES {
-        schemas.describe(schema, field, &errors::entries(table));
+    for (schema, field, method) in ENTRY_CODES {
+        let method = methods.iter().find(|one| one.name() == method).map(Method::of);
+        let listed = method.map(|method| method.entry_reasons).unwrap_or_default();
+        let listed = listed.iter().filter_map(|number| reasons.iter().find(|reason| reason.number == *number));
+        let listed: Vec<_> = listed.map(|reason| format!("- `{}`: {}", reason.code, reason.when)).collect();
+        schemas.describe(schema, field, &listed.join("\n"));
     }
     let mut tags: Vec<_> = services
         .iter()
         .map(|service| {
             let text = comments.text(&service.parent_file(), service.path());
-            // What follows is of the errors of gRPC.
-            json!({"name": operation::tag(service), "description": text.split("\n\n").next()})
+            json!({"name": operation::tag(service), "description": text})
         })
         .collect();
     tags.push(json!({"name": "Tokens", "description": "Access tokens for API clients."}));
@@ -76,7 +87,7 @@ pub fn document(pool: &DescriptorPool, services: &[ServiceDescriptor]) -> Value 
         "paths": paths,
         "components": {
             "schemas": schemas.written(),
-            "responses": responses::components(),
+            "responses": responses::components(reasons),
             "headers": responses::headers(),
             "securitySchemes": {"basic": {
                 "type": "http",

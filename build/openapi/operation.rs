@@ -3,11 +3,12 @@
 use prost_reflect::{FieldDescriptor, MethodDescriptor, ServiceDescriptor};
 use serde_json::{Map, Value, json};
 
-use super::responses;
 use super::schema::{Form, Schemas};
-use crate::comments::Comments;
+use super::{Facts, responses};
 use crate::examples::Example;
+use crate::facts::{FieldRules, Method, Scope};
 use crate::http_rule::{Body, Rule};
+use crate::tables;
 
 /// The path of a rule, with its variables by their JSON names.
 pub fn path(method: &MethodDescriptor, rule: &Rule) -> String {
@@ -29,13 +30,15 @@ pub fn tag(service: &ServiceDescriptor) -> &str {
 }
 
 /// Returns the operation of a rule.
-pub fn operation(method: &MethodDescriptor, rule: &Rule, comments: &Comments, schemas: &mut Schemas<'_>) -> Value {
+pub fn operation(method: &MethodDescriptor, rule: &Rule, facts: &Facts<'_>, schemas: &mut Schemas<'_>) -> Value {
+    let Facts { comments, reasons } = facts;
+    let known = Method::of(method);
     let example = Example::of(method.name());
     let description = comments.text(&method.parent_file(), method.path());
     let mut operation = json!({
         "operationId": rule.id,
         "tags": [tag(method.parent_service())],
-        "summary": example.title,
+        "summary": known.title,
         "description": description,
     });
     if rule.id == method.name() {
@@ -70,8 +73,14 @@ pub fn operation(method: &MethodDescriptor, rule: &Rule, comments: &Comments, sc
     let headers = json!({"X-Request-Id": {"$ref": "#/components/headers/X-Request-Id"}});
     let response = comments.text(&method.output().parent_file(), method.output().path());
     answers.insert("200".to_owned(), json!({"description": response, "headers": headers, "content": content}));
-    let has_parameters = operation.get("parameters").is_some();
-    answers.extend(responses::of_method(method, comments, has_body, has_parameters));
+    let refused = tables::of_call(reasons, &known, has_body);
+    answers.extend(responses::refusals(&refused));
+    if operation.get("parameters").is_some() {
+        answers.extend(responses::too_long());
+    }
+    let names = refused.iter().filter(|reason| reason.scope == Scope::Listed).map(|reason| reason.name.as_str());
+    operation["x-reasons"] = names.collect::<Vec<_>>().into();
+    operation["x-access-group"] = known.access_group.into();
     operation["responses"] = answers.into();
     operation
 }
@@ -96,7 +105,7 @@ fn parameters(method: &MethodDescriptor, rule: &Rule, schemas: &mut Schemas<'_>,
         if let Some(schema) = schema.as_object_mut() {
             schema.remove("description");
         }
-        let required = in_path || schemas.hints(&field).required;
+        let required = in_path || FieldRules::of(&field).required;
         let mut parameter = json!({
             "name": field.json_name(),
             "in": if in_path { "path" } else { "query" },

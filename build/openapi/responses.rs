@@ -1,107 +1,109 @@
-//! What operations answer when they refuse: one response per HTTP status, from the table in `docs/errors.md`.
+//! What operations answer when they refuse: one response per HTTP status.
+//!
+//! A status with which every call can be refused, for the same reasons, is a component. Where a call has reasons of its own
+//! the response lists them.
 
-use prost_reflect::MethodDescriptor;
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
 
-use crate::comments::{Comments, named_statuses};
-use crate::errors;
+use crate::facts::{Reason, Scope};
 
-/// Each status: the name of its response, and an example.
-const STATUSES: [(u16, &str, i64, &str); 12] = [
-    (400, "BadRequest", 400, "earnedPromotions[1].earnCount: must be 1 or more, not 0"),
-    (
-        401,
-        "Unauthorized",
-        401,
-        "credentials are missing or wrong: send HTTP Basic with the username and secret of an API client",
-    ),
-    (403, "Forbidden", 403, "orgId 7 is not the organization of the credentials"),
-    (404, "NotFound", 404, "customer 8 not found"),
-    (408, "RequestTimeout", 408, "the body did not arrive in time"),
-    (409, "Conflict", 716, "\"Ten off\" is the name of active promotion 6912ced9d39e256f754a83f8"),
-    (413, "ContentTooLarge", 413, "the body is larger than 1048576 bytes"),
-    (
-        415,
-        "UnsupportedMediaType",
-        415,
-        "the body must be JSON: send Content-Type: application/json, and no Content-Encoding",
-    ),
-    (429, "TooManyRequests", 429, "over the rate limit of 600 requests a minute; try again in 1 s"),
-    (500, "InternalError", 500, "internal error; the request id names it in the log"),
-    (503, "Unavailable", 500, "the service is starting or stopping; try again"),
-    (504, "GatewayTimeout", 504, "the call was not answered in time; it may have been recorded: try again"),
+/// Names of the components, by status.
+const NAMES: [(u16, &str); 10] = [
+    (400, "BadRequest"),
+    (401, "Unauthorized"),
+    (403, "Forbidden"),
+    (408, "RequestTimeout"),
+    (413, "ContentTooLarge"),
+    (415, "UnsupportedMediaType"),
+    (429, "TooManyRequests"),
+    (500, "InternalError"),
+    (503, "Unavailable"),
+    (504, "GatewayTimeout"),
 ];
 
-/// Of a body that is too large or too slow, and of a call that takes too long, whatever the call.
-const OF_EVERY_CALL: [u16; 3] = [408, 413, 504];
-/// What HTTP itself answers to a head that is too long, before there is any operation: it is in no table of ours.
+/// What HTTP itself answers to a head that is too long, before there is any operation.
 const TOO_LONG: [(u16, &str, &str); 2] = [
     (414, "UriTooLong", "The path and query are longer than 65,534 bytes. The answer is empty."),
     (431, "RequestHeaderFieldsTooLarge", "The headers are too many or too long. The answer is empty."),
 ];
 
-/// The responses, by name.
-pub fn components() -> Value {
-    let rows = errors::rows();
+/// Returns the responses that operations refer to, by name.
+pub fn components(reasons: &[Reason]) -> Value {
     let mut responses = Map::new();
-    for (status, name, code, message) in STATUSES {
-        let reasons = rows.iter().filter(|row| row.http == status);
-        let reasons: Vec<_> = reasons.map(|row| format!("`{}`: {}", row.code, row.when)).collect();
-        let description = match &reasons[..] {
-            [reason] => format!("{reason}."),
-            _ => format!("One of:\n\n- {}", reasons.join("\n- ")),
-        };
-        let mut headers = json!({"X-Request-Id": {"$ref": "#/components/headers/X-Request-Id"}});
-        if status == 401 {
-            headers["WWW-Authenticate"] = json!({"$ref": "#/components/headers/WWW-Authenticate"});
-        }
-        if matches!(status, 429 | 503) {
-            headers["Retry-After"] = json!({"$ref": "#/components/headers/Retry-After"});
-        }
-        let content = json!({"application/json": {
-            "schema": {"$ref": "#/components/schemas/Errors"},
-            "example": {"errors": [{"code": code, "message": message}]},
-        }});
-        let response = json!({"description": description, "headers": headers, "content": content});
-        responses.insert(name.to_owned(), response);
+    let common: Vec<_> = reasons.iter().filter(|reason| is_common(reason)).collect();
+    for (status, reasons) in by_status(&common) {
+        responses.insert(name(status).to_owned(), response(status, &reasons));
     }
     for (_, name, description) in TOO_LONG {
         responses.insert(name.to_owned(), json!({"description": description}));
     }
-    for row in rows {
-        assert!(STATUSES.iter().any(|(status, ..)| *status == row.http), "{}: {}", errors::TABLE, row.http);
-    }
     responses.into()
 }
 
-/// References to those that a method may answer with: what its comment and that of its service name, and what comes before
-/// any method.
-pub fn of_method(
-    method: &MethodDescriptor,
-    comments: &Comments,
-    has_body: bool,
-    has_parameters: bool,
-) -> Map<String, Value> {
-    let (service, file) = (method.parent_service(), method.parent_file());
-    let mut statuses: Vec<_> = named_statuses(comments.raw(&file, service.path()))
-        .chain(named_statuses(comments.raw(&file, method.path())))
-        .chain(OF_EVERY_CALL)
-        .chain(has_body.then_some(415))
-        .chain(TOO_LONG.into_iter().filter(|_| has_parameters).map(|(status, ..)| status))
-        .collect();
-    statuses.sort_unstable();
-    statuses.dedup();
-    let reference = |status: u16| {
-        let ours = STATUSES.iter().map(|(status, name, ..)| (*status, *name));
-        let mut all = ours.chain(TOO_LONG.map(|(status, name, _)| (status, name)));
-        let named = all.find(|(known, _)| *known == status);
-        let (_, response) = named.unwrap_or_else(|| panic!("{}: {status}", method.full_name()));
-        (status.to_string(), json!({"$ref": format!("#/components/responses/{response}")}))
-    };
-    statuses.into_iter().map(reference).collect()
+fn is_common(reason: &Reason) -> bool {
+    matches!(reason.scope, Scope::EveryCall | Scope::JsonBody)
 }
 
-/// The headers that they refer to.
+fn name(status: u16) -> &'static str {
+    let named = NAMES.iter().find(|(known, _)| *known == status);
+    named.unwrap_or_else(|| panic!("the response of status {status} has no name")).1
+}
+
+fn by_status<'a>(reasons: &[&'a Reason]) -> BTreeMap<u16, Vec<&'a Reason>> {
+    let mut statuses = BTreeMap::<_, Vec<_>>::new();
+    for reason in reasons {
+        statuses.entry(reason.http).or_default().push(*reason);
+    }
+    statuses
+}
+
+/// Returns the responses of a call that can be refused for these reasons, by status.
+pub fn refusals(reasons: &[&Reason]) -> Map<String, Value> {
+    let responses = by_status(reasons).into_iter().map(|(status, reasons)| {
+        let response = if reasons.iter().all(|reason| is_common(reason)) {
+            json!({"$ref": format!("#/components/responses/{}", name(status))})
+        } else {
+            response(status, &reasons)
+        };
+        (status.to_string(), response)
+    });
+    responses.collect()
+}
+
+/// Returns the responses to heads that are too long, by status.
+pub fn too_long() -> Map<String, Value> {
+    let reference = |(status, name, _): (u16, &str, &str)| {
+        (status.to_string(), json!({"$ref": format!("#/components/responses/{name}")}))
+    };
+    TOO_LONG.into_iter().map(reference).collect()
+}
+
+/// Returns the response of one status; its example is of the last reason, which is the most particular one.
+fn response(status: u16, reasons: &[&Reason]) -> Value {
+    let listed: Vec<_> = reasons.iter().map(|reason| format!("`{}`: {}", reason.code, reason.when)).collect();
+    let description = match &listed[..] {
+        [one] => one.clone(),
+        _ => format!("One of:\n\n- {}", listed.join("\n- ")),
+    };
+    let mut headers = json!({"X-Request-Id": {"$ref": "#/components/headers/X-Request-Id"}});
+    if status == 401 {
+        headers["WWW-Authenticate"] = json!({"$ref": "#/components/headers/WWW-Authenticate"});
+    }
+    if matches!(status, 429 | 503) {
+        headers["Retry-After"] = json!({"$ref": "#/components/headers/Retry-After"});
+    }
+    let example = reasons.iter().rev().find(|reason| reason.scope == Scope::Listed).or(reasons.first());
+    let (code, message) = example.map_or((0, ""), |reason| (reason.code, reason.example.as_str()));
+    assert!(!message.is_empty(), "status {status}: a reason without an example");
+    json!({"description": description, "headers": headers, "content": {"application/json": {
+        "schema": {"$ref": "#/components/schemas/Errors"},
+        "example": {"errors": [{"code": code, "message": message}]},
+    }}})
+}
+
+/// Returns the headers that responses refer to.
 pub fn headers() -> Value {
     json!({
         "X-Request-Id": {

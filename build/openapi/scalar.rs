@@ -6,20 +6,27 @@ use prost_reflect::{FieldDescriptor, Kind};
 use serde_json::{Value, json};
 
 use super::schema::Form;
-use crate::hints::{CALENDAR_MS, Hints, YEAR_2000_MS};
+use crate::facts::{CALENDAR_MS, FieldRules, Format, OBJECT_ID_DIGITS};
 
-/// An integer within `range` and what `hints` say.
-pub fn integer(range: RangeInclusive<i64>, format: &str, form: Form, hints: &Hints) -> Value {
+/// Returns the schema of an integer within `range` and its rules.
+pub fn integer(range: RangeInclusive<i64>, format: &str, form: Form, rules: &FieldRules) -> Value {
     let mut schema = json!({"type": "integer", "format": format});
-    let (mut least, mut most) = hints.number;
-    if form != Form::Response {
-        if hints.calendar {
-            let first = if hints.since_2000 { YEAR_2000_MS } else { CALENDAR_MS.0 };
-            (least, most) = (Some(first), Some(CALENDAR_MS.1));
-        }
-        (least, most) = (least.or(Some(*range.start())), most.or(Some(*range.end())));
+    if form == Form::Response {
+        return schema;
     }
-    for (name, limit) in [("minimum", least), ("maximum", most)] {
+    let range = if rules.format == Format::Milliseconds { CALENDAR_MS.0..=CALENDAR_MS.1 } else { range };
+    schema["minimum"] = rules.gte.unwrap_or(*range.start()).into();
+    schema["maximum"] = rules.lte.unwrap_or(*range.end()).into();
+    schema
+}
+
+/// Returns the schema of a double.
+pub fn double(form: Form, rules: &FieldRules) -> Value {
+    let mut schema = json!({"type": "number", "format": "double"});
+    if form == Form::Response {
+        return schema;
+    }
+    for (name, limit) in [("minimum", rules.gte), ("maximum", rules.lte), ("exclusiveMaximum", rules.lt)] {
         if let Some(limit) = limit {
             schema[name] = limit.into();
         }
@@ -27,50 +34,33 @@ pub fn integer(range: RangeInclusive<i64>, format: &str, form: Form, hints: &Hin
     schema
 }
 
-/// A double.
-pub fn double(form: Form, hints: &Hints) -> Value {
-    let mut schema = json!({"type": "number", "format": "double"});
-    if form == Form::Response {
-        return schema;
-    }
-    if let Some(least) = hints.number.0 {
-        schema["minimum"] = least.into();
-    }
-    if let Some(whole) = hints.whole_digits {
-        schema["exclusiveMaximum"] = 10_u64.pow(u32::try_from(whole).unwrap_or_default()).into();
-    }
-    schema
-}
-
-/// A text.
-pub fn text(form: Form, hints: &Hints) -> Value {
+/// Returns the schema of a text.
+pub fn text(form: Form, rules: &FieldRules) -> Value {
     let mut schema = json!({"type": "string"});
-    if hints.iso {
-        schema["format"] = "date-time".into();
-        return schema;
-    }
-    if let Some(digits) = hints.hex_digits {
-        schema["pattern"] = format!("^[0-9A-Fa-f]{{{digits}}}$").into();
-        return schema;
-    }
-    if let Some((least, most)) = hints.characters {
-        schema["minLength"] = least.into();
-        schema["maxLength"] = most.into();
-    } else if hints.required && form != Form::Response {
-        schema["minLength"] = 1.into();
-    }
-    if form != Form::Response {
-        let pattern = if hints.trimmed { r"^[^\u0000\s]([^\u0000]*[^\u0000\s])?$" } else { r"^[^\u0000]*$" };
-        schema["pattern"] = pattern.into();
+    match rules.format {
+        Format::Iso8601 => schema["format"] = "date-time".into(),
+        Format::ObjectId => schema["pattern"] = format!("^[0-9A-Fa-f]{{{OBJECT_ID_DIGITS}}}$").into(),
+        Format::Plain | Format::Milliseconds if form != Form::Response => {
+            let least = rules.min_len.or(rules.required.then_some(1));
+            for (name, limit) in [("minLength", least), ("maxLength", rules.max_len)] {
+                if let Some(limit) = limit {
+                    schema[name] = limit.into();
+                }
+            }
+            let pattern = if rules.trimmed { r"^[^\u0000\s]([^\u0000]*[^\u0000\s])?$" } else { r"^[^\u0000]*$" };
+            schema["pattern"] = pattern.into();
+        }
+        Format::Plain | Format::Milliseconds => {}
     }
     schema
 }
 
-/// The default that a comment tells, as JSON.
+/// Returns the default of a field as JSON.
 pub fn default(field: &FieldDescriptor, text: &str) -> Value {
     let value = match field.kind() {
         Kind::Bool => text.parse::<bool>().ok().map(Value::from),
-        Kind::Int32 | Kind::Int64 => text.replace(',', "").parse::<i64>().ok().map(Value::from),
+        Kind::Int32 | Kind::Int64 => text.parse::<i64>().ok().map(Value::from),
+        Kind::String => Some(text.into()),
         Kind::Enum(kind) => kind.get_value_by_name(text).map(|value| value.name().into()),
         _ => None,
     };

@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 
 use super::scalar;
 use crate::comments::Comments;
-use crate::hints::{self, Hints};
+use crate::facts::{FieldGroup, FieldRules};
 use crate::{PACKAGE, STRUCT};
 
 /// Which way a value goes, and where it stands.
@@ -93,12 +93,16 @@ impl<'a> Schemas<'a> {
         let (mut properties, mut required) = (Map::new(), Vec::new());
         for field in &fields {
             let optional = field.containing_oneof().is_some();
-            if if form == Form::Response { !optional } else { self.hints(field).required } {
+            if if form == Form::Response { !optional } else { FieldRules::of(field).required } {
                 required.push(field.json_name().to_owned());
             }
             properties.insert(field.json_name().to_owned(), self.field(field, form));
         }
-        let description = self.comments.text(&message.parent_file(), message.path());
+        let mut description = self.comments.text(&message.parent_file(), message.path());
+        if form != Form::Response {
+            let sentences = FieldGroup::of(message).into_iter().flat_map(|group| group.sentences());
+            sentences.for_each(|sentence| description.push_str(&format!(" {sentence}")));
+        }
         let mut object = json!({"type": "object", "description": description, "properties": properties});
         if !required.is_empty() {
             object["required"] = json!(required);
@@ -106,18 +110,13 @@ impl<'a> Schemas<'a> {
         object
     }
 
-    /// What the comment of a field says of its values.
-    pub fn hints(&self, field: &FieldDescriptor) -> Hints {
-        hints::read(field.full_name(), self.comments.raw(&field.parent_message().parent_file(), field.path()))
-    }
-
-    /// The schema of a field's values.
+    /// Returns the schema of the values of a field.
     pub fn field(&mut self, field: &FieldDescriptor, form: Form) -> Value {
-        let hints = self.hints(field);
-        let one = self.one(field, form, &hints);
+        let rules = FieldRules::of(field);
+        let one = self.one(field, form, &rules);
         let mut schema = if field.is_list() {
             let mut list = json!({"type": "array", "items": one});
-            for (name, limit) in [("minItems", hints.items.0), ("maxItems", hints.items.1)] {
+            for (name, limit) in [("minItems", rules.min_items), ("maxItems", rules.max_items)] {
                 if let (Some(limit), true) = (limit, form != Form::Response) {
                     list[name] = limit.into();
                 }
@@ -126,8 +125,12 @@ impl<'a> Schemas<'a> {
         } else {
             one
         };
-        schema["description"] = self.comments.text(&field.parent_message().parent_file(), field.path()).into();
-        if let (Some(default), true) = (&hints.default, form != Form::Response) {
+        let mut description = vec![self.comments.text(&field.parent_message().parent_file(), field.path())];
+        if form != Form::Response {
+            description.extend(rules.sentences());
+        }
+        schema["description"] = description.join(" ").into();
+        if let (Some(default), true) = (&rules.default_value, form != Form::Response) {
             let default = scalar::default(field, default);
             schema["default"] = if field.is_list() { json!([default]) } else { default };
         }
@@ -135,13 +138,13 @@ impl<'a> Schemas<'a> {
     }
 
     /// The schema of one value of a field.
-    fn one(&mut self, field: &FieldDescriptor, form: Form, hints: &Hints) -> Value {
+    fn one(&mut self, field: &FieldDescriptor, form: Form, rules: &FieldRules) -> Value {
         match field.kind() {
             Kind::Bool => json!({"type": "boolean"}),
-            Kind::Int32 => scalar::integer(i32::MIN.into()..=i32::MAX.into(), "int32", form, hints),
-            Kind::Int64 => scalar::integer(i64::MIN..=i64::MAX, "int64", form, hints),
-            Kind::Double => scalar::double(form, hints),
-            Kind::String => scalar::text(form, hints),
+            Kind::Int32 => scalar::integer(i32::MIN.into()..=i32::MAX.into(), "int32", form, rules),
+            Kind::Int64 => scalar::integer(i64::MIN..=i64::MAX, "int64", form, rules),
+            Kind::Double => scalar::double(form, rules),
+            Kind::String => scalar::text(form, rules),
             Kind::Enum(kind) => self.enumeration(&kind),
             // Without this, generators allow an empty object only.
             Kind::Message(message) if message.full_name() == STRUCT => {

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::text::{escape, inline, markdown};
 use super::{entries, resolve, text_of};
+use crate::facts::grouped;
 
 /// Objects in one another that a table follows.
 const MAX_DEPTH: usize = 5;
@@ -13,6 +14,8 @@ pub struct Field {
     name: String,
     kind: String,
     required: bool,
+    /// Limits and default, in a few words.
+    limits: String,
     about: String,
     /// Values and what they mean, in Markdown.
     values: Option<String>,
@@ -25,6 +28,7 @@ impl Field {
             name: text_of(parameter, "name").to_owned(),
             kind: kind(document, &parameter["schema"]),
             required: parameter["required"] == true,
+            limits: limits(document, &parameter["schema"]),
             about: text_of(parameter, "description").to_owned(),
             values: values(document, &parameter["schema"]),
         }
@@ -35,19 +39,18 @@ impl Field {
         let dot = self.name.rfind('.').map_or(0, |dot| dot + 1);
         let (path, name) = self.name.split_at(dot);
         let required = if self.required { " <em>required</em>" } else { "" };
-        // What is required is marked as such.
-        let text = self.about.replace(" Required.", "");
-        let text = text.trim_start_matches("Required. ");
+        let text = self.about.as_str();
         let (first, list) = text.split_once("\n\n").unwrap_or((text, ""));
         let mut about = inline(first) + &markdown(list);
         if let Some(values) = &self.values {
             about += &markdown(values);
         }
         format!(
-            "<dt><code><span>{}</span>{}</code> <small>{}</small>{required}</dt>\n<dd>{about}</dd>\n",
+            "<dt><code><span>{}</span>{}</code> <small>{}{}</small>{required}</dt>\n<dd>{about}</dd>\n",
             escape(path),
             escape(name),
             escape(&self.kind),
+            escape(&self.limits),
         )
     }
 }
@@ -68,6 +71,7 @@ fn collect(document: &Value, schema: &Value, path: &str, fields: &mut Vec<Field>
                 required.iter().any(|one| one.as_str().is_some_and(|one| name.strip_prefix(path) == Some(one)))
             }),
             kind: kind(document, field),
+            limits: limits(document, field),
             about: text_of(field, "description").to_owned(),
             values: values(document, field),
             name: name.clone(),
@@ -108,4 +112,46 @@ fn values(document: &Value, schema: &Value) -> Option<String> {
     schema.get("enum")?;
     let list = schema["description"].as_str()?.split("\n\n").find(|paragraph| paragraph.starts_with("- "))?;
     Some(list.to_owned())
+}
+
+/// Numbers from here on say what the type or the form says already.
+const LARGE: i64 = 1_000_000_000_000;
+
+/// The limits of a schema and its default, in a few words after a comma.
+fn limits(document: &Value, schema: &Value) -> String {
+    let own = resolve(document, schema);
+    let mut words = range(own, ["minItems", "maxItems"], " elements");
+    let one = own.get("items").map_or(own, |items| resolve(document, items));
+    words += &range(one, ["minLength", "maxLength"], " characters");
+    words += &range(one, ["minimum", "maximum"], "");
+    if let Some(limit) = one["exclusiveMaximum"].as_i64() {
+        words += &format!(", below {}", grouped(limit));
+    }
+    if one["pattern"].as_str().is_some_and(|pattern| pattern.contains("A-F")) {
+        words += ", 24 hexadecimal digits";
+    }
+    match own.get("default") {
+        Some(Value::Array(values)) => {
+            words + &values.iter().map(|value| format!(", default {}", plain(value))).collect::<String>()
+        }
+        Some(value) => words + &format!(", default {}", plain(value)),
+        None => words,
+    }
+}
+
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+fn range(schema: &Value, names: [&str; 2], unit: &str) -> String {
+    let limits = names.map(|name| schema[name].as_i64().filter(|limit| (-LARGE..LARGE).contains(limit)));
+    let [least, most] =
+        limits.map(|limit| limit.filter(|limit| *limit != i64::from(i32::MAX) && *limit != i64::from(i32::MIN)));
+    match (least, most) {
+        (None, None) => String::new(),
+        (Some(least), None) => format!(", {} or more{unit}", grouped(least)),
+        (None, Some(most)) => format!(", at most {}{unit}", grouped(most)),
+        (Some(least), Some(most)) if least == most => format!(", always {}{unit}", grouped(most)),
+        (Some(least), Some(most)) => format!(", {} to {}{unit}", grouped(least), grouped(most)),
+    }
 }

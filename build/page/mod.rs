@@ -8,6 +8,7 @@ mod text;
 use serde_json::{Map, Value};
 
 use crate::examples::Example;
+use crate::facts::{Reason, Scope};
 use fields::{Field, body_fields};
 use text::{escape, headings, inline, markdown, slug};
 
@@ -19,10 +20,10 @@ pub const SCRIPT: &str = include_str!("script.js");
 const AUTHORITY: &str = "127.0.0.1:8080";
 
 /// Returns the page.
-pub fn page(document: &Value) -> String {
+pub fn page(document: &Value, reasons: &[Reason]) -> String {
     let info = &document["info"];
     let title = escape(text_of(info, "title"));
-    let sections = tags(document).map(|tag| section(document, tag)).collect::<String>();
+    let sections = tags(document).map(|tag| section(document, tag, reasons)).collect::<String>();
     format!(
         r#"<!doctype html>
 <html lang="en">
@@ -45,9 +46,11 @@ pub fn page(document: &Value) -> String {
 </header>
 {sections}
 {entry_errors}
-<section id="errors-by-status">
-<h2>Errors by status</h2>
-<p>Each call lists below its examples with which of these statuses it can be refused.</p>
+<section id="errors-of-calls">
+<h2>Errors of calls</h2>
+<p>A call that is refused has one of these reasons, the first that applies. Over gRPC it is <code>reason</code> in the
+<code>google.rpc.ErrorInfo</code> of the status. Reasons that are marked can refuse every call; each call lists the others
+below its examples.</p>
 {errors}
 </section>
 </main>
@@ -59,7 +62,7 @@ pub fn page(document: &Value) -> String {
         version = escape(text_of(info, "version")),
         about = markdown(text_of(info, "description")),
         entry_errors = entry_errors(document),
-        errors = errors(document),
+        errors = errors(reasons),
     )
     .replace(r"\#", "#")
 }
@@ -106,12 +109,15 @@ fn contents(document: &Value) -> String {
         html += "</ul>\n";
     }
     html + "<h2>Error codes</h2>\n<ul>\n<li><a href=\"#entry-errors\">Errors of entries</a></li>\n\
-        <li><a href=\"#errors-by-status\">Errors by status</a></li>\n</ul>\n"
+        <li><a href=\"#errors-of-calls\">Errors of calls</a></li>\n</ul>\n"
 }
 
-fn section(document: &Value, tag: &Value) -> String {
+fn section(document: &Value, tag: &Value, reasons: &[Reason]) -> String {
     let name = escape(text_of(tag, "name"));
-    let articles = operations(document, tag).map(|(verb, path, operation)| article(document, verb, path, operation));
+    let articles = operations(document, tag).map(|(verb, path, operation)| {
+        let shown = shown(verb, path, operation) + &refusals(operation, reasons);
+        article(document, &format!("{verb} {path}"), operation, &shown)
+    });
     let about = markdown(text_of(tag, "description"));
     format!("<section id=\"{name}\">\n<h2>{name}</h2>\n{about}\n{}</section>\n", articles.collect::<String>())
 }
@@ -132,10 +138,15 @@ fn entry_errors(document: &Value) -> String {
     html + "</section>\n"
 }
 
-fn article(document: &Value, verb: &str, path: &str, operation: &Value) -> String {
+/// One operation: its route, as verb and path, what is told of it, and the examples.
+fn article(document: &Value, route: &str, operation: &Value, shown: &str) -> String {
     let id = escape(text_of(operation, "operationId"));
+    let (verb, path) = route.split_once(' ').unwrap_or_default();
     let marked = escape(path).replace('{', "<i>{").replace('}', "}</i>");
     let mut told = markdown(text_of(operation, "description"));
+    if let Some(group) = operation["x-access-group"].as_str() {
+        told += &format!("<p>Needs access group <code>{}</code>.</p>\n", escape(group));
+    }
     let parameters = operation["parameters"].as_array().into_iter().flatten();
     for (place, title) in [("path", "In the path"), ("query", "In the query")] {
         let here = parameters.clone().filter(|parameter| parameter["in"] == place);
@@ -148,25 +159,18 @@ fn article(document: &Value, verb: &str, path: &str, operation: &Value) -> Strin
     format!(
         "<article id=\"{id}\">\n<h3><a href=\"#{id}\">{title}</a></h3>\n\
         <p class=\"route\"><b class=\"verb {verb}\">{verb}</b> <code>{marked}</code></p>\n\
-        <div class=\"sides\">\n<div class=\"told\">\n{told}</div>\n<div class=\"shown\">\n{}</div>\n</div>\n</article>\n",
-        shown(verb, path, operation),
+        <div class=\"sides\">\n<div class=\"told\">\n{told}</div>\n<div class=\"shown\">\n{shown}</div>\n</div>\n</article>\n",
         title = escape(text_of(operation, "summary")),
     )
 }
 
-/// The examples, and the list of errors.
+/// The examples.
 fn shown(verb: &str, path: &str, operation: &Value) -> String {
     let mut html = format!("<h4>Request</h4>\n{}", code("curl", &curl(verb, path, operation)));
     if let Some(method) = operation["x-grpc-method"].as_str() {
         html += &code("grpcurl", &grpcurl(method));
     }
-    let mut refusals = String::new();
-    for (status, response) in entries(&operation["responses"]) {
-        if let Some(name) = response["$ref"].as_str() {
-            let title = name.rsplit('/').next().unwrap_or_default();
-            refusals += &format!("<a href=\"#error-{status}\" title=\"{}\">{status}</a>\n", escape(title));
-            continue;
-        }
+    for (status, response) in entries(&operation["responses"]).filter(|(status, _)| status.starts_with('2')) {
         html += &format!("<h4>Response {status}</h4>\n");
         for (media_type, content) in entries(&response["content"]) {
             match content.get("example") {
@@ -175,10 +179,19 @@ fn shown(verb: &str, path: &str, operation: &Value) -> String {
             }
         }
     }
-    if !refusals.is_empty() {
-        html += &format!("<h4>Errors</h4>\n<p class=\"errors\">{refusals}</p>\n");
-    }
     html
+}
+
+/// Links to the reasons for which a call is refused, beside those of every call.
+fn refusals(operation: &Value, reasons: &[Reason]) -> String {
+    let Some(listed) = operation["x-reasons"].as_array() else { return String::new() };
+    let mut links = String::new();
+    for reason in reasons.iter().filter(|reason| listed.iter().any(|name| *name == *reason.name)) {
+        links += &format!("<a href=\"#{0}\">{1} {0}</a>\n", reason.name, reason.code);
+    }
+    format!(
+        "<h4>Errors</h4>\n<p class=\"errors\">{links}<a href=\"#errors-of-calls\">and those of every call</a></p>\n"
+    )
 }
 
 /// Text to copy, with its title; what stands for the address of the service is marked for the script.
@@ -250,25 +263,20 @@ fn table(title: &str, fields: &[Field]) -> String {
     format!("<details{open}>\n<summary>{title}</summary>\n<dl>\n{rows}</dl>\n</details>\n")
 }
 
-fn errors(document: &Value) -> String {
-    let mut html = String::new();
-    for (name, response) in entries(&document["components"]["responses"]) {
-        let used = entries(&document["paths"]).flat_map(|(_, item)| entries(item)).find_map(|(_, operation)| {
-            let reference = format!("#/components/responses/{name}");
-            entries(&operation["responses"]).find(|(_, one)| one["$ref"] == reference).map(|(status, _)| status)
-        });
-        let Some(status) = used else { continue };
-        let headers = entries(&response["headers"]).map(|(name, _)| format!("<code>{}</code>", escape(name)));
-        let headers = headers.collect::<Vec<_>>().join(", ");
-        let headers = if headers.is_empty() { headers } else { format!("<p>Headers: {headers}.</p>\n") };
-        let example = response["content"]["application/json"].get("example");
-        let example = example.map(|example| code("", &pretty(example))).unwrap_or_default();
+/// The table of reasons.
+fn errors(reasons: &[Reason]) -> String {
+    let mut html = String::from(
+        "<div class=\"wide\"><table>\n<tr><th>Code</th><th>HTTP</th><th>gRPC</th><th>Reason</th><th>Meaning</th></tr>\n",
+    );
+    for reason in reasons.iter().filter(|reason| reason.http > 0) {
+        let Reason { code, http, grpc, name, when, .. } = reason;
+        let every = if reason.scope == Scope::EveryCall { " <em>every call</em>" } else { "" };
+        let grpc = if reason.json_only { "" } else { &grpc.0 };
         html += &format!(
-            "<article id=\"error-{status}\">\n<h3><a href=\"#error-{status}\">{status}</a> {name}</h3>\n\
-            <div class=\"sides\">\n<div class=\"told\">\n{}{headers}</div>\n\
-            <div class=\"shown\">\n{example}</div>\n</div>\n</article>\n",
-            markdown(text_of(response, "description")),
+            "<tr id=\"{name}\"><td>{code}</td><td>{http}</td><td>{grpc}</td><td><code>{name}</code></td>\
+            <td>{}{every}</td></tr>\n",
+            inline(when)
         );
     }
-    html
+    html + "</table></div>\n"
 }

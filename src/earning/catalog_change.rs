@@ -1,5 +1,6 @@
 //! Changes of a promotion in the catalog, and the rules that refuse them.
 
+use super::codes;
 use super::draft::{DraftViolation, PromotionDraft};
 use super::time::iso;
 use super::{Catalog, EarnExpiry, ObjectId, Promotion, PromotionType};
@@ -57,12 +58,12 @@ impl CatalogRefusal {
     /// Returns the documented number.
     pub fn code(&self) -> i32 {
         match self {
-            Self::NotFound(_) => 404,
-            Self::Incomplete(_) | Self::TypeFixed(_) | Self::ExpiryFixed(_) => 400,
-            Self::Exists { .. } => 409,
-            Self::TooManyActive { .. } => 705,
-            Self::Ended { .. } => 706,
-            Self::NameTaken { .. } => 716,
+            Self::NotFound(_) => codes::PROMOTION_NOT_FOUND,
+            Self::Incomplete(_) | Self::TypeFixed(_) | Self::ExpiryFixed(_) => codes::INVALID_REQUEST,
+            Self::Exists { .. } => codes::PROMOTION_EXISTS,
+            Self::TooManyActive { .. } => codes::TOO_MANY_ACTIVE_PROMOTIONS,
+            Self::Ended { .. } => codes::EXPIRED,
+            Self::NameTaken { .. } => codes::NAME_TAKEN,
         }
     }
 

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use super::codes;
 use super::object_id::{GivenId, MAX_ECHOED_CHARACTERS};
 use super::redemption::{Redemption, RedemptionLine, first_difference};
 use super::time::{DAY_MS, iso};
@@ -227,9 +228,9 @@ impl RevokeFailure {
     /// Returns the documented number.
     pub fn code(self) -> i32 {
         match self {
-            Self::Redeemed => 729,
-            Self::NobodyHolds(_) => 730,
-            Self::NotHeld => 731,
+            Self::Redeemed => codes::ALREADY_REDEEMED,
+            Self::NobodyHolds(_) => codes::NOBODY_HOLDS,
+            Self::NotHeld => codes::REVOKED_OR_NOT_HELD,
         }
     }
 }

@@ -1,18 +1,19 @@
 //! Failures of an entry: the closed list, with their documented numbers and texts.
 
+use super::codes;
 use super::time::iso;
 use super::{EarnedFromType, ObjectId, PromotionType};
 
 /// Reason why an entry was not granted, or not in full.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EarnFailure {
-    /// 404: the organization has no such promotion.
+    /// The organization has no such promotion.
     #[error("promotion {given:?} not found")]
     PromotionNotFound {
         /// Identifier that the caller wrote.
         given: String,
     },
-    /// 707: customers do not hold promotions of this type.
+    /// Customers do not hold promotions of this type.
     #[error("promotion {promotion_id} is of type {}, which customers do not hold; use one of type EARNING or REWARD", kind.name())]
     TypeNotSupported {
         /// The promotion.
@@ -20,7 +21,7 @@ pub enum EarnFailure {
         /// Type of the promotion: POS or CODE.
         kind: PromotionType,
     },
-    /// 714: promotions of this type are issued, not earned.
+    /// Promotions of this type are held by issuing.
     #[error("promotion {promotion_id} is of type {}, which is issued, not earned; use one of type EARNING or REWARD", kind.name())]
     TypeNotEarnable {
         /// The promotion.
@@ -28,7 +29,7 @@ pub enum EarnFailure {
         /// Type of the promotion: CUSTOMER.
         kind: PromotionType,
     },
-    /// 713: the earning is recorded with another `earnedFromType`.
+    /// The earning is recorded with another `earnedFromType`.
     #[error("earnedFromType of this earning is {} and cannot change to {}", recorded.name(), given.name())]
     EarnedFromTypeChanged {
         /// Recorded type.
@@ -36,7 +37,7 @@ pub enum EarnFailure {
         /// Type in this call.
         given: EarnedFromType,
     },
-    /// 731: some of the recorded instances were revoked, and are not granted again.
+    /// Some of what is recorded was taken back, and is not granted again.
     #[error("{}", revoked_text(*promotion_id, *revoked, rest.as_deref()))]
     Revoked {
         /// The promotion.
@@ -46,7 +47,7 @@ pub enum EarnFailure {
         /// Instances that fail for another reason, if any.
         rest: Option<Box<OtherFailures>>,
     },
-    /// 705: the organization has more active promotions than its maximum.
+    /// The organization has more active promotions than it may have.
     #[error("the organization has {active} active promotions, more than its maximum of {cap}; deactivate some")]
     TooManyActivePromotions {
         /// Number of active promotions.
@@ -54,13 +55,13 @@ pub enum EarnFailure {
         /// Maximum number of active promotions.
         cap: u32,
     },
-    /// 709: the promotion is not active.
+    /// Switched off.
     #[error("promotion {promotion_id} is not active")]
     Inactive {
         /// The promotion.
         promotion_id: ObjectId,
     },
-    /// 709: the event is before the promotion's start.
+    /// The event is before the promotion's start.
     #[error(
         "promotion {promotion_id} had not started at eventTime {}: it starts at {}", iso(*event_time_ms), iso(*start_ms)
     )]
@@ -72,7 +73,7 @@ pub enum EarnFailure {
         /// First millisecond of the promotion, since 1970-01-01T00:00:00Z.
         start_ms: i64,
     },
-    /// 706: the event is after the promotion's end.
+    /// The event is after the promotion's end.
     #[error("promotion {promotion_id} had expired at eventTime {}: it ended at {}", iso(*event_time_ms), iso(*end_ms))]
     Ended {
         /// The promotion.
@@ -82,7 +83,7 @@ pub enum EarnFailure {
         /// Last millisecond of the promotion, since 1970-01-01T00:00:00Z.
         end_ms: i64,
     },
-    /// 706: the earned promotion would already have expired.
+    /// What would be earned is no longer valid.
     #[error(
         "promotion {promotion_id} earned at eventTime {} would have expired at {}",
         iso(*event_time_ms),
@@ -96,7 +97,7 @@ pub enum EarnFailure {
         /// Last millisecond at which the earned promotion would be valid, since 1970-01-01T00:00:00Z.
         valid_till_ms: i64,
     },
-    /// 715: the promotion is limited to an audience that the customer is not in.
+    /// Limited to an audience that the customer is not in.
     #[error("promotion {promotion_id} is limited to an audience that customer {customer_id} is not in")]
     NotInAudience {
         /// The promotion.
@@ -104,7 +105,7 @@ pub enum EarnFailure {
         /// The customer.
         customer_id: i64,
     },
-    /// 708: the cap of the promotion is reached.
+    /// The customer holds as many as one may.
     #[error("{}; {refused} not granted", cap_text(*promotion_id, [*cap, *used, *left]))]
     CapReached {
         /// The promotion.
@@ -150,16 +151,16 @@ impl EarnFailure {
     /// Returns the documented number.
     pub fn code(&self) -> i32 {
         match self {
-            Self::PromotionNotFound { .. } => 404,
-            Self::TooManyActivePromotions { .. } => 705,
-            Self::Ended { .. } | Self::NoLongerValid { .. } => 706,
-            Self::TypeNotSupported { .. } => 707,
-            Self::CapReached { .. } => 708,
-            Self::Inactive { .. } | Self::NotStarted { .. } => 709,
-            Self::EarnedFromTypeChanged { .. } => 713,
-            Self::TypeNotEarnable { .. } => 714,
-            Self::NotInAudience { .. } => 715,
-            Self::Revoked { .. } => 731,
+            Self::PromotionNotFound { .. } => codes::PROMOTION_NOT_FOUND,
+            Self::TooManyActivePromotions { .. } => codes::TOO_MANY_ACTIVE_PROMOTIONS,
+            Self::Ended { .. } | Self::NoLongerValid { .. } => codes::EXPIRED,
+            Self::TypeNotSupported { .. } => codes::TYPE_NOT_SUPPORTED,
+            Self::CapReached { .. } => codes::CAP_REACHED,
+            Self::Inactive { .. } | Self::NotStarted { .. } => codes::NOT_RUNNING,
+            Self::EarnedFromTypeChanged { .. } => codes::EARNED_FROM_TYPE_CHANGED,
+            Self::TypeNotEarnable { .. } => codes::TYPE_NOT_EARNABLE,
+            Self::NotInAudience { .. } => codes::NOT_IN_AUDIENCE,
+            Self::Revoked { .. } => codes::REVOKED_OR_NOT_HELD,
         }
     }
 }

@@ -55,6 +55,7 @@ pub mod amount;
 pub mod catalog;
 pub mod catalog_change;
 pub mod change;
+pub mod codes;
 pub mod command;
 pub mod decide;
 pub mod draft;

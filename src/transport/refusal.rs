@@ -17,7 +17,7 @@ use super::json_response::json_response;
 use crate::access::groups::AccessGroup;
 use crate::earning::OrgId;
 use crate::printable::with_causes;
-use crate::proto::CallError;
+use crate::proto::{CallError, Reason};
 use crate::wire::Violations;
 use crate::wire::text::not_positive;
 use crate::writer::error::Outage;
@@ -139,7 +139,7 @@ pub enum Refusal {
     #[error("{message}")]
     Precondition {
         /// The documented reason.
-        precondition: Precondition,
+        reason: Reason,
         /// The message to the caller.
         message: String,
         /// The values in the message, by name.
@@ -199,58 +199,6 @@ pub enum Refusal {
     NotJson,
 }
 
-/// The documented reasons for which the recorded state forbids a call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Precondition {
-    /// Error 705.
-    TooManyActivePromotions,
-    /// Error 706.
-    Expired,
-    /// Error 707.
-    TypeNotSupported,
-    /// Error 708.
-    CapReached,
-    /// Error 709.
-    NotRunning,
-    /// Error 713.
-    EarnedFromTypeChanged,
-    /// Error 714.
-    TypeNotEarnable,
-    /// Error 715.
-    NotInAudience,
-    /// Error 716.
-    NameTaken,
-    /// Error 729.
-    AlreadyRedeemed,
-    /// Error 731.
-    RevokedOrNotHeld,
-    /// Error 800.
-    OtherTransaction,
-}
-
-impl Precondition {
-    /// All preconditions in the order of the enum, each with its number and the name of its reason.
-    pub const ALL: [(Self, i32, &'static str); 12] = [
-        (Self::TooManyActivePromotions, 705, "TOO_MANY_ACTIVE_PROMOTIONS"),
-        (Self::Expired, 706, "EXPIRED"),
-        (Self::TypeNotSupported, 707, "TYPE_NOT_SUPPORTED"),
-        (Self::CapReached, 708, "CAP_REACHED"),
-        (Self::NotRunning, 709, "NOT_RUNNING"),
-        (Self::EarnedFromTypeChanged, 713, "EARNED_FROM_TYPE_CHANGED"),
-        (Self::TypeNotEarnable, 714, "TYPE_NOT_EARNABLE"),
-        (Self::NotInAudience, 715, "NOT_IN_AUDIENCE"),
-        (Self::NameTaken, 716, "NAME_TAKEN"),
-        (Self::AlreadyRedeemed, 729, "ALREADY_REDEEMED"),
-        (Self::RevokedOrNotHeld, 731, "REVOKED_OR_NOT_HELD"),
-        (Self::OtherTransaction, 800, "OTHER_TRANSACTION"),
-    ];
-
-    fn row(self) -> RefusalRow {
-        let (_, code, reason) = Self::ALL[self as usize];
-        RefusalRow { code, http: StatusCode::CONFLICT, grpc: Code::FailedPrecondition, reason }
-    }
-}
-
 /// Returns the message for an outage. Where a retry may fail the same way, the message does not suggest one.
 pub fn told(outage: Outage) -> &'static str {
     match outage {
@@ -276,58 +224,55 @@ pub struct RefusalRow {
     pub reason: &'static str,
 }
 
+/// The row of a reason in the one table of errors, `proto/cartpromotions/v1/reason.proto`.
+impl From<Reason> for RefusalRow {
+    fn from(reason: Reason) -> Self {
+        Self {
+            code: reason.code(),
+            // A test makes the row of every reason.
+            http: StatusCode::from_u16(reason.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+            grpc: Code::from_i32(reason.grpc_code()),
+            reason: reason.name(),
+        }
+    }
+}
+
 impl Refusal {
     /// Returns the row of the refusal in the table of errors.
     pub fn row(&self) -> RefusalRow {
-        let row = |code, http, grpc, reason| RefusalRow { code, http, grpc, reason };
+        self.reason().into()
+    }
+
+    fn reason(&self) -> Reason {
         match self {
-            Self::UnknownPath(_) => row(404, StatusCode::NOT_FOUND, Code::Unimplemented, "UNKNOWN_PATH"),
-            Self::MethodNotAllowed => {
-                row(405, StatusCode::METHOD_NOT_ALLOWED, Code::Unimplemented, "METHOD_NOT_ALLOWED")
-            }
-            Self::NotServing => row(500, StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, "NOT_SERVING"),
-            Self::Unauthenticated(_) => row(401, StatusCode::UNAUTHORIZED, Code::Unauthenticated, "UNAUTHENTICATED"),
-            Self::KeysNotRead => row(500, StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, "KEYS_NOT_READ"),
-            Self::TooManyFailedLogins { .. } => {
-                row(429, StatusCode::TOO_MANY_REQUESTS, Code::ResourceExhausted, "TOO_MANY_FAILED_LOGINS")
-            }
-            Self::RateLimited { .. } => {
-                row(429, StatusCode::TOO_MANY_REQUESTS, Code::ResourceExhausted, "RATE_LIMITED")
-            }
-            Self::NotJson => row(415, StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::InvalidArgument, "NOT_JSON"),
-            Self::NotGrpc => row(415, StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::InvalidArgument, "NOT_GRPC"),
-            // RESOURCE_EXHAUSTED would be wrong: gateways turn it into 429, which suggests a retry.
-            Self::TooLarge { .. } => row(413, StatusCode::PAYLOAD_TOO_LARGE, Code::InvalidArgument, "TOO_LARGE"),
-            Self::TooSlow => row(408, StatusCode::REQUEST_TIMEOUT, Code::DeadlineExceeded, "TOO_SLOW"),
-            Self::UnknownOrganization(_) => {
-                row(403, StatusCode::FORBIDDEN, Code::PermissionDenied, "UNKNOWN_ORGANIZATION")
-            }
-            Self::AccessDenied(_) => row(403, StatusCode::FORBIDDEN, Code::PermissionDenied, "ACCESS_DENIED"),
-            Self::OrgMismatch { .. } => row(403, StatusCode::FORBIDDEN, Code::PermissionDenied, "ORG_MISMATCH"),
-            Self::Invalid(_) => row(400, StatusCode::BAD_REQUEST, Code::InvalidArgument, "INVALID_REQUEST"),
-            Self::InvalidCustomerId(_) => {
-                row(1006, StatusCode::BAD_REQUEST, Code::InvalidArgument, "INVALID_CUSTOMER_ID")
-            }
-            Self::InvalidPromotionId(_) => {
-                row(725, StatusCode::BAD_REQUEST, Code::InvalidArgument, "INVALID_PROMOTION_ID")
-            }
-            Self::PromotionNotFound(_) => row(404, StatusCode::NOT_FOUND, Code::NotFound, "PROMOTION_NOT_FOUND"),
-            Self::EarnedPromotionNotFound(_) => {
-                row(404, StatusCode::NOT_FOUND, Code::NotFound, "EARNED_PROMOTION_NOT_FOUND")
-            }
-            Self::PromotionExists { .. } => row(409, StatusCode::CONFLICT, Code::AlreadyExists, "PROMOTION_EXISTS"),
-            Self::Precondition { precondition, .. } => precondition.row(),
-            Self::Overloaded => row(500, StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, "OVERLOADED"),
-            Self::CustomerNotFound(_) => row(404, StatusCode::NOT_FOUND, Code::NotFound, "CUSTOMER_NOT_FOUND"),
-            Self::CustomerLookupFailed { .. } => {
-                row(1007, StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, "CUSTOMER_LOOKUP_FAILED")
-            }
-            Self::Busy(..) => row(500, StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, "BUSY"),
-            Self::Unavailable(..) => row(500, StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, "UNAVAILABLE"),
-            Self::DeadlineExceeded => {
-                row(504, StatusCode::GATEWAY_TIMEOUT, Code::DeadlineExceeded, "DEADLINE_EXCEEDED")
-            }
-            Self::Internal(_) => row(500, StatusCode::INTERNAL_SERVER_ERROR, Code::Internal, "INTERNAL"),
+            Self::UnknownPath(_) => Reason::UnknownPath,
+            Self::MethodNotAllowed => Reason::MethodNotAllowed,
+            Self::NotServing => Reason::NotServing,
+            Self::Unauthenticated(_) => Reason::Unauthenticated,
+            Self::KeysNotRead => Reason::KeysNotRead,
+            Self::TooManyFailedLogins { .. } => Reason::TooManyFailedLogins,
+            Self::RateLimited { .. } => Reason::RateLimited,
+            Self::NotJson => Reason::NotJson,
+            Self::NotGrpc => Reason::NotGrpc,
+            Self::TooLarge { .. } => Reason::TooLarge,
+            Self::TooSlow => Reason::TooSlow,
+            Self::UnknownOrganization(_) => Reason::UnknownOrganization,
+            Self::AccessDenied(_) => Reason::AccessDenied,
+            Self::OrgMismatch { .. } => Reason::OrgMismatch,
+            Self::Invalid(_) => Reason::InvalidRequest,
+            Self::InvalidCustomerId(_) => Reason::InvalidCustomerId,
+            Self::InvalidPromotionId(_) => Reason::InvalidPromotionId,
+            Self::PromotionNotFound(_) => Reason::PromotionNotFound,
+            Self::EarnedPromotionNotFound(_) => Reason::EarnedPromotionNotFound,
+            Self::PromotionExists { .. } => Reason::PromotionExists,
+            Self::Precondition { reason, .. } => *reason,
+            Self::Overloaded => Reason::Overloaded,
+            Self::CustomerNotFound(_) => Reason::CustomerNotFound,
+            Self::CustomerLookupFailed { .. } => Reason::CustomerLookupFailed,
+            Self::Busy(..) => Reason::Busy,
+            Self::Unavailable(..) => Reason::Unavailable,
+            Self::DeadlineExceeded => Reason::DeadlineExceeded,
+            Self::Internal(_) => Reason::Internal,
         }
     }
 

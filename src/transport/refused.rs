@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::refusal::{Precondition, Refusal, Unauthenticated};
+use super::refusal::{Refusal, Unauthenticated};
 use crate::access::credentials::CheckError;
 use crate::app::catalog::CatalogError;
 use crate::earning::catalog_change::CatalogRefusal;
 use crate::earning::change::RedeemFailure;
 use crate::earning::{EarnFailure, ObjectId};
+use crate::proto::Reason;
 use crate::wire::{InvalidRequest, Violations};
 use crate::writer::WalletError;
 
@@ -48,16 +49,16 @@ impl From<InvalidRequest> for Refusal {
 impl From<EarnFailure> for Refusal {
     fn from(failure: EarnFailure) -> Self {
         let of = |id: &ObjectId| ("promotionId", id.to_string());
-        let (precondition, values) = match &failure {
+        let (reason, values) = match &failure {
             EarnFailure::PromotionNotFound { given } => return Self::PromotionNotFound(given.clone()),
             EarnFailure::TypeNotSupported { promotion_id, kind } => {
-                (Precondition::TypeNotSupported, vec![of(promotion_id), ("type", kind.name().to_owned())])
+                (Reason::TypeNotSupported, vec![of(promotion_id), ("type", kind.name().to_owned())])
             }
             EarnFailure::TypeNotEarnable { promotion_id, kind } => {
-                (Precondition::TypeNotEarnable, vec![of(promotion_id), ("type", kind.name().to_owned())])
+                (Reason::TypeNotEarnable, vec![of(promotion_id), ("type", kind.name().to_owned())])
             }
             EarnFailure::EarnedFromTypeChanged { recorded, given } => (
-                Precondition::EarnedFromTypeChanged,
+                Reason::EarnedFromTypeChanged,
                 vec![("recorded", recorded.name().to_owned()), ("given", given.name().to_owned())],
             ),
             EarnFailure::Revoked { promotion_id, revoked, rest } => {
@@ -66,22 +67,22 @@ impl From<EarnFailure> for Refusal {
                     values.push(("notGranted", rest.count.to_string()));
                     values.extend(Self::from(rest.cause.clone()).values());
                 }
-                (Precondition::RevokedOrNotHeld, values)
+                (Reason::RevokedOrNotHeld, values)
             }
             EarnFailure::TooManyActivePromotions { active, cap } => {
-                (Precondition::TooManyActivePromotions, vec![("active", active.to_string()), ("cap", cap.to_string())])
+                (Reason::TooManyActivePromotions, vec![("active", active.to_string()), ("cap", cap.to_string())])
             }
-            EarnFailure::Inactive { promotion_id } => (Precondition::NotRunning, vec![of(promotion_id)]),
+            EarnFailure::Inactive { promotion_id } => (Reason::NotRunning, vec![of(promotion_id)]),
             EarnFailure::NotStarted { promotion_id, event_time_ms, start_ms } => (
-                Precondition::NotRunning,
+                Reason::NotRunning,
                 vec![of(promotion_id), ("eventTime", event_time_ms.to_string()), ("startDate", start_ms.to_string())],
             ),
             EarnFailure::Ended { promotion_id, event_time_ms, end_ms } => (
-                Precondition::Expired,
+                Reason::Expired,
                 vec![of(promotion_id), ("eventTime", event_time_ms.to_string()), ("endDate", end_ms.to_string())],
             ),
             EarnFailure::NoLongerValid { promotion_id, event_time_ms, valid_till_ms } => (
-                Precondition::Expired,
+                Reason::Expired,
                 vec![
                     of(promotion_id),
                     ("eventTime", event_time_ms.to_string()),
@@ -89,42 +90,40 @@ impl From<EarnFailure> for Refusal {
                 ],
             ),
             EarnFailure::NotInAudience { promotion_id, customer_id } => {
-                (Precondition::NotInAudience, vec![of(promotion_id), ("customerId", customer_id.to_string())])
+                (Reason::NotInAudience, vec![of(promotion_id), ("customerId", customer_id.to_string())])
             }
             EarnFailure::CapReached { promotion_id, cap, used, left, refused } => {
                 let counts = [("cap", cap), ("used", used), ("left", left), ("refused", refused)];
                 let counts = counts.into_iter().map(|(name, count)| (name, count.to_string()));
-                (Precondition::CapReached, std::iter::once(of(promotion_id)).chain(counts).collect())
+                (Reason::CapReached, std::iter::once(of(promotion_id)).chain(counts).collect())
             }
         };
-        Self::Precondition { precondition, message: failure.to_string(), values }
+        Self::Precondition { reason, message: failure.to_string(), values }
     }
 }
 
 impl From<RedeemFailure> for Refusal {
     fn from(failure: RedeemFailure) -> Self {
         let of = |id: &ObjectId| ("earnedPromotionId", id.to_string());
-        let (precondition, values) = match &failure {
+        let (reason, values) = match &failure {
             RedeemFailure::OtherContent { transaction_identifier, field } => (
-                Precondition::OtherTransaction,
+                Reason::OtherTransaction,
                 vec![("transactionIdentifier", transaction_identifier.to_string()), ("field", field.clone())],
             ),
-            RedeemFailure::NotHeld(given) => {
-                (Precondition::RevokedOrNotHeld, vec![("earnedPromotionId", given.clone())])
-            }
-            RedeemFailure::Revoked(id) => (Precondition::RevokedOrNotHeld, vec![of(id)]),
+            RedeemFailure::NotHeld(given) => (Reason::RevokedOrNotHeld, vec![("earnedPromotionId", given.clone())]),
+            RedeemFailure::Revoked(id) => (Reason::RevokedOrNotHeld, vec![of(id)]),
             RedeemFailure::Redeemed { earn_id, by } => {
-                (Precondition::AlreadyRedeemed, vec![of(earn_id), ("transactionIdentifier", by.to_string())])
+                (Reason::AlreadyRedeemed, vec![of(earn_id), ("transactionIdentifier", by.to_string())])
             }
             RedeemFailure::BeforeEvent { .. } => {
                 return Self::Invalid(Violations::of("transactionDate", failure.to_string()));
             }
             RedeemFailure::Expired { earn_id, judged_ms, valid_till_ms } => (
-                Precondition::Expired,
+                Reason::Expired,
                 vec![of(earn_id), ("judgedAt", judged_ms.to_string()), ("validTill", valid_till_ms.to_string())],
             ),
         };
-        Self::Precondition { precondition, message: failure.to_string(), values }
+        Self::Precondition { reason, message: failure.to_string(), values }
     }
 }
 
@@ -144,7 +143,7 @@ impl From<CatalogRefusal> for Refusal {
         if let Some(field) = refusal.field() {
             return Self::Invalid(Violations::of(&format!("promotion.{field}"), refusal.to_string()));
         }
-        let (precondition, values) = match &refusal {
+        let (reason, values) = match &refusal {
             CatalogRefusal::NotFound(id) => return Self::PromotionNotFound(id.to_string()),
             CatalogRefusal::Exists { promotion_id, differing } => {
                 return Self::PromotionExists {
@@ -157,16 +156,14 @@ impl From<CatalogRefusal> for Refusal {
                 return Self::Invalid(Violations::of("promotion", refusal.to_string()));
             }
             CatalogRefusal::Ended { promotion_id, end_ms } => {
-                (Precondition::Expired, vec![of(promotion_id), ("endDate", end_ms.to_string())])
+                (Reason::Expired, vec![of(promotion_id), ("endDate", end_ms.to_string())])
             }
             CatalogRefusal::TooManyActive { active, cap } => {
-                (Precondition::TooManyActivePromotions, vec![("active", active.to_string()), ("cap", cap.to_string())])
+                (Reason::TooManyActivePromotions, vec![("active", active.to_string()), ("cap", cap.to_string())])
             }
-            CatalogRefusal::NameTaken { name, other } => {
-                (Precondition::NameTaken, vec![("name", name.clone()), of(other)])
-            }
+            CatalogRefusal::NameTaken { name, other } => (Reason::NameTaken, vec![("name", name.clone()), of(other)]),
         };
-        Self::Precondition { precondition, message: refusal.to_string(), values }
+        Self::Precondition { reason, message: refusal.to_string(), values }
     }
 }
 

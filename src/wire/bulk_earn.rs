@@ -7,9 +7,7 @@ use chrono_tz::Tz;
 use foldhash::{HashMap, HashMapExt};
 
 use super::count;
-use super::event::{
-    InvalidRequest, MAX_ID_CHARACTERS, Received, customer, encode_type, read_event_time, read_payload, read_type,
-};
+use super::event::{InvalidRequest, Received, customer, encode_type, read_event_time, read_payload, read_type};
 use super::payload::Payload;
 use super::response_size::{payload_fits, payload_room, payload_text_room};
 use super::text::check_text;
@@ -17,6 +15,7 @@ use super::time::IsoTimes;
 use super::violation::Violations;
 use crate::earning::{BulkEarn, Details, EarnedFromType, Entry, EntryOutcome, ObjectId, OrgId};
 use crate::proto;
+use crate::proto::limits::{bulk_earn_request, event_details, promotion_to_earn};
 
 /// Limits of one request and of its response.
 #[derive(Debug, Clone, Copy)]
@@ -27,6 +26,13 @@ pub struct RequestLimits {
     pub max_earn_count: u32,
     /// Length of a response that grows with the request or with the rows found: bytes.
     pub max_response_bytes: usize,
+}
+
+impl RequestLimits {
+    /// Entries, unless the operator says otherwise.
+    pub const MAX_ENTRIES: usize = bulk_earn_request::EARNED_PROMOTIONS_MAX_ITEMS;
+    /// Sum of the earn counts, unless the operator says otherwise.
+    pub const MAX_EARN_COUNT: u32 = promotion_to_earn::EARN_COUNT_MAX_TOTAL;
 }
 
 /// Returns the command of `request`, for a caller of `org_id`.
@@ -50,7 +56,7 @@ pub fn parse(
         violations.add("eventDetails", "is required");
         proto::EventDetails::default()
     });
-    check_text(&mut violations, "eventDetails.id", &event.id, MAX_ID_CHARACTERS);
+    check_text(&mut violations, "eventDetails.id", &event.id, event_details::ID_MAX_LEN);
     let event_type = read_type(&mut violations, "eventDetails.type", event.r#type);
     if let (Some(one), Some(other)) = (earned_from_type, event_type)
         && one != other
@@ -101,7 +107,12 @@ fn read_entries(given: Vec<proto::PromotionToEarn>, limits: RequestLimits, viola
         let at = format_args!("earnedPromotions[{index}]");
         // A promotion is named by any text, of any length.
         check_text(violations, format_args!("{at}.promotionId"), &entry.promotion_id, usize::MAX);
-        check_text(violations, format_args!("{at}.earnedFromId"), &entry.earned_from_id, MAX_ID_CHARACTERS);
+        check_text(
+            violations,
+            format_args!("{at}.earnedFromId"),
+            &entry.earned_from_id,
+            promotion_to_earn::EARNED_FROM_ID_MAX_LEN,
+        );
         if entry.earn_count < 1 {
             let description = format!("must be 1 or more, not {}", entry.earn_count);
             violations.add(format_args!("{at}.earnCount"), description);

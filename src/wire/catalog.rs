@@ -10,9 +10,12 @@ use super::violation::Violations;
 use crate::app::catalog::ChangeAudience;
 use crate::earning::{CustomerId, ObjectId, OrgId, PromotionDraft};
 use crate::proto;
+use crate::proto::limits::{change_audience_request, list_promotions_request};
 
-/// Limits the ids that one request asks for, and the customers that it adds and removes.
-const MAX_IDS: usize = 1_000;
+/// Limits the ids that one request asks for.
+const MAX_IDS: usize = list_promotions_request::PROMOTION_IDS_MAX_ITEMS;
+/// Limits the customers that one request adds and removes.
+const MAX_CHANGED: usize = change_audience_request::ADD_AND_REMOVE_MAX_ITEMS;
 
 /// Returns the id of the promotion in a path.
 ///
@@ -151,8 +154,8 @@ pub fn parse_audience(
     }
     match request.add.len() + request.remove.len() {
         0 => violations.add("add", "must have at least 1 customer, or remove must"),
-        many if many > MAX_IDS => {
-            violations.add("add", format!("must have at most {MAX_IDS} customers with remove, not {many}"));
+        many if many > MAX_CHANGED => {
+            violations.add("add", format!("must have at most {MAX_CHANGED} customers with remove, not {many}"));
         }
         _ => {}
     }

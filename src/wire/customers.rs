@@ -7,9 +7,10 @@ use super::event::InvalidRequest;
 use super::violation::Violations;
 use crate::earning::CustomerId;
 use crate::proto;
+use crate::proto::limits::upsert_customers_request;
 
 /// Limits the customers that one request records.
-const MAX_CUSTOMERS: usize = 1_000;
+const MAX_CUSTOMERS: usize = upsert_customers_request::CUSTOMER_IDS_MAX_ITEMS;
 
 /// Returns the customers to record.
 ///

@@ -3,8 +3,7 @@
 use chrono_tz::Tz;
 
 use super::event::{
-    EnumField, InvalidRequest, MAX_ID_CHARACTERS, Received, customer, encode_type, read_event_time, read_payload,
-    read_type,
+    EnumField, InvalidRequest, Received, customer, encode_type, read_event_time, read_payload, read_type,
 };
 use super::payload::Payload;
 use super::text::{check_message_id, check_text};
@@ -14,6 +13,7 @@ use crate::earning::{
     BulkEarn, Details, EarnedFromType, Entry, EntryOutcome, ObjectId, OrgId, ProgramType, SupplementaryCriteria,
 };
 use crate::proto;
+use crate::proto::limits::{earn_event_details, earn_request};
 use crate::proto::supplementary_criteria::ProgramType as ProgramTypeProto;
 
 /// Returns the command of `request`, for a caller of `org_id`. `found` holds the violations that the JSON reader found.
@@ -26,13 +26,13 @@ pub fn parse(request: proto::EarnRequest, org_id: OrgId, received: Received) -> 
     let event_time_ms = read_event_time(request.event_time, iso, now_ms, &mut violations);
     let earned_from_type = read_type(&mut violations, "earnedFromType", request.earned_from_type);
     check_text(&mut violations, "promotionId", &request.promotion_id, usize::MAX);
-    check_text(&mut violations, "earnedFromId", &request.earned_from_id, MAX_ID_CHARACTERS);
+    check_text(&mut violations, "earnedFromId", &request.earned_from_id, earn_request::EARNED_FROM_ID_MAX_LEN);
     let event = request.event_details.unwrap_or_else(|| {
         violations.add("eventDetails", "is required");
         proto::EarnEventDetails::default()
     });
-    check_text(&mut violations, "eventDetails.id", &event.id, MAX_ID_CHARACTERS);
-    check_text(&mut violations, "eventDetails.type", &event.r#type, MAX_ID_CHARACTERS);
+    check_text(&mut violations, "eventDetails.id", &event.id, earn_event_details::ID_MAX_LEN);
+    check_text(&mut violations, "eventDetails.type", &event.r#type, earn_event_details::TYPE_MAX_LEN);
     let event_payload = read_payload(&mut violations, event.event_payload);
     let criteria = request.supplementary_criteria.and_then(|criteria| read_criteria(criteria, &mut violations));
     let customer_id = customer(request.customer_id, violations)?;

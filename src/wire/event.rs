@@ -6,14 +6,9 @@ use super::payload::Payload;
 use super::text::check_message_id;
 use super::time::TimePair;
 use super::violation::Violations;
-use crate::earning::time::DAY_MS;
 use crate::earning::{CustomerId, EarnedFromType};
 use crate::proto;
-
-/// Limits identifiers that callers choose: characters.
-pub const MAX_ID_CHARACTERS: usize = 250;
-/// Limits how far an event or a transaction may be ahead of the clock of the server: milliseconds.
-pub const MAX_AHEAD_MS: i64 = DAY_MS;
+use crate::proto::limits::{bulk_earn_request, earn_request};
 
 /// The violation for which a request is no command.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +33,9 @@ pub fn customer(customer_id: i64, mut violations: Violations) -> Result<Customer
     violations.or_ok(CustomerId(customer_id)).map_err(InvalidRequest::Invalid)
 }
 
+// Both ways to earn are read by the same checks.
+const _: () = assert!(bulk_earn_request::EVENT_TIME_MAX_AHEAD_MS == earn_request::EVENT_TIME_MAX_AHEAD_MS);
+
 /// The circumstances in which a request was received.
 #[derive(Debug)]
 pub struct Received {
@@ -50,7 +48,7 @@ pub struct Received {
 /// Returns the time of the event, in epoch milliseconds.
 pub fn read_event_time(ms: Option<i64>, iso: Option<&str>, now_ms: i64, violations: &mut Violations) -> Option<i64> {
     let event_time_ms = TimePair { field: "eventTime", ms, iso }.read(violations)?;
-    if event_time_ms > now_ms.saturating_add(MAX_AHEAD_MS) {
+    if event_time_ms > now_ms.saturating_add(bulk_earn_request::EVENT_TIME_MAX_AHEAD_MS) {
         let field = if ms.is_some() { "eventTime" } else { "eventTimeISO" };
         violations.add(field, "must be at most 24 hours ahead of now");
     }

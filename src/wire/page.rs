@@ -9,13 +9,8 @@ use sha2::{Digest, Sha256};
 
 use super::violation::Violations;
 use crate::earning::{ObjectId, OrgId};
+use crate::proto::limits::{list_earned_promotions_request, list_promotions_request};
 
-/// Limits the elements of one page.
-const MAX_LIMIT: i32 = 1_000;
-/// Number of elements of a wallet page, if the request names none.
-const WALLET_LIMIT: i32 = 10;
-/// Number of elements of a page of promotions, if the request names none.
-const PROMOTION_LIMIT: i32 = 100;
 /// Length of the digest of the query in a token: bytes.
 const QUESTION_BYTES: usize = 8;
 /// Length of a token: bytes. Consists of the digest, a number, and an id.
@@ -23,17 +18,19 @@ const TOKEN_BYTES: usize = QUESTION_BYTES + 8 + 12;
 
 /// Returns the number of elements of a wallet page.
 pub fn wallet_limit(limit: Option<i32>, violations: &mut Violations) -> usize {
-    read_limit(limit.unwrap_or(WALLET_LIMIT), violations)
+    let most = list_earned_promotions_request::LIMIT_LTE;
+    read_limit(limit.unwrap_or(list_earned_promotions_request::LIMIT_DEFAULT), most, violations)
 }
 
 /// Returns the number of elements of a page of promotions.
 pub fn promotion_limit(limit: Option<i32>, violations: &mut Violations) -> usize {
-    read_limit(limit.unwrap_or(PROMOTION_LIMIT), violations)
+    let most = list_promotions_request::LIMIT_LTE;
+    read_limit(limit.unwrap_or(list_promotions_request::LIMIT_DEFAULT), most, violations)
 }
 
-fn read_limit(limit: i32, violations: &mut Violations) -> usize {
-    if !(1..=MAX_LIMIT).contains(&limit) {
-        violations.add("limit", format!("must be from 1 to {MAX_LIMIT}, not {limit}"));
+fn read_limit(limit: i32, most: i32, violations: &mut Violations) -> usize {
+    if !(1..=most).contains(&limit) {
+        violations.add("limit", format!("must be from 1 to {most}, not {limit}"));
     }
     usize::try_from(limit).unwrap_or_default()
 }

@@ -15,12 +15,18 @@ use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::json::{Context, ReadJson};
+use crate::proto::limits::{earn_event_details, event_details};
 
 /// Limits the text, without white space outside strings: bytes.
-pub const MAX_BYTES: usize = 8 * 1024;
+pub const MAX_BYTES: usize = event_details::EVENT_PAYLOAD_MAX_BYTES;
 /// Limits the nesting of objects and lists. A deeper payload could be stored, but stock protobuf clients stop at 100
 /// nested messages, and each level takes up to three.
-pub const MAX_DEPTH: usize = 30;
+pub const MAX_DEPTH: usize = event_details::EVENT_PAYLOAD_MAX_DEPTH;
+// Both ways to earn are read by the same checks.
+const _: () = assert!(
+    MAX_BYTES == earn_event_details::EVENT_PAYLOAD_MAX_BYTES
+        && MAX_DEPTH == earn_event_details::EVENT_PAYLOAD_MAX_DEPTH
+);
 
 /// A JSON object, in the form in which it was received.
 #[derive(Debug, Clone)]

@@ -10,10 +10,13 @@ use super::time::{TimePair, to_iso};
 use super::violation::Violations;
 use crate::earning::{CapDraft, EarnExpiry, ObjectId, OrgId, Promotion, PromotionDraft, PromotionType};
 use crate::proto;
+use crate::proto::limits;
 
-const MAX_PROMOTION_NAME_CHARACTERS: usize = 50;
+/// Limits the name of a promotion, in a call and in a file: characters.
+const MAX_PROMOTION_NAME_CHARACTERS: usize = limits::promotion::NAME_MAX_LEN;
+const _: () = assert!(MAX_PROMOTION_NAME_CHARACTERS == limits::file_promotion::NAME_MAX_LEN);
 /// Limits N in "until the Nth day after" to a hundred years: days.
-const MAX_EXPIRY_DAYS: i32 = 36_500;
+const MAX_EXPIRY_DAYS: i32 = limits::earn_expiry::DAYS_LTE;
 
 /// Returns the id of a promotion. Reports an invalid id, and returns a placeholder for it.
 pub fn promotion_id(field: impl Display, id: &str, violations: &mut Violations) -> ObjectId {

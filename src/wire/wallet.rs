@@ -6,7 +6,7 @@ use chrono_tz::Tz;
 
 use super::count;
 use super::earn::encode_event;
-use super::event::{EnumField, InvalidRequest, MAX_AHEAD_MS, MAX_ID_CHARACTERS, customer, encode_type};
+use super::event::{EnumField, InvalidRequest, customer, encode_type};
 use super::page::{Pages, wallet_limit};
 use super::promotion::promotion_id;
 use super::response_size::first_that_fit;
@@ -18,18 +18,18 @@ use crate::earning::change::{EarnedStatus, Redeem, Revoke, RevokedDetail};
 use crate::earning::time::iso;
 use crate::earning::{Amount, GivenId, ObjectId, OrgId, Redemption, RedemptionLine};
 use crate::proto;
+use crate::proto::limits::{earn_revoke_details, list_earned_promotions_request, redeem_request, redemption_line};
 use crate::proto::revoked_details::Status;
 use crate::proto::wallet_entry::{ApplicationMode, PromotionStatus};
 
 /// Limits the promotions that one request filters by.
-const MAX_FILTERED: usize = 100;
+const MAX_FILTERED: usize = list_earned_promotions_request::PROMOTION_ID_MAX_ITEMS;
 /// Limits the earn ids that one request revokes.
-const MAX_REVOKED: usize = 1_000;
+const MAX_REVOKED: usize = earn_revoke_details::EARN_IDS_MAX_TOTAL;
 /// Limits the elements of a transaction.
-const MAX_LINES: usize = 1_000;
-/// The first accepted time of a transaction, 2000-01-01T00:00:00Z, in epoch milliseconds. Seconds sent as milliseconds
-/// are before it.
-const FIRST_TRANSACTION_MS: i64 = 946_684_800_000;
+const MAX_LINES: usize = redeem_request::LINE_ITEMS_AND_REDEMPTIONS_MAX_ITEMS;
+/// The first accepted time of a transaction, in epoch milliseconds. Seconds sent as milliseconds are before it.
+const FIRST_TRANSACTION_MS: i64 = redeem_request::TRANSACTION_DATE_GTE;
 
 /// Returns the part of a wallet that a request asks for, and the pages of that query.
 ///
@@ -137,7 +137,7 @@ pub fn parse_revoke(
         // A list beyond the limit is refused in any case, so its rest is not checked.
         for (index, earn_id) in detail.earn_ids.iter().take(MAX_REVOKED).enumerate() {
             let at = format_args!("{at}.earnIds[{index}]");
-            check_text(&mut violations, at, earn_id, MAX_ID_CHARACTERS);
+            check_text(&mut violations, at, earn_id, earn_revoke_details::EARN_IDS_MAX_LEN);
             if !seen.insert(earn_id.to_ascii_lowercase()) {
                 violations.add(at, "repeats an earlier one");
             }
@@ -196,8 +196,13 @@ pub fn parse_redeem(
 ) -> Result<Redeem, InvalidRequest> {
     let mut violations = found;
     let identifier = request.transaction_identifier;
-    check_text(&mut violations, "transactionIdentifier", &identifier, MAX_ID_CHARACTERS);
-    check_text(&mut violations, "transactionNumber", &request.transaction_number, MAX_ID_CHARACTERS);
+    check_text(&mut violations, "transactionIdentifier", &identifier, redeem_request::TRANSACTION_IDENTIFIER_MAX_LEN);
+    check_text(
+        &mut violations,
+        "transactionNumber",
+        &request.transaction_number,
+        redeem_request::TRANSACTION_NUMBER_MAX_LEN,
+    );
     let iso_text = request.transaction_date_iso.as_deref();
     let date = TimePair { field: "transactionDate", ms: request.transaction_date, iso: iso_text }.read(&mut violations);
     if let Some(date_ms) = date {
@@ -235,7 +240,7 @@ fn check_transaction_date(date_ms: i64, now_ms: i64, violations: &mut Violations
         let problem = format!("must not be before {}: it is {}; {advice}", iso(FIRST_TRANSACTION_MS), iso(date_ms));
         violations.add(field, problem);
     }
-    if date_ms > now_ms.saturating_add(MAX_AHEAD_MS) {
+    if date_ms > now_ms.saturating_add(redeem_request::TRANSACTION_DATE_MAX_AHEAD_MS) {
         let problem = format!("must be at most 24 hours ahead of now, {}: it is {}", iso(now_ms), iso(date_ms));
         violations.add(field, problem);
     }
@@ -248,14 +253,19 @@ fn read_lines(list: &str, lines: Vec<proto::RedemptionLine>, violations: &mut Vi
     // A list beyond the limit is refused in any case, so its rest is not checked.
     for (index, line) in lines.into_iter().take(MAX_LINES).enumerate() {
         let field = |name: &str| format!("{list}[{index}].{name}");
-        check_text(violations, field("promotionId"), &line.promotion_id, MAX_ID_CHARACTERS);
-        check_text(violations, field("earnedPromotionId"), &line.earned_promotion_id, MAX_ID_CHARACTERS);
+        check_text(violations, field("promotionId"), &line.promotion_id, redemption_line::PROMOTION_ID_MAX_LEN);
+        check_text(
+            violations,
+            field("earnedPromotionId"),
+            &line.earned_promotion_id,
+            redemption_line::EARNED_PROMOTION_ID_MAX_LEN,
+        );
         let earned_promotion = GivenId::in_lower_case(line.earned_promotion_id);
         if !seen.insert(earned_promotion.text.clone()) {
             violations.add(field("earnedPromotionId"), "repeats that of an earlier element");
         }
         if let Some(sku) = &line.sku {
-            check_text(violations, field("sku"), sku, MAX_ID_CHARACTERS);
+            check_text(violations, field("sku"), sku, redemption_line::SKU_MAX_LEN);
         }
         if line.redemption_count != 1 {
             let problem = format!("must be 1, not {}: an earned promotion is redeemed once", line.redemption_count);

@@ -115,7 +115,7 @@ async fn rows_of_neighbour(service: &Service) -> BTreeSet<String> {
 fn cases() -> Vec<Vec<Place>> {
     let places = places::all();
     let methods: BTreeSet<_> = places.iter().map(|place| place.method.as_str()).collect();
-    let known: BTreeSet<_> = METHODS.iter().map(|method| method.grpc).chain([BULK_EARN]).collect();
+    let known: BTreeSet<_> = METHODS.iter().map(|method| method.grpc).collect();
     assert_eq!(methods, known, "every method has a place");
     let mut cases: Vec<_> = places.iter().map(|place| vec![place.clone()]).collect();
     // All places are tested together too, because one violation may hide later ones. A wrong organization hides
@@ -241,7 +241,7 @@ async fn two_organizations_may_have_the_same_identifiers_and_each_has_its_own() 
 async fn each_request_is_answered_when_everything_in_it_is_our_own() {
     // Otherwise the responses could be equal because both calls were refused for another reason.
     let service = Service::start_with(&catalog_that_takes(false), &[]).await;
-    for (index, method) in METHODS.iter().map(|method| method.grpc).chain([BULK_EARN]).enumerate() {
+    for (index, method) in METHODS.iter().map(|method| method.grpc).enumerate() {
         for endpoint in ENDPOINTS {
             let tag = format!("own {index} {endpoint:?}.");
             let request = request(&service, method, &tag).await;

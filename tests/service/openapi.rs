@@ -109,6 +109,19 @@ async fn the_published_document_is_the_one_that_is_served() {
     assert_current("docs/openapi.json", &response.text().await.unwrap());
 }
 
+#[test]
+fn the_published_tables_of_errors_are_those_of_the_proto_files() {
+    let tables = include_str!(concat!(env!("OUT_DIR"), "/errors.md"));
+    let mut file = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/errors.md")).unwrap();
+    for table in tables.split_inclusive("<!-- end -->\n") {
+        let mark = table.lines().next().unwrap();
+        let start = file.find(mark).unwrap_or_else(|| panic!("docs/errors.md has no {mark}"));
+        let length = file[start..].find("<!-- end -->\n").unwrap() + "<!-- end -->\n".len();
+        file.replace_range(start..start + length, table);
+    }
+    assert_current("docs/errors.md", &file);
+}
+
 /// Generators of clients do not understand unions of types, null types, and alternatives beside properties.
 #[tokio::test]
 async fn every_schema_has_one_type_and_every_enum_has_names() {

@@ -15,8 +15,8 @@ use crate::app::clients::NewClient;
 use crate::app::import::{Import, ImportedClient, ImportedOrg, ImportedPromotion};
 use crate::earning::{CustomerId, OrgId};
 use crate::proto;
+use crate::proto::limits::{api_client, org};
 
-const MAX_NAME_CHARACTERS: usize = 250;
 /// Name that grants every access group, given alone.
 const EVERYTHING: &str = "*";
 
@@ -82,7 +82,7 @@ fn refuse_repeats<K: Eq + std::hash::Hash>(list: &str, keys: impl Iterator<Item 
 fn read_org(at: &str, org: proto::Org, violations: &mut Violations) -> ImportedOrg {
     let id = check_given_id(violations, format_args!("{at}.id"), org.id);
     if let Some(name) = &org.name {
-        check_name(violations, format_args!("{at}.name"), name, MAX_NAME_CHARACTERS);
+        check_name(violations, format_args!("{at}.name"), name, org::NAME_MAX_LEN);
     }
     let time_zone = org.time_zone.map(|name| {
         name.parse().unwrap_or_else(|_| {
@@ -121,14 +121,14 @@ fn read_customer(at: &str, customer: proto::Customer, violations: &mut Violation
 }
 
 fn read_api_client(at: &str, client: proto::ApiClient, violations: &mut Violations) -> ImportedClient {
-    check_text(violations, format_args!("{at}.username"), &client.username, MAX_NAME_CHARACTERS);
+    check_text(violations, format_args!("{at}.username"), &client.username, api_client::USERNAME_MAX_LEN);
     if client.username.contains(':') {
         violations.add(format_args!("{at}.username"), "must not contain a colon: HTTP Basic ends the username with it");
     } else if client.username.contains(char::is_control) {
         violations.add(format_args!("{at}.username"), "must not contain control characters");
     }
     if let Some(password) = &client.password {
-        check_text(violations, format_args!("{at}.password"), password, MAX_NAME_CHARACTERS);
+        check_text(violations, format_args!("{at}.password"), password, api_client::PASSWORD_MAX_LEN);
     }
     if let Some(org_id) = client.org_id {
         check_id(violations, format_args!("{at}.orgId"), org_id);
