@@ -2,6 +2,11 @@
 //!
 //! Called by `app`. Each batch of requests is read and written in a constant number of statements. Storage knows the
 //! types of the rules, but neither proto nor HTTP and gRPC.
+//!
+//! The files stand in layers, and each uses those below it. From the bottom: lists of rows and the dialect (`rows`,
+//! `dialect`); connections, and statements about an organization (`connection`, `statement`, `transaction`,
+//! `org_owned`); the data and the statements of a batch (`batch`); the engines, which read and write a batch (`engine`);
+//! the handle (`store`); the session that runs batches (`batch::session`) and the other statements of the handle.
 
 pub mod batch;
 pub mod catalog;
