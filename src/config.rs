@@ -1,10 +1,10 @@
 //! The command line and the environment, read once. `--help` shows the default and the limits of each option.
 
 pub mod access;
-mod argv;
 mod database_url;
 pub mod edge;
 pub mod operator;
+mod url_file;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -12,14 +12,15 @@ use std::time::Duration;
 
 use chrono_tz::Tz;
 use clap::builder::styling::Styles;
-use clap::builder::{BoolishValueParser, RangedU64ValueParser};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::builder::{BoolishValueParser, PathBufValueParser, RangedU64ValueParser, TypedValueParser};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use tracing::level_filters::LevelFilter;
 
-pub use argv::hide_password;
 pub use database_url::DatabaseUrl;
 
 use self::access::{AccessOptionError, AccessOptions};
+use self::url_file::UrlFile;
 use crate::app::AppLimits;
 use crate::earning::change::MAX_LATE_REDEMPTION_DAYS;
 use crate::storage::StoreOptions;
@@ -47,6 +48,31 @@ pub struct Cli {
     /// The command to run.
     #[command(subcommand)]
     pub command: CliCommand,
+    /// True when the URL of the database stands on the command line and has a password. Set by [`Cli::read`].
+    #[arg(skip)]
+    pub shows_password: bool,
+}
+
+impl Cli {
+    /// Parses the command line and the environment of this process.
+    ///
+    /// # Errors
+    /// Returns what is wrong with them, or the text of `--help`.
+    pub fn read() -> Result<Self, clap::Error> {
+        let matches = Self::command().try_get_matches()?;
+        let cli = Self::from_arg_matches(&matches).map_err(|error| error.format(&mut Self::command()))?;
+        Ok(Self { shows_password: shows_password(&matches), ..cli })
+    }
+}
+
+/// Returns true when the command line has a database URL with a password.
+fn shows_password(matches: &ArgMatches) -> bool {
+    if let Some((_, matches)) = matches.subcommand() {
+        return shows_password(matches);
+    }
+    // Not every command has the option.
+    let url = matches.try_get_one::<DatabaseUrl>("database_url").ok().flatten();
+    url.is_some_and(DatabaseUrl::has_password) && matches.value_source("database_url") == Some(ValueSource::CommandLine)
 }
 
 /// The commands of the program.
@@ -80,12 +106,29 @@ pub enum CliCommand {
     DescriptorSet,
 }
 
+impl CliCommand {
+    /// Returns the options of every command; `None` for the command that uses no database.
+    pub fn common(&self) -> Option<&Common> {
+        match self {
+            Self::Serve(options) => Some(&options.common),
+            Self::Import(options) => Some(&options.common),
+            Self::Migrate(options) => Some(&options.common),
+            Self::Verify(options) => Some(&options.common),
+            Self::Promotions(command) => Some(command.common()),
+            Self::Customers(command) => Some(command.common()),
+            Self::Wallet(command) => Some(command.common()),
+            Self::Clients(command) => Some(command.common()),
+            Self::DescriptorSet => None,
+        }
+    }
+}
+
 /// Options of every command.
 #[derive(Debug, Clone, Args)]
 pub struct Common {
     /// The database: `sqlite://FILE`, created when missing, or `postgres://USER:PASSWORD@HOST/NAME` (15 and later).
-    /// Pass a password in the environment variable: on the command line it is hidden at once, but other users may see
-    /// it before.
+    /// Pass a URL with a password in the environment variable or with --database-url-file: other users of the machine
+    /// can read the command line.
     #[arg(
         long,
         env = "CART_PROMOTIONS_DATABASE_URL",
@@ -93,7 +136,10 @@ pub struct Common {
         value_name = "URL",
         default_value = "sqlite://cart-promotions.db"
     )]
-    pub database_url: DatabaseUrl,
+    database_url: DatabaseUrl,
+    /// File with the URL of the database, for example a mounted secret. Not together with --database-url.
+    #[arg(long, env = "CART_PROMOTIONS_DATABASE_URL_FILE", value_name = "FILE", conflicts_with = "database_url", value_parser = PathBufValueParser::new().try_map(UrlFile::read))]
+    database_url_file: Option<UrlFile>,
     /// Maximum wait for a connection to the database, and on SQLite for other writers, in milliseconds.
     #[arg(long, env = "CART_PROMOTIONS_DATABASE_TIMEOUT_MS", value_name = "MS", default_value_t = 5_000, value_parser = clap::value_parser!(u64).range(1..=MAX_TIMEOUT_MS))]
     pub database_timeout_ms: u64,
@@ -106,6 +152,11 @@ pub struct Common {
 }
 
 impl Common {
+    /// Returns the URL of the database, from whichever option gives it.
+    pub fn database_url(&self) -> &DatabaseUrl {
+        self.database_url_file.as_ref().map_or(&self.database_url, |file| &file.url)
+    }
+
     /// Returns the database options of a command that runs by itself.
     pub fn store_options(&self) -> StoreOptions {
         let timeout = self.database_timeout();
@@ -214,9 +265,10 @@ impl Serve {
         })
     }
 
-    /// Returns the files of private keys.
-    pub fn key_files(&self) -> impl Iterator<Item = &Path> {
-        self.access.token_key_files().chain(self.edge.tls_key.as_deref())
+    /// Returns the files of secrets: of private keys, and of the URL of the database.
+    pub fn secret_files(&self) -> impl Iterator<Item = &Path> {
+        let url_file = self.common.database_url_file.as_ref().map(|file| &*file.path);
+        self.access.token_key_files().chain(self.edge.tls_key.as_deref()).chain(url_file)
     }
 
     /// Returns the limits of the use cases.
@@ -258,12 +310,12 @@ impl Serve {
     }
 
     fn workers(&self) -> u32 {
-        if self.common.database_url.is_sqlite() { 1 } else { self.writers }
+        if self.common.database_url().is_sqlite() { 1 } else { self.writers }
     }
 
     /// SQLite has one lock, and one worker could do nothing while another waits for it.
     fn waiting_workers(&self) -> u32 {
-        if self.common.database_url.is_sqlite() { 0 } else { WAITING_LANES }
+        if self.common.database_url().is_sqlite() { 0 } else { WAITING_LANES }
     }
 }
 

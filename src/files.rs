@@ -1,12 +1,13 @@
-//! Checks files that only the service's own user should access: databases and private keys.
+//! Checks files that only the service's own user should access: databases, private keys, and
+//! files with the URL of the database.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 /// The widest permissions of a database file.
 pub const DATABASE_MODE: u32 = 0o600;
-/// The widest permissions of a private key: secrets that Kubernetes mounts for a group are readable by the group.
-pub const KEY_MODE: u32 = 0o640;
+/// The widest permissions of a file with a secret: those that Kubernetes mounts for a group are readable by the group.
+pub const SECRET_MODE: u32 = 0o640;
 
 /// Logs a warning when the permissions of a file are wider than `mode`.
 pub fn warn_if_wider(mode: u32, file: &Path) {

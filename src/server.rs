@@ -22,7 +22,7 @@ use crate::config::{Common, DatabaseUrl, Serve};
 use crate::demo;
 use crate::earning::OrgId;
 use crate::edge::{self, Answered, Certificates, EdgeSettings, Handler, Stop, TlsError};
-use crate::files::{KEY_MODE, warn_if_wider};
+use crate::files::{SECRET_MODE, warn_if_wider};
 use crate::storage::{StorageError, Store};
 use crate::transport::{self, Endpoints, Health, Lifecycle, Phase};
 use crate::wire::{Violations, files};
@@ -92,8 +92,8 @@ pub enum ImportFileError {
 /// # Errors
 /// Returns the error of the database, with its URL.
 pub async fn open(common: &Common) -> Result<Store, ServeError> {
-    let named = |source| ServeError::Database { url: common.database_url.clone(), source };
-    let store = Store::open(common.database_url.expose(), common.store_options()).await.map_err(named)?;
+    let named = |source| ServeError::Database { url: common.database_url().clone(), source };
+    let store = Store::open(common.database_url().expose(), common.store_options()).await.map_err(named)?;
     store.migrate().await.map_err(named)?;
     Ok(store)
 }
@@ -137,7 +137,7 @@ pub async fn run(
     course: Course<impl FnOnce() + Send, impl Future<Output = ()> + Send, impl Future<Output = ()> + Send>,
 ) -> Result<(), ServeError> {
     let common = &options.common;
-    let named = |source| ServeError::Database { url: common.database_url.clone(), source };
+    let named = |source| ServeError::Database { url: common.database_url().clone(), source };
     // Invalid options are refused before the database is opened or created.
     let (settings, tokens) = (options.settings()?, options.access.token_settings()?);
     let tokens = Tokens::new(tokens).map_err(ServeError::Tokens)?;
@@ -145,8 +145,8 @@ pub async fn run(
         Some(files) => Some(Certificates::open(files).await?),
         None => None,
     };
-    options.key_files().for_each(|file| warn_if_wider(KEY_MODE, file));
-    let store = Store::open(common.database_url.expose(), options.store_options()).await.map_err(named)?;
+    options.secret_files().for_each(|file| warn_if_wider(SECRET_MODE, file));
+    let store = Store::open(common.database_url().expose(), options.store_options()).await.map_err(named)?;
     let (app, writer) = App::new(store.clone(), clock.clone(), options.app_limits(), tokens);
     let mut writer = tokio::spawn(writer.run());
     let lifecycle = Lifecycle::new();
@@ -171,7 +171,7 @@ pub async fn run(
     }
     if options.demo {
         if let Some(other) = other_than_demo(&store).await.map_err(named)? {
-            return Err(ServeError::DemoOnOthers { url: common.database_url.clone(), other });
+            return Err(ServeError::DemoOnOthers { url: common.database_url().clone(), other });
         }
         import(&store, demo::CATALOG.as_bytes(), ImportOptions::default()).await?;
     }

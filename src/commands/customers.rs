@@ -95,7 +95,7 @@ pub async fn run(command: &Customers) -> Result<(), CommandError> {
     let bar = progress(length);
     let lines = CustomerLines::new(input, format, org_id, options.from_line);
     let mut recorded = ImportProgress { rows: 0, added: 0, next_line: options.from_line, end: None };
-    let pause = options.output.common.database_url.is_sqlite().then_some(OTHERS_WRITE_FOR);
+    let pause = options.output.common.database_url().is_sqlite().then_some(OTHERS_WRITE_FOR);
     let import = async |store: &Store| {
         // The organization is checked first, as otherwise every row would be refused.
         catalog::recorded(store, org_id).await.map_err(|error| CommandError::of_catalog(error, &[]))?;

@@ -14,5 +14,5 @@ pub async fn run(options: &Migrate) -> Result<(), CommandError> {
         store.distribute().await.map_err(CommandError::Distribute)?;
     }
     store.close().await;
-    print(&format!("{} is up to date\n", options.common.database_url))
+    print(&format!("{} is up to date\n", options.common.database_url()))
 }

@@ -27,7 +27,7 @@ pub async fn run(options: &Serve) -> Result<(), CommandError> {
         let clients = tls.as_ref().and_then(|files| files.client_ca.as_ref()).map(|_| "required");
         tracing::info!(
             %address,
-            database = %options.common.database_url,
+            database = %options.common.database_url(),
             tls = tls.is_some(),
             client_certificates = clients,
             "serving gRPC and JSON"

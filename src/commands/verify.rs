@@ -37,9 +37,9 @@ pub enum VerifyError {
 /// Returns the number of checks that found breaches, or why the verification could not be completed.
 pub async fn run(options: &Verify) -> Result<(), VerifyError> {
     let common = &options.common;
-    let named = |source| VerifyError::Open { url: common.database_url.clone(), source };
+    let named = |source| VerifyError::Open { url: common.database_url().clone(), source };
     let options = StoreOptions { recounts: true, ..common.store_options() };
-    let store = Store::open(common.database_url.expose(), options).await.map_err(named)?;
+    let store = Store::open(common.database_url().expose(), options).await.map_err(named)?;
     store.require_own_schema().await.map_err(named)?;
     // A thread prints, so that a stalled reader does not keep the snapshot open while no statement runs.
     let (tell, made) = mpsc::channel::<Check>();

@@ -27,6 +27,26 @@ const PARAMETERS: [&str; 18] = [
     "user",
 ];
 
+/// Violation of the form of the URL.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum UrlViolation {
+    /// The URL names a database that ends with its connection.
+    #[error("a database in memory would keep nothing; name a file")]
+    InMemory,
+    /// The URL of an SQLite database has no path.
+    #[error("no file is named: use sqlite://FILE")]
+    NoFile,
+    /// The URL is of no database that the program uses.
+    #[error("neither sqlite://FILE nor postgres://USER:PASSWORD@HOST/NAME")]
+    Scheme,
+    /// The URL cannot be parsed.
+    #[error("not a PostgreSQL URL: use postgres://USER:PASSWORD@HOST/NAME")]
+    Syntax,
+    /// The query has a parameter that the driver would ignore.
+    #[error("the parameter {0:?} is not known")]
+    Parameter(String),
+}
+
 /// The URL of the database. Displayed without its password.
 #[derive(Clone)]
 pub struct DatabaseUrl(String);
@@ -41,28 +61,35 @@ impl DatabaseUrl {
     pub fn is_sqlite(&self) -> bool {
         self.0.starts_with("sqlite:")
     }
+
+    /// Returns true when the URL has a password, in its user part or in its query.
+    pub fn has_password(&self) -> bool {
+        !self.is_sqlite()
+            && Url::parse(&self.0)
+                .is_ok_and(|url| url.password().is_some() || url.query_pairs().any(|(name, _)| name == "password"))
+    }
 }
 
 impl FromStr for DatabaseUrl {
-    type Err = String;
+    type Err = UrlViolation;
 
-    fn from_str(url: &str) -> Result<Self, String> {
+    fn from_str(url: &str) -> Result<Self, UrlViolation> {
         if let Some(path) = url.strip_prefix("sqlite:") {
             if path.contains(":memory:") || path.contains("mode=memory") {
-                return Err("a database in memory would keep nothing; name a file".to_owned());
+                return Err(UrlViolation::InMemory);
             }
             // SQLite takes an empty path for a temporary file that is deleted with the connection.
             if path.trim_start_matches("//").split('?').next().is_none_or(str::is_empty) {
-                return Err("no file is named: use sqlite://FILE".to_owned());
+                return Err(UrlViolation::NoFile);
             }
             return Ok(Self(url.to_owned()));
         }
         let rest = url.strip_prefix("postgres://").or_else(|| url.strip_prefix("postgresql://"));
-        let url = format!("postgres://{}", rest.ok_or("neither sqlite://FILE nor postgres://USER:PASSWORD@HOST/NAME")?);
-        let parsed = Url::parse(&url).map_err(|_| "not a PostgreSQL URL: use postgres://USER:PASSWORD@HOST/NAME")?;
+        let url = format!("postgres://{}", rest.ok_or(UrlViolation::Scheme)?);
+        let parsed = Url::parse(&url).map_err(|_| UrlViolation::Syntax)?;
         for (name, _) in parsed.query_pairs() {
             if !PARAMETERS.contains(&&*name) && !name.starts_with("options[") {
-                return Err(format!("the parameter {name:?} is not known"));
+                return Err(UrlViolation::Parameter(name.into_owned()));
             }
         }
         Ok(Self(url))
@@ -104,13 +131,6 @@ pub fn without_passwords(text: &str) -> String {
     format!("{before}://{user}{shown}")
 }
 
-/// Returns true when the URL has a password, in its user part or in its query.
-pub fn has_password(url: &str) -> bool {
-    let Some((scheme, rest)) = url.split_once("://") else { return false };
-    let in_front = rest.rsplit_once('@').is_some_and(|(user, _)| user.contains(':'));
-    scheme != "sqlite" && (in_front || rest.contains("password"))
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -125,11 +145,13 @@ mod tests {
             ("postgres://demo:hunter2:hunter2@db/name", "postgres://demo:…@db/name"),
             ("postgres://db/name?password=hunter2", "postgres://db/name"),
             ("postgres://demo@db/name", "postgres://demo@db/name"),
+            ("postgres://demo@db/password", "postgres://demo@db/password"),
             ("sqlite://a/b.db?mode=rwc", "sqlite://a/b.db?mode=rwc"),
+            ("sqlite://a:b@c.db", "sqlite://a:b@c.db"),
         ] {
             let url: DatabaseUrl = given.parse().unwrap();
             assert_eq!((url.to_string().as_str(), format!("{url:?}").as_str()), (shown, shown));
-            assert_eq!(has_password(given), given.contains("hunter2"), "{given}");
+            assert_eq!(url.has_password(), given.contains("hunter2"), "{given}");
         }
         assert_eq!(without_passwords("postgres://?password=hunter2&@"), "postgres://:…@");
         assert_eq!(
@@ -141,7 +163,7 @@ mod tests {
     #[test]
     fn a_parameter_that_the_driver_would_pass_over_is_refused_without_its_value() {
         let fault = "postgres://db/name?pasword=hunter2".parse::<DatabaseUrl>().unwrap_err();
-        assert_eq!(fault, "the parameter \"pasword\" is not known");
+        assert_eq!(fault.to_string(), "the parameter \"pasword\" is not known");
     }
 
     proptest! {

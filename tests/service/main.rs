@@ -17,6 +17,7 @@ mod command_line;
 mod concurrency;
 mod credentials;
 mod database;
+mod database_url;
 mod disk_full;
 mod documented;
 mod edge;

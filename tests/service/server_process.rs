@@ -227,6 +227,7 @@ pub fn run(directory: &Path, arguments: &[&str]) -> Output {
         .current_dir(directory)
         // The environment of the test run must not reach the program.
         .env_remove("CART_PROMOTIONS_DATABASE_URL")
+        .env_remove("CART_PROMOTIONS_DATABASE_URL_FILE")
         .output()
         .unwrap()
 }

@@ -22,6 +22,8 @@ mod concurrency;
 mod credentials;
 #[path = "../service/database.rs"]
 mod database;
+#[path = "../service/database_url.rs"]
+mod database_url;
 #[path = "../service/documented.rs"]
 mod documented;
 mod durability;
@@ -51,7 +53,6 @@ mod model;
 mod operator;
 mod pauses;
 mod plans;
-mod process_list;
 mod proxy;
 #[path = "../service/races.rs"]
 mod races;
