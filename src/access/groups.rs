@@ -2,65 +2,49 @@
 
 use std::fmt;
 
+use strum::{EnumString, IntoStaticStr, VariantArray, VariantNames};
+
 /// An access group: a set of calls that a client may be allowed to make.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, EnumString, IntoStaticStr, VariantArray, VariantNames,
+)]
 pub enum AccessGroup {
     /// Allows no call yet: every call that earns also grants.
+    #[strum(serialize = "earn:read")]
     EarnRead,
     /// Allows granting promotions.
+    #[strum(serialize = "earn:write")]
     EarnWrite,
     /// Allows reading what customers hold.
+    #[strum(serialize = "wallet:read")]
     WalletRead,
     /// Allows revoking and redeeming earned promotions.
+    #[strum(serialize = "wallet:write")]
     WalletWrite,
     /// Allows reading promotions.
+    #[strum(serialize = "catalog:read")]
     CatalogRead,
     /// Allows changing promotions and their audiences.
+    #[strum(serialize = "catalog:write")]
     CatalogWrite,
     /// Allows reading which customers are recorded.
+    #[strum(serialize = "customers:read")]
     CustomersRead,
     /// Allows recording customers.
+    #[strum(serialize = "customers:write")]
     CustomersWrite,
     /// Allows no call yet: an operator works from a shell.
+    #[strum(serialize = "admin:read")]
     AdminRead,
     /// Allows no call yet.
+    #[strum(serialize = "admin:write")]
     AdminWrite,
 }
 
 impl AccessGroup {
-    /// Every access group.
-    pub const ALL: [Self; 10] = [
-        Self::EarnRead,
-        Self::EarnWrite,
-        Self::WalletRead,
-        Self::WalletWrite,
-        Self::CatalogRead,
-        Self::CatalogWrite,
-        Self::CustomersRead,
-        Self::CustomersWrite,
-        Self::AdminRead,
-        Self::AdminWrite,
-    ];
-
     /// Returns the name of the group in records and messages.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::EarnRead => "earn:read",
-            Self::EarnWrite => "earn:write",
-            Self::WalletRead => "wallet:read",
-            Self::WalletWrite => "wallet:write",
-            Self::CatalogRead => "catalog:read",
-            Self::CatalogWrite => "catalog:write",
-            Self::CustomersRead => "customers:read",
-            Self::CustomersWrite => "customers:write",
-            Self::AdminRead => "admin:read",
-            Self::AdminWrite => "admin:write",
-        }
-    }
-
-    /// Returns the group of that name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|group| group.name() == name)
+        self.into()
     }
 }
 
@@ -78,7 +62,7 @@ impl Access {
     pub fn parse(text: &str) -> Self {
         match text {
             EVERYTHING => Self::All,
-            names => Self::Of(names.split(' ').filter_map(AccessGroup::from_name).collect()),
+            names => Self::Of(names.split(' ').filter_map(|name| name.parse().ok()).collect()),
         }
     }
 

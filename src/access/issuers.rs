@@ -304,6 +304,7 @@ fn names(value: Option<&Value>) -> Vec<&str> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use strum::VariantArray as _;
 
     use super::super::jws::SigningKey;
     use super::*;
@@ -320,7 +321,7 @@ mod tests {
             org_claim: "org".to_owned(),
             orgs: None,
             client_claim: "sub".to_owned(),
-            access: AccessGroup::ALL.to_vec(),
+            access: AccessGroup::VARIANTS.to_vec(),
             access_claim: Some("scope".to_owned()),
             access_tokens_only: false,
         });

@@ -1,5 +1,7 @@
 //! `wallet`: shows wallets, as `WalletService` does.
 
+use strum::VariantArray as _;
+
 use super::error::FieldOption;
 use super::table::Table;
 use super::{CommandError, note, on_database, show};
@@ -53,7 +55,7 @@ pub async fn run(command: &Wallet, clock: &Clock) -> Result<(), CommandError> {
 /// Returns the entries, read page by page, and true when there are more than the limit.
 async fn read(store: &Store, options: &ShowWallet, clock: &Clock) -> Result<(Vec<WalletItem>, bool), CommandError> {
     let (org_id, now_ms) = (OrgId(options.org.id), clock.now_ms());
-    let statuses = if options.statuses.is_empty() { &EarnedStatus::ALL[..] } else { &options.statuses };
+    let statuses = if options.statuses.is_empty() { EarnedStatus::VARIANTS } else { &options.statuses };
     let numbers = statuses.iter().map(|status| proto::EarnedStatus::from_str_name(status.name()).unwrap_or_default());
     let request = proto::ListEarnedPromotionsRequest {
         customer_id: options.customer,

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use chrono_tz::Tz;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand, ValueEnum};
+use strum::VariantNames as _;
 
 use super::{Common, time_zone};
 use crate::access::groups::AccessGroup;
@@ -234,7 +235,7 @@ pub struct AddClient {
     #[arg(value_name = "USERNAME")]
     pub username: String,
     /// Access group of the client; may be repeated. By default the client may do everything.
-    #[arg(long = "access", value_name = "GROUP", value_parser = PossibleValuesParser::new(AccessGroup::ALL.map(AccessGroup::name)))]
+    #[arg(long = "access", value_name = "GROUP", value_parser = PossibleValuesParser::new(AccessGroup::VARIANTS))]
     pub access: Vec<String>,
     /// Number of requests that it may send in a minute; 0 means no limit. By default, the limit of the server.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(0..))]
@@ -309,11 +310,10 @@ impl Clients {
 }
 
 fn promotion_type() -> impl TypedValueParser<Value = PromotionType> {
-    PossibleValuesParser::new(PromotionType::ALL.map(PromotionType::name))
-        .try_map(|name| PromotionType::from_name(&name.to_ascii_uppercase()).ok_or("is not a promotion type"))
+    PossibleValuesParser::new(PromotionType::VARIANTS)
+        .try_map(|name| name.to_ascii_uppercase().parse::<PromotionType>())
 }
 
 fn earned_status() -> impl TypedValueParser<Value = EarnedStatus> {
-    PossibleValuesParser::new(EarnedStatus::ALL.map(EarnedStatus::name))
-        .try_map(|name| EarnedStatus::from_name(&name.to_ascii_uppercase()).ok_or("is not a status"))
+    PossibleValuesParser::new(EarnedStatus::VARIANTS).try_map(|name| name.to_ascii_uppercase().parse::<EarnedStatus>())
 }

@@ -2,6 +2,7 @@
 
 use chrono_tz::Tz;
 use foldhash::HashMap;
+use strum::{EnumString, IntoStaticStr, VariantNames};
 
 use super::{ObjectId, OrgId};
 
@@ -21,7 +22,8 @@ pub struct Org {
 }
 
 /// Type of a promotion.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumString, IntoStaticStr, VariantNames)]
+#[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
 pub enum PromotionType {
     /// Applied at the point of sale; customers do not hold it.
     Pos,
@@ -36,23 +38,9 @@ pub enum PromotionType {
 }
 
 impl PromotionType {
-    /// All types.
-    pub const ALL: [Self; 5] = [Self::Pos, Self::Code, Self::Customer, Self::Earning, Self::Reward];
-
     /// Returns the documented name.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Pos => "POS",
-            Self::Code => "CODE",
-            Self::Customer => "CUSTOMER",
-            Self::Earning => "EARNING",
-            Self::Reward => "REWARD",
-        }
-    }
-
-    /// Returns the type with this documented name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.name() == name)
+        self.into()
     }
 }
 

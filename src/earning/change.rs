@@ -3,6 +3,8 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use strum::{EnumString, IntoStaticStr, VariantArray, VariantNames};
+
 use super::codes;
 use super::object_id::{GivenId, MAX_ECHOED_CHARACTERS};
 use super::redemption::{Redemption, RedemptionLine, first_difference};
@@ -93,27 +95,9 @@ pub enum RecordedStatus {
     Revoked,
 }
 
-impl RecordedStatus {
-    /// All recorded statuses.
-    pub const ALL: [Self; 3] = [Self::Unlocked, Self::Redeemed, Self::Revoked];
-
-    /// Returns the documented name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Unlocked => "UNLOCKED",
-            Self::Redeemed => "REDEEMED",
-            Self::Revoked => "REVOKED",
-        }
-    }
-
-    /// Returns the status with this documented name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|status| status.name() == name)
-    }
-}
-
 /// Status of an earned promotion at a given time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, EnumString, IntoStaticStr, VariantArray, VariantNames)]
+#[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
 pub enum EarnedStatus {
     /// Valid and neither redeemed nor revoked.
     Unlocked,
@@ -126,22 +110,9 @@ pub enum EarnedStatus {
 }
 
 impl EarnedStatus {
-    /// All statuses.
-    pub const ALL: [Self; 4] = [Self::Unlocked, Self::Redeemed, Self::Revoked, Self::Expired];
-
     /// Returns the documented name.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Unlocked => "UNLOCKED",
-            Self::Redeemed => "REDEEMED",
-            Self::Revoked => "REVOKED",
-            Self::Expired => "EXPIRED",
-        }
-    }
-
-    /// Returns the status with this documented name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|status| status.name() == name)
+        self.into()
     }
 }
 

@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
+use strum::{EnumString, IntoStaticStr, VariantNames};
+
 use super::{CustomerId, ObjectId, OrgId};
 
 /// Type under which a promotion is earned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumString, IntoStaticStr, VariantNames)]
+#[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
 pub enum EarnedFromType {
     /// Granted by a bulk operation.
     BulkIssue,
@@ -18,27 +21,15 @@ pub enum EarnedFromType {
 }
 
 impl EarnedFromType {
-    /// All types.
-    pub const ALL: [Self; 4] = [Self::BulkIssue, Self::Activity, Self::Milestone, Self::Reward];
-
     /// Returns the documented name.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::BulkIssue => "BULK_ISSUE",
-            Self::Activity => "ACTIVITY",
-            Self::Milestone => "MILESTONE",
-            Self::Reward => "REWARD",
-        }
-    }
-
-    /// Returns the type with this documented name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.name() == name)
+        self.into()
     }
 }
 
 /// Type of a supplementary loyalty program.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumString, IntoStaticStr, VariantNames)]
+#[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
 pub enum ProgramType {
     /// Program of tiers.
     Tier,
@@ -47,20 +38,9 @@ pub enum ProgramType {
 }
 
 impl ProgramType {
-    /// All types.
-    pub const ALL: [Self; 2] = [Self::Tier, Self::Subscription];
-
     /// Returns the documented name.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Tier => "TIER",
-            Self::Subscription => "SUBSCRIPTION",
-        }
-    }
-
-    /// Returns the type with this documented name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.name() == name)
+        self.into()
     }
 }
 

@@ -1,6 +1,7 @@
 //! The command of a request to `EarnService.Earn`, with one entry, and the response of its outcome.
 
 use chrono_tz::Tz;
+use strum::VariantNames as _;
 
 use super::event::{
     EnumField, InvalidRequest, Received, customer, encode_type, read_event_time, read_payload, read_type,
@@ -67,8 +68,8 @@ fn read_criteria(criteria: proto::SupplementaryCriteria, violations: &mut Violat
     check_message_id(violations, field("partnerProgramId"), criteria.partner_program_id);
     let number = criteria.program_type;
     let given = ProgramTypeProto::try_from(number).ok();
-    let read = given.and_then(|given| ProgramType::from_name(given.as_str_name()));
-    let names = || ProgramType::ALL.map(ProgramType::name).join(", ");
+    let read = given.and_then(|given| given.as_str_name().parse().ok());
+    let names = || ProgramType::VARIANTS.join(", ");
     Some(SupplementaryCriteria {
         loyalty_program_id: criteria.loyalty_program_id,
         program_type: EnumField { field: field("programType"), number }.one_of(violations, read, names)?,

@@ -2,6 +2,8 @@
 
 use std::fmt::Display;
 
+use strum::VariantNames as _;
+
 use super::payload::Payload;
 use super::text::check_message_id;
 use super::time::TimePair;
@@ -58,8 +60,8 @@ pub fn read_event_time(ms: Option<i64>, iso: Option<&str>, now_ms: i64, violatio
 /// Returns the way in which a promotion is earned.
 pub fn read_type(violations: &mut Violations, field: &str, number: i32) -> Option<EarnedFromType> {
     let given = proto::EarnedFromType::try_from(number).ok();
-    let names = || EarnedFromType::ALL.map(EarnedFromType::name).join(", ");
-    let read = given.and_then(|given| EarnedFromType::from_name(given.as_str_name()));
+    let names = || EarnedFromType::VARIANTS.join(", ");
+    let read = given.and_then(|given| given.as_str_name().parse().ok());
     EnumField { field, number }.one_of(violations, read, names)
 }
 

@@ -3,6 +3,7 @@
 use std::fmt::Display;
 
 use chrono_tz::Tz;
+use strum::VariantNames as _;
 
 use super::event::EnumField;
 use super::text::{at_least_one, check_name, cut};
@@ -64,8 +65,8 @@ pub fn read(at: &str, id: ObjectId, record: &proto::FilePromotion, violations: &
     }
     let kind = record.r#type.and_then(|number| {
         let kind = proto::promotion::Type::try_from(number).ok();
-        let kind = kind.and_then(|kind| PromotionType::from_name(kind.as_str_name()));
-        let names = || PromotionType::ALL.map(PromotionType::name).join(", ");
+        let kind = kind.and_then(|kind| kind.as_str_name().parse().ok());
+        let names = || PromotionType::VARIANTS.join(", ");
         EnumField { field: field("type"), number }.one_of(violations, kind, names)
     });
     let start_ms = read_time(&field("startDate"), record.start_date, record.start_date_iso.as_deref(), violations);

@@ -111,9 +111,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::earning::{
-        CustomerId, Details, EarnFailure, EarnedFromType, EntryOutcome, Instance, ObjectId, OrgId, PromotionType,
-    };
+    use crate::earning::{CustomerId, Details, EarnFailure, EarnedFromType, EntryOutcome, Instance, ObjectId, OrgId};
     use crate::proto;
     use crate::wire::payload::Payload;
 
@@ -163,8 +161,7 @@ mod tests {
             id: "0".repeat(24),
             org_id: Some(time),
             name: "\u{1}".repeat(50),
-            r#type: PromotionType::ALL.map(|kind| proto::promotion::Type::from_str_name(kind.name()).unwrap() as i32)
-                [2],
+            r#type: proto::promotion::Type::Customer as i32,
             active: Some(false),
             start_date: Some(time),
             start_date_iso: Some(iso.to_owned()),

@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashSet};
 
 use chrono_tz::Tz;
+use strum::VariantNames as _;
 
 use super::count;
 use super::earn::encode_event;
@@ -45,8 +46,8 @@ pub fn parse_list(
     let mut statuses = BTreeSet::new();
     for (index, number) in request.earned_status.iter().enumerate() {
         let given = proto::EarnedStatus::try_from(*number).ok();
-        let read = given.and_then(|given| EarnedStatus::from_name(given.as_str_name()));
-        let names = || EarnedStatus::ALL.map(EarnedStatus::name).join(", ");
+        let read = given.and_then(|given| given.as_str_name().parse::<EarnedStatus>().ok());
+        let names = || EarnedStatus::VARIANTS.join(", ");
         let field = format_args!("earnedStatus[{index}]");
         statuses.extend(EnumField { field, number: *number }.one_of(&mut violations, read, names));
     }

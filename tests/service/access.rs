@@ -3,6 +3,7 @@
 
 use cart_promotions::access::groups::AccessGroup;
 use serde_json::{Value, json};
+use strum::VariantNames as _;
 
 use crate::rpcs::{METHODS, Rpc, call};
 use crate::support::*;
@@ -11,13 +12,11 @@ use crate::support::*;
 fn clients() -> Value {
     let mut catalog = catalog();
     let clients = catalog["apiClients"].as_array_mut().unwrap();
-    for group in AccessGroup::ALL {
-        let name = group.name().replace(':', "-");
-        let others: Vec<_> =
-            AccessGroup::ALL.into_iter().filter(|other| *other != group).map(AccessGroup::name).collect();
+    for group in AccessGroup::VARIANTS {
+        let name = group.replace(':', "-");
+        let others: Vec<_> = AccessGroup::VARIANTS.iter().filter(|other| *other != group).collect();
         clients.push(json!({"username": format!("not-{name}"), "password": "x", "orgId": ORG, "access": others}));
-        clients
-            .push(json!({"username": format!("only-{name}"), "password": "x", "orgId": ORG, "access": [group.name()]}));
+        clients.push(json!({"username": format!("only-{name}"), "password": "x", "orgId": ORG, "access": [group]}));
     }
     catalog
 }

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use sea_orm::{DbErr, DeriveActiveEnum, DeriveValueType, EnumIter, TryFromU64};
 
 use crate::earning::change::RecordedStatus;
-use crate::earning::{EarnedFromType, ObjectId, ProgramType, PromotionType, SupplementaryCriteria};
+use crate::earning::{EarnedFromType, ObjectId, PromotionType, SupplementaryCriteria};
 
 /// Declares an enum that is stored as text, with its conversions to and from the enum of the rules.
 macro_rules! stored_enum {
@@ -119,7 +119,7 @@ impl FromStr for StoredCriteria {
         let [loyalty, kind, partner] = text.split(' ').collect::<Vec<_>>()[..] else { return Err(wrong()) };
         Ok(Self(SupplementaryCriteria {
             loyalty_program_id: loyalty.parse().map_err(|_| wrong())?,
-            program_type: ProgramType::from_name(kind).ok_or_else(wrong)?,
+            program_type: kind.parse().map_err(|_| wrong())?,
             partner_program_id: partner.parse().map_err(|_| wrong())?,
         }))
     }

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use prost::Message;
 use prost_reflect::{DescriptorPool, DeserializeOptions, DynamicMessage, MessageDescriptor, SerializeOptions};
 use serde_json::{Value, json};
+use strum::VariantNames as _;
 
 use super::*;
 use crate::proto;
@@ -391,16 +392,16 @@ fn a_byte_order_mark_is_passed_over_and_another_encoding_is_told() {
 
 #[test]
 fn every_name_of_the_rules_is_one_of_the_messages() {
-    for name in crate::earning::EarnedFromType::ALL.map(crate::earning::EarnedFromType::name) {
+    for &name in crate::earning::EarnedFromType::VARIANTS {
         assert!(proto::EarnedFromType::from_str_name(name).is_some(), "{name}");
     }
-    for name in crate::earning::change::EarnedStatus::ALL.map(crate::earning::change::EarnedStatus::name) {
+    for &name in crate::earning::change::EarnedStatus::VARIANTS {
         assert!(proto::EarnedStatus::from_str_name(name).is_some(), "{name}");
     }
-    for name in crate::earning::PromotionType::ALL.map(crate::earning::PromotionType::name) {
+    for &name in crate::earning::PromotionType::VARIANTS {
         assert!(proto::promotion::Type::from_str_name(name).is_some(), "{name}");
     }
-    for name in crate::earning::ProgramType::ALL.map(crate::earning::ProgramType::name) {
+    for &name in crate::earning::ProgramType::VARIANTS {
         assert!(proto::supplementary_criteria::ProgramType::from_str_name(name).is_some(), "{name}");
     }
 }
