@@ -181,6 +181,8 @@ mod tests {
             ("\u{feff}CUSTOMER_ID\n7\n", &[7]),
             ("\u{feff}7,Anna\n", &[7]),
             ("name,customer_id,city\n\"Doe, \"\"Jane\"\"\",\"7\",Pune\nx, 8 ,y\n", &[7, 8]),
+            // Spaces may stand around quotes.
+            ("name, customerId\n\"Doe, Jane\", \"7\"\n\"Doe, Jane\" ,\"8\" \n", &[7, 8]),
             // Every line ending is accepted.
             ("customerId\r7\r8", &[7, 8]),
             ("\u{feff}customerId\r\n7\r\r\n8\n", &[7, 8]),
@@ -248,6 +250,8 @@ mod tests {
                 "2: has 1 columns with a comma between them, and customerId is number 2",
             ),
             (Format::Csv, "7,\"a\nb\"\n", &[], "1: column 2: has a double quote that does not end"),
+            (Format::Csv, "7,\"open\n", &[], "1: column 2: has a double quote that does not end"),
+            (Format::Csv, "7\r\"8\"\rx\r", &[7, 8], "3: column 1: customerId: must be a positive integer, not \"x\""),
             (Format::Csv, &long, &[], "1: is longer than 65536 bytes"),
             (Format::NdJson, "{\"customerId\":7}\n7\n", &[7], "2: must be an object, not a number"),
             (Format::NdJson, "{\"customerId\":7} {}\n", &[], "1: is no JSON object"),
