@@ -1,8 +1,8 @@
-//! Turns `proto/` into Rust: messages and gRPC stubs (prost, tonic), the descriptor set that reflection and gateways
-//! read, the JSON form of each message, and the JSON door's routes from the `google.api.http` rules. And into what tells
-//! people of the JSON door: the OpenAPI document and a page of it.
+//! Turns `proto/` into Rust: messages (prost), gRPC stubs and the JSON routes of the `google.api.http` rules (tonic-build),
+//! the JSON form of each message, the facts that options state (limits, reasons), and the descriptor set that reflection and
+//! gateways read. And into what describes the API: the OpenAPI document, a page of it, and the tables of `docs/errors.md`.
 //!
-//! Its parts are in `build/`: they are no part of the crate, and `src/` holds nothing else. What they cannot make sense of
+//! The parts are in `build/`: they are no part of the crate, and `src/` holds nothing else. What they cannot make sense of
 //! stops the build, with its name.
 
 #![allow(clippy::panic, reason = "a build stops by panicking")]
@@ -22,10 +22,10 @@ mod json;
 mod openapi;
 #[path = "build/page/mod.rs"]
 mod page;
-#[path = "build/routes.rs"]
-mod routes;
 #[path = "build/rust.rs"]
 mod rust;
+#[path = "build/services.rs"]
+mod services;
 #[path = "build/tables.rs"]
 mod tables;
 
@@ -65,17 +65,16 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut set = compiler.file_descriptor_set();
     let becomes_code = |file: &FileDescriptorProto| file.package() == PACKAGE && !OPTIONS.contains(&file.name());
     set.file.retain(|file| becomes_code(file) || file.package() == "google.protobuf");
+    let (generator, routes) = services::Generator::new(pool.clone());
     let mut config = prost_build::Config::new();
     config
         .extern_path(format!(".{STRUCT}"), "crate::wire::payload::Payload")
         .skip_debug([format!(".{PACKAGE}.ApiClient")])
-        .service_generator(
-            tonic_prost_build::configure().codec_path("crate::transport::codec::Codec").service_generator(),
-        )
+        .service_generator(Box::new(generator))
         .compile_fds(set)?;
 
     let files: Vec<_> = pool.files().filter(|file| becomes_code(file.file_descriptor_proto())).collect();
-    let (mut json, mut limits) = (String::new(), String::new());
+    let (mut json, mut limits) = (String::new(), rust::calendar());
     for message in pool.all_messages().filter(|message| files.contains(&message.parent_file())) {
         json::message_json(&mut json, &message)?;
         rust::limits(&mut limits, &message)?;
@@ -87,11 +86,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     fs::write(out.join("limits.rs"), limits)?;
 
     let services: Vec<_> = pool.services().filter(|service| service.package_name() == PACKAGE).collect();
-    let mut routes = String::new();
-    for service in &services {
-        routes::service_routes(&mut routes, service)?;
-    }
-    fs::write(out.join("json_routes.rs"), routes)?;
+    fs::write(out.join("routes.rs"), routes.borrow().write()?)?;
 
     let comments = Comments::of(&pool);
     let reasons = facts::reasons(&pool, &comments);

@@ -7,8 +7,17 @@ use heck::{ToShoutySnakeCase, ToSnakeCase};
 use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor, ServiceDescriptor};
 
 use crate::PACKAGE;
-use crate::facts::{FieldGroup, FieldRules, Method, Reason};
+use crate::facts::{CALENDAR_MS, FieldGroup, FieldRules, Method, Reason};
 use crate::http_rule::{Body, rules};
+
+/// Returns the limits of every time, as the first of the limits.
+pub fn calendar() -> String {
+    let (first, last) = CALENDAR_MS;
+    format!(
+        "/// Limits of every time: milliseconds since 1970-01-01T00:00:00Z.\n\
+        pub const CALENDAR_MS: std::ops::RangeInclusive<i64> = {first}..={last};\n"
+    )
+}
 
 /// Writes a module of limits for one message; nothing where it has none.
 pub fn limits(out: &mut String, message: &MessageDescriptor) -> std::fmt::Result {

@@ -153,7 +153,9 @@ fn article(document: &Value, route: &str, operation: &Value, shown: &str) -> Str
         told += &table(title, &here.map(|parameter| Field::of_parameter(document, parameter)).collect::<Vec<_>>());
     }
     let media = &operation["requestBody"]["content"]["application/json"];
-    told += &table("In the body", &body_fields(document, &media["schema"]));
+    let schema = resolve(document, &media["schema"]);
+    let about = markdown(text_of(schema, "description"));
+    told += &table("In the body", &body_fields(document, schema)).replacen("<dl>", &format!("{about}<dl>"), 1);
     let answer = &operation["responses"]["200"]["content"]["application/json"];
     told += &table("In the response", &body_fields(document, &answer["schema"]));
     format!(

@@ -9,7 +9,7 @@ use tonic::server::NamedService;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::HealthService;
 
-use super::health::SERVICES;
+use super::json_door::SERVICES;
 use super::refusal::Refusal;
 use crate::wire::Violations;
 
@@ -104,7 +104,7 @@ pub fn refuse_form(request: &Request<Body>, grpc: bool, max_header_bytes: usize)
         }
     }
     let service = request.uri().path().split('/').nth(1).unwrap_or_default();
-    let is_service = !service.is_empty() && (SERVICES.contains(&service) || STOCK_SERVICES.contains(&service));
+    let is_service = SERVICES.contains(&service) || STOCK_SERVICES.contains(&service);
     (is_service && !grpc).then(|| Refusal::NotGrpc.into_json())
 }
 

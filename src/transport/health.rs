@@ -5,25 +5,16 @@ use axum::http::StatusCode;
 use axum::routing::get;
 use serde::Serialize;
 use tokio::sync::watch;
-use tonic::server::NamedService;
 use tonic_health::ServingStatus;
 use tonic_health::server::{HealthReporter, HealthService};
 
-use super::Api;
+use super::json_door::SERVICES;
 use super::json_response::json_response;
-use crate::proto::catalog_service_server::CatalogServiceServer;
-use crate::proto::customer_service_server::CustomerServiceServer;
-use crate::proto::earn_service_server::EarnServiceServer;
-use crate::proto::wallet_service_server::WalletServiceServer;
 
-/// Names that gRPC probes ask for: the empty name of the whole server, and each service.
-pub(super) const SERVICES: [&str; 5] = [
-    "",
-    <EarnServiceServer<Api> as NamedService>::NAME,
-    <WalletServiceServer<Api> as NamedService>::NAME,
-    <CatalogServiceServer<Api> as NamedService>::NAME,
-    <CustomerServiceServer<Api> as NamedService>::NAME,
-];
+/// Returns the names that gRPC probes ask for: the whole server, and each service.
+fn probed() -> impl Iterator<Item = &'static str> {
+    std::iter::once("").chain(SERVICES)
+}
 
 /// The health that probes are told.
 #[derive(Debug, Clone)]
@@ -47,7 +38,7 @@ impl Health {
             return false;
         }
         let status = if ready { ServingStatus::Serving } else { ServingStatus::NotServing };
-        for service in SERVICES {
+        for service in probed() {
             self.reporter.set_service_status(service, status).await;
         }
         true
@@ -55,7 +46,7 @@ impl Health {
 
     /// Ends the streams of watchers, because the service stops.
     pub async fn end_watches(&mut self) {
-        for service in SERVICES {
+        for service in probed() {
             self.reporter.clear_service_status(service).await;
         }
     }

@@ -1,7 +1,8 @@
 //! The JSON endpoint: for each HTTP binding of a method, parses the message from JSON, calls the same service as gRPC,
 //! and encodes the response as JSON.
 //!
-//! `build.rs` writes the routes from the `google.api.http` rules of `proto/`, so a new method needs no code here.
+//! `build.rs` writes the routes from the `google.api.http` rules of `proto/`, and those of gRPC beside them; a new method or
+//! service costs nothing here.
 
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::Request;
@@ -20,7 +21,7 @@ use super::refusal::{Refusal, status_to_json};
 use crate::wire::Violations;
 use crate::wire::json::{InvalidJson, JsonMessage, ReadJson, UnknownFields, document, from_slice, read_parameters};
 
-include!(concat!(env!("OUT_DIR"), "/json_routes.rs"));
+include!(concat!(env!("OUT_DIR"), "/routes.rs"));
 
 /// The part of the request message that the body holds.
 #[derive(Debug, Clone, Copy)]

@@ -51,10 +51,6 @@ pub use request_log::CallLimits;
 use crate::app::App;
 use crate::printable::Printable;
 use crate::proto::DESCRIPTOR_SET;
-use crate::proto::catalog_service_server::CatalogServiceServer;
-use crate::proto::customer_service_server::CustomerServiceServer;
-use crate::proto::earn_service_server::EarnServiceServer;
-use crate::proto::wallet_service_server::WalletServiceServer;
 use crate::wire::bulk_earn::RequestLimits;
 use admission::{Admission, REFLECTION_MESSAGE_BYTES, SMALL_BODY_BYTES};
 use auth::{AccessSettings, Gatekeeper};
@@ -116,15 +112,7 @@ pub fn router(
     let gatekeeper = Gatekeeper::new(app.clone(), settings.access.clone());
     let admission = Admission::new(settings.admission, Arc::clone(lifecycle), Arc::clone(&gatekeeper));
     let api = Arc::new(Api { app, settings });
-    let earn = EarnServiceServer::from_arc(Arc::clone(&api)).max_decoding_message_size(MAX_BODY_BYTES);
-    let wallet = WalletServiceServer::from_arc(Arc::clone(&api)).max_decoding_message_size(MAX_BODY_BYTES);
-    let catalog = CatalogServiceServer::from_arc(Arc::clone(&api)).max_decoding_message_size(MAX_BODY_BYTES);
-    let customers = CustomerServiceServer::from_arc(Arc::clone(&api)).max_decoding_message_size(MAX_BODY_BYTES);
-
-    let grpc = tonic::service::Routes::new(earn)
-        .add_service(wallet)
-        .add_service(catalog)
-        .add_service(customers)
+    let grpc = json_door::grpc_routes(&api, MAX_BODY_BYTES)
         .add_service(HealthServer::new(health.service()).max_decoding_message_size(SMALL_BODY_BYTES))
         .add_service(reflection().build_v1()?.max_decoding_message_size(REFLECTION_MESSAGE_BYTES))
         .add_service(reflection().build_v1alpha()?.max_decoding_message_size(REFLECTION_MESSAGE_BYTES))
@@ -132,10 +120,7 @@ pub fn router(
         .reset_fallback();
 
     Ok(grpc
-        .merge(json_endpoint::earn_service(&api))
-        .merge(json_endpoint::wallet_service(&api))
-        .merge(json_endpoint::catalog_service(&api))
-        .merge(json_endpoint::customer_service(&api))
+        .merge(json_endpoint::json_routes(&api))
         .merge(token_endpoint::routes(&gatekeeper))
         .merge(health.routes())
         .merge(docs::routes())

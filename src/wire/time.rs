@@ -4,10 +4,7 @@ use chrono::{DateTime, FixedOffset, SecondsFormat, Utc};
 use chrono_tz::Tz;
 
 use super::Violations;
-
-/// Range of times that ISO 8601 writes with four digits of the year, 0001-01-01T00:00:00Z to 9999-12-31T23:59:59.999Z,
-/// in epoch milliseconds.
-const CALENDAR_MS: std::ops::RangeInclusive<i64> = -62_135_596_800_000..=253_402_300_799_999;
+use crate::proto::limits::CALENDAR_MS;
 
 /// A pair of time fields of a message.
 #[derive(Debug, Clone, Copy)]

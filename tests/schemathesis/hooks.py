@@ -16,6 +16,14 @@ PROMOTION = "6912ced9d39e256f754a83f8"
 ID = re.compile("[0-9A-Fa-f]{24}")
 NOW = datetime.datetime.now(datetime.timezone.utc)
 MAX_LISTED = 1000
+LINE = {
+    "promotionId": PROMOTION,
+    "earnedPromotionId": PROMOTION,
+    "redemptionCount": 1,
+    "discount": 1,
+    "discountAppliedOnQuantity": 1,
+    "promotionAppliedOnQuantity": 1,
+}
 
 
 @schemathesis.hook
@@ -48,7 +56,9 @@ def only_ids(value):
 
 
 def time(body, name, latest=None):
-    """Makes both names of a time give the same second, no later than `latest`."""
+    """Gives a body at least one name of a time, and both names the same second, no later than `latest`."""
+    if body.get(name) is None and body.get(name + "ISO") is None:
+        body[name] = 1_735_689_600_000
     if body.get(name) is not None:
         body.pop(name + "ISO", None)
         if latest is not None and int(body[name]) > latest.timestamp() * 1000:
@@ -95,6 +105,8 @@ def redeem(body):
     round_amount(body, "amount")
     for name in ("lineItems", "redemptions"):
         lines = body.get(name) or []
+        if name == "lineItems" and not lines and not body.get("redemptions"):
+            lines = body[name] = [dict(LINE)]
         if lines:
             body[name] = once(lines, lambda line: line["earnedPromotionId"].lower())[: MAX_LISTED // 2]
         for line in lines:
@@ -124,6 +136,12 @@ def promotion(body):
     body["startDate"] = body["endDate"] = body.get("endDate", 0) or 0
     body.pop("startDateISO", None)
     body.pop("endDateISO", None)
+    # Only one kind of expiry has a number of days.
+    expiry = body.get("earnExpiry")
+    if expiry is not None and expiry["type"] == "DAYS_FROM_EARNING":
+        expiry.setdefault("days", 30)
+    elif expiry is not None:
+        expiry.pop("days", None)
     # A promotion has either a cap or none.
     if body.get("unlimitedEarning"):
         body.pop("maxEarningPerCustomer", None)
@@ -134,6 +152,8 @@ def audience(body):
     added = {int(customer) for customer in body["add"]}
     body["remove"] = [customer for customer in body.get("remove") or [] if int(customer) not in added]
     body["remove"] = body["remove"][: MAX_LISTED // 2]
+    if not body["add"] and not body["remove"]:
+        body["add"] = [CUSTOMER]
 
 
 AMENDMENTS = {
