@@ -2,6 +2,8 @@
 //!
 //! `options.proto`, `reason.proto` and `method_options.proto` of the package describe them.
 
+use std::borrow::Cow;
+
 use prost_reflect::{
     Cardinality, DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, MethodDescriptor, Value,
 };
@@ -254,7 +256,7 @@ fn option(pool: &DescriptorPool, options: &DynamicMessage, name: &str) -> Option
 }
 
 fn value(message: &DynamicMessage, field: &str) -> Option<Value> {
-    message.has_field_by_name(field).then(|| message.get_field_by_name(field).map(|value| value.into_owned())).flatten()
+    message.has_field_by_name(field).then(|| message.get_field_by_name(field).map(Cow::into_owned)).flatten()
 }
 
 fn number(message: &DynamicMessage, field: &str) -> Option<i64> {
@@ -287,7 +289,7 @@ pub fn grouped(number: i64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 && !text.ends_with('-') {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) && !text.ends_with('-') {
             text.push(',');
         }
         text.push(digit);

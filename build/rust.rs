@@ -66,13 +66,15 @@ fn field_limits(out: &mut String, field: &FieldDescriptor) -> std::fmt::Result {
     Ok(())
 }
 
+/// What is known of a reason, as Rust.
+type Fact = fn(&Reason) -> String;
+
 /// Writes what is known of each reason, for the enum that prost makes of them.
 pub fn reasons(out: &mut String, reasons: &[Reason]) -> std::fmt::Result {
     writeln!(out, "impl Reason {{")?;
     let count = reasons.len();
     let all = reasons.iter().map(|reason| format!("Self::{}", variant(reason))).collect::<Vec<_>>().join(", ");
     writeln!(out, "    /// All reasons, in order of precedence.\n    pub const ALL: [Self; {count}] = [{all}];")?;
-    type Fact = fn(&Reason) -> String;
     let facts: [(&str, &str, &str, Fact); 4] = [
         ("code", "i32", "the documented number", |reason| reason.code.to_string()),
         ("http_status", "u16", "the status over HTTP; 0 of a reason for which entries fail only", |reason| {

@@ -131,9 +131,7 @@ fn limits(document: &Value, schema: &Value) -> String {
         words += ", 24 hexadecimal digits";
     }
     match own.get("default") {
-        Some(Value::Array(values)) => {
-            words + &values.iter().map(|value| format!(", default {}", plain(value))).collect::<String>()
-        }
+        Some(Value::Array(values)) => words + ", default " + &values.iter().map(plain).collect::<Vec<_>>().join(", "),
         Some(value) => words + &format!(", default {}", plain(value)),
         None => words,
     }
