@@ -1,6 +1,6 @@
 //! The `google.api.http` rules of a method: where its HTTP forms are, and what of its message is in the body.
 //!
-//! A rule that the JSON door cannot serve stops the build, with its name.
+//! A rule that the JSON endpoint cannot serve stops the build, with its name.
 
 use prost_reflect::{DynamicMessage, FieldDescriptor, MethodDescriptor, Value};
 

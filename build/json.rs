@@ -1,6 +1,6 @@
 //! Reading and writing each message as JSON: `json.rs`, which `wire/json` takes in.
 //!
-//! A message kind that the JSON door cannot serve stops the build, with its name.
+//! A message kind that the JSON endpoint cannot serve stops the build, with its name.
 
 use std::fmt::Write;
 

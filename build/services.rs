@@ -2,7 +2,7 @@
 //! implementation of the `Service` and `Method` traits of `tonic-build`.
 //!
 //! The stubs go to where prost writes the messages, and are what `tonic-build` makes of the description. The routes are in
-//! `routes.rs`, which `transport/json_door.rs` includes. A new service costs no line in `src/` for either.
+//! `routes.rs`, which `transport/json_endpoint.rs` includes. A new service costs no line in `src/` for either.
 
 use std::cell::RefCell;
 use std::fmt::Write;

@@ -1,4 +1,4 @@
-//! The OpenAPI document of the JSON door, from the HTTP rules, messages and comments of `proto/`, the table of errors, and
+//! The OpenAPI document of the JSON endpoint, from the HTTP rules, messages and comments of `proto/`, the table of errors, and
 //! the examples.
 
 mod operation;

@@ -9,7 +9,7 @@ use tonic::server::NamedService;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::HealthService;
 
-use super::json_door::SERVICES;
+use super::json_endpoint::SERVICES;
 use super::refusal::Refusal;
 use crate::wire::Violations;
 

@@ -112,7 +112,7 @@ pub fn router(
     let gatekeeper = Gatekeeper::new(app.clone(), settings.access.clone());
     let admission = Admission::new(settings.admission, Arc::clone(lifecycle), Arc::clone(&gatekeeper));
     let api = Arc::new(Api { app, settings });
-    let grpc = json_door::grpc_routes(&api, MAX_BODY_BYTES)
+    let grpc = json_endpoint::grpc_routes(&api, MAX_BODY_BYTES)
         .add_service(HealthServer::new(health.service()).max_decoding_message_size(SMALL_BODY_BYTES))
         .add_service(reflection().build_v1()?.max_decoding_message_size(REFLECTION_MESSAGE_BYTES))
         .add_service(reflection().build_v1alpha()?.max_decoding_message_size(REFLECTION_MESSAGE_BYTES))
