@@ -27,6 +27,35 @@ LINE = {
 
 
 @schemathesis.hook
+def before_load_schema(context, raw_schema):
+    """The document says what a client should send. The service also takes null for an absent field: here it is valid."""
+    schemas = raw_schema["components"]["schemas"]
+    names = set()
+
+    def collect(value):
+        if isinstance(value, dict):
+            name = str(value.get("$ref", "")).rsplit("/", 1)[-1]
+            if name in schemas and name not in names:
+                names.add(name)
+                collect(schemas[name])
+        for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+            collect(inner)
+
+    for path in raw_schema["paths"].values():
+        for operation in path.values():
+            # A credential cannot be null.
+            if operation["operationId"] != "GenerateToken":
+                collect(operation.get("requestBody"))
+    for schema in (schemas[name] for name in names):
+        for name in schema.get("properties", {}).keys() - set(schema.get("required", [])):
+            field = schema["properties"][name]
+            if field.get("pattern") == f"^{ID.pattern}$":
+                # The empty text is absent too.
+                field["pattern"] = f"^({ID.pattern})?$"
+            schema["properties"][name] = {"anyOf": [field, {"type": "null"}]}
+
+
+@schemathesis.hook
 def before_call(context, case, kwargs):
     if case.meta is None or not case.meta.generation.mode.is_positive:
         return
@@ -139,7 +168,7 @@ def promotion(body):
     # Only one kind of expiry has a number of days.
     expiry = body.get("earnExpiry")
     if expiry is not None and expiry["type"] == "DAYS_FROM_EARNING":
-        expiry.setdefault("days", 30)
+        expiry["days"] = expiry.get("days") or 30
     elif expiry is not None:
         expiry.pop("days", None)
     # A promotion has either a cap or none.
