@@ -191,14 +191,15 @@ pub async fn run(
     background.end_probe().await;
     // The others go on while draining: calls that were accepted still need what they keep.
     health.set_ready(false).await;
-    let _ = tell.send(Stop::SendAway);
     if options.shutdown_delay_ms > 0 {
+        let _ = tell.send(Stop::Announce);
         tracing::info!(delay_ms = options.shutdown_delay_ms, "stopping: not ready, calls are still accepted");
         tokio::select! {
             () = tokio::time::sleep(Duration::from_millis(options.shutdown_delay_ms)) => {}
             () = course.hurry => {}
         }
     }
+    let _ = tell.send(Stop::SendAway);
     drain(&lifecycle, &mut health, Connections { tell, server }, drain_timeout).await?;
     drop((app, background));
     // The queue is empty: every waiting request was answered or abandoned.

@@ -61,6 +61,9 @@ struct Edge {
 pub enum Stop {
     /// The service is not stopping.
     No,
+    /// The service is about to stop: HTTP/2 connections are told to send no further calls, and the others are told so with
+    /// their next call, as a call may be on its way.
+    Announce,
     /// Every connection is told to send no further calls; a new one is told so with its first call.
     SendAway,
     /// No new connections are accepted, and the open ones end.
@@ -90,6 +93,7 @@ pub async fn serve(listener: TcpListener, handler: Handler, settings: EdgeSettin
         tokio::select! {
             told = stop.changed() => match *stop.borrow_and_update() {
                 Stop::No if told.is_ok() => {}
+                Stop::Announce if told.is_ok() => members.announce(),
                 Stop::SendAway if told.is_ok() => members.send_away(),
                 _ => break,
             },

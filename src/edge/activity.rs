@@ -71,8 +71,10 @@ pub struct Activity {
     /// Set if the peer may still send although nothing more is read (HTTP/1.1).
     unread: AtomicBool,
     linger_since: AtomicU64,
-    /// Set if the connection is told to leave with its first call.
+    /// Set if the connection is told to leave with its next call.
     last_call: AtomicBool,
+    /// Set once a call came over HTTP/2.
+    http2: AtomicBool,
     authenticated: AtomicBool,
     /// Abandoned calls less finished ones; negative only for moments.
     resets: AtomicIsize,
@@ -101,6 +103,7 @@ impl Activity {
             unread: AtomicBool::new(false),
             linger_since: AtomicU64::new(NEVER),
             last_call: AtomicBool::new(false),
+            http2: AtomicBool::new(false),
             authenticated: AtomicBool::new(false),
             resets: AtomicIsize::new(0),
             next_call: AtomicU64::new(0),
@@ -323,7 +326,17 @@ impl Activity {
         (!leaving && idle && longer(idle_since, limits.idle_timeout)).then_some((Order::Leave, "it is idle"))
     }
 
-    /// Tells the connection to leave with its first call, because the service is stopping.
+    /// Records that a call came over HTTP/2.
+    pub fn note_http2(&self) {
+        self.http2.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns true if a call came over HTTP/2.
+    pub fn is_http2(&self) -> bool {
+        self.http2.load(Ordering::Relaxed)
+    }
+
+    /// Tells the connection to leave with its next call, because the service is stopping.
     pub fn take_one_call(&self) {
         self.last_call.store(true, Ordering::Relaxed);
     }

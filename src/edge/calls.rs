@@ -77,6 +77,9 @@ struct CallGuard {
 
 impl CallGuard {
     fn begin(activity: &Arc<Activity>, version: Version) -> Self {
+        if version == Version::HTTP_2 {
+            activity.note_http2();
+        }
         let name = activity.begin_call();
         Self {
             activity: Arc::clone(activity),

@@ -108,6 +108,16 @@ impl Registry {
         }
     }
 
+    /// Tells every HTTP/2 connection to leave, and every other and each new one with its next call. A connection of HTTP/1.1
+    /// cannot be told before: closed, it would take a call along that is on its way.
+    pub fn announce(&self) {
+        let mut members = self.members();
+        members.leaving = true;
+        for Member { activity, .. } in members.all.values() {
+            if activity.is_http2() { activity.tell(Order::Leave) } else { activity.take_one_call() }
+        }
+    }
+
     /// Tells every connection to leave, and each new one with its first call.
     pub fn send_away(&self) {
         let mut members = self.members();

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::server_process::Process;
 use crate::support::*;
@@ -158,12 +160,29 @@ async fn a_stop_under_load_answers_everything_it_accepted() {
     assert_eq!(usize::try_from(all).unwrap(), acknowledged.len());
 }
 
+/// Asks whether the process is alive, and returns the answer.
+async fn healthz(connection: &mut TcpStream) -> String {
+    connection.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    while !answer.contains("ALIVE") {
+        let mut part = [0; 1024];
+        let length = connection.read(&mut part).await.unwrap();
+        assert!(length > 0, "closed behind {answer:?}");
+        answer.push_str(&String::from_utf8_lossy(&part[..length]));
+    }
+    answer.to_lowercase().replacen("http/1.1", "HTTP/1.1", 1)
+}
+
 #[tokio::test]
 async fn a_service_that_is_told_to_stop_is_not_ready_and_takes_calls_for_the_delay() {
     let directory = tempfile::tempdir().unwrap();
     let options = ["--demo", "--listen", "127.0.0.1:0", "--shutdown-delay-ms", "600000"];
     let mut process = Process::start(directory.path(), &options);
     let caller = process.caller.clone();
+    // A balancer keeps one for its next call, which may be on its way when the service is told to stop.
+    let mut kept = TcpStream::connect(caller.address).await.unwrap();
+    let answer = healthz(&mut kept).await;
+    assert!(answer.starts_with("HTTP/1.1 200") && !answer.contains("connection: close"), "{answer}");
     process.signal("TERM");
     // Each on a connection of its own, as a balancer's.
     let get = async |path: &str| {
@@ -178,6 +197,9 @@ async fn a_service_that_is_told_to_stop_is_not_ready_and_takes_calls_for_the_del
     tokio::time::timeout(Duration::from_mins(1), not_ready).await.expect("it is not ready before it is gone");
     let answer = caller.earn(Endpoint::Json, &one_entry("in the delay", TEN_OFF, 1)).await;
     assert_eq!(answer.code, 0, "{answer:?}");
+    // Each of its calls is answered, until one is told to be the last.
+    let last_call = async { while !healthz(&mut kept).await.contains("connection: close") {} };
+    tokio::time::timeout(Duration::from_mins(1), last_call).await.expect("it is told to leave");
     process.signal("TERM");
     assert_eq!(process.ends_within(Duration::from_mins(1)), Some(true));
     assert!(get("/readyz").await.is_err(), "gone");
