@@ -104,6 +104,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn write_facts(out: &Path, reasons: &[facts::Reason], services: &[ServiceDescriptor]) -> Result<(), Box<dyn Error>> {
     let (mut rust, mut codes, mut methods) = (String::new(), String::new(), String::from("rpcs! {\n"));
     rust::reasons(&mut rust, reasons)?;
+    rust::services(&mut rust, services)?;
     rust::codes(&mut codes, reasons)?;
     for service in services {
         rust::test_methods(&mut methods, service)?;

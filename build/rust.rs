@@ -69,6 +69,12 @@ fn field_limits(out: &mut String, field: &FieldDescriptor) -> std::fmt::Result {
 /// What is known of a reason, as Rust.
 type Fact = fn(&Reason) -> String;
 
+/// Writes the names of the services.
+pub fn services(out: &mut String, services: &[ServiceDescriptor]) -> std::fmt::Result {
+    let names = services.iter().map(|service| format!("{:?}", service.full_name())).collect::<Vec<_>>().join(", ");
+    writeln!(out, "/// Names of the services.\npub const SERVICES: [&str; {}] = [{names}];", services.len())
+}
+
 /// Writes what is known of each reason, for the enum that prost makes of them.
 pub fn reasons(out: &mut String, reasons: &[Reason]) -> std::fmt::Result {
     writeln!(out, "impl Reason {{")?;

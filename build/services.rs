@@ -186,10 +186,7 @@ impl Routes {
             writeln!(code, "    let server = {server}::from_arc(std::sync::Arc::clone(service));")?;
             writeln!(code, "    routes = routes.add_service(server.max_decoding_message_size(max_message_bytes));")?;
         }
-        writeln!(code, "    routes\n}}\n/// Names of the services.")?;
-        let names = self.services.iter().map(|name| format!("{MESSAGES}::{}_server::SERVICE_NAME", function(name)));
-        let names = names.collect::<Vec<_>>().join(", ");
-        writeln!(code, "pub const SERVICES: [&str; {}] = [{names}];", self.services.len())?;
+        writeln!(code, "    routes\n}}")?;
         Ok(code)
     }
 }

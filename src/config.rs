@@ -216,9 +216,8 @@ pub struct Serve {
     /// Maximum time of one statement, and of one wait for a lock, before PostgreSQL cancels it, in milliseconds.
     #[arg(long, env = "CART_PROMOTIONS_STATEMENT_TIMEOUT_MS", value_name = "MS", default_value_t = 5_000, value_parser = clap::value_parser!(u64).range(1..=MAX_TIMEOUT_MS))]
     pub statement_timeout_ms: u64,
-    /// How long a service that is told to stop goes on taking calls. It is not ready from the beginning, and tells every
-    /// connection to leave, so that balancers that ask for readiness send it nothing more when it refuses calls. A second
-    /// signal ends the delay.
+    /// Time in which a stopping service still accepts calls, in milliseconds. It is not ready from the beginning, so that
+    /// balancers that ask for readiness send it nothing more when it refuses calls. A second signal ends the delay.
     #[arg(long, env = "CART_PROMOTIONS_SHUTDOWN_DELAY_MS", value_name = "MS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=MAX_TIMEOUT_MS))]
     pub shutdown_delay_ms: u64,
     /// Maximum time in which a stopping service finishes the calls that it accepted, in milliseconds.

@@ -49,9 +49,9 @@ pub enum CommandError {
     /// A catalog file was not imported.
     #[error("{file}")]
     ImportFile {
-        /// Its name.
+        /// Name of the file.
         file: String,
-        /// Why.
+        /// Violations of the file, or the failure of the database.
         source: ImportFileError,
     },
     /// The address cannot be listened on.
@@ -59,7 +59,7 @@ pub enum CommandError {
     Listen {
         /// The address.
         address: SocketAddr,
-        /// Why.
+        /// Error of the system.
         source: std::io::Error,
     },
     /// The tables could not be distributed.

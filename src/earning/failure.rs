@@ -83,7 +83,7 @@ pub enum EarnFailure {
         /// Last millisecond of the promotion, since 1970-01-01T00:00:00Z.
         end_ms: i64,
     },
-    /// What would be earned is no longer valid.
+    /// The validity of the new instances has ended.
     #[error(
         "promotion {promotion_id} earned at eventTime {} would have expired at {}",
         iso(*event_time_ms),

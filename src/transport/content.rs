@@ -9,8 +9,8 @@ use tonic::server::NamedService;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::HealthService;
 
-use super::json_endpoint::SERVICES;
 use super::refusal::Refusal;
+use crate::proto::SERVICES;
 use crate::wire::Violations;
 
 /// gRPC services that the libraries implement.

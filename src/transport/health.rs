@@ -8,8 +8,8 @@ use tokio::sync::watch;
 use tonic_health::ServingStatus;
 use tonic_health::server::{HealthReporter, HealthService};
 
-use super::json_endpoint::SERVICES;
 use super::json_response::json_response;
+use crate::proto::SERVICES;
 
 /// Returns the names that gRPC probes ask for: the whole server, and each service.
 fn probed() -> impl Iterator<Item = &'static str> {

@@ -1,4 +1,4 @@
-//! How a batch of revocations and redemptions is read and written: within one transaction, on every engine.
+//! The work of a batch of revocations and redemptions: it is read and written within one transaction, on every engine.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! How a batch of earnings is presumed, read and written: each engine does so in its own way.
+//! The work of a batch of earnings: it is presumed, read and written by each engine in its own way.
 
 use std::collections::BTreeSet;
 
