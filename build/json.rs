@@ -65,6 +65,10 @@ fn read_json(out: &mut String, path: &str, fields: &[FieldDescriptor]) -> std::f
     writeln!(out, "impl JsonMessage for {path} {{")?;
     let names: Vec<_> = fields.iter().map(|field| format!("{:?}", field.json_name())).collect();
     writeln!(out, "    const FIELDS: &'static [&'static str] = &[{}];", names.join(", "))?;
+    let is_repeatable = |field: &FieldDescriptor| field.is_list() || matches!(field.kind(), Kind::Message(_));
+    let lists = fields.iter().enumerate().filter(|(_, field)| is_repeatable(field)).map(|(at, _)| at.to_string());
+    let lists: Vec<_> = lists.collect();
+    writeln!(out, "    const REPEATABLE: &'static [usize] = &[{}];", lists.join(", "))?;
     writeln!(out, "    fn field(name: &str) -> Option<usize> {{\n        match name {{")?;
     for (index, field) in fields.iter().enumerate() {
         let (json, proto) = (field.json_name(), field.name());

@@ -203,8 +203,9 @@ fn route(method: &HttpMethod, Rule { verb, path, body, .. }: &Rule) -> String {
         "        .route({path:?}, axum::routing::{verb}({{\n\
         \x20           let service = std::sync::Arc::clone(service);\n\
         \x20           move |request: axum::extract::Request| async move {{\n\
+        \x20               let binding = Binding {{ template: {path:?}, rule: {body} }};\n\
         \x20               let call = |request: tonic::Request<{request}>| async move {{ service.{call}(request).await }};\n\
-        \x20               answer::<{request}, {response}, _, _>(({path:?}, {body}), request, call).await\n\
+        \x20               answer::<{request}, {response}, _, _>(binding, request, call).await\n\
         \x20           }}\n        }}))\n",
         call = method.name(),
     )

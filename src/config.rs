@@ -374,9 +374,9 @@ pub fn one_line(error: &clap::Error) -> Option<String> {
     }
     // The text repeats the arguments.
     let text = error.to_string().lines().map(database_url::without_passwords).collect::<Vec<_>>().join("\n");
-    let fault = text.split("\n\n").next().unwrap_or_default();
-    let fault = fault.strip_prefix("error: ").unwrap_or(fault);
-    let line = fault.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
+    let problem = text.split("\n\n").next().unwrap_or_default();
+    let problem = problem.strip_prefix("error: ").unwrap_or(problem);
+    let line = problem.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
     let asked_for_nothing = error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
     if !asked_for_nothing {
         return Some(line);

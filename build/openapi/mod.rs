@@ -117,7 +117,7 @@ impl Schemas<'_> {
             "Errors",
             json!({
                 "type": "object",
-                "description": "Why a call is refused: one element for each fault. All have the same number.",
+                "description": "Why a call is refused: one element for each violation. All have the same number.",
                 "properties": {"errors": {"type": "array", "items": error, "minItems": 1}},
                 "required": ["errors"],
             }),

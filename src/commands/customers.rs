@@ -159,7 +159,7 @@ impl ImportEnd {
     fn told_of(self, file: String, line: u64) -> ImportEnded {
         match self {
             Self::Interrupted => ImportEnded::Interrupted { file, line },
-            Self::Line(line, fault) => ImportEnded::WrongLine { file, line, problem: fault.to_string() },
+            Self::Line(line, problem) => ImportEnded::WrongLine { file, line, problem: problem.to_string() },
             Self::Storage(source) => ImportEnded::Storage { file, line, source },
         }
     }
@@ -182,7 +182,7 @@ async fn record(
     while let Some(read) = batches.recv().await {
         let batch = match read {
             ReadLines::Customers(batch) => batch,
-            ReadLines::Violation(line, fault) => return Err(ImportEnd::Line(line, fault)),
+            ReadLines::Violation(line, problem) => return Err(ImportEnd::Line(line, problem)),
             ReadLines::End(end) => {
                 recorded.end = Some(end);
                 break;
@@ -207,7 +207,7 @@ async fn record(
 fn read(mut lines: CustomerLines, send: &mpsc::Sender<ReadLines>) {
     loop {
         let mut batch = CustomerBatch::default();
-        let fault = loop {
+        let problem = loop {
             match lines.next() {
                 Some(Ok(customer_id)) => {
                     batch.customers.insert(customer_id);
@@ -219,15 +219,15 @@ fn read(mut lines: CustomerLines, send: &mpsc::Sender<ReadLines>) {
                 other => break Some(other),
             }
         };
-        let wrong = matches!(fault, Some(Some(_)));
+        let wrong = matches!(problem, Some(Some(_)));
         batch.next_line = lines.line() + u64::from(!wrong);
         batch.bytes = lines.bytes();
         if batch.rows > 0 && send.blocking_send(ReadLines::Customers(batch)).is_err() {
             return;
         }
-        match fault {
+        match problem {
             None => {}
-            Some(Some(Err(fault))) => return drop(send.blocking_send(ReadLines::Violation(lines.line(), fault))),
+            Some(Some(Err(problem))) => return drop(send.blocking_send(ReadLines::Violation(lines.line(), problem))),
             Some(_) => {
                 let end = End { lines: lines.line(), content: lines.content() };
                 return drop(send.blocking_send(ReadLines::End(end)));

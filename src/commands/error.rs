@@ -125,8 +125,8 @@ impl CommandError {
     }
 
     /// Returns the refusal of a malformed request. `names` are the options of its fields.
-    pub(super) fn of_invalid_request(fault: InvalidRequest, names: &[FieldOption]) -> Self {
-        match fault {
+    pub(super) fn of_invalid_request(problem: InvalidRequest, names: &[FieldOption]) -> Self {
+        match problem {
             InvalidRequest::Invalid(violations) => Self::of_violations(&violations, names),
             InvalidRequest::InvalidCustomerId(id) => {
                 Self::refused(1006, format!("CUSTOMER: must be a positive integer, not {id}"))
@@ -140,12 +140,12 @@ impl CommandError {
 
     /// Returns the refusal that lists every violation under the name of its option.
     pub(super) fn of_violations(violations: &Violations, names: &[FieldOption]) -> Self {
-        let faults = violations.as_slice().iter().map(|violation| {
+        let problems = violations.as_slice().iter().map(|violation| {
             let option = option_of(&violation.field, names);
             // The description names another field with which the field is compared.
             format!("{option}: {}", violation.description.replace("startDate", "--start"))
         });
-        Self::refused(400, faults.collect::<Vec<_>>().join("; "))
+        Self::refused(400, problems.collect::<Vec<_>>().join("; "))
     }
 
     /// Returns the refusal of a change of a promotion. `names` are the options of its fields.

@@ -54,7 +54,7 @@ async fn create(options: &CreatePromotion, clock: &Clock) -> Result<(), CommandE
     let new_id = || catalog::new_promotion_id(now_ms);
     // A malformed promotion is refused before the database is opened.
     let promotion = crate::wire::catalog::parse_new(request, new_id, Violations::default())
-        .map_err(|fault| CommandError::of_invalid_request(fault, &OPTIONS))?;
+        .map_err(|problem| CommandError::of_invalid_request(problem, &OPTIONS))?;
     let changed = async |store: &Store| change(store, org_id, CatalogChange::Create(promotion.clone()), clock).await;
     let created = on_database(&options.output.output.common, changed).await?;
     show_promotions(&options.output, org_id, &[&created])
@@ -96,7 +96,7 @@ async fn switch(options: &SwitchPromotions, active: bool, clock: &Clock) -> Resu
     // All ids are parsed before the first promotion is switched.
     let ids = options.ids.iter().map(|id| crate::wire::catalog::parse_id(id, Violations::default()));
     let ids: Vec<ObjectId> =
-        ids.collect::<Result<_, _>>().map_err(|fault| CommandError::of_invalid_request(fault, &OPTIONS))?;
+        ids.collect::<Result<_, _>>().map_err(|problem| CommandError::of_invalid_request(problem, &OPTIONS))?;
     let mut switched = Vec::new();
     let switch_all = async |store: &Store| {
         for id in &ids {

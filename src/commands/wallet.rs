@@ -65,7 +65,7 @@ async fn read(store: &Store, options: &ShowWallet, clock: &Clock) -> Result<(Vec
         promotion_id: options.promotions.clone(),
     };
     let (mut list, _) = parse_list(&request, org_id, Violations::default())
-        .map_err(|fault| CommandError::of_invalid_request(fault, &OPTIONS))?;
+        .map_err(|problem| CommandError::of_invalid_request(problem, &OPTIONS))?;
     let catalog = catalog::recorded(store, org_id).await.map_err(|error| CommandError::of_catalog(error, &OPTIONS))?;
     let (limit, mut entries) = (options.limit as usize, Vec::new());
     loop {

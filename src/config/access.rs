@@ -99,23 +99,23 @@ pub enum AccessOptionError {
         source: std::io::Error,
     },
     /// A key cannot be used.
-    #[error("--token-key: {file} {fault}")]
+    #[error("--token-key: {file} {problem}")]
     Key {
         /// The file.
         file: PathBuf,
         /// The cause.
-        fault: KeyError,
+        problem: KeyError,
     },
     /// Two keys have the same name.
     #[error("--token-key: {0} is the name of two keys")]
     KidTaken(String),
     /// The file of issuers has violations.
-    #[error("--trusted-issuers: {file}: {}", .faults.as_slice().iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    #[error("--trusted-issuers: {file}: {}", .problems.as_slice().iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Issuers {
         /// The file.
         file: PathBuf,
         /// All violations.
-        faults: Violations,
+        problems: Violations,
     },
     /// Authentication would be off on an address that other machines reach.
     #[error("--without-authentication: {0} is not a loopback address")]
@@ -158,14 +158,14 @@ impl AccessOptions {
                 return Err(AccessOptionError::KidTaken(kid.clone()));
             }
             let pem = read("token-key", file)?;
-            let unusable = |fault| AccessOptionError::Key { file: file.clone(), fault };
+            let unusable = |problem| AccessOptionError::Key { file: file.clone(), problem };
             keys.push(Arc::new(SigningKey::from_pem(kid, &pem).map_err(unusable)?));
         }
         let mut issuers = Vec::new();
         if let Some(file) = &self.trusted_issuers {
             let folder = file.parent().unwrap_or(Path::new(""));
-            let faulty = |faults| AccessOptionError::Issuers { file: file.clone(), faults };
-            issuers = files::issuers::parse(&read("trusted-issuers", file)?, folder).map_err(faulty)?;
+            let malformed = |problems| AccessOptionError::Issuers { file: file.clone(), problems };
+            issuers = files::issuers::parse(&read("trusted-issuers", file)?, folder).map_err(malformed)?;
         }
         Ok(TokenSettings { keys, ttl: Duration::from_secs(self.token_ttl_s), issuers })
     }

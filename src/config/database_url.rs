@@ -162,8 +162,8 @@ mod tests {
 
     #[test]
     fn a_parameter_that_the_driver_would_pass_over_is_refused_without_its_value() {
-        let fault = "postgres://db/name?pasword=hunter2".parse::<DatabaseUrl>().unwrap_err();
-        assert_eq!(fault.to_string(), "the parameter \"pasword\" is not known");
+        let problem = "postgres://db/name?pasword=hunter2".parse::<DatabaseUrl>().unwrap_err();
+        assert_eq!(problem.to_string(), "the parameter \"pasword\" is not known");
     }
 
     proptest! {

@@ -70,7 +70,7 @@ impl CatalogRefusal {
     /// Returns the name in messages of the refused field, where the refusal concerns one field.
     pub fn field(&self) -> Option<&'static str> {
         match self {
-            Self::Incomplete(fault) => Some(fault.field()),
+            Self::Incomplete(problem) => Some(problem.field()),
             Self::TypeFixed(_) => Some("type"),
             Self::ExpiryFixed(_) => Some("earnExpiry"),
             _ => None,
@@ -79,9 +79,9 @@ impl CatalogRefusal {
 }
 
 impl From<Vec<DraftViolation>> for CatalogRefusal {
-    fn from(faults: Vec<DraftViolation>) -> Self {
+    fn from(problems: Vec<DraftViolation>) -> Self {
         // A draft that cannot be completed has at least one violation.
-        Self::Incomplete(faults.first().copied().unwrap_or(DraftViolation::EndsBeforeStart))
+        Self::Incomplete(problems.first().copied().unwrap_or(DraftViolation::EndsBeforeStart))
     }
 }
 

@@ -60,8 +60,8 @@ impl<D: Message + Default> Decoder for RequestDecoder<D> {
         D::decode(bytes).map(Some).map_err(|error| {
             // The library names every message on the path to the violation; the first 200 characters identify the
             // place.
-            let fault: String = error.to_string().chars().take(200).collect();
-            Refusal::Invalid(Violations::of("", format!("the message cannot be read: {fault}"))).into()
+            let problem: String = error.to_string().chars().take(200).collect();
+            Refusal::Invalid(Violations::of("", format!("the message cannot be read: {problem}"))).into()
         })
     }
 }

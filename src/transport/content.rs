@@ -99,8 +99,8 @@ pub fn refuse_form(request: &Request<Body>, grpc: bool, max_header_bytes: usize)
             *response.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
             return Some(response);
         }
-        if let Some(fault) = http_1_fault(request) {
-            return Some(Refusal::Invalid(Violations::of("", fault)).into_json());
+        if let Some(problem) = http_1_violation(request) {
+            return Some(Refusal::Invalid(Violations::of("", problem)).into_json());
         }
     }
     let service = request.uri().path().split('/').nth(1).unwrap_or_default();
@@ -113,7 +113,7 @@ fn header_bytes(headers: &HeaderMap) -> usize {
 }
 
 /// Returns the violation of RFC 9112 in the headers of an HTTP/1 request, where the library accepts it.
-fn http_1_fault(request: &Request<Body>) -> Option<&'static str> {
+fn http_1_violation(request: &Request<Body>) -> Option<&'static str> {
     let headers = request.headers();
     match one(headers, &header::HOST) {
         Ok(Some(host)) if is_host(host) => {}

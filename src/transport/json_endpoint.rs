@@ -43,15 +43,21 @@ pub fn found_violations<T>(request: &tonic::Request<T>) -> Violations {
     request.extensions().get::<Found>().map(|found| found.0.clone()).unwrap_or_default()
 }
 
-/// Answers one request to a path that matches `template`, through `call`.
-async fn answer<M, R, F, A>((template, rule): (&str, BodyRule), request: Request, call: F) -> Response<Body>
+/// An HTTP binding of a method: the template of its path, and the part of the message that the body holds.
+struct Binding {
+    template: &'static str,
+    rule: BodyRule,
+}
+
+/// Answers one request to a path that matches the binding, through `call`.
+async fn answer<M, R, F, A>(binding: Binding, request: Request, call: F) -> Response<Body>
 where
     M: JsonMessage + ReadJson,
     R: Serialize,
     F: FnOnce(tonic::Request<M>) -> A,
     A: Future<Output = Result<tonic::Response<R>, Status>>,
 {
-    let request = match read(template, rule, request).await {
+    let request = match read(binding, request).await {
         Ok(request) => request,
         Err(refusal) => return refusal.into_json(),
     };
@@ -66,11 +72,8 @@ where
     }
 }
 
-async fn read<M: JsonMessage + ReadJson>(
-    template: &str,
-    rule: BodyRule,
-    request: Request,
-) -> Result<tonic::Request<M>, Refusal> {
+async fn read<M: JsonMessage + ReadJson>(binding: Binding, request: Request) -> Result<tonic::Request<M>, Refusal> {
+    let Binding { template, rule } = binding;
     let (parts, body) = request.into_parts();
     let (mut message, mut violations) = match rule {
         BodyRule::None if body.size_hint().lower() > SMALL_BODY_BYTES as u64 => {
@@ -114,7 +117,7 @@ async fn read_body<M: JsonMessage + ReadJson>(
     // The body is in memory already, read by `body`.
     let body = body.collect().await.map(Collected::to_bytes);
     let mut body = body.map_err(|_| Refusal::Invalid(Violations::of("", "the body ended early")))?;
-    let unreadable = |fault: InvalidJson| (M::default(), Violations::of("", format!("the body {fault}")));
+    let unreadable = |problem: InvalidJson| (M::default(), Violations::of("", format!("the body {problem}")));
     if let Some(name) = field {
         // The value is wrapped as the only field of a message, so that the same reader applies.
         let value = document(&body).and_then(|value| {
@@ -123,7 +126,7 @@ async fn read_body<M: JsonMessage + ReadJson>(
         });
         body = match value {
             Ok(value) => Bytes::from([b"{\"", name.as_bytes(), b"\":", value, b"}"].concat()),
-            Err(fault) => return Ok(unreadable(fault)),
+            Err(problem) => return Ok(unreadable(problem)),
         };
     }
     // An unreadable body is a violation that the service reports, after it has refused callers without access.

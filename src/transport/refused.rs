@@ -35,8 +35,8 @@ impl From<CheckError> for Refusal {
 }
 
 impl From<InvalidRequest> for Refusal {
-    fn from(fault: InvalidRequest) -> Self {
-        match fault {
+    fn from(problem: InvalidRequest) -> Self {
+        match problem {
             InvalidRequest::Invalid(violations) => Self::Invalid(violations),
             InvalidRequest::InvalidCustomerId(id) => Self::InvalidCustomerId(id),
             InvalidRequest::InvalidPromotionId(id) => {

@@ -88,9 +88,9 @@ fn read(body: &Bytes) -> Result<(String, Secret), Refusal> {
     let body = without_mark(body).map_err(|encoding| invalid(format!("the body {encoding}")))?;
     // Ignored fields must be UTF-8 too.
     let body = std::str::from_utf8(body).map_err(|_| invalid("the body is no UTF-8".to_owned()))?;
-    let Object(request): Object<TokenRequest> = serde_json::from_str(body).map_err(|fault| {
+    let Object(request): Object<TokenRequest> = serde_json::from_str(body).map_err(|problem| {
         // The text of the library repeats the unexpected value, which may be the secret.
-        let place = format!("line {}, column {}", fault.line(), fault.column());
+        let place = format!("line {}, column {}", problem.line(), problem.column());
         invalid(format!("the body is no JSON object with the texts key and secret: {place}"))
     })?;
     let mut violations = Violations::default();

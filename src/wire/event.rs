@@ -89,8 +89,8 @@ impl<F: Display> EnumField<F> {
 pub fn read_payload(violations: &mut Violations, payload: Option<Payload>) -> Option<Box<str>> {
     match payload?.to_text() {
         Ok(text) => Some(text.into()),
-        Err(fault) => {
-            violations.add("eventDetails.eventPayload", fault);
+        Err(problem) => {
+            violations.add("eventDetails.eventPayload", problem);
             None
         }
     }

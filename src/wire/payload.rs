@@ -78,9 +78,9 @@ impl Payload {
         if !text.starts_with('{') {
             return Err("must be a JSON object".to_owned());
         }
-        PayloadCheck { depth: 1 }.deserialize(&mut serde_json::Deserializer::from_str(&text)).map_err(|fault| {
+        PayloadCheck { depth: 1 }.deserialize(&mut serde_json::Deserializer::from_str(&text)).map_err(|problem| {
             // The line and column refer to the payload alone, which would mislead the caller.
-            fault.to_string().split(" at line ").next().unwrap_or_default().to_owned()
+            problem.to_string().split(" at line ").next().unwrap_or_default().to_owned()
         })?;
         Ok(text)
     }

@@ -108,8 +108,8 @@ mod tests {
     fn read(ms: Option<i64>, iso: Option<&str>) -> Result<i64, String> {
         let mut violations = Violations::default();
         let time = TimePair { field: "eventTime", ms, iso }.read(&mut violations);
-        let fault = violations.as_slice().iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
-        if fault.is_empty() { Ok(time.expect("a time where there is no violation")) } else { Err(fault) }
+        let problem = violations.as_slice().iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+        if problem.is_empty() { Ok(time.expect("a time where there is no violation")) } else { Err(problem) }
     }
 
     #[test]
@@ -146,8 +146,8 @@ mod tests {
             (None, Some("0000-06-01T00:00:00Z"), "eventTimeISO: must be a time in the years"),
             (Some(1), Some("soon"), "eventTimeISO: must be ISO 8601"),
         ] {
-            let fault = read(ms, iso).expect_err("a violation");
-            assert!(fault.starts_with(field), "{ms:?} {iso:?}: {fault}");
+            let problem = read(ms, iso).expect_err("a violation");
+            assert!(problem.starts_with(field), "{ms:?} {iso:?}: {problem}");
         }
     }
 

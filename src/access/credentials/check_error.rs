@@ -51,8 +51,8 @@ impl From<HashingFull> for CheckError {
 }
 
 impl From<TokenRefusal> for CheckError {
-    fn from(fault: TokenRefusal) -> Self {
-        match fault {
+    fn from(problem: TokenRefusal) -> Self {
+        match problem {
             TokenRefusal::Expired => Self::Expired,
             TokenRefusal::Wrong => Self::WrongToken,
             TokenRefusal::KeysNotRead => Self::KeysNotRead,

@@ -45,12 +45,12 @@ impl ClientWrites {
         store: &Store,
         replace_secrets: bool,
     ) -> Result<Self, ImportError> {
-        let (mut writes, mut faults, mut checker) = (Self::default(), Vec::new(), Checker::default());
+        let (mut writes, mut problems, mut checker) = (Self::default(), Vec::new(), Checker::default());
         for (index, client) in clients.iter().enumerate() {
             match store.api_client(&client.username).await? {
                 Some(recorded) => {
-                    if let Some(fault) = other_org(index, client, &recorded) {
-                        faults.push(fault);
+                    if let Some(problem) = other_org(index, client, &recorded) {
+                        problems.push(problem);
                         continue;
                     }
                     let differs = |secret: &&Secret| !checker.matches(secret, Some(&recorded.secret_hash));
@@ -74,7 +74,7 @@ impl ClientWrites {
                     (org_id, secret) => {
                         let missing = [(org_id.is_none(), "orgId"), (secret.is_none(), "password")];
                         let missing = missing.into_iter().filter(|(missing, _)| *missing);
-                        faults.extend(missing.map(|(_, field)| RefusedRecord {
+                        problems.extend(missing.map(|(_, field)| RefusedRecord {
                             at: format!("apiClients[{index}].{field}"),
                             problem: "is required for a new client".to_owned(),
                         }));
@@ -82,7 +82,7 @@ impl ClientWrites {
                 },
             }
         }
-        if faults.is_empty() { Ok(writes) } else { Err(ImportError::Refused(faults)) }
+        if problems.is_empty() { Ok(writes) } else { Err(ImportError::Refused(problems)) }
     }
 
     fn add(&mut self, record: Record<'_>, org_id: OrgId, secret_hash: SecretHash) {

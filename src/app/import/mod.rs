@@ -178,12 +178,12 @@ impl Import {
         org_ids: &BTreeSet<OrgId>,
         before: &HashMap<OrgId, Catalog>,
     ) -> Result<Vec<Org>, ImportError> {
-        let (mut orgs, mut faults) = (Vec::with_capacity(self.orgs.len()), Vec::new());
+        let (mut orgs, mut problems) = (Vec::with_capacity(self.orgs.len()), Vec::new());
         for (index, org) in self.orgs.iter().enumerate().filter(|(_, org)| org_ids.contains(&org.id)) {
             let recorded = before.get(&org.id).map(|catalog| &catalog.org);
             let Some(name) = org.name.clone().or_else(|| recorded.map(|recorded| recorded.name.clone())) else {
                 let problem = "is required for a new organization".to_owned();
-                faults.push(RefusedRecord { at: format!("orgs[{index}].name"), problem });
+                problems.push(RefusedRecord { at: format!("orgs[{index}].name"), problem });
                 continue;
             };
             let (zone, max) = recorded.map_or((Tz::UTC, DEFAULT_MAX_ACTIVE_PROMOTIONS), |recorded| {
@@ -198,7 +198,7 @@ impl Import {
                 accept_unknown_customers: org.accept_unknown_customers.unwrap_or(unknown),
             });
         }
-        if faults.is_empty() { Ok(orgs) } else { Err(ImportError::Refused(faults)) }
+        if problems.is_empty() { Ok(orgs) } else { Err(ImportError::Refused(problems)) }
     }
 
     fn check_references(&self, orgs: &BTreeSet<OrgId>) -> Result<(), ImportError> {
@@ -220,24 +220,24 @@ impl Import {
 
     /// Returns the promotions with absent fields completed, in the order of the file.
     fn complete_promotions(&self, before: &HashMap<OrgId, Catalog>) -> Result<Vec<Promotion>, ImportError> {
-        let (mut promotions, mut faults) = (Vec::with_capacity(self.promotions.len()), Vec::new());
+        let (mut promotions, mut problems) = (Vec::with_capacity(self.promotions.len()), Vec::new());
         for (index, ImportedPromotion { org_id, draft, .. }) in self.promotions.iter().enumerate() {
             let recorded = before.get(org_id).and_then(|catalog| catalog.promotions.get(&draft.id));
             let completed = match recorded {
                 Some(recorded) => replace(draft, recorded).map_err(|refusal| vec![refusal]),
-                None => {
-                    draft.complete(None).map_err(|faults| faults.into_iter().map(CatalogRefusal::Incomplete).collect())
-                }
+                None => draft
+                    .complete(None)
+                    .map_err(|problems| problems.into_iter().map(CatalogRefusal::Incomplete).collect()),
             };
             match completed {
                 Ok(promotion) => promotions.push(promotion),
-                Err(refusals) => faults.extend(refusals.into_iter().map(|refusal| {
+                Err(refusals) => problems.extend(refusals.into_iter().map(|refusal| {
                     let field = refusal.field().map(|field| format!(".{field}")).unwrap_or_default();
                     RefusedRecord { at: format!("promotions[{index}]{field}"), problem: refusal.to_string() }
                 })),
             }
         }
-        if faults.is_empty() { Ok(promotions) } else { Err(ImportError::Refused(faults)) }
+        if problems.is_empty() { Ok(promotions) } else { Err(ImportError::Refused(problems)) }
     }
 
     /// Upserts the promotions of the file, given in completed form.

@@ -26,7 +26,7 @@ const EVERYTHING: &str = "*";
 /// Returns every violation, with its path in the file.
 pub fn parse(json: &[u8]) -> Result<Import, Violations> {
     let (file, mut violations): (proto::CatalogFile, _) =
-        from_slice(json, UnknownFields::Refuse).map_err(|fault| Violations::of("", fault.to_string()))?;
+        from_slice(json, UnknownFields::Refuse).map_err(|problem| Violations::of("", problem.to_string()))?;
     let import = Import {
         orgs: each("orgs", file.orgs, &mut violations, read_org),
         promotions: each("promotions", file.promotions, &mut violations, read_promotion),
@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn every_fault_is_listed_under_its_path() {
-        let faults = parse(
+        let problems = parse(
             br#"{"orgs":[{"id":0,"name":" a","timeZone":"Mars/Olympus","maxActivePromotions":0},{"id":2,"name":"a"},{"id":2,"name":"b"}],
                 "promotions":[{"id":"x","orgId":-1,"name":"123456789012345678901234567890123456789012345678901","type":"GIFT",
                                "startDateISO":"2025-01-01T00:00:00","endDate":5,"maxEarningPerCustomer":0,
@@ -196,8 +196,8 @@ mod tests {
                 "apiClients":[{"username":"a:b","orgId":0,"password":"","access":[]},
                               {"username":"c","access":["*","earn:write"]}]}"#,
         );
-        let faults = faults.expect_err("violations");
-        let fields: Vec<_> = faults.as_slice().iter().map(|fault| fault.field.as_str()).collect();
+        let problems = problems.expect_err("violations");
+        let fields: Vec<_> = problems.as_slice().iter().map(|problem| problem.field.as_str()).collect();
         assert_eq!(
             fields,
             [

@@ -107,7 +107,7 @@ impl Iterator for CustomerLines {
             match self.lines.read() {
                 Ok(true) => {}
                 Ok(false) => return None,
-                Err(fault) => return Some(Err(fault)),
+                Err(problem) => return Some(Err(problem)),
             }
             match self.customer() {
                 Ok(Some(customer_id)) => return Some(Ok(customer_id)),
@@ -127,8 +127,8 @@ struct WrittenLine<'a> {
 
 fn from_json(line: &[u8], org_id: OrgId) -> Result<CustomerId, String> {
     let read = from_slice::<proto::Customer>(line, UnknownFields::Ignore);
-    let (customer, violations) = read.map_err(|fault| {
-        let column = if let InvalidJson::Syntax(fault) = &fault { fault.column() } else { 1 };
+    let (customer, violations) = read.map_err(|problem| {
+        let column = if let InvalidJson::Syntax(problem) = &problem { problem.column() } else { 1 };
         let line = String::from_utf8_lossy(line);
         format!("is no JSON object, as {{\"customerId\": 7}}, from column {column} on: {}", cut(&line))
     })?;
@@ -166,7 +166,7 @@ mod tests {
             match lines.next() {
                 None => return (customers, None),
                 Some(Ok(customer_id)) => customers.push(customer_id.0),
-                Some(Err(fault)) => return (customers, Some(format!("{}: {fault}", lines.line()))),
+                Some(Err(problem)) => return (customers, Some(format!("{}: {problem}", lines.line()))),
             }
         }
     }
@@ -206,7 +206,7 @@ mod tests {
     #[test]
     fn a_fault_has_the_number_of_its_line_and_ends_the_reading() {
         let long = "7".repeat(70_000);
-        for (format, text, customers, fault) in [
+        for (format, text, customers, problem) in [
             (Format::Csv, "7\n\nx\n8\n", &[7][..], "3: column 1: customerId: must be a positive integer, not \"x\""),
             (
                 Format::Csv,
@@ -265,7 +265,7 @@ mod tests {
             let (read, found) = read(format, text, 1);
             assert_eq!(read, customers, "{text:.40}");
             let found = found.unwrap_or_else(|| panic!("no violation in {text:.40}"));
-            assert!(found.starts_with(fault), "{found}");
+            assert!(found.starts_with(problem), "{found}");
         }
     }
 

@@ -51,7 +51,7 @@ fn subject() -> String {
 /// Returns every violation, with its path in the file.
 pub fn parse(json: &[u8], folder: &Path) -> Result<Vec<IssuerSettings>, Violations> {
     let file = document(json).and_then(|json| Ok(serde_json::from_slice::<Object<File>>(json)?.0));
-    let file = file.map_err(|fault| Violations::of("", fault.to_string()))?;
+    let file = file.map_err(|problem| Violations::of("", problem.to_string()))?;
     let mut violations = Violations::default();
     let issuers: Vec<_> = file
         .issuers

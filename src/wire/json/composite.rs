@@ -146,8 +146,8 @@ impl<'de, T: ReadJson + Default> FieldSlot<'de> for ListSlot<'_, T> {
         }
         let mut element = T::default();
         self.context.within(Step::Index(self.list.len()), |context| {
-            if let Err(fault) = element.read(StrDeserializer::<ParameterError>::new(text), context) {
-                context.violation(fault.to_string());
+            if let Err(problem) = element.read(StrDeserializer::<ParameterError>::new(text), context) {
+                context.violation(problem.to_string());
             }
         });
         // A wrong element is added too, so that the elements after it keep their indexes.

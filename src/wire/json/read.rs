@@ -1,5 +1,7 @@
 //! Reading of messages from JSON, and from path and query parameters, with the path of every violation.
 
+use std::collections::BTreeSet;
+
 use serde::de::value::{Error as ParameterError, MapDeserializer};
 use serde::de::{Deserializer, IgnoredAny, Visitor};
 
@@ -65,6 +67,9 @@ impl Context {
 pub trait JsonMessage: Default {
     /// JSON names of the fields, in the order of the field numbers.
     const FIELDS: &'static [&'static str];
+    /// Indices in [`Self::FIELDS`] of the fields that parameters may give more than once: lists, and messages, some of which
+    /// are lists in JSON.
+    const REPEATABLE: &'static [usize];
 
     /// Returns the index in [`Self::FIELDS`] of the field with this JSON or proto name.
     fn field(name: &str) -> Option<usize>;
@@ -156,14 +161,19 @@ pub fn read_parameters<'a, M: JsonMessage>(
     parameters: impl IntoIterator<Item = (&'a str, &'a str)>,
 ) -> Violations {
     let mut context = Context::new(UnknownFields::Ignore, true);
+    let mut given = BTreeSet::new();
     for (name, value) in parameters {
         let (name, rest) = name.split_once('.').map_or((name, None), |(name, rest)| (name, Some(rest)));
         let Some(field) = M::field(name) else { continue };
+        if rest.is_none() && !M::REPEATABLE.contains(&field) && !given.insert(field) {
+            context.violations.add(M::FIELDS[field], "is given more than once");
+            continue;
+        }
         let parameter = Parameter { rest, value };
         let read =
             context.within(Step::Field(M::FIELDS[field]), |context| message.read_field(field, parameter, context));
-        if let Err(fault) = read {
-            context.within(Step::Field(M::FIELDS[field]), |context| context.violation(fault.to_string()));
+        if let Err(problem) = read {
+            context.within(Step::Field(M::FIELDS[field]), |context| context.violation(problem.to_string()));
         }
     }
     context.violations

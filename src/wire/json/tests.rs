@@ -16,7 +16,7 @@ fn read(json: &str) -> Result<(proto::BulkEarnRequest, Violations), String> {
     from_slice(json.as_bytes(), UnknownFields::Ignore).map_err(|error| error.to_string())
 }
 
-fn faults(json: &Value) -> Vec<String> {
+fn problems(json: &Value) -> Vec<String> {
     let (_, violations) = read(&json.to_string()).expect("JSON");
     violations.as_slice().iter().map(ToString::to_string).collect()
 }
@@ -64,7 +64,7 @@ fn every_value_of_a_wrong_kind_is_named() {
         "eventDetails": {"id": {"a": 1}, "type": true}, "earnedPromotions": [
             {"promotionId": 7, "earnCount": 2_147_483_648_i64, "earnedFromId": "f"}, null, "x", {"earnCount": 9e99}]});
     assert_eq!(
-        faults(&json),
+        problems(&json),
         [
             "customerId: must be a 64-bit integer",
             "earnedFromType: must be one of BULK_ISSUE, ACTIVITY, MILESTONE, REWARD",
@@ -80,7 +80,7 @@ fn every_value_of_a_wrong_kind_is_named() {
             "orgId: must be a 64-bit integer",
         ]
     );
-    for (json, fault) in [
+    for (json, problem) in [
         (json!({"eventDetails": []}), "eventDetails: must be an object, not a list"),
         (json!({"eventDetails": false}), "eventDetails: must be an object, not a boolean"),
         (json!({"earnedPromotions": {"a": 1}}), "earnedPromotions: must be a list, not an object"),
@@ -90,7 +90,7 @@ fn every_value_of_a_wrong_kind_is_named() {
         (json!(null), "must be a JSON object, not null"),
         (json!({"customerId": 9_223_372_036_854_775_808_u64}), "customerId: must be a 64-bit integer"),
     ] {
-        assert_eq!(faults(&json), [fault], "{json}");
+        assert_eq!(problems(&json), [problem], "{json}");
     }
 }
 
@@ -134,11 +134,11 @@ fn parameters_are_read_by_path_and_lists_one_at_a_time() {
     assert_eq!(message.customer_id, 7);
     let event = message.event_details.as_ref().unwrap();
     assert_eq!((event.id.as_str(), event.r#type), ("e", 2));
-    let faults = read_parameters(
+    let problems = read_parameters(
         &mut message,
         [("customerId", "x"), ("eventDetails.type", "GIFT"), ("orgId.x", "1"), ("eventDetails", "x")],
     );
-    let fields: Vec<_> = faults.as_slice().iter().map(|fault| fault.field.as_str()).collect();
+    let fields: Vec<_> = problems.as_slice().iter().map(|problem| problem.field.as_str()).collect();
     assert_eq!(fields, ["customerId", "eventDetails.type", "orgId", "eventDetails"]);
 
     let mut promotion = proto::FilePromotion::default();
@@ -154,9 +154,14 @@ fn parameters_are_read_by_path_and_lists_one_at_a_time() {
     // A wrong element is named by its index, and the elements after it keep theirs.
     let mut list = proto::ListEarnedPromotionsRequest::default();
     let given = ["REVOKED", "x", "REDEEMED", "y"].map(|status| ("earnedStatus", status));
-    let faults = read_parameters(&mut list, given);
-    let fields: Vec<_> = faults.as_slice().iter().map(|fault| fault.field.as_str()).collect();
+    let problems = read_parameters(&mut list, given);
+    let fields: Vec<_> = problems.as_slice().iter().map(|problem| problem.field.as_str()).collect();
     assert_eq!(fields, ["earnedStatus[1]", "earnedStatus[3]"]);
+
+    // Of two values of one field, neither is guessed to be meant, in whichever spelling they come.
+    let given = [("customerId", "7"), ("limit", "3"), ("customer_id", "8")];
+    let problems = read_parameters(&mut proto::ListEarnedPromotionsRequest::default(), given);
+    assert_eq!(problems, Violations::of("customerId", "is given more than once"));
 }
 
 #[test]
@@ -365,8 +370,8 @@ fn a_list_that_is_absent_differs_from_an_empty_one_where_a_message_holds_it() {
         (r#"{"audience":[]}"#, Some(vec![])),
         (r#"{"audience":["7",8]}"#, Some(vec![7, 8])),
     ] {
-        let (promotion, faults) = from_slice::<proto::FilePromotion>(text.as_bytes(), UnknownFields::Refuse).unwrap();
-        assert!(faults.is_empty(), "{text}: {faults:?}");
+        let (promotion, problems) = from_slice::<proto::FilePromotion>(text.as_bytes(), UnknownFields::Refuse).unwrap();
+        assert!(problems.is_empty(), "{text}: {problems:?}");
         assert_eq!(promotion.audience.map(|audience| audience.values), audience, "{text}");
     }
     let written = proto::FilePromotion { audience: Some(proto::Audience { values: vec![7] }), ..Default::default() };
