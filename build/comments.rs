@@ -15,7 +15,7 @@ pub struct Comments {
 }
 
 impl Comments {
-    /// Those of a pool.
+    /// Reads the comments of a pool.
     pub fn of(pool: &DescriptorPool) -> Self {
         let mut texts = HashMap::new();
         for file in pool.files() {

@@ -10,13 +10,13 @@ pub struct Rule {
     pub id: String,
     /// In lower case.
     pub verb: &'static str,
-    /// With its variables by their proto names: `/promotions/{promotion_id}`.
+    /// Path, with its variables by their proto names: `/promotions/{promotion_id}`.
     pub path: String,
-    /// What of the message is in the body. What is neither there nor in the path is in the query.
+    /// Part of the message that the body holds. The query holds the fields that are neither there nor in the path.
     pub body: Body,
 }
 
-/// What of a message is in the body.
+/// The part of a message that a body holds.
 pub enum Body {
     /// All that the path does not hold.
     Whole,

@@ -66,7 +66,7 @@ fn field_limits(out: &mut String, field: &FieldDescriptor) -> std::fmt::Result {
     Ok(())
 }
 
-/// What is known of a reason, as Rust.
+/// A function that writes one fact of a reason, as Rust.
 type Fact = fn(&Reason) -> String;
 
 /// Writes the names of the services.
@@ -75,7 +75,7 @@ pub fn services(out: &mut String, services: &[ServiceDescriptor]) -> std::fmt::R
     writeln!(out, "/// Names of the services.\npub const SERVICES: [&str; {}] = [{names}];", services.len())
 }
 
-/// Writes what is known of each reason, for the enum that prost makes of them.
+/// Writes the facts of each reason, for the enum that prost makes of them.
 pub fn reasons(out: &mut String, reasons: &[Reason]) -> std::fmt::Result {
     writeln!(out, "impl Reason {{")?;
     let count = reasons.len();

@@ -111,7 +111,7 @@ fn every_file_stands_in_a_room_and_rooms_use_those_below_them() {
     }
 }
 
-/// Whether `name` stands in `code` as a path of its own, not as the end of another name.
+/// Returns true if `name` stands in `code` as a path of its own, not as the end of another name.
 fn contains_path(code: &str, name: &str) -> bool {
     code.match_indices(name).any(|(at, _)| {
         let before = code[..at].chars().next_back();

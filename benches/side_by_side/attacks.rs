@@ -4,6 +4,7 @@
 //! server and the database, so an attacker that took a whole processor would only show that processors are shared. Each
 //! rate is far above the rate that stops a service without the defense.
 
+mod frames;
 mod strangers;
 
 use std::net::SocketAddr;
@@ -27,6 +28,7 @@ use crate::processes::highest_resident_mib;
 use crate::report::{Figure, Row, Wanted};
 use crate::requests::Endpoint;
 use crate::service::{CUSTOMERS, Service};
+use frames::{END_HEADERS, END_STREAM, HEADERS, PREFACE, SETTINGS, frame};
 pub use strangers::{half_sent, token_bodies, window_updates, wrong_credentials, zero_window};
 
 /// Number of requests in flight of the well-behaved client.
@@ -265,10 +267,7 @@ fn packed_head() -> Vec<u8> {
     headers.extend(vec![b'y'; value]);
     // The index of the first entry in the table of this connection.
     headers.resize(16_384, 0xbe);
-    let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
-    // HEADERS with END_HEADERS and END_STREAM, of stream 1.
-    let frame = [0, 0x40, 0, 1, 5, 0, 0, 0, 1];
-    [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".as_slice(), &settings, &frame, &headers].concat()
+    [PREFACE, &frame(SETTINGS, 0, 0, &[]), &frame(HEADERS, END_HEADERS | END_STREAM, 1, &headers)].concat()
 }
 
 pub fn gzip_bomb(bench: &Bench) -> Row {

@@ -21,6 +21,8 @@ mod clock;
 mod cluster;
 mod database;
 mod embedded;
+#[path = "../../tests/support/frame.rs"]
+mod frame;
 mod greedy;
 mod grpc;
 #[path = "../../tests/support/gzip.rs"]

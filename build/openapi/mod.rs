@@ -17,17 +17,17 @@ use crate::facts::{Method, Reason};
 use crate::http_rule::rules;
 use schema::{Form, Schemas};
 
-/// What holds for all operations.
+/// Facts that hold for all operations.
 const INTRODUCTION: &str = include_str!("introduction.md");
 
-/// What comes first in the document; the others follow in the order of their files.
+/// Elements that come first in the document; the others follow in the order of their files.
 const FIRST: [&str; 2] = ["EarnService", "WalletService"];
 
 /// Fields that hold the number of a failed entry, each with the method that lists the reasons.
 const ENTRY_CODES: [(&str, &str, &str); 2] =
     [("EarnErrorDetails", "errorCode", "BulkEarn"), ("RevokeError", "code", "RevokeEarnedPromotions")];
 
-/// What the document is made of, beside the descriptors.
+/// Sources of the document beside the descriptors.
 pub struct Facts<'a> {
     /// The comments of `proto/`.
     pub comments: &'a Comments,
@@ -125,7 +125,7 @@ impl Schemas<'_> {
     }
 }
 
-/// What is served beside the calls.
+/// Paths that are served beside the calls.
 fn probes() -> Map<String, Value> {
     let get = |id: &str, summary: &str, responses: Value| {
         json!({"get": {

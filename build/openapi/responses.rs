@@ -1,4 +1,4 @@
-//! What operations answer when they refuse: one response per HTTP status.
+//! Responses of refused operations: one per HTTP status.
 //!
 //! A status with which every call can be refused, for the same reasons, is a component. Where a call has reasons of its own
 //! the response lists them.
@@ -23,7 +23,7 @@ const NAMES: [(u16, &str); 10] = [
     (504, "GatewayTimeout"),
 ];
 
-/// What HTTP itself answers to a head that is too long, before there is any operation.
+/// Statuses with which HTTP itself answers a head that is too long, before there is any operation.
 const TOO_LONG: [(u16, &str, &str); 2] = [
     (414, "UriTooLong", "The path and query are longer than 65,534 bytes. The answer is empty."),
     (431, "RequestHeaderFieldsTooLarge", "The headers are too many or too long. The answer is empty."),

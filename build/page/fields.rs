@@ -34,7 +34,7 @@ impl Field {
         }
     }
 
-    /// As HTML.
+    /// Returns the field as HTML.
     pub fn row(&self) -> String {
         let dot = self.name.rfind('.').map_or(0, |dot| dot + 1);
         let (path, name) = self.name.split_at(dot);
@@ -55,7 +55,7 @@ impl Field {
     }
 }
 
-/// Those of a body of this schema.
+/// Returns the fields of a body of this schema.
 pub fn body_fields(document: &Value, schema: &Value) -> Vec<Field> {
     let mut fields = Vec::new();
     collect(document, resolve(document, schema), "", &mut fields);
@@ -85,7 +85,7 @@ fn collect(document: &Value, schema: &Value, path: &str, fields: &mut Vec<Field>
     }
 }
 
-/// Its type in a word or two.
+/// Returns the type in a word or two.
 fn kind(document: &Value, schema: &Value) -> String {
     let schema = resolve(document, schema);
     let one = text_of(schema, "type");

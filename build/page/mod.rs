@@ -1,6 +1,6 @@
 //! The OpenAPI document as one page to read: plain HTML, with all that it needs in it.
 //!
-//! It is made of the document alone, so that it says the same.
+//! The page is made of the document and its examples, so that it says the same.
 
 mod fields;
 mod text;
@@ -86,7 +86,7 @@ fn operations<'a>(document: &'a Value, tag: &'a Value) -> impl Iterator<Item = (
     all.filter(|(_, _, operation)| operation["tags"][0] == tag["name"])
 }
 
-/// What a `$ref` refers to; anything else is itself.
+/// Resolves a `$ref`; any other value is returned as it is.
 fn resolve<'a>(document: &'a Value, value: &'a Value) -> &'a Value {
     let reference = value["$ref"].as_str().and_then(|reference| reference.strip_prefix('#'));
     reference

@@ -5,9 +5,9 @@
 //! thread of the runtime allocate so often that it looks.
 
 use std::hint::black_box;
-use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
@@ -23,7 +23,7 @@ const TASKS_OF_A_THREAD: usize = 4;
 
 /// Runs until it is dropped.
 pub(super) async fn run() {
-    let threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let threads = Handle::current().metrics().num_workers();
     let mut every = tokio::time::interval(EVERY);
     every.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {

@@ -6,7 +6,7 @@ mod refresh;
 
 use std::sync::Arc;
 
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinSet;
 
 use crate::app::App;
 use crate::edge::Certificates;
@@ -16,7 +16,8 @@ use crate::transport::{Health, Lifecycle};
 #[derive(Debug, Default)]
 pub struct Background {
     loops: JoinSet<()>,
-    probe: Option<JoinHandle<()>>,
+    /// The probe, which ends before the others.
+    probe: JoinSet<()>,
 }
 
 impl Background {
@@ -37,20 +38,11 @@ impl Background {
 
     /// Keeps health true to whether the database answers.
     pub fn probe(&mut self, app: App, health: Health, lifecycle: Arc<Lifecycle>) {
-        self.probe = Some(tokio::spawn(probe::run(app, health, lifecycle)));
+        self.probe.spawn(probe::run(app, health, lifecycle));
     }
 
     /// Ends the probe. Once this returns, it changes health no more.
     pub async fn end_probe(&mut self) {
-        if let Some(probe) = self.probe.take() {
-            probe.abort();
-            let _ = probe.await;
-        }
-    }
-}
-
-impl Drop for Background {
-    fn drop(&mut self) {
-        self.probe.iter().for_each(JoinHandle::abort);
+        self.probe.shutdown().await;
     }
 }

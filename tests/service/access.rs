@@ -1,4 +1,4 @@
-//! Who may call what, as `proto/` states it: every method through both endpoints, with no access, wrong access, and not
+//! Access of callers to methods, as `proto/` states it: every method through both endpoints, with no access, wrong access, and not
 //! enough of it.
 
 use cart_promotions::access::groups::AccessGroup;

@@ -26,6 +26,8 @@ mod exactly;
 mod fair_kinds;
 mod fairness;
 mod files;
+#[path = "../support/frame.rs"]
+mod frame;
 #[path = "../support/gzip.rs"]
 mod gzip;
 mod health;

@@ -9,6 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpSocket;
 use tokio::time::sleep;
 
+use super::frames::{DATA, PREFACE, RST_STREAM, SETTINGS, WINDOW_UPDATE, frame, headers};
 use super::{Attack, Attacker, FEW, GRPC_PATH, PATH, Row, beside, each};
 use crate::Bench;
 
@@ -32,32 +33,6 @@ const TOKEN_BODY_BYTES: usize = 8_000;
 const ANSWERED_WITHIN: Duration = Duration::from_secs(10);
 const TOKEN_PATH: &str = "/v3/oauth/token/generate";
 
-/// Frames of HTTP/2.
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-const DATA: u8 = 0;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const WINDOW_UPDATE: u8 = 8;
-
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
-}
-
-/// Headers of a request, each as a literal that goes into no table.
-fn headers(stream: u32, ends: bool, list: &[(&str, &str)]) -> Vec<u8> {
-    let mut block = Vec::new();
-    for (name, value) in list {
-        block.push(0);
-        for text in [name, value] {
-            // The bench's are all shorter than what needs a second byte.
-            block.push(u8::try_from(text.len()).unwrap().min(126));
-            block.extend(text.bytes().take(126));
-        }
-    }
-    frame(1, if ends { 5 } else { 4 }, stream, &block)
-}
-
 pub fn zero_window(bench: &Bench) -> Row {
     let what = "beside 100 connections a second with 40 calls each whose answers are not taken ÷ alone";
     beside(bench, Attack { name: "attack-zero-window", what, per_second: ZERO_WINDOWS_PER_SECOND }, |attacker| {
@@ -72,15 +47,7 @@ async fn take_nothing(attacker: Arc<Attacker>) {
         let list = [(":method", "GET"), (":scheme", "http"), (":path", "/openapi.json"), (":authority", "x")];
         bytes.extend(headers(2 * u32::from(call) + 1, true, &list));
     }
-    loop {
-        attacker.pace().await;
-        let mut stream = attacker.connect().await;
-        if stream.write_all(&bytes).await.is_ok() {
-            let mut answer = [0; 1024];
-            while stream.read(&mut answer).await.is_ok_and(|length| length > 0) {}
-        }
-        attacker.ended();
-    }
+    hold_open(&attacker, &bytes).await;
 }
 
 pub fn half_sent(bench: &Bench) -> Row {
@@ -118,15 +85,7 @@ async fn send_half(attacker: Arc<Attacker>, index: usize) {
         );
         [head.as_bytes(), &half].concat()
     };
-    loop {
-        attacker.pace().await;
-        let mut stream = attacker.connect().await;
-        if stream.write_all(&bytes).await.is_ok() {
-            let mut answer = [0; 1024];
-            while stream.read(&mut answer).await.is_ok_and(|length| length > 0) {}
-        }
-        attacker.ended();
-    }
+    hold_open(&attacker, &bytes).await;
 }
 
 pub fn window_updates(bench: &Bench) -> Row {
@@ -195,6 +154,19 @@ async fn guess(attacker: Arc<Attacker>, index: usize) {
         let of = number % ADDRESSES;
         let source = format!("127.1.{}.{}:0", of / 250, 1 + of % 250).parse().unwrap();
         ask_once(&attacker, attacker.address, head, Some(source)).await;
+    }
+}
+
+/// Sends these bytes on one connection after the other, and keeps each open until the server ends it.
+async fn hold_open(attacker: &Attacker, bytes: &[u8]) {
+    loop {
+        attacker.pace().await;
+        let mut stream = attacker.connect().await;
+        if stream.write_all(bytes).await.is_ok() {
+            let mut answer = [0; 1024];
+            while stream.read(&mut answer).await.is_ok_and(|length| length > 0) {}
+        }
+        attacker.ended();
     }
 }
 

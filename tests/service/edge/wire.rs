@@ -15,6 +15,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tonic_types::StatusExt;
 
+pub use crate::frame::frame;
 use crate::support::*;
 
 pub const GRPC: &[(&str, &str)] = &[("content-type", "application/grpc"), ("te", "trailers")];
@@ -24,15 +25,6 @@ pub async fn connect(service: &Service) -> TcpStream {
     let stream = TcpStream::connect(service.address).await.unwrap();
     stream.set_nodelay(true).unwrap();
     stream
-}
-
-/// Returns a frame of HTTP/2.
-pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-    let mut frame = vec![length[1], length[2], length[3], kind, flags];
-    frame.extend(stream.to_be_bytes());
-    frame.extend(payload);
-    frame
 }
 
 /// Returns all bytes until the server closes the connection.
