@@ -55,16 +55,40 @@ impl Start<'_> {
     }
 }
 
+/// Shell code that starts its arguments with the environment before `--`. The library that shifts clocks names what it
+/// shares between processes after the id of the process, does not start where that exists, and leaves it behind when
+/// the process is killed; so the code removes what an earlier process of this id left.
+const UNDER_A_CLOCK: &str = r#"rm -f /dev/shm/faketime_shm_$$ /dev/shm/sem.faketime_sem_$$; exec env "$@""#;
+
+/// Paths of the library that shifts the clock of a process, as the loader reads them.
+const CLOCK_LIBRARIES: [&str; 3] = [
+    "/usr/$LIB/faketime/libfaketimeMT.so.1",
+    "/usr/lib/faketime/libfaketimeMT.so.1",
+    "/usr/local/lib/faketime/libfaketimeMT.so.1",
+];
+
+/// Returns the start of a command that runs with this clock ("+3h").
+fn under_a_clock(library: &str, clock: &str) -> Vec<String> {
+    // Durations are measured by a monotonic clock, which is not shifted.
+    let environment = [format!("LD_PRELOAD={library}"), format!("FAKETIME={clock}")];
+    let shell = ["bash", "-c", UNDER_A_CLOCK, "bash", "FAKETIME_DONT_FAKE_MONOTONIC=1"].map(str::to_owned);
+    shell.into_iter().chain(environment).collect()
+}
+
 /// Finds the library that shifts the clock of a process. Returns `None`, with a note, if `faketime` is not installed.
 /// With `CART_PROMOTIONS_TEST_FAKETIME=required` the test fails instead.
-pub fn clock_library() -> Option<String> {
-    // The `faketime` program would be a process between the test and the server; its library alone suffices.
-    let told = Command::new("faketime").args(["-m", "-f", "+0", "printenv", "LD_PRELOAD"]).output();
-    if let Some(told) = told.ok().filter(|told| told.status.success()) {
-        return Some(String::from_utf8(told.stdout).unwrap().trim_end().to_owned());
+pub fn clock_library() -> Option<&'static str> {
+    let mut told = Vec::new();
+    for library in CLOCK_LIBRARIES {
+        let command = under_a_clock(library, "@2001-02-03 04:05:06");
+        let output = Command::new(&command[0]).args(&command[1..]).args(["date", "+%Y"]).output().unwrap();
+        if output.stdout.trim_ascii() == b"2001" {
+            return Some(library);
+        }
+        told.push(output);
     }
     let given = std::env::var("CART_PROMOTIONS_TEST_FAKETIME").unwrap_or_default();
-    assert!(given != "required", "faketime is not installed, and this test requires it");
+    assert!(given != "required", "faketime does not work, and this test requires it: {told:?}");
     let _ = writeln!(std::io::stderr(), "faketime is not installed: nothing was tested with clocks that differ");
     None
 }
@@ -87,10 +111,9 @@ impl Process {
 
     /// Starts a process with a clock that this library, if there is one, shifts by `clock` ("+3h").
     pub fn start_by_clock(library: Option<&str>, clock: &str, options: &[&str]) -> Self {
-        // Durations are measured by a monotonic clock, which is not shifted.
-        let shifted = library
-            .map(|library| [("LD_PRELOAD", library), ("FAKETIME", clock), ("FAKETIME_DONT_FAKE_MONOTONIC", "1")]);
-        Self::start_in(Path::new("."), shifted.as_ref().map_or(&[], |shifted| &shifted[..]), options)
+        let program = library.map(|library| under_a_clock(library, clock)).unwrap_or_default();
+        let program: Vec<_> = program.iter().map(String::as_str).collect();
+        Self::start_under(Path::new("."), &program, options)
     }
 
     /// Starts the process as an argument of another program, such as one that enters a namespace.
@@ -198,6 +221,9 @@ impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        for shared in ["faketime_shm", "sem.faketime_sem"] {
+            let _ = std::fs::remove_file(format!("/dev/shm/{shared}_{}", self.child.id()));
+        }
         // The log helps to explain a failed test.
         if let (true, Some(Ok(log))) = (std::thread::panicking(), self.log.take().map(JoinHandle::join)) {
             let complaints = log.iter().filter(|line| !matches!(line["level"].as_str(), Some("INFO" | "DEBUG")));

@@ -343,7 +343,7 @@ async fn clocks_that_differ_change_nothing() {
     for shift in ["+3h", "-3h"] {
         let world = Arc::new(World::start(1, None, &[]).await);
         let options = ["--database-url", world.database.url(), "--listen", "127.0.0.1:0"];
-        let shifted = Process::start_by_clock(Some(&library), shift, &options);
+        let shifted = Process::start_by_clock(Some(library), shift, &options);
         let (pair, calls) = (Pair::of(0), Mutex::new(Vec::new()));
         let customers: Vec<_> = (0..20).map(|_| world.next_customer()).collect();
         let (before, after) = customers.split_at(10);

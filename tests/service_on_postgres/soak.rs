@@ -39,14 +39,13 @@ struct Member {
     process: Process,
     url: String,
     address: String,
-    library: Option<String>,
+    library: Option<&'static str>,
     clock: &'static str,
 }
 
 impl Member {
-    fn start(url: &str, clock: &'static str, library: Option<String>) -> Self {
-        let process =
-            Process::start_by_clock(library.as_deref(), clock, &["--database-url", url, "--listen", "127.0.0.1:0"]);
+    fn start(url: &str, clock: &'static str, library: Option<&'static str>) -> Self {
+        let process = Process::start_by_clock(library, clock, &["--database-url", url, "--listen", "127.0.0.1:0"]);
         let address = process.caller.address.to_string();
         Self { process, url: url.to_owned(), address, library, clock }
     }
@@ -55,7 +54,7 @@ impl Member {
         let started = tokio::task::spawn_blocking(move || {
             self.process.kill();
             let options = ["--database-url", &self.url, "--listen", &self.address];
-            self.process = Process::start_by_clock(self.library.as_deref(), self.clock, &options);
+            self.process = Process::start_by_clock(self.library, self.clock, &options);
             self
         });
         started.await.unwrap()
@@ -128,7 +127,7 @@ async fn four_processes_serve_exactly_while_everything_around_them_fails() {
     let seconds = std::env::var(SECONDS_VARIABLE).map_or(SECONDS, |seconds| seconds.parse().expect(SECONDS_VARIABLE));
     let duration = Duration::from_secs(seconds);
     let library = clock_library();
-    let members: Vec<_> = CLOCKS.map(|clock| Member::start(database.url(), clock, library.clone())).into();
+    let members: Vec<_> = CLOCKS.map(|clock| Member::start(database.url(), clock, library)).into();
     let callers: Vec<_> = members.iter().map(|member| member.process.caller.clone()).collect();
     let target = Target { callers: callers.clone(), url: database.url().to_owned() };
 
