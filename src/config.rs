@@ -11,7 +11,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chrono_tz::Tz;
-use clap::builder::styling::Styles;
 use clap::builder::{BoolishValueParser, PathBufValueParser, RangedU64ValueParser, TypedValueParser};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
@@ -43,7 +42,7 @@ const WAITING_LANES: u32 = 2;
 
 /// Grants cart promotions in bulk, over gRPC and JSON on one port.
 #[derive(Debug, Parser)]
-#[command(name = "cart-promotions", version, styles = Styles::plain(), max_term_width = 100)]
+#[command(name = "cart-promotions", version, max_term_width = 100)]
 pub struct Cli {
     /// The command to run.
     #[command(subcommand)]
