@@ -1,22 +1,27 @@
-//! The command line and the environment, read once. `--help` shows the default and the limits of each option.
+//! The command line, the environment and the file of options, read once. `--help` shows the default and the limits of each option.
 
 pub mod access;
+mod command_line;
 mod database_url;
 pub mod edge;
+mod environment;
+mod file;
+mod listen;
 pub mod operator;
+mod options;
 mod url_file;
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chrono_tz::Tz;
 use clap::builder::{BoolishValueParser, PathBufValueParser, RangedU64ValueParser, TypedValueParser};
-use clap::parser::ValueSource;
-use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use tracing::level_filters::LevelFilter;
 
+pub use command_line::CliError;
 pub use database_url::DatabaseUrl;
+pub use listen::ListenAddress;
 
 use self::access::{AccessOptionError, AccessOptions};
 use self::url_file::UrlFile;
@@ -50,28 +55,6 @@ pub struct Cli {
     /// True when the URL of the database stands on the command line and has a password. Set by [`Cli::read`].
     #[arg(skip)]
     pub shows_password: bool,
-}
-
-impl Cli {
-    /// Parses the command line and the environment of this process.
-    ///
-    /// # Errors
-    /// Returns what is wrong with them, or the text of `--help`.
-    pub fn read() -> Result<Self, clap::Error> {
-        let matches = Self::command().try_get_matches()?;
-        let cli = Self::from_arg_matches(&matches).map_err(|error| error.format(&mut Self::command()))?;
-        Ok(Self { shows_password: shows_password(&matches), ..cli })
-    }
-}
-
-/// Returns true when the command line has a database URL with a password.
-fn shows_password(matches: &ArgMatches) -> bool {
-    if let Some((_, matches)) = matches.subcommand() {
-        return shows_password(matches);
-    }
-    // Not every command has the option.
-    let url = matches.try_get_one::<DatabaseUrl>("database_url").ok().flatten();
-    url.is_some_and(DatabaseUrl::has_password) && matches.value_source("database_url") == Some(ValueSource::CommandLine)
 }
 
 /// The commands of the program.
@@ -125,6 +108,10 @@ impl CliCommand {
 /// Options of every command.
 #[derive(Debug, Clone, Args)]
 pub struct Common {
+    /// File with options, by their names, in TOML: `max-connections = 1000`. An option of the command line takes
+    /// precedence, then its environment variable, then the file.
+    #[arg(long, env = "CART_PROMOTIONS_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
     /// The database: `sqlite://FILE`, created when missing, or `postgres://USER:PASSWORD@HOST/NAME` (15 and later).
     /// Pass a URL with a password in the environment variable or with --database-url-file: other users of the machine
     /// can read the command line.
@@ -179,9 +166,9 @@ pub enum LogFormat {
 /// Options of `serve`.
 #[derive(Debug, Clone, Args)]
 pub struct Serve {
-    /// Address and port of the listener for gRPC and JSON. Port 0 takes a free one.
+    /// Address and port of the listener for gRPC and JSON; `:8080` listens on all addresses. Port 0 takes a free one.
     #[arg(long, env = "CART_PROMOTIONS_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
-    pub listen: SocketAddr,
+    pub listen: ListenAddress,
     /// IANA time zone of the times in answers.
     #[arg(long, env = "CART_PROMOTIONS_TIME_ZONE", value_name = "ZONE", default_value = "UTC", value_parser = time_zone)]
     pub time_zone: Tz,
@@ -250,7 +237,7 @@ impl Serve {
                 max_earn_count: self.max_earn_count,
                 max_response_bytes: self.max_response_bytes as usize,
             },
-            access: self.access.settings(self.listen)?,
+            access: self.access.settings(&self.listen)?,
             admission: AdmissionLimits {
                 body_timeout: Duration::from_millis(self.edge.body_timeout_ms),
                 body_memory_bytes: mebibytes(self.edge.max_body_memory_mib),
@@ -263,10 +250,11 @@ impl Serve {
         })
     }
 
-    /// Returns the files of secrets: of private keys, and of the URL of the database.
+    /// Returns the files of secrets: of private keys, of the URL of the database, and of options, which may have that URL.
     pub fn secret_files(&self) -> impl Iterator<Item = &Path> {
         let url_file = self.common.database_url_file.as_ref().map(|file| &*file.path);
-        self.access.token_key_files().chain(self.edge.tls_key.as_deref()).chain(url_file)
+        let keys = self.access.token_key_files().chain(self.edge.tls_key.as_deref());
+        keys.chain(url_file).chain(self.common.config.as_deref())
     }
 
     /// Returns the limits of the use cases.
@@ -364,26 +352,4 @@ fn time_zone(name: &str) -> Result<Tz, String> {
 
 fn log_level(level: &str) -> Result<LevelFilter, String> {
     level.parse().map_err(|_| "not one of off, error, warn, info, debug, trace".to_owned())
-}
-
-/// Returns the one line that tells what is wrong with the command line; `None` when `error` is the text of `--help`.
-pub fn one_line(error: &clap::Error) -> Option<String> {
-    if !error.use_stderr() {
-        return None;
-    }
-    // The text repeats the arguments.
-    let text = error.to_string().lines().map(database_url::without_passwords).collect::<Vec<_>>().join("\n");
-    let problem = text.split("\n\n").next().unwrap_or_default();
-    let problem = problem.strip_prefix("error: ").unwrap_or(problem);
-    let line = problem.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
-    let asked_for_nothing = error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
-    if !asked_for_nothing {
-        return Some(line);
-    }
-    let usage = text.lines().find_map(|line| line.strip_prefix("Usage: cart-promotions ")?.strip_suffix(" <COMMAND>"));
-    Some(match usage {
-        Some(group) => format!("name a command of {group}; see {group} --help"),
-        None => "name a command: serve, import, migrate, verify, promotions, customers, wallet or clients; see --help"
-            .to_owned(),
-    })
 }

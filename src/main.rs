@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use cart_promotions::clock::Clock;
-use cart_promotions::config::{Cli, CliCommand, one_line};
+use cart_promotions::config::{Cli, CliCommand, CliError};
 use cart_promotions::printable::with_causes;
 use cart_promotions::proto::DESCRIPTOR_SET;
 use cart_promotions::telemetry::Log;
@@ -35,15 +35,16 @@ fn main() -> ExitCode {
     let log = &log.0;
     let cli = match Cli::read() {
         Ok(cli) => cli,
-        Err(error) => {
-            if let Some(line) = one_line(&error) {
-                return fail(log, &line, 2);
-            }
-            // This is `--help` or `--version`. Its printing may fail when the reader is gone, and there is nothing else
-            // to do.
-            let _ = error.print();
+        // The printing of these texts may fail when the reader is gone, and there is nothing else to do.
+        Err(CliError::Help(text)) => {
+            let _ = text.print();
             return ExitCode::SUCCESS;
         }
+        Err(CliError::NoCommand(text)) => {
+            let _ = text.print();
+            return ExitCode::from(2);
+        }
+        Err(CliError::Wrong(line)) => return fail(log, &line, 2),
     };
     match run(cli, log) {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,9 +1,8 @@
 //! Errors of commands, worded for the one line that is printed for them.
 
-use std::net::SocketAddr;
-
 use crate::app::catalog::CatalogError;
 use crate::app::clients::ClientError;
+use crate::config::ListenAddress;
 use crate::earning::{CustomerId, OrgId};
 use crate::server::{ImportFileError, ServeError};
 use crate::storage::StorageError;
@@ -58,7 +57,7 @@ pub enum CommandError {
     #[error("cannot listen on {address}")]
     Listen {
         /// The address.
-        address: SocketAddr,
+        address: ListenAddress,
         /// Error of the system.
         source: std::io::Error,
     },

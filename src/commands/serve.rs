@@ -18,8 +18,8 @@ use crate::server::{self, Course};
 pub async fn run(options: &Serve) -> Result<(), CommandError> {
     let stop = signals(1).map_err(CommandError::Signal)?;
     let hurry = signals(2).map_err(CommandError::Signal)?;
-    let cannot_listen = |source| CommandError::Listen { address: options.listen, source };
-    let listener = TcpListener::bind(options.listen).await.map_err(cannot_listen)?;
+    let cannot_listen = |source| CommandError::Listen { address: options.listen.clone(), source };
+    let listener = TcpListener::bind(options.listen.addresses()).await.map_err(cannot_listen)?;
     let address = listener.local_addr().map_err(cannot_listen)?;
     let started = || {
         let tls = options.edge.tls_files();

@@ -1,6 +1,6 @@
 //! Options for authentication and rate limits.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
@@ -9,6 +9,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use ipnet::IpNet;
 
+use super::ListenAddress;
 use crate::access::jws::{KeyError, SigningKey};
 use crate::access::tokens::TokenSettings;
 use crate::earning::OrgId;
@@ -118,8 +119,8 @@ pub enum AccessOptionError {
         problems: Violations,
     },
     /// Authentication would be off on an address that other machines reach.
-    #[error("--without-authentication: {0} is not a loopback address")]
-    Exposed(SocketAddr),
+    #[error("--without-authentication: {0} is not a loopback address; use --listen 127.0.0.1:8080")]
+    Exposed(ListenAddress),
 }
 
 impl AccessOptions {
@@ -127,9 +128,9 @@ impl AccessOptions {
     ///
     /// # Errors
     /// Returns an error when authentication is off and `listen` is not a loopback address.
-    pub fn settings(&self, listen: SocketAddr) -> Result<AccessSettings, AccessOptionError> {
-        if self.without_authentication.is_some() && !listen.ip().to_canonical().is_loopback() {
-            return Err(AccessOptionError::Exposed(listen));
+    pub fn settings(&self, listen: &ListenAddress) -> Result<AccessSettings, AccessOptionError> {
+        if self.without_authentication.is_some() && !listen.is_loopback() {
+            return Err(AccessOptionError::Exposed(listen.clone()));
         }
         let cost = match self.rate_limit_cost {
             RateLimitCost::Request => Cost::Request,

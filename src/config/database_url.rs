@@ -108,9 +108,18 @@ impl fmt::Debug for DatabaseUrl {
     }
 }
 
+/// Returns the text that stands in messages for a value of `--database-url`, which may be malformed.
+pub(super) fn shown(value: &str) -> String {
+    match value.split_once(':') {
+        Some(("sqlite", _)) => value.to_owned(),
+        Some((_, rest)) if rest.starts_with("//") => without_passwords(value),
+        _ => "…".to_owned(),
+    }
+}
+
 /// Returns `text` without possible passwords in a URL in it, even if the URL is malformed: removes the part between the
 /// scheme and the last `@`, except the username, and the query.
-pub fn without_passwords(text: &str) -> String {
+fn without_passwords(text: &str) -> String {
     let Some((before, url)) = text.split_once("://") else { return text.to_owned() };
     let (user, rest) = match url.rsplit_once('@') {
         Some((user, rest)) => (Some(user), rest),

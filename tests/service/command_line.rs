@@ -13,10 +13,10 @@ fn a_bad_option_or_file_is_one_clear_line_and_a_failure() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap().to_string();
     for (arguments, expected) in [
-        (&[][..], "name a command"),
-        (&["sing"], "sing"),
+        (&["sing"][..], "sing"),
         (&["serve", "--frob"], "--frob"),
-        (&["serve", "--listen", "here"], "--listen"),
+        (&["serve", "--listen", "here"], "the port is missing: use ADDRESS:PORT"),
+        (&["serve", "postgres://demo:5ecret@db/name"], "'postgres://demo:…@db/name'"),
         (&["serve", "--listen", "127.0.0.1:0", "--database-url", "mysql://x"], "--database-url"),
         (&["serve", "--listen", "127.0.0.1:0", "--database-url", "sqlite::memory:"], "memory"),
         (&["serve", "--listen", "127.0.0.1:0", "--database-url", "sqlite://"], "no file is named"),
@@ -56,6 +56,18 @@ fn help_and_version_are_no_failures() {
         let output = run(directory.path(), arguments);
         assert!(output.status.success() && output.stderr.is_empty(), "{arguments:?}");
         assert!(String::from_utf8(output.stdout).unwrap().contains("cart-promotions"), "{arguments:?}");
+    }
+}
+
+#[test]
+fn without_a_command_there_is_the_help_and_a_failure() {
+    let directory = tempfile::tempdir().unwrap();
+    for (arguments, usage) in [(&[][..], "Usage: cart-promotions <COMMAND>"), (&["promotions"], "promotions <COMMAND>")]
+    {
+        let output = run(directory.path(), arguments);
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(2) && output.stdout.is_empty(), "{arguments:?}");
+        assert!(text.contains(usage) && text.contains("Commands:"), "{arguments:?}: {text}");
     }
 }
 

@@ -15,6 +15,7 @@ mod catalog;
 mod cluster;
 mod command_line;
 mod concurrency;
+mod configuration;
 mod credentials;
 mod database;
 mod database_url;

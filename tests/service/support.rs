@@ -230,7 +230,7 @@ impl Service {
 
     async fn start_on(database: Arc<Database>, more: &[&str]) -> Self {
         let options = options(database.url(), more);
-        let listener = TcpListener::bind(options.listen).await.unwrap();
+        let listener = TcpListener::bind(options.listen.addresses()).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let (started, ready) = oneshot::channel();
