@@ -1,5 +1,6 @@
 //! The catalog of the measurements: one organization, and promotions that run now.
 
+use crate::terms;
 use serde_json::{Value, json};
 
 pub const ORG: i64 = 1;
@@ -55,8 +56,8 @@ pub fn late_cap() -> Value {
 }
 
 fn promotion(id: &str, cap: Option<i64>) -> Value {
-    json!({"id": id, "orgId": ORG, "name": id, "type": "EARNING", "startDate": 0, "endDate": END_MS,
-        "maxEarningPerCustomer": cap})
+    let promotion = json!({"id": id, "orgId": ORG, "name": id, "type": "EARNING", "startDate": 0, "endDate": END_MS});
+    terms::with(promotion, &terms::cap(cap))
 }
 
 /// Returns SQL, for PostgreSQL and SQLite, that gives the organization the customers 1 to `last`.

@@ -38,6 +38,9 @@ mod report;
 mod requests;
 mod server;
 mod service;
+#[allow(dead_code, reason = "the tests use more terms")]
+#[path = "../../tests/support/terms.rs"]
+mod terms;
 mod throughput;
 mod wallet_size;
 

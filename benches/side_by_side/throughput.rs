@@ -7,6 +7,7 @@ use crate::measure::{Run, Side, alternate};
 use crate::report::{Row, Wanted};
 use crate::requests::{Call, Endpoint, Shape, redeem_from_the_first};
 use crate::service::{CUSTOMERS, IN_FLIGHT, Service};
+use crate::terms::CAP_COLUMN;
 
 /// Number of connections of the one-row inserts.
 const CONNECTIONS: usize = 32;
@@ -71,7 +72,7 @@ pub fn capped(bench: &Bench) -> Row {
 pub fn capped_late(bench: &Bench) -> Row {
     let what = "all on one promotion, capped after it was earned ÷ from its beginning, every customer counted";
     late(bench, "capped-late", what, |service| {
-        service.database.execute(COUNT_EVERYBODY);
+        service.database.execute(&count_everybody());
         service.database.execute("VACUUM ANALYZE cap_usage");
     })
 }
@@ -81,11 +82,15 @@ pub fn capped_late_first(bench: &Bench) -> Row {
     late(bench, "capped-late-first", what, |service| service.database.execute("TRUNCATE cap_usage"))
 }
 
-/// SQL that creates an empty count of each capped promotion for each customer, as a revocation leaves it.
-const COUNT_EVERYBODY: &str = "INSERT INTO cap_usage
-    SELECT customers.org_id, customer_id, id, 0, max_earning_per_customer, cap_period, 0
-    FROM customers JOIN promotions ON promotions.org_id = customers.org_id AND max_earning_per_customer > 0
-    ON CONFLICT (org_id, customer_id, promotion_id) DO UPDATE SET used = 0, cap_period = excluded.cap_period";
+/// Returns SQL that creates an empty count of each capped promotion for each customer, as a revocation leaves it.
+fn count_everybody() -> String {
+    format!(
+        "INSERT INTO cap_usage
+         SELECT customers.org_id, customer_id, id, 0, {CAP_COLUMN}, cap_period, 0
+         FROM customers JOIN promotions ON promotions.org_id = customers.org_id AND {CAP_COLUMN} > 0
+         ON CONFLICT (org_id, customer_id, promotion_id) DO UPDATE SET used = 0, cap_period = excluded.cap_period"
+    )
+}
 
 /// Compares a promotion that got its cap after it was earned with one that had it from the beginning.
 fn late(bench: &Bench, name: &'static str, what: &'static str, prepare: impl Fn(&Service)) -> Row {

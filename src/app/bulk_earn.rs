@@ -142,7 +142,7 @@ fn wanted(batch: &[&BulkEarn], catalogs: &InMemory) -> EarningsWanted {
         }
         for key in command.entries.iter().filter_map(|entry| EarningKey::of(command, entry)) {
             let Some(promotion) = catalog.promotions.get(&key.promotion_id) else { continue };
-            if promotion.max_earning_per_customer.is_some() {
+            if promotion.cap.is_some() {
                 wanted.capped.insert(key.holder(), promotion.cap_period);
             }
             if promotion.limited_to_audience {

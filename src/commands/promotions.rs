@@ -123,7 +123,7 @@ fn show_promotions(output: &TimedOutput, org_id: OrgId, promotions: &[&Promotion
     show(output.output.json, &messages, || {
         let mut table = Table::new(&["ID", "NAME", "TYPE", "ACTIVE", "START", "END", "CAP", "VALID", "AUDIENCE"]);
         for promotion in promotions {
-            let valid = match promotion.earn_expiry {
+            let valid = match promotion.expiry {
                 EarnExpiry::WithPromotion => "to its end".to_owned(),
                 EarnExpiry::DaysFromEarning(days) => format!("{days} days"),
             };
@@ -134,7 +134,7 @@ fn show_promotions(output: &TimedOutput, org_id: OrgId, promotions: &[&Promotion
                 if promotion.active { "yes" } else { "no" }.to_owned(),
                 to_iso(promotion.start_ms, zone),
                 to_iso(promotion.end_ms, zone),
-                promotion.max_earning_per_customer.map_or(NOTHING.to_owned(), |cap| cap.to_string()),
+                promotion.cap.map_or(NOTHING.to_owned(), |cap| cap.to_string()),
                 valid,
                 if promotion.limited_to_audience { "limited" } else { "everybody" }.to_owned(),
             ]);

@@ -79,12 +79,12 @@ pub struct Promotion {
     /// Last millisecond of the promotion, since 1970-01-01T00:00:00Z.
     pub end_ms: i64,
     /// Cap: number of instances that one customer can earn; `None` without a cap.
-    pub max_earning_per_customer: Option<u32>,
+    pub cap: Option<u32>,
     /// Number of times that a cap was set after the promotion had been earned without one. The instances granted before
     /// the latest of these times were not counted when they were granted.
     pub cap_period: i64,
     /// Rule that sets the validity of an earned promotion.
-    pub earn_expiry: EarnExpiry,
+    pub expiry: EarnExpiry,
     /// True if only the customers of its audience can earn the promotion.
     pub limited_to_audience: bool,
     /// True once the promotion was earned.
@@ -96,7 +96,7 @@ impl Promotion {
     /// does. A cap that is set after the promotion was earned without one begins another cap period.
     #[must_use]
     pub fn replacing(mut self, before: &Self) -> Self {
-        let (cap, cap_before) = (self.max_earning_per_customer, before.max_earning_per_customer);
+        let (cap, cap_before) = (self.cap, before.cap);
         let comes_late = cap.is_some() && cap_before.is_none() && before.earned;
         self.cap_period = before.cap_period + i64::from(comes_late);
         self.earned = before.earned;

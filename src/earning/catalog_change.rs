@@ -1,7 +1,7 @@
 //! Changes of a promotion in the catalog, and the rules that refuse them.
 
 use super::codes;
-use super::draft::{DraftViolation, PromotionDraft};
+use super::draft::{DraftViolation, EXPIRY, PromotionDraft};
 use super::time::iso;
 use super::{Catalog, EarnExpiry, ObjectId, Promotion, PromotionType};
 
@@ -72,7 +72,7 @@ impl CatalogRefusal {
         match self {
             Self::Incomplete(problem) => Some(problem.field()),
             Self::TypeFixed(_) => Some("type"),
-            Self::ExpiryFixed(_) => Some("earnExpiry"),
+            Self::ExpiryFixed(_) => Some(EXPIRY),
             _ => None,
         }
     }
@@ -145,8 +145,8 @@ pub fn replace(draft: &PromotionDraft, before: &Promotion) -> Result<Promotion, 
     if promotion.kind != before.kind {
         return Err(CatalogRefusal::TypeFixed(before.kind));
     }
-    if before.earned && promotion.earn_expiry != before.earn_expiry {
-        return Err(CatalogRefusal::ExpiryFixed(before.earn_expiry));
+    if before.earned && promotion.expiry != before.expiry {
+        return Err(CatalogRefusal::ExpiryFixed(before.expiry));
     }
     Ok(promotion.replacing(before))
 }

@@ -99,7 +99,7 @@ fn decide_entry(
     let missing = entry.earn_count - u32::try_from(replayed).unwrap_or(entry.earn_count);
     let event_time_ms = outcome.event_time_ms;
     let zone = scene.catalog.org.time_zone;
-    let valid_till_ms = valid_till_ms(promotion.earn_expiry, promotion.end_ms, event_time_ms, zone);
+    let valid_till_ms = valid_till_ms(promotion.expiry, promotion.end_ms, event_time_ms, zone);
     let (fitting, refused) =
         grantable(promotion, &NewInstances { holder: key.holder(), missing, event_time_ms, valid_till_ms }, scene);
     outcome.failure = match revoked {
@@ -116,7 +116,7 @@ fn decide_entry(
         earned_from_type: command.earned_from_type,
         event_time_ms,
         details: outcome.details.clone(),
-        cap: promotion.max_earning_per_customer,
+        cap: promotion.cap,
         first_ordinal: entry.earn_count - missing + 1,
         instances: (0..fitting).map(|_| Instance { earn_id: new_id(), valid_till_ms, revoked: false }).collect(),
         key,
@@ -194,7 +194,7 @@ fn refuse_new(promotion: &Promotion, new: &NewInstances, scene: &Scene<'_>) -> O
 
 /// Returns how many of `missing` the cap still allows, and the failure of the rest.
 fn fit_under_cap(promotion: &Promotion, holder: Holder, missing: u32, facts: &Facts) -> (u32, Option<EarnFailure>) {
-    let Some(cap) = promotion.max_earning_per_customer else { return (missing, None) };
+    let Some(cap) = promotion.cap else { return (missing, None) };
     let used = facts.used.get(&holder).copied().unwrap_or(0);
     // The cap may have been lowered below the number that the customer holds.
     let left = cap.saturating_sub(used);

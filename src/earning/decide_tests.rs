@@ -23,8 +23,8 @@ pub(crate) fn promotion(number: u8) -> Promotion {
         active: true,
         start_ms: NOW_MS - 100 * DAY_MS,
         end_ms: NOW_MS + 100 * DAY_MS,
-        max_earning_per_customer: None,
-        earn_expiry: EarnExpiry::WithPromotion,
+        cap: None,
+        expiry: EarnExpiry::WithPromotion,
         cap_period: 0,
         limited_to_audience: false,
         earned: false,
@@ -94,7 +94,7 @@ const PRECEDENCE: [(i32, &str, Spoil); 11] = [
     (706, "had expired", |promotion, _, _| promotion.end_ms = NOW_MS - 2 * DAY_MS),
     (706, "would have expired", |promotion, _, _| promotion.end_ms = NOW_MS - 1),
     (715, "not in", |promotion, _, _| promotion.limited_to_audience = true),
-    (708, "cap 2, used 1, left 1; 1 not granted", |promotion, _, _| promotion.max_earning_per_customer = Some(2)),
+    (708, "cap 2, used 1, left 1; 1 not granted", |promotion, _, _| promotion.cap = Some(2)),
 ];
 
 #[test]
@@ -105,7 +105,7 @@ fn every_refusal_has_its_code_and_those_before_it_win() {
             let (mut spoilt, mut max_active) = (promotion(1), 250);
             let mut facts = Facts::default();
             // The promotion is capped, because instances of other promotions are not counted.
-            let capped = Promotion { max_earning_per_customer: Some(9), ..promotion(1) };
+            let capped = Promotion { cap: Some(9), ..promotion(1) };
             run(&command(&[(1, 1, "earning")]), &catalog(vec![capped], 250), &mut facts);
             let mut again = command(&[(1, 3, "earning")]);
             if let Some(also) = also {
@@ -128,7 +128,7 @@ fn every_refusal_has_its_code_and_those_before_it_win() {
 #[test]
 fn two_causes_in_one_entry_are_each_told_with_their_number() {
     let world = |change: fn(&mut Promotion)| {
-        let mut changed = Promotion { max_earning_per_customer: Some(3), ..promotion(1) };
+        let mut changed = Promotion { cap: Some(3), ..promotion(1) };
         change(&mut changed);
         catalog(vec![changed], 250)
     };
@@ -196,7 +196,7 @@ fn the_first_and_the_last_millisecond_of_a_promotion_count() {
         assert_eq!(summary(&decision)[0].1, code, "{start_ms}..{end_ms}");
     }
     // The validity may end after the promotion; the promotion's end then has no effect on it.
-    let promotion = Promotion { end_ms: event, earn_expiry: EarnExpiry::DaysFromEarning(3), ..promotion(1) };
+    let promotion = Promotion { end_ms: event, expiry: EarnExpiry::DaysFromEarning(3), ..promotion(1) };
     let decision = run(&command(&[(1, 1, "a")]), &catalog(vec![promotion], 250), &mut Facts::default());
     assert_eq!(summary(&decision), [(1, 0)]);
 }
@@ -222,7 +222,7 @@ fn a_larger_count_grants_the_difference_and_a_smaller_one_returns_the_first() {
 
 #[test]
 fn a_cap_is_shared_by_the_entries_of_one_request_and_a_raised_one_grants_what_is_missing() {
-    let capped = |cap| catalog(vec![Promotion { max_earning_per_customer: Some(cap), ..promotion(1) }], 250);
+    let capped = |cap| catalog(vec![Promotion { cap: Some(cap), ..promotion(1) }], 250);
     let mut facts = Facts::default();
     let entries = command(&[(1, 2, "a"), (1, 3, "b"), (1, 1, "c")]);
     assert_eq!(summary(&run(&entries, &capped(3), &mut facts)), [(2, 0), (1, 708), (0, 708)]);
@@ -264,7 +264,7 @@ fn what_was_revoked_is_not_granted_again_and_says_so_before_anything_that_keeps_
 fn worlds() -> impl Strategy<Value = Catalog> {
     prop::collection::vec(prop::option::of(0u32..6), 1..4).prop_map(|caps| {
         let promotions = caps.iter().zip(1..).map(|(cap, number)| Promotion {
-            max_earning_per_customer: *cap,
+            cap: *cap,
             active: *cap != Some(0),
             ..promotion(number)
         });
@@ -313,7 +313,7 @@ proptest! {
             prop_assert!(earning.instances.iter().all(|instance| ids.insert(instance.earn_id)), "an id given twice");
         }
         for (promotion, count) in held {
-            let cap = world.promotions[&promotion].max_earning_per_customer;
+            let cap = world.promotions[&promotion].cap;
             prop_assert!(cap.is_none_or(|cap| count <= cap), "{} of {:?}", count, cap);
         }
     }

@@ -4,6 +4,11 @@
 use super::time::iso;
 use super::{EarnExpiry, ObjectId, Promotion, PromotionType};
 
+/// Name in messages of the cap of a promotion.
+pub const CAP: &str = "maxEarningPerCustomer";
+/// Name in messages of the rule that sets the validity of an earned promotion.
+pub const EXPIRY: &str = "earnExpiry";
+
 /// Cap as a message states it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CapDraft {
@@ -29,9 +34,9 @@ pub struct PromotionDraft {
     /// Last millisecond of the promotion, since 1970-01-01T00:00:00Z.
     pub end_ms: Option<i64>,
     /// Cap: number of instances that one customer can earn.
-    pub max_earning_per_customer: Option<CapDraft>,
+    pub cap: Option<CapDraft>,
     /// Rule that sets the validity of an earned promotion.
-    pub earn_expiry: Option<EarnExpiry>,
+    pub expiry: Option<EarnExpiry>,
     /// True if only the customers of its audience can earn the promotion.
     pub limited_to_audience: Option<bool>,
 }
@@ -89,15 +94,13 @@ impl PromotionDraft {
                 lacks("endDate");
                 i64::MAX
             }),
-            max_earning_per_customer: match self.max_earning_per_customer {
-                None => recorded.and_then(|recorded| recorded.max_earning_per_customer),
+            cap: match self.cap {
+                None => recorded.and_then(|recorded| recorded.cap),
                 Some(CapDraft::Unlimited) => None,
                 Some(CapDraft::AtMost(cap)) => Some(cap),
             },
             cap_period: 0,
-            earn_expiry: self
-                .earn_expiry
-                .unwrap_or(recorded.map_or(EarnExpiry::WithPromotion, |recorded| recorded.earn_expiry)),
+            expiry: self.expiry.unwrap_or(recorded.map_or(EarnExpiry::WithPromotion, |recorded| recorded.expiry)),
             limited_to_audience: self
                 .limited_to_audience
                 .unwrap_or(recorded.is_some_and(|recorded| recorded.limited_to_audience)),
@@ -119,8 +122,8 @@ impl Promotion {
             ("active", self.active.to_string()),
             ("startDate", iso(self.start_ms)),
             ("endDate", iso(self.end_ms)),
-            ("maxEarningPerCustomer", self.max_earning_per_customer.map_or("none".to_owned(), |cap| cap.to_string())),
-            ("earnExpiry", self.earn_expiry.text()),
+            (CAP, self.cap.map_or("none".to_owned(), |cap| cap.to_string())),
+            (EXPIRY, self.expiry.text()),
             ("earnLimitedToSpecificAudience", self.limited_to_audience.to_string()),
         ]
     }
@@ -141,8 +144,8 @@ mod tests {
             active: None,
             start_ms: None,
             end_ms: None,
-            max_earning_per_customer: None,
-            earn_expiry: None,
+            cap: None,
+            expiry: None,
             limited_to_audience: None,
         }
     }
@@ -155,8 +158,8 @@ mod tests {
             active: Some(false),
             start_ms: Some(5),
             end_ms: Some(9),
-            max_earning_per_customer: Some(CapDraft::AtMost(3)),
-            earn_expiry: Some(EarnExpiry::DaysFromEarning(30)),
+            cap: Some(CapDraft::AtMost(3)),
+            expiry: Some(EarnExpiry::DaysFromEarning(30)),
             limited_to_audience: Some(true),
         }
     }
@@ -176,8 +179,8 @@ mod tests {
             ("active", |draft| draft.active = Some(true)),
             ("startDate", |draft| draft.start_ms = Some(6)),
             ("endDate", |draft| draft.end_ms = Some(8)),
-            ("maxEarningPerCustomer", |draft| draft.max_earning_per_customer = Some(CapDraft::Unlimited)),
-            ("earnExpiry", |draft| draft.earn_expiry = Some(EarnExpiry::WithPromotion)),
+            (CAP, |draft| draft.cap = Some(CapDraft::Unlimited)),
+            (EXPIRY, |draft| draft.expiry = Some(EarnExpiry::WithPromotion)),
             ("earnLimitedToSpecificAudience", |draft| draft.limited_to_audience = Some(false)),
         ];
         for (field, change) in drafts {
@@ -195,11 +198,10 @@ mod tests {
         assert_eq!(missing, ["name", "type", "startDate", "endDate"]);
         let optional = empty();
         let new = PromotionDraft { active: optional.active, ..full() };
-        let new =
-            PromotionDraft { max_earning_per_customer: None, earn_expiry: None, limited_to_audience: None, ..new };
+        let new = PromotionDraft { cap: None, expiry: None, limited_to_audience: None, ..new };
         let new = new.complete(None).unwrap();
-        assert!(new.active && !new.limited_to_audience && new.max_earning_per_customer.is_none());
-        assert_eq!(new.earn_expiry, EarnExpiry::WithPromotion);
+        assert!(new.active && !new.limited_to_audience && new.cap.is_none());
+        assert_eq!(new.expiry, EarnExpiry::WithPromotion);
     }
 
     #[test]

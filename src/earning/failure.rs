@@ -1,6 +1,7 @@
 //! Failures of an entry: the closed list, with their documented numbers and texts.
 
 use super::codes;
+use super::draft::CAP;
 use super::time::iso;
 use super::{EarnedFromType, ObjectId, PromotionType};
 
@@ -110,7 +111,7 @@ pub enum EarnFailure {
     CapReached {
         /// The promotion.
         promotion_id: ObjectId,
-        /// Cap of the promotion, `maxEarningPerCustomer`.
+        /// Cap of the promotion.
         cap: u32,
         /// Number of instances that the customer held before this entry.
         used: u32,
@@ -144,7 +145,7 @@ fn revoked_text(promotion_id: ObjectId, revoked: usize, rest: Option<&OtherFailu
 }
 
 fn cap_text(promotion_id: ObjectId, [cap, used, left]: [u32; 3]) -> String {
-    format!("maxEarningPerCustomer of promotion {promotion_id} reached: cap {cap}, used {used}, left {left}")
+    format!("{CAP} of promotion {promotion_id} reached: cap {cap}, used {used}, left {left}")
 }
 
 impl EarnFailure {

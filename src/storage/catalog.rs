@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use sea_orm::ConnectionTrait;
 
 use super::batch::catalogs::{CatalogVersions, versions};
+use super::entity::stored::count;
 use super::entity::{OrgOwned, org, promotion};
 use super::{StorageError, Store, Transaction};
-use crate::earning::{Catalog, CatalogVersion, EarnExpiry, Org, OrgId, Promotion};
+use crate::earning::{Catalog, CatalogVersion, Org, OrgId, Promotion};
 
 /// Limits how often a catalog is read again because it changed while it was read.
 const MAX_READS: usize = 8;
@@ -69,29 +70,6 @@ pub(super) async fn load(database: &impl ConnectionTrait, org_id: OrgId) -> Resu
         accept_unknown_customers: row.accept_unknown_customers,
     };
     let rows = promotion::Entity::of(org_id).find().all(database).await?;
-    let promotions = rows.into_iter().map(to_promotion).collect();
+    let promotions = rows.into_iter().map(Promotion::from).collect();
     Ok(Some(Catalog::new(CatalogVersion(row.catalog_version), org, promotions)))
-}
-
-fn to_promotion(row: promotion::Model) -> Promotion {
-    Promotion {
-        id: row.id.0,
-        name: row.name,
-        kind: row.kind.into(),
-        active: row.active,
-        start_ms: row.start_ms,
-        end_ms: row.end_ms,
-        max_earning_per_customer: row.max_earning_per_customer.map(count),
-        cap_period: row.cap_period,
-        earn_expiry: row
-            .earn_expiry_days
-            .map_or(EarnExpiry::WithPromotion, |days| EarnExpiry::DaysFromEarning(count(days))),
-        limited_to_audience: row.earn_limited_to_specific_audience,
-        earned: row.earned,
-    }
-}
-
-/// Converts a number that the table does not allow below 1.
-fn count(count: i64) -> u32 {
-    u32::try_from(count).unwrap_or(u32::MAX)
 }

@@ -15,7 +15,7 @@ use super::entity::{OrgOwned, audience, customer, former_term, org, promotion};
 use super::org_owned::{Insertion, Present, removal};
 use super::rows::Rows;
 use super::{StorageError, Transaction};
-use crate::earning::{CustomerId, EarnExpiry, FormerTerms, ObjectId, Org, OrgId, Promotion};
+use crate::earning::{CustomerId, FormerTerms, ObjectId, Org, OrgId, Promotion};
 
 /// Limits the rows of one statement of an import, so that a large file does not become one large parameter.
 const ROWS_PER_STATEMENT: usize = 10_000;
@@ -107,41 +107,9 @@ impl Transaction {
     /// # Errors
     /// Returns errors of the database.
     pub async fn upsert_promotion(&self, org_id: OrgId, record: &Promotion) -> Result<(), StorageError> {
-        use promotion::Column;
-        let days = match record.earn_expiry {
-            EarnExpiry::WithPromotion => None,
-            EarnExpiry::DaysFromEarning(days) => Some(days.into()),
-        };
-        let row = promotion::ActiveModel {
-            org_id: NotSet,
-            id: Set(Id(record.id)),
-            name: Set(record.name.clone()),
-            kind: Set(record.kind.into()),
-            active: Set(record.active),
-            start_ms: Set(record.start_ms),
-            end_ms: Set(record.end_ms),
-            max_earning_per_customer: Set(record.max_earning_per_customer.map(Into::into)),
-            cap_period: Set(record.cap_period),
-            earn_expiry_days: Set(days),
-            earn_limited_to_specific_audience: Set(record.limited_to_audience),
-            earned: Set(record.earned),
-        };
-        let replace = OnConflict::columns([Column::OrgId, Column::Id])
-            .update_columns([
-                Column::Name,
-                Column::Kind,
-                Column::Active,
-                Column::StartMs,
-                Column::EndMs,
-                Column::MaxEarningPerCustomer,
-                Column::CapPeriod,
-                Column::EarnExpiryDays,
-                Column::EarnLimitedToSpecificAudience,
-            ])
-            .to_owned();
         Ok(promotion::Entity::of(org_id)
-            .insert(row)
-            .on_conflict(replace)
+            .insert(record.into())
+            .on_conflict(promotion::replace_recorded())
             .exec_without_returning(&self.connection)
             .await
             .map(drop)?)

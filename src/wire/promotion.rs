@@ -9,6 +9,7 @@ use super::event::EnumField;
 use super::text::{at_least_one, check_name, cut};
 use super::time::{TimePair, to_iso};
 use super::violation::Violations;
+use crate::earning::draft::{CAP, EXPIRY};
 use crate::earning::{CapDraft, EarnExpiry, ObjectId, OrgId, Promotion, PromotionDraft, PromotionType};
 use crate::proto;
 use crate::proto::limits;
@@ -77,10 +78,10 @@ pub fn read(at: &str, id: ObjectId, record: &proto::FilePromotion, violations: &
         violations.add(field("endDate"), "must not be before startDate");
     }
     let cap = record.max_earning_per_customer;
-    let cap = cap.map(|cap| CapDraft::AtMost(at_least_one(field("maxEarningPerCustomer"), cap, violations)));
+    let cap = cap.map(|cap| CapDraft::AtMost(at_least_one(field(CAP), cap, violations)));
     let unlimited = record.unlimited_earning.unwrap_or_default();
     if unlimited && cap.is_some() {
-        violations.add(field("unlimitedEarning"), "must not be true together with maxEarningPerCustomer");
+        violations.add(field("unlimitedEarning"), format!("must not be true together with {CAP}"));
     }
     PromotionDraft {
         id,
@@ -89,8 +90,8 @@ pub fn read(at: &str, id: ObjectId, record: &proto::FilePromotion, violations: &
         active: record.active,
         start_ms,
         end_ms,
-        max_earning_per_customer: cap.or(unlimited.then_some(CapDraft::Unlimited)),
-        earn_expiry: record.earn_expiry.map(|expiry| read_earn_expiry(&field("earnExpiry"), expiry, violations)),
+        cap: cap.or(unlimited.then_some(CapDraft::Unlimited)),
+        expiry: record.earn_expiry.map(|expiry| read_earn_expiry(&field(EXPIRY), expiry, violations)),
         limited_to_audience: record.earn_limited_to_specific_audience,
     }
 }
@@ -123,7 +124,7 @@ fn read_earn_expiry(at: &str, expiry: proto::EarnExpiry, violations: &mut Violat
 /// Returns the message of a promotion. Writes ISO 8601 times in `zone`.
 pub fn encode(org_id: OrgId, promotion: &Promotion, zone: Tz) -> proto::Promotion {
     use proto::earn_expiry::Type;
-    let (rule, days) = match promotion.earn_expiry {
+    let (rule, days) = match promotion.expiry {
         EarnExpiry::WithPromotion => (Type::WithPromotion, None),
         EarnExpiry::DaysFromEarning(days) => (Type::DaysFromEarning, i32::try_from(days).ok()),
     };
@@ -138,9 +139,44 @@ pub fn encode(org_id: OrgId, promotion: &Promotion, zone: Tz) -> proto::Promotio
         start_date_iso: Some(to_iso(promotion.start_ms, zone)),
         end_date: Some(promotion.end_ms),
         end_date_iso: Some(to_iso(promotion.end_ms, zone)),
-        max_earning_per_customer: promotion.max_earning_per_customer.map(|cap| i32::try_from(cap).unwrap_or(i32::MAX)),
+        max_earning_per_customer: promotion.cap.map(|cap| i32::try_from(cap).unwrap_or(i32::MAX)),
         earn_expiry: Some(proto::EarnExpiry { r#type: rule as i32, days }),
         earn_limited_to_specific_audience: Some(promotion.limited_to_audience),
         unlimited_earning: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::json::{UnknownFields, from_slice};
+
+    #[test]
+    fn a_violation_of_each_term_is_listed_under_its_path() {
+        for (record, field, message) in [
+            (r#"{"maxEarningPerCustomer":0}"#, ".maxEarningPerCustomer", "must be 1 or more, not 0"),
+            (
+                r#"{"maxEarningPerCustomer":1,"unlimitedEarning":true}"#,
+                ".unlimitedEarning",
+                "must not be true together with maxEarningPerCustomer",
+            ),
+            (r#"{"earnExpiry":{}}"#, ".earnExpiry.type", "is required: one of WITH_PROMOTION, DAYS_FROM_EARNING"),
+            (r#"{"earnExpiry":{"type":"DAYS_FROM_EARNING"}}"#, ".earnExpiry.days", "must be from 1 to 36500"),
+            (
+                r#"{"earnExpiry":{"type":"DAYS_FROM_EARNING","days":36501}}"#,
+                ".earnExpiry.days",
+                "must be from 1 to 36500",
+            ),
+            (
+                r#"{"earnExpiry":{"type":"WITH_PROMOTION","days":1}}"#,
+                ".earnExpiry.days",
+                "goes with type DAYS_FROM_EARNING only",
+            ),
+            (r#"{"startDate":5,"endDate":4}"#, ".endDate", "must not be before startDate"),
+        ] {
+            let (record, mut violations) = from_slice(record.as_bytes(), UnknownFields::Refuse).unwrap();
+            read("promotions[0]", ObjectId([0; 12]), &record, &mut violations);
+            assert_eq!(violations, Violations::of(&format!("promotions[0]{field}"), message));
+        }
     }
 }

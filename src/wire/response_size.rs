@@ -111,7 +111,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::earning::{CustomerId, Details, EarnFailure, EarnedFromType, EntryOutcome, Instance, ObjectId, OrgId};
+    use crate::earning::decide::tests::promotion;
+    use crate::earning::{
+        CustomerId, Details, EarnExpiry, EarnFailure, EarnedFromType, EntryOutcome, Instance, ObjectId, OrgId,
+        Promotion, PromotionType,
+    };
     use crate::proto;
     use crate::wire::payload::Payload;
 
@@ -155,26 +159,18 @@ mod tests {
 
     #[test]
     fn a_thousand_promotions_are_within_any_bound() {
-        let time = i64::MIN;
-        let iso = "9999-12-31T23:59:59+05:53";
-        let promotion = proto::Promotion {
-            id: "0".repeat(24),
-            org_id: Some(time),
+        let longest = Promotion {
+            id: ObjectId([255; 12]),
             name: "\u{1}".repeat(50),
-            r#type: proto::promotion::Type::Customer as i32,
-            active: Some(false),
-            start_date: Some(time),
-            start_date_iso: Some(iso.to_owned()),
-            end_date: Some(time),
-            end_date_iso: Some(iso.to_owned()),
-            max_earning_per_customer: Some(i32::MIN),
-            earn_expiry: Some(proto::EarnExpiry {
-                r#type: proto::earn_expiry::Type::DaysFromEarning as i32,
-                days: Some(i32::MIN),
-            }),
-            earn_limited_to_specific_audience: Some(false),
-            unlimited_earning: Some(false),
+            kind: PromotionType::Customer,
+            start_ms: -62_135_596_800_000,
+            end_ms: 253_402_300_799_999,
+            cap: Some(u32::MAX),
+            expiry: EarnExpiry::DaysFromEarning(u32::MAX >> 1),
+            limited_to_audience: false,
+            ..promotion(1)
         };
+        let promotion = crate::wire::promotion::encode(OrgId(i64::MAX), &longest, Tz::Asia__Kolkata);
         let page = proto::ListPromotionsResponse { data: vec![promotion; 1_000], ..Default::default() };
         assert!(bytes(&page) < 1_000_000, "{}", bytes(&page));
     }

@@ -6,6 +6,7 @@ use crate::rpcs::{
     Rpc, activate, audience, call, create, customer, deactivate, earn, list, promotions, replace, upsert_customers,
 };
 use crate::support::*;
+use crate::terms::{self, CAP, EXPIRY};
 use crate::wallet::one_to_earn;
 
 /// Returns a promotion to create, which begins in 2025 and ends with 2030.
@@ -43,12 +44,14 @@ async fn a_promotion_is_created_with_defaults_shown_and_earned_at_once() {
         assert_eq!(id.len(), 24);
         assert_eq!(
             *data,
-            json!({
-                "id": id, "orgId": ORG, "name": format!("New {index}"), "type": "EARNING", "active": true,
-                "startDate": 1_735_689_600_000_i64, "startDateISO": "2025-01-01T00:00:00Z",
-                "endDate": 1_924_991_999_999_i64, "endDateISO": "2030-12-31T23:59:59Z",
-                "earnExpiry": {"type": "WITH_PROMOTION"}, "earnLimitedToSpecificAudience": false
-            }),
+            terms::with(
+                json!({
+                    "id": id, "orgId": ORG, "name": format!("New {index}"), "type": "EARNING", "active": true,
+                    "startDate": 1_735_689_600_000_i64, "startDateISO": "2025-01-01T00:00:00Z",
+                    "endDate": 1_924_991_999_999_i64, "endDateISO": "2030-12-31T23:59:59Z"
+                }),
+                &terms::defaults()
+            ),
             "{endpoint:?}"
         );
         let presented =
@@ -153,24 +156,24 @@ async fn a_replacement_keeps_the_type_and_once_earned_the_expiry() {
             (400, "promotion.type: cannot change: it is EARNING")
         );
         // The expiry may change while nothing is earned.
-        let days =
-            replaced(endpoint, |promotion| promotion["earnExpiry"] = json!({"type": "DAYS_FROM_EARNING", "days": 30}));
-        assert_eq!(days.await.body["data"]["earnExpiry"], json!({"type": "DAYS_FROM_EARNING", "days": 30}));
+        let days = replaced(endpoint, |promotion| terms::set(promotion, &terms::days(30)));
+        assert_eq!(days.await.body["data"][EXPIRY], terms::days(30)[EXPIRY]);
     }
     let other = service.beside().await;
     assert_eq!(earn(&other, Endpoint::Json, earning("first", &id)).await.code, 0);
     for endpoint in ENDPOINTS {
-        let fixed = replaced(endpoint, |promotion| promotion["earnExpiry"] = json!({"type": "WITH_PROMOTION"})).await;
-        let message =
-            "promotion.earnExpiry: cannot change once the promotion was earned: it is DAYS_FROM_EARNING with 30 days";
-        assert_eq!((fixed.code, fixed.messages[0].as_str()), (400, message));
+        let fixed = replaced(endpoint, |promotion| terms::set(promotion, &terms::to_its_end())).await;
+        let message = format!(
+            "promotion.{EXPIRY}: cannot change once the promotion was earned: it is DAYS_FROM_EARNING with 30 days"
+        );
+        assert_eq!((fixed.code, &fixed.messages[0]), (400, &message));
         let rest = replaced(endpoint, |promotion| {
-            promotion["earnExpiry"] = json!({"type": "DAYS_FROM_EARNING", "days": 30});
-            promotion["maxEarningPerCustomer"] = 1.into();
+            terms::set(promotion, &terms::days(30));
+            terms::set(promotion, &terms::cap(1));
             promotion["active"] = false.into();
         });
         let data = rest.await.body["data"].clone();
-        assert_eq!((&data["maxEarningPerCustomer"], &data["active"]), (&json!(1), &json!(false)), "{data}");
+        assert_eq!((&data[CAP], &data["active"]), (&json!(1), &json!(false)), "{data}");
     }
     // Instances that were earned before the cap count towards it.
     activate(&service, Endpoint::Json, json!({"promotionId": id})).await;
@@ -224,8 +227,7 @@ async fn one_more_than_may_be_active_a_name_that_is_taken_and_a_past_end_are_ref
 #[tokio::test]
 async fn customers_are_added_to_an_audience_and_removed_from_it() {
     let service = Service::start().await;
-    let mut limited = promotion("Friends of friends");
-    limited["earnLimitedToSpecificAudience"] = true.into();
+    let limited = terms::with(promotion("Friends of friends"), &terms::limited(true));
     let id = created(&service, limited).await;
     for endpoint in ENDPOINTS {
         assert_eq!(earn(&service, endpoint, earning("before", &id)).await.code, 715);
@@ -500,15 +502,15 @@ fn refused_new_promotions() -> Vec<Refused> {
             new_promotion(|promotion| {
                 promotion["name"] = "x".repeat(51).into();
                 promotion["endDateISO"] = "2020-01-01T00:00:00Z".into();
-                promotion["maxEarningPerCustomer"] = 0.into();
-                promotion["earnExpiry"] = json!({"type": "DAYS_FROM_EARNING", "days": 36_501});
+                terms::set(promotion, &terms::cap(0));
+                terms::set(promotion, &terms::days(36_501));
             }),
             400,
             &[
                 "promotion.name: must be at most 50",
                 "promotion.endDate: must not be before startDate",
-                "promotion.maxEarningPerCustomer: must be 1 or more",
-                "promotion.earnExpiry.days: must be from 1 to 36500",
+                "promotion.{CAP}: must be 1 or more",
+                "promotion.{EXPIRY}.days: must be from 1 to 36500",
             ],
         ),
         (
@@ -633,7 +635,11 @@ async fn every_violation_of_every_call_is_listed_the_same_on_both_endpoints_and_
             assert_eq!(answer.code, code, "{method} {request} {endpoint:?}: {answer:?}");
             assert_eq!(answer.messages.len(), messages.len(), "{method} {request} {endpoint:?}: {answer:?}");
             for (message, expected) in answer.messages.iter().zip(messages) {
-                assert!(message.contains(expected), "{method} {request} {endpoint:?}: {message} instead of {expected}");
+                let expected = expected.replace("{CAP}", CAP).replace("{EXPIRY}", EXPIRY);
+                assert!(
+                    message.contains(&expected),
+                    "{method} {request} {endpoint:?}: {message} instead of {expected}"
+                );
             }
         }
     }

@@ -6,6 +6,7 @@ use cart_promotions::app::import::ImportOptions;
 use serde_json::json;
 
 use crate::support::*;
+use crate::terms;
 
 async fn dump(database: &Database) -> Vec<String> {
     let mut rows = Vec::new();
@@ -93,7 +94,7 @@ async fn a_running_server_obeys_an_import_at_once() {
     let request = one_entry("event", CAPPED, 5);
     assert_eq!(earn_ids(&service.earn(Endpoint::Json, &request).await.body).len(), 3);
     let mut raised = catalog();
-    raised["promotions"][10]["maxEarningPerCustomer"] = 4.into();
+    terms::set(&mut raised["promotions"][10], &terms::cap(4));
     raised["customers"].as_array_mut().unwrap().push(json!({"orgId": ORG, "customerId": 8}));
     raised["apiClients"].as_array_mut().unwrap().push(json!({"username": "new", "password": "new", "orgId": ORG}));
     service.import(&raised).await;

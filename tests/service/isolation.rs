@@ -17,6 +17,7 @@ use self::places::{Kind, Place};
 use crate::catalog::{created, inactive, promotion};
 use crate::rpcs::{METHODS, Rpc, call};
 use crate::support::*;
+use crate::terms;
 use crate::wallet::{granted, transaction};
 
 /// First of the customers of the other organization, one for each place.
@@ -202,8 +203,8 @@ async fn two_organizations_may_have_the_same_identifiers_and_each_has_its_own() 
     let limited = |name: &str| {
         let mut limited = promotion(name);
         limited["id"] = SHARED.into();
-        limited["maxEarningPerCustomer"] = 1.into();
-        limited["earnLimitedToSpecificAudience"] = true.into();
+        terms::set(&mut limited, &terms::cap(1));
+        terms::set(&mut limited, &terms::limited(true));
         json!({"promotion": limited})
     };
     let mut request = one_entry("event", SHARED, 1);

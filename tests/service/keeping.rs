@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use crate::catalog::{created, promotion};
 use crate::rpcs::{create, deactivate, earn, promotions, replace};
 use crate::support::*;
+use crate::terms::{self, CAP, CAP_COLUMN, EXPIRY, EXPIRY_COLUMN, LIMITED, LIMITED_COLUMN, UNLIMITED};
 use crate::wallet::one_to_earn;
 
 /// A way to write a promotion.
@@ -52,11 +53,8 @@ async fn read(service: &Service, id: &str) -> (Value, Vec<i64>) {
     assert_eq!((rows.len(), answer.body["data"].as_array().unwrap().len()), (1, 1), "{answer:?}");
     let mut presented = rows[0].clone();
     // The other columns are bookkeeping that follows from these.
-    let kept = ["name", "kind", "active", "start_ms", "end_ms", "max_earning_per_customer", "earn_expiry_days"];
-    presented
-        .as_object_mut()
-        .unwrap()
-        .retain(|name, _| kept.contains(&name.as_str()) || name == "earn_limited_to_specific_audience");
+    let kept = ["name", "kind", "active", "start_ms", "end_ms", CAP_COLUMN, EXPIRY_COLUMN, LIMITED_COLUMN];
+    presented.as_object_mut().unwrap().retain(|name, _| kept.contains(&name.as_str()));
     (presented, audience.iter().map(|row| row["customer_id"].as_i64().unwrap()).collect())
 }
 
@@ -70,17 +68,17 @@ fn optional_fields(message: &str, required: &[&str]) -> Vec<String> {
 
 /// Returns a value other than the default for each optional field of a promotion.
 fn values() -> Map<String, Value> {
-    let values = json!({
+    let mut values = json!({
         "active": false,
-        "maxEarningPerCustomer": 3,
-        "earnExpiry": {"type": "DAYS_FROM_EARNING", "days": 30},
-        "earnLimitedToSpecificAudience": true,
         "audience": [7, 8],
         // This field may be left out in an import only.
         "name": "Another name",
         "startDate": 1_735_689_600_001_i64,
         "endDate": 1_924_991_999_998_i64,
     });
+    for term in [terms::cap(3), terms::days(30), terms::limited(true)] {
+        terms::set(&mut values, &term);
+    }
     values.as_object().unwrap().clone()
 }
 
@@ -88,7 +86,7 @@ fn values() -> Map<String, Value> {
 async fn what_a_write_of_a_promotion_leaves_out_stays_as_it_is_recorded() {
     let service = Service::start().await;
     // These fields identify the record, or have another name in it.
-    let fixed = ["id", "orgId", "type", "startDateISO", "endDateISO", "unlimitedEarning"];
+    let fixed = ["id", "orgId", "type", "startDateISO", "endDateISO", UNLIMITED];
     let by_call = ["name", "startDate", "endDate"];
     for way in WAYS {
         let message = if way == Way::Import { "FilePromotion" } else { "Promotion" };
@@ -124,15 +122,14 @@ async fn what_a_write_of_a_promotion_leaves_out_stays_as_it_is_recorded() {
 async fn a_cap_is_removed_where_that_is_said_and_an_audience_by_an_empty_list() {
     let service = Service::start().await;
     for way in WAYS {
-        let mut capped = promotion(&format!("{way:?}"));
-        capped["maxEarningPerCustomer"] = 1.into();
+        let mut capped = terms::with(promotion(&format!("{way:?}")), &terms::cap(1));
         let id = created(&service, capped.clone()).await;
-        capped["unlimitedEarning"] = true.into();
+        terms::set(&mut capped, &terms::unlimited());
         let both = write(&service, way, &id, capped.clone()).await.unwrap_err();
-        assert_eq!(both, ["unlimitedEarning: must not be true together with maxEarningPerCustomer"]);
-        capped.as_object_mut().unwrap().remove("maxEarningPerCustomer");
+        assert_eq!(both, [format!("{UNLIMITED}: must not be true together with {CAP}")]);
+        capped.as_object_mut().unwrap().remove(CAP);
         write(&service, way, &id, capped).await.unwrap();
-        assert_eq!(read(&service, &id).await.0["max_earning_per_customer"], Value::Null, "{way:?}");
+        assert_eq!(read(&service, &id).await.0[CAP_COLUMN], Value::Null, "{way:?}");
     }
     let id = created(&service, promotion("Audience")).await;
     for (audience, expected) in [(json!([7, 8]), vec![7, 8]), (json!([9]), vec![9]), (json!([]), vec![])] {
@@ -149,20 +146,20 @@ async fn every_rule_that_a_call_holds_the_import_holds() {
     earning["promotionId"] = id.clone().into();
     assert_eq!(earn(&service, Endpoint::Json, earning).await.code, 0);
     let before = read(&service, &id).await;
-    let days = |days: i64| json!({"type": "DAYS_FROM_EARNING", "days": days});
+    let days = |days: i64| terms::days(days)[EXPIRY].clone();
     for (field, value, violation) in [
         ("type", json!("REWARD"), "type: cannot change: it is EARNING"),
         ("type", json!("POS"), "type: cannot change: it is EARNING"),
-        ("earnExpiry", days(30), "earnExpiry: cannot change once the promotion was earned: it is WITH_PROMOTION"),
-        ("earnExpiry", days(0), "earnExpiry.days: must be from 1 to 36500"),
-        ("earnExpiry", json!({}), "earnExpiry.type: is required: one of WITH_PROMOTION, DAYS_FROM_EARNING"),
+        (EXPIRY, days(30), "{field}: cannot change once the promotion was earned: it is WITH_PROMOTION"),
+        (EXPIRY, days(0), "{field}.days: must be from 1 to 36500"),
+        (EXPIRY, json!({}), "{field}.type: is required: one of WITH_PROMOTION, DAYS_FROM_EARNING"),
         ("name", json!(""), "name: is required"),
         ("name", json!(" "), "name: must not begin or end with white space, as \" \" does"),
         ("name", json!("Sum "), "name: must not begin or end with white space, as \"Sum \" does"),
         ("name", json!("\u{2003}Sum"), "name: must not begin or end with white space, as \"\\u{2003}Sum\" does"),
         ("name", json!("x".repeat(51)), "name: must be at most 50 characters, not 51"),
         ("name", json!("a\0b"), "name: must not contain U+0000"),
-        ("maxEarningPerCustomer", json!(0), "maxEarningPerCustomer: must be 1 or more, not 0"),
+        (CAP, json!(0), "{field}: must be 1 or more, not 0"),
         ("endDate", json!(1_735_689_599_999_i64), "endDate: must not be before startDate"),
         ("startDateISO", json!("2025-01-01T00:00:00"), "startDateISO: must be ISO 8601"),
         ("endDate", json!(i64::MAX), "endDate: must be a time in the years 1 to 9999"),
@@ -178,8 +175,9 @@ async fn every_rule_that_a_call_holds_the_import_holds() {
             }
             record[field] = value.clone();
             let violations = write(&service, way, &id, record).await.unwrap_err();
+            let violation = violation.replace("{field}", field);
             assert!(
-                violations.len() == 1 && violations[0].contains(violation),
+                violations.len() == 1 && violations[0].contains(&violation),
                 "{way:?} {field}={value}: {violations:?}"
             );
             assert_eq!(read(&service, &id).await, before, "{way:?} {field}={value}");
@@ -187,8 +185,7 @@ async fn every_rule_that_a_call_holds_the_import_holds() {
     }
     // The present value may be repeated.
     for way in WAYS {
-        let mut same = promotion("Earned");
-        same["earnExpiry"] = json!({"type": "WITH_PROMOTION"});
+        let same = terms::with(promotion("Earned"), &terms::to_its_end());
         write(&service, way, &id, same).await.unwrap();
         assert_eq!(read(&service, &id).await, before, "{way:?}");
     }
@@ -204,7 +201,7 @@ async fn a_create_may_be_repeated_and_other_content_is_told() {
         assert_eq!(first.code, 0, "{first:?}");
         // The content is the same in other words: defaults, the other form of a time, upper-case digits of the id.
         new["active"] = true.into();
-        new["earnExpiry"] = json!({"type": "WITH_PROMOTION"});
+        terms::set(&mut new, &terms::to_its_end());
         new["startDateISO"] = "2025-01-01T05:30:00+05:30".into();
         new.as_object_mut().unwrap().remove("startDate");
         new["id"] = format!("0000000000000000000000F{index}").into();
@@ -217,9 +214,9 @@ async fn a_create_may_be_repeated_and_other_content_is_told() {
             ("type", json!("REWARD"), "type"),
             ("active", json!(false), "active"),
             ("endDateISO", json!("2031-01-01T00:00:00Z"), "endDate"),
-            ("maxEarningPerCustomer", json!(1), "maxEarningPerCustomer"),
-            ("earnExpiry", json!({"type": "DAYS_FROM_EARNING", "days": 1}), "earnExpiry"),
-            ("earnLimitedToSpecificAudience", json!(true), "earnLimitedToSpecificAudience"),
+            (CAP, json!(1), CAP),
+            (EXPIRY, terms::days(1)[EXPIRY].clone(), EXPIRY),
+            (LIMITED, json!(true), LIMITED),
         ] {
             let mut other = new.clone();
             other[field] = value;
@@ -372,7 +369,7 @@ async fn a_dry_run_names_each_record_that_would_change_and_changes_nothing() {
         "promotions": [
             {"id": "0000000000000000000000a4", "orgId": ORG, "active": true},
             {"id": "0000000000000000000000a8", "orgId": ORG, "audience": [8, 9]},
-            {"id": TEN_OFF, "orgId": ORG, "name": "Ten off", "maxEarningPerCustomer": 4, "endDate": 1_924_991_999_999_i64},
+            {"id": TEN_OFF, "orgId": ORG, "name": "Ten off", CAP: 4, "endDate": 1_924_991_999_999_i64},
             {"id": "0000000000000000000000d1", "orgId": 9, "name": "New", "type": "EARNING", "startDate": 0, "endDate": 9},
             {"id": FREE_DELIVERY, "orgId": ORG},
         ],
@@ -393,8 +390,10 @@ async fn a_dry_run_names_each_record_that_would_change_and_changes_nothing() {
                 "orgs[2] 9: new",
                 "promotions[0] 0000000000000000000000a4: active false -> true",
                 "promotions[1] 0000000000000000000000a8: audience 2 added, audience 1 removed",
-                "promotions[2] 6912ced9d39e256f754a83f8: endDate 2025-12-31T18:29:59.999Z -> 2030-12-31T23:59:59.999Z, \
-                 maxEarningPerCustomer none -> 4",
+                &format!(
+                    "promotions[2] 6912ced9d39e256f754a83f8: \
+                     endDate 2025-12-31T18:29:59.999Z -> 2030-12-31T23:59:59.999Z, {CAP} none -> 4"
+                ),
                 "promotions[3] 0000000000000000000000d1: new",
                 "customers[1] 8: new",
                 &format!("apiClients[0] \"demo\": access * -> earn:write{demo}"),

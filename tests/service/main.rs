@@ -52,6 +52,8 @@ mod server_process;
 mod set_back;
 mod stale;
 mod support;
+#[path = "../support/terms.rs"]
+mod terms;
 mod tokens;
 mod verify;
 mod wallet;

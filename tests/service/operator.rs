@@ -10,6 +10,7 @@ use tempfile::TempDir;
 
 use crate::server_process::run;
 use crate::support::*;
+use crate::terms::{self, CAP, EXPIRY};
 
 /// 2035-12-31T23:59:59.999Z: a promotion with this end runs by the clock of the machine, and by that of the servers
 /// here.
@@ -106,14 +107,14 @@ ID                        NAME     TYPE     ACTIVE  START                 END   
     let off = desk.create("1", "Later", &["--inactive", "--time-zone", "Asia/Kolkata"]);
     assert_eq!(desk.run(&["promotions", "list", "--org", "1", "--active"]).out(), table);
     let all = desk.run(&["promotions", "list", "--org", "1", "--json", "--time-zone", "Asia/Kolkata"]).objects();
-    let later = json!({"id": off, "orgId": 1, "name": "Later", "type": "EARNING", "active": false,
+    let mut later = json!({"id": off, "orgId": 1, "name": "Later", "type": "EARNING", "active": false,
         "startDate": 1_735_669_800_000_i64, "startDateISO": "2025-01-01T00:00:00+05:30",
-        "endDate": END.parse::<i64>().unwrap(), "endDateISO": "2036-01-01T05:29:59+05:30",
-        "earnExpiry": {"type": "WITH_PROMOTION"}, "earnLimitedToSpecificAudience": false});
+        "endDate": END.parse::<i64>().unwrap(), "endDateISO": "2036-01-01T05:29:59+05:30"});
+    terms::set(&mut later, &terms::defaults());
     let ids: Vec<_> = all.iter().map(|each| each["id"].as_str().unwrap()).collect();
     assert!(ids.is_sorted() && ids.len() == 2, "{ids:?}");
     assert!(all.contains(&later), "{all:#?}");
-    assert!(all.iter().any(|each| each["maxEarningPerCustomer"] == 3 && each["earnExpiry"]["days"] == 30), "{all:#?}");
+    assert!(all.iter().any(|each| each[CAP] == 3 && each[EXPIRY]["days"] == 30), "{all:#?}");
     assert_eq!(
         desk.run(&["wallet", "show", "--org", "1", "7"]).out(),
         "EARN ID  PROMOTION  STATUS  VALID TILL  GRANTED  EVENT\n"

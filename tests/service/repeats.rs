@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use crate::rpcs::{activate, audience, create, deactivate, replace, revoke};
 use crate::stale::verify;
 use crate::support::*;
+use crate::terms::{cap, limited, unlimited};
 
 const FIRST_CUSTOMER: i64 = 1_000;
 /// Number of customers of each history.
@@ -22,24 +23,12 @@ struct History {
     cap: Option<i64>,
 }
 
-fn cap(cap: i64) -> Value {
-    json!({"maxEarningPerCustomer": cap})
-}
-
-fn unlimited() -> Value {
-    json!({"unlimitedEarning": true})
-}
-
 fn off() -> Value {
     json!({"active": false})
 }
 
 fn on() -> Value {
     json!({"active": true})
-}
-
-fn limited() -> Value {
-    json!({"earnLimitedToSpecificAudience": true})
 }
 
 const HISTORIES: [History; 9] = [
@@ -55,7 +44,7 @@ const HISTORIES: [History; 9] = [
         then: || vec![unlimited(), cap(3), unlimited(), cap(2)],
         cap: Some(2),
     },
-    History { name: "an audience", before: limited, then: || vec![cap(2)], cap: Some(2) },
+    History { name: "an audience", before: || limited(true), then: || vec![cap(2)], cap: Some(2) },
     History {
         name: "switched off and on",
         before: || json!({}),

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::rpcs::{activate, deactivate, replace, revoke, upsert_customers};
 use crate::stale::{plainly, verify};
 use crate::support::*;
+use crate::terms;
 
 /// Every table, each after the tables that it refers to.
 const TABLES: [&str; 9] = [
@@ -110,8 +111,7 @@ fn earn_ids_or_none(answer: &Answer) -> Vec<String> {
 async fn go_on(caller: &Caller, state: usize) -> bool {
     let named = |id: &str| json!({"promotionId": id});
     let capped = |cap: i64| {
-        let mut promotion = promotion(CAPPED_LATE);
-        promotion["maxEarningPerCustomer"] = cap.into();
+        let promotion = terms::with(promotion(CAPPED_LATE), &terms::cap(cap));
         json!({"promotionId": CAPPED_LATE, "promotion": promotion})
     };
     let answer = match state {
@@ -168,8 +168,7 @@ async fn that_a_promotion_was_earned_is_recorded_again_after_it_was_lost() {
     for round in 0..3 {
         let earned = service.earn(Endpoint::Json, &request(FIRST_CUSTOMER + 1, "event", ONE, 1)).await;
         assert_eq!(earn_ids(&earned.body).len(), 1, "{round}: {earned:?}");
-        let mut promotion = promotion(ONE);
-        promotion["earnExpiry"] = json!({"type": "DAYS_FROM_EARNING", "days": 7});
+        let promotion = terms::with(promotion(ONE), &terms::days(7));
         let request = json!({"promotionId": ONE, "promotion": promotion});
         for caller in [&service, &service.beside().await] {
             let answer = replace(caller, Endpoint::Grpc, request.clone()).await;

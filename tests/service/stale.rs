@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::rpcs::{activate, audience, create, deactivate, earn, redeem, replace, revoke};
 use crate::support::*;
+use crate::terms;
 use crate::wallet::{one_to_earn, transaction};
 
 /// First customer of the server with the old catalog.
@@ -55,11 +56,11 @@ fn plain() -> Value {
 }
 
 fn capped() -> Value {
-    json!({"maxEarningPerCustomer": 2})
+    terms::cap(2)
 }
 
 fn limited() -> Value {
-    json!({"earnLimitedToSpecificAudience": true})
+    terms::limited(true)
 }
 
 /// Every kind of change of a promotion.
@@ -71,30 +72,18 @@ const CHANGES: [Change; 21] = [
     Change { name: "cap set", before: plain, steps: || vec![Earn(1), Hold, Replace(capped())] },
     Change { name: "cap set below what is held", before: plain, steps: || vec![Earn(3), Hold, Replace(capped())] },
     Change { name: "cap set before it is earned", before: plain, steps: || vec![Hold, Replace(capped()), Earn(1)] },
-    Change {
-        name: "cap raised",
-        before: capped,
-        steps: || vec![Earn(2), Hold, Replace(json!({"maxEarningPerCustomer": 4}))],
-    },
-    Change {
-        name: "cap lowered",
-        before: || json!({"maxEarningPerCustomer": 4}),
-        steps: || vec![Earn(2), Hold, Replace(capped())],
-    },
-    Change {
-        name: "cap removed",
-        before: capped,
-        steps: || vec![Earn(2), Hold, Replace(json!({"unlimitedEarning": true}))],
-    },
+    Change { name: "cap raised", before: capped, steps: || vec![Earn(2), Hold, Replace(terms::cap(4))] },
+    Change { name: "cap lowered", before: || terms::cap(4), steps: || vec![Earn(2), Hold, Replace(capped())] },
+    Change { name: "cap removed", before: capped, steps: || vec![Earn(2), Hold, Replace(terms::unlimited())] },
     Change {
         name: "cap removed and set again",
         before: capped,
-        steps: || vec![Earn(1), Hold, Replace(json!({"unlimitedEarning": true})), Earn(3), Replace(capped())],
+        steps: || vec![Earn(1), Hold, Replace(terms::unlimited()), Earn(3), Replace(capped())],
     },
     Change {
         name: "cap set again",
         before: capped,
-        steps: || vec![Earn(1), Replace(json!({"unlimitedEarning": true})), Earn(3), Hold, Replace(capped())],
+        steps: || vec![Earn(1), Replace(terms::unlimited()), Earn(3), Hold, Replace(capped())],
     },
     Change { name: "switched off", before: capped, steps: || vec![Earn(1), Hold, Deactivate] },
     Change { name: "switched on", before: capped, steps: || vec![Earn(1), Deactivate, Hold, Activate] },
@@ -105,22 +94,14 @@ const CHANGES: [Change; 21] = [
         before: plain,
         steps: || vec![Earn(1), Hold, Replace(limited()), AddAudience],
     },
-    Change {
-        name: "no longer limited",
-        before: limited,
-        steps: || vec![Hold, Replace(json!({"earnLimitedToSpecificAudience": false}))],
-    },
+    Change { name: "no longer limited", before: limited, steps: || vec![Hold, Replace(terms::limited(false))] },
     Change { name: "ended", before: plain, steps: || vec![Earn(1), Hold, Replace(json!({"endDate": NOW_MS - 1}))] },
     Change {
         name: "not begun",
         before: plain,
         steps: || vec![Earn(1), Hold, Replace(json!({"startDate": NOW_MS + 1}))],
     },
-    Change {
-        name: "expiry changed",
-        before: plain,
-        steps: || vec![Hold, Replace(json!({"earnExpiry": {"type": "DAYS_FROM_EARNING", "days": 7}}))],
-    },
+    Change { name: "expiry changed", before: plain, steps: || vec![Hold, Replace(terms::days(7))] },
 ];
 
 /// Every kind of write of a wallet.
@@ -343,7 +324,7 @@ const ORGANIZATIONS: [(&str, ChangeOfRecord); 4] = [
 
 #[tokio::test]
 async fn a_change_of_the_organization_is_as_one_of_a_promotion() {
-    let days = json!({"earnExpiry": {"type": "DAYS_FROM_EARNING", "days": 7}});
+    let days = terms::days(7);
     let mut of_days = promotion("days", &days);
     let id = "00000000000000000000ee02";
     of_days["id"] = id.into();

@@ -20,6 +20,7 @@ use tonic::transport::Channel;
 use tonic_types::StatusExt;
 
 pub use crate::database::{Database, Engine};
+use crate::terms;
 
 /// 2025-11-11T06:00:00Z, the time of every server's clock here.
 pub const NOW_MS: i64 = 1_762_840_800_000;
@@ -43,10 +44,9 @@ pub const FREE_DELIVERY: &str = "6912cfff6629ee07040e15ef";
 /// Returns the documented catalog, with a promotion for each failure. `demo` may do everything, `reader` may not earn.
 pub fn catalog() -> Value {
     let promotion = |id: &str, name: &str, more: Value| {
-        let mut promotion = json!({"id": id, "orgId": ORG, "name": name, "type": "EARNING",
+        let promotion = json!({"id": id, "orgId": ORG, "name": name, "type": "EARNING",
             "startDateISO": "2025-01-01T00:00:00+05:30", "endDateISO": "2025-12-31T23:59:59.999+05:30"});
-        promotion.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        promotion
+        terms::with(promotion, &more)
     };
     json!({
         "orgs": [
@@ -63,12 +63,12 @@ pub fn catalog() -> Value {
             promotion("0000000000000000000000a4", "Off", json!({"active": false})),
             promotion("0000000000000000000000a5", "Later", json!({"startDateISO": "2025-12-01T00:00:00+05:30"})),
             promotion("0000000000000000000000a6", "Over", json!({"endDateISO": "2025-06-30T23:59:59.999+05:30"})),
-            promotion("0000000000000000000000a7", "Short", json!({"earnExpiry": {"type": "DAYS_FROM_EARNING", "days": 7}})),
-            promotion("0000000000000000000000a8", "Friends", json!({"earnLimitedToSpecificAudience": true, "audience": [7]})),
-            promotion(CAPPED, "Three", json!({"maxEarningPerCustomer": 3})),
+            promotion("0000000000000000000000a7", "Short", terms::days(7)),
+            promotion("0000000000000000000000a8", "Friends", terms::with(json!({"audience": [7]}), &terms::limited(true))),
+            promotion(CAPPED, "Three", terms::cap(3)),
             {"id": TEN_OFF, "orgId": 2, "name": "One", "type": "EARNING", "startDate": 0, "endDate": 4_000_000_000_000_i64},
             {"id": FREE_DELIVERY, "orgId": 2, "name": "Two", "type": "EARNING", "startDate": 0, "endDate": 4_000_000_000_000_i64},
-            {"id": CAPPED, "orgId": 3, "name": "Three", "type": "EARNING", "startDate": 0, "endDate": 4_000_000_000_000_i64, "maxEarningPerCustomer": 3},
+            terms::with(json!({"id": CAPPED, "orgId": 3, "name": "Three", "type": "EARNING", "startDate": 0, "endDate": 4_000_000_000_000_i64}), &terms::cap(3)),
             {"id": OTHERS, "orgId": 3, "name": "Ours", "type": "EARNING", "startDate": 0, "endDate": 4_000_000_000_000_i64}
         ],
         "customers": [{"orgId": ORG, "customerId": CUSTOMER}, {"orgId": ORG, "customerId": 7}],

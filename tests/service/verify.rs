@@ -10,6 +10,7 @@ use crate::ENGINE;
 use crate::rpcs::{earn, redeem, revoke};
 use crate::server_process::run;
 use crate::support::*;
+use crate::terms;
 use crate::wallet::{granted, one_to_earn, transaction};
 
 // The paths are explicit because both suites include this file.
@@ -177,7 +178,7 @@ async fn changed_rules_do_not_make_what_was_granted_wrong() {
     let mut changed = catalog();
     changed["orgs"][0]["timeZone"] = "America/New_York".into();
     changed["promotions"][1]["endDateISO"] = "2026-12-31T23:59:59.999+05:30".into();
-    changed["promotions"][10]["maxEarningPerCustomer"] = 1.into();
+    terms::set(&mut changed["promotions"][10], &terms::cap(1));
     service.import(&changed).await;
     let output = verify(&service);
     assert!(output.status.success(), "{output:?}");
@@ -194,19 +195,19 @@ async fn a_cap_that_is_set_later_counts_what_is_held_already() {
     let other = service.beside().await;
     assert_eq!(earn_ids(&service.earn(Endpoint::Json, &one_entry("before", TEN_OFF, 2)).await.body).len(), 2);
     let mut capped = catalog();
-    capped["promotions"][0]["maxEarningPerCustomer"] = 3.into();
+    terms::set(&mut capped["promotions"][0], &terms::cap(3));
     service.import(&capped).await;
     for (server, event, granted) in [(&service, "a", 1), (&other, "b", 0), (&service, "before", 2), (&other, "a", 1)] {
         let answer = server.earn(Endpoint::Grpc, &one_entry(event, TEN_OFF, 2)).await;
         assert_eq!(earn_ids(&answer.body).len(), granted, "{event}: {answer:?}");
     }
     // The cap is set below the number held, raised, removed and set again.
-    for (cap, event, granted) in [(json!(1), "c", 0), (json!(4), "c", 1), (json!(null), "d", 2), (json!(7), "e", 1)] {
-        capped["promotions"][0]["maxEarningPerCustomer"] = cap.clone();
-        capped["promotions"][0]["unlimitedEarning"] = cap.is_null().into();
-        service.import(&capped).await;
+    for (cap, event, granted) in [(Some(1), "c", 0), (Some(4), "c", 1), (None, "d", 2), (Some(7), "e", 1)] {
+        let mut changed = catalog();
+        terms::set(&mut changed["promotions"][0], &terms::cap_or_none(cap));
+        service.import(&changed).await;
         let answer = other.earn(Endpoint::Grpc, &one_entry(event, TEN_OFF, 2)).await;
-        assert_eq!(earn_ids(&answer.body).len(), granted, "{cap}: {answer:?}");
+        assert_eq!(earn_ids(&answer.body).len(), granted, "{cap:?}: {answer:?}");
     }
     assert_eq!(service.granted().await, 7, "{ENGINE:?}");
     let output = verify(&service);

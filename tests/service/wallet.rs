@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::rpcs::{Rpc, call, earn, get, list, redeem, revoke};
 use crate::support::*;
+use crate::terms::CAP;
 
 /// The end of the promotions of the catalog: 2025-12-31T18:29:59.999Z.
 const END_MS: i64 = 1_767_205_799_999;
@@ -380,7 +381,7 @@ async fn what_is_revoked_makes_room_under_the_cap_but_is_not_granted_again() {
         assert_eq!((&entry["errorDetails"]["errorCode"], &entry["failedEarnCount"]), (&json!(731), &json!(7)));
         let text = entry["errorDetails"]["errorMessages"].as_str().unwrap();
         assert!(text.starts_with("1 of this earning of promotion 0000000000000000000000a9 was revoked"), "{text}");
-        assert!(text.contains("; 6 not granted: maxEarningPerCustomer of promotion"), "{text}");
+        assert!(text.contains(&format!("; 6 not granted: {CAP} of promotion")), "{text}");
         assert!(text.ends_with("cap 3, used 3, left 0"), "{text}");
     }
     // `Earn` is refused as a whole.

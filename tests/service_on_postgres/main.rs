@@ -76,6 +76,8 @@ mod stale;
 mod statements;
 #[path = "../service/support.rs"]
 mod support;
+#[path = "../support/terms.rs"]
+mod terms;
 #[path = "../service/tokens.rs"]
 mod tokens;
 #[path = "../service/verify.rs"]

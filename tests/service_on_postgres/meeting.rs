@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use crate::rpcs::{Rpc, try_call};
 use crate::server_process::{Process, run, verify};
 use crate::support::*;
+use crate::terms::{self, UNLIMITED};
 use crate::wallet::transaction;
 
 const CUSTOMERS: i64 = 300;
@@ -32,8 +33,8 @@ fn promotion(org: i64, number: usize) -> Value {
     let id = promotion_id(number);
     let mut promotion = json!({"id": id, "orgId": org, "name": id, "type": "EARNING", "startDate": 0, "endDate": 4_000_000_000_000_i64});
     match rand::random_range(0..3) {
-        0 => promotion["maxEarningPerCustomer"] = rand::random_range(1..4).into(),
-        1 => promotion["unlimitedEarning"] = true.into(),
+        0 => terms::set(&mut promotion, &terms::cap(rand::random_range(1..4))),
+        1 => terms::set(&mut promotion, &terms::unlimited()),
         _ => {}
     }
     promotion
@@ -53,10 +54,10 @@ fn file() -> Value {
     for org in ORGS {
         for number in 0..PROMOTIONS {
             let mut promotion = promotion(org, number);
-            promotion["earnLimitedToSpecificAudience"] = rand::random::<bool>().into();
+            terms::set(&mut promotion, &terms::limited(rand::random()));
             promotion["audience"] = some_customers().into();
             // This field is for calls only.
-            promotion.as_object_mut().unwrap().remove("unlimitedEarning");
+            promotion.as_object_mut().unwrap().remove(UNLIMITED);
             promotions.push(promotion);
         }
     }
@@ -194,7 +195,7 @@ async fn whatever_is_written_at_once_in_whatever_order_nobody_is_told_of_a_deadl
     let all = |org: i64| (0..PROMOTIONS).map(move |number| (org, number));
     let promotions = ORGS.into_iter().flat_map(all).map(|(org, number)| {
         let mut promotion = promotion(org, number);
-        promotion.as_object_mut().unwrap().remove("unlimitedEarning");
+        promotion.as_object_mut().unwrap().remove(UNLIMITED);
         promotion
     });
     first["promotions"] = promotions.collect();

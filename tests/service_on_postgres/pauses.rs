@@ -13,6 +13,7 @@ use crate::load::until_answered;
 use crate::rpcs::{Rpc, try_call};
 use crate::server_process::{Process, clock_library, verify};
 use crate::support::*;
+use crate::terms;
 
 /// Number of calls in flight at the paused server.
 const WORKERS: usize = 12;
@@ -44,9 +45,7 @@ impl Pair {
     }
 
     fn capped(&self, cap: i64) -> Value {
-        let mut promotion = promotion(&self.kept);
-        promotion["maxEarningPerCustomer"] = cap.into();
-        promotion
+        terms::with(promotion(&self.kept), &terms::cap(cap))
     }
 }
 

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::rpcs::list;
 use crate::support::*;
+use crate::terms;
 use crate::wallet::{granted, granted_to};
 
 #[tokio::test]
@@ -94,7 +95,7 @@ async fn what_a_customer_holds_is_counted_by_the_listing_though_the_wallet_was_k
     let service = Service::start_with(&catalog, &[]).await;
     // The cap is set after something was earned, so the next grant counts what a customer holds.
     granted(&service, "uncapped", TEN_OFF, 1).await;
-    catalog["promotions"][0]["maxEarningPerCustomer"] = 1_000.into();
+    terms::set(&mut catalog["promotions"][0], &terms::cap(1_000));
     service.import(&catalog).await;
     let database = service.database();
     database.execute("VACUUM ANALYZE").await;

@@ -119,7 +119,7 @@ impl OrgTerms {
     /// Returns the end of validity by the present terms, in milliseconds since 1970-01-01T00:00:00Z; `None` when they
     /// cannot be read.
     fn present(&self, promotion: &PromotionTerms, row: &EarnedRow) -> Option<i64> {
-        match expiry(promotion)? {
+        match promotion.expiry? {
             EarnExpiry::WithPromotion => Some(promotion.end_ms),
             days @ EarnExpiry::DaysFromEarning(_) => {
                 Some(valid_till_ms(days, promotion.end_ms, row.event_time_ms, self.zone(&self.terms.time_zone)?))
@@ -129,7 +129,7 @@ impl OrgTerms {
 
     /// Returns true if former terms give the row its end of validity; `None` when none does and some cannot be read.
     fn is_by_former_terms(&self, promotion: &PromotionTerms, row: &EarnedRow) -> Option<bool> {
-        let expiry = expiry(promotion)?;
+        let expiry = promotion.expiry?;
         let mut unknown = false;
         for former in &promotion.former {
             let valid_till = match expiry {
@@ -145,13 +145,5 @@ impl OrgTerms {
             unknown |= valid_till.is_none();
         }
         (!unknown).then_some(false)
-    }
-}
-
-/// Returns the expiry of earned promotions; `None` when it cannot be read.
-fn expiry(promotion: &PromotionTerms) -> Option<EarnExpiry> {
-    match promotion.earn_expiry_days {
-        None => Some(EarnExpiry::WithPromotion),
-        Some(days) => u32::try_from(days).ok().map(EarnExpiry::DaysFromEarning),
     }
 }

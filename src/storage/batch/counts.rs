@@ -16,7 +16,7 @@ use crate::earning::change::RecordedStatus;
 use crate::storage::StorageError;
 use crate::storage::entity::cap_usage::{Column, Entity};
 use crate::storage::entity::earned_promotion;
-use crate::storage::entity::stored::StoredStatus;
+use crate::storage::entity::stored::{StoredStatus, count};
 use crate::storage::org_owned::{Insertion, Present, Search, column, names};
 use crate::storage::rows::{Rows, WANTED, at_place};
 use crate::storage::statement::On;
@@ -212,9 +212,4 @@ fn rows<'a>(keys: impl Iterator<Item = &'a Holder> + Clone, of: impl Fn(&Holder)
 
 fn upsert(set: String) -> Insertion<Entity> {
     Insertion::of(&COLUMNS, Present::Changed { key: names(&KEY), set })
-}
-
-/// Converts a count, which no table allows below 0.
-pub(in crate::storage) fn count(count: i64) -> u32 {
-    u32::try_from(count).unwrap_or(u32::MAX)
 }

@@ -131,3 +131,8 @@ impl fmt::Display for StoredCriteria {
         write!(f, "{loyalty_program_id} {} {partner_program_id}", program_type.name())
     }
 }
+
+/// Converts a count or a limit, which no table allows below 0.
+pub fn count(count: i64) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}

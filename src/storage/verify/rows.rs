@@ -7,7 +7,7 @@ use sea_orm::{ConnectionTrait, FromQueryResult, IdenStatic, QuerySelect, QueryTr
 
 use super::pages::{Walk, Walked};
 use super::snapshot::Snapshot;
-use crate::earning::{OrgId, SupplementaryCriteria};
+use crate::earning::{EarnExpiry, OrgId, SupplementaryCriteria};
 use crate::storage::entity::stored::StoredCriteria;
 use crate::storage::entity::{OrgOwned, api_client, earned_promotion, former_term, org, promotion};
 use crate::storage::org_owned::column;
@@ -182,8 +182,8 @@ pub struct Terms {
 pub struct PromotionTerms {
     /// Last millisecond of the promotion, since 1970-01-01T00:00:00Z.
     pub end_ms: i64,
-    /// N of "until the Nth day after the event's day"; `None` if earned promotions are valid until the promotion's end.
-    pub earn_expiry_days: Option<i64>,
+    /// Rule that sets the validity of an earned promotion; `None` when it cannot be read.
+    pub expiry: Option<EarnExpiry>,
     /// Former ends, milliseconds since 1970-01-01T00:00:00Z, and names of time zones.
     pub former: Vec<FormerTermRow>,
 }
@@ -214,7 +214,8 @@ impl Snapshot {
         ]);
         for row in database.query_all_raw(promotions.build(backend)).await? {
             if let Ok(TermsRow { id, end_ms, earn_expiry_days }) = FromQueryResult::from_query_result(&row, "") {
-                terms.promotions.insert(id, PromotionTerms { end_ms, earn_expiry_days, former: Vec::new() });
+                let expiry = earn_expiry_days.map(u32::try_from).transpose().ok().map(promotion::expiry);
+                terms.promotions.insert(id, PromotionTerms { end_ms, expiry, former: Vec::new() });
             }
         }
         for row in database.query_all_raw(former_term::Entity::of(org_id).find().build(backend)).await? {

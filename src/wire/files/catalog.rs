@@ -176,9 +176,9 @@ mod tests {
         let import = import.expect("a file without violations");
         let (org, promotion) = (&import.orgs[0], import.promotions[0].draft.complete(None).expect("whole"));
         assert_eq!((org.max_active_promotions, org.time_zone, org.accept_unknown_customers), (None, None, None));
-        assert_eq!((promotion.active, promotion.max_earning_per_customer), (true, None));
+        assert_eq!((promotion.active, promotion.cap), (true, None));
         assert_eq!((promotion.start_ms, promotion.end_ms), (0, 1_924_972_199_999));
-        assert_eq!(promotion.earn_expiry, EarnExpiry::WithPromotion);
+        assert_eq!(promotion.expiry, EarnExpiry::WithPromotion);
         assert_eq!(import.promotions[0].audience, None);
         assert!(!format!("{:?}", import.api_clients).contains("secret\""), "a secret in debug output");
     }
@@ -188,10 +188,8 @@ mod tests {
         let problems = parse(
             br#"{"orgs":[{"id":0,"name":" a","timeZone":"Mars/Olympus","maxActivePromotions":0},{"id":2,"name":"a"},{"id":2,"name":"b"}],
                 "promotions":[{"id":"x","orgId":-1,"name":"123456789012345678901234567890123456789012345678901","type":"GIFT",
-                               "startDateISO":"2025-01-01T00:00:00","endDate":5,"maxEarningPerCustomer":0,
-                               "earnExpiry":{"type":"DAYS_FROM_EARNING"},"audience":[1,0,"x"],"colour":"red"},
-                              {"id":"6912ced9d39e256f754a83f8","orgId":1,"name":"n","type":"POS","startDate":5,"endDate":4,
-                               "earnExpiry":{"type":"WITH_PROMOTION","days":1}}],
+                               "startDateISO":"2025-01-01T00:00:00","endDate":5,"audience":[1,0,"x"],"colour":"red"},
+                              {"id":"6912ced9d39e256f754a83f8","orgId":1,"name":"n","type":"POS","startDate":5,"endDate":4}],
                 "customers":[{"customerId":1.5}],
                 "apiClients":[{"username":"a:b","orgId":0,"password":"","access":[]},
                               {"username":"c","access":["*","earn:write"]}]}"#,
@@ -213,11 +211,8 @@ mod tests {
                 "promotions[0].orgId",
                 "promotions[0].name",
                 "promotions[0].startDateISO",
-                "promotions[0].maxEarningPerCustomer",
-                "promotions[0].earnExpiry.days",
                 "promotions[0].audience[1]",
                 "promotions[1].endDate",
-                "promotions[1].earnExpiry.days",
                 "customers[0].orgId",
                 "apiClients[0].username",
                 "apiClients[0].password",

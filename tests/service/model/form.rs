@@ -7,6 +7,7 @@ use super::oracle::{
     UNKNOWN_CUSTOMER, transaction_date,
 };
 use crate::support::{Answer, ORG};
+use crate::terms;
 
 /// A customer that is not recorded.
 const NOBODY: i64 = 999_999_999;
@@ -75,15 +76,13 @@ pub fn redeem_body(transaction: u8, change: &Change, run: u32) -> Value {
 /// Returns the method and the request of this change of the catalog, in this run.
 pub fn catalog_body(change: &CatalogChange, run: u32) -> (&'static str, Value) {
     let id = PROMOTIONS[change.promotion].id;
-    let replaced = |name: &str, value: Value| {
-        let mut promotion = PROMOTIONS[change.promotion].fixed();
-        promotion[name] = value;
+    let replaced = |term: Value| {
+        let promotion = terms::with(PROMOTIONS[change.promotion].fixed(), &term);
         ("CatalogService/ReplacePromotion", json!({"promotionId": id, "promotion": promotion}))
     };
     match change.to {
-        NewTerms::Cap(None) => replaced("unlimitedEarning", true.into()),
-        NewTerms::Cap(Some(cap)) => replaced("maxEarningPerCustomer", cap.into()),
-        NewTerms::Limited(limited) => replaced("earnLimitedToSpecificAudience", limited.into()),
+        NewTerms::Cap(cap) => replaced(terms::cap_or_none(cap)),
+        NewTerms::Limited(limited) => replaced(terms::limited(limited)),
         NewTerms::Active(true) => ("CatalogService/ActivatePromotion", json!({"promotionId": id})),
         NewTerms::Active(false) => ("CatalogService/DeactivatePromotion", json!({"promotionId": id})),
         NewTerms::Audience(customer, joins) => {
@@ -97,11 +96,9 @@ pub fn catalog_body(change: &CatalogChange, run: u32) -> (&'static str, Value) {
 pub fn restored(promotion: usize) -> Value {
     let Terms { active, cap, limited, .. } = Terms::first(promotion);
     let mut record = PROMOTIONS[promotion].fixed();
-    (record["active"], record["earnLimitedToSpecificAudience"]) = (active.into(), limited.into());
-    match cap {
-        Some(cap) => record["maxEarningPerCustomer"] = cap.into(),
-        None => record["unlimitedEarning"] = true.into(),
-    }
+    record["active"] = active.into();
+    terms::set(&mut record, &terms::limited(limited));
+    terms::set(&mut record, &terms::cap_or_none(cap));
     json!({"promotionId": PROMOTIONS[promotion].id, "promotion": record})
 }
 
@@ -136,8 +133,8 @@ fn read_catalog(change: &CatalogChange, data: &Value) -> Result<Reply, String> {
         return Ok(Reply::Audience(number("added")?, number("removed")?));
     }
     let known = |name: &str| data[name].as_bool().ok_or_else(|| format!("no {name}: {data}"));
-    let cap = data["maxEarningPerCustomer"].as_i64();
-    Ok(Reply::Promotion(known("active")?, known("earnLimitedToSpecificAudience")?, cap))
+    let cap = data[terms::CAP].as_i64();
+    Ok(Reply::Promotion(known("active")?, known(terms::LIMITED)?, cap))
 }
 
 /// Returns the code of each instance.

@@ -6,6 +6,7 @@ use std::fmt;
 use serde_json::{Value, json};
 
 use crate::support::{NOW_MS, ORG};
+use crate::terms;
 
 /// Number of the customers of a script, and the index of one that is not recorded.
 pub const CUSTOMERS: usize = 3;
@@ -89,13 +90,13 @@ pub fn catalog(customers: &[i64], audience: &[i64]) -> Value {
         record["orgId"] = ORG.into();
         record["active"] = promotion.active.into();
         if let Some(cap) = promotion.cap {
-            record["maxEarningPerCustomer"] = cap.into();
+            terms::set(&mut record, &terms::cap(cap));
         }
         if let Some(days) = promotion.days {
-            record["earnExpiry"] = json!({"type": "DAYS_FROM_EARNING", "days": days});
+            terms::set(&mut record, &terms::days(days));
         }
         if promotion.limited {
-            record["earnLimitedToSpecificAudience"] = true.into();
+            terms::set(&mut record, &terms::limited(true));
             record["audience"] = audience.into();
         }
         record

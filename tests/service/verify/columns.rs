@@ -7,6 +7,7 @@ use super::{filled, loose};
 use crate::ENGINE;
 use crate::database::{Database, Engine};
 use crate::support::*;
+use crate::terms::{CAP_COLUMN, LIMITED_COLUMN};
 
 /// A mutation of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,11 +110,11 @@ const FREE: &[(&str, &str, &[Mutation], &str)] = &[
     ("days", "start_ms", &[More, Negative], "chosen; former ones are not recorded"),
     ("capped", "end_ms", &[More], "the end by which it was earned is among its former terms too"),
     ("days", "end_ms", &[More], "what is valid for some days does not go by it"),
-    ("capped", "max_earning_per_customer", &[More, Null], "chosen; it may be set below what is held, or removed"),
+    ("capped", CAP_COLUMN, &[More, Null], "chosen; it may be set below what is held, or removed"),
     ("capped", "cap_period", &[More], "makes the counts those of a former period, which are not used"),
     ("days", "cap_period", &[More], "it has no cap, and no counts"),
-    ("capped", "earn_limited_to_specific_audience", &[Not], "chosen; what was earned before stays"),
-    ("days", "earn_limited_to_specific_audience", &[Not], "chosen; what was earned before stays"),
+    ("capped", LIMITED_COLUMN, &[Not], "chosen; what was earned before stays"),
+    ("days", LIMITED_COLUMN, &[Not], "chosen; what was earned before stays"),
 ];
 
 fn is_free(row: &str, column: &str, mutation: Mutation) -> bool {

@@ -3,6 +3,7 @@
 use super::{CHECKS, checks_of, filled, loose, text, verify};
 use crate::ENGINE;
 use crate::database::Engine;
+use crate::terms::{CAP_COLUMN, EXPIRY_COLUMN};
 
 /// Statements that break an invariant, the check that finds the breach, and its text.
 type Mutation = (&'static str, &'static str, &'static str);
@@ -170,7 +171,7 @@ const MUTATIONS: &[Mutation] = &[
         "validity",
         "of promotion 0000000000000000000000a7 of organization 100737 is valid until",
     ),
-    ("UPDATE promotions SET earn_expiry_days = 8 WHERE id = '0000000000000000000000a7'", "validity", "by its terms 2025-11-19T"),
+    ("UPDATE promotions SET {expiry} = 8 WHERE id = '0000000000000000000000a7'", "validity", "by its terms 2025-11-19T"),
     ("UPDATE promotions SET end_ms = end_ms + 1 WHERE id = '6912cfff6629ee07040e15ef' AND org_id = 100737", "validity", "by its terms"),
     (
         "UPDATE earned_promotions SET granted_at_ms = valid_till_ms + 1 WHERE event_id = 'two'",
@@ -195,7 +196,7 @@ const MUTATIONS: &[Mutation] = &[
     ),
     ("DELETE FROM earned_promotions WHERE event_id = 'three'", "counts", "none is held, and 2 are counted under the cap"),
     (
-        "UPDATE promotions SET max_earning_per_customer = 9 WHERE id = '0000000000000000000000a7'",
+        "UPDATE promotions SET {cap} = 9 WHERE id = '0000000000000000000000a7'",
         "counts",
         "promotion 0000000000000000000000a7: 2 are held, and 0 are counted under the cap",
     ),
@@ -309,7 +310,9 @@ const WRONG_TYPES: &[(&str, &[&str], &str)] = &[
 
 /// Returns the statements with each copy of a row written out.
 fn written_out(sql: &str) -> String {
-    let Some(copy) = sql.strip_prefix("{copy ").and_then(|rest| rest.strip_suffix('}')) else { return sql.to_owned() };
+    let Some(copy) = sql.strip_prefix("{copy ").and_then(|rest| rest.strip_suffix('}')) else {
+        return sql.replace("{cap}", CAP_COLUMN).replace("{expiry}", EXPIRY_COLUMN);
+    };
     let (event, changes) = copy.split_once(": ").unwrap();
     let columns = "org_id, customer_id, earn_id, promotion_id, event_id, earned_from_id, ordinal, earned_from_type, \
                    event_time_ms, valid_till_ms, granted_at_ms, event_payload";

@@ -5,6 +5,7 @@ use serde_json::json;
 use super::routes::{BULK_EARN, Call, earning, earning_one, revoking};
 use crate::catalog::inactive;
 use crate::support::*;
+use crate::terms;
 use crate::wallet::{granted_to, transaction};
 
 /// Number of calls that wait for one lock, which is more than a server has connections.
@@ -36,7 +37,7 @@ pub fn catalog() -> serde_json::Value {
     catalog["customers"].as_array_mut().unwrap().extend(customers);
     for promotion in catalog["promotions"].as_array_mut().unwrap() {
         if promotion["id"] == CAPPED {
-            promotion["maxEarningPerCustomer"] = 1_000.into();
+            terms::set(promotion, &terms::cap(1_000));
         }
     }
     catalog

@@ -11,6 +11,7 @@ use super::Target;
 use crate::catalog::promotion;
 use crate::load::{CUSTOMERS, OF_OTHERS, answered, pick, random};
 use crate::support::*;
+use crate::terms;
 
 /// Number of workers that earn.
 const EARNERS: u64 = 3;
@@ -76,7 +77,7 @@ impl Recapped {
             let mut changed = promotion(id);
             changed["id"] = id.into();
             if let Some(cap) = cap {
-                changed["maxEarningPerCustomer"] = cap.into();
+                terms::set(&mut changed, &terms::cap(cap));
             }
             let request = match method {
                 "CreatePromotion" => json!({"promotion": changed}),

@@ -12,6 +12,7 @@ use super::Target;
 use crate::load::{ANSWERED_WITHIN, CUSTOMERS, answered, pick, random, try_once};
 use crate::server_process::run;
 use crate::support::*;
+use crate::terms;
 
 /// Number of workers that earn from each.
 const EARNERS: u64 = 3;
@@ -48,7 +49,7 @@ impl Kind {
         let mut record = json!({"id": self.promotion(), "orgId": ORG, "name": format!("Switched: {self:?}"),
             "type": "EARNING", "startDate": 0, "endDate": 4_000_000_000_000_i64});
         if self == Self::Audience {
-            record["earnLimitedToSpecificAudience"] = true.into();
+            terms::set(&mut record, &terms::limited(true));
             record["audience"] = json!(CUSTOMERS);
         }
         record

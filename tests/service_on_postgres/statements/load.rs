@@ -9,6 +9,7 @@ use crate::catalog::inactive;
 use crate::rpcs::METHODS;
 use crate::server_process::run;
 use crate::support::*;
+use crate::terms::{self, LIMITED_COLUMN};
 use crate::wallet::transaction;
 
 /// Number of rows of each table, and of one large wallet.
@@ -28,7 +29,7 @@ pub async fn fill(database: &Database) {
     for statement in [
         format!("INSERT INTO orgs SELECT 1000 + n, 'org', 'UTC', 250, true, 1 FROM generate_series(1, {ROWS}) AS n"),
         format!(
-            "INSERT INTO promotions (org_id, id, name, type, active, start_ms, end_ms, earn_limited_to_specific_audience,
+            "INSERT INTO promotions (org_id, id, name, type, active, start_ms, end_ms, {LIMITED_COLUMN},
                 earned, cap_period)
              SELECT 1000 + n, '{TEN_OFF}', 'promotion', 'EARNING', true, 0, 4000000000000, false, true, 0
              FROM generate_series(1, {ROWS}) AS n"
@@ -174,7 +175,7 @@ async fn catalog(caller: &Caller, number: i64, length: usize) {
     for event in 0..2 {
         earned(caller, "demo:demo", earning(newcomer, &format!("{tag} before {event}"), id_text, 1)).await;
     }
-    open["maxEarningPerCustomer"] = 10.into();
+    terms::set(&mut open, &terms::cap(10));
     demo("CatalogService/ReplacePromotion", json!({"promotionId": id, "promotion": open})).await;
     for event in 0..2 {
         let ids = earned(caller, "demo:demo", earning(newcomer, &format!("{tag} after {event}"), id_text, 1)).await;
