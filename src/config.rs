@@ -172,6 +172,12 @@ pub struct Serve {
     /// IANA time zone of the times in answers.
     #[arg(long, env = "CART_PROMOTIONS_TIME_ZONE", value_name = "ZONE", default_value = "UTC", value_parser = time_zone)]
     pub time_zone: Tz,
+    /// Maximum wait at the start for a database that does not answer, in milliseconds.
+    #[arg(long, env = "CART_PROMOTIONS_WAIT_FOR_DATABASE_MS", value_name = "MS", default_value_t = 60_000, value_parser = clap::value_parser!(u64).range(..=MAX_TIMEOUT_MS))]
+    pub wait_for_database_ms: u64,
+    /// Leaves the schema of the database unchanged, and does not start unless it is up to date.
+    #[arg(long, env = "CART_PROMOTIONS_NO_MIGRATE", value_parser = BoolishValueParser::new())]
+    pub no_migrate: bool,
     /// Loads a small catalog with credentials demo/demo, and prints a request that earns from it. Not for production.
     #[arg(long, env = "CART_PROMOTIONS_DEMO", value_parser = BoolishValueParser::new())]
     pub demo: bool,
@@ -329,6 +335,9 @@ pub struct Migrate {
     /// reference tables.
     #[arg(long)]
     pub citus: bool,
+    /// Changes nothing, and exits with 1 unless the schema is up to date.
+    #[arg(long, conflicts_with = "citus")]
+    pub check: bool,
     /// Options of every command.
     #[command(flatten)]
     pub common: Common,

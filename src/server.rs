@@ -3,8 +3,9 @@
 //! The port answers from the first moment, and health reports the real state: calls are accepted once the schema is up
 //! to date and refused again when the service is told to stop, while the accepted ones are finished.
 
+use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -23,13 +24,17 @@ use crate::demo;
 use crate::earning::OrgId;
 use crate::edge::{self, Answered, Certificates, EdgeSettings, Handler, Stop, TlsError};
 use crate::files::{SECRET_MODE, warn_if_wider};
-use crate::storage::{StorageError, Store};
+use crate::printable::with_causes;
+use crate::storage::{StorageError, Store, StoreOptions};
 use crate::transport::{self, Endpoints, Health, Lifecycle, Phase};
 use crate::wire::{Violations, files};
 
 /// Time in which connections may end by themselves after every call is answered: those that only watch health would
 /// stay.
 const HANG_UP_AFTER: Duration = Duration::from_millis(500);
+
+/// Interval at which a database that does not answer at the start is tried again.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// The task that accepts connections.
 type ServerTask = JoinHandle<()>;
@@ -98,6 +103,46 @@ pub async fn open(common: &Common) -> Result<Store, ServeError> {
     Ok(store)
 }
 
+/// Opens a database whose schema is up to date. Changes nothing, and creates no file.
+///
+/// # Errors
+/// Returns the error of the database, with its URL, or that the schema is of another version.
+pub async fn open_unchanged(common: &Common) -> Result<Store, ServeError> {
+    let named = |source| ServeError::Database { url: common.database_url().clone(), source };
+    let options = StoreOptions { recounts: true, ..common.store_options() };
+    let store = Store::open(common.database_url().expose(), options).await.map_err(named)?;
+    store.require_current_schema().await.map_err(named)?;
+    Ok(store)
+}
+
+/// Opens the database of the service, and waits for one that does not answer yet.
+///
+/// # Errors
+/// Returns the last error when the database does not come up in time, and any other error at once.
+async fn open_when_up(options: &Serve) -> Result<Store, ServeError> {
+    let url = options.common.database_url();
+    let deadline = Instant::now() + Duration::from_millis(options.wait_for_database_ms);
+    let mut is_told = false;
+    loop {
+        let error = match Store::open(url.expose(), options.store_options()).await {
+            Ok(store) => return Ok(store),
+            Err(error) => error,
+        };
+        if url.is_sqlite() || !error.may_come_up() || Instant::now() + LOOK_EVERY > deadline {
+            return Err(ServeError::Database { url: url.clone(), source: error });
+        }
+        if !std::mem::replace(&mut is_told, true) {
+            tracing::warn!(
+                database = %url,
+                wait_ms = options.wait_for_database_ms,
+                error = with_causes(&error),
+                "waiting for the database, which does not answer"
+            );
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
 /// Imports a catalog file into a database whose schema is up to date.
 ///
 /// # Errors
@@ -136,8 +181,6 @@ pub async fn run(
     clock: Clock,
     course: Course<impl FnOnce() + Send, impl Future<Output = ()> + Send, impl Future<Output = ()> + Send>,
 ) -> Result<(), ServeError> {
-    let common = &options.common;
-    let named = |source| ServeError::Database { url: common.database_url().clone(), source };
     // Invalid options are refused before the database is opened or created.
     let (settings, tokens) = (options.settings()?, options.access.token_settings()?);
     let tokens = Tokens::new(tokens).map_err(ServeError::Tokens)?;
@@ -146,7 +189,12 @@ pub async fn run(
         None => None,
     };
     options.secret_files().for_each(|file| warn_if_wider(SECRET_MODE, file));
-    let store = Store::open(common.database_url().expose(), options.store_options()).await.map_err(named)?;
+    let mut stop = pin!(course.stop);
+    let store = tokio::select! {
+        biased;
+        () = &mut stop => return Ok(()),
+        opened = open_when_up(options) => opened?,
+    };
     let (app, writer) = App::new(store.clone(), clock.clone(), options.app_limits(), tokens);
     let mut writer = tokio::spawn(writer.run());
     let lifecycle = Lifecycle::new();
@@ -165,16 +213,7 @@ pub async fn run(
         background.refresh_certificates(certificates);
     }
 
-    store.migrate().await.map_err(named)?;
-    for warning in store.warnings().await.map_err(named)? {
-        tracing::warn!("{warning}");
-    }
-    if options.demo {
-        if let Some(other) = other_than_demo(&store).await.map_err(named)? {
-            return Err(ServeError::DemoOnOthers { url: common.database_url().clone(), other });
-        }
-        import(&store, demo::CATALOG.as_bytes(), ImportOptions::default()).await?;
-    }
+    prepare(&store, options).await?;
     lifecycle.enter(Phase::Serving);
     background.probe(app.clone(), health.clone(), Arc::clone(&lifecycle));
     background.refresh_memory(app.clone());
@@ -183,7 +222,7 @@ pub async fn run(
     (course.started)();
 
     tokio::select! {
-        () = course.stop => {}
+        () = stop => {}
         _ = &mut server => return Err(ServeError::Died("server")),
         _ = &mut writer => return Err(ServeError::Died("writer")),
     }
@@ -206,6 +245,27 @@ pub async fn run(
     let _ = tokio::time::timeout(HANG_UP_AFTER, writer).await;
     store.close().await;
     tracing::info!("stopped");
+    Ok(())
+}
+
+/// Brings the database into the state that the options ask for: its schema, and the catalog of the demo.
+async fn prepare(store: &Store, options: &Serve) -> Result<(), ServeError> {
+    let url = options.common.database_url();
+    let named = |source| ServeError::Database { url: url.clone(), source };
+    if options.no_migrate {
+        store.require_current_schema().await.map_err(named)?;
+    } else {
+        store.migrate().await.map_err(named)?;
+    }
+    for warning in store.warnings().await.map_err(named)? {
+        tracing::warn!("{warning}");
+    }
+    if options.demo {
+        if let Some(other) = other_than_demo(store).await.map_err(named)? {
+            return Err(ServeError::DemoOnOthers { url: url.clone(), other });
+        }
+        import(store, demo::CATALOG.as_bytes(), ImportOptions::default()).await?;
+    }
     Ok(())
 }
 

@@ -40,7 +40,7 @@ pub async fn run(options: &Verify) -> Result<(), VerifyError> {
     let named = |source| VerifyError::Open { url: common.database_url().clone(), source };
     let options = StoreOptions { recounts: true, ..common.store_options() };
     let store = Store::open(common.database_url().expose(), options).await.map_err(named)?;
-    store.require_own_schema().await.map_err(named)?;
+    store.require_current_schema().await.map_err(named)?;
     // A thread prints, so that a stalled reader does not keep the snapshot open while no statement runs.
     let (tell, made) = mpsc::channel::<Check>();
     let printer = tokio::task::spawn_blocking(move || made.iter().for_each(|check| print(&check)));

@@ -71,6 +71,15 @@ pub enum StorageError {
          use that version, or a new database"
     )]
     OtherSchema(String),
+    /// The schema was made by a later version of the program.
+    #[error(
+        "the schema of the database is newer than this version of cart-promotions (migration {0}); use the version that \
+         migrated it, or a later one"
+    )]
+    NewerSchema(String),
+    /// The schema lacks migrations, and is not to be changed.
+    #[error("the schema of the database is not up to date: {0} is missing; run cart-promotions migrate")]
+    OldSchema(String),
     /// A row holds a value that no migration allows.
     #[error("the database holds {0}, which nothing here writes")]
     Corrupt(String),
@@ -115,7 +124,33 @@ impl StorageError {
             Self::Exhausted(_) => Some(Outage::Exhausted),
             Self::TooSlow(_) | Self::TimedOut => Some(Outage::TooSlow),
             Self::Unwritable(_) => Some(Outage::Unwritable),
-            Self::Failed(_) | Self::SharedSessions | Self::OtherSchema(_) | Self::Corrupt(_) => None,
+            Self::Failed(_)
+            | Self::SharedSessions
+            | Self::OtherSchema(_)
+            | Self::NewerSchema(_)
+            | Self::OldSchema(_)
+            | Self::Corrupt(_) => None,
+        }
+    }
+
+    /// Returns true for a connection that could not be opened because the server of the database is not reachable, starts,
+    /// stops, or has no session left: it may come up. Wrong credentials and a missing database do not pass by
+    /// themselves, and neither does anything about a file of SQLite.
+    pub fn may_come_up(&self) -> bool {
+        let (Self::Unavailable(error) | Self::Disconnected(error) | Self::NoConnection(error)) = self else {
+            return matches!(self, Self::TimedOut | Self::Exhausted(_));
+        };
+        let (DbErr::Conn(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error))) = error else {
+            return false;
+        };
+        match &**error {
+            SqlxError::Io(_) | SqlxError::PoolTimedOut => true,
+            SqlxError::Database(error) => {
+                let code = error.code().unwrap_or_default();
+                error.try_downcast_ref::<PgDatabaseError>().is_some()
+                    && (code.starts_with("57P") || code.starts_with("53") || code.starts_with("08"))
+            }
+            _ => false,
         }
     }
 

@@ -124,8 +124,25 @@ async fn a_database_of_an_unknown_version_is_refused_whole() {
     let (_directory, store) = store().await;
     let other = "UPDATE seaql_migrations SET version = 'm0001_first_tables'";
     store.changes.database().execute_unprepared(other).await.unwrap();
-    let refused = store.migrate().await.unwrap_err().to_string();
-    assert!(refused.contains("of another version of cart-promotions (migration m0001_first_tables)"), "{refused}");
+    for refused in [store.migrate().await, store.require_current_schema().await] {
+        let refused = refused.unwrap_err().to_string();
+        assert!(refused.contains("of another version of cart-promotions (migration m0001_first_tables)"), "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn a_newer_schema_and_an_old_one_are_named_as_such() {
+    let (_directory, store) = store().await;
+    store.require_current_schema().await.unwrap();
+    let later = "INSERT INTO seaql_migrations (version, applied_at) VALUES ('m9999_later', 0)";
+    store.changes.database().execute_unprepared(later).await.unwrap();
+    for refused in [store.migrate().await, store.require_current_schema().await] {
+        let refused = refused.unwrap_err().to_string();
+        assert!(refused.contains("newer than this version of cart-promotions (migration m9999_later)"), "{refused}");
+    }
+    store.changes.database().execute_unprepared("DROP TABLE seaql_migrations").await.unwrap();
+    let refused = store.require_current_schema().await.unwrap_err().to_string();
+    assert!(refused.contains("is missing; run cart-promotions migrate"), "{refused}");
 }
 
 #[test]

@@ -75,7 +75,10 @@ fn a_password_on_the_command_line_is_warned_of_once() {
         assert!(!success);
         assert_eq!(printed.matches(WARNING).count(), warnings, "{variables:?} {arguments:?}: {printed}");
     }
-    let served = run(path, &["serve", "--listen", "127.0.0.1:0", "--database-timeout-ms", "100", &joined]);
+    let served = run(
+        path,
+        &["serve", "--listen", "127.0.0.1:0", "--wait-for-database-ms", "0", "--database-timeout-ms", "100", &joined],
+    );
     let printed = String::from_utf8(served.stderr).unwrap();
     assert_eq!(printed.matches(WARNING).count(), 1, "{printed}");
     for way in ["CART_PROMOTIONS_DATABASE_URL", "--database-url-file"] {

@@ -47,6 +47,7 @@ mod redemptions;
 mod repeats;
 mod response_size;
 mod rpcs;
+mod schema;
 mod secrets;
 mod server_process;
 mod set_back;

@@ -207,6 +207,8 @@ fn a_command_line_that_is_refused_is_told_without_its_password() {
             "127.0.0.1:0",
             "--log",
             "trace",
+            "--wait-for-database-ms",
+            "600",
             "--database-timeout-ms",
             "100",
             "--database-url",

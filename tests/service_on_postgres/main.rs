@@ -64,6 +64,8 @@ mod repeats;
 mod response_size;
 #[path = "../service/rpcs.rs"]
 mod rpcs;
+#[path = "../service/schema.rs"]
+mod schema;
 #[path = "../service/secrets.rs"]
 mod secrets;
 #[path = "../service/server_process.rs"]
@@ -73,6 +75,7 @@ mod set_back;
 mod soak;
 #[path = "../service/stale.rs"]
 mod stale;
+mod start;
 mod statements;
 #[path = "../service/support.rs"]
 mod support;
