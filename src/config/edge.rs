@@ -15,6 +15,9 @@ const MEMORY_MIB: RangeInclusive<i64> = 8..=65_536;
 /// Longest lifetime of a stream, in milliseconds: one day.
 const MAX_STREAM_LIFETIME_MS: u64 = 24 * 3_600_000;
 
+/// Highest age limit of a connection, in milliseconds: one day.
+const MAX_CONNECTION_AGE_MS: u64 = 24 * 3_600_000;
+
 /// Divisor of the drain timeout: a peer that reads nothing of its answer for this part of it is not waited for.
 const STALLED_OF_DRAIN: u32 = 4;
 
@@ -53,6 +56,11 @@ pub struct EdgeOptions {
     /// keeps its connections: otherwise the proxy may call over a connection that is being closed.
     #[arg(long, env = "CART_PROMOTIONS_IDLE_TIMEOUT_MS", value_name = "MS", default_value_t = 120_000, value_parser = clap::value_parser!(u64).range(1..=MAX_TIMEOUT_MS))]
     pub idle_timeout_ms: u64,
+    /// Age at which a connection is told to send no further calls (`GOAWAY`, or `Connection: close`), in milliseconds,
+    /// spread at random by 10 % either way. Calls under way finish. New servers behind a balancer of connections get
+    /// their share so. 0 means no limit.
+    #[arg(long, env = "CART_PROMOTIONS_MAX_CONNECTION_AGE_MS", value_name = "MS", default_value_t = 300_000, value_parser = clap::value_parser!(u64).range(..=MAX_CONNECTION_AGE_MS))]
+    pub max_connection_age_ms: u64,
     /// Maximum time in which the headers of a call arrive, and in which a connection begins, TLS handshake included, in
     /// milliseconds.
     #[arg(long, env = "CART_PROMOTIONS_HEADER_TIMEOUT_MS", value_name = "MS", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..=MAX_TIMEOUT_MS))]
@@ -102,6 +110,7 @@ impl EdgeOptions {
             max_header_bytes: self.max_header_bytes,
             max_resets: self.max_resets as isize,
             idle_timeout: Duration::from_millis(self.idle_timeout_ms),
+            max_age: (self.max_connection_age_ms > 0).then(|| Duration::from_millis(self.max_connection_age_ms)),
             header_timeout: Duration::from_millis(self.header_timeout_ms),
             write_timeout: Duration::from_millis(self.write_timeout_ms),
             leave_timeout: drain_timeout / STALLED_OF_DRAIN,

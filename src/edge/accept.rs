@@ -93,8 +93,8 @@ pub async fn serve(listener: TcpListener, handler: Handler, settings: EdgeSettin
         tokio::select! {
             told = stop.changed() => match *stop.borrow_and_update() {
                 Stop::No if told.is_ok() => {}
-                Stop::Announce if told.is_ok() => members.announce(),
-                Stop::SendAway if told.is_ok() => members.send_away(),
+                Stop::Announce if told.is_ok() => members.send_away(Order::LastCall),
+                Stop::SendAway if told.is_ok() => members.send_away(Order::Leave),
                 _ => break,
             },
             _ = look.tick() => members.sweep(),
@@ -117,12 +117,13 @@ pub async fn serve(listener: TcpListener, handler: Handler, settings: EdgeSettin
     }
     // From here on the operating system refuses new connections.
     drop(listener);
-    members.send_away();
+    members.send_away(Order::Leave);
     while connections.join_next().await.is_some() {}
 }
 
 fn look_every(limits: &EdgeLimits) -> Duration {
     let shortest = limits.header_timeout.min(limits.write_timeout).min(limits.leave_timeout).min(limits.idle_timeout);
+    let shortest = shortest.min(limits.max_age.unwrap_or(shortest));
     (shortest / LOOKS_WITHIN_A_TIMEOUT).clamp(LOOK_EVERY.0, LOOK_EVERY.1)
 }
 
@@ -219,7 +220,7 @@ where
                     break;
                 }
                 order = activity.told() => match order {
-                    Order::Leave => connection.as_mut().graceful_shutdown(),
+                    Order::Leave | Order::LastCall => connection.as_mut().graceful_shutdown(),
                     Order::Cut => return,
                 },
             }

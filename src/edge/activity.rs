@@ -26,12 +26,18 @@ const SMALL_HEAD_BYTES: usize = 8 * 1024;
 /// Limits the incomplete headers of all connections beyond small ones: bytes. A connection that would exceed it is
 /// ended.
 pub const MAX_LARGE_HEADS_BYTES: usize = 16 * 1024 * 1024;
+/// Part of the age limit by which that of a connection may differ from it, so that connections which were opened
+/// together do not end together.
+const AGE_SPREAD: f64 = 0.1;
 /// Value of a time at which nothing began.
 const NEVER: u64 = u64::MAX;
 
 /// An order to a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Order {
+    /// An HTTP/2 connection leaves. Any other leaves with the answer of its present or next call: closed before, it would
+    /// take a call along that is on its way.
+    LastCall = 0,
     /// The connection finishes its running calls, accepts no others, and ends.
     Leave = 1,
     /// The connection ends at once.
@@ -52,6 +58,8 @@ struct Waits {
 pub struct Activity {
     begun: Instant,
     limits: EdgeLimits,
+    /// Age at which the connection takes no further calls, if there is one.
+    max_age: Option<Duration>,
     /// Running calls, whose answers are not sent completely.
     calls: AtomicUsize,
     /// Running calls whose answer has not begun.
@@ -71,8 +79,10 @@ pub struct Activity {
     /// Set if the peer may still send although nothing more is read (HTTP/1.1).
     unread: AtomicBool,
     linger_since: AtomicU64,
-    /// Set if the connection is told to leave with its next call.
+    /// Set if the connection is told to leave with its next call, or with the answer of the present one.
     last_call: AtomicBool,
+    /// Set once the service stops.
+    stopping: AtomicBool,
     /// Set once a call came over HTTP/2.
     http2: AtomicBool,
     authenticated: AtomicBool,
@@ -90,6 +100,7 @@ impl Activity {
         Self {
             begun: Instant::now(),
             limits,
+            max_age: limits.max_age.map(spread),
             calls: AtomicUsize::new(0),
             unanswered: AtomicUsize::new(0),
             idle_since: AtomicU64::new(0),
@@ -103,6 +114,7 @@ impl Activity {
             unread: AtomicBool::new(false),
             linger_since: AtomicU64::new(NEVER),
             last_call: AtomicBool::new(false),
+            stopping: AtomicBool::new(false),
             http2: AtomicBool::new(false),
             authenticated: AtomicBool::new(false),
             resets: AtomicIsize::new(0),
@@ -313,7 +325,11 @@ impl Activity {
             return Some((Order::Cut, "its headers do not arrive in time"));
         }
         let held = self.waits().answers.values().min().copied().unwrap_or(NEVER);
-        let write_timeout = if leaving { limits.leave_timeout.min(limits.write_timeout) } else { limits.write_timeout };
+        let write_timeout = if self.stopping.load(Ordering::Relaxed) {
+            limits.leave_timeout.min(limits.write_timeout)
+        } else {
+            limits.write_timeout
+        };
         if longer(self.write_since.load(Ordering::Relaxed).min(held), write_timeout) {
             return Some((Order::Cut, "it does not read what it is sent"));
         }
@@ -323,7 +339,11 @@ impl Activity {
         if leaving && idle && linger_since == NEVER && longer(leaving_since.max(idle_since), LEAVE_WITHIN) {
             return Some((Order::Cut, "it was told to leave and stays"));
         }
-        (!leaving && idle && longer(idle_since, limits.idle_timeout)).then_some((Order::Leave, "it is idle"))
+        if !leaving && idle && longer(idle_since, limits.idle_timeout) {
+            return Some((Order::Leave, "it is idle"));
+        }
+        let old = !self.is_leaving() && self.max_age.is_some_and(|max_age| longer(0, max_age));
+        old.then_some((Order::LastCall, "it is old"))
     }
 
     /// Records that a call came over HTTP/2.
@@ -336,18 +356,25 @@ impl Activity {
         self.http2.load(Ordering::Relaxed)
     }
 
-    /// Tells the connection to leave with its next call, because the service is stopping.
-    pub fn take_one_call(&self) {
-        self.last_call.store(true, Ordering::Relaxed);
+    /// Records that the service stops.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
     }
 
     /// Returns true if no further call may come on the connection.
     pub fn is_leaving(&self) -> bool {
-        self.leaving_since.load(Ordering::Relaxed) != NEVER
+        self.last_call.load(Ordering::Relaxed) || self.leaving_since.load(Ordering::Relaxed) != NEVER
     }
 
     /// Gives the connection an order, unless one at least as strong was given before.
     pub fn tell(&self, order: Order) {
+        if order == Order::LastCall {
+            self.last_call.store(true, Ordering::Relaxed);
+            if !self.is_http2() {
+                return;
+            }
+        }
+        let order = order.max(Order::Leave);
         if self.order.fetch_max(order as u8, Ordering::SeqCst) < order as u8 {
             self.leaving_since.store(self.now(), Ordering::Relaxed);
             self.told.notify_one();
@@ -359,6 +386,11 @@ impl Activity {
         self.told.notified().await;
         if self.order.load(Ordering::SeqCst) == Order::Cut as u8 { Order::Cut } else { Order::Leave }
     }
+}
+
+/// Returns an age within [`AGE_SPREAD`] of `age`, at random.
+fn spread(age: Duration) -> Duration {
+    age.mul_f64(rand::random_range(1.0 - AGE_SPREAD..=1.0 + AGE_SPREAD))
 }
 
 impl Drop for Activity {
@@ -377,6 +409,7 @@ mod tests {
         max_header_bytes: 1,
         max_resets: 1,
         idle_timeout: STALLED_AFTER,
+        max_age: None,
         header_timeout: STALLED_AFTER,
         write_timeout: STALLED_AFTER,
         leave_timeout: STALLED_AFTER,
@@ -397,5 +430,14 @@ mod tests {
         assert!(next.bytes_of_http1(2 * SMALL_HEAD_BYTES), "headers that became a call make room");
         drop((large, small, next));
         assert_eq!(heads.load(Ordering::Relaxed), 0, "all of it is returned");
+    }
+
+    #[test]
+    fn ages_are_spread_by_a_tenth_either_way() {
+        let ages: Vec<_> = (0..1_000).map(|_| spread(Duration::from_mins(5)).as_secs_f64()).collect();
+        let (least, most) =
+            ages.iter().fold((f64::MAX, 0.0_f64), |(least, most), age| (least.min(*age), most.max(*age)));
+        assert!(least >= 270.0 && most <= 330.0, "{least} to {most}");
+        assert!(least < 275.0 && most > 325.0, "{least} to {most}: all of the range");
     }
 }

@@ -52,11 +52,13 @@ pub struct EdgeLimits {
     pub max_resets: isize,
     /// Time that a connection may have no running call.
     pub idle_timeout: Duration,
+    /// Age at which a connection takes no further calls, spread by a tenth either way; `None` for no limit.
+    pub max_age: Option<Duration>,
     /// Time in which the headers of a call must arrive. The first one includes the TLS handshake.
     pub header_timeout: Duration,
     /// Time that a peer may read none, or next to none, of the data sent to it.
     pub write_timeout: Duration,
-    /// Time that the peer of a connection told to leave may read none, or next to none, of the data sent to it.
+    /// Like `write_timeout`, once the service stops.
     pub leave_timeout: Duration,
     /// Interval at which the peer of an HTTP/2 connection is pinged.
     pub ping_interval: Duration,

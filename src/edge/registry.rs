@@ -90,7 +90,8 @@ impl Registry {
         members.next_id += 1;
         let (id, activity) = (members.next_id, Arc::new(Activity::new(self.limits, Arc::clone(&self.large_heads))));
         if members.leaving {
-            activity.take_one_call();
+            activity.stop();
+            activity.tell(Order::LastCall);
         }
         let place = (now, id);
         members.staying[0].insert(place);
@@ -108,21 +109,14 @@ impl Registry {
         }
     }
 
-    /// Tells every HTTP/2 connection to leave, and every other and each new one with its next call. A connection of HTTP/1.1
-    /// cannot be told before: closed, it would take a call along that is on its way.
-    pub fn announce(&self) {
+    /// Tells every connection, because the service stops. Each new one is told to leave with its first call.
+    pub fn send_away(&self, order: Order) {
         let mut members = self.members();
         members.leaving = true;
         for Member { activity, .. } in members.all.values() {
-            if activity.is_http2() { activity.tell(Order::Leave) } else { activity.take_one_call() }
+            activity.stop();
+            activity.tell(order);
         }
-    }
-
-    /// Tells every connection to leave, and each new one with its first call.
-    pub fn send_away(&self) {
-        let mut members = self.members();
-        members.leaving = true;
-        members.all.values().for_each(|member| member.activity.tell(Order::Leave));
     }
 }
 

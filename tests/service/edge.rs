@@ -1,6 +1,7 @@
 //! Attacks on the edge: a peer that keeps a connection, a handshake, a body or a response for too long is disconnected,
 //! and well-behaved callers are served meanwhile.
 
+mod age;
 mod clocks;
 mod early;
 mod http2;
