@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::access::Caller;
+use crate::access::issuers::KeyFileError;
 use crate::access::jws::KeyError;
 use crate::access::tokens::Tokens;
 use crate::app::App;
@@ -26,7 +27,7 @@ use crate::edge::{self, Answered, Certificates, EdgeSettings, Handler, Stop, Tls
 use crate::files::{SECRET_MODE, warn_if_wider};
 use crate::printable::with_causes;
 use crate::storage::{StorageError, Store, StoreOptions};
-use crate::transport::{self, Endpoints, Health, Lifecycle, Phase};
+use crate::transport::{self, Endpoints, Health, Lifecycle, Phase, SchemaError};
 use crate::wire::{Violations, files};
 
 /// Time in which connections may end by themselves after every call is answered: those that only watch health would
@@ -36,8 +37,26 @@ const HANG_UP_AFTER: Duration = Duration::from_millis(500);
 /// Interval at which a database that does not answer at the start is tried again.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-/// The task that accepts connections.
-type ServerTask = JoinHandle<()>;
+/// The tasks that run as long as the service.
+struct Tasks<W> {
+    /// Accepts connections.
+    server: JoinHandle<()>,
+    writer: JoinHandle<W>,
+}
+
+impl<W> Tasks<W> {
+    /// Waits for `event`.
+    ///
+    /// # Errors
+    /// Returns [`ServeError::Died`] if a task ends before it.
+    async fn run_until<T>(&mut self, event: impl Future<Output = T>) -> Result<T, ServeError> {
+        tokio::select! {
+            happened = event => Ok(happened),
+            _ = &mut self.server => Err(ServeError::Died("server")),
+            _ = &mut self.writer => Err(ServeError::Died("writer")),
+        }
+    }
+}
 
 /// The reason for which the service did not start, or ended by itself.
 #[derive(Debug, thiserror::Error)]
@@ -67,12 +86,15 @@ pub enum ServeError {
     /// The key for access tokens cannot be generated.
     #[error("cannot generate a key for access tokens")]
     Tokens(#[source] KeyError),
+    /// The keys of a trusted issuer cannot be used.
+    #[error(transparent)]
+    KeyFile(#[from] KeyFileError),
     /// The certificates cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
     /// The reflection service has no schema.
     #[error("cannot serve reflection")]
-    Reflection(#[from] tonic_reflection::server::Error),
+    Reflection(#[from] SchemaError),
     /// A task that runs as long as the service ended unexpectedly.
     #[error("the {0} ended unexpectedly")]
     Died(&'static str),
@@ -184,6 +206,7 @@ pub async fn run(
     // Invalid options are refused before the database is opened or created.
     let (settings, tokens) = (options.settings()?, options.access.token_settings()?);
     let tokens = Tokens::new(tokens).map_err(ServeError::Tokens)?;
+    tokens.read_key_files().await?;
     let certificates = match options.edge.tls_files() {
         Some(files) => Some(Certificates::open(files).await?),
         None => None,
@@ -196,7 +219,7 @@ pub async fn run(
         opened = open_when_up(options) => opened?,
     };
     let (app, writer) = App::new(store.clone(), clock.clone(), options.app_limits(), tokens);
-    let mut writer = tokio::spawn(writer.run());
+    let writer = tokio::spawn(writer.run());
     let lifecycle = Lifecycle::new();
     let mut health = Health::new().await;
 
@@ -206,8 +229,8 @@ pub async fn run(
     let drain_timeout = Duration::from_millis(options.drain_timeout_ms);
     let limits = options.edge.limits(edge::raise_limit(), drain_timeout);
     let tls = certificates.as_ref().map(Certificates::current);
-    let mut server: ServerTask =
-        tokio::spawn(edge::serve(listener, handler(endpoints), EdgeSettings { limits, tls }, told));
+    let server = tokio::spawn(edge::serve(listener, handler(endpoints), EdgeSettings { limits, tls }, told));
+    let mut tasks = Tasks { server, writer };
     let mut background = Background::default();
     if let Some(certificates) = certificates {
         background.refresh_certificates(certificates);
@@ -221,11 +244,7 @@ pub async fn run(
     health.set_ready(true).await;
     (course.started)();
 
-    tokio::select! {
-        () = stop => {}
-        _ = &mut server => return Err(ServeError::Died("server")),
-        _ = &mut writer => return Err(ServeError::Died("writer")),
-    }
+    tasks.run_until(stop).await?;
 
     background.end_probe().await;
     // The others go on while draining: calls that were accepted still need what they keep.
@@ -233,13 +252,15 @@ pub async fn run(
     if options.shutdown_delay_ms > 0 {
         let _ = tell.send(Stop::Announce);
         tracing::info!(delay_ms = options.shutdown_delay_ms, "stopping: not ready, calls are still accepted");
-        tokio::select! {
-            () = tokio::time::sleep(Duration::from_millis(options.shutdown_delay_ms)) => {}
-            () = course.hurry => {}
-        }
+        let delay = tokio::time::timeout(Duration::from_millis(options.shutdown_delay_ms), course.hurry);
+        let _ = tasks.run_until(delay).await?;
     }
     let _ = tell.send(Stop::SendAway);
-    drain(&lifecycle, &mut health, Connections { tell, server }, drain_timeout).await?;
+    let Tasks { server, mut writer } = tasks;
+    tokio::select! {
+        drained = drain(&lifecycle, &mut health, Connections { tell, server }, drain_timeout) => drained?,
+        _ = &mut writer => return Err(ServeError::Died("writer")),
+    }
     drop((app, background));
     // The queue is empty: every waiting request was answered or abandoned.
     let _ = tokio::time::timeout(HANG_UP_AFTER, writer).await;
@@ -294,7 +315,7 @@ async fn other_than_demo(store: &Store) -> Result<Option<OrgId>, StorageError> {
 /// The task that serves connections, and how it is told to end them.
 struct Connections {
     tell: watch::Sender<Stop>,
-    server: ServerTask,
+    server: JoinHandle<()>,
 }
 
 /// Finishes the accepted calls, refuses further ones, and closes the connections.
@@ -310,7 +331,9 @@ async fn drain(
     let drained = tokio::time::timeout(timeout, lifecycle.drained()).await;
     health.end_watches().await;
     let _ = tell.send(Stop::HangUp);
-    if tokio::time::timeout(HANG_UP_AFTER, &mut server).await.is_err() {
+    if let Ok(ended) = tokio::time::timeout(HANG_UP_AFTER, &mut server).await {
+        ended.map_err(|_| ServeError::Died("server"))?;
+    } else {
         server.abort();
         // The connections hold the writer's queue, and end with their tasks.
         let _ = server.await;

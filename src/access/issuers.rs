@@ -86,6 +86,16 @@ enum FetchError {
     NoKeySet(#[from] serde_json::Error),
 }
 
+/// Error of a file of keys that cannot be used when the service starts.
+#[derive(Debug, thiserror::Error)]
+#[error("--trusted-issuers: the file {} with the keys of {issuer} cannot be used", file.display())]
+pub struct KeyFileError {
+    issuer: String,
+    file: PathBuf,
+    #[source]
+    problem: FetchError,
+}
+
 /// A trusted issuer.
 #[derive(Debug)]
 pub struct Issuer {
@@ -133,11 +143,10 @@ impl Issuer {
         if !self.is_for_us(claims.get("aud")) {
             return Err(TokenRefusal::Wrong);
         }
-        let from_ms = match claims.get("nbf") {
-            Some(nbf) => Some(milliseconds(nbf).ok_or(TokenRefusal::Wrong)?),
-            None => None,
-        };
-        let until_ms = claims.get("exp").and_then(milliseconds).ok_or(TokenRefusal::Wrong)?;
+        let date = |name: &str| claims.get(name).map(|date| milliseconds(date).ok_or(TokenRefusal::Wrong)).transpose();
+        // A token is not valid before it is issued.
+        let from_ms = date("nbf")?.max(date("iat")?);
+        let until_ms = date("exp")?.ok_or(TokenRefusal::Wrong)?;
         let until_ms = Period { from_ms, until_ms }.check(now_ms)?;
         let caller = self.caller(&claims).ok_or(TokenRefusal::Wrong)?;
         Ok((caller, until_ms, generation))
@@ -199,6 +208,17 @@ impl Issuer {
         let username = format!("{}: {subject}", settings.issuer).into();
         let (access, org_recorded) = (Access::Of(access), false);
         Some(Caller { username, org_id, org_recorded, access, requests_per_minute: None })
+    }
+
+    /// Reads its keys for the first time if they are in a file, which the configuration names.
+    pub(super) async fn read_file(&self) -> Result<(), KeyFileError> {
+        let Self { settings: IssuerSettings { issuer, jwks: KeySource::File(file), .. }, .. } = self else {
+            return Ok(());
+        };
+        let unusable = |problem| KeyFileError { issuer: issuer.clone(), file: file.clone(), problem };
+        let (text, published) = self.fetch().await.map_err(unusable)?;
+        *self.keys.lock() = Keys { published, text: Some(text), tried: Some(Instant::now()), ..Keys::default() };
+        Ok(())
     }
 
     /// Reads its keys when due.
@@ -292,10 +312,10 @@ fn text(value: &Value) -> Option<String> {
     }
 }
 
-/// Returns the names in a space-separated text or in a list.
+/// Returns the names in a text or in a list. Only a space separates the names of a text (RFC 6749, section 3.3).
 fn names(value: Option<&Value>) -> Vec<&str> {
     match value {
-        Some(Value::String(text)) => text.split_whitespace().collect(),
+        Some(Value::String(text)) => text.split(' ').collect(),
         Some(Value::Array(list)) => list.iter().filter_map(Value::as_str).collect(),
         _ => Vec::new(),
     }

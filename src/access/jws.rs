@@ -15,6 +15,7 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::encoding::json_text;
 use crate::object::{Object, present};
 
 /// Maximum length in bytes of a token; longer ones are refused without a check.
@@ -287,10 +288,9 @@ impl<'a> Unverified<'a> {
         let (signed, signature) = token.rsplit_once('.')?;
         let (header, claims) = signed.split_once('.')?;
         let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).ok();
-        // The whole header must be UTF-8, including members that are ignored.
-        let header = String::from_utf8(decode(header)?).ok()?;
-        let Object(header): Object<Header> = serde_json::from_str(&header).ok()?;
-        let (claims, signature) = (String::from_utf8(decode(claims)?).ok()?.into_bytes(), decode(signature)?);
+        let Object(header): Object<Header> = serde_json::from_str(json_text(&decode(header)?).ok()?).ok()?;
+        let (claims, signature) = (decode(claims)?, decode(signature)?);
+        json_text(&claims).ok()?;
         let token_type = TokenType::named(header.typ.as_deref())?;
         let signed = signed.as_bytes();
         header.crit.is_none().then_some(Self { header, token_type, signed, signature, claims })

@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 
 use super::caller::Caller;
 use super::claims::{Period, TokenRefusal};
-use super::issuers::{Issuer, IssuerSettings};
+use super::issuers::{Issuer, IssuerSettings, KeyFileError};
 use super::jws::{KeyError, SigningKey, Unverified, VerifyingKey};
 use crate::object::Object;
 use crate::storage::clients::ApiClient;
@@ -137,6 +137,17 @@ impl Tokens {
         })
     }
 
+    /// Reads the keys of trusted issuers that are in files.
+    ///
+    /// # Errors
+    /// Returns the first file that cannot be used.
+    pub async fn read_key_files(&self) -> Result<(), KeyFileError> {
+        for issuer in &self.issuers {
+            issuer.read_file().await?;
+        }
+        Ok(())
+    }
+
     /// Issues a token for this client.
     ///
     /// # Errors
@@ -181,7 +192,8 @@ impl Tokens {
             return Err(TokenRefusal::Wrong);
         }
         let milliseconds = |seconds: i64| seconds.saturating_mul(1_000);
-        let period = Period { from_ms: Some(milliseconds(claims.nbf)), until_ms: milliseconds(claims.exp) };
+        let from_ms = Some(milliseconds(claims.nbf.max(claims.iat)));
+        let period = Period { from_ms, until_ms: milliseconds(claims.exp) };
         let until_ms = period.check(now_ms)?;
         let fingerprint = Fingerprint { org_id: claims.org, secret: claims.cred };
         Ok((Signed::Client { username: claims.sub, fingerprint }, until_ms))

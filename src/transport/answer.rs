@@ -14,7 +14,7 @@ use tonic::Status;
 
 use super::lifecycle::UnderWay;
 use super::refusal::Refusal;
-use super::request_log::is_grpc;
+use super::request_log::{documented, is_grpc};
 use super::shares::{CALL_BYTES, Share, ShareHolder, Shares, UsedUp};
 
 /// Largest part of an answer that an API client receives even beyond its share of memory: bytes. The work of that call
@@ -85,11 +85,14 @@ impl Account {
         })
     }
 
-    /// Replaces the trailers by the refusal that ended the messages of the request, if one did.
+    /// Replaces the trailers by the refusal that ended the messages of the request, if one did, and completes those of
+    /// an error that the library produced.
     fn explained(&self, trailers: Frame<Bytes>) -> Frame<Bytes> {
-        let Some(refusal) = self.ended.as_ref().and_then(|ended| ended.get()) else { return trailers };
+        let refusal = self.ended.as_ref().and_then(|ended| ended.get()).cloned();
+        let status = refusal.map(Status::from).or_else(|| documented(trailers.trailers_ref()?));
+        let Some(status) = status else { return trailers };
         let mut explained = HeaderMap::new();
-        match Status::from(refusal.clone()).add_header(&mut explained) {
+        match status.add_header(&mut explained) {
             Ok(()) => Frame::trailers(explained),
             Err(_) => trailers,
         }

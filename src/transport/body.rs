@@ -3,6 +3,8 @@
 //! A call is accepted once its body has arrived. Before that it may be refused because the body is too large or too
 //! slow, or because the service stops.
 
+use std::error::Error;
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody};
@@ -77,8 +79,7 @@ impl Reader {
     async fn read(self, body: &mut Body, share: &mut Share) -> Result<Bytes, Refusal> {
         let mut all = BytesMut::new();
         while let Some(frame) = body.frame().await {
-            // The connection broke, so this refusal reaches no caller.
-            let frame = frame.map_err(|_| Refusal::Invalid(Violations::of("", "the body ended early")))?;
+            let frame = frame.map_err(|error| Refusal::Invalid(Violations::of("", broken(&error))))?;
             let Ok(data) = frame.into_data() else { continue };
             let length = all.len() + data.len();
             if length > self.most() {
@@ -88,6 +89,7 @@ impl Reader {
             // Most bodies arrive in one piece.
             if all.is_empty() && body.is_end_stream() {
                 self.check_declared(&data)?;
+                self.check_end(&data)?;
                 return Ok(data);
             }
             // A piece is copied, because it would keep the whole read buffer of the connection in memory.
@@ -95,6 +97,7 @@ impl Reader {
             take(share, all.capacity())?;
             self.check_declared(&all)?;
         }
+        self.check_end(&all)?;
         Ok(all.freeze())
     }
 
@@ -106,6 +109,35 @@ impl Reader {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Refuses bytes after the one message of a gRPC call, which the library ignores on some routes.
+    fn check_end(self, bytes: &[u8]) -> Result<(), Refusal> {
+        match bytes {
+            [_, a, b, c, d, message @ ..] if self.grpc => {
+                let length = u32::from_be_bytes([*a, *b, *c, *d]) as usize;
+                if message.len() <= length {
+                    return Ok(());
+                }
+                Err(Refusal::Invalid(Violations::of("", "the call has more than one message")))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Returns the reason for which a body could not be read to its end. Only the error of broken chunks reaches the caller,
+/// because otherwise the connection or the stream is gone.
+fn broken(error: &(dyn Error + 'static)) -> &'static str {
+    let mut causes = std::iter::successors(Some(error), |cause| (*cause).source());
+    let malformed = causes.any(|cause| {
+        let cause = cause.downcast_ref::<std::io::Error>();
+        cause.is_some_and(|cause| matches!(cause.kind(), ErrorKind::InvalidInput | ErrorKind::InvalidData))
+    });
+    if malformed {
+        "the chunks of the body are malformed: send each as its length in hexadecimal digits, CRLF, its bytes, CRLF"
+    } else {
+        "the body ended early"
     }
 }
 

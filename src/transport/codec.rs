@@ -38,25 +38,19 @@ where
     }
 
     fn decoder(&mut self) -> Self::Decoder {
-        RequestDecoder { decoded: false, message: PhantomData }
+        RequestDecoder(PhantomData)
     }
 }
 
-/// Decodes `D` once, because every call is one message.
+/// Decodes `D`.
 #[derive(Debug)]
-pub struct RequestDecoder<D> {
-    decoded: bool,
-    message: PhantomData<D>,
-}
+pub struct RequestDecoder<D>(PhantomData<D>);
 
 impl<D: Message + Default> Decoder for RequestDecoder<D> {
     type Item = D;
     type Error = Status;
 
     fn decode(&mut self, bytes: &mut DecodeBuf<'_>) -> Result<Option<D>, Status> {
-        if std::mem::replace(&mut self.decoded, true) {
-            return Err(Refusal::Invalid(Violations::of("", "the call has more than one message")).into());
-        }
         D::decode(bytes).map(Some).map_err(|error| {
             // The library names every message on the path to the violation; the first 200 characters identify the
             // place.

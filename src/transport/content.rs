@@ -3,8 +3,8 @@
 //! A call is answered in the form it came in, and never carried out if its caller could not read the answer.
 
 use axum::body::Body;
-use axum::http::uri::Authority;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header};
+use axum::http::uri::{Authority, Scheme};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
 use tonic::server::NamedService;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::HealthService;
@@ -92,16 +92,14 @@ fn method_of(path: &str) -> Option<&str> {
 
 /// Returns the answer to a request that is refused for its form alone. `grpc` is the result of [`settle_form`].
 pub fn refuse_form(request: &Request<Body>, grpc: bool, max_header_bytes: usize) -> Option<Response<Body>> {
-    if request.version() <= Version::HTTP_11 {
-        if header_bytes(request.headers()) > max_header_bytes {
-            // HTTP/2 requests get the same answer from the library.
-            let mut response = Response::new(Body::empty());
-            *response.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
-            return Some(response);
-        }
-        if let Some(problem) = http_1_violation(request) {
-            return Some(Refusal::Invalid(Violations::of("", problem)).into_json());
-        }
+    if request.version() <= Version::HTTP_11 && header_bytes(request.headers()) > max_header_bytes {
+        // HTTP/2 requests get the same answer from the library.
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+        return Some(response);
+    }
+    if let Some(problem) = http_violation(request) {
+        return Some(Refusal::Invalid(Violations::of("", problem)).into_response(grpc));
     }
     let service = request.uri().path().split('/').nth(1).unwrap_or_default();
     let is_service = SERVICES.contains(&service) || STOCK_SERVICES.contains(&service);
@@ -112,10 +110,18 @@ fn header_bytes(headers: &HeaderMap) -> usize {
     headers.iter().map(|(name, value)| name.as_str().len() + value.len() + HEADER_OVERHEAD_BYTES).sum()
 }
 
-/// Returns the violation of RFC 9112 in the headers of an HTTP/1 request, where the library accepts it.
-fn http_1_violation(request: &Request<Body>) -> Option<&'static str> {
+/// Returns the violation of RFC 9112 or RFC 9113 in the target and the headers of a request, where the library accepts
+/// it.
+fn http_violation(request: &Request<Body>) -> Option<&'static str> {
+    if !request.uri().path().starts_with(['/', '*']) {
+        return Some("the target of the request must be a path, which begins with a slash; CONNECT is not served");
+    }
     let headers = request.headers();
-    match one(headers, &header::HOST) {
+    let host = one(headers, &header::HOST);
+    if request.version() == Version::HTTP_2 {
+        return http_2_violation(request.uri(), host);
+    }
+    match host {
         Ok(Some(host)) if is_host(host) => {}
         Ok(None) if request.version() < Version::HTTP_11 => {}
         _ => return Some("HTTP/1.1 needs one header Host, with a host and perhaps a port"),
@@ -129,15 +135,41 @@ fn http_1_violation(request: &Request<Body>) -> Option<&'static str> {
     }
 }
 
+/// Returns the violation of RFC 9113, section 8.3.1, in the authority and the `Host` of a request.
+fn http_2_violation(uri: &Uri, host: Result<Option<&str>, Doubled>) -> Option<&'static str> {
+    match (uri.authority(), host) {
+        (_, Err(Doubled)) => Some("HTTP/2 allows one header Host at most"),
+        (Some(authority), Ok(None)) if is_host_and_port(authority) => None,
+        (None, Ok(Some(host))) if !host.is_empty() && is_host(host) => None,
+        (Some(authority), Ok(Some(host))) if is_host_and_port(authority) && is_host(host) => {
+            let default = if uri.scheme() == Some(&Scheme::HTTPS) { 443 } else { 80 };
+            (!is_same_host(authority, host, default)).then_some("the header Host must name the same host as :authority")
+        }
+        _ => Some("HTTP/2 needs :authority, or a header Host, with a host and perhaps a port"),
+    }
+}
+
+/// Returns true if both name one host and port. A missing port is `default`.
+fn is_same_host(authority: &Authority, host: &str, default: u16) -> bool {
+    let same = |host: Authority| {
+        is_same(authority.host(), host.host())
+            && authority.port_u16().unwrap_or(default) == host.port_u16().unwrap_or(default)
+    };
+    // Most clients that send both send the same text.
+    authority == host || Authority::try_from(host).is_ok_and(same)
+}
+
 /// Returns true if `host` is empty (a target without an authority), or is a name or address with an optional port.
 fn is_host(host: &str) -> bool {
-    if host.is_empty() {
-        return true;
-    }
-    let Ok(authority) = Authority::try_from(host) else { return false };
-    let port = host.strip_prefix(authority.host()).and_then(|rest| rest.strip_prefix(':'));
+    host.is_empty() || Authority::try_from(host).is_ok_and(|authority| is_host_and_port(&authority))
+}
+
+/// Returns true if an authority is a name or address with an optional port.
+fn is_host_and_port(authority: &Authority) -> bool {
+    let text = authority.as_str();
+    let port = text.strip_prefix(authority.host()).and_then(|rest| rest.strip_prefix(':'));
     let has_port = port.is_none_or(|port| port.is_empty() || port.parse::<u16>().is_ok());
-    has_port && !authority.host().is_empty() && !host.contains('@')
+    has_port && !authority.host().is_empty() && !text.contains('@')
 }
 
 #[cfg(test)]

@@ -5,15 +5,26 @@ use std::time::Duration;
 
 use axum::http::HeaderMap;
 
+use super::refusal::Refusal;
+use crate::wire::Violations;
+
 /// Header in which a gRPC caller sends its timeout.
 const GRPC_TIMEOUT: &str = "grpc-timeout";
 /// Limits the digits of the timeout, as the gRPC protocol does.
 const MAX_DIGITS: usize = 8;
 
-/// Returns the time that a call with these headers may take, at most `most`. Ignores a timeout that cannot be parsed.
-pub fn of(headers: &HeaderMap, most: Duration) -> Duration {
-    let asked = headers.get(GRPC_TIMEOUT).and_then(|value| parse(value.to_str().ok()?));
-    asked.map_or(most, |asked| asked.min(most))
+/// Returns the time that a call with these headers may take, at most `most`.
+///
+/// # Errors
+/// Returns a refusal if there is a timeout that cannot be parsed, because the caller relies on it, or more than one.
+pub fn of(headers: &HeaderMap, most: Duration) -> Result<Duration, Refusal> {
+    let mut values = headers.get_all(GRPC_TIMEOUT).iter();
+    let (Some(value), more) = (values.next(), values.next()) else { return Ok(most) };
+    let asked = value.to_str().ok().and_then(parse).filter(|_| more.is_none());
+    asked.map(|asked| asked.min(most)).ok_or_else(|| {
+        let problem = "must be given once, as up to 8 digits and a unit (H, M, S, m, u or n), as 250m";
+        Refusal::Invalid(Violations::of(GRPC_TIMEOUT, problem))
+    })
 }
 
 /// Parses up to eight digits and a unit.
@@ -64,10 +75,16 @@ mod tests {
     #[test]
     fn the_shorter_time_counts() {
         let most = Duration::from_secs(5);
-        let asked = |text: &'static str| {
-            of(&HeaderMap::from_iter([(GRPC_TIMEOUT.parse().unwrap(), text.parse().unwrap())]), most)
+        let asked = |texts: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for text in texts {
+                headers.append(GRPC_TIMEOUT, text.parse().unwrap());
+            }
+            of(&headers, most).map_err(|refusal| refusal.to_string().starts_with("grpc-timeout: must be given once"))
         };
-        assert_eq!((asked("1S"), asked("9S"), asked("soon")), (Duration::from_secs(1), most, most));
-        assert_eq!(of(&HeaderMap::new(), most), most);
+        assert_eq!((asked(&["1S"]), asked(&["9S"]), asked(&[])), (Ok(Duration::from_secs(1)), Ok(most), Ok(most)));
+        for malformed in [&["soon"][..], &[""], &["1S", "1S"]] {
+            assert_eq!(asked(malformed), Err(true), "{malformed:?}");
+        }
     }
 }

@@ -121,11 +121,11 @@ async fn read_body<M: JsonMessage + ReadJson>(
     if let Some(name) = field {
         // The value is wrapped as the only field of a message, so that the same reader applies.
         let value = document(&body).and_then(|value| {
-            serde_json::from_slice::<IgnoredAny>(value)?;
+            serde_json::from_str::<IgnoredAny>(value)?;
             Ok(value)
         });
         body = match value {
-            Ok(value) => Bytes::from([b"{\"", name.as_bytes(), b"\":", value, b"}"].concat()),
+            Ok(value) => Bytes::from([b"{\"", name.as_bytes(), b"\":", value.as_bytes(), b"}"].concat()),
             Err(problem) => return Ok(unreadable(problem)),
         };
     }

@@ -24,6 +24,7 @@ mod lifecycle;
 mod messages;
 mod parameters;
 pub mod rate_limit;
+mod reflection;
 pub mod refusal;
 mod refused;
 mod request_log;
@@ -46,14 +47,15 @@ pub use admission::AdmissionLimits;
 pub use body::MAX_BODY_BYTES;
 pub use health::Health;
 pub use lifecycle::{Lifecycle, Phase};
+pub use reflection::SchemaError;
 pub use request_log::CallLimits;
 
 use crate::app::App;
 use crate::printable::Printable;
-use crate::proto::DESCRIPTOR_SET;
 use crate::wire::bulk_earn::RequestLimits;
 use admission::{Admission, REFLECTION_MESSAGE_BYTES, SMALL_BODY_BYTES};
 use auth::{AccessSettings, Gatekeeper};
+use reflection::{OlderName, Reflection};
 use refusal::Refusal;
 
 /// Limits the part of a path that an answer repeats: bytes.
@@ -102,20 +104,21 @@ impl Endpoints {
 /// Builds the router of the gRPC endpoint, the JSON endpoint, the token endpoint, health, and documentation.
 ///
 /// # Errors
-/// Returns an error if the reflection service cannot read the descriptor set.
+/// Returns an error if the reflection service cannot read its descriptor sets.
 pub fn router(
     app: App,
     settings: Settings,
     lifecycle: &Arc<Lifecycle>,
     health: &Health,
-) -> Result<Router, tonic_reflection::server::Error> {
+) -> Result<Router, SchemaError> {
     let gatekeeper = Gatekeeper::new(app.clone(), settings.access.clone());
     let admission = Admission::new(settings.admission, Arc::clone(lifecycle), Arc::clone(&gatekeeper));
     let api = Arc::new(Api { app, settings });
+    let reflection = Reflection::server(REFLECTION_MESSAGE_BYTES)?;
     let grpc = json_endpoint::grpc_routes(&api, MAX_BODY_BYTES)
         .add_service(HealthServer::new(health.service()).max_decoding_message_size(SMALL_BODY_BYTES))
-        .add_service(reflection().build_v1()?.max_decoding_message_size(REFLECTION_MESSAGE_BYTES))
-        .add_service(reflection().build_v1alpha()?.max_decoding_message_size(REFLECTION_MESSAGE_BYTES))
+        .add_service(reflection.clone())
+        .add_service(OlderName(reflection))
         .into_axum_router()
         .reset_fallback();
 
@@ -133,10 +136,4 @@ pub fn router(
             Refusal::UnknownPath(path).into_response(request_log::is_grpc(request.headers()))
         })
         .method_not_allowed_fallback(|| async { Refusal::MethodNotAllowed.into_json() }))
-}
-
-fn reflection() -> tonic_reflection::server::Builder<'static> {
-    tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(DESCRIPTOR_SET)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
 }

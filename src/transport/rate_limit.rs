@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::refusal::Refusal;
+use super::refusal::{Refusal, whole_seconds};
 use crate::access::Caller;
 use window::{WINDOW, Window};
 
@@ -123,7 +123,10 @@ impl RateLimit {
     /// Charges the cost of a call. A refused call costs nothing.
     pub fn charge(&self, cost: u32) -> Result<(), Refusal> {
         let charged = self.with_window(|window, now| window.charge(cost, self.per_minute, now));
-        charged.map_err(|wait| Refusal::RateLimited { per_minute: self.per_minute.get(), retry_after: seconds(wait) })
+        charged.map_err(|wait| Refusal::RateLimited {
+            per_minute: self.per_minute.get(),
+            retry_after: whole_seconds(wait),
+        })
     }
 
     fn with_window<T>(&self, look: impl FnOnce(&mut Window, Duration) -> T) -> T {
@@ -135,7 +138,7 @@ impl RateLimit {
     /// Writes the rest of the limit into the headers of an answer, with the seconds until all of it is available again.
     pub fn tell(&self, headers: &mut HeaderMap) {
         let (left, whole) = self.with_window(|window, now| window.left(self.per_minute, now));
-        let state = format!("\"{}\";r={left};t={}", self.cost.name(), seconds(whole).as_secs());
+        let state = format!("\"{}\";r={left};t={}", self.cost.name(), whole_seconds(whole).as_secs());
         if let Ok(state) = HeaderValue::try_from(state) {
             headers.insert(RATE_LIMIT, state);
         }
@@ -164,9 +167,4 @@ impl Charge {
         let cost = u32::try_from(cost).unwrap_or(u32::MAX);
         if self.made.swap(true, Ordering::Relaxed) { Ok(()) } else { self.limit.charge(cost) }
     }
-}
-
-/// Rounds up to whole seconds, because a retry before the end of the wait would be refused again.
-fn seconds(wait: Duration) -> Duration {
-    Duration::from_secs(wait.as_secs() + u64::from(wait.subsec_nanos() > 0))
 }

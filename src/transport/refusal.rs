@@ -211,6 +211,11 @@ pub fn told(outage: Outage) -> &'static str {
     }
 }
 
+/// Rounds a wait up to whole seconds, because a retry before its end would be refused again.
+pub(super) fn whole_seconds(wait: Duration) -> Duration {
+    Duration::from_secs(wait.as_secs() + u64::from(wait.subsec_nanos() > 0))
+}
+
 /// The form of a refusal on both endpoints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RefusalRow {

@@ -1,9 +1,8 @@
 //! Conversions from the errors of the other modules to refusals.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use super::refusal::{Refusal, Unauthenticated};
+use super::refusal::{Refusal, Unauthenticated, whole_seconds};
 use crate::access::credentials::CheckError;
 use crate::app::catalog::CatalogError;
 use crate::earning::catalog_change::CatalogRefusal;
@@ -23,10 +22,7 @@ impl From<CheckError> for Refusal {
             CheckError::WrongToken => Self::Unauthenticated(Unauthenticated::Token),
             CheckError::Expired => Self::Unauthenticated(Unauthenticated::ExpiredToken),
             CheckError::KeysNotRead => Self::KeysNotRead,
-            // The wait is rounded up to whole seconds.
-            CheckError::TooManyFailures(wait) => {
-                Self::TooManyFailedLogins { retry_after: Duration::from_secs(wait.as_secs() + 1) }
-            }
+            CheckError::TooManyFailures(wait) => Self::TooManyFailedLogins { retry_after: whole_seconds(wait) },
             CheckError::Overloaded => Self::Overloaded,
             CheckError::Storage(error) => Self::of_database(error.outage(), error),
             error @ CheckError::Key(_) => Self::Internal(Arc::new(error)),

@@ -53,15 +53,19 @@ pub async fn observe<A: Future<Output = Response<Body>>>(
     let begun = Instant::now();
     let path = request.uri().path().to_owned();
     let probe = is_probe(&path);
-    let timeout = deadline::of(request.headers(), limits.timeout);
+    let (timeout, refused_timeout) = match deadline::of(request.headers(), limits.timeout) {
+        Ok(timeout) => (timeout, None),
+        Err(refusal) => (limits.timeout, Some(refusal)),
+    };
     async move {
         let unanswered = Unanswered(begun);
         let answer = async {
-            match refuse_form(&request, grpc, limits.max_header_bytes) {
-                Some(refused) => refused,
+            match (refuse_form(&request, grpc, limits.max_header_bytes), refused_timeout) {
+                (Some(refused), _) => refused,
+                (None, Some(refusal)) => refusal.into_response(grpc),
                 // With a timeout of zero, the work would begin before the timeout is checked.
-                None if timeout.is_zero() => Refusal::DeadlineExceeded.into_response(grpc),
-                None => then(request).await,
+                (None, None) if timeout.is_zero() => Refusal::DeadlineExceeded.into_response(grpc),
+                (None, None) => then(request).await,
             }
         };
         let answered = tokio::time::timeout(timeout, answer).await;
@@ -128,20 +132,25 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
 
 /// Completes an error that the gRPC library produced with the details that every refusal has.
 fn explain(response: Response<Body>, path: &str) -> Response<Body> {
-    let headers = response.headers();
-    if headers.contains_key("grpc-status-details-bin") {
-        return response;
+    match documented(response.headers()) {
+        Some(status) if status.code() == Code::Unimplemented && status.message().is_empty() => {
+            Status::from(Refusal::UnknownPath(path.to_owned())).into_http()
+        }
+        Some(status) => status.into_http(),
+        None => response,
     }
-    let Some(status) = Status::from_header_map(headers) else { return response };
+}
+
+/// Returns the status with its details for the headers or trailers of an error that the gRPC library produced, or
+/// `None` for any others.
+pub fn documented(headers: &HeaderMap) -> Option<Status> {
+    let of_library = headers.get(Status::GRPC_STATUS).is_some_and(|status| status != "0")
+        && !headers.contains_key(Status::GRPC_STATUS_DETAILS);
+    let status = Status::from_header_map(headers).filter(|_| of_library)?;
     let documented = match status.code() {
-        Code::Ok => return response,
+        Code::Ok => return None,
         // The library reports bytes that are not a gRPC frame, and an empty body, as an internal error.
-        Code::Internal => {
-            return Status::from(Refusal::Invalid(Violations::of("", status.message()))).into_http();
-        }
-        Code::Unimplemented if status.message().is_empty() => {
-            return Status::from(Refusal::UnknownPath(path.to_owned())).into_http();
-        }
+        Code::Internal => return Some(Refusal::Invalid(Violations::of("", status.message())).into()),
         Code::NotFound => 404,
         Code::Unimplemented | Code::InvalidArgument => 400,
         _ => 500,
@@ -154,5 +163,5 @@ fn explain(response: Response<Body>, path: &str) -> Response<Body> {
     if let Some(accepted) = status.metadata().get(ACCEPT_ENCODING) {
         explained.metadata_mut().insert(ACCEPT_ENCODING, accepted.clone());
     }
-    explained.into_http()
+    Some(explained)
 }

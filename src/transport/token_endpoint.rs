@@ -17,10 +17,10 @@ use super::json_response::json_response;
 use super::refusal::Refusal;
 use crate::access::secret::Secret;
 use crate::access::tokens::IssuedToken;
-use crate::encoding::without_mark;
 use crate::object::Object;
 use crate::proto::CallError;
 use crate::wire::Violations;
+use crate::wire::json::document;
 
 /// Documented error number of a wrong key or secret.
 const WRONG_PAIR: i32 = 320_001;
@@ -85,9 +85,7 @@ async fn give(gatekeeper: &Gatekeeper, request: Request) -> Result<GivenToken, R
 
 fn read(body: &Bytes) -> Result<(String, Secret), Refusal> {
     let invalid = |description| Refusal::Invalid(Violations::of("", description));
-    let body = without_mark(body).map_err(|encoding| invalid(format!("the body {encoding}")))?;
-    // Ignored fields must be UTF-8 too.
-    let body = std::str::from_utf8(body).map_err(|_| invalid("the body is no UTF-8".to_owned()))?;
+    let body = document(body).map_err(|problem| invalid(format!("the body {problem}")))?;
     let Object(request): Object<TokenRequest> = serde_json::from_str(body).map_err(|problem| {
         // The text of the library repeats the unexpected value, which may be the secret.
         let place = format!("line {}, column {}", problem.line(), problem.column());

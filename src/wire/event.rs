@@ -8,6 +8,7 @@ use super::payload::Payload;
 use super::text::check_message_id;
 use super::time::TimePair;
 use super::violation::Violations;
+use crate::earning::time;
 use crate::earning::{CustomerId, EarnedFromType};
 use crate::proto;
 use crate::proto::limits::{bulk_earn_request, earn_request};
@@ -52,7 +53,8 @@ pub fn read_event_time(ms: Option<i64>, iso: Option<&str>, now_ms: i64, violatio
     let event_time_ms = TimePair { field: "eventTime", ms, iso }.read(violations)?;
     if event_time_ms > now_ms.saturating_add(bulk_earn_request::EVENT_TIME_MAX_AHEAD_MS) {
         let field = if ms.is_some() { "eventTime" } else { "eventTimeISO" };
-        violations.add(field, "must be at most 24 hours ahead of now");
+        let (now, given) = (time::iso(now_ms), time::iso(event_time_ms));
+        violations.add(field, format!("must be at most 24 hours ahead of now, {now}: it is {given}"));
     }
     Some(event_time_ms)
 }

@@ -48,11 +48,17 @@ async fn json_that_is_none_is_400_with_its_place_and_nothing_is_recorded() {
         documented.replace("68fb1c9731d91c625a8d9e80", "a\u{1}b"),
         documented.replace("68fb1c9731d91c625a8d9e80", "\\u0000"),
         documented.replace("customerId", "customerId\":1,\"customerId"),
+        documented.replacen('{', "{\"passed over\":[\"\\ud83d\"],", 1),
+        documented.replacen('{', "{\"\\ude00\":1,", 1),
+        documented.replace("\"orgId\":100737", "\"orgId\":[\"\\ud83d\\u0041\"]"),
     ] {
         let answer = service.post(AUTH, body.clone()).await;
         assert_eq!((answer.status, answer.code), (400, 400), "{}: {answer:?}", &body[..body.len().min(200)]);
         assert!(answer.messages.iter().all(|message| !message.is_empty() && message.len() < 500), "{answer:?}");
     }
+    // A pair is one character, and an escaped backslash begins no escape.
+    let whole = documented.replacen('{', "{\"passed over\":\"\\ud83d\\ude00\\\\ud83d\",\"orgId\":2,", 1);
+    assert_eq!(service.post(AUTH, whole.replace(",\"orgId\":100737", "")).await.code, 403);
     // A field that the message does not have is ignored, however deep its value is.
     let passed_over = documented.replace("\"orgId\":100737", &format!("\"orgId\":2,\"x\":{deep_object}"));
     assert_eq!(service.post(AUTH, passed_over).await.code, 403);

@@ -344,6 +344,160 @@ async fn http_1_1_needs_one_host_and_chunked_alone() {
 }
 
 #[tokio::test]
+async fn http_2_needs_one_host_in_its_authority_or_its_header() {
+    let service = Service::start().await;
+    let (message, _) =
+        from_slice::<BulkEarnRequest>(documented_request().to_string().as_bytes(), UnknownFields::Refuse).unwrap();
+    let message = message.encode_to_vec();
+    let frame = [&[0][..], &u32::try_from(message.len()).unwrap().to_be_bytes(), &message].concat();
+    for (authority, hosts, told) in [
+        (Some("x:80"), &[][..], None),
+        (Some("x"), &["X"], None),
+        (Some("x"), &["x:80"], None),
+        (Some("[::1]:8080"), &["[::1]:8080"], None),
+        (None, &["x"], None),
+        (Some("x"), &["y"], Some("the header Host must name the same host")),
+        (Some("x"), &["x:8080"], Some("the header Host must name the same host")),
+        (Some("x"), &[""], Some("the header Host must name the same host")),
+        (Some("x"), &["x", "x"], Some("HTTP/2 allows one header Host at most")),
+        (Some("u@x"), &[], Some("HTTP/2 needs :authority")),
+        (Some("x"), &["u@x"], Some("HTTP/2 needs :authority")),
+        (None, &["x y"], Some("HTTP/2 needs :authority")),
+        (None, &[""], Some("HTTP/2 needs :authority")),
+        (None, &[], Some("HTTP/2 needs :authority")),
+    ] {
+        for (verb, path, content_type) in
+            [("POST", BULK_EARN, "application/grpc"), ("GET", "/api_gateway/v1/promotions", "application/json")]
+        {
+            let grpc = verb == "POST";
+            let mut request = http::Request::builder().method(verb).header("te", "trailers");
+            request = request.header("content-type", content_type).header("authorization", basic("demo:demo"));
+            // The client library sends no authority for a path alone of an older version.
+            request = match authority {
+                Some(authority) => request.uri(format!("http://{authority}{path}")),
+                None => request.uri(path).version(http::Version::HTTP_11),
+            };
+            for host in hosts {
+                request = request.header("host", *host);
+            }
+            let told_as = over_http2(&service, request.body(()).unwrap(), if grpc { &frame } else { &[] }).await;
+            let answer = format!("{told_as:?} {}", String::from_utf8_lossy(&told_as.body));
+            let which = format!("{authority:?} {hosts:?} {path}: {answer}");
+            match told {
+                None => assert!(told_as.status == 200 && (!grpc || told_as.headers["grpc-status"] == "0"), "{which}"),
+                Some(told) => {
+                    let refused = if grpc { told_as.headers["grpc-status"] == "3" } else { told_as.status == 400 };
+                    assert!(refused, "{which}");
+                    // In gRPC metadata a message is percent-encoded.
+                    assert!(answer.replace("%20", " ").contains(told), "{which}");
+                }
+            }
+        }
+    }
+}
+
+/// Sends a call over HTTP/2 with the headers as they are.
+async fn over_http2(caller: &Caller, request: http::Request<()>, body: &[u8]) -> Told {
+    let (mut sender, connection) =
+        h2::client::handshake(TcpStream::connect(caller.address).await.unwrap()).await.unwrap();
+    tokio::spawn(connection);
+    let (response, mut sending) = sender.send_request(request, body.is_empty()).unwrap();
+    if !body.is_empty() {
+        sending.send_data(Bytes::copy_from_slice(body), true).unwrap();
+    }
+    let (parts, mut answer) = response.await.unwrap().into_parts();
+    let (mut headers, mut body) = (parts.headers, Vec::new());
+    while let Some(data) = answer.data().await {
+        body.extend(data.unwrap());
+    }
+    headers.extend(answer.trailers().await.unwrap().unwrap_or_default());
+    Told { status: parts.status.as_u16(), headers, body }
+}
+
+#[tokio::test]
+async fn a_timeout_of_grpc_that_cannot_be_read_is_refused_and_nothing_is_done() {
+    let service = Service::start().await;
+    let (message, _) =
+        from_slice::<BulkEarnRequest>(documented_request().to_string().as_bytes(), UnknownFields::Refuse).unwrap();
+    let message = message.encode_to_vec();
+    let frame = [&[0][..], &u32::try_from(message.len()).unwrap().to_be_bytes(), &message].concat();
+    for timeout in ["soon", "1", "S", "1s", "123456789m", "-1S", "1.5S", ""] {
+        let request = to(&service, http::Version::HTTP_2, "POST", BULK_EARN).header("te", "trailers");
+        let request = request.header("content-type", "application/grpc").header("grpc-timeout", timeout);
+        let told = send(&service, http::Version::HTTP_2, request, frame.clone()).await;
+        assert_eq!(told.headers["grpc-status"], "3", "{timeout:?}: {told:?}");
+        let request = to(&service, http::Version::HTTP_11, "GET", "/api_gateway/v1/promotions");
+        let told = send(&service, http::Version::HTTP_11, request.header("grpc-timeout", timeout), Vec::new()).await;
+        assert!(told.status == 400 && told.messages()[0].starts_with("grpc-timeout: must be"), "{told:?}");
+    }
+    assert_eq!(service.granted().await, 0);
+}
+
+#[tokio::test]
+async fn every_unary_call_of_grpc_is_one_message() {
+    let service = Service::start().await;
+    let pool = [DESCRIPTOR_SET, tonic_health::pb::FILE_DESCRIPTOR_SET].map(|set| DescriptorPool::decode(set).unwrap());
+    let methods =
+        pool.iter().flat_map(DescriptorPool::services).flat_map(|service| service.methods().collect::<Vec<_>>());
+    let mut called = 0;
+    for method in methods.filter(|method| !method.is_client_streaming()) {
+        let path = format!("/{}/{}", method.parent_service().full_name(), method.name());
+        for second in [&[0, 0, 0, 0, 0][..], &[0], &[0, 0, 0, 0, 9]] {
+            let request = to(&service, http::Version::HTTP_2, "POST", &path).header("te", "trailers");
+            let request = request.header("content-type", "application/grpc");
+            let told = send(&service, http::Version::HTTP_2, request, [&[0; 5], second].concat()).await;
+            assert_eq!(told.headers["grpc-status"], "3", "{path} {second:?}: {told:?}");
+            assert!(told.headers["grpc-message"].to_str().unwrap().contains("more%20than%20one"), "{path}: {told:?}");
+        }
+        called += 1;
+    }
+    assert!(called > 15, "{called}");
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_target_or_with_chunks_is_said() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    let service = Service::start().await;
+    let credentials = basic("demo:demo");
+    let post = format!("POST {PATH} HTTP/1.1\r\nhost: x\r\nauthorization: {credentials}\r\nconnection: close\r\n");
+    let chunks =
+        |chunks: &str| format!("{post}content-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n{chunks}");
+    for (sent, status, told) in [
+        ("CONNECT x:80 HTTP/1.1\r\nhost: x:80\r\n\r\n".to_owned(), "400", "the target of the request must be a path"),
+        ("GET x HTTP/1.1\r\nhost: x\r\n\r\n".to_owned(), "400", "the target of the request must be a path"),
+        ("OPTIONS * HTTP/1.1\r\nhost: x\r\n\r\n".to_owned(), "404", "* is unknown"),
+        ("GET http://x/nothing HTTP/1.1\r\nhost: y\r\n\r\n".to_owned(), "404", "/nothing is unknown"),
+        (chunks("zz\r\n{}\r\n0\r\n\r\n"), "400", "the chunks of the body are malformed"),
+        (chunks("2\r\n{}x\r\n0\r\n\r\n"), "400", "the chunks of the body are malformed"),
+        (chunks("fffffffffffffffff\r\n{}"), "400", "the chunks of the body are malformed"),
+        (chunks("2\r\n{}\r\n0\r\n\r\n"), "400", "customerId"),
+    ] {
+        let mut stream = TcpStream::connect(service.address).await.unwrap();
+        stream.write_all(sent.as_bytes()).await.unwrap();
+        stream.shutdown().await.unwrap();
+        let mut answer = String::new();
+        let read = tokio::time::timeout(RECOVERED_WITHIN, stream.read_to_string(&mut answer)).await;
+        read.expect("an answer").unwrap();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")) && answer.contains(told), "{sent:?}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn an_event_too_far_ahead_is_told_with_its_time_and_the_present_one() {
+    let service = Service::start().await;
+    let mut late = documented_request();
+    late["eventTime"] = (NOW_MS + 86_400_001).into();
+    late.as_object_mut().unwrap().remove("eventTimeISO");
+    for endpoint in ENDPOINTS {
+        let answer = service.earn(endpoint, &late).await;
+        let told =
+            "eventTime: must be at most 24 hours ahead of now, 2025-11-11T06:00:00Z: it is 2025-11-12T06:00:00.001Z";
+        assert_eq!(answer.messages, [told], "{answer:?}");
+    }
+}
+
+#[tokio::test]
 async fn integers_of_a_body_are_read_from_their_literals() {
     let service = Service::start().await;
     let granted_to = async |literal: &str, event: &str| {

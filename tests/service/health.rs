@@ -7,6 +7,9 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
+use serde_json::json;
+
+use crate::rpcs::{Rpc, call};
 use crate::support::*;
 
 fn ask(service: &str) -> HealthCheckRequest {
@@ -133,4 +136,111 @@ async fn reflection_describes_the_service_in_both_versions() {
         ),
         "{answer:?}"
     );
+}
+
+#[tokio::test]
+async fn reflection_answers_a_question_without_an_answer_and_goes_on() {
+    use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
+    use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
+    use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
+    use tonic_reflection::pb::v1::{ExtensionRequest, ServerReflectionRequest};
+
+    let service = Service::start().await;
+    let extension = |containing_type: &str, extension_number| {
+        let containing_type = containing_type.to_owned();
+        MessageRequest::FileContainingExtension(ExtensionRequest { containing_type, extension_number })
+    };
+    let (options, number) = ("google.protobuf.MethodOptions", 72_295_728);
+    let questions = [
+        MessageRequest::FileContainingSymbol("nothing".to_owned()),
+        MessageRequest::FileByFilename("nothing.proto".to_owned()),
+        extension(options, 1),
+        MessageRequest::AllExtensionNumbersOfType("nothing".to_owned()),
+        MessageRequest::FileContainingSymbol("cartpromotions.v1.EarnService.BulkEarn".to_owned()),
+        MessageRequest::FileContainingSymbol("cartpromotions.v1.BULK_ISSUE".to_owned()),
+        MessageRequest::FileContainingSymbol("grpc.reflection.v1alpha.ServerReflection".to_owned()),
+        MessageRequest::FileByFilename("google/api/annotations.proto".to_owned()),
+        extension(options, number),
+        MessageRequest::AllExtensionNumbersOfType("cartpromotions.v1.BulkEarnRequest".to_owned()),
+        MessageRequest::AllExtensionNumbersOfType(options.to_owned()),
+    ];
+    let requests = questions.map(Some).into_iter().chain([None]);
+    let requests = requests.map(|message_request| ServerReflectionRequest { host: "h".to_owned(), message_request });
+    let requests: Vec<_> = requests.collect();
+    let mut client = ServerReflectionClient::new(service.channel());
+    let answers = client.server_reflection_info(tokio_stream::iter(requests.clone())).await.unwrap().into_inner();
+    let answers: Vec<_> = answers.map(Result::unwrap).collect().await;
+    assert_eq!(answers.iter().map(|answer| answer.original_request.clone().unwrap()).collect::<Vec<_>>(), requests);
+    let told: Vec<_> = answers
+        .into_iter()
+        .map(|answer| match answer.message_response.unwrap() {
+            MessageResponse::ErrorResponse(error) => format!("{} {}", error.error_code, error.error_message),
+            MessageResponse::FileDescriptorResponse(files) => format!("{} file", files.file_descriptor_proto.len()),
+            MessageResponse::AllExtensionNumbersResponse(all) => {
+                format!("{:?}", all.extension_number.contains(&number))
+            }
+            MessageResponse::ListServicesResponse(all) => format!("{all:?}"),
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "5 the symbol nothing is unknown",
+            "5 the file nothing.proto is unknown",
+            "5 the extension 1 of google.protobuf.MethodOptions is unknown",
+            "5 the message nothing is unknown",
+            "1 file",
+            "1 file",
+            "1 file",
+            "1 file",
+            "1 file",
+            "false",
+            "true",
+            "3 the message has no request",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_writer_that_dies_while_the_service_stops_ends_it_with_an_error() {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use cart_promotions::clock::Clock;
+    use cart_promotions::server::{Course, run};
+
+    let beside = Service::start().await;
+    let options = options(beside.database().url(), &["--shutdown-delay-ms", "600000"]);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let caller = Caller::of(listener.local_addr().unwrap());
+    let broken = Arc::new(AtomicBool::new(false));
+    // A call that revokes reads the clock in the writer alone.
+    let clock = Clock::reading({
+        let broken = Arc::clone(&broken);
+        move || if broken.load(Ordering::SeqCst) { panic!("the clock is broken") } else { NOW_MS }
+    });
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let serving = tokio::spawn(async move {
+        let course = Course { started: || {}, stop: async { drop(stopped.await) }, hurry: std::future::pending() };
+        run(listener, &options, clock, course).await
+    });
+    let revoke = async || {
+        let rpc = Rpc { grpc: "WalletService/RevokeEarnedPromotions", credentials: "demo:demo" };
+        let details = json!([{"promotionId": TEN_OFF, "earnIds": ["6912d0e01c5b9e4f7a000001"]}]);
+        call(&caller, Endpoint::Json, rpc, json!({"customerId": CUSTOMER, "earnRevokeDetails": details})).await
+    };
+    let ready = async |expected: u16| {
+        while caller.http().get(caller.url("/readyz")).send().await.unwrap().status().as_u16() != expected {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(RECOVERED_WITHIN, ready(200)).await.expect("it serves");
+    assert_eq!(revoke().await.code, 0);
+    stop.send(()).unwrap();
+    tokio::time::timeout(RECOVERED_WITHIN, ready(503)).await.expect("it stops");
+    assert_eq!(revoke().await.code, 0, "calls are still taken");
+    broken.store(true, Ordering::SeqCst);
+    let told = async { tokio::join!(revoke(), serving).1.unwrap().unwrap_err().to_string() };
+    let told = tokio::time::timeout(RECOVERED_WITHIN, told).await.expect("it ends at once");
+    assert_eq!(told, "the writer ended unexpectedly");
 }

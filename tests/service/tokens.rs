@@ -175,6 +175,7 @@ async fn forged_expired_early_and_confused_tokens_are_refused() {
             ("expired", sign("exp", (NOW_S - 1).into()), "the access token has expired"),
             ("expired this moment", sign("exp", NOW_S.into()), "the access token has expired"),
             ("not valid yet", sign("nbf", (NOW_S + 60).into()), wrong),
+            ("not issued yet", sign("iat", (NOW_S + 60).into()), wrong),
             ("for others", sign("aud", "others".into()), wrong),
             ("of others", sign("iss", "https://login.example.com".into()), wrong),
             ("of a client that there is not", sign("sub", "nobody".into()), wrong),
@@ -290,7 +291,7 @@ fn write_issuers(folder: &Path, keys: &[&SigningKey], entries: &[Value]) -> Stri
 /// Calls with a valid token of a trusted issuer in a situation that causes this refusal.
 pub async fn provoke(service: &Service, reason: &str, endpoint: Endpoint) -> Answer {
     let (folder, key) = (TempDir::new().unwrap(), key("a", ED25519));
-    let jwks = if reason == "KEYS_NOT_READ" { "not-there.json" } else { "jwks.json" };
+    let jwks = if reason == "KEYS_NOT_READ" { issuers::silent().await } else { "jwks.json".to_owned() };
     let file = issuer_by_id(folder.path(), &[&key], &json!({"jwks": jwks}));
     let service = service.beside_with(&["--trusted-issuers", &file]).await;
     let sign = |tenant: i64| format!("Bearer {}", key.sign(&changed(&claims(), "tenant", tenant.into())).unwrap());
@@ -401,7 +402,10 @@ async fn an_access_claim_narrows_what_a_token_may_do() {
     };
     assert_eq!(earn("openid earn:write".into()).await.code, 0);
     assert_eq!(earn(json!(["earn:write"])).await.code, 0);
-    for scope in [json!("wallet:read"), json!("catalog:write"), json!(""), json!(7), Value::Null] {
+    // Only a space separates names.
+    let joined = ["openid\tearn:write", "openid\nearn:write", "openid,earn:write", "openid\u{a0}earn:write"];
+    let others = [json!("wallet:read"), json!("catalog:write"), json!(""), json!(7), Value::Null];
+    for scope in others.into_iter().chain(joined.map(Value::from)) {
         let answer = earn(scope).await;
         assert_eq!((answer.code, &*answer.reason), (403, "ACCESS_DENIED"), "{answer:?}");
     }

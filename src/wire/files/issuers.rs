@@ -50,9 +50,12 @@ fn subject() -> String {
 /// # Errors
 /// Returns every violation, with its path in the file.
 pub fn parse(json: &[u8], folder: &Path) -> Result<Vec<IssuerSettings>, Violations> {
-    let file = document(json).and_then(|json| Ok(serde_json::from_slice::<Object<File>>(json)?.0));
+    let file = document(json).and_then(|json| Ok(serde_json::from_str::<Object<File>>(json)?.0));
     let file = file.map_err(|problem| Violations::of("", problem.to_string()))?;
     let mut violations = Violations::default();
+    if file.issuers.is_empty() {
+        violations.add("issuers", "must have at least 1 issuer; leave the option out to trust none");
+    }
     let issuers: Vec<_> = file
         .issuers
         .into_iter()

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::de::value::{Error as ParameterError, MapDeserializer};
 use serde::de::{Deserializer, IgnoredAny, Visitor};
 
-use crate::encoding::{Utf16, without_mark};
+use crate::encoding::{NotUnicode, Utf16, json_text, without_mark};
 use crate::wire::violation::Violations;
 
 /// Treatment of a name that the message has no field for.
@@ -114,9 +114,9 @@ pub enum InvalidJson {
     /// The text is encoded as UTF-16.
     #[error(transparent)]
     Encoding(#[from] Utf16),
-    /// The text is not valid UTF-8.
-    #[error("is no UTF-8, from byte {0} on")]
-    NotUtf8(usize),
+    /// The text has bytes or escapes that are no characters.
+    #[error(transparent)]
+    NotUnicode(#[from] NotUnicode),
     /// The text is empty.
     #[error("is empty, and no JSON")]
     Empty,
@@ -128,10 +128,11 @@ pub enum InvalidJson {
 /// Returns the JSON document of a file or a request body, without a leading byte order mark.
 ///
 /// # Errors
-/// Returns an error if the text is empty, or encoded as UTF-16.
-pub fn document(text: &[u8]) -> Result<&[u8], InvalidJson> {
+/// Returns an error if the text is empty, or is no Unicode text in UTF-8.
+pub fn document(text: &[u8]) -> Result<&str, InvalidJson> {
     let document = without_mark(text)?;
-    if document.trim_ascii().is_empty() { Err(InvalidJson::Empty) } else { Ok(document) }
+    // Checks all bytes, including those of ignored fields, which readers skip.
+    if document.trim_ascii().is_empty() { Err(InvalidJson::Empty) } else { Ok(json_text(document)?) }
 }
 
 /// Reads a message from one JSON document. The second part of the result holds the violations of its values.
@@ -144,9 +145,7 @@ pub fn from_slice<M: ReadJson + Default>(
 ) -> Result<(M, Violations), InvalidJson> {
     let mut context = Context::new(unknown_fields, false);
     let mut message = M::default();
-    // Checks all bytes, including those of ignored fields, which the reader skips.
-    let text = std::str::from_utf8(document(json)?).map_err(|error| InvalidJson::NotUtf8(error.valid_up_to()))?;
-    let mut document = serde_json::Deserializer::from_str(text);
+    let mut document = serde_json::Deserializer::from_str(document(json)?);
     if !message.read(&mut document, &mut context)? {
         context.violation("must be a JSON object, not null");
     }

@@ -220,3 +220,28 @@ async fn a_stream_that_is_never_finished_is_ended_in_good_order() {
     }
     assert_eq!(streams, 3, "watching, and reflection in both versions");
 }
+
+#[tokio::test]
+async fn a_question_of_reflection_that_cannot_be_read_is_refused_as_documented() {
+    let service = Service::start().await;
+    for version in ["v1", "v1alpha"] {
+        for (message, compressed, code, reason) in [
+            (&[0xff; 3][..], 0, 3, "INVALID_REQUEST"),
+            (&[0xff; 3], 1, 3, "INVALID_REQUEST"),
+            (&[0xff], 7, 3, "INVALID_REQUEST"),
+        ] {
+            let path = format!("/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo");
+            let mut connection = Http2::over(connect(&service).await).await;
+            let (response, mut body) = connection.begin(&head("POST", &path, GRPC)).await;
+            body.send_data(framed(compressed, message), true).unwrap();
+            let status = Http2::status(response).await.unwrap();
+            assert_eq!((status.code, &*status.reason), (code, reason), "{version} {message:?} {compressed}");
+        }
+        let path = format!("/grpc.reflection.{version}.ServerReflection/Other");
+        let mut connection = Http2::over(connect(&service).await).await;
+        let (response, mut body) = connection.begin(&head("POST", &path, GRPC)).await;
+        body.send_data(framed(0, &[]), true).unwrap();
+        let status = Http2::status(response).await.unwrap();
+        assert_eq!((status.code, &*status.reason), (12, "UNKNOWN_PATH"), "{version}");
+    }
+}

@@ -60,7 +60,7 @@ const GOOD_HEADERS: [Members<'_>; 9] = [
     &[("jku", r#""https://evil.example/keys""#), ("x5u", r#""https://evil.example/keys""#)],
     &[("more", "null")],
 ];
-const BAD_HEADERS: [Members<'_>; 30] = [
+const BAD_HEADERS: [Members<'_>; 31] = [
     &[("alg", "")],
     &[("alg", "null")],
     &[("alg", r#""""#)],
@@ -91,6 +91,7 @@ const BAD_HEADERS: [Members<'_>; 30] = [
     &[("crit", r#""exp""#)],
     &[("b64", "false"), ("crit", r#"["b64"]"#)],
     &[("more", "1"), ("more", "2")],
+    &[("more", r#""\udc00""#)],
 ];
 
 const CLAIMS: Members<'_> = &[
@@ -101,7 +102,7 @@ const CLAIMS: Members<'_> = &[
     ("exp", "1762840860"),
 ];
 /// Claims that are accepted, followed by those that are refused.
-const GOOD_CLAIMS: [Members<'_>; 8] = [
+const GOOD_CLAIMS: [Members<'_>; 11] = [
     &[],
     &[("aud", r#""promotions""#)],
     &[("exp", "1762840800.001")],
@@ -109,9 +110,12 @@ const GOOD_CLAIMS: [Members<'_>; 8] = [
     &[("exp", "1.76284086e9")],
     &[("nbf", "1762840800"), ("iat", "1762840800"), ("jti", r#""1""#)],
     &[("nbf", "0")],
+    &[("iat", "1762840829.9")],
+    &[("iat", "0"), ("nbf", "1762840829")],
     &[("more", "{}")],
+    &[("more", r#""\ud83d\ude00""#)],
 ];
-const BAD_CLAIMS: [Members<'_>; 49] = [
+const BAD_CLAIMS: [Members<'_>; 55] = [
     &[("iss", "")],
     &[("iss", "null")],
     &[("iss", r#""""#)],
@@ -160,6 +164,12 @@ const BAD_CLAIMS: [Members<'_>; 49] = [
     &[("nbf", r#""0""#)],
     &[("nbf", "-1")],
     &[("nbf", "1762840900")],
+    &[("iat", "null")],
+    &[("iat", r#""1762840800""#)],
+    &[("iat", "-1")],
+    &[("iat", "1762840831")],
+    &[("iat", "1762840831"), ("nbf", "0")],
+    &[("more", r#""\ud83d""#)],
     &[("more", "1"), ("more", "2")],
 ];
 
@@ -299,6 +309,8 @@ async fn the_file_of_issuers_is_read_strictly_and_what_cannot_be_meant_stops_the
         let refused = started(&with(changed.clone())).unwrap_err();
         assert!(refused.contains(&violation), "{changed}: {refused}");
     }
+    let none = started(&json!({"issuers": []}).to_string()).unwrap_err();
+    assert!(none.contains("issuers: must have at least 1 issuer"), "{none}");
     let entry = issuer_entry(&json!({}));
     let values: Vec<_> = entry.as_object().unwrap().values().collect();
     let twice = with(json!({})).replacen("{\"access\"", "{\"audience\":\"x\",\"access\"", 1);

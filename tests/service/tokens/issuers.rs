@@ -3,7 +3,7 @@
 use super::*;
 
 /// Listens, accepts connections and never answers. Returns the URL.
-async fn silent() -> String {
+pub async fn silent() -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     tokio::spawn(async move {
@@ -62,4 +62,33 @@ async fn issuers_and_subjects_whose_names_run_together_are_two_callers() {
     };
     assert!(!left(&one).await.starts_with("\"requests\";r=999;"), "it called before");
     assert!(left(&two).await.starts_with("\"requests\";r=999;"), "a limit of its own");
+}
+
+#[tokio::test]
+async fn a_file_of_keys_that_is_missing_or_no_key_set_is_refused_at_the_start_by_name() {
+    let (folder, key) = (TempDir::new().unwrap(), key("a", ED25519));
+    let file = issuer(folder.path(), &[&key], &json!({}));
+    let jwks = folder.path().join("jwks.json");
+    let start = async || {
+        let database = format!("sqlite://{}", folder.path().join("keys.db").display());
+        let options = options(&database, &["--trusted-issuers", &file]);
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (started, stop) = (|| {}, std::future::ready(()));
+        let course = cart_promotions::server::Course { started, stop, hurry: std::future::pending() };
+        let ended =
+            cart_promotions::server::run(listener, &options, cart_promotions::clock::Clock::fixed(NOW_MS), course)
+                .await;
+        ended.map_err(|error| error.to_string())
+    };
+    assert_eq!(start().await, Ok(()), "the key set can be used");
+    let too_long = " ".repeat(256 * 1024 + 1);
+    for content in [Some("{"), Some("[]"), Some("{\"keys\": 7}"), Some(&*too_long), None] {
+        match content {
+            Some(content) => std::fs::write(&jwks, content).unwrap(),
+            None => std::fs::remove_file(&jwks).unwrap(),
+        }
+        let refused = start().await.unwrap_err();
+        let named = refused.contains("--trusted-issuers") && refused.contains("jwks.json");
+        assert!(named && refused.contains("https://login.example.com"), "{refused}");
+    }
 }
