@@ -9,11 +9,12 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
+use sea_orm::sqlx::pool::PoolOptions;
 use sea_orm::sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
 use sea_orm::sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
 };
-use sea_orm::sqlx::{AssertSqlSafe, ConnectOptions, Connection as _, Executor};
+use sea_orm::sqlx::{AssertSqlSafe, ConnectOptions, Connection as _, Database, Executor};
 use sea_orm::{DbErr, RuntimeErr};
 
 use super::StorageError;
@@ -67,8 +68,9 @@ async fn sqlite(url: &str, options: StoreOptions) -> Result<Pools, StorageError>
     if !options.recounts {
         make_private(connect.get_filename()).map_err(|error| connecting(error.into()))?;
     }
-    let pool =
-        |connections: u32| SqlitePoolOptions::new().max_connections(connections).acquire_timeout(options.timeout);
+    let pool = |connections: u32| {
+        lasting(SqlitePoolOptions::new()).max_connections(connections).acquire_timeout(options.timeout)
+    };
     let writers = pool(options.writers).connect_with(connect.clone()).await.map_err(connecting)?;
     warn_of_readable(connect.get_filename());
     // A connection for reads refuses writes, which prevents accidental ones.
@@ -85,6 +87,16 @@ async fn sqlite(url: &str, options: StoreOptions) -> Result<Pools, StorageError>
         lookups: reading(LOOKUP_CONNECTIONS),
         probe: Pool::Sqlite(pool(PROBE_CONNECTIONS).connect_lazy_with(connect.clone())),
     })
+}
+
+/// Returns the options of a pool whose connections are never renewed, however old or idle.
+///
+/// The driver's task that renews them reads the number of idle connections while others change it. It may read a number below
+/// zero, which is as large as a number can be, and then occupies its thread for ever; the process does not end either. The
+/// connection of the probe must not be renewed in any case: if other programs held all sessions of the server, opening one
+/// would fail, and the database would be considered lost.
+fn lasting<D: Database>(options: PoolOptions<D>) -> PoolOptions<D> {
+    options.max_lifetime(None).idle_timeout(None)
 }
 
 /// Creates the file of a missing database, readable by the service's own user only. SQLite gives the files beside it
@@ -112,7 +124,7 @@ async fn postgres(url: &str, options: StoreOptions) -> Result<Pools, StorageErro
     let (settings, last_break) = (settings(options), LastBreak::default());
     let pool = |connections: u32| {
         let (settings, last_break) = (settings.clone(), last_break.clone());
-        PgPoolOptions::new()
+        lasting(PgPoolOptions::new())
             .max_connections(connections)
             .acquire_timeout(options.timeout)
             .test_before_acquire(false)
@@ -132,15 +144,12 @@ async fn postgres(url: &str, options: StoreOptions) -> Result<Pools, StorageErro
     };
     let of = |pool| Pool::Postgres { pool, last_break: last_break.clone() };
     let lazily = |connections| of(pool(connections).connect_lazy_with(connect.clone()));
-    // A connection of the probe is never renewed: if other programs held all sessions of the server, opening one would
-    // fail, and the database would be considered lost.
-    let probe = pool(PROBE_CONNECTIONS).max_lifetime(None).idle_timeout(None);
     Ok(Pools {
         writers: of(pool(options.writers).connect_with(connect.clone()).await.map_err(connecting)?),
         changes: lazily(options.changes),
         reads: lazily(options.reads),
         lookups: lazily(LOOKUP_CONNECTIONS),
-        probe: of(probe.connect_lazy_with(connect)),
+        probe: lazily(PROBE_CONNECTIONS),
     })
 }
 
@@ -229,4 +238,21 @@ async fn session_of(client: &mut PgConnection) -> Result<i32, StorageError> {
 
 fn connecting(error: sea_orm::sqlx::Error) -> StorageError {
     DbErr::Conn(RuntimeErr::SqlxError(std::sync::Arc::new(error))).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::schema_tests::store;
+    use super::*;
+
+    #[tokio::test]
+    async fn no_pool_has_the_task_that_renews_connections() {
+        let (_directory, store) = store().await;
+        for pool in [&store.writers, &store.changes, &store.reads, &store.lookups, &store.probe] {
+            let Pool::Sqlite(pool) = pool else { panic!("{pool:?}") };
+            assert_eq!((pool.options().get_max_lifetime(), pool.options().get_idle_timeout()), (None, None));
+        }
+        let options = lasting(PgPoolOptions::new());
+        assert_eq!((options.get_max_lifetime(), options.get_idle_timeout()), (None, None));
+    }
 }
