@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use sd_notify::NotifyState;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -16,7 +17,11 @@ use crate::server::{self, Course};
 /// # Errors
 /// Returns why the service could not start or serve, or did not end in time.
 pub async fn run(options: &Serve) -> Result<(), CommandError> {
-    let stop = signals(1).map_err(CommandError::Signal)?;
+    let signal = signals(1).map_err(CommandError::Signal)?;
+    let stop = async {
+        signal.await;
+        tell_service_manager(NotifyState::Stopping);
+    };
     let hurry = signals(2).map_err(CommandError::Signal)?;
     let cannot_listen = |source| CommandError::Listen { address: options.listen.clone(), source };
     let listener = TcpListener::bind(options.listen.addresses()).await.map_err(cannot_listen)?;
@@ -42,6 +47,7 @@ pub async fn run(options: &Serve) -> Result<(), CommandError> {
             tracing::warn!("the credentials of the demo, demo/demo, are public: not for production");
             print_beside(demo::curl(scheme, address));
         }
+        tell_service_manager(NotifyState::Ready);
     };
     Ok(server::run(listener, options, Clock::system(), Course { started, stop, hurry }).await?)
 }
@@ -57,6 +63,13 @@ fn signals(count: u32) -> std::io::Result<impl Future<Output = ()> + Send> {
             }
         }
     })
+}
+
+/// Tells the service manager (systemd with `Type=notify`) the state of the service. Without one, nothing happens.
+fn tell_service_manager(state: NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        tracing::warn!(error = &error as &dyn std::error::Error, "the service manager cannot be told the state");
+    }
 }
 
 /// Writes a line to standard output on a thread of its own: a stalled reader does not hold the service up.

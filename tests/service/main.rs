@@ -50,6 +50,7 @@ mod rpcs;
 mod schema;
 mod secrets;
 mod server_process;
+mod service_manager;
 mod set_back;
 mod stale;
 mod support;
