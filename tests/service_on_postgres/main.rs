@@ -44,6 +44,7 @@ mod import;
 mod isolation;
 #[path = "../service/keeping.rs"]
 mod keeping;
+mod least_privileges;
 mod load;
 mod locks;
 mod meeting;
