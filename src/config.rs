@@ -8,6 +8,7 @@ mod environment;
 mod file;
 mod listen;
 pub mod operator;
+mod operator_name;
 mod options;
 mod url_file;
 
@@ -22,6 +23,7 @@ use tracing::level_filters::LevelFilter;
 pub use command_line::CliError;
 pub use database_url::DatabaseUrl;
 pub use listen::ListenAddress;
+pub use operator_name::operator_name;
 
 use self::access::{AccessOptionError, AccessOptions};
 use self::url_file::UrlFile;
@@ -72,9 +74,12 @@ pub enum CliCommand {
     Migrate(Migrate),
     /// Checks every invariant of the wallet, beside a running service. Exits with 1 when it finds a breach.
     Verify(Verify),
-    /// Lists, creates, activates and deactivates promotions.
+    /// Lists, creates, activates and deactivates promotions, and shows their history.
     #[command(subcommand)]
     Promotions(operator::Promotions),
+    /// Shows the history of organizations.
+    #[command(subcommand)]
+    Orgs(operator::Orgs),
     /// Records customers.
     #[command(subcommand)]
     Customers(operator::Customers),
@@ -97,6 +102,7 @@ impl CliCommand {
             Self::Migrate(options) => Some(&options.common),
             Self::Verify(options) => Some(&options.common),
             Self::Promotions(command) => Some(command.common()),
+            Self::Orgs(command) => Some(command.common()),
             Self::Customers(command) => Some(command.common()),
             Self::Wallet(command) => Some(command.common()),
             Self::Clients(command) => Some(command.common()),

@@ -71,13 +71,14 @@ async fn run(cli: Cli, log: &Log) -> anyhow::Result<()> {
     }
     match cli.command {
         CliCommand::Serve(options) => commands::serve::run(&options).await?,
-        CliCommand::Import(options) => commands::import::run(&options, log).await?,
+        CliCommand::Import(options) => commands::import::run(&options, log, &Clock::system()).await?,
         CliCommand::Migrate(options) => commands::migrate::run(&options).await?,
         CliCommand::Verify(options) => commands::verify::run(&options).await?,
         CliCommand::Promotions(command) => commands::promotions::run(&command, &Clock::system()).await?,
+        CliCommand::Orgs(command) => commands::orgs::run(&command).await?,
         CliCommand::Customers(command) => commands::customers::run(&command).await?,
         CliCommand::Wallet(command) => commands::wallet::run(&command, &Clock::system()).await?,
-        CliCommand::Clients(command) => commands::clients::run(&command).await?,
+        CliCommand::Clients(command) => commands::clients::run(&command, &Clock::system()).await?,
         CliCommand::DescriptorSet => {
             std::io::stdout().write_all(DESCRIPTOR_SET).context("cannot write to standard output")?;
         }

@@ -20,9 +20,10 @@ use crate::app::import::{Import, ImportError, ImportOptions, Imported};
 use crate::background::Background;
 use crate::clock::Clock;
 use crate::config::access::AccessOptionError;
-use crate::config::{Common, DatabaseUrl, Serve};
+use crate::config::{self, Common, DatabaseUrl, Serve};
 use crate::demo;
 use crate::earning::OrgId;
+use crate::earning::history::{Actor, Origin};
 use crate::edge::{self, Answered, Certificates, EdgeSettings, Handler, Stop, TlsError};
 use crate::files::{SECRET_MODE, warn_if_wider};
 use crate::printable::with_causes;
@@ -169,8 +170,18 @@ async fn open_when_up(options: &Serve) -> Result<Store, ServeError> {
 ///
 /// # Errors
 /// Returns every violation of the file, or the first conflict with the database. Then nothing is imported.
-pub async fn import(store: &Store, json: &[u8], options: ImportOptions) -> Result<Imported, ImportFileError> {
-    Ok(read_import(json)?.run(store, options).await?)
+pub async fn import(
+    store: &Store,
+    json: &[u8],
+    options: ImportOptions,
+    origin: &Origin,
+) -> Result<Imported, ImportFileError> {
+    Ok(read_import(json)?.run(store, options, origin).await?)
+}
+
+/// Returns the origin of a change that the operator who runs this process makes now.
+pub fn operator(clock: &Clock) -> Origin {
+    Origin { actor: Actor::Operator(config::operator_name().into()), request_id: None, at_ms: clock.now_ms() }
 }
 
 /// Parses a catalog file.
@@ -236,7 +247,7 @@ pub async fn run(
         background.refresh_certificates(certificates);
     }
 
-    prepare(&store, options).await?;
+    prepare(&store, options, &clock).await?;
     lifecycle.enter(Phase::Serving);
     background.probe(app.clone(), health.clone(), Arc::clone(&lifecycle));
     background.refresh_memory(app.clone());
@@ -270,7 +281,7 @@ pub async fn run(
 }
 
 /// Brings the database into the state that the options ask for: its schema, and the catalog of the demo.
-async fn prepare(store: &Store, options: &Serve) -> Result<(), ServeError> {
+async fn prepare(store: &Store, options: &Serve, clock: &Clock) -> Result<(), ServeError> {
     let url = options.common.database_url();
     let named = |source| ServeError::Database { url: url.clone(), source };
     if options.no_migrate {
@@ -285,7 +296,7 @@ async fn prepare(store: &Store, options: &Serve) -> Result<(), ServeError> {
         if let Some(other) = other_than_demo(store).await.map_err(named)? {
             return Err(ServeError::DemoOnOthers { url: url.clone(), other });
         }
-        import(store, demo::CATALOG.as_bytes(), ImportOptions::default()).await?;
+        import(store, demo::CATALOG.as_bytes(), ImportOptions::default(), &operator(clock)).await?;
     }
     Ok(())
 }

@@ -20,7 +20,7 @@ use cart_promotions::wire::json::{JsonMessage, ReadJson, UnknownFields, document
 use cart_promotions::wire::payload::{self, Payload};
 use cart_promotions::wire::time::TimePair;
 use cart_promotions::wire::{InvalidRequest, Violations};
-use cart_promotions::wire::{bulk_earn, catalog, customers, earn, event, files, wallet};
+use cart_promotions::wire::{bulk_earn, catalog, customers, earn, event, files, history, wallet};
 use proptest::prelude::*;
 use prost::Message;
 use serde::de::IgnoredAny;
@@ -120,6 +120,9 @@ fn endpoints() -> Vec<Endpoint> {
         }),
         endpoint(include_str!("../proto/examples/ListPromotions.json"), |request, found| {
             catalog::parse_list(&request, ORG, found).map(drop)
+        }),
+        endpoint(include_str!("../proto/examples/ListCatalogChanges.json"), |request, found| {
+            history::parse_list(&request, ORG, found).map(drop)
         }),
         endpoint::<proto::ActivatePromotionRequest>(
             include_str!("../proto/examples/ActivatePromotion.json"),

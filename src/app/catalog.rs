@@ -1,4 +1,4 @@
-//! Changes the catalog and the customer base, one call at a time.
+//! Changes the promotions and the customer base, one call at a time.
 //!
 //! Changes of one organization's promotions are serialized: each first locks the catalog, and is decided from the
 //! catalog as it is then.
@@ -12,7 +12,9 @@ use super::earn_ids::EarnIds;
 use super::transaction::{ChangeError, TransactionEnd, TransactionWork, in_transaction};
 use super::{App, ReadSlot};
 use crate::earning::catalog_change::{CatalogChange, CatalogRefusal, apply};
+use crate::earning::history::{Actor, Origin};
 use crate::earning::{Catalog, CustomerId, ObjectId, OrgId, Promotion};
+use crate::storage::change::Change;
 use crate::storage::{StorageError, Store, Transaction};
 use crate::writer::error::WalletError;
 
@@ -48,8 +50,7 @@ impl From<StorageError> for CatalogError {
     }
 }
 
-/// Changes a promotion of an organization at `now_ms` (milliseconds since 1970-01-01T00:00:00Z). Returns the promotion
-/// after the change.
+/// Changes a promotion of an organization. Returns the promotion after the change.
 ///
 /// # Errors
 /// Returns why the promotion was not changed.
@@ -57,26 +58,25 @@ pub async fn change_promotion(
     store: &Store,
     org_id: OrgId,
     change: CatalogChange,
-    now_ms: i64,
+    origin: &Origin,
 ) -> Result<Promotion, CatalogError> {
-    in_transaction(store, &ChangePromotion { org_id, change, now_ms }).await
+    in_transaction(store, &ChangePromotion { org_id, change, origin }).await
 }
 
 /// A change of a promotion.
-struct ChangePromotion {
+struct ChangePromotion<'a> {
     org_id: OrgId,
     change: CatalogChange,
-    /// Milliseconds since 1970-01-01T00:00:00Z.
-    now_ms: i64,
+    origin: &'a Origin,
 }
 
 #[async_trait]
-impl TransactionWork for ChangePromotion {
+impl TransactionWork for ChangePromotion<'_> {
     type Done = Promotion;
     type Error = CatalogError;
 
     async fn make(&self, transaction: &Transaction) -> Result<TransactionEnd<Promotion>, CatalogError> {
-        let Self { org_id, change, now_ms } = self;
+        let Self { org_id, change, origin } = self;
         let id = match change {
             CatalogChange::Create(promotion) | CatalogChange::Replace(promotion) => promotion.id,
             CatalogChange::SetActive(id, _) => *id,
@@ -85,12 +85,14 @@ impl TransactionWork for ChangePromotion {
         // catalog waits here.
         transaction.lock_catalog(*org_id).await?;
         let catalog = transaction.catalog(*org_id).await?.ok_or(CatalogError::NoOrganization(*org_id))?;
-        let Some(promotion) = apply(change.clone(), &catalog, *now_ms)? else {
-            let promotion = catalog.promotions.get(&id).cloned();
-            return Ok(TransactionEnd::Rollback(promotion.ok_or(CatalogRefusal::NotFound(id))?));
+        let recorded = catalog.promotions.get(&id);
+        let applied = apply(change.clone(), &catalog, origin.at_ms)?;
+        let change = applied.as_ref().and_then(|promotion| Change::of_promotion(recorded, promotion));
+        let (Some(promotion), Some(change)) = (applied, change) else {
+            return Ok(TransactionEnd::Rollback(recorded.cloned().ok_or(CatalogRefusal::NotFound(id))?));
         };
         save_promotion(transaction, &catalog, &promotion).await?;
-        transaction.raise_catalog_version(*org_id).await?;
+        transaction.raise_catalog_version(*org_id, origin, &[change]).await?;
         Ok(TransactionEnd::Commit(promotion))
     }
 }
@@ -168,46 +170,6 @@ impl TransactionWork for RecordCustomers {
     }
 }
 
-/// A change of a promotion's audience.
-#[derive(Debug)]
-pub struct ChangeAudience {
-    /// Organization.
-    pub org_id: OrgId,
-    /// The promotion.
-    pub promotion_id: ObjectId,
-    /// Customers to add.
-    pub add: BTreeSet<CustomerId>,
-    /// Customers to remove.
-    pub remove: BTreeSet<CustomerId>,
-}
-
-/// Numbers of customers that were added to an audience and removed from it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct AudienceChanged {
-    /// Number of customers that were not in the audience before.
-    pub added: usize,
-    /// Number of customers that were in the audience before.
-    pub removed: usize,
-}
-
-#[async_trait]
-impl TransactionWork for ChangeAudience {
-    type Done = AudienceChanged;
-    type Error = CatalogError;
-
-    async fn make(&self, transaction: &Transaction) -> Result<TransactionEnd<AudienceChanged>, CatalogError> {
-        let Self { org_id, promotion_id, add, remove } = self;
-        if !transaction.has_promotion(*org_id, *promotion_id).await? {
-            return Err(CatalogRefusal::NotFound(*promotion_id).into());
-        }
-        // Changes of audiences are serialized, so that none of them waits for a row lock of another.
-        transaction.lock_audiences(*org_id).await?;
-        let added = transaction.add_to_audience(*org_id, *promotion_id, add).await?;
-        let removed = transaction.remove_from_audience(*org_id, *promotion_id, remove).await?;
-        Ok(TransactionEnd::Commit(AudienceChanged { added, removed }))
-    }
-}
-
 /// A page of promotions: up to `limit` of them, after the id `after`.
 #[derive(Debug, Clone, Copy)]
 pub struct PageWanted {
@@ -217,7 +179,22 @@ pub struct PageWanted {
     pub after: Option<ObjectId>,
 }
 
+/// A call that changes a catalog or an audience.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// Name of the API client.
+    pub client: Arc<str>,
+    /// Request id of the call.
+    pub request_id: Option<Arc<str>>,
+}
+
 impl App {
+    /// Returns the origin of a change that a call makes now.
+    pub(super) fn origin(&self, call: &Call) -> Origin {
+        let Call { client, request_id } = call;
+        Origin { actor: Actor::Client(Arc::clone(client)), request_id: request_id.clone(), at_ms: self.now_ms() }
+    }
+
     /// Returns an id that no promotion has.
     pub fn new_promotion_id(&self) -> ObjectId {
         new_promotion_id(self.now_ms())
@@ -229,11 +206,12 @@ impl App {
     /// Returns why the promotion was not changed.
     pub async fn change_promotion(
         &self,
-        client: &Arc<str>,
+        call: &Call,
         org_id: OrgId,
         change: CatalogChange,
     ) -> Result<Promotion, CatalogError> {
-        self.changing(client, org_id, change_promotion(&self.store, org_id, change, self.now_ms())).await
+        let origin = self.origin(call);
+        self.changing(&call.client, org_id, change_promotion(&self.store, org_id, change, &origin)).await
     }
 
     /// Returns the promotions of these ids that the organization has, in the order of `ids`.
@@ -267,18 +245,6 @@ impl App {
         let catalog = self.reading(client, self.catalog(org_id)).await?;
         let (promotions, more) = page_of(&catalog, limit, after);
         Ok(PromotionPage { promotions: promotions.into_iter().cloned().collect(), more, slot })
-    }
-
-    /// Adds customers to the audience of a promotion, and removes others.
-    ///
-    /// # Errors
-    /// Returns why the audience was not changed.
-    pub async fn change_audience(
-        &self,
-        client: &Arc<str>,
-        change: &ChangeAudience,
-    ) -> Result<AudienceChanged, CatalogError> {
-        self.changing(client, change.org_id, in_transaction(&self.store, change)).await
     }
 
     /// Records customers. Returns how many were not recorded before.

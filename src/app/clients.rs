@@ -1,11 +1,15 @@
 //! Issues and withdraws the credentials of one API client at a time. A change takes effect on running servers within a
 //! second.
 
+use async_trait::async_trait;
+
+use super::transaction::{TransactionEnd, TransactionWork, in_transaction};
 use crate::access::groups::Access;
 use crate::access::secret::{HashError, Secret};
 use crate::earning::OrgId;
+use crate::earning::history::Origin;
 use crate::storage::clients::{ApiClient, ClientChange};
-use crate::storage::{StorageError, Store};
+use crate::storage::{StorageError, Store, Transaction};
 
 /// A recorded API client, without its stored secret.
 #[derive(Debug, Clone)]
@@ -66,7 +70,7 @@ pub enum ClientError {
 ///
 /// # Errors
 /// Returns an error when the name is taken, or the error of the database.
-pub async fn add(store: &Store, client: &NewClient) -> Result<(), ClientError> {
+pub async fn add(store: &Store, client: &NewClient, origin: &Origin) -> Result<(), ClientError> {
     let org_id = client.org_id;
     if store.catalog_versions(&[org_id].into()).await?.is_empty() {
         return Err(ClientError::NoOrganization(org_id));
@@ -75,7 +79,8 @@ pub async fn add(store: &Store, client: &NewClient) -> Result<(), ClientError> {
     let (secret_hash, access) = (client.secret.hash()?, client.access.as_ref().unwrap_or(&Access::All).to_string());
     let requests_per_minute = client.requests_per_minute;
     let added = ApiClient { username, secret_hash, org_id, access, disabled: false, requests_per_minute };
-    if store.insert_api_client(added).await? { Ok(()) } else { Err(taken_or_missing(store, &client.username).await) }
+    let added = in_transaction(store, &AddClient { client: added, origin }).await?;
+    if added { Ok(()) } else { Err(taken_or_missing(store, &client.username).await) }
 }
 
 /// Replaces the secret of a client by that of `client`, and its access and its limit where `client` has them. A
@@ -83,7 +88,7 @@ pub async fn add(store: &Store, client: &NewClient) -> Result<(), ClientError> {
 ///
 /// # Errors
 /// Returns an error when the organization has no such client, or the error of the database.
-pub async fn renew(store: &Store, client: &NewClient) -> Result<(), ClientError> {
+pub async fn renew(store: &Store, client: &NewClient, origin: &Origin) -> Result<(), ClientError> {
     let change = ClientChange {
         secret_hash: Some(client.secret.hash()?),
         access: client.access.as_ref().map(ToString::to_string),
@@ -91,7 +96,8 @@ pub async fn renew(store: &Store, client: &NewClient) -> Result<(), ClientError>
         requests_per_minute: client.requests_per_minute,
     };
     // The holder of the credentials must not act for another organization from then on.
-    let changed = store.change_api_client(&client.username, Some(client.org_id), change).await?;
+    let (username, org_id) = (&client.username, Some(client.org_id));
+    let changed = in_transaction(store, &ChangeClient { username, org_id, change, origin }).await?;
     if changed { Ok(()) } else { Err(taken_or_missing(store, &client.username).await) }
 }
 
@@ -99,10 +105,66 @@ pub async fn renew(store: &Store, client: &NewClient) -> Result<(), ClientError>
 ///
 /// # Errors
 /// Returns an error when there is no such client, or the error of the database.
-pub async fn set_disabled(store: &Store, username: &str, disabled: bool) -> Result<(), ClientError> {
+pub async fn set_disabled(store: &Store, username: &str, disabled: bool, origin: &Origin) -> Result<(), ClientError> {
     let change = ClientChange { disabled: Some(disabled), ..ClientChange::default() };
-    let changed = store.change_api_client(username, None, change).await?;
+    let changed = in_transaction(store, &ChangeClient { username, org_id: None, change, origin }).await?;
     if changed { Ok(()) } else { Err(ClientError::NotFound(username.to_owned())) }
+}
+
+/// A client to add.
+struct AddClient<'a> {
+    client: ApiClient,
+    origin: &'a Origin,
+}
+
+#[async_trait]
+impl TransactionWork for AddClient<'_> {
+    /// True if the client was added, false if its name is taken.
+    type Done = bool;
+    type Error = StorageError;
+
+    async fn make(&self, transaction: &Transaction) -> Result<TransactionEnd<bool>, StorageError> {
+        let Self { client, origin } = self;
+        transaction.lock_changes(client.org_id).await?;
+        if !transaction.insert_api_client(client.clone()).await? {
+            return Ok(TransactionEnd::Rollback(false));
+        }
+        let changes: Vec<_> = ApiClient::change(None, Some(client)).into_iter().collect();
+        transaction.record_changes(client.org_id, origin, &changes).await?;
+        Ok(TransactionEnd::Commit(true))
+    }
+}
+
+/// A change of the client with this username, if it belongs to this organization where one is given.
+struct ChangeClient<'a> {
+    username: &'a str,
+    org_id: Option<OrgId>,
+    change: ClientChange,
+    origin: &'a Origin,
+}
+
+#[async_trait]
+impl TransactionWork for ChangeClient<'_> {
+    /// True if there is such a client.
+    type Done = bool;
+    type Error = StorageError;
+
+    async fn make(&self, transaction: &Transaction) -> Result<TransactionEnd<bool>, StorageError> {
+        let Self { username, org_id, change, origin } = self;
+        let of_org = match org_id {
+            Some(org_id) => Some(*org_id),
+            None => transaction.api_client(username).await?.map(|client| client.org_id),
+        };
+        let Some(of_org) = of_org else { return Ok(TransactionEnd::Rollback(false)) };
+        transaction.lock_changes(of_org).await?;
+        let changed = transaction.change_api_client(of_org, username, change.clone()).await?;
+        let Some((before, after)) = changed else { return Ok(TransactionEnd::Rollback(false)) };
+        let Some(change) = ApiClient::change(Some(&before), Some(&after)) else {
+            return Ok(TransactionEnd::Rollback(true));
+        };
+        transaction.record_changes(of_org, origin, &[change]).await?;
+        Ok(TransactionEnd::Commit(true))
+    }
 }
 
 /// Returns every client, or those of one organization, ordered by username.

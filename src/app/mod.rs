@@ -3,6 +3,7 @@
 //! Called by `transport` and the command line. Knows neither proto, HTTP or gRPC, nor the database library.
 
 mod against_catalogs;
+pub mod audience;
 pub mod bulk_earn;
 pub mod catalog;
 pub mod catalog_cache;
@@ -10,6 +11,7 @@ pub mod changes;
 pub mod clients;
 pub mod earn_ids;
 pub mod fair_gate;
+pub mod history;
 pub mod import;
 mod transaction;
 mod trial;

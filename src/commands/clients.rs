@@ -7,9 +7,11 @@ use super::table::Table;
 use super::{CommandError, note, on_database, print, show};
 use crate::access::secret::Secret;
 use crate::app::clients::{self, RecordedClient};
+use crate::clock::Clock;
 use crate::config::operator::{AddClient, Clients, ListClients, SwitchClient};
 use crate::earning::OrgId;
 use crate::proto;
+use crate::server;
 use crate::storage::Store;
 use crate::wire::files::catalog::parse_client;
 
@@ -47,16 +49,16 @@ struct NewClientJson<'a> {
 ///
 /// # Errors
 /// Returns why it failed.
-pub async fn run(command: &Clients) -> Result<(), CommandError> {
+pub async fn run(command: &Clients, clock: &Clock) -> Result<(), CommandError> {
     match command {
-        Clients::Add(options) => add(options).await,
+        Clients::Add(options) => add(options, clock).await,
         Clients::List(options) => list(options).await,
-        Clients::Disable(options) => switch(options, true).await,
-        Clients::Enable(options) => switch(options, false).await,
+        Clients::Disable(options) => switch(options, true, clock).await,
+        Clients::Enable(options) => switch(options, false, clock).await,
     }
 }
 
-async fn add(options: &AddClient) -> Result<(), CommandError> {
+async fn add(options: &AddClient, clock: &Clock) -> Result<(), CommandError> {
     let secret = Secret::random();
     let client = proto::ApiClient {
         username: options.username.clone(),
@@ -66,11 +68,12 @@ async fn add(options: &AddClient) -> Result<(), CommandError> {
         requests_per_minute: options.requests_per_minute,
     };
     let client = parse_client(client).map_err(|violations| CommandError::of_violations(&violations, &OPTIONS))?;
+    let origin = server::operator(clock);
     let added = async |store: &Store| {
         if options.new_secret {
-            Ok(clients::renew(store, &client).await?)
+            Ok(clients::renew(store, &client, &origin).await?)
         } else {
-            Ok(clients::add(store, &client).await?)
+            Ok(clients::add(store, &client, &origin).await?)
         }
     };
     on_database(&options.output.common, added).await?;
@@ -115,8 +118,9 @@ fn to_json(client: &RecordedClient) -> ClientJson<'_> {
     }
 }
 
-async fn switch(options: &SwitchClient, disabled: bool) -> Result<(), CommandError> {
-    let switched = async |store: &Store| Ok(clients::set_disabled(store, &options.username, disabled).await?);
+async fn switch(options: &SwitchClient, disabled: bool, clock: &Clock) -> Result<(), CommandError> {
+    let origin = server::operator(clock);
+    let switched = async |store: &Store| Ok(clients::set_disabled(store, &options.username, disabled, &origin).await?);
     on_database(&options.common, switched).await?;
     note(&format!("{:?} is {}", options.username, if disabled { "disabled" } else { "enabled" }));
     Ok(())

@@ -2,6 +2,7 @@
 
 use super::{CommandError, print};
 use crate::app::import::ImportOptions;
+use crate::clock::Clock;
 use crate::config::ImportFile;
 use crate::server::{self, ImportFileError};
 use crate::telemetry::Log;
@@ -10,7 +11,7 @@ use crate::telemetry::Log;
 ///
 /// # Errors
 /// Returns the violations of the file, or the failure of the database. Then nothing is imported.
-pub async fn run(options: &ImportFile, log: &Log) -> Result<(), CommandError> {
+pub async fn run(options: &ImportFile, log: &Log, clock: &Clock) -> Result<(), CommandError> {
     let file = options.file.display().to_string();
     let unreadable = |source| CommandError::File { file: file.clone(), source };
     let of_file = |source| CommandError::ImportFile { file: file.clone(), source };
@@ -19,7 +20,10 @@ pub async fn run(options: &ImportFile, log: &Log) -> Result<(), CommandError> {
     let import = server::read_import(&json).map_err(of_file)?;
     let store = server::open(&options.common).await?;
     let how = ImportOptions { replace_secrets: options.replace_secrets, dry_run: options.dry_run };
-    let imported = import.run(&store, how).await.map_err(|error| of_file(ImportFileError::Import(error)))?;
+    let imported = import
+        .run(&store, how, &server::operator(clock))
+        .await
+        .map_err(|error| of_file(ImportFileError::Import(error)))?;
     store.close().await;
     for warning in imported.warnings {
         log.say(&format!("cart-promotions: warning: {warning}"));

@@ -6,8 +6,10 @@
 pub mod clients;
 pub mod customers;
 pub mod error;
+mod history;
 pub mod import;
 pub mod migrate;
+pub mod orgs;
 pub mod promotions;
 pub mod serve;
 mod table;

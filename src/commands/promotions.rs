@@ -1,14 +1,16 @@
-//! `promotions`: lists, creates, activates and deactivates promotions, as `CatalogService` does.
+//! `promotions`: lists, creates, activates and deactivates promotions, and shows their history, as `CatalogService`
+//! does.
 
 use super::error::FieldOption;
 use super::table::{NOTHING, Table};
-use super::{CommandError, on_database, show};
+use super::{CommandError, history, on_database, show};
 use crate::app::catalog;
 use crate::clock::Clock;
 use crate::config::operator::{CreatePromotion, ListPromotions, Promotions, SwitchPromotions, TimedOutput};
 use crate::earning::catalog_change::CatalogChange;
 use crate::earning::{EarnExpiry, ObjectId, OrgId, Promotion};
 use crate::proto;
+use crate::server;
 use crate::storage::Store;
 use crate::wire::time::to_iso;
 use crate::wire::{Violations, promotion};
@@ -34,6 +36,11 @@ pub async fn run(command: &Promotions, clock: &Clock) -> Result<(), CommandError
         Promotions::Create(options) => create(options, clock).await,
         Promotions::Activate(options) => switch(options, true, clock).await,
         Promotions::Deactivate(options) => switch(options, false, clock).await,
+        Promotions::History(options) => {
+            let id = crate::wire::catalog::parse_id(&options.id, Violations::default())
+                .map_err(|problem| CommandError::of_invalid_request(problem, &OPTIONS))?;
+            history::run(OrgId(options.org.id), Some(id), &options.output).await
+        }
     }
 }
 
@@ -113,7 +120,7 @@ async fn switch(options: &SwitchPromotions, active: bool, clock: &Clock) -> Resu
 }
 
 async fn change(store: &Store, org_id: OrgId, change: CatalogChange, clock: &Clock) -> Result<Promotion, CommandError> {
-    let changed = catalog::change_promotion(store, org_id, change, clock.now_ms()).await;
+    let changed = catalog::change_promotion(store, org_id, change, &server::operator(clock)).await;
     changed.map_err(|error| CommandError::of_catalog(error, &OPTIONS))
 }
 

@@ -12,7 +12,7 @@ use crate::access::groups::AccessGroup;
 use crate::earning::PromotionType;
 use crate::earning::change::EarnedStatus;
 
-/// Maximum number of earned promotions that one command shows.
+/// Maximum number of earned promotions, or of changes, that one command shows.
 const MAX_SHOWN: u32 = 100_000;
 
 /// Options of every command that prints a result.
@@ -65,6 +65,62 @@ pub enum Promotions {
     Activate(SwitchPromotions),
     /// Deactivates promotions: they can no longer be earned. Earned promotions stay.
     Deactivate(SwitchPromotions),
+    /// Shows the recorded changes of a promotion and its audience, the latest first: when, who, and what changed.
+    #[command(after_help = "Example:\n  cart-promotions promotions history --org 100737 6912ced9d39e256f754a83f8")]
+    History(PromotionHistory),
+}
+
+/// Options of `promotions history`.
+#[derive(Debug, Args)]
+pub struct PromotionHistory {
+    /// Organization of the promotion.
+    #[command(flatten)]
+    pub org: Organization,
+    /// Id of the promotion: 24 hexadecimal digits.
+    #[arg(value_name = "ID")]
+    pub id: String,
+    /// Output options.
+    #[command(flatten)]
+    pub output: HistoryOutput,
+}
+
+/// Output options of the commands that show recorded changes.
+#[derive(Debug, Args)]
+pub struct HistoryOutput {
+    /// Maximum number of changes to show.
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_SHOWN)))]
+    pub limit: u32,
+    /// Other output options.
+    #[command(flatten)]
+    pub output: TimedOutput,
+}
+
+/// The commands of `orgs`.
+#[derive(Debug, Subcommand)]
+pub enum Orgs {
+    /// Shows the recorded changes of an organization, its promotions, audiences and API clients, the latest first: when,
+    /// who, and what changed.
+    #[command(after_help = "Example:\n  cart-promotions orgs history 100737")]
+    History(OrgHistory),
+}
+
+/// Options of `orgs history`.
+#[derive(Debug, Args)]
+pub struct OrgHistory {
+    /// Organization.
+    #[arg(value_name = "ORG", value_parser = clap::value_parser!(i64).range(1..))]
+    pub id: i64,
+    /// Output options.
+    #[command(flatten)]
+    pub output: HistoryOutput,
+}
+
+impl Orgs {
+    /// Returns the options of every command.
+    pub fn common(&self) -> &Common {
+        let Self::History(options) = self;
+        &options.output.output.output.common
+    }
 }
 
 /// Options of `promotions list`.
@@ -278,6 +334,7 @@ impl Promotions {
             Self::List(options) => &options.output.output.common,
             Self::Create(options) => &options.output.output.common,
             Self::Activate(options) | Self::Deactivate(options) => &options.output.output.common,
+            Self::History(options) => &options.output.output.output.common,
         }
     }
 }

@@ -62,6 +62,7 @@ pub mod draft;
 pub mod expiry;
 pub mod facts;
 pub mod failure;
+pub mod history;
 pub mod object_id;
 pub mod redemption;
 pub mod time;

@@ -4,7 +4,8 @@ use sea_orm::ActiveValue::Set;
 use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QueryTrait, TryInsertResult};
 
-use super::entity::api_client;
+use super::change::{Change, ClientContent};
+use super::entity::{OrgOwned, api_client};
 use super::org_owned::Search;
 use super::rows::Rows;
 use super::{SecretHash, StorageError, Store, Transaction};
@@ -38,6 +39,35 @@ pub struct ClientChange {
     pub disabled: Option<bool>,
     /// New limit of requests per minute; 0 for no limit.
     pub requests_per_minute: Option<u32>,
+}
+
+impl ApiClient {
+    /// Returns the client with a change.
+    fn with(mut self, change: ClientChange) -> Self {
+        let ClientChange { secret_hash, access, disabled, requests_per_minute } = change;
+        self.secret_hash = secret_hash.unwrap_or(self.secret_hash);
+        self.access = access.unwrap_or(self.access);
+        self.disabled = disabled.unwrap_or(self.disabled);
+        self.requests_per_minute = requests_per_minute.or(self.requests_per_minute);
+        self
+    }
+
+    /// Returns the change between two states of a client, if they differ.
+    pub fn change(before: Option<&Self>, after: Option<&Self>) -> Option<Change> {
+        let new_secret = before.zip(after).is_some_and(|(before, after)| before.secret_hash != after.secret_hash);
+        let after = after.map(|after| ClientContent { new_secret, ..after.content() });
+        Change::of_client(before.map(Self::content), after)
+    }
+
+    fn content(&self) -> ClientContent {
+        ClientContent {
+            username: self.username.clone(),
+            access: self.access.clone(),
+            disabled: self.disabled,
+            requests_per_minute: self.requests_per_minute.map(Into::into),
+            new_secret: false,
+        }
+    }
 }
 
 impl Store {
@@ -80,38 +110,18 @@ impl Store {
         connection.release();
         Ok(found.into_iter().map(to_client).collect())
     }
-
-    /// Adds a client. Returns false, and changes nothing, if its username is taken.
-    ///
-    /// # Errors
-    /// Returns errors of the database.
-    pub async fn insert_api_client(&self, client: ApiClient) -> Result<bool, StorageError> {
-        let transaction = self.begin().await?;
-        let inserted = insert(&transaction.connection, client).await?;
-        transaction.commit().await?;
-        Ok(inserted)
-    }
-
-    /// Changes the client with this username, if it belongs to this organization where one is given. Returns false if
-    /// there is no such client.
-    ///
-    /// # Errors
-    /// Returns errors of the database.
-    pub async fn change_api_client(
-        &self,
-        username: &str,
-        org_id: Option<OrgId>,
-        change: ClientChange,
-    ) -> Result<bool, StorageError> {
-        let transaction = self.begin().await?;
-        let changed = update(&transaction.connection, username, org_id, change).await?;
-        transaction.commit().await?;
-        Ok(changed)
-    }
 }
 
 impl Transaction {
-    /// Adds a client. Returns false, and changes nothing, if its username is taken.
+    /// Returns the client with this username; `None` if there is none.
+    ///
+    /// # Errors
+    /// Returns errors of the database.
+    pub async fn api_client(&self, username: &str) -> Result<Option<ApiClient>, StorageError> {
+        Ok(api_client::Entity::find_by_id(username).one(&self.connection).await?.map(to_client))
+    }
+
+    /// Adds a client. Returns false, and changes nothing, if its username is taken. The clients must be locked.
     ///
     /// # Errors
     /// Returns errors of the database.
@@ -119,12 +129,31 @@ impl Transaction {
         insert(&self.connection, client).await
     }
 
-    /// Changes the client with this username. Returns false if there is none.
+    /// Changes the client with this username. Returns the client before the change and after it; `None` if the
+    /// organization has no such client. The clients must be locked.
     ///
     /// # Errors
     /// Returns errors of the database.
-    pub async fn change_api_client(&self, username: &str, change: ClientChange) -> Result<bool, StorageError> {
-        update(&self.connection, username, None, change).await
+    pub async fn change_api_client(
+        &self,
+        org_id: OrgId,
+        username: &str,
+        change: ClientChange,
+    ) -> Result<Option<(ApiClient, ApiClient)>, StorageError> {
+        use api_client::Column;
+        let found = self.api_client(username).await?.filter(|client| client.org_id == org_id);
+        let Some(before) = found else { return Ok(None) };
+        let after = before.clone().with(change);
+        let requests_per_minute = after.requests_per_minute.map(i64::from);
+        let update = api_client::Entity::of(org_id).update().filter(Column::Username.eq(username));
+        update
+            .col_expr(Column::SecretHash, Expr::value(after.secret_hash.clone()))
+            .col_expr(Column::Access, Expr::value(after.access.clone()))
+            .col_expr(Column::Disabled, Expr::value(after.disabled))
+            .col_expr(Column::RequestsPerMinute, Expr::value(requests_per_minute))
+            .exec(&self.connection)
+            .await?;
+        Ok(Some((before, after)))
     }
 }
 
@@ -132,32 +161,6 @@ async fn insert(database: &impl ConnectionTrait, client: ApiClient) -> Result<bo
     use api_client::Column;
     let insert = api_client::Entity::insert(to_row(client)).on_conflict_do_nothing_on([Column::Username]);
     Ok(matches!(insert.exec_without_returning(database).await?, TryInsertResult::Inserted(1)))
-}
-
-async fn update(
-    database: &impl ConnectionTrait,
-    username: &str,
-    org_id: Option<OrgId>,
-    change: ClientChange,
-) -> Result<bool, StorageError> {
-    use api_client::Column;
-    let mut update = api_client::Entity::update_many().filter(Column::Username.eq(username));
-    if let Some(org_id) = org_id {
-        update = update.filter(Column::OrgId.eq(org_id.0));
-    }
-    if let Some(secret_hash) = change.secret_hash {
-        update = update.col_expr(Column::SecretHash, Expr::value(secret_hash));
-    }
-    if let Some(access) = change.access {
-        update = update.col_expr(Column::Access, Expr::value(access));
-    }
-    if let Some(disabled) = change.disabled {
-        update = update.col_expr(Column::Disabled, Expr::value(disabled));
-    }
-    if let Some(requests_per_minute) = change.requests_per_minute {
-        update = update.col_expr(Column::RequestsPerMinute, Expr::value(i64::from(requests_per_minute)));
-    }
-    Ok(update.exec(database).await?.rows_affected > 0)
 }
 
 fn to_row(client: ApiClient) -> api_client::ActiveModel {

@@ -1,7 +1,7 @@
 //! Writes of organizations, promotions, audiences and customers, for imports and for calls that change them.
 //!
-//! All writes lock in one order: the catalogs of the organizations, ascending; their audiences, ascending; then rows,
-//! in the order of their keys.
+//! All writes lock in one order: the catalogs of the organizations, ascending; their audiences and API clients,
+//! ascending; then rows, in the order of their keys.
 
 use std::collections::BTreeSet;
 
@@ -10,6 +10,7 @@ use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{ColumnTrait, QueryFilter};
 
 use super::batch::read::{self, of_customers};
+use super::change::Change;
 use super::entity::stored::Id;
 use super::entity::{OrgOwned, audience, customer, former_term, org, promotion};
 use super::org_owned::{Insertion, Present, removal};
@@ -115,17 +116,7 @@ impl Transaction {
             .map(drop)?)
     }
 
-    /// Locks the audiences of an organization until the transaction ends. Must come after the catalogs, and before any
-    /// row.
-    ///
-    /// # Errors
-    /// Returns errors of the database; [`StorageError::Busy`] when the lock is not obtained in time.
-    pub async fn lock_audiences(&self, org_id: OrgId) -> Result<(), StorageError> {
-        // Organizations are numbered from 1, so no other lock has a negative number.
-        self.lock(-org_id.0).await
-    }
-
-    /// Replaces the audience of a promotion with these customers. The audiences must be locked.
+    /// Replaces the audience of a promotion with these customers. Returns the changes. The audiences must be locked.
     ///
     /// # Errors
     /// Returns errors of the database.
@@ -134,11 +125,12 @@ impl Transaction {
         org_id: OrgId,
         id: ObjectId,
         customers: &BTreeSet<CustomerId>,
-    ) -> Result<(), StorageError> {
+    ) -> Result<Vec<Change>, StorageError> {
         let recorded = self.audience(org_id, id).await?;
-        self.remove_from_audience(org_id, id, &(&recorded - customers)).await?;
-        self.add_to_audience(org_id, id, &(customers - &recorded)).await?;
-        Ok(())
+        let (removed, added) = (&recorded - customers, customers - &recorded);
+        self.remove_from_audience(org_id, id, &removed).await?;
+        self.add_to_audience(org_id, id, &added).await?;
+        Ok(Change::of_audience(id, &added, &removed))
     }
 
     /// Adds customers that are not recorded yet. Returns the number added.
@@ -185,8 +177,24 @@ impl Transaction {
         Ok(rows.all(&self.connection).await?.into_iter().map(|row| CustomerId(row.customer_id)).collect())
     }
 
-    /// Adds customers to the audience of a promotion. Returns the number that were not in it. The audiences must be
-    /// locked.
+    /// Returns those of the customers that are in the audience of a promotion.
+    ///
+    /// # Errors
+    /// Returns errors of the database.
+    pub async fn in_audience(
+        &self,
+        org_id: OrgId,
+        id: ObjectId,
+        customers: &BTreeSet<CustomerId>,
+    ) -> Result<BTreeSet<CustomerId>, StorageError> {
+        let (customers, mut found): (Vec<_>, _) = (customers.iter().copied().collect(), BTreeSet::new());
+        for customers in customers.chunks(ROWS_PER_STATEMENT) {
+            found.extend(read::audiences().which(&self.on(), customers, members(org_id, id, customers)).await?);
+        }
+        Ok(found)
+    }
+
+    /// Adds customers to the audience of a promotion. The audiences must be locked.
     ///
     /// # Errors
     /// Returns errors of the database.
@@ -195,13 +203,12 @@ impl Transaction {
         org_id: OrgId,
         id: ObjectId,
         customers: &BTreeSet<CustomerId>,
-    ) -> Result<usize, StorageError> {
+    ) -> Result<(), StorageError> {
         let insertion: Insertion<audience::Entity> = Insertion::of(&MEMBER, Present::Kept);
-        self.execute(&insertion.body(), members(org_id, id, customers)).await
+        self.execute_members(&insertion.body(), Members { org_id, id, customers }).await
     }
 
-    /// Removes customers from the audience of a promotion. Returns the number that were in it. The audiences must be
-    /// locked.
+    /// Removes customers from the audience of a promotion. The audiences must be locked.
     ///
     /// # Errors
     /// Returns errors of the database.
@@ -210,9 +217,15 @@ impl Transaction {
         org_id: OrgId,
         id: ObjectId,
         customers: &BTreeSet<CustomerId>,
-    ) -> Result<usize, StorageError> {
+    ) -> Result<(), StorageError> {
         let removal = removal::<audience::Entity>(self.dialect, &MEMBER);
-        self.execute(&removal, members(org_id, id, customers)).await
+        self.execute_members(&removal, Members { org_id, id, customers }).await
+    }
+
+    async fn execute_members(&self, body: &str, of: Members<'_>) -> Result<(), StorageError> {
+        let customers: Vec<_> = of.customers.iter().copied().collect();
+        let lists = customers.chunks(ROWS_PER_STATEMENT).map(|customers| members(of.org_id, of.id, customers));
+        self.execute(body, lists).await.map(drop)
     }
 
     /// Runs `body` with each of these lists. Returns the number of rows written.
@@ -228,13 +241,16 @@ impl Transaction {
 /// Key of a member of an audience, after the organization.
 const MEMBER: [audience::Column; 2] = [audience::Column::CustomerId, audience::Column::PromotionId];
 
-/// Lists members of an audience, in parts that fit one statement.
-fn members(org_id: OrgId, id: ObjectId, customers: &BTreeSet<CustomerId>) -> impl Iterator<Item = Rows<'static>> {
-    let customers: Vec<_> = customers.iter().map(|customer_id| customer_id.0).collect();
-    let lists = customers.chunks(ROWS_PER_STATEMENT).map(|customers| {
-        Rows::of_orgs(customers.iter().map(|_| org_id))
-            .integers(audience::Column::CustomerId, customers.iter().copied())
-            .ids(audience::Column::PromotionId, customers.iter().map(|_| id))
-    });
-    lists.collect::<Vec<_>>().into_iter()
+/// Members of the audience of a promotion.
+struct Members<'a> {
+    org_id: OrgId,
+    id: ObjectId,
+    customers: &'a BTreeSet<CustomerId>,
+}
+
+/// Lists members of an audience.
+fn members(org_id: OrgId, id: ObjectId, customers: &[CustomerId]) -> Rows<'static> {
+    Rows::of_orgs(customers.iter().map(|_| org_id))
+        .integers(audience::Column::CustomerId, customers.iter().map(|customer_id| customer_id.0))
+        .ids(audience::Column::PromotionId, customers.iter().map(|_| id))
 }

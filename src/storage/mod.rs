@@ -10,6 +10,7 @@
 
 pub mod batch;
 pub mod catalog;
+pub mod change;
 mod citus;
 pub mod clients;
 mod connection;
@@ -17,6 +18,7 @@ mod dialect;
 mod engine;
 mod entity;
 pub mod error;
+pub mod history;
 pub mod import;
 mod last_break;
 pub mod listing;

@@ -12,7 +12,8 @@ use sea_orm::{ConnectionTrait, DbBackend, IdenStatic, PartialModelTrait, QueryRe
 use super::StorageError;
 use super::dialect::{Dialect, Removal, SearchText};
 use super::entity::{
-    OrgOwned, api_client, audience, cap_usage, customer, earned_promotion, former_term, org, promotion, redemption,
+    OrgOwned, api_client, audience, cap_usage, catalog_change, customer, earned_promotion, former_term, org, promotion,
+    redemption,
 };
 use super::rows::{ORG_ID, Rows, WANTED, at_place};
 use super::statement::{On, Placed};
@@ -113,11 +114,12 @@ pub(super) fn table<E: OrgOwned>() -> &'static str {
 }
 
 /// Returns the names of all tables.
-pub(super) fn tables() -> [&'static str; 9] {
+pub(super) fn tables() -> [&'static str; 10] {
     [
         table::<api_client::Entity>(),
         table::<audience::Entity>(),
         table::<cap_usage::Entity>(),
+        table::<catalog_change::Entity>(),
         table::<customer::Entity>(),
         table::<earned_promotion::Entity>(),
         table::<former_term::Entity>(),

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use super::batch::{catalogs, change_read, counts, read};
 use super::dialect::Dialect;
 use super::entity::{
-    OrgOwned, api_client, audience, cap_usage, customer, earned_promotion, former_term, org, promotion,
+    OrgOwned, api_client, audience, cap_usage, catalog_change, customer, earned_promotion, former_term, org, promotion,
 };
 use super::entity::{redemption, stored};
 use super::org_owned::{Search, removal, table};
@@ -98,6 +98,7 @@ async fn every_table_is_of_an_entity_and_has_the_organization_in_each_unique_key
         named::<api_client::Entity>(),
         named::<audience::Entity>(),
         named::<cap_usage::Entity>(),
+        named::<catalog_change::Entity>(),
         named::<customer::Entity>(),
         named::<earned_promotion::Entity>(),
         named::<former_term::Entity>(),
@@ -116,7 +117,7 @@ async fn every_table_is_of_an_entity_and_has_the_organization_in_each_unique_key
             keys += 1;
         }
     }
-    assert_eq!(keys, 11, "a primary key each, the earning key, and the name of active promotions");
+    assert_eq!(keys, 12, "a primary key each, the earning key, and the name of active promotions");
 }
 
 #[tokio::test]

@@ -1,7 +1,5 @@
 //! The gRPC methods of `CatalogService`: each parses its request, calls the use case, and encodes the response.
 
-use std::sync::Arc;
-
 use tonic::{Request, Response, Status};
 
 use super::Api;
@@ -9,25 +7,26 @@ use super::auth::{caller, client};
 use super::json_endpoint::found_violations;
 use super::large_read;
 use super::refusal::Refusal;
+use super::request_log;
 use crate::access::groups::AccessGroup;
-use crate::app::catalog::{PageWanted, PromotionPage};
+use crate::app::catalog::{Call, PageWanted, PromotionPage};
 use crate::earning::catalog_change::CatalogChange;
 use crate::earning::{OrgId, Promotion};
 use crate::proto;
 use crate::proto::catalog_service_server::CatalogService;
 use crate::wire::catalog::{self, PromotionsWanted};
-use crate::wire::{count, promotion};
+use crate::wire::{count, history, promotion};
 
-/// An API client that may change the catalog of its organization.
+/// A call that may change the catalog of its organization.
 struct CatalogWriter {
     org_id: OrgId,
-    client: Arc<str>,
+    call: Call,
 }
 
 /// Returns the caller, if it may change the catalog of its organization and names no other organization.
 fn writer<T>(request: &Request<T>, given: Option<&proto::Promotion>) -> Result<CatalogWriter, Refusal> {
     let org_id = caller(request, AccessGroup::CatalogWrite, given.and_then(|promotion| promotion.org_id))?;
-    Ok(CatalogWriter { org_id, client: client(request)? })
+    Ok(CatalogWriter { org_id, call: Call { client: client(request)?, request_id: request_log::id_of(request) } })
 }
 
 impl Api {
@@ -36,7 +35,7 @@ impl Api {
         caller: &CatalogWriter,
         change: CatalogChange,
     ) -> Result<proto::Promotion, Refusal> {
-        let promotion = self.app.change_promotion(&caller.client, caller.org_id, change).await?;
+        let promotion = self.app.change_promotion(&caller.call, caller.org_id, change).await?;
         Ok(self.encode(caller.org_id, &promotion))
     }
 
@@ -122,12 +121,25 @@ impl CatalogService for Api {
         let writer = writer(&request, None)?;
         let found = found_violations(&request);
         let change = catalog::parse_audience(request.get_ref(), writer.org_id, found).map_err(Refusal::from)?;
-        let changed = self.app.change_audience(&writer.client, &change).await.map_err(Refusal::from)?;
+        let changed = self.app.change_audience(&writer.call, &change).await.map_err(Refusal::from)?;
         let data = proto::AudienceChange {
             promotion_id: change.promotion_id.to_string(),
             added: count(changed.added),
             removed: count(changed.removed),
         };
         Ok(Response::new(proto::ChangeAudienceResponse { data: Some(data), errors: Vec::new() }))
+    }
+    async fn list_catalog_changes(
+        &self,
+        request: Request<proto::ListCatalogChangesRequest>,
+    ) -> Result<Response<proto::ListCatalogChangesResponse>, Status> {
+        let org_id = caller(&request, AccessGroup::CatalogRead, None)?;
+        let (client, found) = (client(&request)?, found_violations(&request));
+        let (part, pages) = history::parse_list(request.get_ref(), org_id, found).map_err(Refusal::from)?;
+        let mut page = self.app.list_changes(&client, org_id, part).await.map_err(Refusal::from)?;
+        let max_bytes = self.settings.limits.max_response_bytes;
+        let slot = page.slot.take();
+        let encode = || history::encode_page(&page, pages, self.settings.time_zone, max_bytes);
+        Ok(large_read::response(slot, encode))
     }
 }

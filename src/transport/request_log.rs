@@ -24,6 +24,16 @@ const ACCEPT_ENCODING: &str = "grpc-accept-encoding";
 /// Limits the request id that is taken from a caller: bytes.
 const MAX_REQUEST_ID_BYTES: usize = 128;
 
+/// Request id of a call, in the extensions of its request.
+#[derive(Debug, Clone)]
+struct RequestId(HeaderValue);
+
+/// Returns the request id of a call.
+pub fn id_of<T>(request: &tonic::Request<T>) -> Option<Arc<str>> {
+    let RequestId(id) = request.extensions().get()?;
+    id.to_str().ok().map(Arc::from)
+}
+
 /// Limits of one call.
 #[derive(Debug, Clone, Copy)]
 pub struct CallLimits {
@@ -40,6 +50,7 @@ pub async fn observe<A: Future<Output = Response<Body>>>(
     then: impl FnOnce(Request<Body>) -> A,
 ) -> Response<Body> {
     let request_id = request_id(request.headers());
+    request.extensions_mut().insert(RequestId(request_id.clone()));
     let grpc = settle_form(&mut request);
     let span = tracing::info_span!(
         "request",

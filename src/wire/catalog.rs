@@ -7,7 +7,7 @@ use super::page::{Pages, promotion_limit};
 use super::promotion;
 use super::text::check_id;
 use super::violation::Violations;
-use crate::app::catalog::ChangeAudience;
+use crate::app::audience::ChangeAudience;
 use crate::earning::{CustomerId, ObjectId, OrgId, PromotionDraft};
 use crate::proto;
 use crate::proto::limits::{change_audience_request, list_promotions_request};

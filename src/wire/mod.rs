@@ -10,6 +10,7 @@ pub mod customers;
 pub mod earn;
 pub mod event;
 pub mod files;
+pub mod history;
 pub mod json;
 pub mod page;
 pub mod payload;

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::violation::Violations;
 use crate::earning::{ObjectId, OrgId};
-use crate::proto::limits::{list_earned_promotions_request, list_promotions_request};
+use crate::proto::limits::{list_catalog_changes_request, list_earned_promotions_request, list_promotions_request};
 
 /// Length of the digest of the query in a token: bytes.
 const QUESTION_BYTES: usize = 8;
@@ -26,6 +26,12 @@ pub fn wallet_limit(limit: Option<i32>, violations: &mut Violations) -> usize {
 pub fn promotion_limit(limit: Option<i32>, violations: &mut Violations) -> usize {
     let most = list_promotions_request::LIMIT_LTE;
     read_limit(limit.unwrap_or(list_promotions_request::LIMIT_DEFAULT), most, violations)
+}
+
+/// Returns the number of elements of a page of changes.
+pub fn change_limit(limit: Option<i32>, violations: &mut Violations) -> usize {
+    let most = list_catalog_changes_request::LIMIT_LTE;
+    read_limit(limit.unwrap_or(list_catalog_changes_request::LIMIT_DEFAULT), most, violations)
 }
 
 fn read_limit(limit: i32, most: i32, violations: &mut Violations) -> usize {

@@ -573,6 +573,13 @@ fn refused_calls_about_promotions() -> Vec<Refused> {
                 "pageToken: ",
             ],
         ),
+        (
+            "CatalogService/ListCatalogChanges",
+            json!({"promotionId": "x", "limit": 101, "pageToken": "x"}),
+            400,
+            &["limit: must be from 1 to 100, not 101", "promotionId: must be 24 hexadecimal digits", "pageToken: "],
+        ),
+        ("CatalogService/ListCatalogChanges", json!({"limit": 0}), 400, &["limit: "]),
         ("CatalogService/ActivatePromotion", json!({"promotionId": "x"}), 725, &["\"x\""]),
         ("CatalogService/ActivatePromotion", json!({"promotionId": OTHERS}), 404, &["not found"]),
         ("CatalogService/DeactivatePromotion", json!({"promotionId": "x"}), 725, &["\"x\""]),
@@ -649,7 +656,9 @@ async fn every_violation_of_every_call_is_listed_the_same_on_both_endpoints_and_
 /// Returns every row that calls may change.
 async fn recorded(service: &Service) -> Vec<Value> {
     let mut rows = Vec::new();
-    for table in ["earned_promotions", "redemptions", "cap_usage", "promotions", "audiences", "customers"] {
+    for table in
+        ["earned_promotions", "redemptions", "cap_usage", "promotions", "audiences", "customers", "catalog_changes"]
+    {
         rows.extend(service.database().rows(&format!("SELECT * FROM {table} ORDER BY 1, 2")).await);
     }
     rows

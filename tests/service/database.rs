@@ -90,9 +90,15 @@ impl Database {
 
     /// Executes these statements.
     pub async fn execute(&self, sql: &str) {
+        self.try_execute(sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+    }
+
+    /// Executes these statements. Returns the error of the database.
+    pub async fn try_execute(&self, sql: &str) -> Result<(), String> {
         let database = self.connect().await;
-        database.execute_unprepared(sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+        let done = database.execute_unprepared(sql).await.map(drop).map_err(|error| error.to_string());
         database.close().await.unwrap();
+        done
     }
 
     /// Returns the rows of a query.
@@ -112,6 +118,17 @@ impl Database {
         let count = row.try_get("", &row.column_names()[0]).unwrap();
         database.close().await.unwrap();
         count
+    }
+
+    /// Lets recorded changes of catalogs be changed and removed, as nothing but a test needs.
+    pub async fn let_changes_go(&self) {
+        self.execute(match ENGINE {
+            Engine::Sqlite => {
+                "DROP TRIGGER IF EXISTS catalog_changes_not_updated; DROP TRIGGER IF EXISTS catalog_changes_not_deleted"
+            }
+            Engine::Postgres => "DROP TRIGGER IF EXISTS catalog_changes_kept ON catalog_changes",
+        })
+        .await;
     }
 
     /// Blocks all writes to the wallet until the lock is released.

@@ -50,7 +50,9 @@ pub async fn request(caller: &Caller, method: &str, tag: &str) -> Value {
             json!({"promotionId": id, "promotion": inactive(tag)})
         }
         "CatalogService/ListPromotions" => json!({"limit": 2}),
-        "CatalogService/ActivatePromotion" => json!({"promotionId": created(caller, inactive(tag)).await}),
+        "CatalogService/ActivatePromotion" | "CatalogService/ListCatalogChanges" => {
+            json!({"promotionId": created(caller, inactive(tag)).await})
+        }
         "CatalogService/DeactivatePromotion" => json!({"promotionId": created(caller, promotion(tag)).await}),
         "CatalogService/ChangeAudience" => {
             json!({"promotionId": created(caller, inactive(tag)).await, "add": [7], "remove": [8]})
@@ -137,7 +139,8 @@ async fn try_all(service: &Service, endpoint: Endpoint) {
     let mut recorded = Vec::new();
     for (customer, case) in (FIRST_CUSTOMER..).zip(&cases) {
         let of_it = record(service, customer).await;
-        let paged = case.iter().any(|place| matches!(place.kind, Kind::WalletPage | Kind::PromotionsPage));
+        let paged =
+            case.iter().any(|place| matches!(place.kind, Kind::WalletPage | Kind::PromotionsPage | Kind::ChangesPage));
         recorded.push(if paged { of_it.with_pages(service).await } else { of_it });
     }
     let before = rows_of_neighbour(service).await;

@@ -32,6 +32,7 @@ mod frame;
 #[path = "../support/gzip.rs"]
 mod gzip;
 mod health;
+mod history;
 mod import;
 mod isolation;
 mod keeping;

@@ -82,8 +82,8 @@ include!(concat!(env!("OUT_DIR"), "/test_methods.rs"));
 pub use {
     activate_promotion as activate, change_audience as audience, create_promotion as create,
     deactivate_promotion as deactivate, get_customer as customer, get_earned_promotion as get,
-    list_earned_promotions as list, list_promotions as promotions, replace_promotion as replace,
-    revoke_earned_promotions as revoke,
+    list_catalog_changes as changes, list_earned_promotions as list, list_promotions as promotions,
+    replace_promotion as replace, revoke_earned_promotions as revoke,
 };
 
 /// Sends the whole request over this API. Returns the answer, or `None` if the connection broke before it arrived.

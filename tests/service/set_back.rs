@@ -10,7 +10,7 @@ use crate::support::*;
 use crate::terms;
 
 /// Every table, each after the tables that it refers to.
-const TABLES: [&str; 9] = [
+const TABLES: [&str; 10] = [
     "orgs",
     "promotions",
     "audiences",
@@ -20,6 +20,7 @@ const TABLES: [&str; 9] = [
     "cap_usage",
     "redemptions",
     "former_terms",
+    "catalog_changes",
 ];
 const ONE: &str = "00000000000000000000ba01";
 const TWO: &str = "00000000000000000000ba02";
@@ -33,6 +34,7 @@ const PROBES: i64 = 60;
 
 /// Copies the rows of every table aside, under this number.
 async fn keep(database: &Database, state: usize) {
+    database.let_changes_go().await;
     for table in TABLES {
         database.execute(&format!("CREATE TABLE kept_{state}_{table} AS SELECT * FROM {table}")).await;
     }

@@ -132,7 +132,8 @@ pub async fn import(database: &Database, file: &Value) -> Result<Vec<String>, St
 /// Like [`import`], with these options.
 pub async fn import_with(database: &Database, file: &Value, options: ImportOptions) -> Result<Imported, String> {
     let store = server::open(&self::options(database.url(), &[]).common).await.unwrap();
-    let result = server::import(&store, file.to_string().as_bytes(), options).await;
+    let origin = server::operator(&Clock::fixed(NOW_MS));
+    let result = server::import(&store, file.to_string().as_bytes(), options, &origin).await;
     store.close().await;
     result.map_err(|error| error.to_string())
 }

@@ -228,6 +228,7 @@ async fn pages_show_everything_once_though_rows_are_added_meanwhile() {
     for (method, request) in [
         ("WalletService/ListEarnedPromotions", json!({"customerId": CUSTOMER, "limit": 1})),
         ("CatalogService/ListPromotions", json!({"limit": 1})),
+        ("CatalogService/ListCatalogChanges", json!({"limit": 1})),
     ] {
         let as_caller = async |endpoint, who: &str, request: &Value| {
             call(&service, endpoint, Rpc { grpc: method, credentials: &format!("{who}:{who}") }, request.clone()).await

@@ -38,6 +38,8 @@ mod fair_kinds;
 mod fairness;
 #[path = "../service/health.rs"]
 mod health;
+#[path = "../service/history.rs"]
+mod history;
 #[path = "../service/import.rs"]
 mod import;
 #[path = "../service/isolation.rs"]

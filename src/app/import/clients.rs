@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::changes::{differing, line};
+use super::history::ChangesMade;
 use super::records::{ImportError, ImportedClient, RefusedRecord};
 use crate::access::groups::Access;
 use crate::access::secret::{Checker, Secret};
@@ -13,12 +14,20 @@ use crate::storage::{SecretHash, Store, Transaction};
 /// The writes of API clients of an import.
 #[derive(Debug, Default)]
 pub(super) struct ClientWrites {
-    /// The writes and their indexes in the file, by username: every import locks the rows in this order.
-    writes: BTreeMap<String, (usize, ClientWrite)>,
+    /// The writes by username: every import locks the rows in this order.
+    writes: BTreeMap<String, PlannedClient>,
     /// One line for each client whose secret in the file differs from the recorded one, which stays.
     pub(super) warnings: Vec<String>,
     /// One line for each client that is new or changes.
     pub(super) changes: Vec<String>,
+}
+
+/// The write of one client, its organization, and its index in the file.
+#[derive(Debug)]
+struct PlannedClient {
+    index: usize,
+    org_id: OrgId,
+    write: ClientWrite,
 }
 
 /// The write of one client.
@@ -97,7 +106,7 @@ impl ClientWrites {
             requests_per_minute: client.requests_per_minute,
         };
         self.changes.push(format!("apiClients[{index}] {:?}: new", client.username));
-        self.writes.insert(client.username.clone(), (index, ClientWrite::Add(added)));
+        self.writes.insert(client.username.clone(), PlannedClient { index, org_id, write: ClientWrite::Add(added) });
     }
 
     fn change(&mut self, record: Record<'_>, recorded: &ApiClient, secret_hash: Option<SecretHash>) {
@@ -117,25 +126,36 @@ impl ClientWrites {
         let Some(line) = line(&format!("apiClients[{index}] {:?}", client.username), &fields) else { return };
         self.changes.push(line);
         let change = ClientChange { secret_hash, access, disabled: None, requests_per_minute: requests };
-        self.writes.insert(client.username.clone(), (index, ClientWrite::Change(change)));
+        let (org_id, write) = (recorded.org_id, ClientWrite::Change(change));
+        self.writes.insert(client.username.clone(), PlannedClient { index, org_id, write });
     }
 
-    /// Writes the clients.
+    /// Returns the organizations of the clients to write.
+    pub(super) fn orgs(&self) -> impl Iterator<Item = OrgId> {
+        self.writes.values().map(|planned| planned.org_id)
+    }
+
+    /// Writes the clients, which must be locked. Adds the changes to `made`.
     ///
     /// # Errors
     /// Returns the client that was added or removed since the comparison, or the error of the database.
-    pub(super) async fn write(&self, transaction: &Transaction) -> Result<(), ImportError> {
-        for (username, (index, write)) in &self.writes {
+    pub(super) async fn write(&self, transaction: &Transaction, made: &mut ChangesMade) -> Result<(), ImportError> {
+        for (username, PlannedClient { index, org_id, write }) in &self.writes {
             let (written, meanwhile) = match write {
-                ClientWrite::Add(client) => (transaction.insert_api_client(client.clone()).await?, "added"),
+                ClientWrite::Add(client) => {
+                    let added = transaction.insert_api_client(client.clone()).await?;
+                    (added.then(|| ApiClient::change(None, Some(client))), "added")
+                }
                 ClientWrite::Change(change) => {
-                    (transaction.change_api_client(username, change.clone()).await?, "removed")
+                    let changed = transaction.change_api_client(*org_id, username, change.clone()).await?;
+                    (changed.map(|(before, after)| ApiClient::change(Some(&before), Some(&after))), "removed")
                 }
             };
-            if !written {
+            let Some(change) = written else {
                 let problem = format!("{username:?} was {meanwhile} by another process meanwhile; import again");
                 return Err(ImportError::Overtaken(RefusedRecord { at: format!("apiClients[{index}]"), problem }));
-            }
+            };
+            made.entry(*org_id).or_default().extend(change);
         }
         Ok(())
     }

@@ -6,6 +6,7 @@
 
 mod changes;
 mod clients;
+mod history;
 mod records;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -15,9 +16,11 @@ use chrono_tz::Tz;
 
 use super::transaction::{ChangeError, TransactionEnd, TransactionWork, in_transaction};
 use crate::earning::catalog_change::{CatalogRefusal, replace};
+use crate::earning::history::Origin;
 use crate::earning::{Catalog, CustomerId, ObjectId, Org, OrgId, Promotion};
 use crate::storage::{StorageError, Store, Transaction};
 use clients::ClientWrites;
+use history::{Catalogs, ChangesMade};
 pub use records::{ImportError, ImportedClient, ImportedOrg, ImportedPromotion, RefusedRecord};
 
 /// Maximum number of active promotions of a new organization, when the file does not name it.
@@ -62,13 +65,13 @@ impl Import {
     ///
     /// # Errors
     /// Returns the records that conflict with others, or the error of the database.
-    pub async fn run(self, store: &Store, options: ImportOptions) -> Result<Imported, ImportError> {
+    pub async fn run(self, store: &Store, options: ImportOptions, origin: &Origin) -> Result<Imported, ImportError> {
         let mut comparisons = 0;
         loop {
             comparisons += 1;
             // Hashing is slow, so it is done before the transaction.
             let clients = ClientWrites::plan(&self.api_clients, store, options.replace_secrets).await?;
-            let planned = PlannedImport { import: &self, clients, dry_run: options.dry_run };
+            let planned = PlannedImport { import: &self, clients, dry_run: options.dry_run, origin };
             match in_transaction(store, &planned).await {
                 Err(ImportError::Overtaken(_)) if comparisons < MAX_COMPARISONS => {}
                 ended => return ended,
@@ -84,10 +87,10 @@ impl Import {
         let recorded = transaction.org_ids().await?;
         self.check_references(&recorded.iter().copied().chain(self.orgs.iter().map(|org| org.id)).collect())?;
         let (old, new): (BTreeSet<_>, BTreeSet<_>) = touched.iter().partition(|org_id| recorded.contains(org_id));
-        let mut before = HashMap::new();
+        let (mut before, mut made) = (HashMap::new(), ChangesMade::new());
         let mut orgs = self.write_orgs(transaction, &new, &mut before).await?;
         if !planned.dry_run {
-            self.write_rows(transaction, planned).await?;
+            self.write_rows(transaction, planned, &mut made).await?;
         }
         orgs.extend(self.write_orgs(transaction, &old, &mut before).await?);
         let place = |org: &Org| self.orgs.iter().position(|of_file| of_file.id == org.id);
@@ -100,21 +103,23 @@ impl Import {
             changes.extend(planned.clients.changes.iter().cloned());
         }
         self.upsert_promotions(transaction, &promotions).await?;
-        let mut warnings = planned.clients.warnings.clone();
+        let (mut warnings, mut written) = (planned.clients.warnings.clone(), Vec::new());
         for org_id in &touched {
             let Some(after) = transaction.catalog(*org_id).await? else { continue };
             warnings.extend(warning_of_cap(&after));
             if let Some(before) = before.get(org_id) {
                 transaction.record_former_terms(*org_id, &before.former_terms(&after)).await?;
             }
-            transaction.raise_catalog_version(*org_id).await?;
+            written.push(after);
         }
         if planned.dry_run {
-            self.write_rows(transaction, planned).await?;
+            self.write_rows(transaction, planned, &mut made).await?;
         }
         let is_new =
             |org_id: &OrgId, id: &ObjectId| !before.get(org_id).is_some_and(|is| is.promotions.contains_key(id));
-        self.replace_audiences(transaction, is_new).await?;
+        self.replace_audiences(transaction, is_new, &mut made).await?;
+        let catalogs = Catalogs { before: &before, after: &written };
+        history::record(transaction, planned.origin, catalogs, made).await?;
         Ok(Imported { warnings, changes })
     }
 
@@ -137,28 +142,35 @@ impl Import {
         Ok(orgs)
     }
 
-    /// Writes customers, API clients, and the audiences of promotions that are recorded.
-    async fn write_rows(&self, transaction: &Transaction, planned: &PlannedImport<'_>) -> Result<(), ImportError> {
-        transaction.upsert_customers(&self.customers.iter().copied().collect()).await?;
-        planned.clients.write(transaction).await?;
+    /// Writes customers, API clients, and the audiences of promotions that are recorded. Adds the changes to `made`.
+    async fn write_rows(
+        &self,
+        transaction: &Transaction,
+        planned: &PlannedImport<'_>,
+        made: &mut ChangesMade,
+    ) -> Result<(), ImportError> {
         let with_audience = self.promotions.iter().filter(|each| each.audience.is_some());
-        for org_id in with_audience.map(|each| each.org_id).collect::<BTreeSet<_>>() {
-            transaction.lock_audiences(org_id).await?;
+        let changing = with_audience.map(|each| each.org_id).chain(planned.clients.orgs());
+        for org_id in changing.collect::<BTreeSet<_>>() {
+            transaction.lock_changes(org_id).await?;
         }
+        transaction.upsert_customers(&self.customers.iter().copied().collect()).await?;
+        planned.clients.write(transaction, made).await?;
         let mut recorded = BTreeSet::new();
         for org_id in self.promotions.iter().map(|each| each.org_id).collect::<BTreeSet<_>>() {
             let promotions = transaction.catalog(org_id).await?.into_iter().flat_map(|catalog| catalog.promotions);
             recorded.extend(promotions.map(|(id, _)| (org_id, id)));
         }
-        self.replace_audiences(transaction, |org_id, id| recorded.contains(&(*org_id, *id))).await
+        self.replace_audiences(transaction, |org_id, id| recorded.contains(&(*org_id, *id)), made).await
     }
 
     /// Replaces the audiences of the promotions that `which` selects and for which the file names an audience, ordered
-    /// by key. The audiences must be locked.
+    /// by key. Adds the changes to `made`. The audiences must be locked.
     async fn replace_audiences(
         &self,
         transaction: &Transaction,
         which: impl Fn(&OrgId, &ObjectId) -> bool,
+        made: &mut ChangesMade,
     ) -> Result<(), ImportError> {
         let named = self.promotions.iter().filter_map(|each| {
             let audience: BTreeSet<_> = each.audience.as_ref()?.iter().copied().collect();
@@ -166,7 +178,8 @@ impl Import {
         });
         let audiences: BTreeMap<_, _> = named.collect();
         for ((org_id, id), customers) in &audiences {
-            transaction.replace_audience(*org_id, *id, customers).await?;
+            let changes = transaction.replace_audience(*org_id, *id, customers).await?;
+            made.entry(*org_id).or_default().extend(changes);
         }
         Ok(())
     }
@@ -271,6 +284,7 @@ struct PlannedImport<'a> {
     import: &'a Import,
     clients: ClientWrites,
     dry_run: bool,
+    origin: &'a Origin,
 }
 
 #[async_trait]

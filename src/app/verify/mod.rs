@@ -3,6 +3,7 @@
 //! Each check is reported as soon as it is made. A row that cannot be read is a breach of the check that reads it, and
 //! the other checks continue; only a database that does not answer ends the verification early.
 
+mod changes;
 mod readable;
 mod redemptions;
 mod validity;
@@ -52,6 +53,8 @@ pub async fn verify(store: &Store, mut told: impl FnMut(Check)) -> Result<(), St
                     transaction redeemed those that its content names";
     tell(contents, redeemed.contents);
     tell("redemption times: each transaction redeemed what was valid", redeemed.times);
+    let replayed = "changes: replaying the recorded changes gives the catalogs, the audiences and the API clients";
+    tell(replayed, changes::check(&snapshot).await?);
     Ok(())
 }
 

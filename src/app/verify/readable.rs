@@ -8,22 +8,22 @@ use crate::access::groups::Access;
 use crate::access::secret;
 use crate::storage::StorageError;
 use crate::storage::verify::{
-    ApiClientRow, Breaches, FormerTermRow, OrgRow, PromotionNameRow, Snapshot, VerifiedDetailsRow,
+    ApiClientRow, Breaches, FormerTermRow, OrgRow, PromotionRow, Snapshot, VerifiedDetailsRow,
 };
 
 /// Checks that names have no white space at either end, and that time zones, including those of former terms, are IANA
 /// names.
 pub(super) async fn catalogs(snapshot: &Snapshot) -> Result<Breaches, StorageError> {
     let mut breaches = each(snapshot, |org: OrgRow| {
-        let OrgRow { id, name, time_zone } = org;
+        let OrgRow { id, name, time_zone, .. } = org;
         let spaced =
             is_spaced(&name).then(|| format!("the name {name:?} of organization {id} has white space at an end"));
         let zone = || format!("the time zone {time_zone:?} of organization {id} is not an IANA time zone");
         spaced.or_else(|| (!is_zone(&time_zone)).then(zone))
     })
     .await?;
-    let names = each(snapshot, |promotion: PromotionNameRow| {
-        let PromotionNameRow { org_id, id, name } = promotion;
+    let names = each(snapshot, |promotion: PromotionRow| {
+        let PromotionRow { org_id, id, name, .. } = promotion;
         is_spaced(&name)
             .then(|| format!("the name {name:?} of promotion {id} of organization {org_id} has white space at an end"))
     });
@@ -52,7 +52,7 @@ fn is_zone(name: &str) -> bool {
 /// Checks that each hash can be compared with a secret, and that access groups are known, or everything.
 pub(super) async fn clients(snapshot: &Snapshot) -> Result<Breaches, StorageError> {
     each(snapshot, |client: ApiClientRow| {
-        let ApiClientRow { username, secret_hash, access } = client;
+        let ApiClientRow { username, secret_hash, access, .. } = client;
         if !secret::is_readable(&secret_hash) {
             return Some(format!("the hash of the secret of API client {username:?} cannot be read"));
         }

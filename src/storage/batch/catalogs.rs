@@ -5,11 +5,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sea_orm::sea_query::{Expr, ExprTrait};
+use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait, ConnectionTrait, DerivePartialModel, QueryFilter};
 
-use crate::earning::{CatalogVersion, ObjectId, OrgId};
+use crate::earning::history::{Actor, Origin};
+use crate::earning::{CatalogVersion, ObjectId, OrgId, Promotion};
 use crate::storage::StorageError;
+use crate::storage::change::Change;
 use crate::storage::entity::stored::Id;
 use crate::storage::entity::{OrgOwned, org, promotion};
 use crate::storage::org_owned::Search;
@@ -22,9 +24,6 @@ pub type CatalogVersions = BTreeMap<OrgId, CatalogVersion>;
 
 /// Locks each catalog of a list in shared mode; the migration defines the function.
 const HOLD: &str = "SELECT hold_catalog(org_id, catalog_version) AS held FROM wanted";
-
-/// Number of bits of the random part of a version, below its counter.
-const RANDOM_BITS: u32 = 31;
 
 /// Lists the catalogs and their versions.
 pub(in crate::storage) fn rows(catalogs: &CatalogVersions) -> Rows<'static> {
@@ -63,46 +62,32 @@ impl Transaction {
         self.lock(org_id.0).await
     }
 
-    /// Gives the catalog of an organization a new version. The catalog must be locked.
-    ///
-    /// The version is a counter with a random part below it. A database that is restored from a backup counts the same
-    /// numbers again, but not with the same random parts, so no process mistakes a new catalog for one that was lost.
-    ///
-    /// # Errors
-    /// Returns errors of the database.
-    pub async fn raise_catalog_version(&self, org_id: OrgId) -> Result<(), StorageError> {
-        use org::Column;
-        let (unit, random) = (1_i64 << RANDOM_BITS, rand::random_range(0..1_u32 << RANDOM_BITS));
-        // Values are bound, so the text of the statement is always the same and is prepared once.
-        let next = Expr::col(Column::CatalogVersion).div(unit).add(1_i64).mul(unit).add(i64::from(random));
-        let raise = org::Entity::of(org_id).update().col_expr(Column::CatalogVersion, next);
-        match raise.exec(&self.connection).await?.rows_affected {
-            1 => Ok(()),
-            rows => Err(StorageError::Corrupt(format!("{rows} organizations {}", org_id.0))),
-        }
-    }
-
-    /// Records that promotions were earned for the first time, and gives their catalogs new versions, which it returns.
-    /// The catalogs must be locked.
+    /// Records at `now_ms` (milliseconds since 1970-01-01T00:00:00Z) that promotions were earned for the first time, and
+    /// gives their catalogs new versions, which it returns. The catalogs must be locked.
     pub(in crate::storage) async fn mark_first_earnings(
         &self,
         first: &BTreeSet<(OrgId, ObjectId)>,
+        now_ms: i64,
     ) -> Result<CatalogVersions, StorageError> {
+        let mut changes = BTreeMap::<_, Vec<_>>::new();
         for (org_id, promotion_id) in first {
-            self.mark_earned(*org_id, *promotion_id).await?;
+            changes.entry(*org_id).or_default().extend(self.mark_earned(*org_id, *promotion_id).await?);
         }
-        let orgs: BTreeSet<_> = first.iter().map(|(org_id, _)| *org_id).collect();
-        for org_id in &orgs {
-            self.raise_catalog_version(*org_id).await?;
+        let origin = Origin { actor: Actor::Service, request_id: None, at_ms: now_ms };
+        for (org_id, changes) in &changes {
+            self.raise_catalog_version(*org_id, &origin, changes).await?;
         }
-        versions(&self.on(), &orgs).await
+        versions(&self.on(), &changes.into_keys().collect()).await
     }
 
-    async fn mark_earned(&self, org_id: OrgId, id: ObjectId) -> Result<(), StorageError> {
+    /// Marks a promotion as earned. Returns the change, unless the promotion is marked already.
+    async fn mark_earned(&self, org_id: OrgId, id: ObjectId) -> Result<Option<Change>, StorageError> {
         use promotion::Column;
+        let found = promotion::Entity::of(org_id).find().filter(Column::Id.eq(Id(id)));
+        let Some(before) = found.one(&self.connection).await?.map(Promotion::from) else { return Ok(None) };
         let mark = promotion::Entity::of(org_id).update().filter(Column::Id.eq(Id(id)));
         mark.col_expr(Column::Earned, Expr::value(true)).exec(&self.connection).await?;
-        Ok(())
+        Ok(Change::of_promotion(Some(&before), &Promotion { earned: true, ..before.clone() }))
     }
 }
 

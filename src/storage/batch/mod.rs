@@ -10,6 +10,7 @@ mod earning_work;
 pub mod earnings;
 pub(super) mod fence;
 mod held_catalogs;
+pub mod history;
 mod outcome;
 pub(super) mod read;
 pub mod session;

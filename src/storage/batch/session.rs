@@ -225,7 +225,7 @@ impl Session {
         let engine = self.store.engine;
         let mut current = wanted.catalogs().clone();
         if let (Attempt::Transaction(transaction), Some(first)) = (&mut attempt, W::earned_first(decided.writes)) {
-            current.extend(transaction.mark_first_earnings(first).await?);
+            current.extend(transaction.mark_first_earnings(first, decided.fence.now_ms).await?);
         }
         let fence = Fence { catalogs: &current, ..*decided.fence };
         let written = wanted.write(engine, attempt.connection(), &Decided { fence: &fence, ..*decided }).await;

@@ -5,6 +5,7 @@
 pub mod api_client;
 pub mod audience;
 pub mod cap_usage;
+pub mod catalog_change;
 pub mod customer;
 pub mod earned_promotion;
 pub mod former_term;
@@ -74,6 +75,7 @@ org_owned! {
     api_client by OrgId,
     audience by OrgId,
     cap_usage by OrgId,
+    catalog_change by OrgId,
     customer by OrgId,
     earned_promotion by OrgId,
     former_term by OrgId,

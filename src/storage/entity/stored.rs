@@ -6,6 +6,7 @@ use std::str::FromStr;
 use sea_orm::{DbErr, DeriveActiveEnum, DeriveValueType, EnumIter, TryFromU64};
 
 use crate::earning::change::RecordedStatus;
+use crate::earning::history::ChangeAction;
 use crate::earning::{EarnedFromType, ObjectId, PromotionType, SupplementaryCriteria};
 
 /// Declares an enum that is stored as text, with its conversions to and from the enum of the rules.
@@ -72,6 +73,23 @@ stored_enum! {
         Customer = "CUSTOMER",
         Earning = "EARNING",
         Reward = "REWARD",
+    }
+}
+
+stored_enum! {
+    /// Stored kind of a change of a catalog.
+    StoredAction, ChangeAction, {
+        OrganizationCreated = "ORGANIZATION_CREATED",
+        OrganizationChanged = "ORGANIZATION_CHANGED",
+        PromotionCreated = "PROMOTION_CREATED",
+        PromotionChanged = "PROMOTION_CHANGED",
+        PromotionActivated = "PROMOTION_ACTIVATED",
+        PromotionDeactivated = "PROMOTION_DEACTIVATED",
+        PromotionEarned = "PROMOTION_EARNED",
+        AudienceChanged = "AUDIENCE_CHANGED",
+        ClientCreated = "CLIENT_CREATED",
+        ClientChanged = "CLIENT_CHANGED",
+        ClientRemoved = "CLIENT_REMOVED",
     }
 }
 

@@ -1,4 +1,5 @@
-//! The first tables: organizations, promotions, audiences, customers, API clients, and the wallet.
+//! The first tables: organizations, promotions, audiences, customers, API clients, the wallet, and the history of
+//! catalogs.
 //!
 //! The tables enforce the invariants that must hold whatever the code does: types, positive ids and counts, and the
 //! uniqueness of instances and of earn ids. The tables of a wallet have the organization and the customer in their
@@ -18,7 +19,8 @@ use sea_orm::DbBackend;
 use sea_orm_migration::prelude::*;
 
 use crate::storage::entity::{
-    api_client, audience, cap_usage, customer, earned_promotion, former_term, org, promotion, redemption,
+    api_client, audience, cap_usage, catalog_change, customer, earned_promotion, former_term, org, promotion,
+    redemption,
 };
 
 #[derive(DeriveMigrationName)]
@@ -27,39 +29,19 @@ pub struct Migration;
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        let backend = manager.get_database_backend();
-        let tables = [
-            orgs,
-            promotions,
-            audiences,
-            customers,
-            api_clients,
-            earned_promotions,
-            cap_usage,
-            redemptions,
-            former_terms,
-        ];
-        for mut table in tables.map(|table| table(backend)) {
-            if backend == DbBackend::Sqlite {
-                // The primary key is the table, which saves one B-tree for every row written.
-                table.extra("WITHOUT ROWID");
-            }
-            manager.create_table(table).await?;
+        for statement in statements(manager.get_database_backend()) {
+            manager.get_connection().execute_unprepared(&statement).await?;
         }
-        if backend == DbBackend::Postgres {
-            manager.get_connection().execute_unprepared(HOLD_CATALOG).await?;
-        }
-        manager.create_index(active_promotion_name()).await?;
-        manager.create_index(listing()).await?;
-        match backend {
-            DbBackend::Sqlite => manager.create_index(earning_key().unique().to_owned()).await,
-            _ => manager.create_index(earn_id()).await,
-        }
+        Ok(())
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         if manager.get_database_backend() == DbBackend::Postgres {
             manager.get_connection().execute_unprepared("DROP FUNCTION hold_catalog").await?;
+        }
+        manager.drop_table(Table::drop().table(catalog_change::Entity).to_owned()).await?;
+        if manager.get_database_backend() == DbBackend::Postgres {
+            manager.get_connection().execute_unprepared("DROP FUNCTION keep_catalog_changes").await?;
         }
         manager.drop_table(Table::drop().table(former_term::Entity).to_owned()).await?;
         manager.drop_table(Table::drop().table(redemption::Entity).to_owned()).await?;
@@ -71,6 +53,37 @@ impl MigrationTrait for Migration {
         manager.drop_table(Table::drop().table(promotion::Entity).to_owned()).await?;
         manager.drop_table(Table::drop().table(org::Entity).to_owned()).await
     }
+}
+
+/// Returns the statements of the migration, in order.
+fn statements(backend: DbBackend) -> Vec<String> {
+    let tables = [
+        orgs,
+        promotions,
+        audiences,
+        customers,
+        api_clients,
+        earned_promotions,
+        cap_usage,
+        redemptions,
+        former_terms,
+        catalog_changes,
+    ];
+    let tables = tables.map(|table| {
+        let mut table = table(backend);
+        if backend == DbBackend::Sqlite {
+            // The primary key is the table, which saves one B-tree for every row written.
+            table.extra("WITHOUT ROWID");
+        }
+        backend.build(&table).sql
+    });
+    let (texts, of_engine): (&[&str], _) = match backend {
+        DbBackend::Sqlite => (&[KEEP_CHANGES_SQLITE], earning_key().unique().to_owned()),
+        _ => (&[HOLD_CATALOG, KEEP_CHANGES_POSTGRES], earn_id()),
+    };
+    let indexes = [changes_of_promotion(), active_promotion_name(), listing(), of_engine];
+    let indexes = indexes.map(|index| backend.build(&index).sql);
+    tables.into_iter().chain(texts.iter().map(|text| (*text).to_owned())).chain(indexes).collect()
 }
 
 fn integer(column: impl IntoIden) -> ColumnDef {
@@ -319,6 +332,58 @@ fn former_terms(backend: DbBackend) -> TableCreateStatement {
         )
         .to_owned()
 }
+
+/// One row for each change of an organization, a promotion, an audience or an API client, which is kept as it was
+/// recorded.
+fn catalog_changes(backend: DbBackend) -> TableCreateStatement {
+    use catalog_change::Column;
+    Table::create()
+        .table(catalog_change::Entity)
+        .col(integer(Column::OrgId))
+        .col(integer(Column::Version).check(Expr::cust("version > 0")))
+        .col(integer(Column::Part).check(Expr::cust("part > 0")))
+        .col(integer(Column::ChangedAtMs))
+        .col(text(backend, Column::Actor).check(Expr::cust("actor <> ''")))
+        .col(nullable_text(backend, Column::RequestId))
+        .col(text(backend, Column::Action).check(Expr::cust("action <> ''")))
+        .col(nullable_text(backend, Column::PromotionId).check(Expr::cust("length(promotion_id) = 24")))
+        .col(nullable_text(backend, Column::Before))
+        .col(nullable_text(backend, Column::After))
+        .primary_key(
+            Index::create().name("catalog_changes_pkey").col(Column::OrgId).col(Column::Version).col(Column::Part),
+        )
+        .to_owned()
+}
+
+/// Index of the changes of a promotion, in their order.
+fn changes_of_promotion() -> IndexCreateStatement {
+    use catalog_change::Column;
+    Index::create()
+        .name("catalog_changes_of_promotion")
+        .table(catalog_change::Entity)
+        .col(Column::OrgId)
+        .col(Column::PromotionId)
+        .col(Column::Version)
+        .col(Column::Part)
+        .and_where(Expr::col(Column::PromotionId).is_not_null())
+        .to_owned()
+}
+
+/// Refuses to change or remove a recorded change. No code does; this keeps an operator from it, and a defect.
+const KEEP_CHANGES_SQLITE: &str = "
+    CREATE TRIGGER catalog_changes_not_updated BEFORE UPDATE ON catalog_changes
+        BEGIN SELECT RAISE(ABORT, 'a recorded change of a catalog is never changed or removed'); END;
+    CREATE TRIGGER catalog_changes_not_deleted BEFORE DELETE ON catalog_changes
+        BEGIN SELECT RAISE(ABORT, 'a recorded change of a catalog is never changed or removed'); END";
+
+/// The same on PostgreSQL, where `TRUNCATE` removes rows too.
+const KEEP_CHANGES_POSTGRES: &str = "
+    CREATE FUNCTION keep_catalog_changes() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        RAISE EXCEPTION 'a recorded change of a catalog is never changed or removed';
+    END $$;
+    CREATE TRIGGER catalog_changes_kept BEFORE UPDATE OR DELETE OR TRUNCATE ON catalog_changes
+        FOR EACH STATEMENT EXECUTE FUNCTION keep_catalog_changes()";
 
 /// Locks the catalog of an organization in shared mode until the transaction ends. Returns true if it still has
 /// `version`.

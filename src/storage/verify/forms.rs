@@ -6,7 +6,8 @@ use sea_orm::{ColumnTrait, DbBackend, IdenStatic, Iterable, PrimaryKeyToColumn};
 
 use super::takes::{HasCursor, Takes};
 use crate::storage::entity::{
-    OrgOwned, api_client, audience, cap_usage, customer, earned_promotion, former_term, org, promotion, redemption,
+    OrgOwned, api_client, audience, cap_usage, catalog_change, customer, earned_promotion, former_term, org, promotion,
+    redemption,
 };
 use crate::storage::org_owned::{column, table};
 
@@ -33,6 +34,7 @@ pub(super) fn values(backend: DbBackend) -> Vec<String> {
         of_table::<cap_usage::Entity>(backend),
         of_table::<redemption::Entity>(backend),
         of_table::<former_term::Entity>(backend),
+        of_table::<catalog_change::Entity>(backend),
     ]
 }
 
@@ -88,6 +90,7 @@ pub(super) fn keys() -> Vec<String> {
         repeated_key::<cap_usage::Entity>(),
         repeated_key::<redemption::Entity>(),
         repeated_key::<former_term::Entity>(),
+        repeated_key::<catalog_change::Entity>(),
     ]
 }
 

@@ -5,6 +5,7 @@
 //! be read is also a breach.
 
 mod breaches;
+mod catalog_rows;
 mod columns;
 mod forms;
 mod owners;
@@ -17,10 +18,9 @@ mod takes;
 mod wallet;
 
 pub use breaches::{Breaches, MAX_BREACHES};
+pub use catalog_rows::{ApiClientRow, AudienceRow, ChangeRow, OrgRow, PromotionRow};
 pub use pages::{PageCursor, VerifyPage, Walked};
 pub use question::Question;
 pub use redemptions::{RecordedRedemption, RedeemedInstance};
-pub use rows::{
-    ApiClientRow, EarnedRow, FormerTermRow, OrgRow, PromotionNameRow, PromotionTerms, Terms, VerifiedDetailsRow,
-};
+pub use rows::{EarnedRow, FormerTermRow, PromotionTerms, Terms, VerifiedDetailsRow};
 pub use snapshot::Snapshot;

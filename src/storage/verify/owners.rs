@@ -6,7 +6,8 @@ use super::forms::row_name;
 use crate::earning::PromotionType;
 use crate::storage::entity::stored::StoredPromotionType;
 use crate::storage::entity::{
-    OrgOwned, api_client, audience, cap_usage, customer, earned_promotion, former_term, org, promotion, redemption,
+    OrgOwned, api_client, audience, cap_usage, catalog_change, customer, earned_promotion, former_term, org, promotion,
+    redemption,
 };
 use crate::storage::org_owned::{column, table};
 
@@ -17,6 +18,7 @@ pub(super) fn owners() -> Vec<String> {
         of_no_org::<customer::Entity>(),
         of_no_org::<api_client::Entity>(),
         of_no_org::<redemption::Entity>(),
+        of_no_org::<catalog_change::Entity>(),
         of_no_promotion::<audience::Entity>(audience::Column::PromotionId),
         of_no_promotion::<cap_usage::Entity>(cap_usage::Column::PromotionId),
         of_no_promotion::<former_term::Entity>(former_term::Column::PromotionId),

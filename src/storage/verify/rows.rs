@@ -1,4 +1,4 @@
-//! The rows that verification reads in pages, and the terms of an organization.
+//! The rows of earned promotions and terms that verification reads in pages, and the terms of an organization.
 
 use std::collections::HashMap;
 use std::str::FromStr;
@@ -8,53 +8,13 @@ use sea_orm::{ConnectionTrait, FromQueryResult, IdenStatic, QuerySelect, QueryTr
 use super::pages::{Walk, Walked};
 use super::snapshot::Snapshot;
 use crate::earning::{EarnExpiry, OrgId, SupplementaryCriteria};
+use crate::storage::StorageError;
 use crate::storage::entity::stored::StoredCriteria;
-use crate::storage::entity::{OrgOwned, api_client, earned_promotion, former_term, org, promotion};
+use crate::storage::entity::{OrgOwned, earned_promotion, former_term, org, promotion};
 use crate::storage::org_owned::column;
-use crate::storage::{SecretHash, StorageError};
 
 /// Rows that are read at once. The longest, those with a payload, have about 10 KiB.
-const PAGE_ROWS: u64 = 1_000;
-
-/// Stored organization.
-#[derive(Debug, FromQueryResult)]
-pub struct OrgRow {
-    /// Identifier of the organization.
-    pub id: i64,
-    /// Display name.
-    pub name: String,
-    /// Name of the time zone.
-    pub time_zone: String,
-}
-
-impl Walked for OrgRow {
-    type Entity = org::Entity;
-
-    fn walk() -> Walk<org::Entity> {
-        use org::Column;
-        Walk { by: &[Column::Id], beside: &[Column::Name, Column::TimeZone], condition: None, rows: PAGE_ROWS }
-    }
-}
-
-/// Stored name of a promotion.
-#[derive(Debug, FromQueryResult)]
-pub struct PromotionNameRow {
-    /// Organization.
-    pub org_id: i64,
-    /// Identifier of the promotion within the organization.
-    pub id: String,
-    /// Name of the promotion.
-    pub name: String,
-}
-
-impl Walked for PromotionNameRow {
-    type Entity = promotion::Entity;
-
-    fn walk() -> Walk<promotion::Entity> {
-        use promotion::Column;
-        Walk { by: &[Column::OrgId, Column::Id], beside: &[Column::Name], condition: None, rows: PAGE_ROWS }
-    }
-}
+pub(super) const PAGE_ROWS: u64 = 1_000;
 
 /// Terms under which a promotion was earned and that changed since.
 #[derive(Debug, FromQueryResult)]
@@ -76,27 +36,6 @@ impl Walked for FormerTermRow {
         use former_term::Column;
         let by = &[Column::OrgId, Column::PromotionId, Column::EndMs, Column::TimeZone];
         Walk { by, beside: &[], condition: None, rows: PAGE_ROWS }
-    }
-}
-
-/// Stored API client.
-#[derive(Debug, FromQueryResult)]
-pub struct ApiClientRow {
-    /// Username of the client.
-    pub username: String,
-    /// Stored hash of the secret.
-    pub secret_hash: SecretHash,
-    /// Access groups, separated by spaces.
-    pub access: String,
-}
-
-impl Walked for ApiClientRow {
-    type Entity = api_client::Entity;
-
-    fn walk() -> Walk<api_client::Entity> {
-        use api_client::Column;
-        let beside = &[Column::SecretHash, Column::Access];
-        Walk { by: &[Column::Username], beside, condition: None, rows: PAGE_ROWS }
     }
 }
 

@@ -3,15 +3,20 @@
 
 use sea_orm::ActiveEnum;
 
-use crate::storage::entity::stored::{StoredEarnedFromType, StoredPromotionType, StoredStatus};
+use crate::storage::batch::history::MAX_ACTOR_CHARACTERS;
+use crate::storage::entity::stored::{StoredAction, StoredEarnedFromType, StoredPromotionType, StoredStatus};
 use crate::storage::entity::{
-    OrgOwned, api_client, audience, cap_usage, customer, earned_promotion, former_term, org, promotion, redemption,
+    OrgOwned, api_client, audience, cap_usage, catalog_change, customer, earned_promotion, former_term, org, promotion,
+    redemption,
 };
 
 /// Limits the name of a promotion, in characters, as messages and files do.
 const MAX_PROMOTION_NAME_CHARACTERS: u32 = 50;
 /// Limits any other name or identifier of a caller, in characters, as messages and files do.
 const MAX_NAME_CHARACTERS: u32 = 250;
+/// Limits a request id, in characters, as the endpoints do.
+const MAX_REQUEST_ID_CHARACTERS: u32 = 128;
+
 /// Values that a column takes, within its type.
 pub(super) enum Takes {
     /// Any value.
@@ -145,6 +150,22 @@ impl HasCursor for cap_usage::Entity {
             Column::PromotionId => Takes::Id,
             Column::Used | Column::Cap | Column::CapPeriod => NOT_NEGATIVE,
             Column::LastChange => Takes::Any,
+        }
+    }
+}
+
+impl HasCursor for catalog_change::Entity {
+    fn takes(column: catalog_change::Column) -> Takes {
+        use catalog_change::Column;
+        match column {
+            Column::OrgId | Column::Version | Column::Part => POSITIVE,
+            Column::Actor => Takes::Text(MAX_ACTOR_CHARACTERS),
+            Column::RequestId => Takes::Text(MAX_REQUEST_ID_CHARACTERS),
+            Column::Action => Takes::OneOf(StoredAction::values()),
+            Column::PromotionId => Takes::Id,
+            Column::ChangedAtMs => Takes::Any,
+            // Another check parses them.
+            Column::Before | Column::After => Takes::Hidden,
         }
     }
 }

@@ -77,6 +77,7 @@ impl Recorded {
         page("WalletService/ListEarnedPromotions", json!({"customerId": CUSTOMER, "limit": 1})).await;
         // The second promotion exists in no other organization.
         page("CatalogService/ListPromotions", json!({"limit": 2})).await;
+        page("CatalogService/ListCatalogChanges", json!({"limit": 1})).await;
         self
     }
 
@@ -93,7 +94,7 @@ impl Recorded {
             Kind::Event => text("event"),
             Kind::EarnedFrom => text("from"),
             Kind::Transaction => text("transaction"),
-            Kind::WalletPage | Kind::PromotionsPage => {
+            Kind::WalletPage | Kind::PromotionsPage | Kind::ChangesPage => {
                 let token = &self.pages[place.method.as_str()];
                 let mut bytes = URL_SAFE_NO_PAD.decode(token).unwrap();
                 *bytes.last_mut().unwrap() ^= 1;

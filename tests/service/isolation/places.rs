@@ -16,6 +16,7 @@ pub enum Kind {
     Transaction,
     WalletPage,
     PromotionsPage,
+    ChangesPage,
     /// A value that names no record.
     Nothing,
 }
@@ -31,9 +32,10 @@ pub struct Place {
 }
 
 /// The kinds of text and 64-bit integer fields, by the end of their path. The first match counts.
-const KINDS: [(&str, Kind); 29] = [
+const KINDS: [(&str, Kind); 30] = [
     ("WalletService/ListEarnedPromotions.pageToken", Kind::WalletPage),
     ("CatalogService/ListPromotions.pageToken", Kind::PromotionsPage),
+    ("CatalogService/ListCatalogChanges.pageToken", Kind::ChangesPage),
     ("eventDetails.id", Kind::Event),
     ("promotion.id", Kind::Promotion),
     (".promotionId", Kind::Promotion),

@@ -73,6 +73,7 @@ pub async fn loosen(database: &Database) {
     for table in tables(database).await {
         database.execute(&format!("CREATE TABLE kept_{table} AS SELECT * FROM {table}")).await;
     }
+    database.let_changes_go().await;
     database
         .execute(match ENGINE {
             Engine::Sqlite => "DROP INDEX promotions_active_name; DROP INDEX earned_promotions_earning_key",

@@ -16,6 +16,8 @@ pub const FIRST: i64 = 10_000;
 const OFF: &str = "0000000000000000000000a4";
 /// A promotion that is limited to an audience.
 const FRIENDS: &str = "0000000000000000000000a8";
+/// A customer who is not in that audience.
+const NEW_MEMBER: i64 = 70;
 
 /// A lock, and calls that wait for it.
 pub struct Case {
@@ -127,8 +129,10 @@ impl Wallets {
 /// Returns locks that changes of the catalog, of audiences and of customers wait for.
 fn of_catalog(tag: &str) -> Vec<Case> {
     let advisory = |name: i64| format!("SELECT pg_advisory_xact_lock({name})");
-    let audience =
-        each("CatalogService/ChangeAudience", |customer| json!({"promotionId": FRIENDS, "add": [customer, 7]}));
+    let audience = each(
+        "CatalogService/ChangeAudience",
+        |customer| json!({"promotionId": FRIENDS, "add": [customer, NEW_MEMBER]}),
+    );
     // Decisions from the catalog also wait for a lock of the whole catalog, as an import takes it.
     let mut of_catalog =
         each("CatalogService/CreatePromotion", |customer| json!({"promotion": inactive(&format!("{tag} {customer}"))}));
@@ -147,8 +151,10 @@ fn of_catalog(tag: &str) -> Vec<Case> {
         Case { tag: "audiences", name: "audiences that are held", lock: advisory(-ORG), calls: audience.clone() },
         Case {
             tag: "member",
-            name: "a member of an audience who is held",
-            lock: format!("DELETE FROM audiences WHERE org_id = {ORG} AND customer_id = 7"),
+            name: "a member of an audience whom another transaction is writing",
+            lock: format!(
+                "INSERT INTO audiences (org_id, customer_id, promotion_id) VALUES ({ORG}, {NEW_MEMBER}, '{FRIENDS}')"
+            ),
             calls: audience,
         },
         Case {

@@ -107,6 +107,7 @@ impl Things {
             ("CatalogService/ActivatePromotion", json!({"promotionId": promotion})),
             ("CatalogService/DeactivatePromotion", json!({"promotionId": promotion})),
             ("CatalogService/ListPromotions", json!({"promotionIds": [promotion]})),
+            ("CatalogService/ListCatalogChanges", json!({"promotionId": promotion})),
             ("CatalogService/ChangeAudience", json!({"promotionId": promotion, "add": [customer], "remove": [1]})),
             ("CustomerService/UpsertCustomers", json!({"customerIds": [customer]})),
             ("CustomerService/GetCustomer", json!({"customerId": customer})),

@@ -87,7 +87,7 @@ pub async fn call_every_route(caller: &Caller, number: i64, length: usize) {
         wallet.call(caller, length).await;
     }
     catalog(caller, number, length).await;
-    assert!(METHODS.len() == 14, "a method was added: call it here");
+    assert!(METHODS.len() == 15, "a method was added: call it here");
 }
 
 /// A wallet that is called for, and the promotions that are earned.
@@ -186,6 +186,9 @@ async fn catalog(caller: &Caller, number: i64, length: usize) {
     demo("CatalogService/DeactivatePromotion", json!({"promotionId": id})).await;
     demo("CatalogService/ListPromotions", json!({"promotionIds": vec![id.clone(); length]})).await;
     demo("CatalogService/ListPromotions", json!({})).await;
+    demo("CatalogService/ListCatalogChanges", json!({"promotionId": id})).await;
+    let first = demo("CatalogService/ListCatalogChanges", json!({"limit": 2})).await["nextPageToken"].clone();
+    demo("CatalogService/ListCatalogChanges", json!({"limit": 2, "pageToken": first})).await;
     let customers: Vec<_> = (0..length).map(|number| 2_000_000 + number).collect();
     let members: Vec<_> = customers.iter().copied().chain([566_881_933]).collect();
     demo("CustomerService/UpsertCustomers", json!({"customerIds": customers})).await;
