@@ -58,6 +58,7 @@ mod support;
 #[path = "../support/terms.rs"]
 mod terms;
 mod tokens;
+mod upgrade;
 mod verify;
 mod wallet;
 mod written;

@@ -219,6 +219,11 @@ impl Service {
         Self::start_on(database, more).await
     }
 
+    /// Starts a server on a database that exists.
+    pub async fn on(database: Database) -> Self {
+        Self::start_on(Arc::new(database), &[]).await
+    }
+
     /// Starts another server on the same database.
     pub async fn beside(&self) -> Self {
         self.beside_with(&[]).await

@@ -40,7 +40,7 @@ fn checks_of<'a>(text: &'a str, verdict: &'a str) -> impl Iterator<Item = &'a st
 }
 
 /// Starts a service whose wallet has an instance of every kind.
-async fn filled() -> Service {
+pub async fn filled() -> Service {
     let service = Service::start().await;
     for (event, promotion, count) in
         [("one", TEN_OFF, 3), ("two", FREE_DELIVERY, 1), ("three", CAPPED, 2), ("four", SHORT, 2)]

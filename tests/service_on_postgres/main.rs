@@ -86,6 +86,8 @@ mod support;
 mod terms;
 #[path = "../service/tokens.rs"]
 mod tokens;
+#[path = "../service/upgrade.rs"]
+mod upgrade;
 #[path = "../service/verify.rs"]
 mod verify;
 #[path = "../service/wallet.rs"]
