@@ -98,6 +98,7 @@ pub async fn serve(listener: TcpListener, handler: Handler, settings: EdgeSettin
                 _ => break,
             },
             _ = look.tick() => members.sweep(),
+            () = members.crowded() => members.thin_out(),
             Some(_) = connections.join_next() => {}
             accepted = listener.accept(), if members.is_open() => match accepted {
                 Ok((stream, _)) => match members.enter() {

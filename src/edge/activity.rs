@@ -11,6 +11,7 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use super::EdgeLimits;
+use super::crowd::{CallRoom, Crowd};
 use super::windows::Windows;
 
 /// Limits the time in which a connection that was told to leave ends, once no call is running.
@@ -68,8 +69,8 @@ pub struct Activity {
     head_since: AtomicU64,
     /// Length of incomplete headers: bytes.
     head_bytes: AtomicUsize,
-    /// Length of the incomplete headers of all connections, beyond small ones: bytes.
-    large_heads: Arc<AtomicUsize>,
+    crowd: Arc<Crowd>,
+    room: CallRoom,
     write_since: AtomicU64,
     /// Bytes that the peer took since `write_since`.
     taken: AtomicUsize,
@@ -96,7 +97,7 @@ pub struct Activity {
 
 impl Activity {
     /// Returns the state of a new connection, which must send the headers of its first call.
-    pub fn new(limits: EdgeLimits, large_heads: Arc<AtomicUsize>) -> Self {
+    pub fn new(limits: EdgeLimits, crowd: Arc<Crowd>) -> Self {
         Self {
             begun: Instant::now(),
             limits,
@@ -106,7 +107,8 @@ impl Activity {
             idle_since: AtomicU64::new(0),
             head_since: AtomicU64::new(0),
             head_bytes: AtomicUsize::new(0),
-            large_heads,
+            crowd,
+            room: CallRoom::default(),
             write_since: AtomicU64::new(NEVER),
             taken: AtomicUsize::new(0),
             waits: Mutex::default(),
@@ -138,6 +140,7 @@ impl Activity {
     pub fn authenticate(&self) {
         if !self.is_authenticated() {
             self.authenticated.store(true, Ordering::Relaxed);
+            self.room.leave(&self.crowd);
         }
     }
 
@@ -165,6 +168,17 @@ impl Activity {
         (since != NEVER && u128::from(self.now().saturating_sub(since)) > STALLED_AFTER.as_micros()).then_some(since)
     }
 
+    /// Returns true if the connection has room for more calls than every one without credentials may have.
+    pub fn is_large(&self) -> bool {
+        self.room.is_large()
+    }
+
+    /// Ends the connection, whose room for calls is free from now on.
+    pub fn give_way(&self) {
+        self.tell(Order::Cut);
+        self.room.leave(&self.crowd);
+    }
+
     /// Returns true if no call is running.
     pub fn is_between_calls(&self) -> bool {
         self.calls.load(Ordering::SeqCst) == 0
@@ -175,7 +189,10 @@ impl Activity {
         if self.last_call.load(Ordering::Relaxed) {
             self.tell(Order::Leave);
         }
-        self.calls.fetch_add(1, Ordering::SeqCst);
+        let calls = self.calls.fetch_add(1, Ordering::SeqCst) + 1;
+        if !self.is_authenticated() {
+            self.room.grow(&self.crowd, calls);
+        }
         self.unanswered.fetch_add(1, Ordering::SeqCst);
         self.head_between();
         self.next_call.fetch_add(1, Ordering::Relaxed)
@@ -230,13 +247,13 @@ impl Activity {
     pub fn has_room_for_head(&self, bytes: usize) -> bool {
         let held = self.head_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
         let beyond = held.saturating_sub(SMALL_HEAD_BYTES).min(bytes);
-        beyond == 0 || self.large_heads.fetch_add(beyond, Ordering::Relaxed) + beyond <= MAX_LARGE_HEADS_BYTES
+        beyond == 0 || self.crowd.large_heads.fetch_add(beyond, Ordering::Relaxed) + beyond <= MAX_LARGE_HEADS_BYTES
     }
 
     fn forget_head(&self) {
         let beyond = self.head_bytes.swap(0, Ordering::Relaxed).saturating_sub(SMALL_HEAD_BYTES);
         if beyond > 0 {
-            self.large_heads.fetch_sub(beyond, Ordering::Relaxed);
+            self.crowd.large_heads.fetch_sub(beyond, Ordering::Relaxed);
         }
     }
 
@@ -396,6 +413,7 @@ fn spread(age: Duration) -> Duration {
 impl Drop for Activity {
     fn drop(&mut self) {
         self.forget_head();
+        self.room.leave(&self.crowd);
     }
 }
 
@@ -418,8 +436,8 @@ mod tests {
 
     #[test]
     fn large_heads_of_all_connections_have_a_bound_and_small_ones_always_have_room() {
-        let heads = Arc::new(AtomicUsize::new(0));
-        let connection = || Activity::new(LIMITS, Arc::clone(&heads));
+        let crowd = Arc::new(Crowd::default());
+        let connection = || Activity::new(LIMITS, Arc::clone(&crowd));
         let large: Vec<_> = (0..MAX_LARGE_HEADS_BYTES / SMALL_HEAD_BYTES).map(|_| connection()).collect();
         assert!(large.iter().all(|each| each.bytes_of_http1(2 * SMALL_HEAD_BYTES)), "at the bound");
         let (beyond, small) = (connection(), connection());
@@ -429,7 +447,7 @@ mod tests {
         let next = connection();
         assert!(next.bytes_of_http1(2 * SMALL_HEAD_BYTES), "headers that became a call make room");
         drop((large, small, next));
-        assert_eq!(heads.load(Ordering::Relaxed), 0, "all of it is returned");
+        assert_eq!(crowd.large_heads.load(Ordering::Relaxed), 0, "all of it is returned");
     }
 
     #[test]

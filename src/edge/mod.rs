@@ -8,6 +8,7 @@
 mod accept;
 mod activity;
 mod calls;
+mod crowd;
 mod descriptors;
 mod frames;
 mod registry;

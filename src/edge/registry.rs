@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard};
@@ -12,6 +11,7 @@ use tokio::sync::Notify;
 
 use super::EdgeLimits;
 use super::activity::{Activity, Order};
+use super::crowd::{Crowd, MAX_CALLS_OF_STRANGERS};
 
 /// Limits the connections that were told to make room and are not gone yet. At this number none is accepted until one
 /// is gone.
@@ -28,8 +28,7 @@ pub struct Registry {
     limits: EdgeLimits,
     members: Mutex<Members>,
     left: Notify,
-    /// Incomplete headers of all connections, beyond small ones: bytes.
-    large_heads: Arc<AtomicUsize>,
+    crowd: Arc<Crowd>,
 }
 
 #[derive(Debug, Default)]
@@ -61,7 +60,7 @@ pub struct Registration {
 impl Registry {
     /// Returns a registry without connections.
     pub fn new(limits: EdgeLimits) -> Arc<Self> {
-        Arc::new(Self { limits, members: Mutex::default(), left: Notify::new(), large_heads: Arc::default() })
+        Arc::new(Self { limits, members: Mutex::default(), left: Notify::new(), crowd: Arc::default() })
     }
 
     fn members(&self) -> MutexGuard<'_, Members> {
@@ -88,7 +87,7 @@ impl Registry {
             return None;
         }
         members.next_id += 1;
-        let (id, activity) = (members.next_id, Arc::new(Activity::new(self.limits, Arc::clone(&self.large_heads))));
+        let (id, activity) = (members.next_id, Arc::new(Activity::new(self.limits, Arc::clone(&self.crowd))));
         if members.leaving {
             activity.stop();
             activity.tell(Order::LastCall);
@@ -97,6 +96,27 @@ impl Registry {
         members.staying[0].insert(place);
         members.all.insert(id, Member { activity: Arc::clone(&activity), authenticated: false, place });
         Some(Registration { registry: Arc::clone(self), id, activity })
+    }
+
+    /// Waits until connections without credentials take more room for calls than they may.
+    pub async fn crowded(&self) {
+        self.crowd.full().await;
+    }
+
+    /// Ends connections without credentials that take much room for calls and are idle, those first that are idle the
+    /// longest, until a quarter of the room is free.
+    pub fn thin_out(&self) {
+        let members = self.members();
+        let large = members.all.values().map(|member| &member.activity).filter(|activity| activity.is_large());
+        let mut idle: Vec<_> = large.filter_map(|activity| Some((activity.idle_since()?, activity))).collect();
+        idle.sort_unstable_by_key(|(since, _)| *since);
+        for (_, activity) in idle {
+            if !self.crowd.exceeds(MAX_CALLS_OF_STRANGERS / 4 * 3) {
+                break;
+            }
+            tracing::debug!("a connection is ended: those without credentials take too much room for calls");
+            activity.give_way();
+        }
     }
 
     /// Ends connections that are overdue.

@@ -4,6 +4,7 @@
 use bytes::Bytes;
 use tokio::net::TcpSocket;
 
+use super::http2::PREFACE;
 use super::routes::routes;
 use super::*;
 use crate::server_process::Process;
@@ -201,4 +202,31 @@ async fn half_sent_messages_of_every_route_stay_within_the_memory_of_bodies() {
         }
     };
     tokio::time::timeout(Duration::from_mins(1), given_back).await.expect("memory is given back");
+}
+
+#[tokio::test]
+async fn connections_of_strangers_with_many_calls_at_a_time_give_way_and_others_stay() {
+    let service = Service::start().await;
+    let mut known = Http2::over(connect(&service).await).await;
+    assert_eq!(known.earn("before").await.unwrap().code, 0);
+    let mut modest = connect(&service).await;
+    assert!(answers(&mut modest).await);
+    // A window of zero, and calls to a path that does not exist: GET, http, :path, :authority.
+    let block = [&[0x82, 0x86, 0x04, 8][..], b"/nowhere", &[0x01, 1], b"x"].concat();
+    let mut greedy = [PREFACE, &frame(4, 0, 0, &[0, 4, 0, 0, 0, 0])].concat();
+    for call in 0..u32::try_from(STREAMS).unwrap() - 1 {
+        greedy.extend(frame(1, 5, 2 * call + 1, &block));
+    }
+    let mut connections = Vec::new();
+    // The limit is 8,192 calls beyond eight of each connection.
+    for _ in 0..60 {
+        let mut stream = connect(&service).await;
+        stream.write_all(&greedy).await.unwrap();
+        connections.push(stream);
+    }
+    // Sooner than for a response that is not read.
+    let ended = tokio::time::timeout(NOTICED_WITHIN, until_closed(&mut connections[0])).await;
+    ended.expect("the one that is idle the longest gives way");
+    assert!(answers(&mut modest).await, "a connection of few calls stays");
+    assert_eq!(known.earn("after").await.unwrap().code, 0, "one with credentials stays");
 }

@@ -1,0 +1,88 @@
+//! Memory that connections without credentials share: room for incomplete headers, and for calls at a time.
+//!
+//! The HTTP/2 library keeps the room of as many calls as a connection ever had at a time, 2 KiB for each, until the
+//! connection ends, and a call whose answer waits for its peer takes 3 KiB more. So the room of all connections without
+//! credentials has a limit, and those that are idle give way beyond it.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::sync::Notify;
+
+/// Calls at a time for which a connection has room in any case.
+const FEW_CALLS: usize = 8;
+/// Limits the room for calls of all connections without credentials, beyond the few of each. It takes about 40 MiB, if
+/// every answer waits for its peer.
+pub const MAX_CALLS_OF_STRANGERS: usize = 8 * 1024;
+
+/// The memory of all connections.
+#[derive(Debug, Default)]
+pub struct Crowd {
+    /// Length of incomplete headers, beyond small ones: bytes.
+    pub large_heads: AtomicUsize,
+    /// Room for calls of connections without credentials.
+    calls: AtomicUsize,
+    full: Notify,
+}
+
+impl Crowd {
+    /// Returns true if the room for calls exceeds this number.
+    pub fn exceeds(&self, calls: usize) -> bool {
+        self.calls.load(Ordering::Relaxed) > calls
+    }
+
+    /// Waits until the room for calls exceeds its limit.
+    pub async fn full(&self) {
+        self.full.notified().await;
+    }
+}
+
+/// Room for calls of one connection, in the crowd.
+#[derive(Debug, Default)]
+pub struct CallRoom(AtomicUsize);
+
+impl CallRoom {
+    /// Grows to the room that this number of calls at a time takes.
+    pub fn grow(&self, crowd: &Crowd, calls: usize) {
+        let room = calls.saturating_sub(FEW_CALLS);
+        let had = self.0.fetch_max(room, Ordering::Relaxed);
+        if room > had {
+            let all = crowd.calls.fetch_add(room - had, Ordering::Relaxed) + room - had;
+            if all > MAX_CALLS_OF_STRANGERS {
+                crowd.full.notify_one();
+            }
+        }
+    }
+
+    /// Returns true if the connection takes more room than every connection may.
+    pub fn is_large(&self) -> bool {
+        self.0.load(Ordering::Relaxed) > 0
+    }
+
+    /// Returns the room to the others.
+    pub fn leave(&self, crowd: &Crowd) {
+        crowd.calls.fetch_sub(self.0.swap(0, Ordering::Relaxed), Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_room_of_all_has_a_bound_beyond_the_few_calls_of_each() {
+        let crowd = Crowd::default();
+        let (one, other) = (CallRoom::default(), CallRoom::default());
+        one.grow(&crowd, FEW_CALLS);
+        assert!(!one.is_large() && !crowd.exceeds(0), "a few always have room");
+        (1..=FEW_CALLS + MAX_CALLS_OF_STRANGERS).for_each(|calls| one.grow(&crowd, calls));
+        one.grow(&crowd, 1);
+        assert!(one.is_large() && crowd.exceeds(MAX_CALLS_OF_STRANGERS - 1) && !crowd.exceeds(MAX_CALLS_OF_STRANGERS));
+        other.grow(&crowd, FEW_CALLS + 1);
+        assert!(crowd.exceeds(MAX_CALLS_OF_STRANGERS), "one beyond");
+        crowd.full().await;
+        one.leave(&crowd);
+        one.leave(&crowd);
+        other.leave(&crowd);
+        assert!(!crowd.exceeds(0), "all of it is returned");
+    }
+}
