@@ -8,11 +8,6 @@ tonic::include_proto!("cartpromotions.v1");
 
 include!(concat!(env!("OUT_DIR"), "/reasons.rs"));
 
-/// Limits that the options of `proto/` state: one module per message, one constant per field and rule.
-pub mod limits {
-    include!(concat!(env!("OUT_DIR"), "/limits.rs"));
-}
-
 /// Every file of `proto/`, with imports, options and comments: for reflection and for gateways in front.
 pub const DESCRIPTOR_SET: &[u8] = tonic::include_file_descriptor_set!("descriptor_set");
 

@@ -20,6 +20,7 @@ use super::claims::{Period, TokenRefusal};
 use super::groups::{Access, AccessGroup};
 use super::jws::{Jwks, NamedKey, TokenType, Unverified, VerifyingKey};
 use crate::earning::OrgId;
+use crate::earning::limits::{CALENDAR_MS, api_client};
 use crate::encoding::{Utf16, without_mark};
 use crate::object::Object;
 
@@ -32,12 +33,13 @@ const URL_AGAIN: Duration = Duration::from_secs(15);
 const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
 /// Maximum size in bytes of a key set that is read.
 const MAX_JWKS_BYTES: usize = 256 * 1024;
-/// Maximum length in characters of the name of a caller.
-const MAX_SUBJECT_CHARACTERS: usize = 250;
+/// Maximum length of the name of a caller, which is that of an API client: characters.
+const MAX_SUBJECT_CHARACTERS: usize = api_client::USERNAME_MAX_LEN;
 /// Maximum number of keys of one name with which a token is checked.
 const MAX_KEYS_TRIED: usize = 4;
-/// Latest date that is accepted in a token, in seconds since 1970-01-01T00:00:00Z: the end of the year 9999.
-const MAX_DATE_S: f64 = 253_402_300_799.0;
+/// Latest date that is accepted in a token, in seconds since 1970-01-01T00:00:00Z: the end of the calendar.
+#[expect(clippy::cast_precision_loss, reason = "seconds of the calendar are exact")]
+const MAX_DATE_S: f64 = (*CALENDAR_MS.end() / 1_000) as f64;
 
 /// The configuration of a trusted issuer.
 #[derive(Debug, Clone, PartialEq, Eq)]

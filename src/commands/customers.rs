@@ -134,12 +134,12 @@ pub async fn run(command: &Customers) -> Result<(), CommandError> {
 /// Returns an error when the file is empty, or `from_line` is past its end.
 fn tell_of_no_rows(file: &str, from_line: u64, end: End) -> Result<(), CommandError> {
     match end.content {
-        LineContent::Nothing => return Err(CommandError::refused(400, format!("{file} is empty"))),
+        LineContent::Nothing => return Err(CommandError::invalid(format!("{file} is empty"))),
         // An interrupted import may name the line after the last one.
         _ if from_line > end.lines + 1 => {
             let lines = end.lines;
             let problem = format!("--from-line: {from_line} is past the end of {file}, which has {lines} lines");
-            return Err(CommandError::refused(400, problem));
+            return Err(CommandError::invalid(problem));
         }
         LineContent::Header => note(&format!("{file} has a header and no customers")),
         LineContent::Rows => note(&format!("{file} has no customers from line {from_line} on")),
@@ -246,10 +246,10 @@ fn format(options: &ImportCustomers) -> Result<Format, CommandError> {
     match (options.format, extension.as_deref()) {
         (Some(FileFormat::Csv), _) | (None, Some("csv")) => Ok(Format::Csv),
         (Some(FileFormat::Ndjson), _) | (None, Some("ndjson" | "jsonl")) => Ok(Format::NdJson),
-        (None, _) => Err(CommandError::refused(
-            400,
-            format!("{}: name the format with --format: csv or ndjson", options.file.display()),
-        )),
+        (None, _) => Err(CommandError::invalid(format!(
+            "{}: name the format with --format: csv or ndjson",
+            options.file.display()
+        ))),
     }
 }
 

@@ -3,13 +3,14 @@
 use crate::app::catalog::CatalogError;
 use crate::app::clients::ClientError;
 use crate::config::ListenAddress;
-use crate::earning::{CustomerId, OrgId};
+use crate::earning::object_id::MAX_ECHOED_CHARACTERS;
+use crate::earning::{CustomerId, OrgId, codes};
 use crate::server::{ImportFileError, ServeError};
 use crate::storage::StorageError;
 use crate::wire::{InvalidRequest, Violations};
 
-/// Maximum number of characters of a malformed id that a message repeats.
-const MAX_ECHOED_CHARACTERS: usize = 100;
+/// Number of what a command names and is not recorded, whatever it is.
+const NOT_FOUND: i32 = codes::CUSTOMER_NOT_FOUND;
 
 /// A field of a message, and the option for it.
 pub(super) type FieldOption = (&'static str, &'static str);
@@ -113,14 +114,19 @@ impl CommandError {
         Self::Refused { code, message: message.into() }
     }
 
+    /// Returns the refusal of options, or of a file, with this message.
+    pub(super) fn invalid(message: impl Into<String>) -> Self {
+        Self::refused(codes::INVALID_REQUEST, message)
+    }
+
     /// Returns the refusal for an organization that is not recorded.
     pub(super) fn no_organization(org_id: OrgId) -> Self {
-        Self::refused(404, CatalogError::NoOrganization(org_id).to_string())
+        Self::refused(NOT_FOUND, CatalogError::NoOrganization(org_id).to_string())
     }
 
     /// Returns the refusal for a customer that is not recorded.
     pub(super) fn no_customer(customer_id: CustomerId) -> Self {
-        Self::refused(404, format!("customer {} not found", customer_id.0))
+        Self::refused(NOT_FOUND, format!("customer {} not found", customer_id.0))
     }
 
     /// Returns the refusal of a malformed request. `names` are the options of its fields.
@@ -128,11 +134,12 @@ impl CommandError {
         match problem {
             InvalidRequest::Invalid(violations) => Self::of_violations(&violations, names),
             InvalidRequest::InvalidCustomerId(id) => {
-                Self::refused(1006, format!("CUSTOMER: must be a positive integer, not {id}"))
+                Self::refused(codes::INVALID_CUSTOMER_ID, format!("CUSTOMER: must be a positive integer, not {id}"))
             }
             InvalidRequest::InvalidPromotionId(id) => {
                 let id: String = id.chars().take(MAX_ECHOED_CHARACTERS).collect();
-                Self::refused(725, format!("a promotion id must be 24 hexadecimal digits, not {id:?}"))
+                let problem = format!("a promotion id must be 24 hexadecimal digits, not {id:?}");
+                Self::refused(codes::INVALID_PROMOTION_ID, problem)
             }
         }
     }
@@ -144,7 +151,7 @@ impl CommandError {
             // The description names another field with which the field is compared.
             format!("{option}: {}", violation.description.replace("startDate", "--start"))
         });
-        Self::refused(400, problems.collect::<Vec<_>>().join("; "))
+        Self::invalid(problems.collect::<Vec<_>>().join("; "))
     }
 
     /// Returns the refusal of a change of a promotion. `names` are the options of its fields.
@@ -182,8 +189,8 @@ impl From<StorageError> for CommandError {
 impl From<ClientError> for CommandError {
     fn from(error: ClientError) -> Self {
         let code = match &error {
-            ClientError::NoOrganization(_) | ClientError::NotFound(_) => 404,
-            ClientError::NameTaken { .. } => 400,
+            ClientError::NoOrganization(_) | ClientError::NotFound(_) => NOT_FOUND,
+            ClientError::NameTaken { .. } => codes::INVALID_REQUEST,
             ClientError::Hash(_) | ClientError::Storage(_) => return Self::Client(error),
         };
         Self::refused(code, error.to_string())

@@ -11,6 +11,7 @@ use crate::clock::Clock;
 use crate::config::operator::{ShowWallet, Wallet};
 use crate::earning::OrgId;
 use crate::earning::change::EarnedStatus;
+use crate::earning::limits::list_earned_promotions_request;
 use crate::proto;
 use crate::storage::Store;
 use crate::wire::Violations;
@@ -20,7 +21,7 @@ use crate::wire::wallet::{encode_entry, parse_list};
 /// The options for the fields of the request.
 const OPTIONS: [FieldOption; 3] = [("customerId", "CUSTOMER"), ("promotionId", "--promotion"), ("limit", "--limit")];
 /// Number of entries that are read at a time.
-const PAGE: u32 = 1_000;
+const PAGE: u32 = list_earned_promotions_request::LIMIT_LTE.unsigned_abs();
 
 /// Runs the command.
 ///

@@ -52,8 +52,8 @@ pub enum Promotions {
     List(ListPromotions),
     /// Creates a promotion.
     ///
-    /// Refused with 705 when the organization has its maximum of active promotions, with 706 when the promotion has
-    /// ended already, with 716 when an active promotion has its name.
+    /// Refused when the organization has its maximum of active promotions, when the promotion has ended already, and
+    /// when an active promotion has its name.
     #[command(
         after_help = "Example:\n  cart-promotions promotions create --org 100737 --name 'Ten off' --type EARNING \\\n    \
         --start 2026-01-01T00:00:00+05:30 --end 2026-12-31T23:59:59.999+05:30 --max-earning-per-customer 3"
@@ -61,7 +61,7 @@ pub enum Promotions {
     Create(Box<CreatePromotion>),
     /// Activates promotions. Active ones stay active.
     ///
-    /// They are activated one by one: those before a refused one (705, 706, 716) are active.
+    /// They are activated one by one: those before a refused one are active.
     Activate(SwitchPromotions),
     /// Deactivates promotions: they can no longer be earned. Earned promotions stay.
     Deactivate(SwitchPromotions),
@@ -143,7 +143,7 @@ pub struct CreatePromotion {
     /// Organization of the promotion.
     #[command(flatten)]
     pub org: Organization,
-    /// Name: 1 to 50 characters, unique among the active promotions of the organization.
+    /// Name, unique among the active promotions of the organization.
     #[arg(long)]
     pub name: String,
     /// Type, which cannot change. EARNING and REWARD can be earned.
@@ -287,7 +287,7 @@ pub struct AddClient {
     /// Organization that the client calls for.
     #[command(flatten)]
     pub org: Organization,
-    /// Username: 1 to 250 characters without a colon, unique among all clients.
+    /// Username without a colon, unique among all clients.
     #[arg(value_name = "USERNAME")]
     pub username: String,
     /// Access group of the client; may be repeated. By default the client may do everything.

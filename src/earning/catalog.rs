@@ -15,7 +15,7 @@ pub struct Org {
     pub name: String,
     /// Time zone in which the organization's days begin and end.
     pub time_zone: Tz,
-    /// Number of promotions that may be active. Earning fails with 705 when more are.
+    /// Number of promotions that may be active. Earning fails when more are.
     pub max_active_promotions: u32,
     /// True if any positive customer id is accepted, false if only recorded customers are.
     pub accept_unknown_customers: bool,

@@ -8,10 +8,10 @@ use super::{Catalog, EarnExpiry, ObjectId, Promotion, PromotionType};
 /// Reason to refuse a change of a promotion.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CatalogRefusal {
-    /// 404: the organization has no such promotion.
+    /// The organization has no such promotion.
     #[error("promotion {0} not found")]
     NotFound(ObjectId),
-    /// 409: a promotion is created with the id of a recorded one, and other content.
+    /// A promotion is created with the id of a recorded one, and other content.
     #[error("promotion {promotion_id} is recorded with other content ({})", differing.join(", "))]
     Exists {
         /// The promotion.
@@ -19,16 +19,16 @@ pub enum CatalogRefusal {
         /// The fields that differ, by their names in messages.
         differing: Vec<&'static str>,
     },
-    /// 400: a new promotion lacks a field, or ends before it starts. Holds the first violation.
+    /// A new promotion lacks a field, or ends before it starts. Holds the first violation.
     #[error(transparent)]
     Incomplete(DraftViolation),
-    /// 400: the type of a promotion cannot change.
+    /// The type of a promotion cannot change.
     #[error("cannot change: it is {}", .0.name())]
     TypeFixed(PromotionType),
-    /// 400: the expiry rule of a promotion cannot change once the promotion was earned.
+    /// The expiry rule of a promotion cannot change once the promotion was earned.
     #[error("cannot change once the promotion was earned: it is {}", .0.text())]
     ExpiryFixed(EarnExpiry),
-    /// 706: the promotion would be activated after its end.
+    /// The promotion would be activated after its end.
     #[error("promotion {promotion_id} cannot be activated: it ended at {}", iso(*end_ms))]
     Ended {
         /// The promotion.
@@ -36,7 +36,7 @@ pub enum CatalogRefusal {
         /// Last millisecond of the promotion, since 1970-01-01T00:00:00Z.
         end_ms: i64,
     },
-    /// 705: more promotions would be active than the organization may have.
+    /// More promotions would be active than the organization may have.
     #[error("the organization has {active} active promotions, and may have {cap}; deactivate one first")]
     TooManyActive {
         /// Number of active promotions.
@@ -44,7 +44,7 @@ pub enum CatalogRefusal {
         /// Number of promotions that may be active.
         cap: u32,
     },
-    /// 716: another active promotion has the same name.
+    /// Another active promotion has the same name.
     #[error("{name:?} is the name of active promotion {other}")]
     NameTaken {
         /// The name.

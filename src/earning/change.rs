@@ -184,13 +184,13 @@ pub struct ChangeFacts {
 /// Reason why an earn id cannot be revoked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum RevokeFailure {
-    /// 729: the earned promotion was redeemed.
+    /// The earned promotion was redeemed.
     #[error("already redeemed")]
     Redeemed,
-    /// 730: customers do not hold promotions of this type.
+    /// Customers do not hold promotions of this type.
     #[error("the promotion is of type {}, which customers do not hold", .0.name())]
     NobodyHolds(PromotionType),
-    /// 731: the customer has no such earned promotion of the promotion.
+    /// The customer has no such earned promotion of the promotion.
     #[error("not an earn id of this customer and promotion")]
     NotHeld,
 }
@@ -218,7 +218,7 @@ pub struct RevokedDetail {
 /// Reason why a transaction is not redeemed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RedeemFailure {
-    /// 800: the transaction is recorded with other content.
+    /// The transaction is recorded with other content.
     #[error("transaction {transaction_identifier:?} is recorded with other content: {field} differs")]
     OtherContent {
         /// Identifier of the transaction.
@@ -226,13 +226,13 @@ pub enum RedeemFailure {
         /// Path of the first field that differs.
         field: String,
     },
-    /// 731: the customer has no such earned promotion of the promotion.
+    /// The customer has no such earned promotion of the promotion.
     #[error("{0:?} is not an earned promotion of this customer and promotion")]
     NotHeld(String),
-    /// 731: the earned promotion was revoked.
+    /// The earned promotion was revoked.
     #[error("earned promotion {0} was revoked")]
     Revoked(ObjectId),
-    /// 729: the earned promotion was redeemed by another transaction.
+    /// The earned promotion was redeemed by another transaction.
     #[error("earned promotion {earn_id} was redeemed by another transaction, {by:?}")]
     Redeemed {
         /// Earn id of the earned promotion.
@@ -240,7 +240,7 @@ pub enum RedeemFailure {
         /// Transaction that redeemed it.
         by: Arc<str>,
     },
-    /// 400: the transaction is dated too long before the event for which the promotion was earned.
+    /// The transaction is dated too long before the event for which the promotion was earned.
     #[error(
         "must not be more than 24 hours before {}, the eventTime of earned promotion {earn_id}: it is {}",
         iso(*event_time_ms),
@@ -254,7 +254,7 @@ pub enum RedeemFailure {
         /// Time of the event, milliseconds since 1970-01-01T00:00:00Z.
         event_time_ms: i64,
     },
-    /// 706: the earned promotion is no longer valid.
+    /// The earned promotion is no longer valid.
     #[error("earned promotion {earn_id} had expired at {}: it was valid until {}", iso(*judged_ms), iso(*valid_till_ms))]
     Expired {
         /// Earn id of the earned promotion.
@@ -292,6 +292,11 @@ pub fn revoke(revoke: &Revoke, catalog: &Catalog, facts: &mut ChangeFacts) -> (V
                 },
             }
         }
+        debug_assert_eq!(
+            detail.revoked.len() + detail.failed.iter().map(|(_, places)| places.len()).sum::<usize>(),
+            earn_ids.len(),
+            "each earn id is revoked or fails, and none does both"
+        );
         detail
     });
     (details.collect(), newly)
@@ -353,6 +358,7 @@ pub fn redeem(redeem: &Redeem, facts: &mut ChangeFacts, late_from_ms: i64) -> Re
     }
     for key in &newly {
         if let Some(held) = facts.held.get_mut(key) {
+            debug_assert_eq!(held.status, RecordedStatus::Unlocked, "an earned promotion is redeemed once");
             held.status = RecordedStatus::Redeemed;
             held.redeemed_by = Some(Arc::clone(&name.1));
         }

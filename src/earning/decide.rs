@@ -55,8 +55,14 @@ pub fn decide(command: &BulkEarn, scene: &mut Scene<'_>, mut new_id: impl FnMut(
             scene.facts.record(&grant);
             decision.grants.push(grant);
         }
+        debug_assert!(
+            outcome.instances.len() <= entry.earn_count as usize
+                && outcome.failure.is_none() == (outcome.instances.len() == entry.earn_count as usize),
+            "an entry has as many instances as it asks for, or a failure"
+        );
         decision.outcomes.push(outcome);
     }
+    debug_assert_eq!(decision.outcomes.len(), command.entries.len(), "each entry has one outcome");
     decision
 }
 

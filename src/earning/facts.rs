@@ -126,21 +126,25 @@ pub struct Facts {
 impl Facts {
     /// Adds a grant to the facts, for the entries and commands that follow.
     pub fn record(&mut self, grant: &Grant) {
-        if grant.cap.is_some() {
-            *self.used.entry(grant.key.holder()).or_default() += grant.count();
+        if let Some(cap) = grant.cap {
+            let used = self.used.entry(grant.key.holder()).or_default();
+            *used += grant.count();
+            debug_assert!(*used <= cap, "a decision never exceeds the cap: {used} of {cap}");
         }
         if self.each_named_once {
             return;
         }
-        self.earnings
-            .entry(grant.key.clone())
-            .or_insert_with(|| RecordedEarning {
-                earned_from_type: grant.earned_from_type,
-                event_time_ms: grant.event_time_ms,
-                details: grant.details.clone(),
-                instances: Vec::new(),
-            })
-            .instances
-            .extend_from_slice(&grant.instances);
+        let earning = self.earnings.entry(grant.key.clone()).or_insert_with(|| RecordedEarning {
+            earned_from_type: grant.earned_from_type,
+            event_time_ms: grant.event_time_ms,
+            details: grant.details.clone(),
+            instances: Vec::new(),
+        });
+        debug_assert_eq!(
+            earning.instances.len() + 1,
+            grant.first_ordinal as usize,
+            "the ordinals of an earning have no gap and none comes twice"
+        );
+        earning.instances.extend_from_slice(&grant.instances);
     }
 }

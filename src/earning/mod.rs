@@ -63,6 +63,7 @@ pub mod expiry;
 pub mod facts;
 pub mod failure;
 pub mod history;
+pub mod limits;
 pub mod object_id;
 pub mod redemption;
 pub mod time;

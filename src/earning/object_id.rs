@@ -32,7 +32,7 @@ impl ObjectId {
     }
 }
 
-/// Limits how many characters of a text that is not an id are repeated in a message.
+/// Limits the part of a value that a message repeats: characters.
 pub const MAX_ECHOED_CHARACTERS: usize = 100;
 
 /// Identifier in the form in which a caller wrote it.

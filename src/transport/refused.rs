@@ -7,13 +7,11 @@ use crate::access::credentials::CheckError;
 use crate::app::catalog::CatalogError;
 use crate::earning::catalog_change::CatalogRefusal;
 use crate::earning::change::RedeemFailure;
+use crate::earning::object_id::MAX_ECHOED_CHARACTERS;
 use crate::earning::{EarnFailure, ObjectId};
 use crate::proto::Reason;
 use crate::wire::{InvalidRequest, Violations};
 use crate::writer::WalletError;
-
-/// Limits the part of a malformed id that a message repeats: characters.
-const MAX_ECHOED_CHARACTERS: usize = 100;
 
 impl From<CheckError> for Refusal {
     fn from(error: CheckError) -> Self {

@@ -13,9 +13,9 @@ use super::response_size::{payload_fits, payload_room, payload_text_room};
 use super::text::check_text;
 use super::time::IsoTimes;
 use super::violation::Violations;
+use crate::earning::limits::{bulk_earn_request, event_details, promotion_to_earn};
 use crate::earning::{BulkEarn, Details, EarnedFromType, Entry, EntryOutcome, ObjectId, OrgId};
 use crate::proto;
-use crate::proto::limits::{bulk_earn_request, event_details, promotion_to_earn};
 
 /// Limits of one request and of its response.
 #[derive(Debug, Clone, Copy)]

@@ -8,9 +8,9 @@ use super::promotion;
 use super::text::check_id;
 use super::violation::Violations;
 use crate::app::audience::ChangeAudience;
+use crate::earning::limits::{change_audience_request, list_promotions_request};
 use crate::earning::{CustomerId, ObjectId, OrgId, PromotionDraft};
 use crate::proto;
-use crate::proto::limits::{change_audience_request, list_promotions_request};
 
 /// Limits the ids that one request asks for.
 const MAX_IDS: usize = list_promotions_request::PROMOTION_IDS_MAX_ITEMS;

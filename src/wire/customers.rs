@@ -6,8 +6,8 @@ use super::catalog::customers;
 use super::event::InvalidRequest;
 use super::violation::Violations;
 use crate::earning::CustomerId;
+use crate::earning::limits::upsert_customers_request;
 use crate::proto;
-use crate::proto::limits::upsert_customers_request;
 
 /// Limits the customers that one request records.
 const MAX_CUSTOMERS: usize = upsert_customers_request::CUSTOMER_IDS_MAX_ITEMS;

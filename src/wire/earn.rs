@@ -10,11 +10,11 @@ use super::payload::Payload;
 use super::text::{check_message_id, check_text};
 use super::time::to_iso;
 use super::violation::Violations;
+use crate::earning::limits::{earn_event_details, earn_request};
 use crate::earning::{
     BulkEarn, Details, EarnedFromType, Entry, EntryOutcome, ObjectId, OrgId, ProgramType, SupplementaryCriteria,
 };
 use crate::proto;
-use crate::proto::limits::{earn_event_details, earn_request};
 use crate::proto::supplementary_criteria::ProgramType as ProgramTypeProto;
 
 /// Returns the command of `request`, for a caller of `org_id`. `found` holds the violations that the JSON reader found.

@@ -8,10 +8,10 @@ use super::payload::Payload;
 use super::text::check_message_id;
 use super::time::TimePair;
 use super::violation::Violations;
+use crate::earning::limits::{bulk_earn_request, earn_request};
 use crate::earning::time;
 use crate::earning::{CustomerId, EarnedFromType};
 use crate::proto;
-use crate::proto::limits::{bulk_earn_request, earn_request};
 
 /// The violation for which a request is no command.
 #[derive(Debug, Clone, PartialEq, Eq)]

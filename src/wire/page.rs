@@ -8,8 +8,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 
 use super::violation::Violations;
+use crate::earning::limits::{list_catalog_changes_request, list_earned_promotions_request, list_promotions_request};
 use crate::earning::{ObjectId, OrgId};
-use crate::proto::limits::{list_catalog_changes_request, list_earned_promotions_request, list_promotions_request};
 
 /// Length of the digest of the query in a token: bytes.
 const QUESTION_BYTES: usize = 8;

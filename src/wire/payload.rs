@@ -15,7 +15,7 @@ use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::json::{Context, ReadJson};
-use crate::proto::limits::{earn_event_details, event_details};
+use crate::earning::limits::{earn_event_details, event_details};
 
 /// Limits the text, without white space outside strings: bytes.
 pub const MAX_BYTES: usize = event_details::EVENT_PAYLOAD_MAX_BYTES;

@@ -10,9 +10,9 @@ use super::text::{at_least_one, check_name, cut};
 use super::time::{TimePair, to_iso};
 use super::violation::Violations;
 use crate::earning::draft::{CAP, EXPIRY};
+use crate::earning::limits;
 use crate::earning::{CapDraft, EarnExpiry, ObjectId, OrgId, Promotion, PromotionDraft, PromotionType};
 use crate::proto;
-use crate::proto::limits;
 
 /// Limits the name of a promotion, in a call and in a file: characters.
 const MAX_PROMOTION_NAME_CHARACTERS: usize = limits::promotion::NAME_MAX_LEN;

@@ -3,6 +3,7 @@
 use std::fmt::Display;
 
 use super::Violations;
+use crate::earning::object_id::MAX_ECHOED_CHARACTERS;
 
 /// Checks a required text: 1 to `max` characters (Unicode scalar values), none of them U+0000.
 pub fn check_text(violations: &mut Violations, field: impl Display, text: &str, max: usize) {
@@ -24,9 +25,6 @@ pub fn check_name(violations: &mut Violations, field: impl Display, name: &str, 
         check_text(violations, field, name, max);
     }
 }
-
-/// Limits the part of a value that a message repeats: characters.
-const MAX_ECHOED_CHARACTERS: usize = 100;
 
 /// Returns the part of a value that a message repeats.
 pub fn cut(value: &str) -> &str {

@@ -4,7 +4,7 @@ use chrono::{DateTime, FixedOffset, SecondsFormat, Utc};
 use chrono_tz::Tz;
 
 use super::Violations;
-use crate::proto::limits::CALENDAR_MS;
+use crate::earning::limits::CALENDAR_MS;
 
 /// A pair of time fields of a message.
 #[derive(Debug, Clone, Copy)]

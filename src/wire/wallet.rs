@@ -16,10 +16,10 @@ use super::time::{TimePair, to_iso};
 use super::violation::Violations;
 use crate::app::wallet::{ListWallet, Page, WalletItem};
 use crate::earning::change::{EarnedStatus, Redeem, Revoke, RevokedDetail};
+use crate::earning::limits::{earn_revoke_details, list_earned_promotions_request, redeem_request, redemption_line};
 use crate::earning::time::iso;
 use crate::earning::{Amount, GivenId, ObjectId, OrgId, Redemption, RedemptionLine};
 use crate::proto;
-use crate::proto::limits::{earn_revoke_details, list_earned_promotions_request, redeem_request, redemption_line};
 use crate::proto::revoked_details::Status;
 use crate::proto::wallet_entry::{ApplicationMode, PromotionStatus};
 

@@ -124,6 +124,7 @@ async fn within<T>(
 
 /// Answers each caller.
 pub(super) fn answer<B: Batches>(part: Vec<Job<B>>, answers: Vec<Answer<B>>) {
+    debug_assert_eq!(part.len(), answers.len(), "each request of a batch has one answer, in its order");
     for (job, answer) in part.into_iter().zip(answers) {
         job.answer(answer);
     }
@@ -140,6 +141,7 @@ pub(super) fn refuse<B: Batches>(part: Vec<Job<B>>, error: BatchError) {
 
 /// Splits a batch in two, and pushes the first half last, so that it is popped from `parts` first.
 pub(super) fn split<B: Batches>(mut part: Vec<Job<B>>, parts: &mut Vec<Vec<Job<B>>>) {
+    debug_assert!(part.len() > 1, "a request alone is refused, not split");
     let second_half = part.split_off(part.len() / 2);
     parts.push(second_half);
     parts.push(part);

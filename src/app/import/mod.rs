@@ -17,14 +17,12 @@ use chrono_tz::Tz;
 use super::transaction::{ChangeError, TransactionEnd, TransactionWork, in_transaction};
 use crate::earning::catalog_change::{CatalogRefusal, replace};
 use crate::earning::history::Origin;
-use crate::earning::{Catalog, CustomerId, ObjectId, Org, OrgId, Promotion};
+use crate::earning::{Catalog, CustomerId, ObjectId, Org, OrgId, Promotion, codes, limits};
 use crate::storage::{StorageError, Store, Transaction};
 use clients::ClientWrites;
 use history::{Catalogs, ChangesMade};
 pub use records::{ImportError, ImportedClient, ImportedOrg, ImportedPromotion, RefusedRecord};
 
-/// Maximum number of active promotions of a new organization, when the file does not name it.
-const DEFAULT_MAX_ACTIVE_PROMOTIONS: u32 = 250;
 /// Maximum number of times that API clients are compared with the file while other transactions add or remove the same
 /// ones.
 const MAX_COMPARISONS: u32 = 8;
@@ -199,9 +197,9 @@ impl Import {
                 problems.push(RefusedRecord { at: format!("orgs[{index}].name"), problem });
                 continue;
             };
-            let (zone, max) = recorded.map_or((Tz::UTC, DEFAULT_MAX_ACTIVE_PROMOTIONS), |recorded| {
-                (recorded.time_zone, recorded.max_active_promotions)
-            });
+            let max = limits::org::MAX_ACTIVE_PROMOTIONS_DEFAULT.unsigned_abs();
+            let (zone, max) =
+                recorded.map_or((Tz::UTC, max), |recorded| (recorded.time_zone, recorded.max_active_promotions));
             let unknown = recorded.is_some_and(|recorded| recorded.accept_unknown_customers);
             orgs.push(Org {
                 id: org.id,
@@ -269,7 +267,8 @@ impl Import {
                 let recorded = transaction.active_promotion_named(org_id, &promotion.name).await?;
                 let other = named.insert((org_id, &promotion.name), promotion.id).or(recorded);
                 if let Some(other) = other {
-                    let problem = format!("{:?} is the name of active promotion {other} (716)", promotion.name);
+                    let (name, code) = (&promotion.name, codes::NAME_TAKEN);
+                    let problem = format!("{name:?} is the name of active promotion {other} ({code})");
                     return Err(ImportError::refused(format!("promotions[{index}].name"), problem));
                 }
             }
@@ -299,14 +298,15 @@ impl TransactionWork for PlannedImport<'_> {
 }
 
 /// Returns a warning when an organization has more active promotions than its maximum. The import is accepted, but
-/// earning then answers 705, so the operator should know.
+/// earning then fails, so the operator should know.
 fn warning_of_cap(catalog: &Catalog) -> Option<String> {
     let (active, cap) = (catalog.active_promotions, catalog.org.max_active_promotions);
     let OrgId(org_id) = catalog.org.id;
     (active > cap).then(|| {
         format!(
             "organization {org_id} has {active} active promotions, more than its maximum of {cap}: \
-             earning answers 705 until some are deactivated"
+             earning answers {} until some are deactivated",
+            codes::TOO_MANY_ACTIVE_PROMOTIONS
         )
     })
 }

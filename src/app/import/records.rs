@@ -16,7 +16,7 @@ pub struct ImportedOrg {
     pub name: Option<String>,
     /// Time zone in which its days begin and end.
     pub time_zone: Option<Tz>,
-    /// Number of promotions that may be active before earning answers 705.
+    /// Number of promotions that may be active before earning fails.
     pub max_active_promotions: Option<u32>,
     /// True when any positive customer id is accepted.
     pub accept_unknown_customers: Option<bool>,

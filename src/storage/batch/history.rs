@@ -22,7 +22,7 @@ use crate::storage::transaction::Transaction;
 /// Limits the records of one statement, each of which may have 40 kB.
 const ROWS_PER_STATEMENT: usize = 100;
 /// Limits the stored text of an actor, in characters: more than a username, whose limit is 250, and a prefix take.
-pub(in crate::storage) const MAX_ACTOR_CHARACTERS: u32 = 300;
+pub(in crate::storage) const MAX_ACTOR_CHARACTERS: usize = 300;
 
 /// Columns of a record, after the organization.
 const COLUMNS: [Column; 9] = [
@@ -101,7 +101,7 @@ impl Transaction {
 
     async fn record(&self, org_id: OrgId, recorded: Recorded<'_>) -> Result<(), StorageError> {
         let Recorded { origin, changes, version, after_part } = recorded;
-        let actor: String = origin.actor.to_string().chars().take(MAX_ACTOR_CHARACTERS as usize).collect();
+        let actor: String = origin.actor.to_string().chars().take(MAX_ACTOR_CHARACTERS).collect();
         let request_id = origin.request_id.as_deref().unwrap_or_default();
         let text = |side: Option<&Content>| side.map(ToString::to_string).unwrap_or_default();
         let values = COLUMNS.map(|column| match column {

@@ -5,14 +5,12 @@
 use sea_orm::{ColumnTrait, DbBackend, IdenStatic, Iterable, PrimaryKeyToColumn};
 
 use super::takes::{HasCursor, Takes};
+use crate::earning::object_id::MAX_ECHOED_CHARACTERS;
 use crate::storage::entity::{
     OrgOwned, api_client, audience, cap_usage, catalog_change, customer, earned_promotion, former_term, org, promotion,
     redemption,
 };
 use crate::storage::org_owned::{column, table};
-
-/// Limits how many characters of a value a breach repeats.
-const MAX_ECHOED_CHARACTERS: u32 = 100;
 
 /// Returns a check of each table for rows with a value that its column does not take.
 pub(super) fn values(backend: DbBackend) -> Vec<String> {

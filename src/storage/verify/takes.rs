@@ -3,6 +3,7 @@
 
 use sea_orm::ActiveEnum;
 
+use crate::earning::limits;
 use crate::storage::batch::history::MAX_ACTOR_CHARACTERS;
 use crate::storage::entity::stored::{StoredAction, StoredEarnedFromType, StoredPromotionType, StoredStatus};
 use crate::storage::entity::{
@@ -10,12 +11,8 @@ use crate::storage::entity::{
     redemption,
 };
 
-/// Limits the name of a promotion, in characters, as messages and files do.
-const MAX_PROMOTION_NAME_CHARACTERS: u32 = 50;
-/// Limits any other name or identifier of a caller, in characters, as messages and files do.
-const MAX_NAME_CHARACTERS: u32 = 250;
 /// Limits a request id, in characters, as the endpoints do.
-const MAX_REQUEST_ID_CHARACTERS: u32 = 128;
+const MAX_REQUEST_ID_CHARACTERS: usize = 128;
 
 /// Values that a column takes, within its type.
 pub(super) enum Takes {
@@ -26,7 +23,7 @@ pub(super) enum Takes {
     /// Integers between two bounds, both inclusive.
     From(i64, i64),
     /// Texts of 1 to this number of characters.
-    Text(u32),
+    Text(usize),
     /// Ids: 24 hexadecimal digits in lower case.
     Id,
     /// These texts only.
@@ -63,7 +60,7 @@ impl HasCursor for org::Entity {
         use org::Column;
         match column {
             Column::Id | Column::CatalogVersion => POSITIVE,
-            Column::Name => Takes::Text(MAX_NAME_CHARACTERS),
+            Column::Name => Takes::Text(limits::org::NAME_MAX_LEN),
             Column::MaxActivePromotions => COUNT,
             Column::TimeZone | Column::AcceptUnknownCustomers => Takes::Any,
         }
@@ -76,7 +73,7 @@ impl HasCursor for promotion::Entity {
         match column {
             Column::OrgId => POSITIVE,
             Column::Id => Takes::Id,
-            Column::Name => Takes::Text(MAX_PROMOTION_NAME_CHARACTERS),
+            Column::Name => Takes::Text(limits::promotion::NAME_MAX_LEN),
             Column::Kind => Takes::OneOf(StoredPromotionType::values()),
             Column::MaxEarningPerCustomer | Column::EarnExpiryDays => COUNT,
             Column::CapPeriod => NOT_NEGATIVE,
@@ -112,7 +109,7 @@ impl HasCursor for api_client::Entity {
     fn takes(column: api_client::Column) -> Takes {
         use api_client::Column;
         match column {
-            Column::Username => Takes::Text(MAX_NAME_CHARACTERS),
+            Column::Username => Takes::Text(limits::api_client::USERNAME_MAX_LEN),
             Column::SecretHash => Takes::Hidden,
             Column::OrgId => POSITIVE,
             Column::RequestsPerMinute => Takes::From(0, 0xffff_ffff),
@@ -127,9 +124,10 @@ impl HasCursor for earned_promotion::Entity {
         match column {
             Column::OrgId | Column::CustomerId | Column::Ordinal => POSITIVE,
             Column::EarnId | Column::PromotionId => Takes::Id,
-            Column::EventId | Column::EarnedFromId | Column::TransactionIdentifier | Column::EventType => {
-                Takes::Text(MAX_NAME_CHARACTERS)
-            }
+            Column::EventId => Takes::Text(limits::event_details::ID_MAX_LEN),
+            Column::EventType => Takes::Text(limits::earn_event_details::TYPE_MAX_LEN),
+            Column::EarnedFromId => Takes::Text(limits::promotion_to_earn::EARNED_FROM_ID_MAX_LEN),
+            Column::TransactionIdentifier => Takes::Text(limits::redeem_request::TRANSACTION_IDENTIFIER_MAX_LEN),
             Column::EarnedFromType => Takes::OneOf(StoredEarnedFromType::values()),
             Column::EarnedStatus => Takes::OneOf(StoredStatus::values()),
             Column::EventTimeMs
@@ -175,7 +173,7 @@ impl HasCursor for redemption::Entity {
         use redemption::Column;
         match column {
             Column::OrgId | Column::CustomerId | Column::Instances => POSITIVE,
-            Column::TransactionIdentifier => Takes::Text(MAX_NAME_CHARACTERS),
+            Column::TransactionIdentifier => Takes::Text(limits::redeem_request::TRANSACTION_IDENTIFIER_MAX_LEN),
             Column::RedeemedAtMs => Takes::Any,
             Column::Digest | Column::Content => Takes::Hidden,
         }

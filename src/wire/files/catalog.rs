@@ -13,9 +13,9 @@ use crate::access::groups::Access;
 use crate::access::secret::Secret;
 use crate::app::clients::NewClient;
 use crate::app::import::{Import, ImportedClient, ImportedOrg, ImportedPromotion};
+use crate::earning::limits::{api_client, org};
 use crate::earning::{CustomerId, OrgId};
 use crate::proto;
-use crate::proto::limits::{api_client, org};
 
 /// Name that grants every access group, given alone.
 const EVERYTHING: &str = "*";
