@@ -147,5 +147,4 @@ impl<B: Batches> Workers<B> {
 }
 
 #[cfg(test)]
-#[path = "writer_tests.rs"]
 mod tests;

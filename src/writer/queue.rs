@@ -286,5 +286,4 @@ impl<B: Batches> Queue<B> {
 }
 
 #[cfg(test)]
-#[path = "queue_tests.rs"]
 mod tests;
