@@ -444,3 +444,32 @@ fn earn_id() -> IndexCreateStatement {
         .and_where(Expr::cust("earn_id >= ''"))
         .to_owned()
 }
+#[cfg(test)]
+mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    use sha2::{Digest, Sha256};
+
+    use super::*;
+
+    /// SHA-256 digests of the texts of this migration as 0.1.0 has it. They never change again.
+    const RELEASED: [(DbBackend, &str); 2] = [
+        (DbBackend::Sqlite, "oEx5xk1c7CB+lAkuE9U+YaiuYY1nOn+ojrBk/zT7N+Y="),
+        (DbBackend::Postgres, "SmPvf6x15qa6Ss0ahqinItIvXcRuiFXBaKpTe3YCS44="),
+    ];
+
+    #[test]
+    fn the_first_migration_is_released_and_never_changes() {
+        for (backend, released) in RELEASED {
+            let text = statements(backend).join(";\n");
+            let digest = STANDARD.encode(Sha256::digest(&text));
+            assert_eq!(
+                digest, released,
+                "the first migration differs from that of 0.1.0 on {backend:?}: databases that have it would not get \
+                 the change. A change of the schema is a migration of its own (CONTRIBUTING.md, Add a migration). \
+                 If an update of a library writes the same schema in other words, compare the texts, and write the new \
+                 digest here:\n{text}"
+            );
+        }
+    }
+}
