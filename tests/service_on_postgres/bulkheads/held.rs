@@ -129,10 +129,12 @@ impl Wallets {
 /// Returns locks that changes of the catalog, of audiences and of customers wait for.
 fn of_catalog(tag: &str) -> Vec<Case> {
     let advisory = |name: i64| format!("SELECT pg_advisory_xact_lock({name})");
-    let audience = each(
-        "CatalogService/ChangeAudience",
-        |customer| json!({"promotionId": FRIENDS, "add": [customer, NEW_MEMBER]}),
-    );
+    let adding = |member: i64| {
+        each(
+            "CatalogService/ChangeAudience",
+            move |customer| json!({"promotionId": FRIENDS, "add": [customer, member]}),
+        )
+    };
     // Decisions from the catalog also wait for a lock of the whole catalog, as an import takes it.
     let mut of_catalog =
         each("CatalogService/CreatePromotion", |customer| json!({"promotion": inactive(&format!("{tag} {customer}"))}));
@@ -148,14 +150,14 @@ fn of_catalog(tag: &str) -> Vec<Case> {
     let new = |customer: i64| customer + 10_000;
     vec![
         Case { tag: "catalog", name: "a catalog that is held", lock: advisory(ORG), calls: of_catalog },
-        Case { tag: "audiences", name: "audiences that are held", lock: advisory(-ORG), calls: audience.clone() },
+        Case { tag: "audiences", name: "audiences that are held", lock: advisory(-ORG), calls: adding(7) },
         Case {
             tag: "member",
             name: "a member of an audience whom another transaction is writing",
             lock: format!(
                 "INSERT INTO audiences (org_id, customer_id, promotion_id) VALUES ({ORG}, {NEW_MEMBER}, '{FRIENDS}')"
             ),
-            calls: audience,
+            calls: adding(NEW_MEMBER),
         },
         Case {
             tag: "customers",
