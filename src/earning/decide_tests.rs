@@ -3,6 +3,7 @@
 use chrono_tz::Tz;
 use proptest::prelude::*;
 
+use super::super::draft::CAP;
 use super::super::{CatalogVersion, CustomerId, EarnExpiry, EarnedFromType, Org, OrgId};
 use super::*;
 
@@ -137,7 +138,7 @@ fn two_causes_in_one_entry_are_each_told_with_their_number() {
         (
             9,
             (|_| {}) as fn(&mut Promotion),
-            "; 5 not granted: maxEarningPerCustomer of promotion 000000000000000000000001 reached: cap 3, used 1, left 2",
+            &*format!("; 5 not granted: {CAP} of promotion 000000000000000000000001 reached: cap 3, used 1, left 2"),
         ),
         (3, |promotion| promotion.active = false, "; 1 not granted: promotion 000000000000000000000001 is not active"),
         (

@@ -17,7 +17,8 @@ use super::content::is_json;
 use super::json_response::json_response;
 use super::large_read;
 use super::parameters::{Parameters, variables};
-use super::refusal::{Refusal, status_to_json};
+use super::refusal::Refusal;
+use super::refusal_form::status_to_json;
 use crate::wire::Violations;
 use crate::wire::json::{InvalidJson, JsonMessage, ReadJson, UnknownFields, document, from_slice, read_parameters};
 

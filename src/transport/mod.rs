@@ -26,6 +26,7 @@ mod parameters;
 pub mod rate_limit;
 mod reflection;
 pub mod refusal;
+mod refusal_form;
 mod refused;
 mod request_log;
 mod shares;

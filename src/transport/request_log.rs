@@ -13,7 +13,8 @@ use tracing::Instrument;
 pub use super::content::is_grpc;
 use super::content::{refuse_form, settle_form};
 use super::deadline;
-use super::refusal::{DOMAIN, Refusal};
+use super::refusal::Refusal;
+use super::refusal_form::DOMAIN;
 use crate::access::Caller;
 use crate::wire::Violations;
 
