@@ -6,10 +6,12 @@ mod database_url;
 pub mod edge;
 mod environment;
 mod file;
+pub mod inspect;
 mod listen;
 pub mod operator;
 mod operator_name;
 mod options;
+pub mod orgs;
 mod url_file;
 
 use std::path::{Path, PathBuf};
@@ -74,13 +76,13 @@ pub enum CliCommand {
     Migrate(Migrate),
     /// Checks every invariant of the wallet, beside a running service. Exits with 1 when it finds a breach.
     Verify(Verify),
-    /// Lists, creates, activates and deactivates promotions, and shows their history.
+    /// Shows organizations and their history, and changes their settings.
+    #[command(subcommand)]
+    Orgs(orgs::Orgs),
+    /// Lists, shows, creates, updates, activates and deactivates promotions, and shows their history.
     #[command(subcommand)]
     Promotions(operator::Promotions),
-    /// Shows the history of organizations.
-    #[command(subcommand)]
-    Orgs(operator::Orgs),
-    /// Records customers.
+    /// Records and counts customers.
     #[command(subcommand)]
     Customers(operator::Customers),
     /// Shows wallets.
@@ -89,12 +91,23 @@ pub enum CliCommand {
     /// Issues and withdraws the credentials of API clients.
     #[command(subcommand)]
     Clients(operator::Clients),
+    /// Writes the catalogs and the customers to standard output, as a file that `import` reads.
+    Export(inspect::Export),
+    /// Checks the connection, the role, the schema, the durability, the clock and the limit of open files, and says what to
+    /// do. Changes nothing. Exits with 1 when it finds a problem.
+    Doctor(inspect::Doctor),
+    /// Asks a running server for its health. Exits with 0 if it is well.
+    Probe(inspect::Probe),
+    /// Writes the completions of a shell to standard output.
+    Completions(inspect::Completions),
+    /// Writes the manual page to standard output.
+    Man(inspect::Man),
     /// Writes the descriptor set of the API to standard output, for gateways in front of the service.
     DescriptorSet,
 }
 
 impl CliCommand {
-    /// Returns the options of every command; `None` for the command that uses no database.
+    /// Returns the options of every command that uses a database; `None` for the others.
     pub fn common(&self) -> Option<&Common> {
         match self {
             Self::Serve(options) => Some(&options.common),
@@ -106,7 +119,10 @@ impl CliCommand {
             Self::Customers(command) => Some(command.common()),
             Self::Wallet(command) => Some(command.common()),
             Self::Clients(command) => Some(command.common()),
-            Self::DescriptorSet => None,
+            Self::Orgs(command) => Some(command.common()),
+            Self::Export(options) => Some(&options.common),
+            Self::Doctor(options) => Some(&options.common),
+            Self::Probe(_) | Self::Completions(_) | Self::Man(_) | Self::DescriptorSet => None,
         }
     }
 }

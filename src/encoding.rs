@@ -14,11 +14,14 @@ pub struct Utf16(&'static str);
 /// Returns the text without its byte order mark, if it has one.
 ///
 /// # Errors
-/// Returns the byte order when the mark is one of UTF-16.
+/// Returns the byte order when the mark is one of UTF-16, or when every file of UTF-16 without a mark would begin so: with
+/// an ASCII character, one of whose two bytes is zero.
 pub fn without_mark(text: &[u8]) -> Result<&[u8], Utf16> {
-    match UTF_16.into_iter().find(|(mark, _)| text.starts_with(mark)) {
-        Some((_, order)) => Err(Utf16(order)),
-        None => Ok(text.strip_prefix(UTF_8).unwrap_or(text)),
+    match (UTF_16.into_iter().find(|(mark, _)| text.starts_with(mark)), text) {
+        (Some((_, order)), _) => Err(Utf16(order)),
+        (None, [1..=0x7f, 0, ..]) => Err(Utf16(UTF_16[0].1)),
+        (None, [0, 1..=0x7f, ..]) => Err(Utf16(UTF_16[1].1)),
+        (None, _) => Ok(text.strip_prefix(UTF_8).unwrap_or(text)),
     }
 }
 
@@ -77,7 +80,12 @@ mod tests {
         {
             assert_eq!(without_mark(text), Ok(behind));
         }
-        for (text, order) in [(b"\xff\xfe{\0", "little-endian"), (b"\xfe\xff\0{", "big-endian")] {
+        for (text, order) in [
+            (b"\xff\xfe{\0", "little-endian"),
+            (b"\xfe\xff\0{", "big-endian"),
+            (b"{\0}\0", "little-endian"),
+            (b"\0{\0}", "big-endian"),
+        ] {
             let refused = without_mark(text).unwrap_err().to_string();
             assert_eq!(refused, format!("is UTF-16 ({order}); save it as UTF-8"));
         }

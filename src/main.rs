@@ -75,10 +75,15 @@ async fn run(cli: Cli, log: &Log) -> anyhow::Result<()> {
         CliCommand::Migrate(options) => commands::migrate::run(&options).await?,
         CliCommand::Verify(options) => commands::verify::run(&options).await?,
         CliCommand::Promotions(command) => commands::promotions::run(&command, &Clock::system()).await?,
-        CliCommand::Orgs(command) => commands::orgs::run(&command).await?,
+        CliCommand::Orgs(command) => commands::orgs::run(&command, &Clock::system()).await?,
         CliCommand::Customers(command) => commands::customers::run(&command).await?,
         CliCommand::Wallet(command) => commands::wallet::run(&command, &Clock::system()).await?,
         CliCommand::Clients(command) => commands::clients::run(&command, &Clock::system()).await?,
+        CliCommand::Export(options) => commands::export::run(&options).await?,
+        CliCommand::Doctor(options) => commands::doctor::run(&options, &Clock::system()).await?,
+        CliCommand::Probe(options) => commands::probe::run(&options).await?,
+        CliCommand::Completions(options) => commands::manual::completions(&options)?,
+        CliCommand::Man(options) => commands::manual::man(&options)?,
         CliCommand::DescriptorSet => {
             std::io::stdout().write_all(DESCRIPTOR_SET).context("cannot write to standard output")?;
         }

@@ -132,10 +132,24 @@ pub async fn open(common: &Common) -> Result<Store, ServeError> {
 /// Returns the error of the database, with its URL, or that the schema is of another version.
 pub async fn open_unchanged(common: &Common) -> Result<Store, ServeError> {
     let named = |source| ServeError::Database { url: common.database_url().clone(), source };
-    let options = StoreOptions { recounts: true, ..common.store_options() };
-    let store = Store::open(common.database_url().expose(), options).await.map_err(named)?;
+    let store = open_any(common).await?;
     store.require_current_schema().await.map_err(named)?;
     Ok(store)
+}
+
+/// Opens a database whatever its schema is. Changes nothing, and creates no file.
+///
+/// # Errors
+/// Returns the error of the database, with its URL.
+pub async fn open_any(common: &Common) -> Result<Store, ServeError> {
+    let named = |source| ServeError::Database { url: common.database_url().clone(), source };
+    let options = StoreOptions { recounts: true, ..common.store_options() };
+    Store::open(common.database_url().expose(), options).await.map_err(named)
+}
+
+/// Returns the number of connections that the limit of open files allows, after raising it as `serve` does.
+pub fn connections_allowed() -> usize {
+    edge::raise_limit()
 }
 
 /// Opens the database of the service, and waits for one that does not answer yet.

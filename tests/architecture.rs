@@ -157,7 +157,7 @@ const WAYS_AROUND: [&str; 11] = [
 
 /// Files of storage that may reach rows of all organizations, the names that they use for it (none: any), and the
 /// reason.
-const OF_ALL_ORGS: [(&str, &[&str], &str); 14] = [
+const OF_ALL_ORGS: [(&str, &[&str], &str); 16] = [
     ("org_owned.rs", &[], "puts the organization into every statement"),
     ("entity/", &[], "declares the tables, and puts the organization before every search"),
     ("migration/", &[], "makes the tables"),
@@ -176,6 +176,8 @@ const OF_ALL_ORGS: [(&str, &[&str], &str); 14] = [
     ("clients.rs", &["EntityTrait", "of_any_org"], "finds who calls by a name that is unique among all"),
     ("store.rs", &["Statement::", "_raw("], "asks whether the database answers"),
     ("import.rs", &["org::ids"], "a file may be of any organization"),
+    ("snapshot.rs", &["org::ids"], "an export is of all organizations"),
+    ("examination.rs", &["Statement::", "_raw("], "examines the server of the database"),
 ];
 
 /// Returns the string literals of a source with their line numbers, without comments.

@@ -170,6 +170,29 @@ impl TransactionWork for RecordCustomers {
     }
 }
 
+/// Returns how many of the customers are not recorded. Records nothing.
+///
+/// # Errors
+/// Returns the error of the database.
+pub async fn count_new(store: &Store, org_id: OrgId, customers: &BTreeSet<CustomerId>) -> Result<usize, StorageError> {
+    let customers = customers.iter().map(|customer_id| (org_id, *customer_id)).collect();
+    in_transaction(store, &CountNew(customers)).await
+}
+
+/// Customers to count.
+struct CountNew(BTreeSet<(OrgId, CustomerId)>);
+
+#[async_trait]
+impl TransactionWork for CountNew {
+    type Done = usize;
+    type Error = StorageError;
+
+    async fn make(&self, transaction: &Transaction) -> Result<TransactionEnd<usize>, StorageError> {
+        let known = transaction.known_customers(&self.0).await?;
+        Ok(TransactionEnd::Rollback(self.0.len() - known.len()))
+    }
+}
+
 /// A page of promotions: up to `limit` of them, after the id `after`.
 #[derive(Debug, Clone, Copy)]
 pub struct PageWanted {

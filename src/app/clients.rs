@@ -167,6 +167,49 @@ impl TransactionWork for ChangeClient<'_> {
     }
 }
 
+/// The removal of the client with this username.
+struct RemoveClient<'a> {
+    username: &'a str,
+    origin: &'a Origin,
+}
+
+#[async_trait]
+impl TransactionWork for RemoveClient<'_> {
+    /// True if there was such a client.
+    type Done = bool;
+    type Error = StorageError;
+
+    async fn make(&self, transaction: &Transaction) -> Result<TransactionEnd<bool>, StorageError> {
+        let Self { username, origin } = self;
+        let found = transaction.api_client(username).await?;
+        let Some(org_id) = found.map(|client| client.org_id) else { return Ok(TransactionEnd::Rollback(false)) };
+        transaction.lock_changes(org_id).await?;
+        let removed = transaction.remove_api_client(org_id, username).await?;
+        let Some(removed) = removed else { return Ok(TransactionEnd::Rollback(false)) };
+        let changes: Vec<_> = ApiClient::change(Some(&removed), None).into_iter().collect();
+        transaction.record_changes(org_id, origin, &changes).await?;
+        Ok(TransactionEnd::Commit(true))
+    }
+}
+
+/// Removes a client; its credentials are refused from now on.
+///
+/// # Errors
+/// Returns an error when there is no such client, or the error of the database.
+pub async fn remove(store: &Store, username: &str, origin: &Origin) -> Result<(), ClientError> {
+    let removed = in_transaction(store, &RemoveClient { username, origin }).await?;
+    if removed { Ok(()) } else { Err(ClientError::NotFound(username.to_owned())) }
+}
+
+/// Returns the client of this name.
+///
+/// # Errors
+/// Returns an error when there is no such client, or the error of the database.
+pub async fn one(store: &Store, username: &str) -> Result<RecordedClient, ClientError> {
+    let found = store.api_client(username).await?;
+    found.map(recorded).ok_or_else(|| ClientError::NotFound(username.to_owned()))
+}
+
 /// Returns every client, or those of one organization, ordered by username.
 ///
 /// # Errors
@@ -177,14 +220,17 @@ pub async fn list(store: &Store, org_id: Option<OrgId>) -> Result<Vec<RecordedCl
     {
         return Err(ClientError::NoOrganization(org_id));
     }
-    let clients = store.all_api_clients(org_id).await?.into_iter().map(|client| RecordedClient {
+    Ok(store.all_api_clients(org_id).await?.into_iter().map(recorded).collect())
+}
+
+fn recorded(client: ApiClient) -> RecordedClient {
+    RecordedClient {
         access: Access::parse(&client.access),
         username: client.username,
         org_id: client.org_id,
         disabled: client.disabled,
         requests_per_minute: client.requests_per_minute,
-    });
-    Ok(clients.collect())
+    }
 }
 
 /// Returns why nothing changed: another organization's client has the name, or no client has it.

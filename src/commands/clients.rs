@@ -8,7 +8,7 @@ use super::{CommandError, note, on_database, print, show};
 use crate::access::secret::Secret;
 use crate::app::clients::{self, RecordedClient};
 use crate::clock::Clock;
-use crate::config::operator::{AddClient, Clients, ListClients, SwitchClient};
+use crate::config::operator::{AddClient, Clients, ListClients, ShowClient, SwitchClient};
 use crate::earning::OrgId;
 use crate::proto;
 use crate::server;
@@ -53,6 +53,8 @@ pub async fn run(command: &Clients, clock: &Clock) -> Result<(), CommandError> {
     match command {
         Clients::Add(options) => add(options, clock).await,
         Clients::List(options) => list(options).await,
+        Clients::Show(options) => show_one(options).await,
+        Clients::Remove(options) => remove(options, clock).await,
         Clients::Disable(options) => switch(options, true, clock).await,
         Clients::Enable(options) => switch(options, false, clock).await,
     }
@@ -90,8 +92,18 @@ async fn add(options: &AddClient, clock: &Clock) -> Result<(), CommandError> {
 async fn list(options: &ListClients) -> Result<(), CommandError> {
     let found = async |store: &Store| Ok(clients::list(store, options.org.map(OrgId)).await?);
     let found = on_database(&options.output.common, found).await?;
+    show_clients(options.output.json, &found)
+}
+
+async fn show_one(options: &ShowClient) -> Result<(), CommandError> {
+    let found = async |store: &Store| Ok(clients::one(store, &options.username).await?);
+    let found = on_database(&options.output.common, found).await?;
+    show_clients(options.output.json, &[found])
+}
+
+fn show_clients(json: bool, found: &[RecordedClient]) -> Result<(), CommandError> {
     let objects: Vec<_> = found.iter().map(to_json).collect();
-    show(options.output.json, &objects, || {
+    show(json, &objects, || {
         let mut table = Table::new(&["USERNAME", "ORG", "ACCESS", "PER MINUTE", "DISABLED"]);
         for client in &objects {
             let disabled = if client.disabled { "yes" } else { "no" };
@@ -123,5 +135,13 @@ async fn switch(options: &SwitchClient, disabled: bool, clock: &Clock) -> Result
     let switched = async |store: &Store| Ok(clients::set_disabled(store, &options.username, disabled, &origin).await?);
     on_database(&options.common, switched).await?;
     note(&format!("{:?} is {}", options.username, if disabled { "disabled" } else { "enabled" }));
+    Ok(())
+}
+
+async fn remove(options: &SwitchClient, clock: &Clock) -> Result<(), CommandError> {
+    let origin = server::operator(clock);
+    let removed = async |store: &Store| Ok(clients::remove(store, &options.username, &origin).await?);
+    on_database(&options.common, removed).await?;
+    note(&format!("{:?} is removed", options.username));
     Ok(())
 }

@@ -46,6 +46,25 @@ pub enum CommandError {
         /// The cause.
         source: std::io::Error,
     },
+    /// A file could not be written.
+    #[error("cannot write {file}")]
+    Unwritable {
+        /// Name of the file.
+        file: String,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// A server is not well, or does not answer.
+    #[error("{url}: {problem}")]
+    Probe {
+        /// The address that was asked.
+        url: String,
+        /// The answer, or why there is none.
+        problem: String,
+    },
+    /// The doctor found problems.
+    #[error("{0} problems found")]
+    Doctor(usize),
     /// A catalog file was not imported.
     #[error("{file}")]
     ImportFile {

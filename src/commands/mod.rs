@@ -4,13 +4,19 @@
 //! there. Knows neither the database library nor HTTP or gRPC. Every command may run beside a running service.
 
 pub mod clients;
+mod customer_input;
 pub mod customers;
+pub mod doctor;
 pub mod error;
+pub mod export;
 mod history;
 pub mod import;
+pub mod manual;
 pub mod migrate;
 pub mod orgs;
+pub mod probe;
 pub mod promotions;
+mod rejects;
 pub mod serve;
 mod table;
 pub mod verify;

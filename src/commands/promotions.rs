@@ -1,13 +1,15 @@
-//! `promotions`: lists, creates, activates and deactivates promotions, and shows their history, as `CatalogService`
-//! does.
+//! `promotions`: lists, shows, creates, updates, activates and deactivates promotions, and shows their history, as
+//! `CatalogService` does.
 
 use super::error::FieldOption;
 use super::table::{NOTHING, Table};
 use super::{CommandError, history, on_database, show};
 use crate::app::catalog;
 use crate::clock::Clock;
-use crate::config::operator::{CreatePromotion, ListPromotions, Promotions, SwitchPromotions, TimedOutput};
-use crate::earning::catalog_change::CatalogChange;
+use crate::config::operator::{
+    CreatePromotion, ListPromotions, Promotions, ShowPromotion, SwitchPromotions, TimedOutput, UpdatePromotion,
+};
+use crate::earning::catalog_change::{CatalogChange, CatalogRefusal};
 use crate::earning::{EarnExpiry, ObjectId, OrgId, Promotion};
 use crate::proto;
 use crate::server;
@@ -34,12 +36,12 @@ pub async fn run(command: &Promotions, clock: &Clock) -> Result<(), CommandError
     match command {
         Promotions::List(options) => list(options).await,
         Promotions::Create(options) => create(options, clock).await,
+        Promotions::Show(options) => show_one(options).await,
+        Promotions::Update(options) => update(options, clock).await,
         Promotions::Activate(options) => switch(options, true, clock).await,
         Promotions::Deactivate(options) => switch(options, false, clock).await,
         Promotions::History(options) => {
-            let id = crate::wire::catalog::parse_id(&options.id, Violations::default())
-                .map_err(|problem| CommandError::of_invalid_request(problem, &OPTIONS))?;
-            history::run(OrgId(options.org.id), Some(id), &options.output).await
+            history::run(OrgId(options.org.id), Some(parse_id(&options.id)?), &options.output).await
         }
     }
 }
@@ -65,6 +67,57 @@ async fn create(options: &CreatePromotion, clock: &Clock) -> Result<(), CommandE
     let changed = async |store: &Store| change(store, org_id, CatalogChange::Create(promotion.clone()), clock).await;
     let created = on_database(&options.output.output.common, changed).await?;
     show_promotions(&options.output, org_id, &[&created])
+}
+
+async fn show_one(options: &ShowPromotion) -> Result<(), CommandError> {
+    let (org_id, id) = (OrgId(options.org.id), parse_id(&options.id)?);
+    let found = async |store: &Store| {
+        let of_catalog = |error| CommandError::of_catalog(error, &OPTIONS);
+        let catalog = catalog::recorded(store, org_id).await.map_err(of_catalog)?;
+        let found = catalog.promotions.get(&id).cloned();
+        found.ok_or_else(|| of_catalog(CatalogRefusal::NotFound(id).into()))
+    };
+    let found = on_database(&options.output.output.common, found).await?;
+    show_promotions(&options.output, org_id, &[&found])
+}
+
+async fn update(options: &UpdatePromotion, clock: &Clock) -> Result<(), CommandError> {
+    let (org_id, id) = (OrgId(options.org.id), parse_id(&options.id)?);
+    let mut violations = Violations::default();
+    let draft = promotion::read("promotion", id, &record(options), &mut violations);
+    if !violations.is_empty() {
+        return Err(CommandError::of_violations(&violations, &OPTIONS));
+    }
+    let changed = async |store: &Store| change(store, org_id, CatalogChange::Replace(draft.clone()), clock).await;
+    let changed = on_database(&options.output.output.common, changed).await?;
+    show_promotions(&options.output, org_id, &[&changed])
+}
+
+/// Returns the record with these options, which leaves out what they do not name.
+fn record(options: &UpdatePromotion) -> proto::FilePromotion {
+    use proto::earn_expiry::Type;
+    let (start_date, start_date_iso) = options.start.as_deref().map(time).unwrap_or_default();
+    let (end_date, end_date_iso) = options.end.as_deref().map(time).unwrap_or_default();
+    let days = options.earn_expiry_days;
+    let expiry = days.map(|days| proto::EarnExpiry { r#type: Type::DaysFromEarning as i32, days: Some(days) });
+    let with_promotion = || proto::EarnExpiry { r#type: Type::WithPromotion as i32, days: None };
+    proto::FilePromotion {
+        name: options.name.clone(),
+        start_date,
+        start_date_iso,
+        end_date,
+        end_date_iso,
+        max_earning_per_customer: options.max_earning_per_customer,
+        unlimited_earning: options.unlimited_earning.then_some(true),
+        earn_expiry: expiry.or_else(|| options.earn_expiry_with_promotion.then(with_promotion)),
+        earn_limited_to_specific_audience: options.limited_to_audience,
+        ..proto::FilePromotion::default()
+    }
+}
+
+fn parse_id(id: &str) -> Result<ObjectId, CommandError> {
+    let parsed = crate::wire::catalog::parse_id(id, Violations::default());
+    parsed.map_err(|problem| CommandError::of_invalid_request(problem, &OPTIONS))
 }
 
 /// Returns the message with these options.
@@ -101,9 +154,7 @@ fn time(text: &str) -> (Option<i64>, Option<String>) {
 async fn switch(options: &SwitchPromotions, active: bool, clock: &Clock) -> Result<(), CommandError> {
     let org_id = OrgId(options.org.id);
     // All ids are parsed before the first promotion is switched.
-    let ids = options.ids.iter().map(|id| crate::wire::catalog::parse_id(id, Violations::default()));
-    let ids: Vec<ObjectId> =
-        ids.collect::<Result<_, _>>().map_err(|problem| CommandError::of_invalid_request(problem, &OPTIONS))?;
+    let ids: Vec<ObjectId> = options.ids.iter().map(|id| parse_id(id)).collect::<Result<_, _>>()?;
     let mut switched = Vec::new();
     let switch_all = async |store: &Store| {
         for id in &ids {

@@ -59,6 +59,17 @@ pub enum Promotions {
         --start 2026-01-01T00:00:00+05:30 --end 2026-12-31T23:59:59.999+05:30 --max-earning-per-customer 3"
     )]
     Create(Box<CreatePromotion>),
+    /// Shows a promotion.
+    Show(ShowPromotion),
+    /// Changes a promotion; what no option names stays as it is.
+    ///
+    /// Its type cannot change, nor its validity once it was earned. Refused with 716 when an active promotion has the new
+    /// name.
+    #[command(
+        after_help = "Example:\n  cart-promotions promotions update --org 100737 6912ced9d39e256f754a83f8 \\\n    \
+        --end 2027-12-31T23:59:59.999+05:30 --max-earning-per-customer 5"
+    )]
+    Update(Box<UpdatePromotion>),
     /// Activates promotions. Active ones stay active.
     ///
     /// They are activated one by one: those before a refused one are active.
@@ -95,15 +106,6 @@ pub struct HistoryOutput {
     pub output: TimedOutput,
 }
 
-/// The commands of `orgs`.
-#[derive(Debug, Subcommand)]
-pub enum Orgs {
-    /// Shows the recorded changes of an organization, its promotions, audiences and API clients, the latest first: when,
-    /// who, and what changed.
-    #[command(after_help = "Example:\n  cart-promotions orgs history 100737")]
-    History(OrgHistory),
-}
-
 /// Options of `orgs history`.
 #[derive(Debug, Args)]
 pub struct OrgHistory {
@@ -113,14 +115,6 @@ pub struct OrgHistory {
     /// Output options.
     #[command(flatten)]
     pub output: HistoryOutput,
-}
-
-impl Orgs {
-    /// Returns the options of every command.
-    pub fn common(&self) -> &Common {
-        let Self::History(options) = self;
-        &options.output.output.output.common
-    }
 }
 
 /// Options of `promotions list`.
@@ -176,6 +170,62 @@ pub struct CreatePromotion {
     pub output: TimedOutput,
 }
 
+/// Options of `promotions show`.
+#[derive(Debug, Args)]
+pub struct ShowPromotion {
+    /// Organization of the promotion.
+    #[command(flatten)]
+    pub org: Organization,
+    /// Id of the promotion: 24 hexadecimal digits.
+    #[arg(value_name = "ID")]
+    pub id: String,
+    /// Output options.
+    #[command(flatten)]
+    pub output: TimedOutput,
+}
+
+/// Options of `promotions update`.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("changes").required(true).multiple(true).args([
+    "name", "start", "end", "max_earning_per_customer", "unlimited_earning", "earn_expiry_days", "earn_expiry_with_promotion",
+    "limited_to_audience",
+]))]
+pub struct UpdatePromotion {
+    /// Organization of the promotion.
+    #[command(flatten)]
+    pub org: Organization,
+    /// Id of the promotion: 24 hexadecimal digits.
+    #[arg(value_name = "ID")]
+    pub id: String,
+    /// Name: 1 to 50 characters, unique among the active promotions of the organization.
+    #[arg(long)]
+    pub name: Option<String>,
+    /// First moment: ISO 8601 with an offset, or milliseconds since 1970-01-01T00:00:00Z.
+    #[arg(long, value_name = "TIME", allow_negative_numbers = true)]
+    pub start: Option<String>,
+    /// Last millisecond, in the same formats.
+    #[arg(long, value_name = "TIME", allow_negative_numbers = true)]
+    pub end: Option<String>,
+    /// Maximum number that one customer can earn.
+    #[arg(long, value_name = "N")]
+    pub max_earning_per_customer: Option<i32>,
+    /// Removes the cap.
+    #[arg(long, conflicts_with = "max_earning_per_customer")]
+    pub unlimited_earning: bool,
+    /// Days of validity: an earned promotion is valid until the end of the Nth day after its event.
+    #[arg(long, value_name = "N")]
+    pub earn_expiry_days: Option<i32>,
+    /// Lets earned promotions be valid until the promotion's end.
+    #[arg(long, conflicts_with = "earn_expiry_days")]
+    pub earn_expiry_with_promotion: bool,
+    /// True limits earning to the customers of the promotion's audience.
+    #[arg(long, value_name = "BOOL")]
+    pub limited_to_audience: Option<bool>,
+    /// Output options.
+    #[command(flatten)]
+    pub output: TimedOutput,
+}
+
 /// Options of `promotions activate` and `promotions deactivate`.
 #[derive(Debug, Args)]
 pub struct SwitchPromotions {
@@ -195,15 +245,28 @@ pub struct SwitchPromotions {
 pub enum Customers {
     /// Records customers from a file of any size: CSV or NDJSON, one customer a line.
     ///
-    /// Recorded customers stay recorded: importing a file again from the start is safe and fast. A malformed line ends
-    /// the import; the lines before it are recorded, and the message names the line to continue from.
+    /// Recorded customers stay recorded: importing a file again from the start is safe and fast. Without --rejects a
+    /// malformed line ends the import; the lines before it are recorded, and the message names the line to continue from.
     #[command(
         after_help = "CSV has the customer in the column that the first line names customerId or customer_id, else \
-        in the first; values have commas, semicolons or tabs between them.\nNDJSON has an object like {\"customerId\": 7} on each line.\n\nExamples:\n  \
+        in the first; values have commas, semicolons, tabs or bars between them.\nNDJSON has an object like {\"customerId\": 7} on each line.\n\nExamples:\n  \
         cart-promotions customers import --org 100737 customers.csv\n  \
-        zcat customers.ndjson.gz | cart-promotions customers import --org 100737 --format ndjson -"
+        cart-promotions customers import --org 100737 customers.csv.gz --rejects rejects.csv"
     )]
     Import(ImportCustomers),
+    /// Shows the number of customers of an organization.
+    Count(CountCustomers),
+}
+
+/// Options of `customers count`.
+#[derive(Debug, Args)]
+pub struct CountCustomers {
+    /// Organization of the customers.
+    #[command(flatten)]
+    pub org: Organization,
+    /// Output options.
+    #[command(flatten)]
+    pub output: Output,
 }
 
 /// Options of `customers import`.
@@ -215,12 +278,27 @@ pub struct ImportCustomers {
     /// File to import; `-` is standard input.
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
-    /// Format of the lines. By default it follows from the extension of the file: .csv, .ndjson or .jsonl.
+    /// Format of the lines. By default it follows from the extension of the file: .csv, .ndjson or .jsonl, also before
+    /// .gz. A file that gzip compressed is inflated, whatever its name.
     #[arg(long, value_name = "FORMAT")]
     pub format: Option<FileFormat>,
     /// Number of the first line to import, to continue an import that ended early. The first line of the file is 1.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     pub from_line: u64,
+    /// New file for the malformed lines, each after a line that says why. The import goes on, and the file can be put right
+    /// and imported.
+    #[arg(long, value_name = "FILE")]
+    pub rejects: Option<PathBuf>,
+    /// Records nothing, and says how many customers are new, and which lines are malformed.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Separator of the values of a CSV file, one character or `tab`. By default it is found.
+    #[arg(long, value_name = "CHARACTER", value_parser = separator)]
+    pub delimiter: Option<char>,
+    /// Column of the customers in a CSV file: its name in the first line, or its number, counted from 1. By default the one
+    /// named `customerId` or `customer_id`, else the first.
+    #[arg(long, value_name = "COLUMN")]
+    pub column: Option<String>,
     /// Output options.
     #[command(flatten)]
     pub output: Output,
@@ -275,6 +353,10 @@ pub enum Clients {
     Add(AddClient),
     /// Shows the API clients. Stored secrets are never shown.
     List(ListClients),
+    /// Shows an API client.
+    Show(ShowClient),
+    /// Removes an API client: every server refuses its credentials within a second. Its earned promotions stay.
+    Remove(SwitchClient),
     /// Disables an API client: every server refuses its credentials within a second.
     Disable(SwitchClient),
     /// Enables an API client again.
@@ -316,7 +398,18 @@ pub struct ListClients {
     pub output: Output,
 }
 
-/// Options of `clients disable` and `clients enable`.
+/// Options of `clients show`.
+#[derive(Debug, Args)]
+pub struct ShowClient {
+    /// Username of the client.
+    #[arg(value_name = "USERNAME")]
+    pub username: String,
+    /// Output options.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// Options of `clients disable`, `clients enable` and `clients remove`.
 #[derive(Debug, Args)]
 pub struct SwitchClient {
     /// Username of the client.
@@ -333,6 +426,8 @@ impl Promotions {
         match self {
             Self::List(options) => &options.output.output.common,
             Self::Create(options) => &options.output.output.common,
+            Self::Show(options) => &options.output.output.common,
+            Self::Update(options) => &options.output.output.common,
             Self::Activate(options) | Self::Deactivate(options) => &options.output.output.common,
             Self::History(options) => &options.output.output.output.common,
         }
@@ -342,8 +437,10 @@ impl Promotions {
 impl Customers {
     /// Returns the options of every command.
     pub fn common(&self) -> &Common {
-        let Self::Import(options) = self;
-        &options.output.common
+        match self {
+            Self::Import(options) => &options.output.common,
+            Self::Count(options) => &options.output.common,
+        }
     }
 }
 
@@ -361,8 +458,18 @@ impl Clients {
         match self {
             Self::Add(options) => &options.output.common,
             Self::List(options) => &options.output.common,
-            Self::Disable(options) | Self::Enable(options) => &options.common,
+            Self::Show(options) => &options.output.common,
+            Self::Disable(options) | Self::Enable(options) | Self::Remove(options) => &options.common,
         }
+    }
+}
+
+fn separator(text: &str) -> Result<char, &'static str> {
+    let mut characters = text.chars();
+    match (text, characters.next(), characters.next()) {
+        ("tab" | "\\t", ..) => Ok('\t'),
+        (_, Some(character), None) if !character.is_alphanumeric() && !"\"\r\n".contains(character) => Ok(character),
+        _ => Err("not one character such as ; or the word tab"),
     }
 }
 

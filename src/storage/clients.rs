@@ -155,6 +155,20 @@ impl Transaction {
             .await?;
         Ok(Some((before, after)))
     }
+
+    /// Removes the client with this username. Returns the client; `None` if the organization has no such client. The
+    /// clients must be locked.
+    ///
+    /// # Errors
+    /// Returns errors of the database.
+    pub async fn remove_api_client(&self, org_id: OrgId, username: &str) -> Result<Option<ApiClient>, StorageError> {
+        use api_client::Column;
+        let found = self.api_client(username).await?.filter(|client| client.org_id == org_id);
+        let Some(client) = found else { return Ok(None) };
+        let removal = api_client::Entity::of(org_id).delete().filter(Column::Username.eq(username));
+        removal.exec(&self.connection).await?;
+        Ok(Some(client))
+    }
 }
 
 async fn insert(database: &impl ConnectionTrait, client: ApiClient) -> Result<bool, StorageError> {

@@ -32,6 +32,28 @@ pub(super) trait Dialect: fmt::Debug + Send + Sync {
         "SELECT name FROM pg_settings WHERE name IN ('fsync', 'full_page_writes') AND setting = 'off' ORDER BY name"
     }
 
+    /// Returns the statement that examines the server of the database; `None` where there is none. Its result has the
+    /// time in `now_ms`, the rights on these tables that the role lacks in `lacking`, and `is_superuser`. Records of
+    /// changes are only added and read.
+    fn examination(&self, tables: &[&str]) -> Option<String> {
+        let rights = tables.iter().flat_map(|table| {
+            let rights: &[_] = if table.ends_with("_changes") {
+                &["SELECT", "INSERT"]
+            } else {
+                &["SELECT", "INSERT", "UPDATE", "DELETE"]
+            };
+            rights.iter().map(move |right| format!("('{table}', '{right}')"))
+        });
+        let rights = rights.collect::<Vec<_>>().join(", ");
+        Some(format!(
+            "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now_ms, \
+             current_setting('is_superuser') = 'on' AS is_superuser, \
+             (SELECT coalesce(string_agg(permission || ' on ' || name, '; '), '') \
+              FROM (VALUES {rights}) AS rights (name, permission) \
+              WHERE to_regclass(name) IS NOT NULL AND NOT has_table_privilege(name, permission)) AS lacking"
+        ))
+    }
+
     /// Returns the statement that begins a transaction that may write.
     fn begin(&self) -> &'static str {
         "BEGIN"

@@ -18,6 +18,7 @@ mod dialect;
 mod engine;
 mod entity;
 pub mod error;
+mod examination;
 pub mod history;
 pub mod import;
 mod last_break;
@@ -30,6 +31,7 @@ mod rows;
 #[cfg(test)]
 mod schema_tests;
 mod secret_hash;
+mod snapshot;
 mod statement;
 mod store;
 mod store_options;
@@ -39,7 +41,9 @@ mod write_health;
 mod write_probe;
 
 pub use error::StorageError;
+pub use examination::Examination;
 pub use secret_hash::SecretHash;
+pub use snapshot::CatalogSnapshot;
 pub use store::Store;
 pub use store_options::StoreOptions;
 pub use transaction::Transaction;

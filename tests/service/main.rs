@@ -14,6 +14,7 @@ mod catalog;
 #[path = "../support/cluster.rs"]
 mod cluster;
 mod command_line;
+mod commands;
 mod concurrency;
 mod configuration;
 mod credentials;
@@ -45,6 +46,7 @@ mod process;
 mod proxies;
 mod races;
 mod redemptions;
+mod rejects;
 mod repeats;
 mod response_size;
 mod rpcs;

@@ -16,6 +16,8 @@ mod bulkheads;
 mod catalog;
 #[path = "../support/cluster.rs"]
 mod cluster;
+#[path = "../service/commands.rs"]
+mod commands;
 #[path = "../service/concurrency.rs"]
 mod concurrency;
 #[path = "../service/credentials.rs"]

@@ -47,6 +47,10 @@ impl Dialect for Sqlite {
         "SELECT 'synchronous' AS name FROM pragma_synchronous WHERE synchronous < 2"
     }
 
+    fn examination(&self, _tables: &[&str]) -> Option<String> {
+        None
+    }
+
     fn has_one_writer(&self) -> bool {
         true
     }

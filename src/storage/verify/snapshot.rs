@@ -8,7 +8,7 @@ use crate::storage::{StorageError, Store};
 /// Snapshot of the database at one moment.
 #[derive(Debug)]
 pub struct Snapshot {
-    pub(super) transaction: DatabaseTransaction,
+    pub(in crate::storage) transaction: DatabaseTransaction,
     pub(super) dialect: &'static dyn Dialect,
 }
 

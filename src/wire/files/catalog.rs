@@ -79,10 +79,15 @@ fn refuse_repeats<K: Eq + std::hash::Hash>(list: &str, keys: impl Iterator<Item 
     }
 }
 
+/// Reports the violations of the name of an organization.
+pub fn check_org_name(field: &str, name: &str, violations: &mut Violations) {
+    check_name(violations, field, name, org::NAME_MAX_LEN);
+}
+
 fn read_org(at: &str, org: proto::Org, violations: &mut Violations) -> ImportedOrg {
     let id = check_given_id(violations, format_args!("{at}.id"), org.id);
     if let Some(name) = &org.name {
-        check_name(violations, format_args!("{at}.name"), name, org::NAME_MAX_LEN);
+        check_org_name(&format!("{at}.name"), name, violations);
     }
     let time_zone = org.time_zone.map(|name| {
         name.parse().unwrap_or_else(|_| {

@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 
 use super::super::json::{InvalidJson, UnknownFields, from_slice};
 use super::super::text::cut;
+pub use super::csv::CsvForm;
 use super::csv::{Column, FirstLine};
 pub use super::lines::LineViolation;
 use super::lines::Lines;
@@ -21,7 +22,7 @@ use crate::proto;
 /// Format of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// Values separated by commas, semicolons or tabs.
+    /// Values separated by commas, semicolons, tabs or bars, in rows.
     Csv,
     /// One JSON object on each line.
     NdJson,
@@ -38,22 +39,47 @@ pub enum LineContent {
     Rows,
 }
 
+/// The form of a file of customers, and the part of it that is read.
+#[derive(Debug, Clone)]
+pub struct CustomerFile {
+    /// Format of the lines.
+    pub format: Format,
+    /// Form of a CSV file.
+    pub csv: CsvForm,
+    /// Organization of the customers.
+    pub org_id: OrgId,
+    /// Number of the first line that is imported, counted from 1.
+    pub from_line: u64,
+}
+
+/// Beginning of a line that says why the next one was rejected. Such lines are passed over.
+pub const REMARK: &str = "# line ";
+
 /// Reader of the customers of a file.
 pub struct CustomerLines {
     lines: Lines,
-    format: Format,
-    org_id: OrgId,
-    /// Number of the first line that is imported, counted from 1.
-    from_line: u64,
+    file: CustomerFile,
+    /// The line that names the columns of a CSV file, as it is in the file.
+    header: Option<Vec<u8>>,
     /// The customer column of a CSV file, once its first line was read.
     column: Option<Column>,
     content: LineContent,
 }
 
 impl CustomerLines {
-    /// Returns a reader of `input` for customers of `org_id`, which imports lines from `from_line` on (counted from 1).
-    pub fn new(input: Box<dyn BufRead + Send>, format: Format, org_id: OrgId, from_line: u64) -> Self {
-        Self { lines: Lines::new(input), format, org_id, from_line, column: None, content: LineContent::Nothing }
+    /// Returns a reader of `input`.
+    pub fn new(input: Box<dyn BufRead + Send>, file: CustomerFile) -> Self {
+        Self { lines: Lines::new(input), file, header: None, column: None, content: LineContent::Nothing }
+    }
+
+    /// Returns the line that was read last, without its line ending.
+    pub fn text(&self) -> &[u8] {
+        self.lines.text()
+    }
+
+    /// Returns the line that names the columns of a CSV file, once it was read.
+    pub fn header(&self) -> Option<&[u8]> {
+        self.header.as_deref()
     }
 
     /// Returns the number of the line that was read last, or 0 before the first.
@@ -71,31 +97,39 @@ impl CustomerLines {
         self.content
     }
 
-    /// Returns the customer of the current line, or `None` if the line is empty or a header.
-    fn customer(&mut self) -> Result<Option<CustomerId>, String> {
+    /// Returns the customer of the current line, or `None` if the line is empty, a remark or a header.
+    fn customer(&mut self) -> Result<Option<CustomerId>, LineViolation> {
         let text = self.lines.text();
-        if text.trim_ascii().is_empty() {
+        if text.trim_ascii().is_empty() || text.starts_with(REMARK.as_bytes()) {
             return Ok(None);
         }
-        let skipped = self.lines.number() < self.from_line;
-        if self.format == Format::NdJson {
+        let skipped = self.lines.number() < self.file.from_line;
+        if self.file.format == Format::NdJson {
             self.content = LineContent::Rows;
-            return if skipped { Ok(None) } else { from_json(text, self.org_id).map(Some) };
+            return if skipped {
+                Ok(None)
+            } else {
+                from_json(text, &self.file).map(Some).map_err(LineViolation::Wrong)
+            };
         }
-        let text = String::from_utf8_lossy(text);
+        let line = String::from_utf8_lossy(text);
         let column = match self.column {
             Some(column) => column,
-            None => match FirstLine::read(&text, skipped)? {
+            None => match FirstLine::read(&line, skipped, &self.file.csv).map_err(LineViolation::File)? {
                 FirstLine::Header(column) => {
                     self.column = Some(column);
                     self.content = LineContent::Header;
+                    self.header = Some(text.to_owned());
                     return Ok(None);
                 }
                 FirstLine::Row(column) => *self.column.insert(column),
             },
         };
         self.content = LineContent::Rows;
-        if skipped { Ok(None) } else { column.customer(&text).map(|id| Some(CustomerId(id))) }
+        if skipped {
+            return Ok(None);
+        }
+        column.customer(&line).map(|id| Some(CustomerId(id))).map_err(LineViolation::Wrong)
     }
 }
 
@@ -112,7 +146,7 @@ impl Iterator for CustomerLines {
             match self.customer() {
                 Ok(Some(customer_id)) => return Some(Ok(customer_id)),
                 Ok(None) => {}
-                Err(problem) => return Some(Err(LineViolation::Wrong(problem))),
+                Err(problem) => return Some(Err(problem)),
             }
         }
     }
@@ -125,7 +159,8 @@ struct WrittenLine<'a> {
     customer_id: Option<&'a RawValue>,
 }
 
-fn from_json(line: &[u8], org_id: OrgId) -> Result<CustomerId, String> {
+fn from_json(line: &[u8], file: &CustomerFile) -> Result<CustomerId, String> {
+    let org_id = file.org_id;
     let read = from_slice::<proto::Customer>(line, UnknownFields::Ignore);
     let (customer, violations) = read.map_err(|problem| {
         let column = if let InvalidJson::Syntax(problem) = &problem { problem.column() } else { 1 };
@@ -160,7 +195,8 @@ mod tests {
     /// Returns the customers before the first violation, and that violation with its line.
     fn read(format: Format, text: &str, from_line: u64) -> (Vec<i64>, Option<String>) {
         let input = Box::new(std::io::Cursor::new(text.to_owned().into_bytes()));
-        let mut lines = CustomerLines::new(input, format, OrgId(1), from_line);
+        let file = CustomerFile { format, csv: CsvForm::default(), org_id: OrgId(1), from_line };
+        let mut lines = CustomerLines::new(input, file);
         let mut customers = Vec::new();
         loop {
             match lines.next() {
@@ -247,7 +283,7 @@ mod tests {
                 Format::Csv,
                 "a,customerId\n1\n",
                 &[],
-                "2: has 1 columns with a comma between them, and customerId is number 2",
+                "2: customerId: is missing: the row has 1 columns with a comma between them, and customerId is number 2",
             ),
             (Format::Csv, "7,\"a\nb\"\n", &[], "1: column 2: has a double quote that does not end"),
             (Format::Csv, "7,\"open\n", &[], "1: column 2: has a double quote that does not end"),

@@ -11,6 +11,9 @@ const MAX_LINE_BYTES: usize = 64 * 1024;
 /// Error of a line.
 #[derive(Debug, thiserror::Error)]
 pub enum LineViolation {
+    /// The file as a whole is wrong: its encoding, or its header. No line of it can be read.
+    #[error("{0}")]
+    File(String),
     /// The content of the line is wrong.
     #[error("{0}")]
     Wrong(String),
@@ -26,13 +29,15 @@ pub(super) struct Lines {
     bytes: u64,
     /// Set if the last line ended with CR, so that a following LF belongs to it.
     after_return: bool,
+    /// Set after a line that is too long, whose rest is passed over.
+    is_overlong: bool,
     buffer: Vec<u8>,
 }
 
 impl Lines {
     /// Returns a reader at the beginning of `input`.
     pub fn new(input: Box<dyn BufRead + Send>) -> Self {
-        Self { input, number: 0, bytes: 0, after_return: false, buffer: Vec::new() }
+        Self { input, number: 0, bytes: 0, after_return: false, is_overlong: false, buffer: Vec::new() }
     }
 
     /// Returns the number of the line that was read last, counted from 1, or 0 before the first.
@@ -60,7 +65,7 @@ impl Lines {
         self.number += u64::from(!matches!(found, Ok(false)));
         let found = found?;
         if found && self.number == 1 {
-            let behind = without_mark(&self.buffer).map_err(|encoding| LineViolation::Wrong(encoding.to_string()))?;
+            let behind = without_mark(&self.buffer).map_err(|encoding| LineViolation::File(encoding.to_string()))?;
             let mark = self.buffer.len() - behind.len();
             self.buffer.drain(..mark);
         }
@@ -78,6 +83,15 @@ impl Lines {
             if available.is_empty() {
                 return Ok(!self.buffer.is_empty());
             }
+            if self.is_overlong {
+                let end = available.iter().position(|byte| matches!(byte, b'\r' | b'\n'));
+                self.after_return = end.is_some_and(|end| available[end] == b'\r');
+                self.is_overlong = end.is_none();
+                let consumed = end.map_or(available.len(), |end| end + 1);
+                self.input.consume(consumed);
+                self.bytes += consumed as u64;
+                continue;
+            }
             if std::mem::take(&mut self.after_return) && available[0] == b'\n' {
                 self.input.consume(1);
                 self.bytes += 1;
@@ -91,6 +105,7 @@ impl Lines {
             self.input.consume(consumed);
             self.bytes += consumed as u64;
             if self.buffer.len() > MAX_LINE_BYTES {
+                self.is_overlong = end.is_none();
                 return Err(LineViolation::Wrong(format!("is longer than {MAX_LINE_BYTES} bytes")));
             }
             if end.is_some() {

@@ -3,5 +3,6 @@
 pub mod catalog;
 mod csv;
 pub mod customer;
+pub mod export;
 pub mod issuers;
 mod lines;
