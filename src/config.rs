@@ -14,6 +14,7 @@ mod options;
 pub mod orgs;
 mod url_file;
 
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -183,6 +184,13 @@ pub enum LogFormat {
     Text,
     /// JSON for programs, one object a line.
     Json,
+}
+
+impl LogFormat {
+    /// Returns the format when no option names one: text on a terminal, JSON elsewhere.
+    pub fn by_default() -> Self {
+        if std::io::stderr().is_terminal() { Self::Text } else { Self::Json }
+    }
 }
 
 /// Options of `serve`.

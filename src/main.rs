@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use cart_promotions::clock::Clock;
-use cart_promotions::config::{Cli, CliCommand, CliError};
+use cart_promotions::config::{Cli, CliCommand, CliError, LogFormat};
 use cart_promotions::printable::with_causes;
 use cart_promotions::proto::DESCRIPTOR_SET;
 use cart_promotions::telemetry::Log;
@@ -44,18 +44,24 @@ fn main() -> ExitCode {
             let _ = text.print();
             return ExitCode::from(2);
         }
-        Err(CliError::Wrong(line)) => return fail(log, &line, 2),
+        Err(CliError::Wrong { line, format }) => {
+            telemetry::fail(log, &line, format);
+            return ExitCode::from(2);
+        }
+    };
+    let url = cli.command.common().map(|common| common.database_url().clone());
+    let format = match &cli.command {
+        CliCommand::Serve(options) => Some(options.common.log_format.unwrap_or_else(LogFormat::by_default)),
+        _ => None,
     };
     match run(cli, log) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(log, &with_causes(&*error), 1),
+        Err(error) => {
+            let line = with_causes(&*error);
+            telemetry::fail(log, &url.map_or(line.clone(), |url| url.redact(&line)), format);
+            ExitCode::FAILURE
+        }
     }
-}
-
-/// Writes one line after the log, and returns the exit code.
-fn fail(log: &Log, line: &str, code: u8) -> ExitCode {
-    log.say(&format!("cart-promotions: {}", line.replace('\n', " ")));
-    ExitCode::from(code)
 }
 
 #[tokio::main]

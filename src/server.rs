@@ -63,7 +63,7 @@ impl<W> Tasks<W> {
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// The database could not be opened or migrated.
-    #[error("cannot use the database {url}")]
+    #[error("cannot use the database {url}{}", advice(source))]
     Database {
         /// URL of the database.
         url: DatabaseUrl,
@@ -79,6 +79,19 @@ pub enum ServeError {
         /// URL of the database.
         url: DatabaseUrl,
         /// An organization that is not of the demo.
+        other: OrgId,
+    },
+    /// The database holds other organizations, and every caller would be admitted.
+    #[error(
+        "--without-authentication {org}: the database {url} holds the organization {}, too; use a database of this \
+         organization alone", .other.0
+    )]
+    OpenToOthers {
+        /// URL of the database.
+        url: DatabaseUrl,
+        /// The organization that every caller acts for.
+        org: i64,
+        /// An organization beside it.
         other: OrgId,
     },
     /// The access options are invalid.
@@ -102,6 +115,14 @@ pub enum ServeError {
     /// Accepted calls did not finish within the drain timeout.
     #[error("stopped with requests unanswered: they took longer than {0:?}")]
     DrainTimeout(Duration),
+}
+
+/// Returns what to do about a database that cannot be opened, as a text that follows its URL.
+fn advice(error: &StorageError) -> String {
+    match error.advice() {
+        "" => String::new(),
+        advice => format!(" ({advice})"),
+    }
 }
 
 /// The reason for which a file was not imported.
@@ -306,8 +327,13 @@ async fn prepare(store: &Store, options: &Serve, clock: &Clock) -> Result<(), Se
     for warning in store.warnings().await.map_err(named)? {
         tracing::warn!("{warning}");
     }
+    if let Some(org) = options.access.without_authentication
+        && let Some(other) = other_than(store, OrgId(org)).await.map_err(named)?
+    {
+        return Err(ServeError::OpenToOthers { url: url.clone(), org, other });
+    }
     if options.demo {
-        if let Some(other) = other_than_demo(store).await.map_err(named)? {
+        if let Some(other) = other_than(store, demo::ORG_ID).await.map_err(named)? {
             return Err(ServeError::DemoOnOthers { url: url.clone(), other });
         }
         import(store, demo::CATALOG.as_bytes(), ImportOptions::default(), &operator(clock)).await?;
@@ -329,12 +355,12 @@ pub fn handler(endpoints: Endpoints) -> Handler {
     })
 }
 
-/// Returns an organization of the database that is not of the demo, if there is one.
-async fn other_than_demo(store: &Store) -> Result<Option<OrgId>, StorageError> {
+/// Returns an organization of the database beside this one, if there is any.
+async fn other_than(store: &Store, org_id: OrgId) -> Result<Option<OrgId>, StorageError> {
     let transaction = store.begin().await?;
     let others = transaction.org_ids().await?;
     transaction.rollback().await?;
-    Ok(others.into_iter().find(|org_id| *org_id != demo::ORG_ID))
+    Ok(others.into_iter().find(|other| *other != org_id))
 }
 
 /// The task that serves connections, and how it is told to end them.

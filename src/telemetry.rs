@@ -21,8 +21,7 @@ use crate::config::{Common, LogFormat};
 /// Starts logging into `log` with these options. Must be called once, before any other logging.
 pub fn start(options: &Common, log: &Log) {
     let terminal = std::io::stderr().is_terminal();
-    let by_default = if terminal { LogFormat::Text } else { LogFormat::Json };
-    let lines = match options.log_format.unwrap_or(by_default) {
+    let lines = match options.log_format.unwrap_or_else(LogFormat::by_default) {
         LogFormat::Text => {
             fmt::layer().with_ansi(terminal).with_target(false).fmt_fields(TextFields).with_writer(log.clone()).boxed()
         }
@@ -41,4 +40,14 @@ pub fn start(options: &Common, log: &Log) {
     tracing_subscriber::registry().with(lines.with_filter(filter)).init();
     // The standard hook writes to standard error itself, and would wait there for a stalled reader.
     std::panic::set_hook(Box::new(|panic| tracing::error!(%panic, "a task panicked")));
+}
+
+/// Writes the line with which the program fails, after the log. It is never left out, whatever the level of the log.
+pub fn fail(log: &Log, line: &str, format: Option<LogFormat>) {
+    let line = line.replace('\n', " ");
+    if format != Some(LogFormat::Json) {
+        return log.say(&format!("cart-promotions: {line}"));
+    }
+    let timestamp = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Micros, true);
+    log.say(&serde_json::json!({"timestamp": timestamp, "level": "ERROR", "message": line}).to_string());
 }

@@ -15,7 +15,7 @@ use cart_promotions::access::jws::Jwks;
 use cart_promotions::earning::{ObjectId, OrgId};
 use cart_promotions::proto;
 use cart_promotions::wire::bulk_earn::RequestLimits;
-use cart_promotions::wire::files::customer::{CustomerLines, Format};
+use cart_promotions::wire::files::customer::{CsvForm, CustomerFile, CustomerLines, Format};
 use cart_promotions::wire::json::{JsonMessage, ReadJson, UnknownFields, document, from_slice, read_parameters};
 use cart_promotions::wire::payload::{self, Payload};
 use cart_promotions::wire::time::TimePair;
@@ -292,7 +292,8 @@ proptest! {
     #[test]
     fn every_line_of_a_customer_file_is_read_or_refused(bytes in texts(&[CSV, LINES]), from_line in 0_u64..4) {
         for format in [Format::Csv, Format::NdJson] {
-            let mut lines = CustomerLines::new(Box::new(Cursor::new(bytes.clone())), format, ORG, from_line);
+            let file = CustomerFile { format, csv: CsvForm::default(), org_id: ORG, from_line };
+            let mut lines = CustomerLines::new(Box::new(Cursor::new(bytes.clone())), file);
             let mut answers = 0;
             while let Some(answer) = lines.next() {
                 answers += 1;

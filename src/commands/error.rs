@@ -1,5 +1,7 @@
 //! Errors of commands, worded for the one line that is printed for them.
 
+use std::io::ErrorKind;
+
 use crate::app::catalog::CatalogError;
 use crate::app::clients::ClientError;
 use crate::config::ListenAddress;
@@ -74,7 +76,7 @@ pub enum CommandError {
         source: ImportFileError,
     },
     /// The address cannot be listened on.
-    #[error("cannot listen on {address}")]
+    #[error("cannot listen on {address} ({})", advice(source))]
     Listen {
         /// The address.
         address: ListenAddress,
@@ -90,6 +92,16 @@ pub enum CommandError {
     /// An import ended before the end of its file.
     #[error(transparent)]
     Import(#[from] ImportEnded),
+}
+
+/// Returns what to do about an address that cannot be listened on.
+fn advice(error: &std::io::Error) -> &'static str {
+    match error.kind() {
+        ErrorKind::AddrInUse => "another process listens there: end it, or take another port with --listen",
+        ErrorKind::AddrNotAvailable => "this machine has no such address: use one of it, or :PORT for all",
+        ErrorKind::PermissionDenied => "this user may not take the port: use one from 1024 on",
+        _ => "use another address with --listen",
+    }
 }
 
 /// The reason for which an import of customers ended before the end of its file, and the line to continue from.
@@ -185,7 +197,9 @@ impl CommandError {
         match refused.field() {
             Some(field) => {
                 let field = format!("promotion.{field}");
-                Self::refused(refused.code(), format!("{}: {refused}", option_of(&field, names)))
+                // As above, the text names another field with which the field is compared.
+                let problem = refused.to_string().replace("startDate", "--start");
+                Self::refused(refused.code(), format!("{}: {problem}", option_of(&field, names)))
             }
             None => Self::refused(refused.code(), refused.to_string()),
         }

@@ -7,10 +7,10 @@ use std::path::PathBuf;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
-use clap::{Arg, ArgMatches, CommandFactory, FromArgMatches};
+use clap::{Arg, ArgMatches, CommandFactory, FromArgMatches, ValueEnum};
 
 use super::file::ConfigFile;
-use super::{Cli, DatabaseUrl, database_url, environment};
+use super::{Cli, DatabaseUrl, LogFormat, database_url, environment};
 
 /// The option whose value may have a password.
 const SECRET_OPTION: &str = "database-url";
@@ -24,8 +24,13 @@ pub enum CliError {
     Help(clap::Error),
     /// No command is named: the text of `--help` says which there are.
     NoCommand(clap::Error),
-    /// The command line, the environment or the file of options is wrong: one line, without secrets.
-    Wrong(String),
+    /// The command line, the environment or the file of options is wrong.
+    Wrong {
+        /// One line, without secrets.
+        line: String,
+        /// Format of the line, if it is of a service that does not start.
+        format: Option<LogFormat>,
+    },
 }
 
 impl Cli {
@@ -36,12 +41,13 @@ impl Cli {
     pub fn read() -> Result<Self, CliError> {
         let given = Given { arguments: env::args_os().collect() };
         let command = Self::command();
-        let file = given.file().map(|path| ConfigFile::read(&path, &command)).transpose().map_err(CliError::Wrong)?;
+        let wrong = |line| CliError::Wrong { line, format: given.format_of_service() };
+        let file = given.file().map(|path| ConfigFile::read(&path, &command)).transpose().map_err(wrong)?;
         let told = |error: clap::Error| given.tell(error.format(&mut Self::command()), file.as_ref());
         let matches = command.try_get_matches_from(given.with(file.as_ref())).map_err(told)?;
         let cli = Self::from_arg_matches(&matches).map_err(told)?;
         if cli.command.common().is_some() {
-            environment::refuse_unknown().map_err(CliError::Wrong)?;
+            environment::refuse_unknown().map_err(wrong)?;
         }
         let shows_password = given.has(SECRET_OPTION) && shows_password(&matches);
         Ok(Self { shows_password, ..cli })
@@ -129,7 +135,16 @@ impl Given {
         if !sources.is_empty() {
             line = format!("{line} (from {})", sources.join(", "));
         }
-        CliError::Wrong(line)
+        CliError::Wrong { line, format: self.format_of_service() }
+    }
+
+    /// Returns the format of the log if the command is `serve`, as far as the arguments and the environment give it.
+    fn format_of_service(&self) -> Option<LogFormat> {
+        self.arguments.get(1).filter(|command| *command == "serve")?;
+        let variable = env::var("CART_PROMOTIONS_LOG_FORMAT").ok();
+        let named = self.values("log-format").last().map(ToString::to_string).or(variable);
+        let named = named.and_then(|name| LogFormat::from_str(&name, true).ok());
+        Some(named.unwrap_or_else(LogFormat::by_default))
     }
 
     /// Returns the source of an option that is not among the arguments: a variable, or a line of the file.

@@ -27,6 +27,10 @@ const PARAMETERS: [&str; 18] = [
     "user",
 ];
 
+/// Least number of bytes of a password that is replaced in messages. A shorter one is in other words by chance, and no
+/// message has it alone.
+const LEAST_REDACTED: usize = 4;
+
 /// Violation of the form of the URL.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UrlViolation {
@@ -60,6 +64,29 @@ impl DatabaseUrl {
     /// Returns true when the URL names an SQLite file, which has one writer at a time.
     pub fn is_sqlite(&self) -> bool {
         self.0.starts_with("sqlite:")
+    }
+
+    /// Returns the text with everything in it that is secret in the URL replaced by its value: the URL by what is shown of
+    /// it, and the password, as it is written in the URL and as it is meant.
+    pub fn redact(&self, text: &str) -> String {
+        let mut text = text.replace(&self.0, &self.to_string());
+        for password in self.passwords().iter().filter(|password| password.len() >= LEAST_REDACTED) {
+            text = text.replace(password, "…");
+        }
+        text
+    }
+
+    fn passwords(&self) -> Vec<String> {
+        let Some(url) = Url::parse(&self.0).ok().filter(|_| !self.is_sqlite()) else { return Vec::new() };
+        let written = url.password().map(str::to_owned);
+        let decode = |written: &str| {
+            form_urlencoded::parse(format!("={}", written.replace('+', "%2B")).as_bytes())
+                .next()
+                .map(|(_, meant)| meant.into_owned())
+        };
+        let meant = written.as_deref().and_then(decode);
+        let in_query = url.query_pairs().filter(|(name, _)| name == "password").map(|(_, value)| value.into_owned());
+        written.into_iter().chain(meant).chain(in_query).collect()
     }
 
     /// Returns true when the URL has a password, in its user part or in its query.
@@ -167,6 +194,16 @@ mod tests {
             without_passwords("invalid value 'mysql://demo:p@ss hunter2@db/x?y=z' for '--database-url'"),
             "invalid value 'mysql://demo:…@db/x' for '--database-url'"
         );
+    }
+
+    #[test]
+    fn the_secrets_of_a_url_are_replaced_by_their_value_in_any_text() {
+        let url: DatabaseUrl = "postgres://demo:p%40ss+5ecret@db/name?password=other-5ecret".parse().unwrap();
+        let text = "p%40ss+5ecret, p@ss+5ecret, other-5ecret, postgres://other:kept@host, demo";
+        assert_eq!(url.redact(text), "…, …, …, postgres://other:kept@host, demo");
+        assert_eq!(url.redact(&format!("at {}!", url.expose())), "at postgres://demo:…@db/name!");
+        let url: DatabaseUrl = "sqlite://a.db?mode=rwc".parse().unwrap();
+        assert_eq!(url.redact("sqlite://a.db?mode=rwc"), "sqlite://a.db?mode=rwc");
     }
 
     #[test]

@@ -3,6 +3,8 @@
 //! The class is derived from `SQLSTATE` and constraint names (PostgreSQL) or from result codes (SQLite), never from the
 //! text of a message.
 
+use std::io::ErrorKind;
+
 use sea_orm::sqlx::Error as SqlxError;
 use sea_orm::sqlx::error::DatabaseError;
 use sea_orm::sqlx::postgres::PgDatabaseError;
@@ -133,6 +135,42 @@ impl StorageError {
         }
     }
 
+    /// Returns what an operator can do about a database that cannot be opened; empty when the causes say it.
+    pub fn advice(&self) -> &'static str {
+        let (Self::Unavailable(error)
+        | Self::Disconnected(error)
+        | Self::Failed(error)
+        | Self::Unwritable(error)
+        | Self::Exhausted(error)) = self
+        else {
+            return "";
+        };
+        let (DbErr::Conn(RuntimeErr::SqlxError(error))
+        | DbErr::Query(RuntimeErr::SqlxError(error))
+        | DbErr::Exec(RuntimeErr::SqlxError(error))) = error
+        else {
+            return "";
+        };
+        match &**error {
+            SqlxError::Io(error) => match error.kind() {
+                ErrorKind::ConnectionRefused => "nothing listens there: start the server, or correct host and port",
+                ErrorKind::PermissionDenied => "give this user the rights on the file and its folder",
+                ErrorKind::NotFound => "create the folder, or name another file",
+                _ => "check the host, the port and the network between",
+            },
+            SqlxError::Tls(_) => "check sslmode and sslrootcert in the URL, and the certificate of the server",
+            SqlxError::Database(error) => {
+                let code = error.code().unwrap_or_default();
+                if error.try_downcast_ref::<PgDatabaseError>().is_some() {
+                    of_refusal(&code)
+                } else {
+                    of_file(code.parse().unwrap_or_default())
+                }
+            }
+            _ => "",
+        }
+    }
+
     /// Returns true for a connection that could not be opened because the server of the database is not reachable, starts,
     /// stops, or has no session left: it may come up. Wrong credentials and a missing database do not pass by
     /// themselves, and neither does anything about a file of SQLite.
@@ -186,6 +224,29 @@ impl From<DbErr> for StorageError {
             Kind::Unwritable => Self::Unwritable(error),
             Kind::Failed => Self::Failed(error),
         }
+    }
+}
+
+/// Returns what to do about a `SQLSTATE` with which PostgreSQL refuses a connection or a migration.
+fn of_refusal(code: &str) -> &'static str {
+    match code {
+        "28P01" | "28000" => "correct the user or the password, or let pg_hba.conf admit it",
+        "3D000" => "create the database (createdb), or correct its name",
+        "42501" => "grant the role its rights, see docs/roles.sql, or migrate with the owner of the tables",
+        "53300" => "raise max_connections of the server, or lower --writers and --database-connections",
+        "57P03" => "wait until the server has started",
+        _ => "",
+    }
+}
+
+/// Returns what to do about a result code of SQLite, which has its class in the low byte.
+fn of_file(code: i32) -> &'static str {
+    match code & 0xff {
+        8 => "give this user the right to write the file and its folder",
+        13 => "free space on the disk",
+        14 => "create the folder, and give this user the right to write in it",
+        26 => "the file is of another program: name another file",
+        _ => "",
     }
 }
 

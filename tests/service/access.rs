@@ -66,7 +66,11 @@ async fn an_unknown_access_group_is_refused_where_it_is_given() {
 
 #[tokio::test]
 async fn nobody_needs_credentials_where_that_is_asked_for_and_only_on_loopback() {
-    let service = Service::start_with(&catalog(), &["--without-authentication", "100737"]).await;
+    let mut own = catalog();
+    for list in own.as_object_mut().unwrap().values_mut() {
+        list.as_array_mut().unwrap().retain(|each| [&each["id"], &each["orgId"]].contains(&&json!(100_737)));
+    }
+    let service = Service::start_with(&own, &["--without-authentication", "100737"]).await;
     for endpoint in ENDPOINTS {
         for credentials in ["", "demo:wrong", "Bearer x"] {
             assert_eq!(service.earn_as(endpoint, Some(credentials), &documented_request()).await.code, 0);

@@ -31,6 +31,13 @@ fn a_bad_option_or_file_is_one_clear_line_and_a_failure() {
         ),
         (&["serve", "--listen", "127.0.0.1:0", "--database-url", "sqlite://not-a-database.db"], "not a database"),
         (&["serve", "--listen", &taken], &taken),
+        (&["serve", "--listen", &taken], "another process listens there"),
+        (&["serve", "--listen", "192.0.2.1:80"], "this machine has no such address"),
+        (&["serve", "--database-url", "sqlite:///no/such/folder/x.db", "--listen", ":0"], "create the folder"),
+        (
+            &["migrate", "--database-timeout-ms", "500", "--database-url", "postgres://u@127.0.0.1:1/x"],
+            "cannot use the database postgres://u@127.0.0.1:1/x (nothing listens there: start the server",
+        ),
         (&["import"], "FILE"),
         (&["import", "missing.json"], "missing.json"),
         (&["import", "broken.json"], "broken.json"),
@@ -45,7 +52,16 @@ fn a_bad_option_or_file_is_one_clear_line_and_a_failure() {
         assert_eq!(lines.len(), 1, "{arguments:?}: {text}");
         let left_behind = directory.path().join("cart-promotions.db");
         assert_eq!(left_behind.exists(), arguments == ["import", "orphan.json"], "{arguments:?}");
-        assert!(lines[0].starts_with("cart-promotions: ") && lines[0].contains(expected), "{arguments:?}: {text}");
+        // A service that does not start says so in the format of its log, which is JSON where nobody reads along.
+        let said = match serde_json::from_str::<serde_json::Value>(lines[0]) {
+            Ok(line) => {
+                assert_eq!((arguments[0], &line["level"]), ("serve", &"ERROR".into()), "{text}");
+                format!("cart-promotions: {}", line["message"].as_str().unwrap())
+            }
+            Err(_) => lines[0].to_owned(),
+        };
+        assert_eq!(said == lines[0], arguments[0] != "serve", "{arguments:?}: {text}");
+        assert!(said.starts_with("cart-promotions: ") && said.contains(expected), "{arguments:?}: {text}");
     }
 }
 

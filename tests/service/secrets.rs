@@ -225,7 +225,7 @@ fn a_command_line_that_is_refused_is_told_without_its_password() {
         ],
     ] {
         let text = printed(path, arguments);
-        assert!(text.contains("cart-promotions: "), "{arguments:?}: {text}");
+        assert!(text.contains("cart-promotions: ") || text.contains("\"ERROR\""), "{arguments:?}: {text}");
         assert_none_in(&text);
     }
 }

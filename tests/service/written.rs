@@ -85,6 +85,14 @@ async fn the_demo_takes_its_own_database_again_and_nobody_elses() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("--demo: the database") && said.contains("holds the organization 2"), "{said}");
+    let open = ["--without-authentication", "100737", "--listen", "127.0.0.1:0", "--database-url", database.url()];
+    let output = run(directory.path(), &[&["serve"][..], &open].concat());
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("--without-authentication 100737: the database") && said.contains("organization 2, too"),
+        "{said}"
+    );
     // `--without-authentication` requires a loopback address.
     for address in ["0.0.0.0:0", "[::]:0"] {
         let output = run(directory.path(), &["serve", "--listen", address, "--without-authentication", "1"]);

@@ -258,7 +258,7 @@ fn wrong_files_of_tls_end_the_start_with_one_line_that_names_the_option() {
     let serve = |files: [&str; 3]| {
         let files = files.map(|name| if name.is_empty() { String::new() } else { authority.path(name) });
         let named = ["--tls-certificate", "--tls-key", "--tls-client-ca"].into_iter().zip(&files);
-        let mut arguments = vec!["serve", "--listen", "127.0.0.1:0"];
+        let mut arguments = vec!["serve", "--listen", "127.0.0.1:0", "--log-format", "text"];
         arguments.extend(named.filter(|(_, file)| !file.is_empty()).flat_map(|(option, file)| [option, file.as_str()]));
         let output = server_process::run(Path::new(directory.path()), &arguments);
         (output.status.code(), String::from_utf8(output.stderr).unwrap())
