@@ -120,7 +120,6 @@ impl CliCommand {
             Self::Customers(command) => Some(command.common()),
             Self::Wallet(command) => Some(command.common()),
             Self::Clients(command) => Some(command.common()),
-            Self::Orgs(command) => Some(command.common()),
             Self::Export(options) => Some(&options.common),
             Self::Doctor(options) => Some(&options.common),
             Self::Probe(_) | Self::Completions(_) | Self::Man(_) | Self::DescriptorSet => None,
