@@ -37,11 +37,11 @@ pub(super) fn format(options: &ImportCustomers) -> Result<Format, CommandError> 
         (Some(FileFormat::Ndjson), _) | (None, Some("ndjson" | "jsonl")) => Format::NdJson,
         (None, _) => {
             let problem = format!("{}: name the format with --format: csv or ndjson", options.file.display());
-            return Err(CommandError::refused(400, problem));
+            return Err(CommandError::invalid(problem));
         }
     };
     if format == Format::NdJson && (options.delimiter.is_some() || options.column.is_some()) {
-        return Err(CommandError::refused(400, "--delimiter and --column go with --format csv only"));
+        return Err(CommandError::invalid("--delimiter and --column go with --format csv only"));
     }
     Ok(format)
 }

@@ -160,7 +160,7 @@ async fn import(options: &ImportCustomers) -> Result<(), CommandError> {
     }
     tell(options, &file, recorded)?;
     if options.dry_run && options.rejects.is_none() && rejected > 0 {
-        return Err(CommandError::refused(400, format!("{file} has {rejected} malformed lines")));
+        return Err(CommandError::invalid(format!("{file} has {rejected} malformed lines")));
     }
     Ok(())
 }
@@ -214,7 +214,7 @@ impl ImportEnd {
         let ended = match self {
             Self::Interrupted => ImportEnded::Interrupted { file, line },
             Self::Line(line, LineViolation::File(problem)) => {
-                return CommandError::refused(400, format!("{file}:{line}: {problem}"));
+                return CommandError::invalid(format!("{file}:{line}: {problem}"));
             }
             Self::Line(line, problem) => ImportEnded::WrongLine { file, line, problem: problem.to_string() },
             Self::Unwritable(source) => {

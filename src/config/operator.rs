@@ -63,7 +63,7 @@ pub enum Promotions {
     Show(ShowPromotion),
     /// Changes a promotion; what no option names stays as it is.
     ///
-    /// Its type cannot change, nor its validity once it was earned. Refused with 716 when an active promotion has the new
+    /// Its type cannot change, nor its validity once it was earned. Refused when an active promotion has the new
     /// name.
     #[command(
         after_help = "Example:\n  cart-promotions promotions update --org 100737 6912ced9d39e256f754a83f8 \\\n    \
@@ -197,7 +197,7 @@ pub struct UpdatePromotion {
     /// Id of the promotion: 24 hexadecimal digits.
     #[arg(value_name = "ID")]
     pub id: String,
-    /// Name: 1 to 50 characters, unique among the active promotions of the organization.
+    /// Name, unique among the active promotions of the organization.
     #[arg(long)]
     pub name: Option<String>,
     /// First moment: ISO 8601 with an offset, or milliseconds since 1970-01-01T00:00:00Z.

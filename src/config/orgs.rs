@@ -55,10 +55,10 @@ pub struct SetOrg {
     /// IANA time zone in which its days begin and end.
     #[arg(id = "org_time_zone", long = "org-time-zone", value_name = "ZONE", value_parser = time_zone)]
     pub time_zone: Option<Tz>,
-    /// Maximum number of active promotions; earning fails with 705 while more are active.
+    /// Maximum number of active promotions; earning fails while more are active.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(i32::MAX)))]
     pub max_active_promotions: Option<u32>,
-    /// True accepts every customer id, false refuses customers that are not recorded with 404.
+    /// True accepts every customer id, false refuses customers that are not recorded.
     #[arg(long, value_name = "BOOL")]
     pub accept_unknown_customers: Option<bool>,
     /// Output options.
