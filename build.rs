@@ -10,6 +10,8 @@
 
 #[path = "build/comments.rs"]
 mod comments;
+#[path = "build/commit.rs"]
+mod commit;
 #[path = "build/examples.rs"]
 mod examples;
 #[path = "build/facts.rs"]
@@ -53,6 +55,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     for read in ["proto", "build"] {
         println!("cargo:rerun-if-changed={read}");
     }
+    commit::tell();
     let out = PathBuf::from(env::var("OUT_DIR")?);
 
     let mut compiler = protox::Compiler::new(["proto"])?;

@@ -120,6 +120,10 @@ pub struct Routes {
     functions: String,
     /// Rust names of the services.
     services: Vec<String>,
+    /// Full names of the methods, as paths of gRPC have them after the slash.
+    methods: Vec<String>,
+    /// Each JSON route as code: verb, path, and full name of the method.
+    bindings: Vec<String>,
 }
 
 /// Generates the stubs and the routes of every service that prost meets.
@@ -158,6 +162,15 @@ impl Routes {
             function = name.to_snake_case(),
         );
         self.services.push(name.to_owned());
+        for method in service.methods() {
+            let full = format!("{}.{}/{}", service.package(), service.identifier(), method.identifier());
+            let binding = |Rule { verb, path, .. }: &Rule| {
+                let verb = verb.to_uppercase();
+                format!("JsonBinding {{ verb: {verb:?}, path: {path:?}, rpc: {full:?} }}")
+            };
+            self.bindings.extend(method.rules.iter().map(binding));
+            self.methods.push(full);
+        }
     }
 
     /// Writes the routes of all services, as one for JSON and as one for gRPC, and the names of the services.
@@ -187,6 +200,10 @@ impl Routes {
             writeln!(code, "    routes = routes.add_service(server.max_decoding_message_size(max_message_bytes));")?;
         }
         writeln!(code, "    routes\n}}")?;
+        let Self { methods, bindings, .. } = self;
+        writeln!(code, "/// Full names of the methods.\npub const METHODS: [&str; {}] = {methods:?};", methods.len())?;
+        writeln!(code, "/// Every JSON route.\npub const BINDINGS: [JsonBinding; {}] = [", bindings.len())?;
+        writeln!(code, "{}];", bindings.join(",\n"))?;
         Ok(code)
     }
 }

@@ -12,15 +12,15 @@ pub mod operator;
 mod operator_name;
 mod options;
 pub mod orgs;
+pub mod telemetry;
 mod url_file;
 
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chrono_tz::Tz;
 use clap::builder::{BoolishValueParser, PathBufValueParser, RangedU64ValueParser, TypedValueParser};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use tracing::level_filters::LevelFilter;
 
 pub use command_line::CliError;
@@ -33,8 +33,8 @@ use self::url_file::UrlFile;
 use crate::app::AppLimits;
 use crate::earning::change::MAX_LATE_REDEMPTION_DAYS;
 use crate::storage::StoreOptions;
-use crate::transport::AdmissionLimits;
-use crate::transport::Settings;
+use crate::telemetry::LogFormat;
+use crate::transport::{AdmissionLimits, CallLimits, Settings};
 use crate::wire::bulk_earn::RequestLimits;
 use crate::writer::WriterLimits;
 
@@ -176,22 +176,6 @@ impl Common {
     }
 }
 
-/// The format of the log lines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// Text for people.
-    Text,
-    /// JSON for programs, one object a line.
-    Json,
-}
-
-impl LogFormat {
-    /// Returns the format when no option names one: text on a terminal, JSON elsewhere.
-    pub fn by_default() -> Self {
-        if std::io::stderr().is_terminal() { Self::Text } else { Self::Json }
-    }
-}
-
 /// Options of `serve`.
 #[derive(Debug, Clone, Args)]
 pub struct Serve {
@@ -254,6 +238,9 @@ pub struct Serve {
     /// Connections, their limits, and TLS.
     #[command(flatten)]
     pub edge: edge::EdgeOptions,
+    /// The log of calls, and metrics.
+    #[command(flatten)]
+    pub telemetry: telemetry::TelemetryOptions,
     /// Options of every command.
     #[command(flatten)]
     pub common: Common,
@@ -290,6 +277,16 @@ impl Serve {
         let url_file = self.common.database_url_file.as_ref().map(|file| &*file.path);
         let keys = self.access.token_key_files().chain(self.edge.tls_key.as_deref());
         keys.chain(url_file).chain(self.common.config.as_deref())
+    }
+
+    /// Returns the limits of one call.
+    pub fn call_limits(&self) -> CallLimits {
+        CallLimits {
+            timeout: Duration::from_millis(self.edge.call_timeout_ms),
+            max_header_bytes: self.edge.max_header_bytes as usize,
+            logged: self.telemetry.logged_calls(),
+            slow: self.telemetry.slow(),
+        }
     }
 
     /// Returns the limits of the use cases.

@@ -7,16 +7,18 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use axum::Router;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tower_service::Service as _;
 
 use crate::access::Caller;
 use crate::access::issuers::KeyFileError;
 use crate::access::jws::KeyError;
 use crate::access::tokens::Tokens;
-use crate::app::App;
 use crate::app::import::{Import, ImportError, ImportOptions, Imported};
+use crate::app::{App, AppContext};
 use crate::background::Background;
 use crate::clock::Clock;
 use crate::config::access::AccessOptionError;
@@ -24,11 +26,14 @@ use crate::config::{self, Common, DatabaseUrl, Serve};
 use crate::demo;
 use crate::earning::OrgId;
 use crate::earning::history::{Actor, Origin};
-use crate::edge::{self, Answered, Certificates, EdgeSettings, Handler, Stop, TlsError};
+use crate::edge::{
+    self, Answered, Certificates, ConnectionCounts, EdgeLimits, EdgeSettings, Handler, Registry, Stop, TlsError,
+};
 use crate::files::{SECRET_MODE, warn_if_wider};
 use crate::printable::with_causes;
 use crate::storage::{StorageError, Store, StoreOptions};
-use crate::transport::{self, Endpoints, Health, Lifecycle, Phase, SchemaError};
+use crate::telemetry::metrics::Metrics;
+use crate::transport::{self, Endpoints, Health, Lifecycle, Phase, Refresh, SchemaError};
 use crate::wire::{Violations, files};
 
 /// Time in which connections may end by themselves after every call is answered: those that only watch health would
@@ -37,6 +42,8 @@ const HANG_UP_AFTER: Duration = Duration::from_millis(500);
 
 /// Interval at which a database that does not answer at the start is tried again.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// Limits the connections of the admin listener.
+const MAX_ADMIN_CONNECTIONS: usize = 64;
 
 /// The tasks that run as long as the service.
 struct Tasks<W> {
@@ -238,15 +245,26 @@ pub struct Course<S, E, H> {
     pub hurry: H,
 }
 
-/// Serves on `listener` until `stop` resolves, then finishes the accepted calls. Calls `started` once calls are
-/// accepted.
+/// What a service is given by its surroundings.
+#[derive(Debug)]
+pub struct Given {
+    /// Listener of both endpoints.
+    pub listener: TcpListener,
+    /// Listener of metrics and health, if there is one.
+    pub admin: Option<TcpListener>,
+    /// The clock.
+    pub clock: Clock,
+    /// Metrics of the service.
+    pub metrics: Arc<Metrics>,
+}
+
+/// Serves until `stop` resolves, then finishes the accepted calls. Calls `started` once calls are accepted.
 ///
 /// # Errors
 /// Returns why the service cannot start, serve, or finish in time.
 pub async fn run(
-    listener: TcpListener,
+    given: Given,
     options: &Serve,
-    clock: Clock,
     course: Course<impl FnOnce() + Send, impl Future<Output = ()> + Send, impl Future<Output = ()> + Send>,
 ) -> Result<(), ServeError> {
     // Invalid options are refused before the database is opened or created.
@@ -264,18 +282,22 @@ pub async fn run(
         () = &mut stop => return Ok(()),
         opened = open_when_up(options) => opened?,
     };
-    let (app, writer) = App::new(store.clone(), clock.clone(), options.app_limits(), tokens);
+    let Given { listener, admin, clock, metrics } = given;
+    let context = AppContext { clock, tokens, metrics: Arc::clone(&metrics) };
+    let (app, writer) = App::new(store.clone(), options.app_limits(), context);
     let writer = tokio::spawn(writer.run());
     let lifecycle = Lifecycle::new();
     let mut health = Health::new().await;
 
     let router = transport::router(app.clone(), settings, &lifecycle, &health)?;
-    let endpoints = Endpoints { router, limits: options.edge.call_limits() };
+    let endpoints = Endpoints { router, limits: options.call_limits(), metrics: Arc::clone(&metrics) };
     let (tell, told) = watch::channel(Stop::No);
     let drain_timeout = Duration::from_millis(options.drain_timeout_ms);
-    let limits = options.edge.limits(edge::raise_limit(), drain_timeout);
+    let registry = Registry::new(options.edge.limits(edge::raise_limit(), drain_timeout));
+    let admin_routes = transport::admin_routes(&health, Arc::clone(&metrics), measure(&metrics, &app, &registry));
+    serve_admin(admin, admin_routes, *registry.limits(), told.clone());
     let tls = certificates.as_ref().map(Certificates::current);
-    let server = tokio::spawn(edge::serve(listener, handler(endpoints), EdgeSettings { limits, tls }, told));
+    let server = tokio::spawn(edge::serve(listener, handler(endpoints), EdgeSettings { registry, tls }, told));
     let mut tasks = Tasks { server, writer };
     let mut background = Background::default();
     if let Some(certificates) = certificates {
@@ -351,6 +373,40 @@ pub fn handler(endpoints: Endpoints) -> Handler {
             // Left there by the layer that checks credentials.
             let is_authenticated = response.extensions().get::<Arc<Caller>>().is_some();
             Answered { response, is_authenticated }
+        })
+    })
+}
+
+/// Returns what sets the metrics that are read from the state of the service.
+fn measure(metrics: &Arc<Metrics>, app: &App, registry: &Arc<Registry>) -> Refresh {
+    let (connections, registry, app) = (metrics.connections.clone(), Arc::clone(registry), app.clone());
+    Arc::new(move || {
+        let ConnectionCounts { idle, active } = registry.counts();
+        for (state, count) in [("idle", idle), ("active", active)] {
+            connections.with_label_values(&[state]).set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+        app.measure();
+    })
+}
+
+/// Serves the admin listener, if there is one.
+fn serve_admin(listener: Option<TcpListener>, router: Router, limits: EdgeLimits, stop: watch::Receiver<Stop>) {
+    let Some(listener) = listener else { return };
+    let limits = EdgeLimits { max_connections: limits.max_connections.min(MAX_ADMIN_CONNECTIONS), ..limits };
+    let settings = EdgeSettings { registry: Registry::new(limits), tls: None };
+    tokio::spawn(edge::serve(listener, handler_of(router), settings, stop));
+}
+
+/// Returns what hands the requests of connections to routes without further limits.
+fn handler_of(router: Router) -> Handler {
+    Arc::new(move |request| {
+        let mut router = router.clone();
+        Box::pin(async move {
+            let response = match router.call(request).await {
+                Ok(response) => response,
+                Err(never) => match never {},
+            };
+            Answered { response, is_authenticated: false }
         })
     })
 }

@@ -1,9 +1,11 @@
-//! Structured log lines on standard error, with the request id of the call that they are about.
+//! Structured log lines on standard error, with the request id of the call that they are about, and metrics.
 //!
-//! A thread writes them (`log_buffer`), so that a stalled reader delays no call.
+//! A thread writes the lines (`log_buffer`), so that a stalled reader delays no call.
 
+pub mod call;
 mod fields;
 mod log_buffer;
+pub mod metrics;
 
 use std::io::IsTerminal;
 
@@ -11,35 +13,81 @@ use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{Layer, fmt};
+use tracing_subscriber::{Layer, Registry, fmt, reload};
 
 use fields::{JsonLines, TextFields};
 pub use log_buffer::Log;
 
-use crate::config::{Common, LogFormat};
+/// The format of the log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    /// Text for people.
+    Text,
+    /// JSON for programs, one object a line.
+    Json,
+}
 
-/// Starts logging into `log` with these options. Must be called once, before any other logging.
-pub fn start(options: &Common, log: &Log) {
+impl LogFormat {
+    /// Returns the format when no option names one: text on a terminal, JSON elsewhere.
+    pub fn by_default() -> Self {
+        if std::io::stderr().is_terminal() { Self::Text } else { Self::Json }
+    }
+}
+
+/// The minimum level of the log lines, which can be changed while the program runs.
+#[derive(Debug, Clone)]
+pub struct LogLevel {
+    configured: LevelFilter,
+    filter: reload::Handle<Targets, Registry>,
+}
+
+impl LogLevel {
+    /// Logs lines of level debug too, if they are not logged already.
+    pub fn raise(&self) {
+        self.set(self.configured.max(LevelFilter::DEBUG));
+    }
+
+    /// Logs lines of the configured level again.
+    pub fn reset(&self) {
+        self.set(self.configured);
+    }
+
+    fn set(&self, level: LevelFilter) {
+        if let Err(error) = self.filter.reload(targets(level)) {
+            tracing::error!(error = &error as &dyn std::error::Error, "the level of the log lines cannot be changed");
+        }
+    }
+}
+
+/// Starts logging into `log`. By default the format is text on a terminal, and JSON elsewhere. Must be called once,
+/// before any other logging.
+pub fn start(log: &Log, level: LevelFilter, format: Option<LogFormat>) -> LogLevel {
     let terminal = std::io::stderr().is_terminal();
-    let lines = match options.log_format.unwrap_or_else(LogFormat::by_default) {
+    let lines = match format.unwrap_or_else(LogFormat::by_default) {
         LogFormat::Text => {
             fmt::layer().with_ansi(terminal).with_target(false).fmt_fields(TextFields).with_writer(log.clone()).boxed()
         }
         LogFormat::Json => fmt::layer().fmt_fields(JsonLines).event_format(JsonLines).with_writer(log.clone()).boxed(),
     };
-    // Migrations and notices of the database are logged only when more than the default is asked for.
-    let details = if options.log > LevelFilter::INFO { options.log } else { options.log.min(LevelFilter::WARN) };
-    let filter = Targets::new()
-        .with_default(options.log)
-        .with_target("sea_orm_migration", details)
-        .with_target("sqlx", details)
-        // This target logs the database URL in a span, with its password.
-        .with_target("sea_orm::driver", options.log.min(LevelFilter::INFO))
-        // This target logs what it does not understand of the URL and of password files.
-        .with_target("sqlx_postgres::options", LevelFilter::OFF);
+    let (filter, handle) = reload::Layer::new(targets(level));
     tracing_subscriber::registry().with(lines.with_filter(filter)).init();
     // The standard hook writes to standard error itself, and would wait there for a stalled reader.
     std::panic::set_hook(Box::new(|panic| tracing::error!(%panic, "a task panicked")));
+    LogLevel { configured: level, filter: handle }
+}
+
+/// Returns the minimum level of the lines of each source.
+fn targets(level: LevelFilter) -> Targets {
+    // Migrations and notices of the database are logged only when more than the default is asked for.
+    let details = if level > LevelFilter::INFO { level } else { level.min(LevelFilter::WARN) };
+    Targets::new()
+        .with_default(level)
+        .with_target("sea_orm_migration", details)
+        .with_target("sqlx", details)
+        // This target logs the database URL in a span, with its password.
+        .with_target("sea_orm::driver", level.min(LevelFilter::INFO))
+        // This target logs what it does not understand of the URL and of password files.
+        .with_target("sqlx_postgres::options", LevelFilter::OFF)
 }
 
 /// Writes the line with which the program fails, after the log. It is never left out, whatever the level of the log.

@@ -11,6 +11,7 @@ use crate::earning::{BulkEarn, Decision, Details, EarningKey, EntryOutcome, Fact
 use crate::storage::batch::earnings::{EarningsWanted, Grants, UnderCap};
 use crate::storage::batch::session::{BatchError, Patience, Ran, Session};
 use crate::storage::{StorageError, Store};
+use crate::telemetry::metrics::{Metrics, Operation, WalletMetrics};
 use crate::writer::error::WalletError;
 use crate::writer::{Batches, Customer, Written};
 
@@ -34,6 +35,7 @@ pub struct BatchEarner {
     clock: Clock,
     ids: EarnIds,
     catalogs: Arc<CatalogCache>,
+    metrics: Arc<Metrics>,
 }
 
 impl Batches for BatchEarner {
@@ -67,14 +69,42 @@ impl FromCatalogs for BatchEarner {
         let now_ms = self.clock.now_ms();
         let wanted = wanted(batch, catalogs);
         let deciding = DecidingEarnings { catalogs, ids: &self.ids, now_ms };
-        self.session.earn(&wanted, now_ms, |facts| deciding.all(batch, facts)).await
+        let timed = self.metrics.database.time(Operation::Earn);
+        let mut granted = 0;
+        let decide = |facts: &mut Facts| {
+            let (outcomes, grants) = deciding.all(batch, facts);
+            granted = grants.grants.iter().map(|grant| u64::from(grant.count())).sum();
+            (outcomes, grants)
+        };
+        let ran = self.session.earn(&wanted, now_ms, decide).await;
+        drop(timed);
+        if let Ok(Ran::Done(outcomes)) = &ran {
+            count(&self.metrics.wallet, outcomes, granted);
+        }
+        ran
     }
 }
 
 impl BatchEarner {
-    pub(super) fn new(store: Store, clock: Clock, catalogs: Arc<CatalogCache>) -> Self {
-        Self { session: Session::new(store), clock, ids: EarnIds::of_this_process(), catalogs }
+    pub(super) fn new(store: Store, clock: Clock, catalogs: Arc<CatalogCache>, metrics: &Arc<Metrics>) -> Self {
+        let (session, metrics) = (Session::new(store), Arc::clone(metrics));
+        Self { session, clock, ids: EarnIds::of_this_process(), catalogs, metrics }
     }
+}
+
+/// Counts the entries of a batch that is durable, and the instances that it granted.
+fn count(metrics: &WalletMetrics, outcomes: &[Earned], granted: u64) {
+    let (mut new, mut replayed) = (0, 0);
+    for outcome in outcomes.iter().flatten().flatten() {
+        match &outcome.failure {
+            Some(failure) => metrics.failed(failure.code()),
+            None if outcome.replayed == outcome.instances.len() => replayed += 1,
+            None => new += 1,
+        }
+    }
+    metrics.granted(new);
+    metrics.replayed(replayed);
+    metrics.grants(granted);
 }
 
 /// The input of the decisions about a batch, besides the facts.

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
@@ -19,11 +20,13 @@ pub(super) type InMemory = HashMap<OrgId, Arc<Catalog>>;
 pub struct CatalogCache {
     store: Store,
     in_memory: Mutex<InMemory>,
+    /// Time at which each was read.
+    read_at: Mutex<HashMap<OrgId, Instant>>,
 }
 
 impl CatalogCache {
     pub(super) fn new(store: Store) -> Self {
-        Self { store, in_memory: Mutex::default() }
+        Self { store, in_memory: Mutex::default(), read_at: Mutex::default() }
     }
 
     /// Returns the catalog of each of `org_ids` that exists, as of the last time it was read.
@@ -61,13 +64,21 @@ impl CatalogCache {
         Ok(found)
     }
 
+    /// Returns the time since the catalog that was not read for the longest time was read; zero without a catalog.
+    pub(super) fn age(&self) -> Duration {
+        self.read_at.lock().values().map(Instant::elapsed).max().unwrap_or_default()
+    }
+
     /// Reads a catalog, and stores it in the cache.
     async fn read(&self, org_id: OrgId) -> Result<Option<Arc<Catalog>>, StorageError> {
         let read = self.store.catalog(org_id).await?.map(Arc::new);
-        let mut in_memory = self.in_memory.lock();
-        match &read {
-            Some(catalog) => drop(in_memory.insert(org_id, Arc::clone(catalog))),
-            None => drop(in_memory.remove(&org_id)),
+        let (mut in_memory, mut read_at) = (self.in_memory.lock(), self.read_at.lock());
+        if let Some(catalog) = &read {
+            in_memory.insert(org_id, Arc::clone(catalog));
+            read_at.insert(org_id, Instant::now());
+        } else {
+            in_memory.remove(&org_id);
+            read_at.remove(&org_id);
         }
         Ok(read)
     }

@@ -9,9 +9,10 @@ use super::catalog_cache::{CatalogCache, InMemory, versions};
 use crate::clock::Clock;
 use crate::earning::change::{self, Change, ChangeFacts, InstanceKey, RedeemFailure, RevokedDetail};
 use crate::earning::{Catalog, Holder, OrgId, Redemption};
+use crate::storage::StorageError;
 use crate::storage::batch::changes::{Changes, ChangesWanted, NewTransaction, Revoked};
 use crate::storage::batch::session::{BatchError, Patience, Ran, Session};
-use crate::storage::{StorageError, Store};
+use crate::telemetry::metrics::{Metrics, Operation};
 use crate::writer::error::WalletError;
 use crate::writer::{Batches, Customer, Written};
 
@@ -40,11 +41,12 @@ impl App {
 /// Decides and saves batches. Each worker of the writer has its own.
 #[derive(Debug)]
 pub(super) struct BatchChanger {
-    session: Session,
-    clock: Clock,
-    catalogs: Arc<CatalogCache>,
+    pub session: Session,
+    pub clock: Clock,
+    pub catalogs: Arc<CatalogCache>,
     /// Longest time after its transaction at which a redemption is judged as if it had been reported at once.
-    late_redemption: Duration,
+    pub late_redemption: Duration,
+    pub metrics: Arc<Metrics>,
 }
 
 impl Batches for BatchChanger {
@@ -79,14 +81,21 @@ impl FromCatalogs for BatchChanger {
         let late = i64::try_from(self.late_redemption.as_millis()).unwrap_or(i64::MAX);
         let late_from_ms = now_ms.saturating_sub(late);
         let wanted = wanted(batch, catalogs);
-        let decide = |facts: &mut ChangeFacts| decide_all(batch, catalogs, facts, late_from_ms);
-        self.session.change(&wanted, now_ms, decide).await
-    }
-}
-
-impl BatchChanger {
-    pub(super) fn new(store: Store, clock: Clock, catalogs: Arc<CatalogCache>, late_redemption: Duration) -> Self {
-        Self { session: Session::new(store), clock, catalogs, late_redemption }
+        let timed = self.metrics.database.time(Operation::Change);
+        let mut written = [0; 2];
+        let decide = |facts: &mut ChangeFacts| {
+            let (answers, changes) = decide_all(batch, catalogs, facts, late_from_ms);
+            let redeemed = changes.instances.values().flatten().count();
+            written = [changes.instances.len() - redeemed, redeemed].map(|instances| instances as u64);
+            (answers, changes)
+        };
+        let ran = self.session.change(&wanted, now_ms, decide).await;
+        drop(timed);
+        if let Ok(Ran::Done(_)) = ran {
+            self.metrics.wallet.revocations(written[0]);
+            self.metrics.wallet.redemptions(written[1]);
+        }
+        ran
     }
 }
 

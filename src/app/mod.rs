@@ -26,8 +26,10 @@ use crate::access::credentials::Credentials;
 use crate::access::tokens::Tokens;
 use crate::clock::Clock;
 use crate::earning::OrgId;
+use crate::storage::batch::session::Session;
 use crate::storage::{StorageError, Store};
-use crate::writer::{Reachability, Workers, Writer, WriterLimits};
+use crate::telemetry::metrics::{Metrics, Operation, WriterMetrics};
+use crate::writer::{Reachability, Watch, Workers, Writer, WriterLimits};
 use bulk_earn::BatchEarner;
 use catalog_cache::CatalogCache;
 use changes::BatchChanger;
@@ -67,6 +69,18 @@ pub struct App {
     change_slots: FairGate<Arc<str>>,
     earner: Writer<BatchEarner>,
     changer: Writer<BatchChanger>,
+    metrics: Arc<Metrics>,
+}
+
+/// What the use cases depend on besides the database.
+#[derive(Debug)]
+pub struct AppContext {
+    /// The clock.
+    pub clock: Clock,
+    /// Keys and lifetimes of access tokens.
+    pub tokens: Tokens,
+    /// Metrics of the service.
+    pub metrics: Arc<Metrics>,
 }
 
 /// Limits of the use cases.
@@ -110,15 +124,21 @@ impl WriterTask {
 
 impl App {
     /// Builds the use cases on `store`, and the writer task, which runs until every [`App`] is dropped.
-    pub fn new(store: Store, clock: Clock, limits: AppLimits, tokens: Tokens) -> (Self, WriterTask) {
+    pub fn new(store: Store, limits: AppLimits, context: AppContext) -> (Self, WriterTask) {
+        let AppContext { clock, tokens, metrics } = context;
         let AppLimits { writer: limits, connections, connection_timeout } = limits;
         let reachability = Reachability::default();
         let catalogs = Arc::new(CatalogCache::new(store.clone()));
-        let (earner, earning_workers) = Writer::new(limits, &reachability, || {
-            BatchEarner::new(store.clone(), clock.clone(), Arc::clone(&catalogs))
+        let watch = |of: &WriterMetrics| Watch { reachability: reachability.clone(), metrics: of.clone() };
+        let (earner, earning_workers) = Writer::new(limits, watch(&metrics.earn), || {
+            BatchEarner::new(store.clone(), clock.clone(), Arc::clone(&catalogs), &metrics)
         });
-        let (changer, change_workers) = Writer::new(limits, &reachability, || {
-            BatchChanger::new(store.clone(), clock.clone(), Arc::clone(&catalogs), limits.late_redemption)
+        let (changer, change_workers) = Writer::new(limits, watch(&metrics.change), || BatchChanger {
+            session: Session::new(store.clone()),
+            clock: clock.clone(),
+            catalogs: Arc::clone(&catalogs),
+            late_redemption: limits.late_redemption,
+            metrics: Arc::clone(&metrics),
         });
         let credentials = Arc::new(Credentials::new(store.clone(), clock.clone(), reachability.clone(), tokens));
         let task = WriterTask { earnings: earning_workers, changes: change_workers };
@@ -143,7 +163,9 @@ impl App {
             change_slots: FairGate::new(GateLimits { capacity: usize::MAX, ..gate(1) }),
             earner,
             changer,
+            metrics,
         };
+        app.metrics.database.set_system(app.store.system());
         (app, task)
     }
 
@@ -176,7 +198,9 @@ impl App {
     /// # Errors
     /// Returns an error when the database does not answer or does not accept writes.
     pub async fn probe(&self) -> Result<(), StorageError> {
+        let timed = self.metrics.database.time(Operation::Probe);
         let answer = tokio::time::timeout(PROBE_TIMEOUT, self.store.ping()).await;
+        drop(timed);
         let answer = answer.unwrap_or(Err(StorageError::TimedOut));
         self.reachability.found(answer.as_ref().is_err_and(StorageError::is_lost));
         answer?;
@@ -197,6 +221,7 @@ impl App {
     ) -> Result<T, E> {
         self.within(async {
             let _slot = self.enter(&self.reads, Arc::clone(client)).await?;
+            let _timed = self.metrics.database.time(Operation::Read);
             work.await
         })
         .await
@@ -221,9 +246,20 @@ impl App {
         self.within(async {
             let _client_slot = self.enter(&self.change_slots, Arc::clone(client)).await?;
             let _slot = self.enter(&self.changes, org_id).await?;
+            let _timed = self.metrics.database.time(Operation::ChangeCatalog);
             work.await
         })
         .await
+    }
+
+    /// Sets the metrics that are read from the state of the service.
+    pub fn measure(&self) {
+        let Metrics { database, earn, change, .. } = &*self.metrics;
+        database.set_up(!self.reachability.is_lost());
+        database.set_catalog_age(self.catalogs.age().as_secs_f64());
+        self.store.pool_states().into_iter().for_each(|pool| database.set_pool(pool));
+        earn.queued(self.earner.queued());
+        change.queued(self.changer.queued());
     }
 
     /// Waits for the slot of a connection.

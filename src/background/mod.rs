@@ -1,5 +1,6 @@
 //! The loops that run beside the calls, each in a file of its own. `server` starts them here, in one place.
 
+mod log_level;
 mod memory;
 mod probe;
 mod refresh;
@@ -10,7 +11,10 @@ use tokio::task::JoinSet;
 
 use crate::app::App;
 use crate::edge::Certificates;
+use crate::telemetry::LogLevel;
 use crate::transport::{Health, Lifecycle};
+
+pub use log_level::LevelSignals;
 
 /// The loops that run. Dropped, they end.
 #[derive(Debug, Default)]
@@ -29,6 +33,11 @@ impl Background {
     /// Compares what is kept in memory with the database and with trusted issuers.
     pub fn refresh_memory(&mut self, app: App) {
         self.loops.spawn(refresh::run(app));
+    }
+
+    /// Changes the level of the log lines when a signal asks for it.
+    pub fn change_log_level(&mut self, level: LogLevel, signals: LevelSignals) {
+        self.loops.spawn(log_level::run(level, signals));
     }
 
     /// Returns freed memory to the system.

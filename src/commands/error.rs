@@ -9,6 +9,7 @@ use crate::earning::object_id::MAX_ECHOED_CHARACTERS;
 use crate::earning::{CustomerId, OrgId, codes};
 use crate::server::{ImportFileError, ServeError};
 use crate::storage::StorageError;
+use crate::telemetry::metrics::MetricsError;
 use crate::wire::{InvalidRequest, Violations};
 
 /// Number of what a command names and is not recorded, whatever it is.
@@ -31,6 +32,9 @@ pub enum CommandError {
     /// The database could not be opened or migrated.
     #[error(transparent)]
     Open(#[from] ServeError),
+    /// The metrics contradict one another.
+    #[error("cannot make the metrics")]
+    Metrics(#[from] MetricsError),
     /// The database failed.
     #[error("the database failed")]
     Storage(#[source] Box<dyn std::error::Error + Send + Sync>),

@@ -1,31 +1,47 @@
 //! `serve`: listens, and serves until a signal ends it.
 
 use std::io::Write;
+use std::net::SocketAddr;
 
 use sd_notify::NotifyState;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::CommandError;
+use crate::background::{Background, LevelSignals};
 use crate::clock::Clock;
-use crate::config::Serve;
+use crate::config::{ListenAddress, Serve};
 use crate::demo;
-use crate::server::{self, Course};
+use crate::server::{self, Course, Given};
+use crate::telemetry::metrics::{Build, Metrics};
+use crate::telemetry::{Log, LogLevel};
+
+/// The identity of this build.
+const BUILD: Build = Build { version: env!("CARGO_PKG_VERSION"), commit: env!("CART_PROMOTIONS_COMMIT") };
 
 /// Serves until SIGTERM or SIGINT.
 ///
 /// # Errors
 /// Returns why the service could not start or serve, or did not end in time.
-pub async fn run(options: &Serve) -> Result<(), CommandError> {
+pub async fn run(options: &Serve, log: &Log, log_level: Option<LogLevel>) -> Result<(), CommandError> {
+    let mut background = Background::default();
+    if let Some(level) = log_level {
+        background.change_log_level(level, level_signals().map_err(CommandError::Signal)?);
+    }
     let signal = signals(1).map_err(CommandError::Signal)?;
     let stop = async {
         signal.await;
         tell_service_manager(NotifyState::Stopping);
     };
     let hurry = signals(2).map_err(CommandError::Signal)?;
-    let cannot_listen = |source| CommandError::Listen { address: options.listen.clone(), source };
-    let listener = TcpListener::bind(options.listen.addresses()).await.map_err(cannot_listen)?;
-    let address = listener.local_addr().map_err(cannot_listen)?;
+    let metrics = Metrics::new(BUILD)?;
+    log.count_dropped(metrics.log_lines_dropped.clone());
+    let (listener, address) = listen(&options.listen).await?;
+    let admin = match &options.telemetry.admin_listen {
+        Some(address) => Some(listen(address).await?),
+        None => None,
+    };
+    let (admin, admin_address) = admin.unzip();
     let started = || {
         let tls = options.edge.tls_files();
         let scheme = if tls.is_some() { "https" } else { "http" };
@@ -35,6 +51,9 @@ pub async fn run(options: &Serve) -> Result<(), CommandError> {
             database = %options.common.database_url(),
             tls = tls.is_some(),
             client_certificates = clients,
+            admin = admin_address.map(display),
+            version = BUILD.version,
+            commit = BUILD.commit,
             "serving gRPC and JSON"
         );
         if options.access.token_keys.is_empty() {
@@ -49,7 +68,20 @@ pub async fn run(options: &Serve) -> Result<(), CommandError> {
         }
         tell_service_manager(NotifyState::Ready);
     };
-    Ok(server::run(listener, options, Clock::system(), Course { started, stop, hurry }).await?)
+    let given = Given { listener, admin, clock: Clock::system(), metrics };
+    Ok(server::run(given, options, Course { started, stop, hurry }).await?)
+}
+
+/// Returns a listener, and the address that it has.
+async fn listen(address: &ListenAddress) -> Result<(TcpListener, SocketAddr), CommandError> {
+    let cannot_listen = |source| CommandError::Listen { address: address.clone(), source };
+    let listener = TcpListener::bind(address.addresses()).await.map_err(cannot_listen)?;
+    let address = listener.local_addr().map_err(cannot_listen)?;
+    Ok((listener, address))
+}
+
+fn level_signals() -> std::io::Result<LevelSignals> {
+    Ok(LevelSignals { raise: signal(SignalKind::user_defined1())?, reset: signal(SignalKind::user_defined2())? })
 }
 
 /// Resolves once so many signals to stop were received.

@@ -10,7 +10,8 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, CommandFactory, FromArgMatches, ValueEnum};
 
 use super::file::ConfigFile;
-use super::{Cli, DatabaseUrl, LogFormat, database_url, environment};
+use super::{Cli, DatabaseUrl, database_url, environment};
+use crate::telemetry::LogFormat;
 
 /// The option whose value may have a password.
 const SECRET_OPTION: &str = "database-url";

@@ -8,7 +8,6 @@ use clap::Args;
 
 use super::MAX_TIMEOUT_MS;
 use crate::edge::{EdgeLimits, TlsFiles};
-use crate::transport::CallLimits;
 
 /// Accepted memory for bodies, or for answers, in MiB: at least enough for two of the largest of one client.
 const MEMORY_MIB: RangeInclusive<i64> = 8..=65_536;
@@ -115,14 +114,6 @@ impl EdgeOptions {
             write_timeout: Duration::from_millis(self.write_timeout_ms),
             leave_timeout: drain_timeout / STALLED_OF_DRAIN,
             ping_interval: Duration::from_millis(self.ping_interval_ms),
-        }
-    }
-
-    /// Returns the limits of one call.
-    pub fn call_limits(&self) -> CallLimits {
-        CallLimits {
-            timeout: Duration::from_millis(self.call_timeout_ms),
-            max_header_bytes: self.max_header_bytes as usize,
         }
     }
 

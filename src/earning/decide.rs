@@ -19,6 +19,8 @@ pub struct EntryOutcome {
     pub details: Option<Arc<Details>>,
     /// Instances that the customer holds for the earning, at most `earn_count`.
     pub instances: Vec<Instance>,
+    /// Number of the instances, the first ones, that were recorded before.
+    pub replayed: usize,
     /// Reason why there are fewer than `earn_count` instances; `None` when there are not.
     pub failure: Option<EarnFailure>,
 }
@@ -76,6 +78,7 @@ fn decide_entry(
         event_time_ms: command.event_time_ms,
         details: command.details.clone(),
         instances: Vec::new(),
+        replayed: 0,
         failure: None,
     };
     let Some((key, promotion)) = EarningKey::of(command, entry)
@@ -91,18 +94,19 @@ fn decide_entry(
     if outcome.failure.is_some() {
         return (outcome, None);
     }
-    let mut replayed = 0;
+    let mut known = 0;
     if let Some(recorded) = recorded {
         // The first event time and details of an earning stay, for the instances that are added to it as well.
         outcome.event_time_ms = recorded.event_time_ms;
         outcome.details.clone_from(&recorded.details);
         let asked_for = recorded.instances.iter().take(entry.earn_count as usize);
-        replayed = asked_for.len();
+        known = asked_for.len();
         outcome.instances.extend(asked_for.filter(|instance| !instance.revoked));
+        outcome.replayed = outcome.instances.len();
     }
     // A revoked instance keeps its ordinal in the earning.
-    let revoked = replayed - outcome.instances.len();
-    let missing = entry.earn_count - u32::try_from(replayed).unwrap_or(entry.earn_count);
+    let revoked = known - outcome.replayed;
+    let missing = entry.earn_count - u32::try_from(known).unwrap_or(entry.earn_count);
     let event_time_ms = outcome.event_time_ms;
     let zone = scene.catalog.org.time_zone;
     let valid_till_ms = valid_till_ms(promotion.expiry, promotion.end_ms, event_time_ms, zone);

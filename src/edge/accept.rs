@@ -73,8 +73,8 @@ pub enum Stop {
 /// The limits of connections, and their certificates where they have TLS.
 #[derive(Debug, Clone)]
 pub struct EdgeSettings {
-    /// Limits of connections.
-    pub limits: EdgeLimits,
+    /// All connections, and their limits.
+    pub registry: Arc<Registry>,
     /// Configuration of TLS, which may change; `None` for plain connections.
     pub tls: Option<watch::Receiver<Arc<ServerConfig>>>,
 }
@@ -82,8 +82,8 @@ pub struct EdgeSettings {
 /// Serves `handler` on `listener` until [`Stop::HangUp`], then waits until all connections are gone. Dropping the future
 /// ends them.
 pub async fn serve(listener: TcpListener, handler: Handler, settings: EdgeSettings, mut stop: watch::Receiver<Stop>) {
-    let EdgeSettings { limits, tls } = settings;
-    let members = Registry::new(limits);
+    let EdgeSettings { registry: members, tls } = settings;
+    let limits = *members.limits();
     let edge = Arc::new(Edge { handler, http: http(&limits), tls });
     let mut connections = JoinSet::new();
     let mut look = tokio::time::interval(look_every(&limits));

@@ -26,6 +26,7 @@ use axum::response::Response;
 
 pub use accept::{EdgeSettings, Stop, serve};
 pub use descriptors::raise_limit;
+pub use registry::{ConnectionCounts, Registry};
 pub use tls::{Certificates, TlsError, TlsFiles};
 
 /// Answers one request.

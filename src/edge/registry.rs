@@ -31,6 +31,15 @@ pub struct Registry {
     crowd: Arc<Crowd>,
 }
 
+/// Numbers of open connections.
+#[derive(Debug, Clone, Copy)]
+pub struct ConnectionCounts {
+    /// Connections without a running call.
+    pub idle: usize,
+    /// Connections with a running call.
+    pub active: usize,
+}
+
 #[derive(Debug, Default)]
 struct Members {
     all: HashMap<u64, Member>,
@@ -61,6 +70,18 @@ impl Registry {
     /// Returns a registry without connections.
     pub fn new(limits: EdgeLimits) -> Arc<Self> {
         Arc::new(Self { limits, members: Mutex::default(), left: Notify::new(), crowd: Arc::default() })
+    }
+
+    /// Returns the limits of connections.
+    pub fn limits(&self) -> &EdgeLimits {
+        &self.limits
+    }
+
+    /// Returns the number of open connections.
+    pub fn counts(&self) -> ConnectionCounts {
+        let members = self.members();
+        let idle = members.all.values().filter(|member| member.activity.idle_since().is_some()).count();
+        ConnectionCounts { idle, active: members.all.len() - idle }
     }
 
     fn members(&self) -> MutexGuard<'_, Members> {

@@ -21,6 +21,7 @@ use tokio::sync::Mutex;
 use super::StorageError;
 use super::dialect::Dialect;
 use super::last_break::LastBreak;
+use crate::telemetry::metrics::PoolState;
 
 /// Pool of connections for one kind of work.
 #[derive(Debug, Clone)]
@@ -51,6 +52,15 @@ impl Pool {
             Self::Sqlite(pool) => SqlxSqliteConnector::from_sqlx_sqlite_pool(pool.clone()),
             Self::Postgres { pool, .. } => SqlxPostgresConnector::from_sqlx_postgres_pool(pool.clone()),
         }
+    }
+
+    /// Returns the number of connections, under the name of the pool.
+    pub fn state(&self, name: &'static str) -> PoolState {
+        let (size, idle) = match self {
+            Self::Sqlite(pool) => (pool.size(), pool.num_idle()),
+            Self::Postgres { pool, .. } => (pool.size(), pool.num_idle()),
+        };
+        PoolState { name, used: (size as usize).saturating_sub(idle), idle }
     }
 
     /// Closes every connection of the pool.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sea_orm::{ConnectionTrait, DbErr, QueryResult, Statement};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, Statement};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::StorageError;
@@ -15,6 +15,7 @@ use super::statement::On;
 use super::store_options::StoreOptions;
 use super::transaction::Transaction;
 use super::write_health::WriteHealth;
+use crate::telemetry::metrics::PoolState;
 
 /// Handle to the database.
 #[derive(Debug, Clone)]
@@ -109,6 +110,26 @@ impl Store {
     /// Returns the connection with its dialect, for a read.
     pub(super) fn on<'a>(&self, connection: &'a Connection) -> On<'a, Connection> {
         On { dialect: self.engine, database: connection }
+    }
+
+    /// Returns the name of the database system, as OpenTelemetry spells it.
+    pub fn system(&self) -> &'static str {
+        match self.engine.backend() {
+            DbBackend::Sqlite => "sqlite",
+            _ => "postgresql",
+        }
+    }
+
+    /// Returns the number of connections of each pool.
+    pub fn pool_states(&self) -> [PoolState; 5] {
+        let Self { writers, changes, reads, lookups, probe, .. } = self;
+        [
+            writers.state("writers"),
+            changes.state("changes"),
+            reads.state("reads"),
+            lookups.state("lookups"),
+            probe.state("probe"),
+        ]
     }
 
     /// Closes all connections.

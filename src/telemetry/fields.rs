@@ -1,7 +1,7 @@
 //! The format of log lines: each field is escaped and cut, whatever its source.
 //!
-//! A text line has the library's format. A JSON line is one object: time and level, the fields of the event, and
-//! under `span` those of its request.
+//! A text line has the library's format. A JSON line is one flat object: time and level, the fields of the event, and
+//! those of its request.
 
 use std::fmt::{self, Debug, Write};
 
@@ -17,6 +17,11 @@ use crate::printable::Printable;
 
 /// Maximum size of a field's value in bytes: enough for every message of the service, and to recognize a path.
 const MAX_VALUE_BYTES: usize = 400;
+
+/// Digits behind the point of a number.
+const DECIMALS: usize = 3;
+/// Name of the field whose value is a JSON object: [`FailureCodes`](super::call::FailureCodes).
+const OBJECT_FIELD: &str = "codes";
 
 /// Writes fields as text: `name=value`, and the message without a name.
 #[derive(Debug)]
@@ -56,12 +61,10 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> FormatEvent<S, Self> for JsonLines 
         SystemTime.format_time(&mut writer)?;
         write!(writer, "\",\"level\":\"{}\"", event.metadata().level())?;
         write_fields(writer.by_ref(), true, false, event)?;
-        if let Some(span) = context.lookup_current() {
-            writer.write_str(",\"span\":{")?;
-            if let Some(fields) = span.extensions().get::<FormattedFields<Self>>().filter(|fields| !fields.is_empty()) {
-                write!(writer, "{fields},")?;
-            }
-            write!(writer, "\"name\":\"{}\"}}", span.name())?;
+        if let Some(span) = context.lookup_current()
+            && let Some(fields) = span.extensions().get::<FormattedFields<Self>>().filter(|fields| !fields.is_empty())
+        {
+            write!(writer, ",{fields}")?;
         }
         writer.write_str("}\n")
     }
@@ -106,7 +109,7 @@ impl Visitor<'_> {
 impl Visit for Visitor<'_> {
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
         self.field(field, |writer, json| {
-            if !json {
+            if !json || field.name() == OBJECT_FIELD {
                 return write!(Printable::new(writer, MAX_VALUE_BYTES), "{value:?}");
             }
             writer.write_char('"')?;
@@ -133,6 +136,15 @@ impl Visit for Visitor<'_> {
 
     fn record_u64(&mut self, field: &Field, value: u64) {
         self.plain(field, value);
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        // JSON has no number for the others.
+        if value.is_finite() {
+            self.plain(field, format_args!("{value:.DECIMALS$}"));
+        } else {
+            self.record_debug(field, &value);
+        }
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
@@ -167,6 +179,7 @@ mod tests {
 
     use super::*;
     use crate::printable::is_printable;
+    use crate::telemetry::call::FailureCodes;
 
     #[derive(Clone, Default)]
     struct LogLines(Arc<Mutex<Vec<u8>>>);
@@ -199,6 +212,8 @@ mod tests {
 
     #[test]
     fn a_line_has_the_fields_of_the_event_and_of_the_request() {
+        let mut codes = FailureCodes::default();
+        codes.count(708);
         let log = || {
             let span = tracing::info_span!("request", path = %"/a\"b", refusal = tracing::field::Empty);
             let _entered = span.enter();
@@ -209,16 +224,18 @@ mod tests {
                 elapsed_us = 7_u64,
                 below = -1_i64,
                 tls = true,
+                duration_ms = 1.234_56,
+                codes = tracing::field::display(&codes),
                 "answered"
             );
         };
         let mut line: Value = serde_json::from_str(&logged(true, log)).unwrap();
         assert!(line["timestamp"].take().is_string());
         let expected = serde_json::json!({"timestamp": null, "level": "INFO", "message": "answered", "status": "200", "elapsed_us": 7,
-            "below": -1, "tls": true, "span": {"path": "/a\"b", "refusal": "no", "name": "request"}});
+            "below": -1, "tls": true, "duration_ms": 1.235, "codes": {"708": 1}, "path": "/a\"b", "refusal": "no"});
         assert_eq!(line, expected);
         let text = logged(false, log);
-        let end = "request{path=/a\"b refusal=no}: answered status=\"200\" elapsed_us=7 below=-1 tls=true\n";
+        let end = "request{path=/a\"b refusal=no}: answered status=\"200\" elapsed_us=7 below=-1 tls=true duration_ms=1.235 codes={\"708\":1}\n";
         assert!(text.ends_with(end), "{text}");
     }
 

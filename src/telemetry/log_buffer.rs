@@ -5,12 +5,14 @@
 
 use std::cell::Cell;
 use std::io::{ErrorKind, Write};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use tracing_subscriber::fmt::MakeWriter;
+
+use super::metrics::LineCounter;
 
 /// Maximum number of bytes that wait for the thread: about a second of lines at ten thousand calls a second. The thread
 /// holds as much again while it writes.
@@ -42,6 +44,8 @@ struct SharedBuffer {
     /// Wakes a flush when everything is written.
     emptied: Condvar,
     max_waiting_bytes: usize,
+    /// Counts the lines that were dropped, once it is set.
+    dropped: OnceLock<LineCounter>,
 }
 
 #[derive(Debug, Default)]
@@ -70,6 +74,7 @@ impl Log {
             filled: Condvar::new(),
             emptied: Condvar::new(),
             max_waiting_bytes,
+            dropped: OnceLock::new(),
         });
         let log = Self(Arc::clone(&shared));
         // The thread is never joined: a write that blocks forever ends with the process.
@@ -80,6 +85,12 @@ impl Log {
     /// Writes a line of the program itself, after the lines that were logged before. The line is never dropped.
     pub fn say(&self, line: &str) {
         self.0.push(format!("{line}\n").as_bytes(), true);
+    }
+
+    /// Counts the lines that are dropped from now on.
+    pub fn count_dropped(&self, counter: LineCounter) {
+        // A process has one service.
+        let _ = self.0.dropped.set(counter);
     }
 
     /// Waits until everything that was logged is written, at most one second.
@@ -95,10 +106,17 @@ impl SharedBuffer {
         self.state.lock()
     }
 
+    fn count(&self, dropped: u64) {
+        if let Some(counter) = self.dropped.get() {
+            counter.inc_by(dropped);
+        }
+    }
+
     fn push(&self, line: &[u8], always: bool) {
         let mut state = self.state();
         if !always && state.waiting.len() + line.len() > self.max_waiting_bytes {
             state.dropped += 1;
+            self.count(1);
             return;
         }
         state.waiting.extend_from_slice(line);
@@ -136,6 +154,7 @@ impl SharedBuffer {
 
     /// Records that the taken lines are written, except `lost` of them.
     fn written(&self, lost: u64) {
+        self.count(lost);
         let mut state = self.state();
         state.dropped += lost;
         // When a write fails, as on a full disk, a line about it would fail too.

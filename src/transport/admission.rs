@@ -21,6 +21,7 @@ use super::refusal::{Refusal, Unauthenticated};
 use super::request_log::is_grpc;
 use super::shares::{CALL_BYTES, Share, ShareHolder, Shares, UsedUp};
 use crate::access::Caller;
+use crate::telemetry::call;
 
 /// Limits the body of a route that takes none, or only a few fields: bytes.
 pub const SMALL_BODY_BYTES: usize = 4 * 1024;
@@ -202,7 +203,9 @@ impl Admission {
         {
             let until_draining = (rule.callers != Callers::Probes).then_some(&*self.lifecycle);
             let limits = BodyLimits { max_bytes: rule.max_bytes, timeout: self.limits.body_timeout, until_draining };
-            body = Body::from(collect(&parts.headers, &mut body, limits, share).await?);
+            let bytes = collect(&parts.headers, &mut body, limits, share).await?;
+            call::record(|record| record.bytes_in = Some(bytes.len() as u64));
+            body = Body::from(bytes);
         }
         Ok(Taken { request: Request::from_parts(parts, body), call, ended })
     }

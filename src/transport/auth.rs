@@ -21,6 +21,7 @@ use crate::access::secret::Secret;
 use crate::access::tokens::IssuedToken;
 use crate::app::App;
 use crate::earning::OrgId;
+use crate::telemetry::call;
 
 /// Base64 with or without padding, because clients send both.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -79,15 +80,15 @@ impl Gatekeeper {
     }
 
     async fn check(&self, headers: &HeaderMap, extensions: &Extensions) -> Result<Arc<Caller>, Refusal> {
+        let address = self.address(headers, extensions);
         if let Some(anybody) = &self.anybody {
             return Ok(Arc::clone(anybody));
         }
-        let address = self.address(headers, extensions);
         let checked = match presented(headers) {
             Some(presented) => self.app.credentials().check(&presented, address).await,
             None => Err(CheckError::Wrong),
         };
-        checked.map_err(|error| not_let_in(error, address))
+        checked.map_err(Refusal::from)
     }
 
     /// Passes the request on with its [`Caller`], or refuses it.
@@ -100,6 +101,7 @@ impl Gatekeeper {
             Ok(caller) => caller,
             Err(refusal) => return refusal.into_response(is_grpc(request.headers())),
         };
+        call::record(|record| record.client = Some(Arc::clone(&caller.username)));
         let limit = self.limits.of(&caller);
         let mut response = match limit.clone().map(Charge::begin).transpose() {
             Ok(charge) => {
@@ -120,7 +122,7 @@ impl Gatekeeper {
         if let Some(limit) = limit {
             limit.tell(response.headers_mut());
         }
-        // The log line names the caller.
+        // The connection is a client's from then on.
         response.extensions_mut().insert(caller);
         response
     }
@@ -134,17 +136,20 @@ impl Gatekeeper {
     ) -> Result<GivenToken, Refusal> {
         let address = self.address(headers, extensions);
         let given = self.app.credentials().give_token(pair, address).await;
-        let (caller, token) = given.map_err(|error| not_let_in(error, address))?;
+        let (caller, token) = given?;
+        call::record(|record| record.client = Some(Arc::clone(&caller.username)));
         let limit = self.limits.of(&caller);
         let charged = limit.as_ref().map_or(Ok(()), |limit| limit.charge(1));
         Ok(GivenToken { caller, limit, token: charged.map(|()| token) })
     }
 
-    /// Returns the address a request comes from: the nearest address in `x-forwarded-for` that is not a trusted proxy,
+    /// Returns the address a request comes from, and puts it into the log line: the nearest address in `x-forwarded-for` that is not a trusted proxy,
     /// or else the peer of the connection.
     pub fn address(&self, headers: &HeaderMap, extensions: &Extensions) -> Option<IpAddr> {
         let nearest = extensions.get::<TcpConnectInfo>()?.remote_addr()?.ip().to_canonical();
-        Some(origin(headers, nearest, &self.trusted_proxies))
+        let origin = origin(headers, nearest, &self.trusted_proxies);
+        call::record(|record| record.peer = Some(origin));
+        Some(origin)
     }
 }
 
@@ -170,14 +175,6 @@ fn forwarded_address(text: &[u8]) -> Option<IpAddr> {
     let text = std::str::from_utf8(text).ok()?.trim_matches([' ', '\t']);
     let alone = text.parse().ok().or_else(|| text.parse().ok().map(|address: SocketAddr| address.ip()));
     alone.or_else(|| text.strip_prefix('[')?.strip_suffix(']')?.parse().ok().map(IpAddr::V6))
-}
-
-/// Returns the refusal for failed credentials, and records the address in the log line.
-fn not_let_in(error: CheckError, address: Option<IpAddr>) -> Refusal {
-    if let Some(address) = address {
-        tracing::Span::current().record("address", tracing::field::display(address));
-    }
-    error.into()
 }
 
 /// Returns the caller that admission has authenticated.

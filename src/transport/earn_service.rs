@@ -6,14 +6,29 @@ use tonic::{Request, Response, Status};
 
 use super::Api;
 use super::auth::{caller, charge, client};
+use super::call_facts;
 use super::json_endpoint::found_violations;
 use super::refusal::Refusal;
 use crate::access::groups::AccessGroup;
-use crate::earning::EntryOutcome;
+use crate::earning::{BulkEarn, EntryOutcome};
 use crate::proto;
 use crate::proto::earn_service_server::EarnService;
 use crate::wire::event::Received;
 use crate::wire::{bulk_earn, earn};
+
+impl Api {
+    /// Grants the promotions of a command, and records the outcomes for the log.
+    async fn granted(
+        &self,
+        client: Arc<str>,
+        command: BulkEarn,
+    ) -> Result<(Arc<BulkEarn>, Vec<EntryOutcome>), Refusal> {
+        let command = Arc::new(command);
+        let outcomes = self.app.bulk_earn(client, Arc::clone(&command)).await.map_err(Refusal::from)?;
+        call_facts::earned(&command, &outcomes);
+        Ok((command, outcomes))
+    }
+}
 
 #[tonic::async_trait]
 impl EarnService for Api {
@@ -22,9 +37,9 @@ impl EarnService for Api {
         let (client, found, charge) = (client(&request)?, found_violations(&request), charge(&request));
         let command = earn::parse(request.into_inner(), org_id, Received { now_ms: self.app.now_ms(), found })
             .map_err(Refusal::from)?;
+        call_facts::earning(&command);
         charge.map_or(Ok(()), |charge| charge.make(command.grants()))?;
-        let command = Arc::new(command);
-        let outcomes = self.app.bulk_earn(client, Arc::clone(&command)).await.map_err(Refusal::from)?;
+        let (command, outcomes) = self.granted(client, command).await?;
         match outcomes.first() {
             Some(EntryOutcome { failure: Some(failure), .. }) => Err(Refusal::from(failure.clone()).into()),
             outcome => {
@@ -44,9 +59,9 @@ impl EarnService for Api {
         let command =
             bulk_earn::parse(request.into_inner(), org_id, limits, Received { now_ms: self.app.now_ms(), found })
                 .map_err(Refusal::from)?;
+        call_facts::earning(&command);
         charge.map_or(Ok(()), |charge| charge.make(command.grants()))?;
-        let command = Arc::new(command);
-        let outcomes = self.app.bulk_earn(client, Arc::clone(&command)).await.map_err(Refusal::from)?;
+        let (command, outcomes) = self.granted(client, command).await?;
         Ok(Response::new(bulk_earn::encode(&command, &outcomes, self.settings.time_zone)))
     }
 }

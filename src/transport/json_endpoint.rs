@@ -24,6 +24,17 @@ use crate::wire::json::{InvalidJson, JsonMessage, ReadJson, UnknownFields, docum
 
 include!(concat!(env!("OUT_DIR"), "/routes.rs"));
 
+/// A JSON route, and the method that it calls.
+#[derive(Debug, Clone, Copy)]
+pub struct JsonBinding {
+    /// HTTP method.
+    pub verb: &'static str,
+    /// Template of the path.
+    pub path: &'static str,
+    /// Full name of the method.
+    pub rpc: &'static str,
+}
+
 /// The part of the request message that the body holds.
 #[derive(Debug, Clone, Copy)]
 enum BodyRule {

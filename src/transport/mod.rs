@@ -5,10 +5,13 @@
 //! the memory of the call and of its `answer`), then the gRPC service or the JSON endpoint, then `wire`. This module
 //! knows neither the rules nor the database.
 
+mod admin;
 mod admission;
 mod answer;
 pub mod auth;
 mod body;
+mod call_facts;
+mod call_name;
 mod catalog_service;
 pub mod codec;
 mod content;
@@ -44,15 +47,17 @@ use chrono_tz::Tz;
 use tonic_health::pb::health_server::HealthServer;
 use tower_service::Service;
 
+pub use admin::{Refresh, admin_routes};
 pub use admission::AdmissionLimits;
 pub use body::MAX_BODY_BYTES;
 pub use health::Health;
 pub use lifecycle::{Lifecycle, Phase};
 pub use reflection::SchemaError;
-pub use request_log::CallLimits;
+pub use request_log::{CallLimits, LoggedCalls};
 
 use crate::app::App;
 use crate::printable::Printable;
+use crate::telemetry::metrics::Metrics;
 use crate::wire::bulk_earn::RequestLimits;
 use admission::{Admission, REFLECTION_MESSAGE_BYTES, SMALL_BODY_BYTES};
 use auth::{AccessSettings, Gatekeeper};
@@ -87,16 +92,20 @@ struct Api {
 pub struct Endpoints {
     /// Router of all endpoints.
     pub router: Router,
-    /// Time limits of one call.
+    /// Limits of one call, and of its log line.
     pub limits: CallLimits,
+    /// Metrics of the service.
+    pub metrics: Arc<Metrics>,
 }
 
 impl Endpoints {
     /// Answers one request to any path.
     pub async fn answer(mut self, request: Request) -> Response {
-        request_log::observe(self.limits, request, async |request| match self.router.call(request).await {
-            Ok(response) => response,
-            Err(never) => match never {},
+        request_log::observe(self.limits, &self.metrics, request, async |request| {
+            match self.router.call(request).await {
+                Ok(response) => response,
+                Err(never) => match never {},
+            }
         })
         .await
     }

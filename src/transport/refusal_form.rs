@@ -16,6 +16,7 @@ use super::json_response::json_response;
 use super::refusal::Refusal;
 use crate::printable::with_causes;
 use crate::proto::CallError;
+use crate::telemetry::call::{self, CallRefusal};
 
 /// Domain of every `ErrorInfo`, which defines the reasons.
 pub const DOMAIN: &str = "cartpromotions";
@@ -99,8 +100,9 @@ impl Refusal {
 
     /// Records the refusal in the log line of the request, and logs its cause.
     fn log(&self) {
-        tracing::Span::current()
-            .record("refusal", tracing::field::display(format_args!("{}: {self}", self.row().reason)));
+        call::record(|record| {
+            record.refusal = Some(CallRefusal { reason: self.row().reason, message: self.to_string() });
+        });
         if let Some(cause) = self.source() {
             let reason = self.row().reason;
             tracing::error!(reason, cause = %with_causes(cause), "the call failed for an internal reason");

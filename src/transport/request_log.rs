@@ -1,27 +1,30 @@
 //! The outermost layer of every request: sets the request id, writes one log line per answer, applies the deadline, and
 //! completes gRPC errors that the library itself produced.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 use tracing::Instrument;
 
+use super::call_name::{CallName, OTHER};
 pub use super::content::is_grpc;
 use super::content::{refuse_form, settle_form};
 use super::deadline;
 use super::refusal::Refusal;
 use super::refusal_form::DOMAIN;
-use crate::access::Caller;
+use crate::telemetry::call::{self, CallRecord, CallResult};
+use crate::telemetry::metrics::{HttpCall, Metrics};
 use crate::wire::Violations;
 
 /// Header that identifies a request in answers and logs. The id of the caller is kept; otherwise one is generated.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Header in which gRPC names the message encodings that are accepted.
 const ACCEPT_ENCODING: &str = "grpc-accept-encoding";
+/// Status of a JSON call that its caller abandoned, for logs and metrics: as nginx has it.
+const CLIENT_CLOSED_REQUEST: u16 = 499;
 /// Limits the request id that is taken from a caller: bytes.
 const MAX_REQUEST_ID_BYTES: usize = 128;
 
@@ -35,42 +38,49 @@ pub fn id_of<T>(request: &tonic::Request<T>) -> Option<Arc<str>> {
     id.to_str().ok().map(Arc::from)
 }
 
-/// Limits of one call.
+/// Limits of one call, and of its log line.
 #[derive(Debug, Clone, Copy)]
 pub struct CallLimits {
     /// Time in which the call must be answered.
     pub timeout: Duration,
     /// Limits the headers, counted as HTTP/2 does: bytes.
     pub max_header_bytes: usize,
+    /// The calls that are logged.
+    pub logged: LoggedCalls,
+    /// Time from which a call is slow. The line of a slow call is a warning.
+    pub slow: Duration,
+}
+
+/// The calls that get a log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LoggedCalls {
+    /// Slow calls.
+    Slow,
+    /// Slow calls, and those that were refused or failed.
+    Failed,
+    /// All calls.
+    All,
 }
 
 /// Passes a request on, and answers it within its limits.
 pub async fn observe<A: Future<Output = Response<Body>>>(
     limits: CallLimits,
+    metrics: &Metrics,
     mut request: Request<Body>,
     then: impl FnOnce(Request<Body>) -> A,
 ) -> Response<Body> {
     let request_id = request_id(request.headers());
     request.extensions_mut().insert(RequestId(request_id.clone()));
     let grpc = settle_form(&mut request);
-    let span = tracing::info_span!(
-        "request",
-        request_id = request_id.to_str().unwrap_or_default(),
-        method = %request.method(),
-        path = %request.uri().path(),
-        refusal = tracing::field::Empty,
-        // Recorded only if authentication fails.
-        address = tracing::field::Empty,
-    );
-    let begun = Instant::now();
+    let span = tracing::info_span!("request", request_id = request_id.to_str().unwrap_or_default());
     let path = request.uri().path().to_owned();
-    let probe = is_probe(&path);
     let (timeout, refused_timeout) = match deadline::of(request.headers(), limits.timeout) {
         Ok(timeout) => (timeout, None),
         Err(refusal) => (limits.timeout, Some(refusal)),
     };
-    async move {
-        let unanswered = Unanswered(begun);
+    let call = ObservedCall { name: CallName::of(&request, grpc), grpc, begun: Instant::now(), limits, metrics };
+    let observed = async move {
+        let unanswered = Unanswered { call, path: &path };
         let answer = async {
             match (refuse_form(&request, grpc, limits.max_header_bytes), refused_timeout) {
                 (Some(refused), _) => refused,
@@ -88,42 +98,170 @@ pub async fn observe<A: Future<Output = Response<Body>>>(
             response = explain(response, &path);
         }
         response.headers_mut().insert(REQUEST_ID, request_id);
-        log(&response, grpc, probe, begun);
+        call.log(&response, &path);
         response
+    };
+    call::recorded(observed.instrument(span)).await
+}
+
+/// A call that is observed.
+#[derive(Debug, Clone, Copy)]
+struct ObservedCall<'a> {
+    name: CallName,
+    grpc: bool,
+    begun: Instant,
+    limits: CallLimits,
+    metrics: &'a Metrics,
+}
+
+/// Writes the log line of a call at a level, with the fields that are there.
+macro_rules! line {
+    ($level:ident, $line:ident, $message:literal) => {
+        tracing::$level!(
+            rpc = $line.rpc,
+            verb = $line.verb,
+            path = $line.path,
+            http_status = $line.http_status,
+            grpc_status = $line.grpc_status,
+            client = $line.record.client.as_deref(),
+            peer = $line.record.peer.map(display),
+            duration_ms = $line.duration_ms,
+            bytes_in = $line.record.bytes_in,
+            bytes_out = $line.bytes_out,
+            org = $line.record.subject.as_ref().map(|subject| subject.org),
+            customer = $line.record.subject.as_ref().map(|subject| subject.customer),
+            event = $line.record.subject.as_ref().and_then(|subject| subject.event.as_deref()),
+            transaction = $line.record.subject.as_ref().and_then(|subject| subject.transaction.as_deref()),
+            granted = $line.result().and_then(|result| result.granted),
+            replayed = $line.result().and_then(|result| result.replayed),
+            revoked = $line.result().and_then(|result| result.revoked),
+            redeemed = $line.result().and_then(|result| result.redeemed),
+            failed = $line.result().and_then(|result| result.failed),
+            codes = $line.result().map(|result| &result.codes).filter(|codes| !codes.is_empty()).map(display),
+            reason = $line.record.refusal.as_ref().map(|refusal| refusal.reason),
+            refusal = $line.record.refusal.as_ref().map(|refusal| &*refusal.message),
+            $message
+        )
+    };
+}
+
+/// The fields of the line of a call.
+struct CallLine<'a> {
+    rpc: Option<&'static str>,
+    /// HTTP method and path, where the path is not the name of a method.
+    verb: Option<&'static str>,
+    path: Option<&'a str>,
+    http_status: Option<u16>,
+    grpc_status: Option<&'static str>,
+    duration_ms: f64,
+    bytes_out: Option<u64>,
+    record: CallRecord,
+}
+
+impl CallLine<'_> {
+    fn result(&self) -> Option<&CallResult> {
+        self.record.result.as_ref()
     }
-    .instrument(span)
-    .await
+}
+
+impl ObservedCall<'_> {
+    fn line<'a>(&self, path: &'a str) -> CallLine<'a> {
+        let named_by_path = self.grpc && self.name.rpc.is_some();
+        CallLine {
+            rpc: self.name.rpc,
+            verb: (!self.grpc).then_some(self.name.verb),
+            path: (!named_by_path).then_some(path),
+            http_status: None,
+            grpc_status: None,
+            duration_ms: self.begun.elapsed().as_secs_f64() * 1_000.0,
+            bytes_out: None,
+            record: call::take(),
+        }
+    }
+
+    fn count(&self, line: &CallLine<'_>) {
+        let seconds = line.duration_ms / 1_000.0;
+        let CallName { rpc, route, verb } = self.name;
+        if let Some(status) = line.grpc_status {
+            self.metrics.calls.rpc(rpc.unwrap_or(OTHER), status, seconds);
+        }
+        if let Some(status) = line.http_status {
+            self.metrics.calls.http(HttpCall { route, verb, status }, seconds);
+        }
+        if let Some(refusal) = &line.record.refusal {
+            self.metrics.calls.refused(refusal.reason);
+        }
+    }
+
+    fn log(&self, response: &Response<Body>, path: &str) {
+        let mut line = self.line(path);
+        let failed = if self.grpc {
+            let code = grpc_code(response.headers());
+            line.grpc_status = Some(grpc_name(code));
+            code != Code::Ok
+        } else {
+            line.http_status = Some(response.status().as_u16());
+            !response.status().is_success()
+        };
+        self.count(&line);
+        line.bytes_out = Some(response.body().size_hint().lower());
+        let slow = self.begun.elapsed() >= self.limits.slow;
+        let level = if failed { LoggedCalls::Failed } else { LoggedCalls::All };
+        if slow {
+            line!(warn, line, "answered slowly");
+        } else if is_probe(path) {
+            // Probes arrive every second, and would fill the log.
+            line!(debug, line, "answered");
+        } else if level <= self.limits.logged {
+            line!(info, line, "answered");
+        }
+    }
+}
+
+/// Returns the status of an answer. On success it is absent here: the trailers carry it, after the message.
+fn grpc_code(headers: &HeaderMap) -> Code {
+    headers.get(Status::GRPC_STATUS).map_or(Code::Ok, |status| Code::from_bytes(status.as_bytes()))
+}
+
+/// Returns the name of a status, as the protocol's documentation spells it.
+pub fn grpc_name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
 }
 
 /// Logs a call that its caller abandoned; its work may still be done.
-struct Unanswered(Instant);
+struct Unanswered<'a> {
+    call: ObservedCall<'a>,
+    path: &'a str,
+}
 
-impl Drop for Unanswered {
+impl Drop for Unanswered<'_> {
     fn drop(&mut self) {
-        tracing::info!(elapsed_us = elapsed_us(self.0), "the caller abandoned the call");
-    }
-}
-
-fn elapsed_us(begun: Instant) -> u64 {
-    u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX)
-}
-
-fn log(response: &Response<Body>, grpc: bool, probe: bool, begun: Instant) {
-    let elapsed_us = elapsed_us(begun);
-    let http = response.status();
-    let status = if grpc {
-        // On success the status is absent here: the trailers carry it, after the message.
-        response.headers().get("grpc-status").and_then(|status| status.to_str().ok()).unwrap_or("0")
-    } else {
-        http.as_str()
-    };
-    // Not a field of the span, because recording one later costs as much as the rest of the line.
-    let client = response.extensions().get::<Arc<Caller>>().map(|caller| &*caller.username);
-    // Probes arrive every second, and would fill the log.
-    if probe {
-        tracing::debug!(status, elapsed_us, "answered");
-    } else {
-        tracing::info!(status, client, elapsed_us, "answered");
+        let mut line = self.call.line(self.path);
+        if self.call.grpc {
+            line.grpc_status = Some(grpc_name(Code::Cancelled));
+        } else {
+            line.http_status = Some(CLIENT_CLOSED_REQUEST);
+        }
+        self.call.count(&line);
+        line!(info, line, "the caller abandoned the call");
     }
 }
 

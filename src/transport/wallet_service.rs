@@ -6,6 +6,7 @@ use tonic::{Request, Response, Status};
 
 use super::Api;
 use super::auth::{caller, client};
+use super::call_facts;
 use super::json_endpoint::found_violations;
 use super::large_read;
 use super::refusal::Refusal;
@@ -15,6 +16,16 @@ use crate::earning::change::Change;
 use crate::proto;
 use crate::proto::wallet_service_server::WalletService;
 use crate::wire::wallet;
+
+impl Api {
+    /// Makes a change, and records it for the log.
+    async fn changed(&self, client: Arc<str>, change: Change) -> Result<Changed, Refusal> {
+        call_facts::changing(&change);
+        let changed = self.app.change(client, change).await.map_err(Refusal::from)?;
+        call_facts::changed(&changed);
+        Ok(changed)
+    }
+}
 
 #[tonic::async_trait]
 impl WalletService for Api {
@@ -52,7 +63,7 @@ impl WalletService for Api {
         let org_id = caller(&request, AccessGroup::WalletWrite, None)?;
         let (client, found) = (client(&request)?, found_violations(&request));
         let revoke = wallet::parse_revoke(request.into_inner(), org_id, found).map_err(Refusal::from)?;
-        let changed = self.app.change(client, Change::Revoke(revoke.clone())).await.map_err(Refusal::from)?;
+        let changed = self.changed(client, Change::Revoke(revoke.clone())).await?;
         let Changed::Revoked(outcome) = changed else { return Err(Refusal::mismatch().into()) };
         Ok(Response::new(wallet::encode_revoked(&revoke, &outcome)))
     }
@@ -63,7 +74,7 @@ impl WalletService for Api {
         let redeem = wallet::parse_redeem(request.into_inner(), org_id, self.app.now_ms(), found);
         let redeem = redeem.map_err(Refusal::from)?;
         let identifier = Arc::clone(&redeem.transaction_identifier);
-        let changed = self.app.change(client, Change::Redeem(redeem)).await.map_err(Refusal::from)?;
+        let changed = self.changed(client, Change::Redeem(redeem)).await?;
         let Changed::Redeemed(outcome) = changed else { return Err(Refusal::mismatch().into()) };
         let recorded = outcome.map_err(Refusal::from)?;
         let data = Some(wallet::encode_redemption(org_id, &identifier, &recorded, self.settings.time_zone));

@@ -221,6 +221,7 @@ mod tests {
                     let instance = Instance { earn_id: ObjectId([255; 12]), valid_till_ms: -62_135_596_800_000, revoked: false };
                     vec![instance; entry.earn_count as usize]
                 }),
+                replayed: 0,
                 failure: Some(EarnFailure::PromotionNotFound { given: entry.promotion_id_given.clone() }),
             };
             let outcomes: Vec<_> = command.entries.iter().map(outcome).collect();

@@ -1,15 +1,17 @@
 //! Runs one batch for a worker, repeats it after transient failures within the time that a transaction may take, and
 //! hands out the result.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::batch::{Answer, Batches, Patience, Written};
 use super::job::Job;
 use super::limits::WriterLimits;
 use super::reachability::Reachability;
+use super::watch::Watch;
 use crate::earning::OrgId;
 use crate::storage::StorageError;
 use crate::storage::batch::session::BatchError;
+use crate::telemetry::metrics::{Conflict, WorkerState, WriterMetrics};
 
 /// Maximum number of times that a batch is decided again after write conflicts before it is split.
 const MAX_CONFLICTS: u32 = 8;
@@ -22,13 +24,26 @@ pub(super) struct BatchRunner<B: Batches> {
     transaction_timeout: Duration,
     batches: B,
     reachability: Reachability,
+    metrics: WriterMetrics,
     /// Number of transactions that were tried, and number of requests in those that succeeded.
     done: (u64, u64),
 }
 
 impl<B: Batches> BatchRunner<B> {
-    pub(super) fn new(limits: WriterLimits, batches: B, reachability: Reachability) -> Self {
-        Self { transaction_timeout: limits.transaction_timeout, batches, reachability, done: (0, 0) }
+    pub(super) fn new(limits: WriterLimits, batches: B, watch: Watch) -> Self {
+        let Watch { reachability, metrics } = watch;
+        metrics.worker();
+        Self { transaction_timeout: limits.transaction_timeout, batches, reachability, metrics, done: (0, 0) }
+    }
+
+    /// Counts the work of a worker in this state, which takes these jobs from the queue. Returns the metrics, for its end.
+    pub(super) fn begins(&self, jobs: &[Job<B>], state: WorkerState) -> WriterMetrics {
+        let now = Instant::now();
+        for job in jobs {
+            self.metrics.waited(now.saturating_duration_since(job.came).as_secs_f64());
+        }
+        self.metrics.moves(WorkerState::Idle, state);
+        self.metrics.clone()
     }
 
     /// Returns the number of transactions that were tried, and of requests in those that succeeded.
@@ -38,6 +53,13 @@ impl<B: Batches> BatchRunner<B> {
 
     /// Runs a batch, and repeats it after transient failures: reading and deciding again is always safe.
     pub(super) async fn run(&mut self, part: &[Job<B>], patience: Patience) -> Result<Written<B>, BatchError> {
+        let begun = Instant::now();
+        let ran = self.run_until_written(part, patience).await;
+        self.metrics.batch(part.iter().map(Job::rows).sum(), begun.elapsed().as_secs_f64());
+        ran
+    }
+
+    async fn run_until_written(&mut self, part: &[Job<B>], patience: Patience) -> Result<Written<B>, BatchError> {
         let commands: Vec<_> = part.iter().map(|job| &*job.command).collect();
         let (mut conflicts, mut disconnected, mut in_doubt) = (0, false, false);
         loop {
@@ -49,6 +71,9 @@ impl<B: Batches> BatchRunner<B> {
                 }
                 Err(error) => error,
             };
+            if let Some(conflict) = conflict(error.source()) {
+                self.metrics.conflict(conflict);
+            }
             match error.source() {
                 StorageError::Conflict(_) if conflicts < MAX_CONFLICTS => {
                     conflicts += 1;
@@ -98,6 +123,17 @@ impl<B: Batches> BatchRunner<B> {
             }
         }
         Ok(())
+    }
+}
+
+/// Returns the conflict that an error tells of.
+fn conflict(error: &StorageError) -> Option<Conflict> {
+    match error {
+        StorageError::Conflict(_) => Some(Conflict::Write),
+        StorageError::CatalogMoved => Some(Conflict::Catalog),
+        StorageError::Busy(_) => Some(Conflict::Lock),
+        StorageError::Disconnected(_) => Some(Conflict::Connection),
+        _ => None,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use tokio::sync::oneshot;
 
@@ -23,6 +24,8 @@ pub(super) struct Job<B: Batches> {
     client: Arc<str>,
     pub(super) command: Arc<B::Command>,
     answer: oneshot::Sender<Answer<B>>,
+    /// Time at which the request came.
+    pub(super) came: Instant,
     /// Arrival number, assigned by the queue.
     pub(super) number: u64,
     /// Set by the first of two: the worker that takes the job, or the caller that stops waiting.
@@ -39,7 +42,15 @@ impl<B: Batches> Job<B> {
     ) -> (Self, oneshot::Receiver<Answer<B>>, Arc<AtomicBool>) {
         let (answer, answered) = oneshot::channel();
         let settled = Arc::new(AtomicBool::new(false));
-        let job = Self { client, command, answer, number: 0, settled: Arc::clone(&settled), taken: false };
+        let job = Self {
+            client,
+            command,
+            answer,
+            came: Instant::now(),
+            number: 0,
+            settled: Arc::clone(&settled),
+            taken: false,
+        };
         (job, answered, settled)
     }
 

@@ -16,6 +16,7 @@ mod queue;
 mod reachability;
 mod shared;
 mod waiting_worker;
+mod watch;
 mod worker;
 
 use std::fmt;
@@ -29,6 +30,7 @@ pub use batch::{Answer, Batches, Customer, Patience, Written};
 pub use error::WalletError;
 pub use limits::WriterLimits;
 pub use reachability::Reachability;
+pub use watch::Watch;
 
 use crate::storage::StorageError;
 use batch_runner::BatchRunner;
@@ -85,9 +87,9 @@ pub struct Workers<B: Batches> {
 
 impl<B: Batches> Writer<B> {
     /// Returns the writer, and the lanes that write what it is handed.
-    pub fn new(limits: WriterLimits, reachability: &Reachability, batches: impl Fn() -> B) -> (Self, Workers<B>) {
+    pub fn new(limits: WriterLimits, watch: Watch, batches: impl Fn() -> B) -> (Self, Workers<B>) {
         let shared = Arc::new(SharedQueue::new(limits));
-        let runner = || BatchRunner::new(limits, batches(), reachability.clone());
+        let runner = || BatchRunner::new(limits, batches(), watch.clone());
         let worker = |_| Worker::new(Arc::clone(&shared), runner(), limits.waiting_workers > 0);
         let writing = (0..limits.workers.max(1)).map(worker).collect();
         let waiting_worker = |_| WaitingWorker::new(Arc::clone(&shared), runner());
@@ -95,9 +97,14 @@ impl<B: Batches> Writer<B> {
         let writer = Self {
             entrance: Arc::new(Entrance(Arc::clone(&shared))),
             request_timeout: limits.request_timeout,
-            reachability: reachability.clone(),
+            reachability: watch.reachability,
         };
         (writer, Workers { writing, waiting: waiting_workers, exit: Exit(shared) })
+    }
+
+    /// Returns the number of requests that wait in the queue.
+    pub fn queued(&self) -> usize {
+        self.entrance.0.queue().waiting()
     }
 
     /// Submits a command of an API client, and waits until it is written.

@@ -96,7 +96,7 @@ impl<B: Batches> Queue<B> {
     }
 
     /// Returns the number of waiting requests.
-    fn waiting(&self) -> usize {
+    pub(super) fn waiting(&self) -> usize {
         self.order.ready + self.delays.ready() + self.aside
     }
 

@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 use super::*;
 use crate::earning::{CustomerId, OrgId};
 use crate::storage::batch::session::BatchError;
+use crate::telemetry::metrics::{Build, Metrics};
 
 const LIMITS: WriterLimits = WriterLimits {
     late_redemption: Duration::ZERO,
@@ -168,6 +169,11 @@ struct WriterScene {
 
 type PendingAnswer = JoinHandle<Answer<TestSession>>;
 
+fn watch() -> Watch {
+    let metrics = Metrics::new(Build { version: "", commit: "" }).unwrap();
+    Watch { reachability: Reachability::default(), metrics: metrics.earn.clone() }
+}
+
 impl WriterScene {
     fn start(limits: WriterLimits) -> Self {
         let world = World::default();
@@ -178,7 +184,7 @@ impl WriterScene {
             });
             TestSession(world.clone(), workers - 1)
         };
-        let (writer, workers) = Writer::new(limits, &Reachability::default(), session);
+        let (writer, workers) = Writer::new(limits, watch(), session);
         Self { writer, world, workers: tokio::spawn(workers.run()), asked: 0 }
     }
 

@@ -14,6 +14,7 @@ use super::error::WalletError;
 use super::job::Job;
 use super::queue::DelayedBatch;
 use super::shared::SharedQueue;
+use crate::telemetry::metrics::WorkerState;
 
 /// Maximum number of requests that wait for a lock and are postponed while the others are tried.
 const MAX_STUCK: usize = 4;
@@ -35,7 +36,9 @@ impl<B: Batches> WaitingWorker<B> {
         while let Some(batch) = self.next_batch().await {
             let org_id = batch.org_id;
             let customers: Vec<_> = batch.jobs.iter().map(Job::customer).collect();
+            let metrics = self.runner.begins(&batch.jobs, WorkerState::Waiting);
             let met_no_lock = self.write(batch).await;
+            metrics.moves(WorkerState::Waiting, WorkerState::Idle);
             if met_no_lock {
                 tracing::info!(org = org_id.0, "an organization is no longer delayed by a lock");
             }

@@ -16,6 +16,7 @@ use super::shared::SharedQueue;
 use crate::earning::OrgId;
 use crate::storage::StorageError;
 use crate::storage::batch::session::BatchError;
+use crate::telemetry::metrics::WorkerState;
 
 /// Number of times that a worker yields to other tasks before its next batch, while several clients are active: so
 /// answers are sent, and a client that received one may be in the batch with its next request.
@@ -60,7 +61,9 @@ impl<B: Batches> Worker<B> {
     pub(super) async fn run(mut self) -> (u64, u64) {
         while let Some(batch) = self.next_batch().await {
             let customers = batch.iter().map(Job::customer).collect();
+            let metrics = self.runner.begins(&batch, WorkerState::Writing);
             let customers = self.write(RunningBatch { parts: vec![batch], customers }).await;
+            metrics.moves(WorkerState::Writing, WorkerState::Idle);
             let mut is_shared = false;
             self.shared.done(|queue| {
                 queue.done(&customers);

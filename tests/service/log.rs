@@ -94,7 +94,7 @@ async fn once_the_log_is_read_again_it_says_how_many_lines_are_missing() {
         process.signal("TERM");
         let (success, log) = tokio::task::spawn_blocking(|| process.end()).await.unwrap();
         assert!(success);
-        assert!(log.iter().any(|line| line["span"]["request_id"] == "late"));
+        assert!(log.iter().any(|line| line["request_id"] == "late"));
         assert_eq!(log.last().unwrap()["message"], json!("stopped"));
         if level == "info" {
             let answered = log.iter().filter(|line| line["message"] == "answered").count();

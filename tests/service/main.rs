@@ -39,6 +39,7 @@ mod isolation;
 mod keeping;
 mod limits;
 mod log;
+mod metrics;
 mod model;
 mod openapi;
 mod operator;

@@ -79,16 +79,17 @@ async fn the_log_names_requests_by_their_id_and_never_shows_a_secret() {
     process.signal("TERM");
     let (success, log) = process.end();
     assert!(success);
-    let line =
-        |id: &str| log.iter().find(|line| line["span"]["request_id"] == id).unwrap_or_else(|| panic!("{id}: {log:#?}"));
+    let line = |id: &str| log.iter().find(|line| line["request_id"] == id).unwrap_or_else(|| panic!("{id}: {log:#?}"));
     let (good, bad) = (line("good-1"), line("bad-2"));
     assert_eq!(
-        (&good["status"], &good["client"], &good["span"]["path"]),
-        (&json!("400"), &json!("demo"), &json!(PATH))
+        (&good["http_status"], &good["client"], &good["path"], &good["rpc"]),
+        (&json!(400), &json!("demo"), &json!(PATH), &json!("cartpromotions.v1.EarnService/BulkEarn"))
     );
-    assert!(good["span"]["refusal"].as_str().unwrap().starts_with("INVALID_REQUEST: eventTime"), "{good}");
-    assert!(good["elapsed_us"].is_u64(), "{good}");
-    assert_eq!((&bad["status"], &bad["level"]), (&json!("401"), &json!("INFO")));
+    assert_eq!((&good["peer"], &good["bytes_in"]), (&json!("127.0.0.1"), &json!(16)));
+    assert_eq!(good["reason"], "INVALID_REQUEST");
+    assert!(good["refusal"].as_str().unwrap().starts_with("eventTime: is required"), "{good}");
+    assert!(good["duration_ms"].is_f64() && good["bytes_out"].is_u64(), "{good}");
+    assert_eq!((&bad["http_status"], &bad["level"]), (&json!(401), &json!("INFO")));
     let text = serde_json::to_string(&log).unwrap();
     for secret in ["s3cr3t", "demo:demo", &basic("demo:demo")] {
         assert!(!text.contains(secret), "{secret} in {text}");
@@ -114,7 +115,7 @@ async fn a_caller_that_hangs_up_is_logged_and_may_have_been_granted() {
     process.signal("TERM");
     let (success, log) = process.end();
     assert!(success);
-    let line = log.iter().find(|line| line["span"]["request_id"] == "gone").expect("a line");
+    let line = log.iter().find(|line| line["request_id"] == "gone").expect("a line");
     assert_eq!(line["message"], "the caller abandoned the call");
     let granted: i64 = blocker.query_row("SELECT count(*) FROM earned_promotions", [], |row| row.get(0)).unwrap();
     assert_eq!(granted, 2);

@@ -18,6 +18,8 @@ use crate::support::Caller;
 pub struct Process {
     child: Child,
     pub caller: Caller,
+    /// Address of the admin listener, if there is one.
+    pub admin: Option<SocketAddr>,
     stdout: BufReader<ChildStdout>,
     /// The reader of the log, which runs all the time unless a test reads the log itself.
     log: Option<JoinHandle<Vec<Value>>>,
@@ -130,7 +132,7 @@ impl Process {
         let address = curl.split("http://").nth(1).and_then(|rest| rest.split('/').next()).unwrap();
         let caller = Caller::of(address.parse().unwrap());
         let unread = child.stderr.take();
-        Self { child, caller, stdout, log: None, unread }
+        Self { child, caller, admin: None, stdout, log: None, unread }
     }
 
     /// Reads the log from now on. Returns a channel of its lines.
@@ -168,15 +170,16 @@ impl Process {
             let mut lines = Vec::new();
             for line in stderr.lines() {
                 let line = json_line(&line.unwrap());
-                if let Some(address) = line["address"].as_str() {
-                    let _ = tell.send(address.parse::<SocketAddr>().unwrap());
+                let address = |name: &str| line[name].as_str().map(|address| address.parse::<SocketAddr>().unwrap());
+                if let Some(public) = address("address") {
+                    let _ = tell.send((public, address("admin")));
                 }
                 lines.push(line);
             }
             lines
         });
-        let address = started.recv().expect("the server starts");
-        Self { child, caller: Caller::of(address), stdout, log: Some(log), unread: None }
+        let (address, admin) = started.recv().expect("the server starts");
+        Self { child, caller: Caller::of(address), admin, stdout, log: Some(log), unread: None }
     }
 
     /// Limits the size of every file that the process writes from now on, in bytes, or removes the limit.

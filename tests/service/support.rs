@@ -9,6 +9,7 @@ use cart_promotions::app::import::{ImportOptions, Imported};
 use cart_promotions::clock::Clock;
 use cart_promotions::config::{Cli, CliCommand, Serve};
 use cart_promotions::proto::earn_service_client::EarnServiceClient;
+use cart_promotions::telemetry::metrics::{Build, Metrics};
 use cart_promotions::wire::json::{UnknownFields, from_slice};
 use cart_promotions::{proto, server};
 use clap::Parser;
@@ -245,13 +246,9 @@ impl Service {
                 let _ = started.send(());
             };
             let stop = async { drop(stopped.await) };
-            server::run(
-                listener,
-                &options,
-                Clock::fixed(NOW_MS),
-                server::Course { started, stop, hurry: std::future::pending() },
-            )
-            .await
+            let metrics = Metrics::new(Build { version: "", commit: "" }).unwrap();
+            let given = server::Given { listener, admin: None, clock: Clock::fixed(NOW_MS), metrics };
+            server::run(given, &options, server::Course { started, stop, hurry: std::future::pending() }).await
         });
         ready.await.expect("the server starts");
         Self { database, stop: Some(stop), task: Some(task), caller: Caller::of(address) }

@@ -11,6 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use cart_promotions::access::jws::{SigningKey, VerifyingKey};
 use cart_promotions::edge::{self, Certificates, TlsFiles};
+use cart_promotions::telemetry::metrics::{Build, Metrics};
 use cart_promotions::transport::Endpoints;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use serde_json::{Value, json};
@@ -428,14 +429,20 @@ async fn publish_over_https(folder: &Path) -> String {
     let router = axum::Router::new().route("/jwks", axum::routing::get(|| async move { std::fs::read(jwks).unwrap() }));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    let edge_options = options("sqlite://x.db", &[]).edge;
-    let (limits, of_calls) = (edge_options.limits(100, std::time::Duration::from_secs(1)), edge_options.call_limits());
+    let options = options("sqlite://x.db", &[]);
+    let (limits, of_calls) = (options.edge.limits(100, std::time::Duration::from_secs(1)), options.call_limits());
     let tls = Some(certificates.current());
+    let metrics = Metrics::new(Build { version: "", commit: "" }).unwrap();
     tokio::spawn(async move {
-        let endpoints = Endpoints { router, limits: of_calls };
+        let endpoints = Endpoints { router, limits: of_calls, metrics };
         let (_tell, told) = tokio::sync::watch::channel(edge::Stop::No);
-        edge::serve(listener, cart_promotions::server::handler(endpoints), edge::EdgeSettings { limits, tls }, told)
-            .await;
+        edge::serve(
+            listener,
+            cart_promotions::server::handler(endpoints),
+            edge::EdgeSettings { registry: edge::Registry::new(limits), tls },
+            told,
+        )
+        .await;
         drop(certificates);
     });
     format!("https://localhost:{port}/jwks")
