@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// Gives it where there is no repository, as in an image.
-const VARIABLE: &str = "CART_PROMOTIONS_COMMIT";
+const VARIABLE: &str = "BUILD_COMMIT";
 /// Digits of the commit's name.
 const DIGITS: usize = 12;
 /// Changes with each commit and each checkout.

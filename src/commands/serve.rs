@@ -17,7 +17,7 @@ use crate::telemetry::metrics::{Build, Metrics};
 use crate::telemetry::{Log, LogLevel};
 
 /// The identity of this build.
-const BUILD: Build = Build { version: env!("CARGO_PKG_VERSION"), commit: env!("CART_PROMOTIONS_COMMIT") };
+const BUILD: Build = Build { version: env!("CARGO_PKG_VERSION"), commit: env!("BUILD_COMMIT") };
 
 /// Serves until SIGTERM or SIGINT.
 ///
