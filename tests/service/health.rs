@@ -207,7 +207,7 @@ async fn a_writer_that_dies_while_the_service_stops_ends_it_with_an_error() {
     use std::sync::atomic::{AtomicBool, Ordering};
 
     use cart_promotions::clock::Clock;
-    use cart_promotions::server::{Course, run};
+    use cart_promotions::server::{Course, Given, run};
 
     let beside = Service::start().await;
     let options = options(beside.database().url(), &["--shutdown-delay-ms", "600000"]);
@@ -222,7 +222,7 @@ async fn a_writer_that_dies_while_the_service_stops_ends_it_with_an_error() {
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let serving = tokio::spawn(async move {
         let course = Course { started: || {}, stop: async { drop(stopped.await) }, hurry: std::future::pending() };
-        run(listener, &options, clock, course).await
+        run(Given { clock, ..given(listener) }, &options, course).await
     });
     let revoke = async || {
         let rpc = Rpc { grpc: "WalletService/RevokeEarnedPromotions", credentials: "demo:demo" };

@@ -81,6 +81,12 @@ pub fn catalog() -> Value {
     })
 }
 
+/// Returns what a server is given: this listener, and a clock that stands still.
+pub fn given(listener: TcpListener) -> server::Given {
+    let metrics = Metrics::new(Build { version: "", commit: "" }).unwrap();
+    server::Given { listener, admin: None, clock: Clock::fixed(NOW_MS), metrics }
+}
+
 /// Makes all promotions of the catalog endless, for servers with the real clock.
 pub fn endless(mut catalog: Value) -> Value {
     for promotion in catalog["promotions"].as_array_mut().unwrap() {
@@ -246,9 +252,8 @@ impl Service {
                 let _ = started.send(());
             };
             let stop = async { drop(stopped.await) };
-            let metrics = Metrics::new(Build { version: "", commit: "" }).unwrap();
-            let given = server::Given { listener, admin: None, clock: Clock::fixed(NOW_MS), metrics };
-            server::run(given, &options, server::Course { started, stop, hurry: std::future::pending() }).await
+            server::run(given(listener), &options, server::Course { started, stop, hurry: std::future::pending() })
+                .await
         });
         ready.await.expect("the server starts");
         Self { database, stop: Some(stop), task: Some(task), caller: Caller::of(address) }

@@ -75,9 +75,7 @@ async fn a_file_of_keys_that_is_missing_or_no_key_set_is_refused_at_the_start_by
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (started, stop) = (|| {}, std::future::ready(()));
         let course = cart_promotions::server::Course { started, stop, hurry: std::future::pending() };
-        let ended =
-            cart_promotions::server::run(listener, &options, cart_promotions::clock::Clock::fixed(NOW_MS), course)
-                .await;
+        let ended = cart_promotions::server::run(given(listener), &options, course).await;
         ended.map_err(|error| error.to_string())
     };
     assert_eq!(start().await, Ok(()), "the key set can be used");
