@@ -283,7 +283,7 @@ pub async fn run(
         opened = open_when_up(options) => opened?,
     };
     let Given { listener, admin, clock, metrics } = given;
-    let context = AppContext { clock, tokens, metrics: Arc::clone(&metrics) };
+    let context = AppContext { clock: clock.clone(), tokens, metrics: Arc::clone(&metrics) };
     let (app, writer) = App::new(store.clone(), options.app_limits(), context);
     let writer = tokio::spawn(writer.run());
     let lifecycle = Lifecycle::new();

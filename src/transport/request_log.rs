@@ -1,6 +1,7 @@
 //! The outermost layer of every request: sets the request id, writes one log line per answer, applies the deadline, and
 //! completes gRPC errors that the library itself produced.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::{Body, HttpBody};
