@@ -13,6 +13,7 @@ mod operator_name;
 mod options;
 pub mod orgs;
 pub mod telemetry;
+pub mod traces;
 mod url_file;
 
 use std::path::{Path, PathBuf};

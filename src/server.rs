@@ -33,7 +33,8 @@ use crate::files::{SECRET_MODE, warn_if_wider};
 use crate::printable::with_causes;
 use crate::storage::{StorageError, Store, StoreOptions};
 use crate::telemetry::metrics::Metrics;
-use crate::transport::{self, Endpoints, Health, Lifecycle, Phase, Refresh, SchemaError};
+use crate::telemetry::traces::Traces;
+use crate::transport::{self, Endpoints, Health, Lifecycle, Observer, Phase, Refresh, SchemaError};
 use crate::wire::{Violations, files};
 
 /// Time in which connections may end by themselves after every call is answered: those that only watch health would
@@ -256,6 +257,8 @@ pub struct Given {
     pub clock: Clock,
     /// Metrics of the service.
     pub metrics: Arc<Metrics>,
+    /// Traces of sampled calls.
+    pub traces: Traces,
 }
 
 /// Serves until `stop` resolves, then finishes the accepted calls. Calls `started` once calls are accepted.
@@ -282,15 +285,16 @@ pub async fn run(
         () = &mut stop => return Ok(()),
         opened = open_when_up(options) => opened?,
     };
-    let Given { listener, admin, clock, metrics } = given;
-    let context = AppContext { clock: clock.clone(), tokens, metrics: Arc::clone(&metrics) };
+    let Given { listener, admin, clock, metrics, traces } = given;
+    let context = AppContext { clock: clock.clone(), tokens, metrics: Arc::clone(&metrics), traces: traces.clone() };
     let (app, writer) = App::new(store.clone(), options.app_limits(), context);
     let writer = tokio::spawn(writer.run());
     let lifecycle = Lifecycle::new();
     let mut health = Health::new().await;
 
     let router = transport::router(app.clone(), settings, &lifecycle, &health)?;
-    let endpoints = Endpoints { router, limits: options.call_limits(), metrics: Arc::clone(&metrics) };
+    let observer = Observer { limits: options.call_limits(), metrics: Arc::clone(&metrics), traces };
+    let endpoints = Endpoints { router, observer: Arc::new(observer) };
     let (tell, told) = watch::channel(Stop::No);
     let drain_timeout = Duration::from_millis(options.drain_timeout_ms);
     let registry = Registry::new(options.edge.limits(edge::raise_limit(), drain_timeout));

@@ -1,4 +1,4 @@
-//! Structured log lines on standard error, with the request id of the call that they are about, and metrics.
+//! Structured log lines on standard error, with the request id of the call that they are about, metrics, and traces.
 //!
 //! A thread writes the lines (`log_buffer`), so that a stalled reader delays no call.
 
@@ -6,6 +6,7 @@ pub mod call;
 mod fields;
 mod log_buffer;
 pub mod metrics;
+pub mod traces;
 
 use std::io::IsTerminal;
 

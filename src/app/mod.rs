@@ -29,6 +29,7 @@ use crate::earning::OrgId;
 use crate::storage::batch::session::Session;
 use crate::storage::{StorageError, Store};
 use crate::telemetry::metrics::{Metrics, Operation, WriterMetrics};
+use crate::telemetry::traces::Traces;
 use crate::writer::{Reachability, Watch, Workers, Writer, WriterLimits};
 use bulk_earn::BatchEarner;
 use catalog_cache::CatalogCache;
@@ -81,6 +82,8 @@ pub struct AppContext {
     pub tokens: Tokens,
     /// Metrics of the service.
     pub metrics: Arc<Metrics>,
+    /// Traces of sampled calls.
+    pub traces: Traces,
 }
 
 /// Limits of the use cases.
@@ -125,11 +128,15 @@ impl WriterTask {
 impl App {
     /// Builds the use cases on `store`, and the writer task, which runs until every [`App`] is dropped.
     pub fn new(store: Store, limits: AppLimits, context: AppContext) -> (Self, WriterTask) {
-        let AppContext { clock, tokens, metrics } = context;
+        let AppContext { clock, tokens, metrics, traces } = context;
         let AppLimits { writer: limits, connections, connection_timeout } = limits;
         let reachability = Reachability::default();
         let catalogs = Arc::new(CatalogCache::new(store.clone()));
-        let watch = |of: &WriterMetrics| Watch { reachability: reachability.clone(), metrics: of.clone() };
+        let watch = |of: &WriterMetrics| Watch {
+            reachability: reachability.clone(),
+            metrics: of.clone(),
+            traces: traces.clone(),
+        };
         let (earner, earning_workers) = Writer::new(limits, watch(&metrics.earn), || {
             BatchEarner::new(store.clone(), clock.clone(), Arc::clone(&catalogs), &metrics)
         });

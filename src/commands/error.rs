@@ -5,11 +5,13 @@ use std::io::ErrorKind;
 use crate::app::catalog::CatalogError;
 use crate::app::clients::ClientError;
 use crate::config::ListenAddress;
+use crate::config::traces::TraceOptionError;
 use crate::earning::object_id::MAX_ECHOED_CHARACTERS;
 use crate::earning::{CustomerId, OrgId, codes};
 use crate::server::{ImportFileError, ServeError};
 use crate::storage::StorageError;
 use crate::telemetry::metrics::MetricsError;
+use crate::telemetry::traces::TraceError;
 use crate::wire::{InvalidRequest, Violations};
 
 /// Number of what a command names and is not recorded, whatever it is.
@@ -32,6 +34,12 @@ pub enum CommandError {
     /// The database could not be opened or migrated.
     #[error(transparent)]
     Open(#[from] ServeError),
+    /// A variable for traces is invalid.
+    #[error(transparent)]
+    TraceOption(#[from] TraceOptionError),
+    /// Traces cannot be sent.
+    #[error("cannot send traces")]
+    Traces(#[from] TraceError),
     /// The metrics contradict one another.
     #[error("cannot make the metrics")]
     Metrics(#[from] MetricsError),

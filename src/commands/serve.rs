@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use sd_notify::NotifyState;
 use tokio::net::TcpListener;
@@ -10,14 +11,19 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::CommandError;
 use crate::background::{Background, LevelSignals};
 use crate::clock::Clock;
+use crate::config::traces::TraceOptions;
 use crate::config::{ListenAddress, Serve};
 use crate::demo;
 use crate::server::{self, Course, Given};
 use crate::telemetry::metrics::{Build, Metrics};
+use crate::telemetry::traces::Traces;
 use crate::telemetry::{Log, LogLevel};
 
 /// The identity of this build.
 const BUILD: Build = Build { version: env!("CARGO_PKG_VERSION"), commit: env!("BUILD_COMMIT") };
+
+/// Time that the last spans of traces have to be sent when the service ends.
+const SPANS_SENT_WITHIN: Duration = Duration::from_secs(2);
 
 /// Serves until SIGTERM or SIGINT.
 ///
@@ -68,8 +74,20 @@ pub async fn run(options: &Serve, log: &Log, log_level: Option<LogLevel>) -> Res
         }
         tell_service_manager(NotifyState::Ready);
     };
-    let given = Given { listener, admin, clock: Clock::system(), metrics };
-    Ok(server::run(given, options, Course { started, stop, hurry }).await?)
+    let (traces, spans) = match TraceOptions::read()? {
+        Some(TraceOptions { sampler, protocol }) => {
+            let (traces, queue) = Traces::new(sampler, metrics.spans_dropped.clone());
+            (traces, Some(tokio::spawn(queue.send(protocol)?)))
+        }
+        None => (Traces::default(), None),
+    };
+    let given = Given { listener, admin, clock: Clock::system(), metrics, traces };
+    let served = server::run(given, options, Course { started, stop, hurry }).await;
+    if let Some(spans) = spans {
+        // The last spans are sent, if the collector takes them.
+        let _ = tokio::time::timeout(SPANS_SENT_WITHIN, spans).await;
+    }
+    Ok(served?)
 }
 
 /// Returns a listener, and the address that it has.

@@ -8,6 +8,8 @@ use std::fmt::{self, Display};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::traces::{CallTrace, SampledCall};
+
 tokio::task_local! {
     static RECORD: RefCell<CallRecord>;
 }
@@ -17,6 +19,8 @@ tokio::task_local! {
 pub struct CallRecord {
     /// The refusal of the call as a whole.
     pub refusal: Option<CallRefusal>,
+    /// The trace of the call.
+    pub trace: CallTrace,
     /// Username of the API client.
     pub client: Option<Arc<str>>,
     /// Address that the call comes from.
@@ -95,15 +99,20 @@ impl Display for FailureCodes {
     }
 }
 
-/// Runs the future of a call with a record of its own.
-pub async fn recorded<F: Future>(call: F) -> F::Output {
-    RECORD.scope(RefCell::default(), call).await
+/// Runs the future of a call of this trace, with a record of its own.
+pub async fn recorded<F: Future>(trace: CallTrace, call: F) -> F::Output {
+    RECORD.scope(RefCell::new(CallRecord { trace, ..CallRecord::default() }), call).await
 }
 
 /// Changes the record of the running call.
 pub fn record(change: impl FnOnce(&mut CallRecord)) {
     // Outside a call there is nothing to change.
     let _ = RECORD.try_with(|record| record.try_borrow_mut().map(|mut record| change(&mut record)));
+}
+
+/// Returns the span of the running call, if the call is sampled.
+pub fn sampled() -> Option<SampledCall> {
+    RECORD.try_with(|record| record.try_borrow().ok()?.trace.sampled).ok().flatten()
 }
 
 /// Takes the record of the running call, which is empty from then on.
@@ -118,7 +127,7 @@ mod tests {
     #[tokio::test]
     async fn a_call_has_its_own_record_and_other_tasks_none() {
         let call = |org: i64| {
-            recorded(async move {
+            recorded(CallTrace::default(), async move {
                 record(|record| {
                     record.subject = Some(CallSubject { org, customer: 1, event: None, transaction: None });
                 });

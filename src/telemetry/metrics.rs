@@ -22,6 +22,8 @@ pub use writer::{Conflict, WorkerState, WriterMetrics};
 
 /// A counter of log lines.
 pub type LineCounter = prometheus::IntCounter;
+/// A counter of spans.
+pub type SpanCounter = prometheus::IntCounter;
 /// Error of a metric that cannot be made.
 pub type MetricsError = prometheus::Error;
 
@@ -40,6 +42,8 @@ pub struct Metrics {
     pub database: DatabaseMetrics,
     /// Connections of callers, by state.
     pub connections: IntGaugeVec,
+    /// Spans that were dropped.
+    pub spans_dropped: SpanCounter,
     /// Log lines that were dropped.
     pub log_lines_dropped: LineCounter,
 }
@@ -71,6 +75,7 @@ impl Metrics {
         info.with_label_values(&[build.version, build.commit]).set(1);
         let connections = Opts::new("cart_promotions_connections", "Open connections of callers.");
         let dropped = Opts::new("cart_promotions_log_lines_dropped_total", "Log lines that were dropped.");
+        let spans = Opts::new("cart_promotions_trace_spans_dropped_total", "Spans of traces that were dropped.");
         let [earn, change] = writer::both(&registry)?;
         let metrics = Self {
             calls: CallMetrics::new(&registry)?,
@@ -79,6 +84,7 @@ impl Metrics {
             change,
             database: DatabaseMetrics::new(&registry)?,
             connections: registered(&registry, IntGaugeVec::new(connections, &["state"])?)?,
+            spans_dropped: registered(&registry, SpanCounter::with_opts(spans)?)?,
             log_lines_dropped: registered(&registry, LineCounter::with_opts(dropped)?)?,
             registry,
         };

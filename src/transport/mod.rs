@@ -53,11 +53,10 @@ pub use body::MAX_BODY_BYTES;
 pub use health::Health;
 pub use lifecycle::{Lifecycle, Phase};
 pub use reflection::SchemaError;
-pub use request_log::{CallLimits, LoggedCalls};
+pub use request_log::{CallLimits, LoggedCalls, Observer};
 
 use crate::app::App;
 use crate::printable::Printable;
-use crate::telemetry::metrics::Metrics;
 use crate::wire::bulk_earn::RequestLimits;
 use admission::{Admission, REFLECTION_MESSAGE_BYTES, SMALL_BODY_BYTES};
 use auth::{AccessSettings, Gatekeeper};
@@ -92,20 +91,16 @@ struct Api {
 pub struct Endpoints {
     /// Router of all endpoints.
     pub router: Router,
-    /// Limits of one call, and of its log line.
-    pub limits: CallLimits,
-    /// Metrics of the service.
-    pub metrics: Arc<Metrics>,
+    /// Limits of calls, and what is told of them.
+    pub observer: Arc<Observer>,
 }
 
 impl Endpoints {
     /// Answers one request to any path.
     pub async fn answer(mut self, request: Request) -> Response {
-        request_log::observe(self.limits, &self.metrics, request, async |request| {
-            match self.router.call(request).await {
-                Ok(response) => response,
-                Err(never) => match never {},
-            }
+        request_log::observe(&self.observer, request, async |request| match self.router.call(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
         })
         .await
     }

@@ -18,12 +18,17 @@ use super::refusal::Refusal;
 use super::refusal_form::DOMAIN;
 use crate::telemetry::call::{self, CallRecord, CallResult};
 use crate::telemetry::metrics::{HttpCall, Metrics};
+use crate::telemetry::traces::{EndedCall, Traces};
 use crate::wire::Violations;
 
 /// Header that identifies a request in answers and logs. The id of the caller is kept; otherwise one is generated.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Header in which gRPC names the message encodings that are accepted.
 const ACCEPT_ENCODING: &str = "grpc-accept-encoding";
+/// Header of the caller's span (W3C Trace Context), on both endpoints.
+const TRACEPARENT: &str = "traceparent";
+/// Statuses of gRPC that are faults of the service, by the semantic conventions for servers.
+const FAULTS: [&str; 6] = ["UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"];
 /// Status of a JSON call that its caller abandoned, for logs and metrics: as nginx has it.
 const CLIENT_CLOSED_REQUEST: u16 = 499;
 /// Limits the request id that is taken from a caller: bytes.
@@ -63,13 +68,24 @@ pub enum LoggedCalls {
     All,
 }
 
+/// The limits of calls, and what is told of them.
+#[derive(Debug, Clone)]
+pub struct Observer {
+    /// Limits of one call, and of its log line.
+    pub limits: CallLimits,
+    /// Metrics of the service.
+    pub metrics: Arc<Metrics>,
+    /// Traces of sampled calls.
+    pub traces: Traces,
+}
+
 /// Passes a request on, and answers it within its limits.
 pub async fn observe<A: Future<Output = Response<Body>>>(
-    limits: CallLimits,
-    metrics: &Metrics,
+    observer: &Observer,
     mut request: Request<Body>,
     then: impl FnOnce(Request<Body>) -> A,
 ) -> Response<Body> {
+    let limits = observer.limits;
     let request_id = request_id(request.headers());
     request.extensions_mut().insert(RequestId(request_id.clone()));
     let grpc = settle_form(&mut request);
@@ -79,8 +95,9 @@ pub async fn observe<A: Future<Output = Response<Body>>>(
         Ok(timeout) => (timeout, None),
         Err(refusal) => (limits.timeout, Some(refusal)),
     };
-    let call = ObservedCall { name: CallName::of(&request, grpc), grpc, begun: Instant::now(), limits, metrics };
-    let observed = async move {
+    let trace = observer.traces.begin(request.headers().get(TRACEPARENT).and_then(|parent| parent.to_str().ok()));
+    let call = ObservedCall { name: CallName::of(&request, grpc), grpc, begun: Instant::now(), observer };
+    let answering = async move {
         let unanswered = Unanswered { call, path: &path };
         let answer = async {
             match (refuse_form(&request, grpc, limits.max_header_bytes), refused_timeout) {
@@ -102,7 +119,7 @@ pub async fn observe<A: Future<Output = Response<Body>>>(
         call.log(&response, &path);
         response
     };
-    call::recorded(observed.instrument(span)).await
+    call::recorded(trace, answering.instrument(span)).await
 }
 
 /// A call that is observed.
@@ -111,8 +128,7 @@ struct ObservedCall<'a> {
     name: CallName,
     grpc: bool,
     begun: Instant,
-    limits: CallLimits,
-    metrics: &'a Metrics,
+    observer: &'a Observer,
 }
 
 /// Writes the log line of a call at a level, with the fields that are there.
@@ -124,6 +140,7 @@ macro_rules! line {
             path = $line.path,
             http_status = $line.http_status,
             grpc_status = $line.grpc_status,
+            trace_id = $line.record.trace.trace_id.map(display),
             client = $line.record.client.as_deref(),
             peer = $line.record.peer.map(display),
             duration_ms = $line.duration_ms,
@@ -184,14 +201,35 @@ impl ObservedCall<'_> {
         let seconds = line.duration_ms / 1_000.0;
         let CallName { rpc, route, verb } = self.name;
         if let Some(status) = line.grpc_status {
-            self.metrics.calls.rpc(rpc.unwrap_or(OTHER), status, seconds);
+            self.observer.metrics.calls.rpc(rpc.unwrap_or(OTHER), status, seconds);
         }
         if let Some(status) = line.http_status {
-            self.metrics.calls.http(HttpCall { route, verb, status }, seconds);
+            self.observer.metrics.calls.http(HttpCall { route, verb, status }, seconds);
+        }
+        if let Some(sampled) = line.record.trace.sampled {
+            self.observer.traces.end(sampled, self.span(line));
         }
         if let Some(refusal) = &line.record.refusal {
-            self.metrics.calls.refused(refusal.reason);
+            self.observer.metrics.calls.refused(refusal.reason);
         }
+    }
+
+    /// Returns the end of the span of the call.
+    fn span(&self, line: &CallLine<'_>) -> EndedCall {
+        let CallName { rpc, route, verb } = self.name;
+        let mut attributes = Vec::new();
+        let (name, is_error) = if let Some(status) = line.grpc_status {
+            attributes
+                .extend([("rpc.system.name", "grpc".to_owned()), ("rpc.response.status_code", status.to_owned())]);
+            (rpc.unwrap_or(OTHER).to_owned(), FAULTS.contains(&status))
+        } else {
+            let status = line.http_status.unwrap_or_default();
+            attributes.extend([("http.request.method", verb.to_owned()), ("http.route", route.to_owned())]);
+            attributes.push(("http.response.status_code", status.to_string()));
+            (format!("{verb} {route}"), status >= 500)
+        };
+        attributes.extend(rpc.map(|rpc| ("rpc.method", rpc.to_owned())));
+        EndedCall { name, attributes, is_error, duration: self.begun.elapsed() }
     }
 
     fn log(&self, response: &Response<Body>, path: &str) {
@@ -206,14 +244,14 @@ impl ObservedCall<'_> {
         };
         self.count(&line);
         line.bytes_out = Some(response.body().size_hint().lower());
-        let slow = self.begun.elapsed() >= self.limits.slow;
+        let slow = self.begun.elapsed() >= self.observer.limits.slow;
         let level = if failed { LoggedCalls::Failed } else { LoggedCalls::All };
         if slow {
             line!(warn, line, "answered slowly");
         } else if is_probe(path) {
             // Probes arrive every second, and would fill the log.
             line!(debug, line, "answered");
-        } else if level <= self.limits.logged {
+        } else if level <= self.observer.limits.logged {
             line!(info, line, "answered");
         }
     }

@@ -12,6 +12,7 @@ use crate::earning::OrgId;
 use crate::storage::StorageError;
 use crate::storage::batch::session::BatchError;
 use crate::telemetry::metrics::{Conflict, WorkerState, WriterMetrics};
+use crate::telemetry::traces::{BatchSpan, Traces};
 
 /// Maximum number of times that a batch is decided again after write conflicts before it is split.
 const MAX_CONFLICTS: u32 = 8;
@@ -25,25 +26,40 @@ pub(super) struct BatchRunner<B: Batches> {
     batches: B,
     reachability: Reachability,
     metrics: WriterMetrics,
+    traces: Traces,
     /// Number of transactions that were tried, and number of requests in those that succeeded.
     done: (u64, u64),
 }
 
+/// A worker that has a batch, until this is dropped.
+pub(super) struct BusyWorker {
+    metrics: WriterMetrics,
+    state: WorkerState,
+    _span: Option<BatchSpan>,
+}
+
+impl Drop for BusyWorker {
+    fn drop(&mut self) {
+        self.metrics.moves(self.state, WorkerState::Idle);
+    }
+}
+
 impl<B: Batches> BatchRunner<B> {
     pub(super) fn new(limits: WriterLimits, batches: B, watch: Watch) -> Self {
-        let Watch { reachability, metrics } = watch;
+        let Watch { reachability, metrics, traces } = watch;
         metrics.worker();
-        Self { transaction_timeout: limits.transaction_timeout, batches, reachability, metrics, done: (0, 0) }
+        Self { transaction_timeout: limits.transaction_timeout, batches, reachability, metrics, traces, done: (0, 0) }
     }
 
-    /// Counts the work of a worker in this state, which takes these jobs from the queue. Returns the metrics, for its end.
-    pub(super) fn begins(&self, jobs: &[Job<B>], state: WorkerState) -> WriterMetrics {
+    /// Begins the work of a worker in this state, which takes these jobs from the queue.
+    pub(super) fn begins(&self, jobs: &[Job<B>], state: WorkerState) -> BusyWorker {
         let now = Instant::now();
         for job in jobs {
             self.metrics.waited(now.saturating_duration_since(job.came).as_secs_f64());
         }
         self.metrics.moves(WorkerState::Idle, state);
-        self.metrics.clone()
+        let sampled = jobs.iter().filter_map(|job| Some((job.sampled?, job.came)));
+        BusyWorker { metrics: self.metrics.clone(), state, _span: self.traces.begin_batch(sampled) }
     }
 
     /// Returns the number of transactions that were tried, and of requests in those that succeeded.

@@ -8,6 +8,8 @@ use tokio::sync::oneshot;
 
 use super::batch::{Answer, Batches, Customer};
 use crate::earning::OrgId;
+use crate::telemetry::call;
+use crate::telemetry::traces::SampledCall;
 
 /// Cost of a request besides its rows, in rows (measured in `docs/performance.md`).
 const REQUEST_COST: usize = 5;
@@ -26,6 +28,8 @@ pub(super) struct Job<B: Batches> {
     answer: oneshot::Sender<Answer<B>>,
     /// Time at which the request came.
     pub(super) came: Instant,
+    /// Span of the request's call, if it is sampled.
+    pub(super) sampled: Option<SampledCall>,
     /// Arrival number, assigned by the queue.
     pub(super) number: u64,
     /// Set by the first of two: the worker that takes the job, or the caller that stops waiting.
@@ -47,6 +51,7 @@ impl<B: Batches> Job<B> {
             command,
             answer,
             came: Instant::now(),
+            sampled: call::sampled(),
             number: 0,
             settled: Arc::clone(&settled),
             taken: false,

@@ -13,6 +13,7 @@ use super::*;
 use crate::earning::{CustomerId, OrgId};
 use crate::storage::batch::session::BatchError;
 use crate::telemetry::metrics::{Build, Metrics};
+use crate::telemetry::traces::Traces;
 
 const LIMITS: WriterLimits = WriterLimits {
     late_redemption: Duration::ZERO,
@@ -171,7 +172,7 @@ type PendingAnswer = JoinHandle<Answer<TestSession>>;
 
 fn watch() -> Watch {
     let metrics = Metrics::new(Build { version: "", commit: "" }).unwrap();
-    Watch { reachability: Reachability::default(), metrics: metrics.earn.clone() }
+    Watch { reachability: Reachability::default(), metrics: metrics.earn.clone(), traces: Traces::default() }
 }
 
 impl WriterScene {

@@ -36,9 +36,9 @@ impl<B: Batches> WaitingWorker<B> {
         while let Some(batch) = self.next_batch().await {
             let org_id = batch.org_id;
             let customers: Vec<_> = batch.jobs.iter().map(Job::customer).collect();
-            let metrics = self.runner.begins(&batch.jobs, WorkerState::Waiting);
+            let busy = self.runner.begins(&batch.jobs, WorkerState::Waiting);
             let met_no_lock = self.write(batch).await;
-            metrics.moves(WorkerState::Waiting, WorkerState::Idle);
+            drop(busy);
             if met_no_lock {
                 tracing::info!(org = org_id.0, "an organization is no longer delayed by a lock");
             }

@@ -61,9 +61,9 @@ impl<B: Batches> Worker<B> {
     pub(super) async fn run(mut self) -> (u64, u64) {
         while let Some(batch) = self.next_batch().await {
             let customers = batch.iter().map(Job::customer).collect();
-            let metrics = self.runner.begins(&batch, WorkerState::Writing);
+            let busy = self.runner.begins(&batch, WorkerState::Writing);
             let customers = self.write(RunningBatch { parts: vec![batch], customers }).await;
-            metrics.moves(WorkerState::Writing, WorkerState::Idle);
+            drop(busy);
             let mut is_shared = false;
             self.shared.done(|queue| {
                 queue.done(&customers);

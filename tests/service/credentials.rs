@@ -97,6 +97,7 @@ async fn wrong_pairs_from_a_thousand_addresses_refuse_no_client_that_was_right()
 async fn of_many_guesses_at_once_from_one_address_for_one_name_only_the_free_ones_are_checked_at_once() {
     let service = Service::start_with(&catalog(), &["--trusted-proxies", "127.0.0.1"]).await;
     let from_one = service.on_behalf_of("192.0.2.1");
+    let begun = Instant::now();
     let mut under_way: JoinSet<_> = (0..64)
         .map(|guess| {
             let caller = from_one.clone();
@@ -109,7 +110,8 @@ async fn of_many_guesses_at_once_from_one_address_for_one_name_only_the_free_one
     }
     assert!(statuses.iter().all(|status| [401, 429].contains(status)), "{statuses:?}");
     let checked: Vec<_> = (0..64).filter(|index| statuses[*index] == 401).collect();
-    assert_eq!(checked.len(), 10, "ten are free: {statuses:?}");
+    let most = most_guesses_checked(begun.elapsed());
+    assert!((10..=most).contains(&checked.len()), "ten are free, and {most} at most: {statuses:?}");
     // The others did not wait for a hash: most were refused before ten were hashed.
     assert!(checked[9] > 40, "{statuses:?}");
     // The owner is admitted from another address.

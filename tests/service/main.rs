@@ -20,6 +20,8 @@ mod configuration;
 mod credentials;
 mod database;
 mod database_url;
+mod deploy;
+
 mod disk_full;
 mod documented;
 mod edge;
@@ -61,6 +63,7 @@ mod support;
 #[path = "../support/terms.rs"]
 mod terms;
 mod tokens;
+mod traces;
 mod upgrade;
 mod verify;
 mod wallet;

@@ -10,6 +10,7 @@ use cart_promotions::clock::Clock;
 use cart_promotions::config::{Cli, CliCommand, Serve};
 use cart_promotions::proto::earn_service_client::EarnServiceClient;
 use cart_promotions::telemetry::metrics::{Build, Metrics};
+use cart_promotions::telemetry::traces::Traces;
 use cart_promotions::wire::json::{UnknownFields, from_slice};
 use cart_promotions::{proto, server};
 use clap::Parser;
@@ -84,7 +85,15 @@ pub fn catalog() -> Value {
 /// Returns what a server is given: this listener, and a clock that stands still.
 pub fn given(listener: TcpListener) -> server::Given {
     let metrics = Metrics::new(Build { version: "", commit: "" }).unwrap();
-    server::Given { listener, admin: None, clock: Clock::fixed(NOW_MS), metrics }
+    server::Given { listener, admin: None, clock: Clock::fixed(NOW_MS), metrics, traces: Traces::default() }
+}
+
+/// Returns the most wrong secrets of one username that are checked in this time: ten are free, then a pace applies that
+/// doubles from 250 ms to 5 s, and one failure is forgotten every 6 s.
+pub fn most_guesses_checked(within: Duration) -> usize {
+    let paces = [250, 750, 1_750, 3_750].into_iter().chain((1..1_000).map(|more| 3_750 + 5_000 * more));
+    let late = paces.take_while(|due| Duration::from_millis(*due) <= within).count();
+    10 + late + usize::try_from(within.as_secs() / 6).unwrap()
 }
 
 /// Makes all promotions of the catalog endless, for servers with the real clock.

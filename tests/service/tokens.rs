@@ -6,13 +6,15 @@ mod hostile;
 mod issuers;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use cart_promotions::access::jws::{SigningKey, VerifyingKey};
 use cart_promotions::edge::{self, Certificates, TlsFiles};
 use cart_promotions::telemetry::metrics::{Build, Metrics};
-use cart_promotions::transport::Endpoints;
+use cart_promotions::telemetry::traces::Traces;
+use cart_promotions::transport::{Endpoints, Observer};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -434,7 +436,8 @@ async fn publish_over_https(folder: &Path) -> String {
     let tls = Some(certificates.current());
     let metrics = Metrics::new(Build { version: "", commit: "" }).unwrap();
     tokio::spawn(async move {
-        let endpoints = Endpoints { router, limits: of_calls, metrics };
+        let endpoints =
+            Endpoints { router, observer: Arc::new(Observer { limits: of_calls, metrics, traces: Traces::default() }) };
         let (_tell, told) = tokio::sync::watch::channel(edge::Stop::No);
         edge::serve(
             listener,

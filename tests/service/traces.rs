@@ -1,0 +1,127 @@
+//! Traces: a sampled call has its span, its wait in the queue, and a link to the batch that wrote it, over both endpoints.
+
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::routing::post;
+use cart_promotions::proto;
+use cart_promotions::proto::earn_service_client::EarnServiceClient;
+use cart_promotions::wire::json::{UnknownFields, from_slice};
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::trace::v1::Span;
+use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
+use prost::Message;
+use tokio::sync::mpsc;
+
+use crate::server_process::Process;
+use crate::support::*;
+
+const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+const PARENT: &str = "b7ad6b7169203331";
+/// Longest time until spans arrive on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Starts a collector of OTLP over HTTP. Returns its URL, and the spans that it is sent.
+async fn collector() -> (String, mpsc::UnboundedReceiver<Span>) {
+    let (tell, spans) = mpsc::unbounded_channel();
+    let take = move |body: Bytes| {
+        let request = ExportTraceServiceRequest::decode(body).unwrap();
+        for resource in request.resource_spans {
+            let attributes = resource.resource.unwrap().attributes;
+            let name = attributes.iter().find(|attribute| attribute.key == "service.name").unwrap();
+            assert!(format!("{name:?}").contains("cart-promotions"), "{name:?}");
+            resource.scope_spans.into_iter().flat_map(|scope| scope.spans).for_each(|span| tell.send(span).unwrap());
+        }
+        std::future::ready(())
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let router = axum::Router::new().route("/v1/traces", post(take));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    (url, spans)
+}
+
+fn start(directory: &std::path::Path, environment: &[(&str, &str)]) -> Process {
+    Process::start_in(directory, environment, &["--demo", "--listen", "127.0.0.1:0"])
+}
+
+async fn earn(process: &Process, event: &str, traceparent: &str) {
+    let call = process.caller.http().post(process.caller.url(PATH)).header("traceparent", traceparent);
+    let call = call.header("authorization", basic("demo:demo")).header("content-type", "application/json");
+    let answer =
+        call.header("x-request-id", event).body(one_entry(event, TEN_OFF, 1).to_string()).send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+}
+
+async fn earn_over_grpc(process: &Process, event: &str, traceparent: &str) {
+    let message = from_slice(one_entry(event, TEN_OFF, 1).to_string().as_bytes(), UnknownFields::Refuse);
+    let (message, violations): (proto::BulkEarnRequest, _) = message.unwrap();
+    assert!(violations.is_empty());
+    let mut request = tonic::Request::new(message);
+    request.metadata_mut().insert("authorization", basic("demo:demo").parse().unwrap());
+    request.metadata_mut().insert("traceparent", traceparent.parse().unwrap());
+    EarnServiceClient::new(process.caller.channel()).bulk_earn(request).await.unwrap();
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_trace_goes_through_both_endpoints_to_the_batches_that_wrote() {
+    let (url, mut received) = collector().await;
+    let directory = tempfile::tempdir().unwrap();
+    let process = start(directory.path(), &[("OTEL_EXPORTER_OTLP_ENDPOINT", &url), ("OTEL_TRACES_SAMPLER_ARG", "0")]);
+    let sampled = format!("00-{TRACE}-{PARENT}-01");
+    earn(&process, "json", &sampled).await;
+    earn_over_grpc(&process, "grpc", &sampled).await;
+    // Neither of these is sampled: by its parent, and by the ratio of zero.
+    earn(&process, "unsampled", &format!("00-{TRACE}-{PARENT}-00")).await;
+    earn(&process, "nonsense", "nonsense").await;
+    process.signal("TERM");
+    let (success, log) = tokio::task::spawn_blocking(|| process.end()).await.unwrap();
+    assert!(success);
+    let mut spans = Vec::new();
+    while spans.len() < 6 {
+        spans.push(tokio::time::timeout(PATIENCE, received.recv()).await.expect("six spans").unwrap());
+    }
+    let of = |name: &'static str| spans.iter().filter(move |span| span.name == name);
+    for name in ["POST /api_gateway/v1/promotions/earn/bulk", "cartpromotions.v1.EarnService/BulkEarn"] {
+        let call = of(name).next().unwrap_or_else(|| panic!("{name}: {spans:?}"));
+        assert_eq!((hex(&call.trace_id), hex(&call.parent_span_id)), (TRACE.to_owned(), PARENT.to_owned()));
+        assert_eq!(call.kind(), SpanKind::Server);
+        let wait = of("queue").find(|wait| wait.parent_span_id == call.span_id).expect("a wait in the queue");
+        let batch = of("batch").find(|batch| batch.span_id == wait.links[0].span_id).expect("a batch");
+        assert_eq!(batch.trace_id, wait.links[0].trace_id);
+        assert!(batch.links.iter().any(|link| link.span_id == call.span_id && link.trace_id == call.trace_id));
+        assert!(
+            call.start_time_unix_nano <= wait.start_time_unix_nano
+                && wait.end_time_unix_nano <= call.end_time_unix_nano
+        );
+    }
+    assert!(received.try_recv().is_err(), "only two calls are sampled");
+    for (event, trace) in [("json", Some(TRACE)), ("unsampled", Some(TRACE)), ("nonsense", None)] {
+        let line = log.iter().find(|line| line["request_id"] == event).expect("a line");
+        assert_eq!(line["trace_id"].as_str(), trace, "{line}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_collector_that_is_away_costs_one_warning_and_no_call() {
+    let directory = tempfile::tempdir().unwrap();
+    // Nothing listens on the port of a listener that is gone.
+    let gone = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let environment =
+        [("OTEL_EXPORTER_OTLP_ENDPOINT", &*format!("http://{gone}")), ("OTEL_TRACES_SAMPLER", "always_on")];
+    let process = start(directory.path(), &environment);
+    for event in 0..5 {
+        earn(&process, &format!("event {event}"), "").await;
+        // Each is sent alone.
+        tokio::time::sleep(Duration::from_millis(1_100)).await;
+    }
+    process.signal("TERM");
+    let (success, log) = tokio::task::spawn_blocking(|| process.end()).await.unwrap();
+    assert!(success);
+    let warnings = log.iter().filter(|line| line["message"].as_str().is_some_and(|text| text.contains("collector")));
+    assert_eq!(warnings.count(), 1, "{log:#?}");
+}
