@@ -137,7 +137,10 @@ async fn whatever_a_caller_sends_each_line_of_the_log_is_short_and_printable() {
     send(&caller, format!("{} / HTTP/1.1\r\nhost: x\r\n\r\n", "M".repeat(60_000)).as_bytes()).await;
     process.signal("TERM");
     let (_, log) = process.end();
-    let answered = log.iter().filter(|line| line["message"] == "answered").count();
+    // On a slow machine some are answered slowly.
+    let is_answer =
+        |line: &&serde_json::Value| line["message"].as_str().is_some_and(|message| message.starts_with("answered"));
+    let answered = log.iter().filter(is_answer).count();
     assert!(answered >= 6 * 8, "{answered} lines");
     for line in log.iter().map(ToString::to_string) {
         assert!(line.len() < MAX_LINE_BYTES, "{} bytes: {line}", line.len());
