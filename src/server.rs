@@ -246,7 +246,7 @@ pub struct Course<S, E, H> {
     pub hurry: H,
 }
 
-/// What a service is given by its surroundings.
+/// Listeners, clock and observers that a service is given.
 #[derive(Debug)]
 pub struct Given {
     /// Listener of both endpoints.

@@ -73,7 +73,7 @@ pub struct App {
     metrics: Arc<Metrics>,
 }
 
-/// What the use cases depend on besides the database.
+/// Dependencies of the use cases besides the database.
 #[derive(Debug)]
 pub struct AppContext {
     /// The clock.

@@ -209,7 +209,7 @@ impl CommandError {
         match refused.field() {
             Some(field) => {
                 let field = format!("promotion.{field}");
-                // As above, the text names another field with which the field is compared.
+                // The text names another field, as above: the one with which the field is compared.
                 let problem = refused.to_string().replace("startDate", "--start");
                 Self::refused(refused.code(), format!("{}: {problem}", option_of(&field, names)))
             }

@@ -58,7 +58,7 @@ fn is_of_kubernetes(name: &str, value: &str) -> bool {
         return true;
     }
     if name.ends_with("_PORT") && value.contains("://") {
-        // Its value is a URL. A number is of an operator who wants to set the port, and does not.
+        // Kubernetes sets a URL. A number comes from an operator who wants to set the port, and would not.
         return true;
     }
     name.match_indices("_PORT_").any(|(at, between)| {

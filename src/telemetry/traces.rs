@@ -1,9 +1,8 @@
 //! Traces in the form of OpenTelemetry. Off unless an endpoint is configured.
 //!
-//! Whether a call is sampled is decided before a span is made: by the caller's `traceparent` if it has one, else by
-//! chance. A sampled call has a span of its own and one for its wait in the queue, which links to the span of the batch
-//! that wrote it. Spans wait for the collector in a bounded queue (`export`); those that do not fit are dropped and
-//! counted.
+//! A call is sampled or not before a span is made: the caller's `traceparent` decides if it has one, else chance. A
+//! sampled call has a span of its own and one for its wait in the queue, which links to the span of the batch that wrote
+//! it. Spans wait for the collector in a bounded queue (`export`); those that do not fit are dropped and counted.
 
 mod export;
 mod parent;

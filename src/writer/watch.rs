@@ -1,4 +1,4 @@
-//! What a writer learns of the database, and tells of its work.
+//! The observers of a writer: the state of the database, its metrics, and its traces.
 
 use super::reachability::Reachability;
 use crate::telemetry::metrics::WriterMetrics;

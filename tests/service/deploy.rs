@@ -1,4 +1,4 @@
-//! What `deploy/` ships names options and metrics that the program has.
+//! The files of `deploy/` name options and metrics that the program has.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -22,9 +22,9 @@ pub struct Model {
     pub request_id: Option<String>,
     pub action: StoredAction,
     pub promotion_id: Option<Id>,
-    /// What changed as it was before, as JSON; `storage/change.rs` writes and reads it.
+    /// State before the change, as JSON; `storage/change.rs` writes and reads it.
     pub before: Option<String>,
-    /// What changed as it is after, as JSON.
+    /// State after the change, as JSON.
     pub after: Option<String>,
 }
 

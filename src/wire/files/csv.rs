@@ -55,7 +55,7 @@ impl FirstLine {
         let separators = form.separator.map_or(SEPARATORS.to_vec(), |separator| vec![separator]);
         let split = |separator| values(line, separator).map(|values| Split { separator, values });
         let mut splits = separators.iter().copied().map(split).collect::<Result<Vec<_>, _>>()?;
-        // Of those with the most columns, the first in the list above comes first.
+        // The first in the list above wins among those with the most columns.
         splits.sort_by_key(|split| std::cmp::Reverse(split.values.len()));
         let widest = &splits[0];
         if let Some(index) = form.column.as_ref().and_then(|column| column.parse::<usize>().ok()) {

@@ -156,7 +156,7 @@ fn parameters_are_read_by_path_and_lists_one_at_a_time() {
     let fields: Vec<_> = problems.as_slice().iter().map(|problem| problem.field.as_str()).collect();
     assert_eq!(fields, ["earnedStatus[1]", "earnedStatus[3]"]);
 
-    // Of two values of one field, neither is guessed to be meant, in whichever spelling they come.
+    // Two values of one field are refused, in whichever spelling they come: neither is guessed to be meant.
     let given = [("customerId", "7"), ("limit", "3"), ("customer_id", "8")];
     let problems = read_parameters(&mut proto::ListEarnedPromotionsRequest::default(), given);
     assert_eq!(problems, Violations::of("customerId", "is given more than once"));
