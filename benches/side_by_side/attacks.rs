@@ -310,7 +310,7 @@ pub fn memory(_: &Bench) -> Row {
     let what = "highest resident memory of the server in the attacks before this row";
     #[expect(clippy::cast_precision_loss, reason = "of what a machine has")]
     let highest = PEAK_KIB.load(Ordering::Relaxed) as f64 / 1024.0;
-    Row::figure("attack-memory", what, Wanted::AtMost(300.0), Figure { value: vec![highest], unit: "MiB" })
+    Row::figure("attack-memory", what, Wanted::AtMost(150.0), Figure { value: vec![highest], unit: "MiB" })
 }
 
 fn every(per_second: u32) -> Interval {

@@ -34,7 +34,7 @@ pub struct Baseline<'a> {
     customers: usize,
 }
 
-/// Inserts of `pgbench`: its connections, their first number, and their time.
+/// Inserts of `pgbench`: its connections, their first number, and their time in seconds.
 #[derive(Debug, Clone, Copy)]
 struct Inserts {
     connections: usize,
@@ -43,9 +43,14 @@ struct Inserts {
 }
 
 impl Inserts {
+    /// Returns the inserts of a warm-up.
+    fn warm_up(connections: usize) -> Self {
+        Self { connections, first: 0, seconds: 1 }
+    }
+
     /// Returns the inserts of a timed part.
-    fn part(seconds: f64) -> Self {
-        Self { connections: 1, first: NUMBERS_OF_A_PART, seconds: whole(seconds) }
+    fn part(connections: usize, seconds: f64) -> Self {
+        Self { connections, first: NUMBERS_OF_A_PART, seconds: whole(seconds) }
     }
 }
 
@@ -63,10 +68,10 @@ impl<'a> Baseline<'a> {
     pub fn one_row_inserts(&self, connections: usize, seconds: f64) -> Run {
         self.database.empty("baseline");
         let directory = tempfile::tempdir().unwrap();
-        self.pgbench(directory.path(), Inserts { connections, first: 0, seconds: 1 }, &[]);
+        self.pgbench(directory.path(), Inserts::warm_up(connections), &[]);
         let mut rate = 0.0;
         let mut run = Run::of(self.watched(), || {
-            let said = self.pgbench(directory.path(), Inserts { connections, ..Inserts::part(seconds) }, &[]);
+            let said = self.pgbench(directory.path(), Inserts::part(connections, seconds), &[]);
             rate = after(&said, "tps = ");
             (rate, after(&said, "number of transactions actually processed: "))
         });
@@ -75,13 +80,15 @@ impl<'a> Baseline<'a> {
         run
     }
 
-    /// Measures the 99th percentile of the latency of consecutive one-row prepared inserts, in milliseconds.
-    pub fn one_row_p99_ms(&self, seconds: f64) -> Run {
+    /// Measures the 99th percentile of the latency of one-row prepared inserts that are due at `rate` per second on this
+    /// number of connections, in milliseconds from the moment at which an insert is due.
+    pub fn one_row_p99_ms(&self, connections: usize, rate: f64, seconds: f64) -> Run {
         self.database.empty("baseline");
         let directory = tempfile::tempdir().unwrap();
-        self.pgbench(directory.path(), Inserts { connections: 1, first: 0, seconds: 1 }, &[]);
+        self.pgbench(directory.path(), Inserts::warm_up(connections), &[]);
         let mut run = Run::of(self.watched(), || {
-            let said = self.pgbench(directory.path(), Inserts { connections: 1, ..Inserts::part(seconds) }, &["--log"]);
+            let paced = ["--log", "--rate", &count(rate).to_string()];
+            let said = self.pgbench(directory.path(), Inserts::part(connections, seconds), &paced);
             (0.0, after(&said, "number of transactions actually processed: "))
         });
         let log = std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().path());

@@ -12,7 +12,7 @@ use crate::processes::Watched;
 use crate::report::{Figure, Row, Wanted};
 use crate::requests::Endpoint;
 use crate::server::Server;
-use crate::service::{CUSTOMERS, IN_FLIGHT, Service};
+use crate::service::{CUSTOMERS, IN_FLIGHT, Options, Service};
 
 /// Number of rows of one transaction of the direct inserts.
 const BATCH: usize = 1_000;
@@ -22,7 +22,7 @@ const STARTS: usize = 10;
 pub fn cold_start(_: &Bench) -> Row {
     let starts = (0..STARTS).map(|_| {
         let directory = tempfile::tempdir().unwrap();
-        let server = Server::start(directory.path(), &["--demo"]);
+        let server = Server::start(directory.path(), Options { arguments: &["--demo"], ..Options::default() });
         let milliseconds = server.ready_after.as_secs_f64() * 1000.0;
         server.stop();
         milliseconds

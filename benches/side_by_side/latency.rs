@@ -1,5 +1,6 @@
-//! Measures latency under half of the load that the server can take, next to that of one insert alone.
+//! Measures latency at a rate of requests that are due, next to one-row inserts that are due at theirs.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use crate::baseline::Baseline;
@@ -7,26 +8,61 @@ use crate::measure::{Run, Side, alternate, count, float};
 use crate::report::{Row, Wanted};
 use crate::requests::{Endpoint, Requests};
 use crate::service::{CUSTOMERS, IN_FLIGHT, Service};
+use crate::throughput::CONNECTIONS;
 use crate::{Bench, grpc, load};
+
+/// Share of the inserts' peak at which both are compared.
+const OF_THE_INSERTS_PEAK: f64 = 0.8;
+/// Share of its own peak at which each is compared.
+const OF_ITS_OWN_PEAK: f64 = 0.5;
+
+pub fn at_the_rate_of_inserts(bench: &Bench) -> Row {
+    let service = Service::on_postgres(bench, "latency", CUSTOMERS);
+    let baseline = Baseline::new(service.database.postgres(), service.customers);
+    let rate = Cell::new(0.0);
+    let sides = alternate(
+        Bench::ROUNDS,
+        [Side::new("p99", "ms", "requests"), Side::new("p99 of the inserts", "ms", "rows")],
+        || {
+            rate.set(inserts_peak(bench, &baseline) * OF_THE_INSERTS_PEAK);
+            p99_ms(bench, &service, rate.get())
+        },
+        || baseline.one_row_p99_ms(CONNECTIONS, rate.get(), bench.seconds()),
+    );
+    let note = format!("{:.0} per second in the last round", rate.get());
+    let what = "latency, gRPC, 1 entry ÷ one-row inserts, both at 0.8 of the inserts' peak rate";
+    Row::ratio("latency-at-inserts-rate", what, Wanted::AtMost(0.25), sides).with_note(note)
+}
 
 pub fn at_half_of_the_peak(bench: &Bench) -> Row {
     let service = Service::on_postgres(bench, "latency", CUSTOMERS);
     let baseline = Baseline::new(service.database.postgres(), service.customers);
     let sides = alternate(
         Bench::ROUNDS,
-        [Side::new("p99 at half the peak", "ms", "requests"), Side::new("p99 of one insert alone", "ms", "rows")],
-        || half_of_the_peak(bench, &service),
-        || baseline.one_row_p99_ms(bench.seconds()),
+        [Side::new("p99", "ms", "requests"), Side::new("p99 of the inserts", "ms", "rows")],
+        || {
+            service.database.empty_wallet();
+            let peak = service.measure(service.shape(Endpoint::Grpc, 1), IN_FLIGHT, bench.seconds() / 2.0).run.value;
+            p99_ms(bench, &service, peak * OF_ITS_OWN_PEAK)
+        },
+        || {
+            let peak = inserts_peak(bench, &baseline);
+            baseline.one_row_p99_ms(CONNECTIONS, peak * OF_ITS_OWN_PEAK, bench.seconds())
+        },
     );
-    let what = "latency, gRPC, 1 entry, at half of the peak rate ÷ a one-row insert alone";
-    Row::ratio("latency", what, Wanted::AtMost(10.0), sides)
+    let what = "latency, gRPC, 1 entry ÷ one-row inserts, each at half of its own peak rate";
+    Row::ratio("latency", what, Wanted::AtMost(1.0), sides)
 }
 
-/// Finds the peak rate, then sends at half of it. The value is the 99th percentile in milliseconds.
-fn half_of_the_peak(bench: &Bench, service: &Service) -> Run {
+/// Measures the peak rate of one-row inserts, in rows per second.
+fn inserts_peak(bench: &Bench, baseline: &Baseline<'_>) -> f64 {
+    baseline.one_row_inserts(CONNECTIONS, bench.seconds() / 2.0).value
+}
+
+/// Sends requests that are due at `rate` per second. The value is the 99th percentile of their latency in milliseconds.
+fn p99_ms(bench: &Bench, service: &Service, rate: f64) -> Run {
     service.database.empty_wallet();
     let shape = service.shape(Endpoint::Grpc, 1);
-    let rate = service.measure(shape, IN_FLIGHT, bench.seconds() / 2.0).run.value / 2.0;
     let requests = Arc::new(Requests::new(shape, count(rate * bench.seconds())));
     let callers = bench.runtime.block_on(grpc::callers(service.server.address, shape.call, IN_FLIGHT));
     Run::of(service.watched(), || {

@@ -38,6 +38,7 @@ mod report;
 mod requests;
 mod server;
 mod service;
+mod telemetry;
 #[allow(dead_code, reason = "the tests use more terms")]
 #[path = "../../tests/support/terms.rs"]
 mod terms;
@@ -61,7 +62,7 @@ const CALLER_THREADS: usize = 1;
 /// A row of the table, with the name by which the command line selects it.
 type Measurement = (&'static str, fn(&Bench) -> Row);
 
-const MEASUREMENTS: [Measurement; 33] = [
+const MEASUREMENTS: [Measurement; 37] = [
     ("one-entry", throughput::one_entry),
     ("ten-entries", throughput::ten_entries),
     ("json-one-entry", throughput::json_one_entry),
@@ -76,7 +77,11 @@ const MEASUREMENTS: [Measurement; 33] = [
     ("access", throughput::access),
     ("big-wallet", wallet_size::big_wallet),
     ("listing", wallet_size::listing),
+    ("latency-at-inserts-rate", latency::at_the_rate_of_inserts),
     ("latency", latency::at_half_of_the_peak),
+    ("metrics", telemetry::metrics),
+    ("traces-one-percent", telemetry::traces_of_one_percent),
+    ("traces-none", telemetry::traces_of_none),
     ("greedy", greedy::beside_a_greedy_client),
     ("sqlite", embedded::next_to_straight_inserts),
     ("memory", memory::under_load),
@@ -129,6 +134,8 @@ struct Bench {
 impl Bench {
     /// Number of rounds of each measurement; the median counts.
     const ROUNDS: usize = 3;
+    /// Number of rounds of a comparison of two that hardly differ.
+    const ROUNDS_OF_SMALL_DIFFERENCES: usize = 7;
 
     /// Returns the approximate duration of each timed part.
     fn seconds(&self) -> f64 {

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use tempfile::NamedTempFile;
 
 use crate::processes;
+use crate::service::Options;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_cart-promotions");
 /// The folder for files in memory, if the system has one. On the disk of the database a log grows until the system
@@ -28,17 +29,15 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts the server in `directory` with these arguments over the defaults. Returns when it is ready.
-    pub fn start(directory: &Path, arguments: &[&str]) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        drop(listener);
+    /// Starts the server in `directory` with these options. Returns when it is ready.
+    pub fn start(directory: &Path, options: Options<'_>) -> Self {
+        let address = free_address();
         let log = NamedTempFile::new_in(IN_MEMORY).or_else(|_| NamedTempFile::new()).unwrap();
         let lines = log.reopen().unwrap();
         let mut command = Command::new(PROGRAM);
-        command.args(["serve", "--listen", &address.to_string(), "--log-format", "json"]).args(arguments);
+        command.args(["serve", "--listen", &address.to_string(), "--log-format", "json"]).args(options.arguments);
         // By default there is no request limit; an option overrides this variable.
-        command.env("CART_PROMOTIONS_REQUESTS_PER_MINUTE", "0");
+        command.env("CART_PROMOTIONS_REQUESTS_PER_MINUTE", "0").envs(options.environment.iter().copied());
         let begun = Instant::now();
         let child = command.current_dir(directory).stdout(Stdio::null()).stderr(lines).spawn().unwrap();
         let mut server = Self { child, log, address, ready_after: Duration::ZERO };
@@ -76,6 +75,11 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Returns an address of this machine on which nothing listens.
+pub fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 /// Imports `file` into the database at `url`, which also brings the schema up to date.

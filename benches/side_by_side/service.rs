@@ -52,10 +52,17 @@ fn import(database: &Database, directory: &TempDir, catalog: &Value) {
     server::import(&database.url(), &file);
 }
 
+/// Options of the server over its defaults: arguments, and environment variables.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options<'a> {
+    pub arguments: &'a [&'a str],
+    pub environment: &'a [(&'a str, &'a str)],
+}
+
 /// The parts of a service before it starts.
 struct Setup<'a> {
     database: Database,
-    options: &'a [&'a str],
+    options: Options<'a>,
     customers: usize,
     directory: TempDir,
 }
@@ -63,11 +70,11 @@ struct Setup<'a> {
 impl Service {
     /// Starts a server on a database of its own of PostgreSQL.
     pub fn on_postgres(bench: &Bench, name: &str, customers: usize) -> Self {
-        Self::on_postgres_with(bench, name, customers, &[])
+        Self::on_postgres_with(bench, name, customers, Options::default())
     }
 
     /// Like [`Self::on_postgres`], with these options.
-    pub fn on_postgres_with(bench: &Bench, name: &str, customers: usize, options: &[&str]) -> Self {
+    pub fn on_postgres_with(bench: &Bench, name: &str, customers: usize, options: Options<'_>) -> Self {
         let database = Database::Postgres(bench.postgres().database(name));
         Self::start(bench, Setup { database, options, customers, directory: tempfile::tempdir().unwrap() })
     }
@@ -76,7 +83,7 @@ impl Service {
     pub fn on_sqlite(bench: &Bench, customers: usize) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let database = Database::Sqlite(directory.path().join("bench.db"));
-        Self::start(bench, Setup { database, options: &[], customers, directory })
+        Self::start(bench, Setup { database, options: Options::default(), customers, directory })
     }
 
     /// Imports a catalog.
@@ -92,7 +99,9 @@ impl Service {
             // Otherwise PostgreSQL would do so by itself, during a timed part.
             database.execute("VACUUM ANALYZE customers");
         }
-        let server = Server::start(directory.path(), &[&["--database-url", &database.url()], options].concat());
+        let url = database.url();
+        let arguments = [&["--database-url", &url], options.arguments].concat();
+        let server = Server::start(directory.path(), Options { arguments: &arguments, ..options });
         Self { server, database, customers, directory, runtime: bench.runtime.handle().clone() }
     }
 

@@ -6,11 +6,11 @@ use crate::catalog::{CAPPED, CAPPED_LATE, ORG, UNCAPPED, late_cap};
 use crate::measure::{Run, Side, alternate};
 use crate::report::{Row, Wanted};
 use crate::requests::{Call, Endpoint, Shape, redeem_from_the_first};
-use crate::service::{CUSTOMERS, IN_FLIGHT, Service};
+use crate::service::{CUSTOMERS, IN_FLIGHT, Options, Service};
 use crate::terms::CAP_COLUMN;
 
 /// Number of connections of the one-row inserts.
-const CONNECTIONS: usize = 32;
+pub const CONNECTIONS: usize = 32;
 /// Number of rows of one `COPY`.
 const COPY_ROWS: usize = 500_000;
 
@@ -113,7 +113,9 @@ fn late(bench: &Bench, name: &'static str, what: &'static str, prepare: impl Fn(
 }
 
 pub fn access(bench: &Bench) -> Row {
-    let service = |name, options: &[&str]| Service::on_postgres_with(bench, name, CUSTOMERS, options);
+    let service = |name, arguments: &[&str]| {
+        Service::on_postgres_with(bench, name, CUSTOMERS, Options { arguments, ..Options::default() })
+    };
     // The limit is higher than the possible rate, so that requests are counted and never refused.
     let on = service("access_on", &["--requests-per-minute", "4000000000"]);
     let off = service("access_off", &["--without-authentication", &ORG.to_string()]);
@@ -149,7 +151,7 @@ fn repeat(bench: &Bench, name: &'static str, what: &'static str, entries: usize)
 }
 
 /// Measures grants into an empty wallet.
-fn granting(bench: &Bench, service: &Service, shape: Shape) -> Run {
+pub fn granting(bench: &Bench, service: &Service, shape: Shape) -> Run {
     service.database.empty_wallet();
     let sent = service.measure(shape, IN_FLIGHT, bench.seconds());
     assert_eq!(service.database.wallet_rows(), sent.granted, "rows of the wallet");
