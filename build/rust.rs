@@ -53,7 +53,6 @@ fn field_limits(out: &mut String, field: &FieldDescriptor) -> std::fmt::Result {
         ("MAX_BYTES", "usize", rules.max_bytes),
         ("MAX_DEPTH", "usize", rules.max_depth),
         ("MAX_TOTAL", total, rules.max_total),
-        ("MAX_AHEAD_MS", "i64", rules.max_ahead_ms),
         ("GTE", number, rules.gte),
         ("LTE", number, rules.lte),
         ("LT", number, rules.lt),
@@ -62,6 +61,12 @@ fn field_limits(out: &mut String, field: &FieldDescriptor) -> std::fmt::Result {
         if let Some(limit) = limit {
             writeln!(out, "    pub const {name}_{suffix}: {kind} = {limit};")?;
         }
+    }
+    if let Some(ms) = rules.max_ahead_ms {
+        writeln!(
+            out,
+            "    pub const {name}_MAX_AHEAD: core::time::Duration = core::time::Duration::from_millis({ms});"
+        )?;
     }
     Ok(())
 }

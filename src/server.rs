@@ -224,7 +224,7 @@ pub async fn import(
 
 /// Returns the origin of a change that the operator who runs this process makes now.
 pub fn operator(clock: &Clock) -> Origin {
-    Origin { actor: Actor::Operator(config::operator_name().into()), request_id: None, at_ms: clock.now_ms() }
+    Origin { actor: Actor::Operator(config::operator_name().into()), request_id: None, at: clock.now() }
 }
 
 /// Parses a catalog file.

@@ -12,7 +12,7 @@ use std::io::Cursor;
 use std::path::Path;
 
 use cart_promotions::access::jws::Jwks;
-use cart_promotions::earning::{ObjectId, OrgId};
+use cart_promotions::earning::{ObjectId, OrgId, Timestamp};
 use cart_promotions::proto;
 use cart_promotions::wire::bulk_earn::RequestLimits;
 use cart_promotions::wire::files::customer::{CsvForm, CustomerFile, CustomerLines, Format};
@@ -27,7 +27,7 @@ use serde::de::IgnoredAny;
 use serde_json::Value;
 
 const ORG: OrgId = OrgId(100_737);
-const NOW_MS: i64 = 1_762_840_800_000;
+const NOW: Timestamp = Timestamp::from_millis(1_762_840_800_000);
 const LIMITS: RequestLimits = RequestLimits { max_entries: 100, max_earn_count: 1_000, max_response_bytes: 4_000_000 };
 /// Number of cases, twice the default, because the examples are damaged in many ways.
 const CASES: u32 = 512;
@@ -107,10 +107,10 @@ fn says_why(violations: &Violations) {
 fn endpoints() -> Vec<Endpoint> {
     vec![
         endpoint(include_str!("../proto/examples/Earn.json"), |request, found| {
-            earn::parse(request, ORG, event::Received { now_ms: NOW_MS, found }).map(drop)
+            earn::parse(request, ORG, event::Received { now: NOW, found }).map(drop)
         }),
         endpoint(include_str!("../proto/examples/BulkEarn.json"), |request, found| {
-            bulk_earn::parse(request, ORG, LIMITS, event::Received { now_ms: NOW_MS, found }).map(drop)
+            bulk_earn::parse(request, ORG, LIMITS, event::Received { now: NOW, found }).map(drop)
         }),
         endpoint(include_str!("../proto/examples/CreatePromotion.json"), |request, found| {
             catalog::parse_new(request, || ObjectId([7; 12]), found).map(drop)
@@ -152,7 +152,7 @@ fn endpoints() -> Vec<Endpoint> {
             wallet::parse_revoke(request, ORG, found).map(drop)
         }),
         endpoint(include_str!("../proto/examples/Redeem.json"), |request, found| {
-            wallet::parse_redeem(request, ORG, NOW_MS, found).map(drop)
+            wallet::parse_redeem(request, ORG, NOW, found).map(drop)
         }),
     ]
 }

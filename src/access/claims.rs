@@ -1,8 +1,11 @@
 //! The claims of an access token that are judged alike whoever gave it out: when it holds.
 
-/// Tolerance between the clocks of issuer and verifier, in milliseconds. Applies only to the beginning of a token's
-/// validity.
-const LEEWAY_MS: i64 = 30_000;
+use std::time::Duration;
+
+use crate::earning::Timestamp;
+
+/// Tolerance between the clocks of issuer and verifier. Applies only to the beginning of a token's validity.
+const LEEWAY: Duration = Duration::from_secs(30);
 
 /// The reason for which a token is not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,21 +18,21 @@ pub enum TokenRefusal {
     Wrong,
 }
 
-/// The validity of a token, in milliseconds since 1970-01-01T00:00:00Z.
+/// The validity of a token.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Period {
     /// Beginning of the validity.
-    pub from_ms: Option<i64>,
+    pub from: Option<Timestamp>,
     /// End of the validity, exclusive.
-    pub until_ms: i64,
+    pub until: Timestamp,
 }
 
 impl Period {
-    /// Returns the end of the validity if the token is valid at `now_ms`.
-    pub(super) fn check(self, now_ms: i64) -> Result<i64, TokenRefusal> {
-        if self.from_ms.is_some_and(|from_ms| now_ms.saturating_add(LEEWAY_MS) < from_ms) {
+    /// Returns the end of the validity if the token is valid at `now`.
+    pub(super) fn check(self, now: Timestamp) -> Result<Timestamp, TokenRefusal> {
+        if self.from.is_some_and(|from| now + LEEWAY < from) {
             return Err(TokenRefusal::Wrong);
         }
-        if now_ms < self.until_ms { Ok(self.until_ms) } else { Err(TokenRefusal::Expired) }
+        if now < self.until { Ok(self.until) } else { Err(TokenRefusal::Expired) }
     }
 }

@@ -19,8 +19,8 @@ use super::caller::Caller;
 use super::claims::{Period, TokenRefusal};
 use super::groups::{Access, AccessGroup};
 use super::jws::{Jwks, NamedKey, TokenType, Unverified, VerifyingKey};
-use crate::earning::OrgId;
 use crate::earning::limits::{CALENDAR_MS, api_client};
+use crate::earning::{OrgId, Timestamp};
 use crate::encoding::{Utf16, without_mark};
 use crate::object::Object;
 
@@ -133,9 +133,12 @@ impl Issuer {
         self.keys.lock().generation
     }
 
-    /// Returns the caller of this token, the end of the token's validity (milliseconds since 1970-01-01T00:00:00Z), and
-    /// the generation of the keys.
-    pub(super) fn read(&self, token: &Unverified<'_>, now_ms: i64) -> Result<(Caller, i64, u64), TokenRefusal> {
+    /// Returns the caller of this token, the end of the token's validity, and the generation of the keys.
+    pub(super) fn read(
+        &self,
+        token: &Unverified<'_>,
+        now: Timestamp,
+    ) -> Result<(Caller, Timestamp, u64), TokenRefusal> {
         let (keys, generation) = self.keys(token)?;
         if self.settings.access_tokens_only && token.token_type() != TokenType::AccessToken {
             return Err(TokenRefusal::Wrong);
@@ -145,13 +148,13 @@ impl Issuer {
         if !self.is_for_us(claims.get("aud")) {
             return Err(TokenRefusal::Wrong);
         }
-        let date = |name: &str| claims.get(name).map(|date| milliseconds(date).ok_or(TokenRefusal::Wrong)).transpose();
+        let date = |name: &str| claims.get(name).map(|date| time(date).ok_or(TokenRefusal::Wrong)).transpose();
         // A token is not valid before it is issued.
-        let from_ms = date("nbf")?.max(date("iat")?);
-        let until_ms = date("exp")?.ok_or(TokenRefusal::Wrong)?;
-        let until_ms = Period { from_ms, until_ms }.check(now_ms)?;
+        let from = date("nbf")?.max(date("iat")?);
+        let until = date("exp")?.ok_or(TokenRefusal::Wrong)?;
+        let until = Period { from, until }.check(now)?;
         let caller = self.caller(&claims).ok_or(TokenRefusal::Wrong)?;
-        Ok((caller, until_ms, generation))
+        Ok((caller, until, generation))
     }
 
     /// Returns true when the audience of a token, a name or a list of names, contains ours.
@@ -298,11 +301,11 @@ fn client() -> Result<&'static reqwest::Client, reqwest::Error> {
     Ok(CLIENT.get_or_init(|| client))
 }
 
-/// Converts seconds since 1970-01-01T00:00:00Z, with or without a fraction, to milliseconds.
-fn milliseconds(date: &Value) -> Option<i64> {
+/// Converts seconds since 1970-01-01T00:00:00Z, with or without a fraction.
+fn time(date: &Value) -> Option<Timestamp> {
     let seconds = date.as_f64().filter(|seconds| (0.0..=MAX_DATE_S).contains(seconds))?;
     #[allow(clippy::cast_possible_truncation, reason = "within its range, of which a part of a millisecond is cut")]
-    Some((seconds * 1_000.0) as i64)
+    Some(Timestamp::from_millis((seconds * 1_000.0) as i64))
 }
 
 /// Returns a text, or an integer as a text.
@@ -335,6 +338,8 @@ mod tests {
     const CLAIMS: &str = r#"{"iss":"https://id.example","aud":["them","us"],"exp":4000000000.5,"nbf":1,"org":"1",
         "sub":"till","scope":"earn wallet"}"#;
 
+    const NOW: Timestamp = Timestamp::from_seconds(1_000);
+
     fn issuer(key: &SigningKey) -> Issuer {
         let issuer = Issuer::new(IssuerSettings {
             issuer: "https://id.example".to_owned(),
@@ -360,9 +365,9 @@ mod tests {
             let Ok(claims) = serde_json::from_slice::<Box<serde_json::value::RawValue>>(&claims) else { return Ok(()) };
             let token = key.sign(&claims).unwrap();
             if let Some(token) = Unverified::parse(&token)
-                && let Ok((caller, until_ms, _)) = issuer(&key).read(&token, 1_000_000)
+                && let Ok((caller, until, _)) = issuer(&key).read(&token, NOW)
             {
-                prop_assert!(caller.org_id.0 > 0 && until_ms > 1_000_000);
+                prop_assert!(caller.org_id.0 > 0 && until > NOW);
                 prop_assert!(caller.username.starts_with("https://id.example: "));
             }
         }

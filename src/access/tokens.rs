@@ -19,6 +19,7 @@ use super::caller::Caller;
 use super::claims::{Period, TokenRefusal};
 use super::issuers::{Issuer, IssuerSettings, KeyFileError};
 use super::jws::{KeyError, SigningKey, Unverified, VerifyingKey};
+use crate::earning::Timestamp;
 use crate::object::Object;
 use crate::storage::clients::ApiClient;
 
@@ -152,9 +153,9 @@ impl Tokens {
     ///
     /// # Errors
     /// Returns an error when the system provides no randomness.
-    pub fn issue(&self, client: &ApiClient, now_ms: i64) -> Result<IssuedToken, KeyError> {
+    pub fn issue(&self, client: &ApiClient, now: Timestamp) -> Result<IssuedToken, KeyError> {
         let Fingerprint { org_id, secret } = Fingerprint::of(client);
-        let (issued, ttl_seconds) = (now_ms.div_euclid(1_000), self.ttl.as_secs());
+        let issued = now.seconds();
         let access_token = self.signing.sign(&Claims {
             iss: OURS.to_owned(),
             aud: OURS.to_owned(),
@@ -163,40 +164,39 @@ impl Tokens {
             cred: secret,
             iat: issued,
             nbf: issued,
-            exp: issued.saturating_add(i64::try_from(ttl_seconds).unwrap_or(i64::MAX)),
+            exp: (now + self.ttl).seconds(),
             jti: format!("{:032x}", rand::random::<u128>()),
         })?;
-        Ok(IssuedToken { access_token, ttl_seconds })
+        Ok(IssuedToken { access_token, ttl_seconds: self.ttl.as_secs() })
     }
 
-    /// Returns the content of the token, and the end of its validity in milliseconds since 1970-01-01T00:00:00Z.
+    /// Returns the content of the token, and the end of its validity.
     ///
     /// # Errors
     /// Returns why the token is not accepted.
-    pub fn read(&self, token: &str, now_ms: i64) -> Result<(Signed, i64), TokenRefusal> {
+    pub fn read(&self, token: &str, now: Timestamp) -> Result<(Signed, Timestamp), TokenRefusal> {
         let token = Unverified::parse(token).ok_or(TokenRefusal::Wrong)?;
         let Object(UntrustedIssuer { iss }) = token.untrusted_claims().ok_or(TokenRefusal::Wrong)?;
         if iss == OURS {
-            return self.read_ours(&token, now_ms);
+            return self.read_ours(&token, now);
         }
         let (index, issuer) =
             self.issuers.iter().enumerate().find(|(_, issuer)| issuer.name() == iss).ok_or(TokenRefusal::Wrong)?;
-        let (caller, until_ms, generation) = issuer.read(&token, now_ms)?;
-        Ok((Signed::Outsider { caller: Arc::new(caller), keys: KeysUsed { issuer: index, generation } }, until_ms))
+        let (caller, until, generation) = issuer.read(&token, now)?;
+        Ok((Signed::Outsider { caller: Arc::new(caller), keys: KeysUsed { issuer: index, generation } }, until))
     }
 
-    fn read_ours(&self, token: &Unverified<'_>, now_ms: i64) -> Result<(Signed, i64), TokenRefusal> {
+    fn read_ours(&self, token: &Unverified<'_>, now: Timestamp) -> Result<(Signed, Timestamp), TokenRefusal> {
         let key = token.kid().and_then(|kid| self.verifying.get(kid)).ok_or(TokenRefusal::Wrong)?;
         let Object::<Claims>(claims) = token.claims(key).ok_or(TokenRefusal::Wrong)?;
         if claims.aud != OURS {
             return Err(TokenRefusal::Wrong);
         }
-        let milliseconds = |seconds: i64| seconds.saturating_mul(1_000);
-        let from_ms = Some(milliseconds(claims.nbf.max(claims.iat)));
-        let period = Period { from_ms, until_ms: milliseconds(claims.exp) };
-        let until_ms = period.check(now_ms)?;
+        let from = Some(Timestamp::from_seconds(claims.nbf.max(claims.iat)));
+        let period = Period { from, until: Timestamp::from_seconds(claims.exp) };
+        let until = period.check(now)?;
         let fingerprint = Fingerprint { org_id: claims.org, secret: claims.cred };
-        Ok((Signed::Client { username: claims.sub, fingerprint }, until_ms))
+        Ok((Signed::Client { username: claims.sub, fingerprint }, until))
     }
 
     /// Returns true when a trusted issuer still has the keys that a token was checked with.

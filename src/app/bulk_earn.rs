@@ -7,7 +7,7 @@ use super::against_catalogs::{self, FromCatalogs};
 use super::catalog_cache::{CatalogCache, InMemory, versions};
 use super::earn_ids::EarnIds;
 use crate::clock::Clock;
-use crate::earning::{BulkEarn, Decision, Details, EarningKey, EntryOutcome, Facts, OrgId, Scene, decide};
+use crate::earning::{BulkEarn, Decision, Details, EarningKey, EntryOutcome, Facts, OrgId, Scene, Timestamp, decide};
 use crate::storage::batch::earnings::{EarningsWanted, Grants, UnderCap};
 use crate::storage::batch::session::{BatchError, Patience, Ran, Session};
 use crate::storage::{StorageError, Store};
@@ -66,9 +66,9 @@ impl FromCatalogs for BatchEarner {
     }
 
     async fn attempt(&mut self, batch: &[&BulkEarn], catalogs: &InMemory) -> Result<Ran<Vec<Earned>>, BatchError> {
-        let now_ms = self.clock.now_ms();
+        let now = self.clock.now();
         let wanted = wanted(batch, catalogs);
-        let deciding = DecidingEarnings { catalogs, ids: &self.ids, now_ms };
+        let deciding = DecidingEarnings { catalogs, ids: &self.ids, now };
         let timed = self.metrics.database.time(Operation::Earn);
         let mut granted = 0;
         let decide = |facts: &mut Facts| {
@@ -76,7 +76,7 @@ impl FromCatalogs for BatchEarner {
             granted = grants.grants.iter().map(|grant| u64::from(grant.count())).sum();
             (outcomes, grants)
         };
-        let ran = self.session.earn(&wanted, now_ms, decide).await;
+        let ran = self.session.earn(&wanted, now, decide).await;
         drop(timed);
         if let Ok(Ran::Done(outcomes)) = &ran {
             count(&self.metrics.wallet, outcomes, granted);
@@ -111,8 +111,7 @@ fn count(metrics: &WalletMetrics, outcomes: &[Earned], granted: u64) {
 struct DecidingEarnings<'a> {
     catalogs: &'a InMemory,
     ids: &'a EarnIds,
-    /// Milliseconds since 1970-01-01T00:00:00Z.
-    now_ms: i64,
+    now: Timestamp,
 }
 
 impl DecidingEarnings<'_> {
@@ -134,9 +133,9 @@ impl DecidingEarnings<'_> {
         if is_answered_too_long(command, facts) {
             return Err(WalletError::AnswerTooLong);
         }
-        let now_ms = self.now_ms;
+        let now = self.now;
         let Decision { outcomes, grants: new } =
-            decide(command, &mut Scene { catalog, facts, now_ms }, || self.ids.next(now_ms));
+            decide(command, &mut Scene { catalog, facts, now }, || self.ids.next(now));
         for grant in &new {
             if let Some(cap) = grant.cap {
                 let cap_period = catalog.promotions[&grant.key.promotion_id].cap_period;

@@ -13,7 +13,7 @@ use super::transaction::{ChangeError, TransactionEnd, TransactionWork, in_transa
 use super::{App, ReadSlot};
 use crate::earning::catalog_change::{CatalogChange, CatalogRefusal, apply};
 use crate::earning::history::{Actor, Origin};
-use crate::earning::{Catalog, CustomerId, ObjectId, OrgId, Promotion};
+use crate::earning::{Catalog, CustomerId, ObjectId, OrgId, Promotion, Timestamp};
 use crate::storage::change::Change;
 use crate::storage::{StorageError, Store, Transaction};
 use crate::writer::error::WalletError;
@@ -86,7 +86,7 @@ impl TransactionWork for ChangePromotion<'_> {
         transaction.lock_catalog(*org_id).await?;
         let catalog = transaction.catalog(*org_id).await?.ok_or(CatalogError::NoOrganization(*org_id))?;
         let recorded = catalog.promotions.get(&id);
-        let applied = apply(change.clone(), &catalog, origin.at_ms)?;
+        let applied = apply(change.clone(), &catalog, origin.at)?;
         let change = applied.as_ref().and_then(|promotion| Change::of_promotion(recorded, promotion));
         let (Some(promotion), Some(change)) = (applied, change) else {
             return Ok(TransactionEnd::Rollback(recorded.cloned().ok_or(CatalogRefusal::NotFound(id))?));
@@ -118,9 +118,9 @@ pub async fn recorded(store: &Store, org_id: OrgId) -> Result<Catalog, CatalogEr
     store.catalog(org_id).await?.ok_or(CatalogError::NoOrganization(org_id))
 }
 
-/// Returns an id that no promotion has, made at `now_ms` (milliseconds since 1970-01-01T00:00:00Z).
-pub fn new_promotion_id(now_ms: i64) -> ObjectId {
-    EarnIds::of_this_process().next(now_ms)
+/// Returns an id that no promotion has, made at `now`.
+pub fn new_promotion_id(now: Timestamp) -> ObjectId {
+    EarnIds::of_this_process().next(now)
 }
 
 /// Returns up to `limit` promotions of a catalog, ordered by id, after the id `after`; and true when more follow.
@@ -215,12 +215,12 @@ impl App {
     /// Returns the origin of a change that a call makes now.
     pub(super) fn origin(&self, call: &Call) -> Origin {
         let Call { client, request_id } = call;
-        Origin { actor: Actor::Client(Arc::clone(client)), request_id: request_id.clone(), at_ms: self.now_ms() }
+        Origin { actor: Actor::Client(Arc::clone(client)), request_id: request_id.clone(), at: self.now() }
     }
 
     /// Returns an id that no promotion has.
     pub fn new_promotion_id(&self) -> ObjectId {
-        new_promotion_id(self.now_ms())
+        new_promotion_id(self.now())
     }
 
     /// Changes a promotion. Returns the promotion after the change.

@@ -8,7 +8,7 @@ use super::against_catalogs::{self, FromCatalogs};
 use super::catalog_cache::{CatalogCache, InMemory, versions};
 use crate::clock::Clock;
 use crate::earning::change::{self, Change, ChangeFacts, InstanceKey, RedeemFailure, RevokedDetail};
-use crate::earning::{Catalog, Holder, OrgId, Redemption};
+use crate::earning::{Catalog, Holder, OrgId, Redemption, Timestamp};
 use crate::storage::StorageError;
 use crate::storage::batch::changes::{Changes, ChangesWanted, NewTransaction, Revoked};
 use crate::storage::batch::session::{BatchError, Patience, Ran, Session};
@@ -77,19 +77,18 @@ impl FromCatalogs for BatchChanger {
     }
 
     async fn attempt(&mut self, batch: &[&Change], catalogs: &InMemory) -> Result<Ran<Vec<ChangeAnswer>>, BatchError> {
-        let now_ms = self.clock.now_ms();
-        let late = i64::try_from(self.late_redemption.as_millis()).unwrap_or(i64::MAX);
-        let late_from_ms = now_ms.saturating_sub(late);
+        let now = self.clock.now();
+        let late_from = now - self.late_redemption;
         let wanted = wanted(batch, catalogs);
         let timed = self.metrics.database.time(Operation::Change);
         let mut written = [0; 2];
         let decide = |facts: &mut ChangeFacts| {
-            let (answers, changes) = decide_all(batch, catalogs, facts, late_from_ms);
+            let (answers, changes) = decide_all(batch, catalogs, facts, late_from);
             let redeemed = changes.instances.values().flatten().count();
             written = [changes.instances.len() - redeemed, redeemed].map(|instances| instances as u64);
             (answers, changes)
         };
-        let ran = self.session.change(&wanted, now_ms, decide).await;
+        let ran = self.session.change(&wanted, now, decide).await;
         drop(timed);
         if let Ok(Ran::Done(_)) = ran {
             self.metrics.wallet.revocations(written[0]);
@@ -115,18 +114,18 @@ fn wanted(batch: &[&Change], catalogs: &InMemory) -> ChangesWanted {
 }
 
 /// Decides every command, in order. A redemption is judged as of its transaction, but at the earliest as of
-/// `late_from_ms`.
+/// `late_from`.
 fn decide_all(
     batch: &[&Change],
     catalogs: &InMemory,
     facts: &mut ChangeFacts,
-    late_from_ms: i64,
+    late_from: Timestamp,
 ) -> (Vec<ChangeAnswer>, Changes) {
     let mut changes = Changes::default();
     let answers = batch.iter().map(|command| {
         let (org_id, _) = command.customer();
         let catalog = catalogs.get(&org_id).ok_or_else(|| WalletError::no_organization(org_id))?;
-        decide(command, &mut DecidingChanges { catalog, facts, late_from_ms, changes: &mut changes })
+        decide(command, &mut DecidingChanges { catalog, facts, late_from, changes: &mut changes })
     });
     let answers = answers.collect();
     (answers, changes)
@@ -136,13 +135,12 @@ fn decide_all(
 struct DecidingChanges<'a> {
     catalog: &'a Catalog,
     facts: &'a mut ChangeFacts,
-    /// Milliseconds since 1970-01-01T00:00:00Z.
-    late_from_ms: i64,
+    late_from: Timestamp,
     changes: &'a mut Changes,
 }
 
 fn decide(command: &Change, deciding: &mut DecidingChanges<'_>) -> Result<Changed, WalletError> {
-    let DecidingChanges { catalog, facts, late_from_ms, changes } = deciding;
+    let DecidingChanges { catalog, facts, late_from, changes } = deciding;
     let (org_id, customer_id) = command.customer();
     if !catalog.org.accept_unknown_customers && !facts.customers.contains(&(org_id, customer_id)) {
         return Err(WalletError::CustomerNotFound(customer_id));
@@ -159,7 +157,7 @@ fn decide(command: &Change, deciding: &mut DecidingChanges<'_>) -> Result<Change
             }
             Ok(Changed::Revoked(details))
         }
-        Change::Redeem(redeem) => Ok(Changed::Redeemed(change::redeem(redeem, facts, *late_from_ms).map(|redeemed| {
+        Change::Redeem(redeem) => Ok(Changed::Redeemed(change::redeem(redeem, facts, *late_from).map(|redeemed| {
             let by = &redeem.transaction_identifier;
             if !redeemed.newly.is_empty() {
                 let instances = i64::try_from(redeemed.newly.len()).unwrap_or(i64::MAX);

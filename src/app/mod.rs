@@ -25,7 +25,7 @@ use std::time::Duration;
 use crate::access::credentials::Credentials;
 use crate::access::tokens::Tokens;
 use crate::clock::Clock;
-use crate::earning::OrgId;
+use crate::earning::{OrgId, Timestamp};
 use crate::storage::batch::session::Session;
 use crate::storage::{StorageError, Store};
 use crate::telemetry::metrics::{Metrics, Operation, WriterMetrics};
@@ -176,9 +176,9 @@ impl App {
         (app, task)
     }
 
-    /// Returns the current time, milliseconds since 1970-01-01T00:00:00Z.
-    pub fn now_ms(&self) -> i64 {
-        self.clock.now_ms()
+    /// Returns the current time.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     /// Returns the check of credentials.

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::{App, ReadSlot};
 use crate::earning::change::{EarnedStatus, RecordedStatus};
-use crate::earning::{Catalog, CustomerId, ObjectId, OrgId};
+use crate::earning::time::MILLISECOND;
+use crate::earning::{Catalog, CustomerId, ObjectId, OrgId, Timestamp};
 use crate::storage::listing::{Stretch, WalletPart, WalletRow};
 use crate::storage::{StorageError, Store};
 use crate::writer::error::WalletError;
@@ -27,9 +28,8 @@ pub struct ListWallet {
     pub customer_id: CustomerId,
     /// Maximum number of entries.
     pub limit: usize,
-    /// Position after which the page begins: end of validity (milliseconds since 1970-01-01T00:00:00Z) and earn id of
-    /// the last entry before it.
-    pub after: Option<(i64, ObjectId)>,
+    /// Position after which the page begins: end of validity and earn id of the last entry before it.
+    pub after: Option<(Timestamp, ObjectId)>,
     /// Filters by status.
     pub statuses: BTreeSet<EarnedStatus>,
     /// Filters by promotion; empty means all promotions.
@@ -55,13 +55,12 @@ pub struct Page {
     /// Entries of the page.
     pub entries: Vec<WalletItem>,
     /// Position of the last entry, when more follow.
-    pub more_after: Option<(i64, ObjectId)>,
+    pub more_after: Option<(Timestamp, ObjectId)>,
     /// The client's slot for large pages, held until the page is encoded.
     pub slot: Option<ReadSlot>,
 }
 
-/// Returns a page of a wallet of the organization of `catalog`, as of `now_ms` (milliseconds since
-/// 1970-01-01T00:00:00Z), ordered by end of validity, the latest first. Returns `None` when there is no such customer.
+/// Returns a page of a wallet of the organization of `catalog`, as of `now`, ordered by end of validity, the latest first. Returns `None` when there is no such customer.
 ///
 /// # Errors
 /// Returns the error of the database.
@@ -69,9 +68,9 @@ pub async fn page(
     store: &Store,
     catalog: &Catalog,
     list: &ListWallet,
-    now_ms: i64,
+    now: Timestamp,
 ) -> Result<Option<Page>, StorageError> {
-    let mut parts = Parts::new(list, usize::MAX, now_ms);
+    let mut parts = Parts::new(list, usize::MAX, now);
     while parts.read(store).await? {}
     parts.page(store, catalog).await
 }
@@ -80,7 +79,7 @@ pub async fn page(
 /// part before it, as pages do: a concurrent change neither shows a row twice nor hides another.
 struct Parts<'a> {
     list: &'a ListWallet,
-    now_ms: i64,
+    now: Timestamp,
     rows: Vec<WalletRow>,
     /// Size of the texts in these rows, in bytes.
     bytes: usize,
@@ -91,13 +90,13 @@ struct Parts<'a> {
 }
 
 impl<'a> Parts<'a> {
-    fn new(list: &'a ListWallet, room: usize, now_ms: i64) -> Self {
-        Self { list, now_ms, rows: Vec::new(), bytes: 0, room, more: true }
+    fn new(list: &'a ListWallet, room: usize, now: Timestamp) -> Self {
+        Self { list, now, rows: Vec::new(), bytes: 0, room, more: true }
     }
 
     /// Reads the next part. Returns true while the page needs another.
     async fn read(&mut self, store: &Store) -> Result<bool, StorageError> {
-        let Self { list, now_ms, .. } = *self;
+        let Self { list, now, .. } = *self;
         let most = match self.bytes.checked_div(self.rows.len()) {
             None => SMALL_PAGE + 1,
             Some(bytes_of_a_row) => (PART_BYTES / bytes_of_a_row.max(1)).clamp(1, MAX_PART),
@@ -107,7 +106,7 @@ impl<'a> Parts<'a> {
         let part = WalletPart {
             org_id: list.org_id,
             customer_id: list.customer_id,
-            stretches: &stretches(&list.statuses, now_ms),
+            stretches: &stretches(&list.statuses, now),
             promotions: &list.promotions,
             after: self.rows.last().map(place).or(list.after),
             limit,
@@ -121,7 +120,7 @@ impl<'a> Parts<'a> {
 
     /// Returns the page of the parts that were read; `None` when there is no such customer.
     async fn page(mut self, store: &Store, catalog: &Catalog) -> Result<Option<Page>, StorageError> {
-        let Self { list, now_ms, .. } = self;
+        let Self { list, now, .. } = self;
         if self.rows.is_empty()
             && !catalog.org.accept_unknown_customers
             && !store.is_customer(list.org_id, list.customer_id).await?
@@ -130,14 +129,14 @@ impl<'a> Parts<'a> {
         }
         self.rows.truncate(list.limit);
         let more_after = self.rows.last().filter(|_| self.more).map(place);
-        let entries = self.rows.into_iter().map(|row| entry(catalog, row, now_ms)).collect();
+        let entries = self.rows.into_iter().map(|row| entry(catalog, row, now)).collect();
         Ok(Some(Page { entries, more_after, slot: None }))
     }
 }
 
 /// Returns the position of a row in its wallet.
-fn place(row: &WalletRow) -> (i64, ObjectId) {
-    (row.held.valid_till_ms, row.key.earn_id)
+fn place(row: &WalletRow) -> (Timestamp, ObjectId) {
+    (row.held.valid_till, row.key.earn_id)
 }
 
 /// Returns the size in bytes of the texts that an answer repeats for a row.
@@ -168,7 +167,7 @@ impl App {
         room: usize,
     ) -> Result<Option<Page>, WalletError> {
         let slot = self.large_read(client, list.limit).await?;
-        let mut parts = Parts::new(list, room, self.now_ms());
+        let mut parts = Parts::new(list, room, self.now());
         while self.reading(client, async { Ok::<_, WalletError>(parts.read(&self.store).await?) }).await? {}
         self.reading(client, async {
             let catalog = self.catalog(list.org_id).await?;
@@ -195,7 +194,7 @@ impl App {
         self.reading(client, async {
             let catalog = self.catalog(org_id).await?;
             let row = self.store.earned_promotion(org_id, earn_id).await?;
-            let mut found: Vec<_> = row.into_iter().map(|row| entry(&catalog, row, self.now_ms())).collect();
+            let mut found: Vec<_> = row.into_iter().map(|row| entry(&catalog, row, self.now())).collect();
             self.name_unknown(org_id, &mut found).await?;
             Ok(found.pop())
         })
@@ -224,31 +223,31 @@ impl App {
     }
 }
 
-/// Returns the ranges of recorded status and validity that have these statuses at `now_ms`.
-fn stretches(statuses: &BTreeSet<EarnedStatus>, now_ms: i64) -> Vec<Stretch> {
+/// Returns the ranges of recorded status and validity that have these statuses at `now`.
+fn stretches(statuses: &BTreeSet<EarnedStatus>, now: Timestamp) -> Vec<Stretch> {
     let mut stretches = Vec::new();
     let (unlocked, expired) = (statuses.contains(&EarnedStatus::Unlocked), statuses.contains(&EarnedStatus::Expired));
     if unlocked || expired {
         stretches.push(Stretch {
             status: RecordedStatus::Unlocked,
-            from_ms: if expired { i64::MIN } else { now_ms },
-            to_ms: if unlocked { i64::MAX } else { now_ms - 1 },
+            from: if expired { Timestamp::MIN } else { now },
+            to: if unlocked { Timestamp::MAX } else { now - MILLISECOND },
         });
     }
     for (wanted, status) in
         [(EarnedStatus::Redeemed, RecordedStatus::Redeemed), (EarnedStatus::Revoked, RecordedStatus::Revoked)]
     {
         if statuses.contains(&wanted) {
-            stretches.push(Stretch { status, from_ms: i64::MIN, to_ms: i64::MAX });
+            stretches.push(Stretch { status, from: Timestamp::MIN, to: Timestamp::MAX });
         }
     }
     stretches
 }
 
-fn entry(catalog: &Catalog, row: WalletRow, now_ms: i64) -> WalletItem {
+fn entry(catalog: &Catalog, row: WalletRow, now: Timestamp) -> WalletItem {
     let promotion = catalog.promotions.get(&row.held.promotion_id);
     WalletItem {
-        status: row.held.status_at(now_ms),
+        status: row.held.status_at(now),
         promotion_name: promotion.map(|promotion| promotion.name.clone()).unwrap_or_default(),
         promotion_active: promotion.is_some_and(|promotion| promotion.active),
         row,

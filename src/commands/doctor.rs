@@ -106,7 +106,7 @@ async fn check_server(report: &mut Report, store: &Store, clock: &Clock) {
     } else {
         report.add(Verdict::Well, "role", "may read and write rows");
     }
-    let difference = clock.now_ms() - examined.now_ms;
+    let difference = clock.now().millis() - examined.now.millis();
     let text = format!("differs by {difference} ms from that of the database");
     if difference.abs() <= MAX_CLOCK_DIFFERENCE_MS {
         report.add(Verdict::Well, "clock", &text);

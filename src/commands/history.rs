@@ -9,7 +9,7 @@ use super::{CommandError, note, on_database, show};
 use crate::app::catalog;
 use crate::app::history::{Content, HistoryPart, RecordedChange, page};
 use crate::config::operator::HistoryOutput;
-use crate::earning::{ObjectId, OrgId};
+use crate::earning::{ObjectId, OrgId, Timestamp};
 use crate::storage::Store;
 use crate::wire::history::encode;
 use crate::wire::time::to_iso;
@@ -18,7 +18,7 @@ use crate::wire::time::to_iso;
 const PAGE: usize = 100;
 /// Limits the customers of a change of an audience that a line names; `--json` names all.
 const MAX_NAMED: usize = 5;
-/// Fields that hold times, milliseconds since 1970-01-01T00:00:00Z.
+/// Fields that hold times, in milliseconds since 1970-01-01T00:00:00Z.
 const TIMES: [&str; 2] = ["startDate", "endDate"];
 
 /// Shows the latest changes of an organization, or those of a promotion and its audience.
@@ -40,7 +40,7 @@ pub(super) async fn run(
         let mut table = Table::new(&["TIME", "ACTOR", "ACTION", "PROMOTION", "CHANGE"]);
         for each in &changes {
             table.row([
-                to_iso(each.at_ms, zone),
+                to_iso(each.at, zone),
                 each.actor.clone(),
                 each.change.action.name().to_owned(),
                 each.change.promotion_id.map_or(NOTHING.to_owned(), |id| id.to_string()),
@@ -91,7 +91,9 @@ fn told(recorded: &RecordedChange, zone: Tz) -> String {
     let fields = |side: Option<&Content>| side.map(Content::fields).unwrap_or_default();
     let (before, after) = (fields(sides.0), fields(sides.1));
     let show = |side: &Map<String, Value>, name: &str| match side.get(name) {
-        Some(Value::Number(ms)) if TIMES.contains(&name) => to_iso(ms.as_i64().unwrap_or_default(), zone),
+        Some(Value::Number(ms)) if TIMES.contains(&name) => {
+            to_iso(Timestamp::from_millis(ms.as_i64().unwrap_or_default()), zone)
+        }
         Some(value) => value.to_string(),
         None => "none".to_owned(),
     };

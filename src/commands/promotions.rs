@@ -58,9 +58,9 @@ async fn list(options: &ListPromotions) -> Result<(), CommandError> {
 }
 
 async fn create(options: &CreatePromotion, clock: &Clock) -> Result<(), CommandError> {
-    let (org_id, now_ms) = (OrgId(options.org.id), clock.now_ms());
+    let (org_id, now) = (OrgId(options.org.id), clock.now());
     let request = proto::CreatePromotionRequest { promotion: Some(message(options)) };
-    let new_id = || catalog::new_promotion_id(now_ms);
+    let new_id = || catalog::new_promotion_id(now);
     // A malformed promotion is refused before the database is opened.
     let promotion = crate::wire::catalog::parse_new(request, new_id, Violations::default())
         .map_err(|problem| CommandError::of_invalid_request(problem, &OPTIONS))?;
@@ -190,8 +190,8 @@ fn show_promotions(output: &TimedOutput, org_id: OrgId, promotions: &[&Promotion
                 promotion.name.clone(),
                 promotion.kind.name().to_owned(),
                 if promotion.active { "yes" } else { "no" }.to_owned(),
-                to_iso(promotion.start_ms, zone),
-                to_iso(promotion.end_ms, zone),
+                to_iso(promotion.start, zone),
+                to_iso(promotion.end, zone),
                 promotion.cap.map_or(NOTHING.to_owned(), |cap| cap.to_string()),
                 valid,
                 if promotion.limited_to_audience { "limited" } else { "everybody" }.to_owned(),

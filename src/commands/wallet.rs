@@ -40,8 +40,8 @@ pub async fn run(command: &Wallet, clock: &Clock) -> Result<(), CommandError> {
                 entry.row.key.earn_id.to_string(),
                 entry.promotion_name.clone(),
                 entry.status.name().to_owned(),
-                to_iso(entry.row.held.valid_till_ms, zone),
-                to_iso(entry.row.granted_at_ms, zone),
+                to_iso(entry.row.held.valid_till, zone),
+                to_iso(entry.row.granted_at, zone),
                 entry.row.event_id.clone(),
             ]);
         }
@@ -55,7 +55,7 @@ pub async fn run(command: &Wallet, clock: &Clock) -> Result<(), CommandError> {
 
 /// Returns the entries, read page by page, and true when there are more than the limit.
 async fn read(store: &Store, options: &ShowWallet, clock: &Clock) -> Result<(Vec<WalletItem>, bool), CommandError> {
-    let (org_id, now_ms) = (OrgId(options.org.id), clock.now_ms());
+    let (org_id, now) = (OrgId(options.org.id), clock.now());
     let statuses = if options.statuses.is_empty() { EarnedStatus::VARIANTS } else { &options.statuses };
     let numbers = statuses.iter().map(|status| proto::EarnedStatus::from_str_name(status.name()).unwrap_or_default());
     let request = proto::ListEarnedPromotionsRequest {
@@ -71,7 +71,7 @@ async fn read(store: &Store, options: &ShowWallet, clock: &Clock) -> Result<(Vec
     let (limit, mut entries) = (options.limit as usize, Vec::new());
     loop {
         list.limit = list.limit.min(limit - entries.len());
-        let page = page(store, &catalog, &list, now_ms).await?;
+        let page = page(store, &catalog, &list, now).await?;
         let page = page.ok_or_else(|| CommandError::no_customer(list.customer_id))?;
         entries.extend(page.entries);
         list.after = page.more_after;

@@ -4,7 +4,7 @@ use chrono_tz::Tz;
 use foldhash::HashMap;
 use strum::{EnumString, IntoStaticStr, VariantNames};
 
-use super::{ObjectId, OrgId};
+use super::{ObjectId, OrgId, Timestamp};
 
 /// Organization with its settings.
 #[derive(Debug, Clone)]
@@ -74,10 +74,10 @@ pub struct Promotion {
     pub kind: PromotionType,
     /// True if the promotion is switched on.
     pub active: bool,
-    /// First millisecond of the promotion, since 1970-01-01T00:00:00Z.
-    pub start_ms: i64,
-    /// Last millisecond of the promotion, since 1970-01-01T00:00:00Z.
-    pub end_ms: i64,
+    /// First millisecond of the promotion.
+    pub start: Timestamp,
+    /// Last millisecond of the promotion.
+    pub end: Timestamp,
     /// Cap: number of instances that one customer can earn; `None` without a cap.
     pub cap: Option<u32>,
     /// Number of times that a cap was set after the promotion had been earned without one. The instances granted before
@@ -114,8 +114,8 @@ pub struct CatalogVersion(pub i64);
 pub struct FormerTerms {
     /// The promotion.
     pub promotion_id: ObjectId,
-    /// Last millisecond at which the promotion ran, since 1970-01-01T00:00:00Z.
-    pub end_ms: i64,
+    /// Last millisecond at which the promotion ran.
+    pub end: Timestamp,
     /// Time zone of the organization.
     pub time_zone: Tz,
 }
@@ -145,7 +145,7 @@ impl Catalog {
     pub fn former_terms(&self, after: &Self) -> Vec<FormerTerms> {
         let terms = |catalog: &Self, promotion: &Promotion| FormerTerms {
             promotion_id: promotion.id,
-            end_ms: promotion.end_ms,
+            end: promotion.end,
             time_zone: catalog.org.time_zone,
         };
         let earned = self.promotions.values().filter(|promotion| promotion.earned);

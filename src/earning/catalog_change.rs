@@ -2,8 +2,7 @@
 
 use super::codes;
 use super::draft::{DraftViolation, EXPIRY, PromotionDraft};
-use super::time::iso;
-use super::{Catalog, EarnExpiry, ObjectId, Promotion, PromotionType};
+use super::{Catalog, EarnExpiry, ObjectId, Promotion, PromotionType, Timestamp};
 
 /// Reason to refuse a change of a promotion.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -29,12 +28,12 @@ pub enum CatalogRefusal {
     #[error("cannot change once the promotion was earned: it is {}", .0.text())]
     ExpiryFixed(EarnExpiry),
     /// The promotion would be activated after its end.
-    #[error("promotion {promotion_id} cannot be activated: it ended at {}", iso(*end_ms))]
+    #[error("promotion {promotion_id} cannot be activated: it ended at {end}")]
     Ended {
         /// The promotion.
         promotion_id: ObjectId,
-        /// Last millisecond of the promotion, since 1970-01-01T00:00:00Z.
-        end_ms: i64,
+        /// Last millisecond of the promotion.
+        end: Timestamp,
     },
     /// More promotions would be active than the organization may have.
     #[error("the organization has {active} active promotions, and may have {cap}; deactivate one first")]
@@ -96,12 +95,12 @@ pub enum CatalogChange {
     SetActive(ObjectId, bool),
 }
 
-/// Returns the promotion as it is after `change`, at `now_ms` (milliseconds since 1970-01-01T00:00:00Z); `None` when
+/// Returns the promotion as it is after `change`, at `now`; `None` when
 /// `change` changes nothing.
 ///
 /// # Errors
 /// Returns the reason to refuse the change.
-pub fn apply(change: CatalogChange, catalog: &Catalog, now_ms: i64) -> Result<Option<Promotion>, CatalogRefusal> {
+pub fn apply(change: CatalogChange, catalog: &Catalog, now: Timestamp) -> Result<Option<Promotion>, CatalogRefusal> {
     let recorded = |id| catalog.promotions.get(&id).ok_or(CatalogRefusal::NotFound(id));
     let (promotion, before) = match change {
         CatalogChange::Create(draft) => {
@@ -125,7 +124,7 @@ pub fn apply(change: CatalogChange, catalog: &Catalog, now_ms: i64) -> Result<Op
     };
     if promotion.active {
         if !before.is_some_and(|before| before.active) {
-            may_start(&promotion, catalog, now_ms)?;
+            may_start(&promotion, catalog, now)?;
         }
         let mut others = catalog.promotions.values().filter(|other| other.active && other.id != promotion.id);
         if let Some(other) = others.find(|other| other.name == promotion.name) {
@@ -162,13 +161,13 @@ fn same_content(promotion: &Promotion, recorded: &Promotion) -> Result<(), Catal
 }
 
 /// Checks that one more promotion may be activated.
-fn may_start(promotion: &Promotion, catalog: &Catalog, now_ms: i64) -> Result<(), CatalogRefusal> {
+fn may_start(promotion: &Promotion, catalog: &Catalog, now: Timestamp) -> Result<(), CatalogRefusal> {
     let (active, cap) = (catalog.active_promotions, catalog.org.max_active_promotions);
     if active >= cap {
         return Err(CatalogRefusal::TooManyActive { active, cap });
     }
-    if promotion.end_ms < now_ms {
-        return Err(CatalogRefusal::Ended { promotion_id: promotion.id, end_ms: promotion.end_ms });
+    if promotion.end < now {
+        return Err(CatalogRefusal::Ended { promotion_id: promotion.id, end: promotion.end });
     }
     Ok(())
 }

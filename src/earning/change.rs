@@ -1,5 +1,7 @@
 //! Changes of earned promotions: the rules of revoking and redeeming.
 
+// The part of the standard library's module that reads no clock.
+use core::time::Duration;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -8,13 +10,13 @@ use strum::{EnumString, IntoStaticStr, VariantArray, VariantNames};
 use super::codes;
 use super::object_id::{GivenId, MAX_ECHOED_CHARACTERS};
 use super::redemption::{Redemption, RedemptionLine, first_difference};
-use super::time::{DAY_MS, iso};
-use super::{Catalog, CustomerId, ObjectId, OrgId, PromotionType};
+use super::time::DAY;
+use super::{Catalog, CustomerId, ObjectId, OrgId, PromotionType, Timestamp};
 
-/// Limits how long before the event of an earned promotion the transaction that redeems it may be dated, in
-/// milliseconds: one day. The clocks of tills and of the systems that send events differ, and an event may be dated as
+/// Limits how long before the event of an earned promotion the transaction that redeems it may be dated: one
+/// day. The clocks of tills and of the systems that send events differ, and an event may be dated as
 /// far ahead of the server's clock.
-pub const MAX_BEFORE_EVENT_MS: i64 = DAY_MS;
+pub const MAX_BEFORE_EVENT: Duration = DAY;
 
 /// Limits the option `--late-redemption-days`: the number of days after a transaction within which its redemption is
 /// judged by the date of the transaction.
@@ -117,10 +119,10 @@ impl EarnedStatus {
 }
 
 impl HeldPromotion {
-    /// Returns the status at `now_ms` (milliseconds since 1970-01-01T00:00:00Z).
-    pub fn status_at(&self, now_ms: i64) -> EarnedStatus {
+    /// Returns the status at `now`.
+    pub fn status_at(&self, now: Timestamp) -> EarnedStatus {
         match self.status {
-            RecordedStatus::Unlocked if self.valid_till_ms < now_ms => EarnedStatus::Expired,
+            RecordedStatus::Unlocked if self.valid_till < now => EarnedStatus::Expired,
             RecordedStatus::Unlocked => EarnedStatus::Unlocked,
             RecordedStatus::Redeemed => EarnedStatus::Redeemed,
             RecordedStatus::Revoked => EarnedStatus::Revoked,
@@ -133,10 +135,10 @@ impl HeldPromotion {
 pub struct HeldPromotion {
     /// Promotion that was earned.
     pub promotion_id: ObjectId,
-    /// Time of the event, milliseconds since 1970-01-01T00:00:00Z.
-    pub event_time_ms: i64,
-    /// Last millisecond at which the earned promotion is valid, since 1970-01-01T00:00:00Z.
-    pub valid_till_ms: i64,
+    /// Time of the event.
+    pub event_time: Timestamp,
+    /// Last millisecond at which the earned promotion is valid.
+    pub valid_till: Timestamp,
     /// Recorded status.
     pub status: RecordedStatus,
     /// Transaction that redeemed it; `None` unless it is redeemed.
@@ -242,27 +244,26 @@ pub enum RedeemFailure {
     },
     /// The transaction is dated too long before the event for which the promotion was earned.
     #[error(
-        "must not be more than 24 hours before {}, the eventTime of earned promotion {earn_id}: it is {}",
-        iso(*event_time_ms),
-        iso(*transaction_date_ms)
+        "must not be more than 24 hours before {event_time}, the eventTime of earned promotion {earn_id}: it is \
+         {transaction_date}"
     )]
     BeforeEvent {
         /// Earn id of the earned promotion.
         earn_id: ObjectId,
-        /// Date of the transaction, milliseconds since 1970-01-01T00:00:00Z.
-        transaction_date_ms: i64,
-        /// Time of the event, milliseconds since 1970-01-01T00:00:00Z.
-        event_time_ms: i64,
+        /// Date of the transaction.
+        transaction_date: Timestamp,
+        /// Time of the event.
+        event_time: Timestamp,
     },
     /// The earned promotion is no longer valid.
-    #[error("earned promotion {earn_id} had expired at {}: it was valid until {}", iso(*judged_ms), iso(*valid_till_ms))]
+    #[error("earned promotion {earn_id} had expired at {judged_at}: it was valid until {valid_till}")]
     Expired {
         /// Earn id of the earned promotion.
         earn_id: ObjectId,
-        /// Instant at which it had to be valid, milliseconds since 1970-01-01T00:00:00Z.
-        judged_ms: i64,
-        /// Last millisecond at which it was valid, since 1970-01-01T00:00:00Z.
-        valid_till_ms: i64,
+        /// Instant at which it had to be valid.
+        judged_at: Timestamp,
+        /// Last millisecond at which it was valid.
+        valid_till: Timestamp,
     },
 }
 
@@ -332,12 +333,11 @@ pub struct Redeemed {
     pub newly: Vec<InstanceKey>,
 }
 
-/// Decides whether every line of `redeem` can be redeemed. A transaction dated before `late_from_ms` (milliseconds
-/// since 1970-01-01T00:00:00Z) is judged as if it had occurred at `late_from_ms`.
+/// Decides whether every line of `redeem` can be redeemed. A transaction dated before `late_from` is judged as if it had occurred at `late_from`.
 ///
 /// # Errors
 /// Returns the first reason why the transaction is not redeemed.
-pub fn redeem(redeem: &Redeem, facts: &mut ChangeFacts, late_from_ms: i64) -> Result<Redeemed, RedeemFailure> {
+pub fn redeem(redeem: &Redeem, facts: &mut ChangeFacts, late_from: Timestamp) -> Result<Redeemed, RedeemFailure> {
     let name = (redeem.org_id, Arc::clone(&redeem.transaction_identifier));
     if let Some(recorded) = facts.transactions.get(&name) {
         return match recorded.first_difference(&redeem.transaction) {
@@ -346,11 +346,11 @@ pub fn redeem(redeem: &Redeem, facts: &mut ChangeFacts, late_from_ms: i64) -> Re
         };
     }
     let redemption = &redeem.transaction.redemption;
-    let judged_ms = redemption.transaction_date_ms.max(late_from_ms);
+    let judged_at = redemption.transaction_date.max(late_from);
     let mut newly = Vec::new();
     let mut seen = HashSet::new();
     for line in redemption.lines() {
-        let key = redeemable(redeem, line, facts, judged_ms)?;
+        let key = redeemable(redeem, line, facts, judged_at)?;
         // An earned promotion may be in both lists.
         if seen.insert(key) {
             newly.push(key);
@@ -368,12 +368,12 @@ pub fn redeem(redeem: &Redeem, facts: &mut ChangeFacts, late_from_ms: i64) -> Re
 }
 
 /// Returns the key of the earned promotion of `line` if it can be redeemed by a transaction that is judged at
-/// `judged_ms`.
+/// `judged_at`.
 fn redeemable(
     redeem: &Redeem,
     line: &RedemptionLine,
     facts: &ChangeFacts,
-    judged_ms: i64,
+    judged_at: Timestamp,
 ) -> Result<InstanceKey, RedeemFailure> {
     let redemption = &redeem.transaction.redemption;
     let given = &line.earned_promotion;
@@ -389,13 +389,13 @@ fn redeemable(
         }
         RecordedStatus::Unlocked => {}
     }
-    let transaction_date_ms = redemption.transaction_date_ms;
-    if transaction_date_ms < held.event_time_ms.saturating_sub(MAX_BEFORE_EVENT_MS) {
-        let event_time_ms = held.event_time_ms;
-        return Err(RedeemFailure::BeforeEvent { earn_id, transaction_date_ms, event_time_ms });
+    let transaction_date = redemption.transaction_date;
+    if transaction_date < held.event_time - MAX_BEFORE_EVENT {
+        let event_time = held.event_time;
+        return Err(RedeemFailure::BeforeEvent { earn_id, transaction_date, event_time });
     }
-    if held.valid_till_ms < judged_ms {
-        return Err(RedeemFailure::Expired { earn_id, judged_ms, valid_till_ms: held.valid_till_ms });
+    if held.valid_till < judged_at {
+        return Err(RedeemFailure::Expired { earn_id, judged_at, valid_till: held.valid_till });
     }
     Ok(key)
 }

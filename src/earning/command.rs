@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use strum::{EnumString, IntoStaticStr, VariantNames};
 
-use super::{CustomerId, ObjectId, OrgId};
+use super::{CustomerId, ObjectId, OrgId, Timestamp};
 
 /// Type under which a promotion is earned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumString, IntoStaticStr, VariantNames)]
@@ -80,8 +80,8 @@ pub struct BulkEarn {
     pub org_id: OrgId,
     /// Customer who earns.
     pub customer_id: CustomerId,
-    /// Time of the event, milliseconds since 1970-01-01T00:00:00Z.
-    pub event_time_ms: i64,
+    /// Time of the event.
+    pub event_time: Timestamp,
     /// Type under which the promotions are earned.
     pub earned_from_type: EarnedFromType,
     /// The caller's identifier of the event.

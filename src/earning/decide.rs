@@ -2,19 +2,19 @@
 
 use std::sync::Arc;
 
-use super::expiry::valid_till_ms;
+use super::expiry::valid_till;
 use super::failure::OtherFailures;
 use super::object_id::MAX_ECHOED_CHARACTERS;
 use super::{
     BulkEarn, Catalog, Details, EarnFailure, EarningKey, Entry, Facts, Grant, Holder, Instance, ObjectId, Promotion,
-    PromotionType, RecordedEarning,
+    PromotionType, RecordedEarning, Timestamp,
 };
 
 /// Outcome of one entry: `instances` succeed, and the rest of its `earn_count` fails with `failure`.
 #[derive(Debug, Clone)]
 pub struct EntryOutcome {
-    /// Time of the event of the earning, milliseconds since 1970-01-01T00:00:00Z.
-    pub event_time_ms: i64,
+    /// Time of the event of the earning.
+    pub event_time: Timestamp,
     /// Details of the earning.
     pub details: Option<Arc<Details>>,
     /// Instances that the customer holds for the earning, at most `earn_count`.
@@ -41,8 +41,8 @@ pub struct Scene<'a> {
     pub catalog: &'a Catalog,
     /// Recorded facts. Grants are added to them, so that the next entry and the next command of a batch see them.
     pub facts: &'a mut Facts,
-    /// Current time, milliseconds since 1970-01-01T00:00:00Z.
-    pub now_ms: i64,
+    /// Current time.
+    pub now: Timestamp,
 }
 
 /// Decides every entry of `command`, in order.
@@ -75,7 +75,7 @@ fn decide_entry(
     new_id: &mut impl FnMut() -> ObjectId,
 ) -> (EntryOutcome, Option<Grant>) {
     let mut outcome = EntryOutcome {
-        event_time_ms: command.event_time_ms,
+        event_time: command.event_time,
         details: command.details.clone(),
         instances: Vec::new(),
         replayed: 0,
@@ -97,7 +97,7 @@ fn decide_entry(
     let mut known = 0;
     if let Some(recorded) = recorded {
         // The first event time and details of an earning stay, for the instances that are added to it as well.
-        outcome.event_time_ms = recorded.event_time_ms;
+        outcome.event_time = recorded.event_time;
         outcome.details.clone_from(&recorded.details);
         let asked_for = recorded.instances.iter().take(entry.earn_count as usize);
         known = asked_for.len();
@@ -107,11 +107,11 @@ fn decide_entry(
     // A revoked instance keeps its ordinal in the earning.
     let revoked = known - outcome.replayed;
     let missing = entry.earn_count - u32::try_from(known).unwrap_or(entry.earn_count);
-    let event_time_ms = outcome.event_time_ms;
+    let event_time = outcome.event_time;
     let zone = scene.catalog.org.time_zone;
-    let valid_till_ms = valid_till_ms(promotion.expiry, promotion.end_ms, event_time_ms, zone);
+    let valid_till = valid_till(promotion.expiry, promotion.end, event_time, zone);
     let (fitting, refused) =
-        grantable(promotion, &NewInstances { holder: key.holder(), missing, event_time_ms, valid_till_ms }, scene);
+        grantable(promotion, &NewInstances { holder: key.holder(), missing, event_time, valid_till }, scene);
     outcome.failure = match revoked {
         0 => refused,
         revoked => {
@@ -124,11 +124,11 @@ fn decide_entry(
     }
     let grant = Grant {
         earned_from_type: command.earned_from_type,
-        event_time_ms,
+        event_time,
         details: outcome.details.clone(),
         cap: promotion.cap,
         first_ordinal: entry.earn_count - missing + 1,
-        instances: (0..fitting).map(|_| Instance { earn_id: new_id(), valid_till_ms, revoked: false }).collect(),
+        instances: (0..fitting).map(|_| Instance { earn_id: new_id(), valid_till, revoked: false }).collect(),
         key,
     };
     outcome.instances.extend_from_slice(&grant.instances);
@@ -140,10 +140,10 @@ struct NewInstances {
     holder: Holder,
     /// Number of instances.
     missing: u32,
-    /// Time of the event, milliseconds since 1970-01-01T00:00:00Z.
-    event_time_ms: i64,
-    /// End of validity, milliseconds since 1970-01-01T00:00:00Z.
-    valid_till_ms: i64,
+    /// Time of the event.
+    event_time: Timestamp,
+    /// End of validity.
+    valid_till: Timestamp,
 }
 
 /// Returns how many of the missing instances can be granted, and the failure of the others.
@@ -178,7 +178,7 @@ fn refuse_whole_entry(
 
 /// Returns the failure that applies to any new instance, apart from the cap.
 fn refuse_new(promotion: &Promotion, new: &NewInstances, scene: &Scene<'_>) -> Option<EarnFailure> {
-    let NewInstances { holder, event_time_ms, valid_till_ms, .. } = *new;
+    let NewInstances { holder, event_time, valid_till, .. } = *new;
     let promotion_id = promotion.id;
     let (active, cap) = (scene.catalog.active_promotions, scene.catalog.org.max_active_promotions);
     if active > cap {
@@ -187,14 +187,14 @@ fn refuse_new(promotion: &Promotion, new: &NewInstances, scene: &Scene<'_>) -> O
     if !promotion.active {
         return Some(EarnFailure::Inactive { promotion_id });
     }
-    if event_time_ms < promotion.start_ms {
-        return Some(EarnFailure::NotStarted { promotion_id, event_time_ms, start_ms: promotion.start_ms });
+    if event_time < promotion.start {
+        return Some(EarnFailure::NotStarted { promotion_id, event_time, start: promotion.start });
     }
-    if event_time_ms > promotion.end_ms {
-        return Some(EarnFailure::Ended { promotion_id, event_time_ms, end_ms: promotion.end_ms });
+    if event_time > promotion.end {
+        return Some(EarnFailure::Ended { promotion_id, event_time, end: promotion.end });
     }
-    if valid_till_ms < scene.now_ms {
-        return Some(EarnFailure::NoLongerValid { promotion_id, event_time_ms, valid_till_ms });
+    if valid_till < scene.now {
+        return Some(EarnFailure::NoLongerValid { promotion_id, event_time, valid_till });
     }
     if promotion.limited_to_audience && !scene.facts.audiences.contains(&holder) {
         return Some(EarnFailure::NotInAudience { promotion_id, customer_id: holder.customer_id.0 });

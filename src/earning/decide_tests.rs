@@ -4,11 +4,11 @@ use chrono_tz::Tz;
 use proptest::prelude::*;
 
 use super::super::draft::CAP;
+use super::super::time::{DAY, MILLISECOND};
 use super::super::{CatalogVersion, CustomerId, EarnExpiry, EarnedFromType, Org, OrgId};
 use super::*;
 
-const NOW_MS: i64 = 1_762_840_000_000;
-const DAY_MS: i64 = 86_400_000;
+const NOW: Timestamp = Timestamp::from_millis(1_762_840_000_000);
 
 fn id(number: u8) -> ObjectId {
     let mut bytes = [0; 12];
@@ -22,8 +22,8 @@ pub(crate) fn promotion(number: u8) -> Promotion {
         name: format!("Promotion {number}"),
         kind: PromotionType::Earning,
         active: true,
-        start_ms: NOW_MS - 100 * DAY_MS,
-        end_ms: NOW_MS + 100 * DAY_MS,
+        start: NOW - 100 * DAY,
+        end: NOW + 100 * DAY,
         cap: None,
         expiry: EarnExpiry::WithPromotion,
         cap_period: 0,
@@ -53,7 +53,7 @@ pub(crate) fn command(entries: &[(u8, u32, &str)]) -> BulkEarn {
     BulkEarn {
         org_id: OrgId(1),
         customer_id: CustomerId(7),
-        event_time_ms: NOW_MS - DAY_MS,
+        event_time: NOW - DAY,
         earned_from_type: EarnedFromType::BulkIssue,
         event_id: "event".into(),
         details: None,
@@ -65,7 +65,7 @@ pub(crate) fn command(entries: &[(u8, u32, &str)]) -> BulkEarn {
 fn run(command: &BulkEarn, catalog: &Catalog, facts: &mut Facts) -> Decision {
     let mut next =
         u64::try_from(facts.earnings.values().map(|earning| earning.instances.len()).sum::<usize>()).unwrap();
-    decide(command, &mut Scene { catalog, facts, now_ms: NOW_MS }, || {
+    decide(command, &mut Scene { catalog, facts, now: NOW }, || {
         next += 1;
         let mut bytes = [0xee; 12];
         bytes[4..].copy_from_slice(&next.to_be_bytes());
@@ -91,9 +91,9 @@ const PRECEDENCE: [(i32, &str, Spoil); 11] = [
     (714, "type CUSTOMER", |promotion, _, _| promotion.kind = PromotionType::Customer),
     (713, "cannot change to MILESTONE", |_, command, _| command.earned_from_type = EarnedFromType::Milestone),
     (705, "2 active promotions, more than its maximum of 1", |_, _, max_active| *max_active = 1),
-    (709, "had not started", |promotion, _, _| promotion.start_ms = NOW_MS),
-    (706, "had expired", |promotion, _, _| promotion.end_ms = NOW_MS - 2 * DAY_MS),
-    (706, "would have expired", |promotion, _, _| promotion.end_ms = NOW_MS - 1),
+    (709, "had not started", |promotion, _, _| promotion.start = NOW),
+    (706, "had expired", |promotion, _, _| promotion.end = NOW - 2 * DAY),
+    (706, "would have expired", |promotion, _, _| promotion.end = NOW - MILLISECOND),
     (715, "not in", |promotion, _, _| promotion.limited_to_audience = true),
     (708, "cap 2, used 1, left 1; 1 not granted", |promotion, _, _| promotion.cap = Some(2)),
 ];
@@ -143,7 +143,7 @@ fn two_causes_in_one_entry_are_each_told_with_their_number() {
         (3, |promotion| promotion.active = false, "; 1 not granted: promotion 000000000000000000000001 is not active"),
         (
             4,
-            |promotion| promotion.end_ms = NOW_MS - 2 * DAY_MS,
+            |promotion| promotion.end = NOW - 2 * DAY,
             "; 2 not granted: promotion 000000000000000000000001 had expired at eventTime 2025-11-10T05:46:40Z: it ended at 2025-11-09T05:46:40Z",
         ),
         // Every missing instance was granted, or none is missing.
@@ -184,20 +184,20 @@ fn the_remaining_kinds_and_reasons_have_their_codes() {
 
 #[test]
 fn the_first_and_the_last_millisecond_of_a_promotion_count() {
-    let event = NOW_MS - DAY_MS;
-    for (start_ms, end_ms, code) in [
-        (event, NOW_MS, 0),
-        (event + 1, NOW_MS, 709),
-        (event - 1, NOW_MS, 0),
-        (event - 1, NOW_MS - 1, 706),
-        (event - 2, event - 1, 706),
+    let event = NOW - DAY;
+    for (start, end, code) in [
+        (event, NOW, 0),
+        (event + MILLISECOND, NOW, 709),
+        (event - MILLISECOND, NOW, 0),
+        (event - MILLISECOND, NOW - MILLISECOND, 706),
+        (event - 2 * MILLISECOND, event - MILLISECOND, 706),
     ] {
-        let promotion = Promotion { start_ms, end_ms, ..promotion(1) };
+        let promotion = Promotion { start, end, ..promotion(1) };
         let decision = run(&command(&[(1, 1, "a")]), &catalog(vec![promotion], 250), &mut Facts::default());
-        assert_eq!(summary(&decision)[0].1, code, "{start_ms}..{end_ms}");
+        assert_eq!(summary(&decision)[0].1, code, "{start}..{end}");
     }
     // The validity may end after the promotion; the promotion's end then has no effect on it.
-    let promotion = Promotion { end_ms: event, expiry: EarnExpiry::DaysFromEarning(3), ..promotion(1) };
+    let promotion = Promotion { end: event, expiry: EarnExpiry::DaysFromEarning(3), ..promotion(1) };
     let decision = run(&command(&[(1, 1, "a")]), &catalog(vec![promotion], 250), &mut Facts::default());
     assert_eq!(summary(&decision), [(1, 0)]);
 }
@@ -208,13 +208,13 @@ fn a_larger_count_grants_the_difference_and_a_smaller_one_returns_the_first() {
     let mut facts = Facts::default();
     let two = run(&command(&[(1, 2, "a")]), &catalog, &mut facts).outcomes[0].instances.clone();
     let mut later = command(&[(1, 5, "a")]);
-    later.event_time_ms += 5;
+    later.event_time = later.event_time + 5 * MILLISECOND;
     later.details = Details { event_payload: Some("{}".into()), ..Details::default() }.shared();
     let decision = run(&later, &catalog, &mut facts);
     assert_eq!(decision.outcomes[0].instances[..2], two);
     assert_eq!(decision.grants[0].instances, decision.outcomes[0].instances[2..]);
     assert_eq!(decision.grants[0].first_ordinal, 3);
-    assert_eq!(decision.outcomes[0].event_time_ms, NOW_MS - DAY_MS, "the first event time stays");
+    assert_eq!(decision.outcomes[0].event_time, NOW - DAY, "the first event time stays");
     assert_eq!(decision.outcomes[0].details, None, "the first payload stays");
     let one = run(&command(&[(1, 1, "a")]), &catalog, &mut facts);
     assert_eq!(one.outcomes[0].instances, two[..1]);

@@ -1,8 +1,7 @@
 //! A promotion as a message or a file describes it. The fields that it leaves out stay as recorded, or take their
 //! defaults.
 
-use super::time::iso;
-use super::{EarnExpiry, ObjectId, Promotion, PromotionType};
+use super::{EarnExpiry, ObjectId, Promotion, PromotionType, Timestamp};
 
 /// Name in messages of the cap of a promotion.
 pub const CAP: &str = "maxEarningPerCustomer";
@@ -29,10 +28,10 @@ pub struct PromotionDraft {
     pub kind: Option<PromotionType>,
     /// True if the promotion is switched on.
     pub active: Option<bool>,
-    /// First millisecond of the promotion, since 1970-01-01T00:00:00Z.
-    pub start_ms: Option<i64>,
-    /// Last millisecond of the promotion, since 1970-01-01T00:00:00Z.
-    pub end_ms: Option<i64>,
+    /// First millisecond of the promotion.
+    pub start: Option<Timestamp>,
+    /// Last millisecond of the promotion.
+    pub end: Option<Timestamp>,
     /// Cap: number of instances that one customer can earn.
     pub cap: Option<CapDraft>,
     /// Rule that sets the validity of an earned promotion.
@@ -73,8 +72,8 @@ impl PromotionDraft {
         let mut lacks = |field| missing.push(DraftViolation::Missing(field));
         let name = self.name.clone().or_else(|| recorded.map(|recorded| recorded.name.clone()));
         let kind = self.kind.or(recorded.map(|recorded| recorded.kind));
-        let start_ms = self.start_ms.or(recorded.map(|recorded| recorded.start_ms));
-        let end_ms = self.end_ms.or(recorded.map(|recorded| recorded.end_ms));
+        let start = self.start.or(recorded.map(|recorded| recorded.start));
+        let end = self.end.or(recorded.map(|recorded| recorded.end));
         let promotion = Promotion {
             id: self.id,
             name: name.unwrap_or_else(|| {
@@ -86,13 +85,13 @@ impl PromotionDraft {
                 PromotionType::Earning
             }),
             active: self.active.unwrap_or(recorded.is_none_or(|recorded| recorded.active)),
-            start_ms: start_ms.unwrap_or_else(|| {
+            start: start.unwrap_or_else(|| {
                 lacks("startDate");
-                0
+                Timestamp::EPOCH
             }),
-            end_ms: end_ms.unwrap_or_else(|| {
+            end: end.unwrap_or_else(|| {
                 lacks("endDate");
-                i64::MAX
+                Timestamp::MAX
             }),
             cap: match self.cap {
                 None => recorded.and_then(|recorded| recorded.cap),
@@ -106,7 +105,7 @@ impl PromotionDraft {
                 .unwrap_or(recorded.is_some_and(|recorded| recorded.limited_to_audience)),
             earned: false,
         };
-        if missing.is_empty() && promotion.end_ms < promotion.start_ms {
+        if missing.is_empty() && promotion.end < promotion.start {
             missing.push(DraftViolation::EndsBeforeStart);
         }
         if missing.is_empty() { Ok(promotion) } else { Err(missing) }
@@ -120,8 +119,8 @@ impl Promotion {
             ("name", format!("{:?}", self.name)),
             ("type", self.kind.name().to_owned()),
             ("active", self.active.to_string()),
-            ("startDate", iso(self.start_ms)),
-            ("endDate", iso(self.end_ms)),
+            ("startDate", self.start.to_string()),
+            ("endDate", self.end.to_string()),
             (CAP, self.cap.map_or("none".to_owned(), |cap| cap.to_string())),
             (EXPIRY, self.expiry.text()),
             ("earnLimitedToSpecificAudience", self.limited_to_audience.to_string()),
@@ -142,8 +141,8 @@ mod tests {
             name: None,
             kind: None,
             active: None,
-            start_ms: None,
-            end_ms: None,
+            start: None,
+            end: None,
             cap: None,
             expiry: None,
             limited_to_audience: None,
@@ -156,8 +155,8 @@ mod tests {
             name: Some("Ten off".to_owned()),
             kind: Some(PromotionType::Reward),
             active: Some(false),
-            start_ms: Some(5),
-            end_ms: Some(9),
+            start: Some(Timestamp::from_millis(5)),
+            end: Some(Timestamp::from_millis(9)),
             cap: Some(CapDraft::AtMost(3)),
             expiry: Some(EarnExpiry::DaysFromEarning(30)),
             limited_to_audience: Some(true),
@@ -177,8 +176,8 @@ mod tests {
             ("name", |draft| draft.name = Some("Other".to_owned())),
             ("type", |draft| draft.kind = Some(PromotionType::Earning)),
             ("active", |draft| draft.active = Some(true)),
-            ("startDate", |draft| draft.start_ms = Some(6)),
-            ("endDate", |draft| draft.end_ms = Some(8)),
+            ("startDate", |draft| draft.start = Some(Timestamp::from_millis(6))),
+            ("endDate", |draft| draft.end = Some(Timestamp::from_millis(8))),
             (CAP, |draft| draft.cap = Some(CapDraft::Unlimited)),
             (EXPIRY, |draft| draft.expiry = Some(EarnExpiry::WithPromotion)),
             ("earnLimitedToSpecificAudience", |draft| draft.limited_to_audience = Some(false)),
@@ -207,7 +206,7 @@ mod tests {
     #[test]
     fn an_end_before_the_recorded_start_is_found() {
         let recorded = full().complete(None).unwrap();
-        let early = PromotionDraft { end_ms: Some(4), ..empty() };
+        let early = PromotionDraft { end: Some(Timestamp::from_millis(4)), ..empty() };
         assert_eq!(early.complete(Some(&recorded)).unwrap_err(), [DraftViolation::EndsBeforeStart]);
     }
 }

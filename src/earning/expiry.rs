@@ -1,29 +1,31 @@
 //! Computes the last millisecond at which an earned promotion is valid.
 
-use chrono::{DateTime, Days, NaiveDate, NaiveDateTime, NaiveTime, TimeZone, Utc};
+use chrono::{Days, NaiveDate, NaiveDateTime, NaiveTime, TimeZone};
 use chrono_tz::{GapInfo, Tz};
 
-use super::EarnExpiry;
+use super::time::MILLISECOND;
+use super::{EarnExpiry, Timestamp};
 
-/// Returns the last millisecond (since 1970-01-01T00:00:00Z) at which a promotion earned at `event_time_ms` is valid.
+/// Returns the last millisecond at which a promotion earned at `event_time` is valid.
 ///
-/// `zone` is the organization's time zone, `end_ms` the promotion's end. The result is `i64::MAX` when the last day is
-/// outside the calendar.
-pub fn valid_till_ms(expiry: EarnExpiry, end_ms: i64, event_time_ms: i64, zone: Tz) -> i64 {
+/// `zone` is the organization's time zone, `end` the promotion's end. The result is [`Timestamp::MAX`] when the last
+/// day is outside the calendar.
+pub fn valid_till(expiry: EarnExpiry, end: Timestamp, event_time: Timestamp, zone: Tz) -> Timestamp {
     match expiry {
-        EarnExpiry::WithPromotion => end_ms,
-        EarnExpiry::DaysFromEarning(days) => DateTime::<Utc>::from_timestamp_millis(event_time_ms)
+        EarnExpiry::WithPromotion => end,
+        EarnExpiry::DaysFromEarning(days) => event_time
+            .in_calendar()
             .and_then(|event| {
                 let day = event.with_timezone(&zone).date_naive();
                 let last_day = day.checked_add_days(Days::new(days.into()))?;
-                last_ms_of_day(last_day, zone)
+                end_of_day(last_day, zone)
             })
-            .unwrap_or(i64::MAX),
+            .unwrap_or(Timestamp::MAX),
     }
 }
 
 /// Returns the last millisecond at which clocks in `zone` do not yet show a date after `day`.
-fn last_ms_of_day(day: NaiveDate, zone: Tz) -> Option<i64> {
+fn end_of_day(day: NaiveDate, zone: Tz) -> Option<Timestamp> {
     let midnight = NaiveDateTime::new(day.succ_opt()?, NaiveTime::MIN);
     let mapped = zone.from_local_datetime(&midnight);
     let next_day = match (mapped.earliest(), mapped.latest()) {
@@ -39,26 +41,29 @@ fn last_ms_of_day(day: NaiveDate, zone: Tz) -> Option<i64> {
         // end of the gap.
         _ => GapInfo::new(&midnight, &zone)?.end?,
     };
-    next_day.timestamp_millis().checked_sub(1)
+    Some(Timestamp::from(next_day) - MILLISECOND)
 }
 
 #[cfg(test)]
 mod tests {
+    use chrono::DateTime;
+
     use super::*;
 
-    fn ms(text: &str) -> i64 {
-        DateTime::parse_from_rfc3339(text).expect(text).timestamp_millis()
+    fn time(text: &str) -> Timestamp {
+        DateTime::parse_from_rfc3339(text).expect(text).into()
     }
 
     fn days_from_earning(days: u32, event: &str, zone: &str) -> String {
-        let valid_till = valid_till_ms(EarnExpiry::DaysFromEarning(days), 0, ms(event), zone.parse().expect(zone));
-        let valid_till = DateTime::<Utc>::from_timestamp_millis(valid_till).expect("in the calendar");
-        valid_till.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
+        let valid_till =
+            valid_till(EarnExpiry::DaysFromEarning(days), Timestamp::EPOCH, time(event), zone.parse().expect(zone));
+        valid_till.to_string()
     }
 
     #[test]
     fn with_promotion_is_the_end_date() {
-        assert_eq!(valid_till_ms(EarnExpiry::WithPromotion, 1_767_205_799_999, 5, Tz::UTC), 1_767_205_799_999);
+        let end = Timestamp::from_millis(1_767_205_799_999);
+        assert_eq!(valid_till(EarnExpiry::WithPromotion, end, Timestamp::from_millis(5), Tz::UTC), end);
     }
 
     #[test]
@@ -100,7 +105,9 @@ mod tests {
 
     #[test]
     fn a_day_outside_the_calendar_never_ends() {
-        assert_eq!(valid_till_ms(EarnExpiry::DaysFromEarning(1), 0, i64::MAX, Tz::UTC), i64::MAX);
-        assert_eq!(valid_till_ms(EarnExpiry::DaysFromEarning(u32::MAX), 0, 0, Tz::UTC), i64::MAX);
+        for (days, event) in [(1, Timestamp::MAX), (u32::MAX, Timestamp::EPOCH)] {
+            let valid_till = valid_till(EarnExpiry::DaysFromEarning(days), Timestamp::EPOCH, event, Tz::UTC);
+            assert_eq!(valid_till.millis(), Timestamp::MAX.millis());
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use foldhash::{HashMap, HashSet};
 
-use super::{BulkEarn, CustomerId, Details, EarnedFromType, Entry, ObjectId, OrgId};
+use super::{BulkEarn, CustomerId, Details, EarnedFromType, Entry, ObjectId, OrgId, Timestamp};
 
 /// Earning key: the identity of an earning. The database keeps it unique together with the ordinal of the instance. The
 /// order of the fields makes the earnings of one event adjacent.
@@ -62,8 +62,8 @@ pub struct Holder {
 pub struct Instance {
     /// Earn id of the instance.
     pub earn_id: ObjectId,
-    /// Last millisecond at which the instance is valid, since 1970-01-01T00:00:00Z.
-    pub valid_till_ms: i64,
+    /// Last millisecond at which the instance is valid.
+    pub valid_till: Timestamp,
     /// True if the instance was revoked.
     pub revoked: bool,
 }
@@ -73,8 +73,8 @@ pub struct Instance {
 pub struct RecordedEarning {
     /// Type under which the promotion was earned.
     pub earned_from_type: EarnedFromType,
-    /// Time of the event in the first call, milliseconds since 1970-01-01T00:00:00Z.
-    pub event_time_ms: i64,
+    /// Time of the event in the first call.
+    pub event_time: Timestamp,
     /// Details in the first call.
     pub details: Option<Arc<Details>>,
     /// Instances of the earning, in the order of their ordinals.
@@ -88,8 +88,8 @@ pub struct Grant {
     pub key: EarningKey,
     /// Type under which the promotion is earned.
     pub earned_from_type: EarnedFromType,
-    /// Time of the event, milliseconds since 1970-01-01T00:00:00Z.
-    pub event_time_ms: i64,
+    /// Time of the event.
+    pub event_time: Timestamp,
     /// Details of the earning.
     pub details: Option<Arc<Details>>,
     /// Cap of the promotion; `None` without a cap.
@@ -136,7 +136,7 @@ impl Facts {
         }
         let earning = self.earnings.entry(grant.key.clone()).or_insert_with(|| RecordedEarning {
             earned_from_type: grant.earned_from_type,
-            event_time_ms: grant.event_time_ms,
+            event_time: grant.event_time,
             details: grant.details.clone(),
             instances: Vec::new(),
         });

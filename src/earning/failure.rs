@@ -2,8 +2,7 @@
 
 use super::codes;
 use super::draft::CAP;
-use super::time::iso;
-use super::{EarnedFromType, ObjectId, PromotionType};
+use super::{EarnedFromType, ObjectId, PromotionType, Timestamp};
 
 /// Reason why an entry was not granted, or not in full.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -63,40 +62,34 @@ pub enum EarnFailure {
         promotion_id: ObjectId,
     },
     /// The event is before the promotion's start.
-    #[error(
-        "promotion {promotion_id} had not started at eventTime {}: it starts at {}", iso(*event_time_ms), iso(*start_ms)
-    )]
+    #[error("promotion {promotion_id} had not started at eventTime {event_time}: it starts at {start}")]
     NotStarted {
         /// The promotion.
         promotion_id: ObjectId,
-        /// Time of the event, in milliseconds since 1970-01-01T00:00:00Z.
-        event_time_ms: i64,
-        /// First millisecond of the promotion, since 1970-01-01T00:00:00Z.
-        start_ms: i64,
+        /// Time of the event.
+        event_time: Timestamp,
+        /// First millisecond of the promotion.
+        start: Timestamp,
     },
     /// The event is after the promotion's end.
-    #[error("promotion {promotion_id} had expired at eventTime {}: it ended at {}", iso(*event_time_ms), iso(*end_ms))]
+    #[error("promotion {promotion_id} had expired at eventTime {event_time}: it ended at {end}")]
     Ended {
         /// The promotion.
         promotion_id: ObjectId,
-        /// Time of the event, in milliseconds since 1970-01-01T00:00:00Z.
-        event_time_ms: i64,
-        /// Last millisecond of the promotion, since 1970-01-01T00:00:00Z.
-        end_ms: i64,
+        /// Time of the event.
+        event_time: Timestamp,
+        /// Last millisecond of the promotion.
+        end: Timestamp,
     },
     /// The validity of the new instances has ended.
-    #[error(
-        "promotion {promotion_id} earned at eventTime {} would have expired at {}",
-        iso(*event_time_ms),
-        iso(*valid_till_ms)
-    )]
+    #[error("promotion {promotion_id} earned at eventTime {event_time} would have expired at {valid_till}")]
     NoLongerValid {
         /// The promotion.
         promotion_id: ObjectId,
-        /// Time of the event, in milliseconds since 1970-01-01T00:00:00Z.
-        event_time_ms: i64,
-        /// Last millisecond at which the earned promotion would be valid, since 1970-01-01T00:00:00Z.
-        valid_till_ms: i64,
+        /// Time of the event.
+        event_time: Timestamp,
+        /// Last millisecond at which the earned promotion would be valid.
+        valid_till: Timestamp,
     },
     /// Limited to an audience that the customer is not in.
     #[error("promotion {promotion_id} is limited to an audience that customer {customer_id} is not in")]

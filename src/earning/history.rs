@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::Timestamp;
 use strum::{EnumString, IntoStaticStr, VariantNames};
 
 /// Kind of a recorded change.
@@ -68,6 +69,6 @@ pub struct Origin {
     pub actor: Actor,
     /// Request id of the call that makes it.
     pub request_id: Option<Arc<str>>,
-    /// Time of the change, milliseconds since 1970-01-01T00:00:00Z.
-    pub at_ms: i64,
+    /// Time of the change.
+    pub at: Timestamp,
 }

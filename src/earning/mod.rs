@@ -77,6 +77,7 @@ pub use facts::{EarningKey, Facts, Grant, Holder, Instance, RecordedEarning};
 pub use failure::EarnFailure;
 pub use object_id::{GivenId, ObjectId};
 pub use redemption::{Redemption, RedemptionLine};
+pub use time::Timestamp;
 
 /// Identifier of an organization, 1 or more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

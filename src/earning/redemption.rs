@@ -11,7 +11,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use super::object_id::{GivenId, MAX_ECHOED_CHARACTERS};
-use super::{Amount, CustomerId};
+use super::{Amount, CustomerId, Timestamp};
 
 /// Version of the digest, written in front of it. A change of what [`Redemption::digest`] covers needs another version.
 const DIGEST_VERSION: u8 = 1;
@@ -23,8 +23,8 @@ pub struct Redemption {
     pub customer_id: CustomerId,
     /// Number of the transaction, given by the caller.
     pub transaction_number: Arc<str>,
-    /// Date of the transaction, milliseconds since 1970-01-01T00:00:00Z. Dates within the same second are equal.
-    pub transaction_date_ms: i64,
+    /// Date of the transaction. Dates within the same second are equal.
+    pub transaction_date: Timestamp,
     /// Amount of the transaction.
     pub amount: Amount,
     /// Earned promotions that are redeemed on lines of the transaction: each once, in any order.
@@ -61,11 +61,11 @@ impl Redemption {
     /// Returns the digest of the content with its version in front: `1:` and 64 hexadecimal digits.
     pub fn digest(&self) -> String {
         // Every field is named here, so that the build fails when one is added.
-        let Self { customer_id, transaction_number, transaction_date_ms, amount, line_items, redemptions } = self;
+        let Self { customer_id, transaction_number, transaction_date, amount, line_items, redemptions } = self;
         let mut fields = Fields(Sha256::new());
         fields.integer(customer_id.0.cast_unsigned());
         fields.text(transaction_number);
-        fields.integer(second(*transaction_date_ms).cast_unsigned());
+        fields.integer(transaction_date.seconds().cast_unsigned());
         fields.integer(amount.millionths());
         for list in [line_items, redemptions] {
             fields.integer(list.len() as u64);
@@ -121,7 +121,7 @@ pub fn first_difference(recorded: &Redemption, given: &Redemption) -> Option<Str
     let field = first_of([
         ("customerId", recorded.customer_id == given.customer_id),
         ("transactionNumber", recorded.transaction_number == given.transaction_number),
-        ("transactionDate", second(recorded.transaction_date_ms) == second(given.transaction_date_ms)),
+        ("transactionDate", recorded.transaction_date.seconds() == given.transaction_date.seconds()),
         ("amount", recorded.amount == given.amount),
     ]);
     let lists = || {
@@ -153,10 +153,6 @@ fn first_of<const N: usize>(fields: [(&'static str, bool); N]) -> Option<&'stati
 /// Returns the lines by earned promotion, so that their order does not matter.
 fn by_earned_promotion(lines: &[RedemptionLine]) -> BTreeMap<&str, &RedemptionLine> {
     lines.iter().map(|line| (line.earned_promotion.text.as_str(), line)).collect()
-}
-
-fn second(ms: i64) -> i64 {
-    ms.div_euclid(1000)
 }
 
 /// Hasher of fields. A length precedes each text, so that no two lists of fields have the same bytes.

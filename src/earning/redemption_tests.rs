@@ -4,6 +4,7 @@ use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
 
+use super::super::time::MILLISECOND;
 use super::*;
 
 prop_compose! {
@@ -45,7 +46,7 @@ prop_compose! {
         Redemption {
             customer_id: CustomerId(customer),
             transaction_number: number.into(),
-            transaction_date_ms: date,
+            transaction_date: Timestamp::from_millis(date),
             amount: Amount::from_millionths(amount).unwrap(),
             line_items,
             redemptions,
@@ -70,7 +71,7 @@ fn one() -> Redemption {
     Redemption {
         customer_id: CustomerId(566_881_933),
         transaction_number: "0042".into(),
-        transaction_date_ms: 1_762_840_500_250,
+        transaction_date: Timestamp::from_millis(1_762_840_500_250),
         amount: Amount::from_millionths(4_999_500_000).unwrap(),
         line_items: vec![line(2), line(3)],
         redemptions: vec![line(4)],
@@ -88,7 +89,7 @@ type Edit = fn(&mut Redemption);
 const EDITS: [(&str, Edit); 15] = [
     ("customerId", |content| content.customer_id.0 += 1),
     ("transactionNumber", |content| content.transaction_number = "42".into()),
-    ("transactionDate", |content| content.transaction_date_ms += 750),
+    ("transactionDate", |content| content.transaction_date = content.transaction_date + 750 * MILLISECOND),
     ("amount", |content| content.amount = Amount::default()),
     ("lineItems[earnedPromotionId=6912ced9d39e256f754a8303].promotionId", |content| {
         content.line_items[1].promotion = id(9);
@@ -158,10 +159,10 @@ proptest! {
     fn the_order_of_lines_and_the_milliseconds_change_nothing(
         one in redemption(),
         places in vec(any::<prop::sample::Index>(), 8),
-        ms in 0..1000_i64,
+        ms in 0..1000_u32,
     ) {
         let mut other = one.clone();
-        other.transaction_date_ms = one.transaction_date_ms.div_euclid(1000) * 1000 + ms;
+        other.transaction_date = Timestamp::from_seconds(one.transaction_date.seconds()) + ms * MILLISECOND;
         for list in [&mut other.line_items, &mut other.redemptions] {
             for place in places.iter().filter(|_| !list.is_empty()).collect::<Vec<_>>() {
                 let at = place.index(list.len());

@@ -255,8 +255,8 @@ impl From<&Promotion> for PromotionContent {
             name: promotion.name.clone(),
             r#type: StoredPromotionType::text(promotion.kind).to_owned(),
             active: promotion.active,
-            start_date: promotion.start_ms,
-            end_date: promotion.end_ms,
+            start_date: promotion.start.millis(),
+            end_date: promotion.end.millis(),
             max_earning_per_customer: promotion.cap.map(Into::into),
             cap_period: promotion.cap_period,
             earn_expiry: ExpiryContent::of(match promotion.expiry {

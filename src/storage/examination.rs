@@ -5,11 +5,13 @@ use sea_orm::{ConnectionTrait, Statement};
 use super::org_owned;
 use super::{StorageError, Store};
 
+use crate::earning::Timestamp;
+
 /// Facts about the server of the database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Examination {
-    /// Time of the database, milliseconds since 1970-01-01T00:00:00Z.
-    pub now_ms: i64,
+    /// Time of the database.
+    pub now: Timestamp,
     /// Rights that the role lacks, such as `INSERT on orgs`.
     pub lacking: Vec<String>,
     /// True if the role may do everything, which the service does not need.
@@ -29,7 +31,7 @@ impl Store {
         let Some(row) = row else { return Err(StorageError::Corrupt("no answer to the examination".to_owned())) };
         let lacking: String = row.try_get("", "lacking")?;
         Ok(Some(Examination {
-            now_ms: row.try_get("", "now_ms")?,
+            now: row.try_get("", "now_ms")?,
             lacking: lacking.split("; ").filter(|right| !right.is_empty()).map(str::to_owned).collect(),
             is_superuser: row.try_get("", "is_superuser")?,
         }))

@@ -9,7 +9,7 @@ use super::entity::stored::Id;
 use super::entity::{OrgOwned, catalog_change};
 use super::{StorageError, Store};
 use crate::earning::history::ChangeAction;
-use crate::earning::{ObjectId, OrgId};
+use crate::earning::{ObjectId, OrgId, Timestamp};
 
 /// Position of a change in the history of its organization: the version of the catalog, and the part of it.
 pub type HistoryPlace = (i64, i64);
@@ -30,8 +30,8 @@ pub struct HistoryPart {
 pub struct RecordedChange {
     /// Place in the history.
     pub place: HistoryPlace,
-    /// Time of the change, milliseconds since 1970-01-01T00:00:00Z.
-    pub at_ms: i64,
+    /// Time of the change.
+    pub at: Timestamp,
     /// Program or person that made the change.
     pub actor: String,
     /// Request id of the call that made it.
@@ -71,6 +71,6 @@ fn recorded(row: Model) -> Result<RecordedChange, StorageError> {
         |error| StorageError::Corrupt(format!("change {} of version {} of a catalog: {error}", row.part, row.version));
     let (before, after) = (read(row.before).map_err(corrupt)?, read(row.after).map_err(corrupt)?);
     let change = Change { action, promotion_id: row.promotion_id.map(|id| id.0), before, after };
-    let (place, at_ms) = ((row.version, row.part), row.changed_at_ms);
-    Ok(RecordedChange { place, at_ms, actor: row.actor, request_id: row.request_id, change })
+    let (place, at) = ((row.version, row.part), row.changed_at_ms);
+    Ok(RecordedChange { place, at, actor: row.actor, request_id: row.request_id, change })
 }

@@ -68,7 +68,7 @@ impl Transaction {
         use former_term::Column;
         let rows = Rows::of_orgs(terms.iter().map(|_| org_id))
             .ids(Column::PromotionId, terms.iter().map(|terms| terms.promotion_id))
-            .integers(Column::EndMs, terms.iter().map(|terms| terms.end_ms))
+            .times(Column::EndMs, terms.iter().map(|terms| terms.end))
             .texts(Column::TimeZone, terms.iter().map(|terms| terms.time_zone.name()));
         let columns = [Column::PromotionId, Column::EndMs, Column::TimeZone];
         let insertion: Insertion<former_term::Entity> = Insertion::of(&columns, Present::Kept);

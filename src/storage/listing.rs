@@ -16,7 +16,8 @@ use super::org_owned::{OrgQuery, Search, column};
 use super::statement::On;
 use super::{StorageError, Store};
 use crate::earning::change::{HeldPromotion, InstanceKey, RecordedStatus};
-use crate::earning::{CustomerId, Details, EarnedFromType, EarningKey, ObjectId, OrgId};
+use crate::earning::time::MILLISECOND;
+use crate::earning::{CustomerId, Details, EarnedFromType, EarningKey, ObjectId, OrgId, Timestamp};
 
 /// Earned promotion as it is listed.
 #[derive(Debug, DerivePartialModel)]
@@ -30,9 +31,9 @@ struct ListedRow {
     earned_from_type: StoredEarnedFromType,
     earned_status: StoredStatus,
     ordinal: i64,
-    event_time_ms: i64,
-    valid_till_ms: i64,
-    granted_at_ms: i64,
+    event_time_ms: Timestamp,
+    valid_till_ms: Timestamp,
+    granted_at_ms: Timestamp,
     event_type: Option<String>,
     event_payload: Option<String>,
     supplementary_criteria: Option<StoredCriteria>,
@@ -53,15 +54,15 @@ fn firsts() -> Search<earned_promotion::Entity> {
     Search { condition: format!("{} = 1", column::<earned_promotion::Entity>(Column::Ordinal)), ..earnings() }
 }
 
-/// Range of the listing: earned promotions with one status whose validity ends from `from_ms` to `to_ms`.
+/// Range of the listing: earned promotions with one status whose validity ends from `from` to `to`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stretch {
     /// Status of the earned promotions.
     pub status: RecordedStatus,
-    /// Earliest end of validity, milliseconds since 1970-01-01T00:00:00Z.
-    pub from_ms: i64,
-    /// Latest end of validity, inclusive, milliseconds since 1970-01-01T00:00:00Z.
-    pub to_ms: i64,
+    /// Earliest end of validity.
+    pub from: Timestamp,
+    /// Latest end of validity, inclusive.
+    pub to: Timestamp,
 }
 
 /// Part of a wallet to read.
@@ -76,7 +77,7 @@ pub struct WalletPart<'a> {
     /// Promotions to read; empty for all.
     pub promotions: &'a BTreeSet<ObjectId>,
     /// End of validity and earn id of the last earned promotion of the page before.
-    pub after: Option<(i64, ObjectId)>,
+    pub after: Option<(Timestamp, ObjectId)>,
     /// Largest number of rows to return.
     pub limit: usize,
 }
@@ -94,8 +95,8 @@ pub struct WalletRow {
     pub earned_from_id: String,
     /// Type under which the promotion was earned.
     pub earned_from_type: EarnedFromType,
-    /// Time of the grant, milliseconds since 1970-01-01T00:00:00Z.
-    pub granted_at_ms: i64,
+    /// Time of the grant.
+    pub granted_at: Timestamp,
     /// Details of the earning.
     pub details: Details,
 }
@@ -190,15 +191,15 @@ fn wallet_row(org_id: OrgId, row: ListedRow) -> WalletRow {
         key: InstanceKey { org_id, customer_id: CustomerId(row.customer_id), earn_id: row.earn_id.0 },
         held: HeldPromotion {
             promotion_id: row.promotion_id.0,
-            event_time_ms: row.event_time_ms,
-            valid_till_ms: row.valid_till_ms,
+            event_time: row.event_time_ms,
+            valid_till: row.valid_till_ms,
             status: row.earned_status.into(),
             redeemed_by: row.transaction_identifier.map(Into::into),
         },
         event_id: row.event_id,
         earned_from_id: row.earned_from_id,
         earned_from_type: row.earned_from_type.into(),
-        granted_at_ms: row.granted_at_ms,
+        granted_at: row.granted_at_ms,
         details: details(row.event_type, row.event_payload, row.supplementary_criteria),
     }
 }
@@ -228,16 +229,16 @@ fn listing(part: &WalletPart<'_>, dialect: &dyn Dialect) -> (OrgQuery, String) {
     };
     for stretch in part.stretches {
         let status = question.place(StoredStatus::text(stretch.status));
-        let mut to_ms = stretch.to_ms;
-        if let Some((at_ms, earn_id)) = part.after {
-            if (stretch.from_ms..=stretch.to_ms).contains(&at_ms) {
-                let (at, earn_id) = (question.place(at_ms), question.place(earn_id.to_string()));
+        let mut to = stretch.to;
+        if let Some((last, earn_id)) = part.after {
+            if (stretch.from..=stretch.to).contains(&last) {
+                let (at, earn_id) = (question.place(last), question.place(earn_id.to_string()));
                 beginning(&mut question, &status, format!("{valid_till} = {at} AND {earn_id_column} > {earn_id}"));
             }
-            to_ms = to_ms.min(at_ms.saturating_sub(1));
+            to = to.min(last - MILLISECOND);
         }
-        if stretch.from_ms <= to_ms {
-            let (from, to) = (question.place(stretch.from_ms), question.place(to_ms));
+        if stretch.from <= to {
+            let (from, to) = (question.place(stretch.from), question.place(to));
             beginning(&mut question, &status, format!("{valid_till} >= {from} AND {valid_till} <= {to}"));
         }
     }
@@ -258,15 +259,16 @@ mod tests {
 
     #[tokio::test]
     async fn a_page_is_read_in_the_order_of_its_index_from_where_it_begins() {
-        let unlocked = Stretch { status: RecordedStatus::Unlocked, from_ms: 5, to_ms: i64::MAX };
-        let revoked = Stretch { status: RecordedStatus::Revoked, from_ms: i64::MIN, to_ms: i64::MAX };
+        let unlocked =
+            Stretch { status: RecordedStatus::Unlocked, from: Timestamp::from_millis(5), to: Timestamp::MAX };
+        let revoked = Stretch { status: RecordedStatus::Revoked, from: Timestamp::MIN, to: Timestamp::MAX };
         let promotions = BTreeSet::from([ObjectId([1; 12])]);
         for (stretches, after, searches) in [
             (&[unlocked][..], None, 1),
-            (&[unlocked], Some((7, ObjectId([2; 12]))), 2),
-            (&[unlocked, revoked], Some((7, ObjectId([2; 12]))), 4),
+            (&[unlocked], Some((Timestamp::from_millis(7), ObjectId([2; 12]))), 2),
+            (&[unlocked, revoked], Some((Timestamp::from_millis(7), ObjectId([2; 12]))), 4),
             // This range ends before the page begins.
-            (&[unlocked, revoked], Some((4, ObjectId([2; 12]))), 2),
+            (&[unlocked, revoked], Some((Timestamp::from_millis(4), ObjectId([2; 12]))), 2),
         ] {
             for promotions in [&BTreeSet::new(), &promotions] {
                 let part = WalletPart {

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::StorageError;
-use crate::earning::{Amount, CustomerId, GivenId, Redemption, RedemptionLine};
+use crate::earning::{Amount, CustomerId, GivenId, Redemption, RedemptionLine, Timestamp};
 
 /// Version of the form. It changes when the meaning of a name changes, but not when a name is added.
 const VERSION: u32 = 1;
@@ -55,7 +55,7 @@ pub(super) fn write(redemption: &Redemption) -> String {
     let content = StoredContent {
         version: VERSION,
         transaction_number: redemption.transaction_number.as_ref().to_owned(),
-        transaction_date_ms: redemption.transaction_date_ms,
+        transaction_date_ms: redemption.transaction_date.millis(),
         amount_millionths: redemption.amount.millionths(),
         line_items: redemption.line_items.iter().map(StoredLine::from).collect(),
         redemptions: redemption.redemptions.iter().map(StoredLine::from).collect(),
@@ -86,7 +86,7 @@ pub(super) fn read(customer_id: CustomerId, text: &str) -> Result<Redemption, St
     Ok(Redemption {
         customer_id,
         transaction_number: content.transaction_number.into(),
-        transaction_date_ms: content.transaction_date_ms,
+        transaction_date: Timestamp::from_millis(content.transaction_date_ms),
         amount: amount(content.amount_millionths)?,
         line_items: lines(content.line_items)?,
         redemptions: lines(content.redemptions)?,
@@ -130,7 +130,7 @@ mod tests {
             "till":"3","lineItems":[{"promotionId":"6912ced9d39e256f754a83f8","earnedPromotionId":
             "6912D0E01C5B9E4F7A000001","discountMillionths":1,"color":"red"}]}"#;
         let redemption = read(customer_id, text).unwrap();
-        assert_eq!((&*redemption.transaction_number, redemption.transaction_date_ms), ("n", 1_500));
+        assert_eq!((&*redemption.transaction_number, redemption.transaction_date.millis()), ("n", 1_500));
         assert_eq!(redemption.amount.to_string(), "2.500000");
         assert!(redemption.redemptions.is_empty());
         let [line] = &redemption.line_items[..] else { panic!("{redemption:?}") };

@@ -10,7 +10,7 @@ use sea_orm::sqlx::postgres::{PgArgumentBuffer, PgArguments, PgHasArrayType, PgT
 use sea_orm::sqlx::query::Query;
 
 use super::StorageError;
-use crate::earning::{ObjectId, OrgId};
+use crate::earning::{ObjectId, OrgId, Timestamp};
 
 /// Rows for a statement, column by column.
 #[derive(Debug)]
@@ -47,6 +47,11 @@ impl<'a> Rows<'a> {
     pub fn integers(mut self, column: impl IdenStatic, values: impl IntoIterator<Item = i64>) -> Self {
         self.columns.push((column.as_str(), ColumnValues::Integers(values.into_iter().collect())));
         self
+    }
+
+    /// Adds a column of times.
+    pub fn times(self, column: impl IdenStatic, values: impl IntoIterator<Item = Timestamp>) -> Self {
+        self.integers(column, values.into_iter().map(Timestamp::millis))
     }
 
     /// Adds a column of texts.

@@ -7,7 +7,7 @@ use super::entity::{OrgOwned, earned_promotion};
 use super::org_owned::Present;
 use super::transaction::Transaction;
 use super::{StorageError, Store};
-use crate::earning::{CustomerId, EarnedFromType, EarningKey, Grant, Instance, ObjectId, OrgId};
+use crate::earning::{CustomerId, EarnedFromType, EarningKey, Grant, Instance, ObjectId, OrgId, Timestamp};
 
 /// Identifier of no organization, as they are numbered from 1. No call sees its rows.
 const NOBODY: OrgId = OrgId(0);
@@ -43,7 +43,7 @@ impl Store {
         let transaction = Transaction::begin(self.probe.acquire().await?, self.engine, write_permit).await?;
         let grants = Grants { grants: vec![trial()], ..Grants::default() };
         let insertion = write::insertion(false, Present::Refused, false);
-        transaction.on().execute(&insertion.body(), write::list(&rows(&grants), 0)).await?;
+        transaction.on().execute(&insertion.body(), write::list(&rows(&grants), Timestamp::EPOCH)).await?;
         earned_promotion::Entity::of(NOBODY).delete().exec(&transaction.connection).await?;
         transaction.commit().await?;
         self.note_write();
@@ -53,7 +53,7 @@ impl Store {
 
 /// Returns a grant of [`ROWS`] instances to no organization.
 fn trial() -> Grant {
-    let instance = || Instance { earn_id: ObjectId(rand::random()), valid_till_ms: 0, revoked: false };
+    let instance = || Instance { earn_id: ObjectId(rand::random()), valid_till: Timestamp::EPOCH, revoked: false };
     let key = EarningKey {
         org_id: NOBODY,
         customer_id: CustomerId(1),
@@ -64,7 +64,7 @@ fn trial() -> Grant {
     Grant {
         key,
         earned_from_type: EarnedFromType::BulkIssue,
-        event_time_ms: 0,
+        event_time: Timestamp::EPOCH,
         details: None,
         cap: None,
         first_ordinal: 1,

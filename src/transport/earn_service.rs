@@ -35,7 +35,7 @@ impl EarnService for Api {
     async fn earn(&self, request: Request<proto::EarnRequest>) -> Result<Response<proto::EarnResponse>, Status> {
         let org_id = caller(&request, AccessGroup::EarnWrite, None)?;
         let (client, found, charge) = (client(&request)?, found_violations(&request), charge(&request));
-        let command = earn::parse(request.into_inner(), org_id, Received { now_ms: self.app.now_ms(), found })
+        let command = earn::parse(request.into_inner(), org_id, Received { now: self.app.now(), found })
             .map_err(Refusal::from)?;
         call_facts::earning(&command);
         charge.map_or(Ok(()), |charge| charge.make(command.grants()))?;
@@ -56,9 +56,8 @@ impl EarnService for Api {
         let org_id = caller(&request, AccessGroup::EarnWrite, request.get_ref().org_id)?;
         let (client, found, charge) = (client(&request)?, found_violations(&request), charge(&request));
         let limits = self.settings.limits;
-        let command =
-            bulk_earn::parse(request.into_inner(), org_id, limits, Received { now_ms: self.app.now_ms(), found })
-                .map_err(Refusal::from)?;
+        let command = bulk_earn::parse(request.into_inner(), org_id, limits, Received { now: self.app.now(), found })
+            .map_err(Refusal::from)?;
         call_facts::earning(&command);
         charge.map_or(Ok(()), |charge| charge.make(command.grants()))?;
         let (command, outcomes) = self.granted(client, command).await?;

@@ -67,20 +67,28 @@ impl From<EarnFailure> for Refusal {
                 (Reason::TooManyActivePromotions, vec![("active", active.to_string()), ("cap", cap.to_string())])
             }
             EarnFailure::Inactive { promotion_id } => (Reason::NotRunning, vec![of(promotion_id)]),
-            EarnFailure::NotStarted { promotion_id, event_time_ms, start_ms } => (
+            EarnFailure::NotStarted { promotion_id, event_time, start } => (
                 Reason::NotRunning,
-                vec![of(promotion_id), ("eventTime", event_time_ms.to_string()), ("startDate", start_ms.to_string())],
+                vec![
+                    of(promotion_id),
+                    ("eventTime", event_time.millis().to_string()),
+                    ("startDate", start.millis().to_string()),
+                ],
             ),
-            EarnFailure::Ended { promotion_id, event_time_ms, end_ms } => (
-                Reason::Expired,
-                vec![of(promotion_id), ("eventTime", event_time_ms.to_string()), ("endDate", end_ms.to_string())],
-            ),
-            EarnFailure::NoLongerValid { promotion_id, event_time_ms, valid_till_ms } => (
+            EarnFailure::Ended { promotion_id, event_time, end } => (
                 Reason::Expired,
                 vec![
                     of(promotion_id),
-                    ("eventTime", event_time_ms.to_string()),
-                    ("validTill", valid_till_ms.to_string()),
+                    ("eventTime", event_time.millis().to_string()),
+                    ("endDate", end.millis().to_string()),
+                ],
+            ),
+            EarnFailure::NoLongerValid { promotion_id, event_time, valid_till } => (
+                Reason::Expired,
+                vec![
+                    of(promotion_id),
+                    ("eventTime", event_time.millis().to_string()),
+                    ("validTill", valid_till.millis().to_string()),
                 ],
             ),
             EarnFailure::NotInAudience { promotion_id, customer_id } => {
@@ -112,9 +120,13 @@ impl From<RedeemFailure> for Refusal {
             RedeemFailure::BeforeEvent { .. } => {
                 return Self::Invalid(Violations::of("transactionDate", failure.to_string()));
             }
-            RedeemFailure::Expired { earn_id, judged_ms, valid_till_ms } => (
+            RedeemFailure::Expired { earn_id, judged_at, valid_till } => (
                 Reason::Expired,
-                vec![of(earn_id), ("judgedAt", judged_ms.to_string()), ("validTill", valid_till_ms.to_string())],
+                vec![
+                    of(earn_id),
+                    ("judgedAt", judged_at.millis().to_string()),
+                    ("validTill", valid_till.millis().to_string()),
+                ],
             ),
         };
         Self::Precondition { reason, message: failure.to_string(), values }
@@ -149,8 +161,8 @@ impl From<CatalogRefusal> for Refusal {
             CatalogRefusal::Incomplete(_) | CatalogRefusal::TypeFixed(_) | CatalogRefusal::ExpiryFixed(_) => {
                 return Self::Invalid(Violations::of("promotion", refusal.to_string()));
             }
-            CatalogRefusal::Ended { promotion_id, end_ms } => {
-                (Reason::Expired, vec![of(promotion_id), ("endDate", end_ms.to_string())])
+            CatalogRefusal::Ended { promotion_id, end } => {
+                (Reason::Expired, vec![of(promotion_id), ("endDate", end.millis().to_string())])
             }
             CatalogRefusal::TooManyActive { active, cap } => {
                 (Reason::TooManyActivePromotions, vec![("active", active.to_string()), ("cap", cap.to_string())])

@@ -71,7 +71,7 @@ impl WalletService for Api {
     async fn redeem(&self, request: Request<proto::RedeemRequest>) -> Result<Response<proto::RedeemResponse>, Status> {
         let org_id = caller(&request, AccessGroup::WalletWrite, None)?;
         let (client, found) = (client(&request)?, found_violations(&request));
-        let redeem = wallet::parse_redeem(request.into_inner(), org_id, self.app.now_ms(), found);
+        let redeem = wallet::parse_redeem(request.into_inner(), org_id, self.app.now(), found);
         let redeem = redeem.map_err(Refusal::from)?;
         let identifier = Arc::clone(&redeem.transaction_identifier);
         let changed = self.changed(client, Change::Redeem(redeem)).await?;

@@ -14,7 +14,7 @@ use super::text::check_text;
 use super::time::IsoTimes;
 use super::violation::Violations;
 use crate::earning::limits::{bulk_earn_request, event_details, promotion_to_earn};
-use crate::earning::{BulkEarn, Details, EarnedFromType, Entry, EntryOutcome, ObjectId, OrgId};
+use crate::earning::{BulkEarn, Details, EarnedFromType, Entry, EntryOutcome, ObjectId, OrgId, Timestamp};
 use crate::proto;
 
 /// Limits of one request and of its response.
@@ -47,10 +47,10 @@ pub fn parse(
     limits: RequestLimits,
     received: Received,
 ) -> Result<BulkEarn, InvalidRequest> {
-    let Received { now_ms, found: mut violations } = received;
+    let Received { now, found: mut violations } = received;
 
     let iso = request.event_time_iso.as_deref();
-    let event_time_ms = read_event_time(request.event_time, iso, now_ms, &mut violations);
+    let event_time = read_event_time(request.event_time, iso, now, &mut violations);
     let earned_from_type = read_type(&mut violations, "earnedFromType", request.earned_from_type);
     let event = request.event_details.unwrap_or_else(|| {
         violations.add("eventDetails", "is required");
@@ -70,7 +70,7 @@ pub fn parse(
         org_id,
         customer_id,
         // Without violations both were read, so the defaults are never used.
-        event_time_ms: event_time_ms.unwrap_or_default(),
+        event_time: event_time.unwrap_or(Timestamp::EPOCH),
         earned_from_type: earned_from_type.unwrap_or(EarnedFromType::BulkIssue),
         event_id: event.id.into(),
         details: Details { event_payload, ..Details::default() }.shared(),
@@ -171,7 +171,7 @@ fn encode_entry(
     (event_times, valid_tills): &mut (IsoTimes, IsoTimes),
 ) -> proto::EarnResult {
     let earned_from_type = encode_type(command.earned_from_type);
-    let event_time_iso = event_times.write(outcome.event_time_ms);
+    let event_time_iso = event_times.write(outcome.event_time);
     let payload = outcome.details.as_ref().and_then(|details| details.event_payload.as_deref());
     let event_details = proto::EventDetails {
         id: command.event_id.as_ref().to_owned(),
@@ -185,11 +185,11 @@ fn encode_entry(
         promotion_id: promotion_id.clone(),
         earned_from_type,
         earned_from_id: entry.earned_from_id.as_ref().to_owned(),
-        event_time: outcome.event_time_ms,
+        event_time: outcome.event_time.millis(),
         event_time_iso: event_time_iso.clone(),
         event_details: Some(event_details.clone()),
-        valid_till: instance.valid_till_ms,
-        valid_till_iso: valid_tills.write(instance.valid_till_ms),
+        valid_till: instance.valid_till.millis(),
+        valid_till_iso: valid_tills.write(instance.valid_till),
     });
     let customer_earned_promotions: Vec<_> = earned.collect();
     let successful = u32::try_from(customer_earned_promotions.len()).unwrap_or(entry.earn_count);

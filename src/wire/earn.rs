@@ -13,6 +13,7 @@ use super::violation::Violations;
 use crate::earning::limits::{earn_event_details, earn_request};
 use crate::earning::{
     BulkEarn, Details, EarnedFromType, Entry, EntryOutcome, ObjectId, OrgId, ProgramType, SupplementaryCriteria,
+    Timestamp,
 };
 use crate::proto;
 use crate::proto::supplementary_criteria::ProgramType as ProgramTypeProto;
@@ -22,9 +23,9 @@ use crate::proto::supplementary_criteria::ProgramType as ProgramTypeProto;
 /// # Errors
 /// Returns every violation of the form of the request.
 pub fn parse(request: proto::EarnRequest, org_id: OrgId, received: Received) -> Result<BulkEarn, InvalidRequest> {
-    let Received { now_ms, found: mut violations } = received;
+    let Received { now, found: mut violations } = received;
     let iso = request.event_time_iso.as_deref();
-    let event_time_ms = read_event_time(request.event_time, iso, now_ms, &mut violations);
+    let event_time = read_event_time(request.event_time, iso, now, &mut violations);
     let earned_from_type = read_type(&mut violations, "earnedFromType", request.earned_from_type);
     check_text(&mut violations, "promotionId", &request.promotion_id, usize::MAX);
     check_text(&mut violations, "earnedFromId", &request.earned_from_id, earn_request::EARNED_FROM_ID_MAX_LEN);
@@ -47,7 +48,7 @@ pub fn parse(request: proto::EarnRequest, org_id: OrgId, received: Received) -> 
         org_id,
         customer_id,
         // Without violations both were read, so the defaults are never used.
-        event_time_ms: event_time_ms.unwrap_or_default(),
+        event_time: event_time.unwrap_or(Timestamp::EPOCH),
         earned_from_type,
         event_id: event.id.into(),
         details: details.shared(),
@@ -89,11 +90,11 @@ pub fn encode(command: &BulkEarn, outcome: &EntryOutcome, zone: Tz) -> Option<pr
         promotion_id: entry.promotion_id.map(|id| id.to_string()).unwrap_or_default(),
         earned_from_type: encode_type(command.earned_from_type),
         earned_from_id: entry.earned_from_id.as_ref().to_owned(),
-        event_time: outcome.event_time_ms,
-        event_time_iso: to_iso(outcome.event_time_ms, zone),
+        event_time: outcome.event_time.millis(),
+        event_time_iso: to_iso(outcome.event_time, zone),
         event_details: Some(event_details),
-        valid_till: instance.valid_till_ms,
-        valid_till_iso: to_iso(instance.valid_till_ms, zone),
+        valid_till: instance.valid_till.millis(),
+        valid_till_iso: to_iso(instance.valid_till, zone),
         supplementary_criteria,
     };
     Some(proto::EarnResponse { data: Some(data), errors: Vec::new() })

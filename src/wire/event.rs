@@ -9,8 +9,7 @@ use super::text::check_message_id;
 use super::time::TimePair;
 use super::violation::Violations;
 use crate::earning::limits::{bulk_earn_request, earn_request};
-use crate::earning::time;
-use crate::earning::{CustomerId, EarnedFromType};
+use crate::earning::{CustomerId, EarnedFromType, Timestamp};
 use crate::proto;
 
 /// The violation for which a request is no command.
@@ -37,26 +36,31 @@ pub fn customer(customer_id: i64, mut violations: Violations) -> Result<Customer
 }
 
 // Both ways to earn are read by the same checks.
-const _: () = assert!(bulk_earn_request::EVENT_TIME_MAX_AHEAD_MS == earn_request::EVENT_TIME_MAX_AHEAD_MS);
+const _: () =
+    assert!(bulk_earn_request::EVENT_TIME_MAX_AHEAD.as_millis() == earn_request::EVENT_TIME_MAX_AHEAD.as_millis());
 
 /// The circumstances in which a request was received.
 #[derive(Debug)]
 pub struct Received {
-    /// Time of the service, milliseconds since 1970-01-01T00:00:00Z.
-    pub now_ms: i64,
+    /// Time of the service.
+    pub now: Timestamp,
     /// Violations that the JSON reader found; a field that it could not read is not reported again.
     pub found: Violations,
 }
 
-/// Returns the time of the event, in epoch milliseconds.
-pub fn read_event_time(ms: Option<i64>, iso: Option<&str>, now_ms: i64, violations: &mut Violations) -> Option<i64> {
-    let event_time_ms = TimePair { field: "eventTime", ms, iso }.read(violations)?;
-    if event_time_ms > now_ms.saturating_add(bulk_earn_request::EVENT_TIME_MAX_AHEAD_MS) {
+/// Returns the time of the event.
+pub fn read_event_time(
+    ms: Option<i64>,
+    iso: Option<&str>,
+    now: Timestamp,
+    violations: &mut Violations,
+) -> Option<Timestamp> {
+    let event_time = TimePair { field: "eventTime", ms, iso }.read(violations)?;
+    if event_time > now + bulk_earn_request::EVENT_TIME_MAX_AHEAD {
         let field = if ms.is_some() { "eventTime" } else { "eventTimeISO" };
-        let (now, given) = (time::iso(now_ms), time::iso(event_time_ms));
-        violations.add(field, format!("must be at most 24 hours ahead of now, {now}: it is {given}"));
+        violations.add(field, format!("must be at most 24 hours ahead of now, {now}: it is {event_time}"));
     }
-    Some(event_time_ms)
+    Some(event_time)
 }
 
 /// Returns the way in which a promotion is earned.

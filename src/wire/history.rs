@@ -57,8 +57,8 @@ pub fn encode(recorded: &RecordedChange, zone: Tz) -> proto::RecordedChange {
         Some(content) => Payload::from_text(&content.to_string()),
     };
     proto::RecordedChange {
-        time: recorded.at_ms,
-        time_iso: to_iso(recorded.at_ms, zone),
+        time: recorded.at.millis(),
+        time_iso: to_iso(recorded.at, zone),
         action: Action::from_str_name(change.action.name()).unwrap_or_default() as i32,
         actor: recorded.actor.clone(),
         request_id: recorded.request_id.clone(),

@@ -11,7 +11,7 @@ use super::time::{TimePair, to_iso};
 use super::violation::Violations;
 use crate::earning::draft::{CAP, EXPIRY};
 use crate::earning::limits;
-use crate::earning::{CapDraft, EarnExpiry, ObjectId, OrgId, Promotion, PromotionDraft, PromotionType};
+use crate::earning::{CapDraft, EarnExpiry, ObjectId, OrgId, Promotion, PromotionDraft, PromotionType, Timestamp};
 use crate::proto;
 
 /// Limits the name of a promotion, in a call and in a file: characters.
@@ -70,10 +70,10 @@ pub fn read(at: &str, id: ObjectId, record: &proto::FilePromotion, violations: &
         let names = || PromotionType::VARIANTS.join(", ");
         EnumField { field: field("type"), number }.one_of(violations, kind, names)
     });
-    let start_ms = read_time(&field("startDate"), record.start_date, record.start_date_iso.as_deref(), violations);
-    let end_ms = read_time(&field("endDate"), record.end_date, record.end_date_iso.as_deref(), violations);
-    if let (Some(start_ms), Some(end_ms)) = (start_ms, end_ms)
-        && end_ms < start_ms
+    let start = read_time(&field("startDate"), record.start_date, record.start_date_iso.as_deref(), violations);
+    let end = read_time(&field("endDate"), record.end_date, record.end_date_iso.as_deref(), violations);
+    if let (Some(start), Some(end)) = (start, end)
+        && end < start
     {
         violations.add(field("endDate"), "must not be before startDate");
     }
@@ -88,8 +88,8 @@ pub fn read(at: &str, id: ObjectId, record: &proto::FilePromotion, violations: &
         name: record.name.clone(),
         kind,
         active: record.active,
-        start_ms,
-        end_ms,
+        start,
+        end,
         cap: cap.or(unlimited.then_some(CapDraft::Unlimited)),
         expiry: record.earn_expiry.map(|expiry| read_earn_expiry(&field(EXPIRY), expiry, violations)),
         limited_to_audience: record.earn_limited_to_specific_audience,
@@ -97,7 +97,7 @@ pub fn read(at: &str, id: ObjectId, record: &proto::FilePromotion, violations: &
 }
 
 /// Reads a time that may be absent.
-fn read_time(field: &str, ms: Option<i64>, iso: Option<&str>, violations: &mut Violations) -> Option<i64> {
+fn read_time(field: &str, ms: Option<i64>, iso: Option<&str>, violations: &mut Violations) -> Option<Timestamp> {
     if ms.is_none() && iso.is_none() { None } else { TimePair { field, ms, iso }.read(violations) }
 }
 
@@ -135,10 +135,10 @@ pub fn encode(org_id: OrgId, promotion: &Promotion, zone: Tz) -> proto::Promotio
         name: promotion.name.clone(),
         r#type: kind as i32,
         active: Some(promotion.active),
-        start_date: Some(promotion.start_ms),
-        start_date_iso: Some(to_iso(promotion.start_ms, zone)),
-        end_date: Some(promotion.end_ms),
-        end_date_iso: Some(to_iso(promotion.end_ms, zone)),
+        start_date: Some(promotion.start.millis()),
+        start_date_iso: Some(to_iso(promotion.start, zone)),
+        end_date: Some(promotion.end.millis()),
+        end_date_iso: Some(to_iso(promotion.end, zone)),
         max_earning_per_customer: promotion.cap.map(|cap| i32::try_from(cap).unwrap_or(i32::MAX)),
         earn_expiry: Some(proto::EarnExpiry { r#type: rule as i32, days }),
         earn_limited_to_specific_audience: Some(promotion.limited_to_audience),

@@ -114,7 +114,7 @@ mod tests {
     use crate::earning::decide::tests::promotion;
     use crate::earning::{
         CustomerId, Details, EarnExpiry, EarnFailure, EarnedFromType, EntryOutcome, Instance, ObjectId, OrgId,
-        Promotion, PromotionType,
+        Promotion, PromotionType, Timestamp,
     };
     use crate::proto;
     use crate::wire::payload::Payload;
@@ -157,14 +157,18 @@ mod tests {
         }
     }
 
+    /// The first and the last time of the calendar, whose texts are the longest.
+    const FIRST: Timestamp = Timestamp::from_millis(-62_135_596_800_000);
+    const LAST: Timestamp = Timestamp::from_millis(253_402_300_799_999);
+
     #[test]
     fn a_thousand_promotions_are_within_any_bound() {
         let longest = Promotion {
             id: ObjectId([255; 12]),
             name: "\u{1}".repeat(50),
             kind: PromotionType::Customer,
-            start_ms: -62_135_596_800_000,
-            end_ms: 253_402_300_799_999,
+            start: FIRST,
+            end: LAST,
             cap: Some(u32::MAX),
             expiry: EarnExpiry::DaysFromEarning(u32::MAX >> 1),
             limited_to_audience: false,
@@ -189,7 +193,7 @@ mod tests {
             BulkEarn {
                 org_id: OrgId(1),
                 customer_id: CustomerId(i64::MAX),
-                event_time_ms: 0,
+                event_time: Timestamp::EPOCH,
                 earned_from_type: EarnedFromType::BulkIssue,
                 event_id: texts[0].2.as_str().into(),
                 details: None,
@@ -215,10 +219,10 @@ mod tests {
             let text = format!(r#"{{"a":"{}"}}"#, "x".repeat(payload));
             let details = Arc::new(Details { event_payload: Some(text.as_str().into()), ..Details::default() });
             let outcome = |entry: &Entry| EntryOutcome {
-                event_time_ms: 253_402_300_799_999,
+                event_time: LAST,
                 details: Some(Arc::clone(&details)),
                 instances: entry.promotion_id.map_or_else(Vec::new, |_| {
-                    let instance = Instance { earn_id: ObjectId([255; 12]), valid_till_ms: -62_135_596_800_000, revoked: false };
+                    let instance = Instance { earn_id: ObjectId([255; 12]), valid_till: FIRST, revoked: false };
                     vec![instance; entry.earn_count as usize]
                 }),
                 replayed: 0,

@@ -4,6 +4,7 @@ use chrono::{DateTime, FixedOffset, SecondsFormat, Utc};
 use chrono_tz::Tz;
 
 use super::Violations;
+use crate::earning::Timestamp;
 use crate::earning::limits::CALENDAR_MS;
 
 /// A pair of time fields of a message.
@@ -18,9 +19,9 @@ pub struct TimePair<'a> {
 }
 
 impl TimePair<'_> {
-    /// Returns the instant in epoch milliseconds, or `None` if it is missing or wrong. Adds every violation to
+    /// Returns the instant, or `None` if it is missing or wrong. Adds every violation to
     /// `violations`.
-    pub fn read(self, violations: &mut Violations) -> Option<i64> {
+    pub fn read(self, violations: &mut Violations) -> Option<Timestamp> {
         let Self { field, ms, iso } = self;
         let ms = ms.map(|ms| within_calendar(ms, field, violations));
         let iso = iso.map(|text| {
@@ -42,7 +43,7 @@ impl TimePair<'_> {
             }
             (Some(Some(ms)), Some(Some(iso))) => {
                 // Compared by the second, because ISO times are written without fractions and may be sent back.
-                if ms.div_euclid(1000) != iso.div_euclid(1000) {
+                if ms.seconds() != iso.seconds() {
                     violations.add(format_args!("{field}ISO"), format!("must name the same second as {field}"));
                 }
                 Some(ms)
@@ -54,12 +55,12 @@ impl TimePair<'_> {
     }
 }
 
-fn within_calendar(ms: i64, field: &str, violations: &mut Violations) -> Option<i64> {
+fn within_calendar(ms: i64, field: &str, violations: &mut Violations) -> Option<Timestamp> {
     if !CALENDAR_MS.contains(&ms) {
         violations.add(field, "must be a time in the years 1 to 9999");
         return None;
     }
-    Some(ms)
+    Some(Timestamp::from_millis(ms))
 }
 
 /// Parses ISO 8601 with an offset, in the documented form, or without the colon of the offset or without seconds.
@@ -74,9 +75,9 @@ fn parse_iso(text: &str) -> Option<DateTime<FixedOffset>> {
 }
 
 /// Formats an instant in ISO 8601 in `zone`, truncated to seconds. Uses `Z` for an offset of zero.
-pub fn to_iso(ms: i64, zone: Tz) -> String {
+pub fn to_iso(time: Timestamp, zone: Tz) -> String {
     // Stored times passed the rules above or are derived from such times; a time beyond the calendar is clamped.
-    let time = DateTime::<Utc>::from_timestamp(ms.div_euclid(1000), 0).unwrap_or(DateTime::<Utc>::MAX_UTC);
+    let time = DateTime::<Utc>::from_timestamp(time.seconds(), 0).unwrap_or(DateTime::<Utc>::MAX_UTC);
     time.with_timezone(&zone).to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
@@ -84,7 +85,7 @@ pub fn to_iso(ms: i64, zone: Tz) -> String {
 #[derive(Debug)]
 pub struct IsoTimes {
     zone: Tz,
-    last: Option<(i64, String)>,
+    last: Option<(Timestamp, String)>,
 }
 
 impl IsoTimes {
@@ -93,11 +94,11 @@ impl IsoTimes {
         Self { zone, last: None }
     }
 
-    /// Formats the time `ms`.
-    pub fn write(&mut self, ms: i64) -> String {
+    /// Formats the time.
+    pub fn write(&mut self, time: Timestamp) -> String {
         let zone = self.zone;
-        let last = self.last.take().filter(|(of, _)| *of == ms);
-        self.last.insert(last.unwrap_or_else(|| (ms, to_iso(ms, zone)))).1.clone()
+        let last = self.last.take().filter(|(of, _)| *of == time);
+        self.last.insert(last.unwrap_or_else(|| (time, to_iso(time, zone)))).1.clone()
     }
 }
 
@@ -109,7 +110,7 @@ mod tests {
         let mut violations = Violations::default();
         let time = TimePair { field: "eventTime", ms, iso }.read(&mut violations);
         let problem = violations.as_slice().iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
-        if problem.is_empty() { Ok(time.expect("a time where there is no violation")) } else { Err(problem) }
+        if problem.is_empty() { Ok(time.expect("a time where there is no violation").millis()) } else { Err(problem) }
     }
 
     #[test]
@@ -153,13 +154,14 @@ mod tests {
 
     #[test]
     fn iso_is_in_the_zone_of_the_server_and_truncated() {
+        let to_iso = |ms, zone| to_iso(Timestamp::from_millis(ms), zone);
         assert_eq!(to_iso(1_767_205_799_999, Tz::UTC), "2025-12-31T18:29:59Z");
         assert_eq!(to_iso(1_767_205_799_999, Tz::Asia__Kolkata), "2025-12-31T23:59:59+05:30");
         assert_eq!(to_iso(-1, Tz::UTC), "1969-12-31T23:59:59Z");
         assert_eq!(to_iso(1_767_205_799_999, Tz::Europe__London), "2025-12-31T18:29:59Z");
         let mut times = IsoTimes::in_zone(Tz::Asia__Kolkata);
         for ms in [-1, 1_767_205_799_999, 1_767_205_799_999, 0, -1] {
-            assert_eq!(times.write(ms), to_iso(ms, Tz::Asia__Kolkata));
+            assert_eq!(times.write(Timestamp::from_millis(ms)), to_iso(ms, Tz::Asia__Kolkata));
         }
     }
 }

@@ -17,8 +17,7 @@ use super::violation::Violations;
 use crate::app::wallet::{ListWallet, Page, WalletItem};
 use crate::earning::change::{EarnedStatus, Redeem, Revoke, RevokedDetail};
 use crate::earning::limits::{earn_revoke_details, list_earned_promotions_request, redeem_request, redemption_line};
-use crate::earning::time::iso;
-use crate::earning::{Amount, GivenId, ObjectId, OrgId, Redemption, RedemptionLine};
+use crate::earning::{Amount, GivenId, ObjectId, OrgId, Redemption, RedemptionLine, Timestamp};
 use crate::proto;
 use crate::proto::revoked_details::Status;
 use crate::proto::wallet_entry::{ApplicationMode, PromotionStatus};
@@ -29,8 +28,8 @@ const MAX_FILTERED: usize = list_earned_promotions_request::PROMOTION_ID_MAX_ITE
 const MAX_REVOKED: usize = earn_revoke_details::EARN_IDS_MAX_TOTAL;
 /// Limits the elements of a transaction.
 const MAX_LINES: usize = redeem_request::LINE_ITEMS_AND_REDEMPTIONS_MAX_ITEMS;
-/// The first accepted time of a transaction, in epoch milliseconds. Seconds sent as milliseconds are before it.
-const FIRST_TRANSACTION_MS: i64 = redeem_request::TRANSACTION_DATE_GTE;
+/// The first accepted time of a transaction. Seconds sent as milliseconds are before it.
+const FIRST_TRANSACTION: Timestamp = Timestamp::from_millis(redeem_request::TRANSACTION_DATE_GTE);
 
 /// Returns the part of a wallet that a request asks for, and the pages of that query.
 ///
@@ -63,6 +62,7 @@ pub fn parse_list(
     }
     let pages = Pages::of(org_id, &format!("wallet {} {statuses:?} {promotions:?}", request.customer_id));
     let after = pages.read(request.page_token.as_deref(), &mut violations);
+    let after = after.map(|(ms, id)| (Timestamp::from_millis(ms), id));
     let customer_id = customer(request.customer_id, violations)?;
     Ok((ListWallet { org_id, customer_id, limit, after, statuses, promotions }, pages))
 }
@@ -88,12 +88,12 @@ pub fn encode_entry(entry: &WalletItem, zone: Tz) -> proto::WalletEntry {
         promotion_id: row.held.promotion_id.to_string(),
         promotion_name: entry.promotion_name.clone(),
         customer_id: row.key.customer_id.0,
-        valid_till: row.held.valid_till_ms,
-        valid_till_iso: to_iso(row.held.valid_till_ms, zone),
-        unlocked_date: row.granted_at_ms,
-        unlocked_date_iso: to_iso(row.granted_at_ms, zone),
-        event_time: row.held.event_time_ms,
-        event_time_iso: to_iso(row.held.event_time_ms, zone),
+        valid_till: row.held.valid_till.millis(),
+        valid_till_iso: to_iso(row.held.valid_till, zone),
+        unlocked_date: row.granted_at.millis(),
+        unlocked_date_iso: to_iso(row.granted_at, zone),
+        event_time: row.held.event_time.millis(),
+        event_time_iso: to_iso(row.held.event_time, zone),
         earned_from_type: encode_type(row.earned_from_type),
         earned_from_id: row.earned_from_id.clone(),
         event_details: Some(event_details),
@@ -111,8 +111,8 @@ pub fn encode_page(page: &Page, pages: Pages, zone: Tz, max_bytes: usize) -> pro
     let data = first_that_fit(data, max_bytes);
     let ended = data.len() < page.entries.len();
     let last = data.len().checked_sub(1).map(|last| &page.entries[last].row);
-    let last = last.filter(|_| ended).map(|row| (row.held.valid_till_ms, row.key.earn_id));
-    let next_page_token = last.or(page.more_after).map(|(number, id)| pages.write(number, id));
+    let last = last.filter(|_| ended).map(|row| (row.held.valid_till, row.key.earn_id));
+    let next_page_token = last.or(page.more_after).map(|(time, id)| pages.write(time.millis(), id));
     proto::ListEarnedPromotionsResponse { data, errors: Vec::new(), next_page_token }
 }
 
@@ -185,14 +185,14 @@ pub fn encode_revoked(revoke: &Revoke, outcome: &[RevokedDetail]) -> proto::Revo
     proto::RevokeEarnedPromotionsResponse { data: Some(data), errors }
 }
 
-/// Returns the transaction to redeem. `now_ms` is the current time in epoch milliseconds.
+/// Returns the transaction to redeem. `now` is the current time.
 ///
 /// # Errors
 /// Returns every violation of the request.
 pub fn parse_redeem(
     request: proto::RedeemRequest,
     org_id: OrgId,
-    now_ms: i64,
+    now: Timestamp,
     found: Violations,
 ) -> Result<Redeem, InvalidRequest> {
     let mut violations = found;
@@ -206,8 +206,8 @@ pub fn parse_redeem(
     );
     let iso_text = request.transaction_date_iso.as_deref();
     let date = TimePair { field: "transactionDate", ms: request.transaction_date, iso: iso_text }.read(&mut violations);
-    if let Some(date_ms) = date {
-        check_transaction_date(date_ms, now_ms, &mut violations);
+    if let Some(date) = date {
+        check_transaction_date(date, now, &mut violations);
     }
     let amount = read_amount("amount", request.amount, &mut violations);
     let (lines, redemptions) = (request.line_items.len(), request.redemptions.len());
@@ -224,7 +224,7 @@ pub fn parse_redeem(
         customer_id: customer(request.customer_id, violations)?,
         transaction_number: request.transaction_number.into(),
         // Without violations the date was read, so the default is never used.
-        transaction_date_ms: date.unwrap_or_default(),
+        transaction_date: date.unwrap_or(Timestamp::EPOCH),
         amount,
         line_items,
         redemptions: others,
@@ -234,15 +234,15 @@ pub fn parse_redeem(
 
 /// Checks the time of a transaction by the rules for every transaction. A violation names the milliseconds field, even
 /// if the ISO field was given.
-fn check_transaction_date(date_ms: i64, now_ms: i64, violations: &mut Violations) {
+fn check_transaction_date(date: Timestamp, now: Timestamp, violations: &mut Violations) {
     let field = "transactionDate";
-    if date_ms < FIRST_TRANSACTION_MS {
+    if date < FIRST_TRANSACTION {
         let advice = "seconds may have been sent for milliseconds";
-        let problem = format!("must not be before {}: it is {}; {advice}", iso(FIRST_TRANSACTION_MS), iso(date_ms));
+        let problem = format!("must not be before {FIRST_TRANSACTION}: it is {date}; {advice}");
         violations.add(field, problem);
     }
-    if date_ms > now_ms.saturating_add(redeem_request::TRANSACTION_DATE_MAX_AHEAD_MS) {
-        let problem = format!("must be at most 24 hours ahead of now, {}: it is {}", iso(now_ms), iso(date_ms));
+    if date > now + redeem_request::TRANSACTION_DATE_MAX_AHEAD {
+        let problem = format!("must be at most 24 hours ahead of now, {now}: it is {date}");
         violations.add(field, problem);
     }
 }
@@ -312,8 +312,8 @@ pub fn encode_redemption(
         customer_id: recorded.customer_id.0,
         transaction_identifier: transaction_identifier.to_owned(),
         transaction_number: recorded.transaction_number.as_ref().to_owned(),
-        transaction_date: recorded.transaction_date_ms,
-        transaction_date_iso: to_iso(recorded.transaction_date_ms, zone),
+        transaction_date: recorded.transaction_date.millis(),
+        transaction_date_iso: to_iso(recorded.transaction_date, zone),
         amount: recorded.amount.to_f64(),
         line_items: lines(&recorded.line_items),
         redemptions: lines(&recorded.redemptions),

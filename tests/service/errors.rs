@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use cart_promotions::access::groups::AccessGroup;
 use cart_promotions::earning::change::RevokeFailure;
-use cart_promotions::earning::{EarnFailure, EarnedFromType, ObjectId, OrgId, PromotionType};
+use cart_promotions::earning::{EarnFailure, EarnedFromType, ObjectId, OrgId, PromotionType, Timestamp};
 use cart_promotions::proto::Reason;
 use cart_promotions::transport::refusal::{Refusal, Unauthenticated, told};
 use cart_promotions::wire::Violations;
@@ -781,6 +781,7 @@ fn is_in_the_list(refusal: &Refusal) {
 
 fn failures() -> Vec<EarnFailure> {
     let promotion_id = ObjectId([0; 12]);
+    let (first, second) = (Timestamp::from_millis(1), Timestamp::from_millis(2));
     let all = vec![
         EarnFailure::PromotionNotFound { given: "x".to_owned() },
         EarnFailure::TypeNotSupported { promotion_id, kind: PromotionType::Pos },
@@ -789,9 +790,9 @@ fn failures() -> Vec<EarnFailure> {
         EarnFailure::Revoked { promotion_id, revoked: 1, rest: None },
         EarnFailure::TooManyActivePromotions { active: 2, cap: 1 },
         EarnFailure::Inactive { promotion_id },
-        EarnFailure::NotStarted { promotion_id, event_time_ms: 1, start_ms: 2 },
-        EarnFailure::Ended { promotion_id, event_time_ms: 2, end_ms: 1 },
-        EarnFailure::NoLongerValid { promotion_id, event_time_ms: 1, valid_till_ms: 2 },
+        EarnFailure::NotStarted { promotion_id, event_time: first, start: second },
+        EarnFailure::Ended { promotion_id, event_time: second, end: first },
+        EarnFailure::NoLongerValid { promotion_id, event_time: first, valid_till: second },
         EarnFailure::NotInAudience { promotion_id, customer_id: 1 },
         EarnFailure::CapReached { promotion_id, cap: 1, used: 1, left: 0, refused: 1 },
     ];

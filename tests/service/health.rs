@@ -207,6 +207,7 @@ async fn a_writer_that_dies_while_the_service_stops_ends_it_with_an_error() {
     use std::sync::atomic::{AtomicBool, Ordering};
 
     use cart_promotions::clock::Clock;
+    use cart_promotions::earning::Timestamp;
     use cart_promotions::server::{Course, Given, run};
 
     let beside = Service::start().await;
@@ -217,7 +218,9 @@ async fn a_writer_that_dies_while_the_service_stops_ends_it_with_an_error() {
     // A call that revokes reads the clock in the writer alone.
     let clock = Clock::reading({
         let broken = Arc::clone(&broken);
-        move || if broken.load(Ordering::SeqCst) { panic!("the clock is broken") } else { NOW_MS }
+        move || {
+            if broken.load(Ordering::SeqCst) { panic!("the clock is broken") } else { Timestamp::from_millis(NOW_MS) }
+        }
     });
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let serving = tokio::spawn(async move {

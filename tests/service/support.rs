@@ -8,6 +8,7 @@ use base64::Engine as _;
 use cart_promotions::app::import::{ImportOptions, Imported};
 use cart_promotions::clock::Clock;
 use cart_promotions::config::{Cli, CliCommand, Serve};
+use cart_promotions::earning::Timestamp;
 use cart_promotions::proto::earn_service_client::EarnServiceClient;
 use cart_promotions::telemetry::metrics::{Build, Metrics};
 use cart_promotions::telemetry::traces::Traces;
@@ -85,7 +86,13 @@ pub fn catalog() -> Value {
 /// Returns what a server is given: this listener, and a clock that stands still.
 pub fn given(listener: TcpListener) -> server::Given {
     let metrics = Metrics::new(Build { version: "", commit: "" }).unwrap();
-    server::Given { listener, admin: None, clock: Clock::fixed(NOW_MS), metrics, traces: Traces::default() }
+    server::Given {
+        listener,
+        admin: None,
+        clock: Clock::fixed(Timestamp::from_millis(NOW_MS)),
+        metrics,
+        traces: Traces::default(),
+    }
 }
 
 /// Returns the most wrong secrets of one username that are checked in this time: ten are free, then a pace applies that
@@ -148,7 +155,7 @@ pub async fn import(database: &Database, file: &Value) -> Result<Vec<String>, St
 /// Like [`import`], with these options.
 pub async fn import_with(database: &Database, file: &Value, options: ImportOptions) -> Result<Imported, String> {
     let store = server::open(&self::options(database.url(), &[]).common).await.unwrap();
-    let origin = server::operator(&Clock::fixed(NOW_MS));
+    let origin = server::operator(&Clock::fixed(Timestamp::from_millis(NOW_MS)));
     let result = server::import(&store, file.to_string().as_bytes(), options, &origin).await;
     store.close().await;
     result.map_err(|error| error.to_string())

@@ -10,7 +10,7 @@ use super::super::tokens::{Fingerprint, Signed};
 use super::hashing::CallerStanding;
 use super::memory::{Digested, Memory, MemoryBasis};
 use super::{CheckError, Credentials, RecordRead, may_be_a_username};
-use crate::earning::OrgId;
+use crate::earning::{OrgId, Timestamp};
 use crate::storage::StorageError;
 
 impl Credentials {
@@ -78,7 +78,7 @@ impl Credentials {
         let right = worker.matches(secret, hash).await?;
         let caller = client.as_deref().filter(|_| right).and_then(Caller::of);
         let basis = MemoryBasis::Record(username, client);
-        Ok(Memory { basis, caller, until_ms: i64::MAX, at, used: true })
+        Ok(Memory { basis, caller, until: Timestamp::MAX, at, used: true })
     }
 
     /// Checks a token: first its signature, then only the records for which it is signed.
@@ -87,7 +87,7 @@ impl Credentials {
         token: &Secret,
         remembered: Option<Memory>,
     ) -> Result<Memory, CheckError> {
-        let (signed, until_ms) = self.tokens.read(token.reveal(), self.clock.now_ms())?;
+        let (signed, until) = self.tokens.read(token.reveal(), self.clock.now())?;
         match signed {
             Signed::Outsider { mut caller, keys } => {
                 let at = Instant::now();
@@ -96,7 +96,7 @@ impl Credentials {
                     Some(before) if before.org_recorded => caller = before,
                     _ => Arc::make_mut(&mut caller).org_recorded = self.is_recorded(caller.org_id).await?,
                 }
-                Ok(Memory { basis: MemoryBasis::Keys(keys), caller: Some(caller), until_ms, at, used: true })
+                Ok(Memory { basis: MemoryBasis::Keys(keys), caller: Some(caller), until, at, used: true })
             }
             Signed::Client { username, .. } if !may_be_a_username(&username) => Err(CheckError::WrongToken),
             Signed::Client { username, fingerprint } => {
@@ -104,7 +104,7 @@ impl Credentials {
                 let fits = client.as_deref().filter(|client| Fingerprint::of(client) == fingerprint);
                 let caller = fits.and_then(Caller::of).ok_or(CheckError::WrongToken)?;
                 let basis = MemoryBasis::Record(username.into(), client);
-                Ok(Memory { basis, caller: Some(caller), until_ms, at, used: true })
+                Ok(Memory { basis, caller: Some(caller), until, at, used: true })
             }
         }
     }

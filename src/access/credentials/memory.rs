@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use crate::access::caller::Caller;
 use crate::access::tokens::KeysUsed;
+use crate::earning::Timestamp;
 use crate::storage::clients::ApiClient;
 
 /// A keyed hash of the presented credentials, which does not reveal them.
@@ -17,8 +18,8 @@ pub(super) struct Memory {
     pub basis: MemoryBasis,
     /// The caller; `None` when the credentials are wrong.
     pub caller: Option<Arc<Caller>>,
-    /// End of a token's validity, milliseconds since 1970-01-01T00:00:00Z.
-    pub until_ms: i64,
+    /// End of a token's validity.
+    pub until: Timestamp,
     pub at: Instant,
     /// True when it was used since it was last compared with the database.
     pub used: bool,

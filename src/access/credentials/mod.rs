@@ -34,7 +34,7 @@ use super::caller::Caller;
 use super::secret::Secret;
 use super::tokens::{IssuedToken, Tokens};
 use crate::clock::Clock;
-use crate::earning::OrgId;
+use crate::earning::{OrgId, Timestamp};
 use crate::storage::clients::ApiClient;
 use crate::storage::{StorageError, Store};
 use crate::writer::Reachability;
@@ -128,7 +128,7 @@ impl Credentials {
         let memory = self.find(&Presented::Pair(pair.0, pair.1), address).await?;
         match (memory.caller, memory.basis) {
             (Some(caller), MemoryBasis::Record(_, Some(client))) => {
-                Ok((caller, self.tokens.issue(&client, self.clock.now_ms())?))
+                Ok((caller, self.tokens.issue(&client, self.clock.now())?))
             }
             _ => Err(CheckError::Wrong),
         }
@@ -150,7 +150,7 @@ impl Credentials {
             remembered => match presented {
                 Presented::Token(token) => {
                     let memory = self.check_token(token, remembered).await?;
-                    self.remembered.lock().token(digested, memory.clone(), self.clock.now_ms());
+                    self.remembered.lock().token(digested, memory.clone(), self.clock.now());
                     memory
                 }
                 Presented::Pair(username, secret) => match self.still(digested, username, remembered).await? {
@@ -184,7 +184,7 @@ impl Credentials {
     fn recall(&self, digested: &Digested) -> Option<Memory> {
         let mut remembered = self.remembered.lock();
         let memory = remembered.get(digested)?;
-        if memory.until_ms != i64::MAX && memory.until_ms <= self.clock.now_ms() {
+        if memory.until != Timestamp::MAX && memory.until <= self.clock.now() {
             remembered.forget(digested);
             return None;
         }

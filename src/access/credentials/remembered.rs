@@ -10,6 +10,8 @@ use hashlink::LruCache;
 use super::memory::{Digested, Memory};
 use super::token_memory::TokenMemory;
 
+use crate::earning::Timestamp;
+
 /// Maximum number of right username-secret credentials that are remembered; a further one evicts the least recently
 /// used.
 const MAX_RIGHT_PAIRS: usize = 10_000;
@@ -66,8 +68,8 @@ impl Remembered {
         all.insert(presented, memory);
     }
 
-    pub fn token(&mut self, presented: Digested, memory: Memory, now_ms: i64) {
-        self.tokens.insert(presented, memory, now_ms);
+    pub fn token(&mut self, presented: Digested, memory: Memory, now: Timestamp) {
+        self.tokens.insert(presented, memory, now);
     }
 
     /// Records that this username was right from this address.
@@ -96,8 +98,8 @@ pub(super) mod tests {
         digested
     }
 
-    /// Returns a memory of a token of this client that ends at `until_ms`, or of username-secret credentials.
-    pub fn memory(username: &str, until_ms: i64) -> Memory {
+    /// Returns a memory of a token of this client that ends at `until`, or of username-secret credentials.
+    pub fn memory(username: &str, until: Timestamp) -> Memory {
         let username: Arc<str> = username.into();
         let caller = Caller {
             username: Arc::clone(&username),
@@ -107,7 +109,7 @@ pub(super) mod tests {
             requests_per_minute: None,
         };
         let basis = MemoryBasis::Record(username, None);
-        Memory { basis, caller: Some(Arc::new(caller)), until_ms, at: Instant::now(), used: false }
+        Memory { basis, caller: Some(Arc::new(caller)), until, at: Instant::now(), used: false }
     }
 
     #[test]
@@ -120,27 +122,27 @@ pub(super) mod tests {
         };
         let known: Vec<_> = (0..100).map(|_| next()).collect();
         for presented in &known {
-            remembered.pair(*presented, memory("known", i64::MAX));
+            remembered.pair(*presented, memory("known", Timestamp::MAX));
         }
         for _ in 0..2 * MAX_WRONG_PAIRS {
-            remembered.pair(next(), Memory { caller: None, ..memory("stranger", i64::MAX) });
+            remembered.pair(next(), Memory { caller: None, ..memory("stranger", Timestamp::MAX) });
         }
         for _ in 0..2 * MAX_TOKENS {
-            remembered.token(next(), memory("greedy", 1_000), 0);
+            remembered.token(next(), memory("greedy", Timestamp::from_millis(1_000)), Timestamp::EPOCH);
         }
         assert!(known.iter().all(|presented| remembered.get(presented).is_some()));
         assert_eq!((remembered.wrong.len(), remembered.tokens.len()), (MAX_WRONG_PAIRS, MAX_TOKENS));
         // At the bound all are known; beyond it each new entry evicts the least recently used one.
         let others: Vec<_> = (known.len()..MAX_RIGHT_PAIRS).map(|_| next()).collect();
         for presented in &others {
-            remembered.pair(*presented, memory("other", i64::MAX));
+            remembered.pair(*presented, memory("other", Timestamp::MAX));
         }
         assert!(known.iter().all(|presented| remembered.get(presented).is_some()), "used last");
-        remembered.pair(next(), memory("another", i64::MAX));
+        remembered.pair(next(), memory("another", Timestamp::MAX));
         assert!(remembered.get(&others[0]).is_none() && remembered.get(&others[1]).is_some());
         for round in 0..MAX_RIGHT_PAIRS {
             assert!(remembered.get(&known[round % known.len()]).is_some(), "{round}");
-            remembered.pair(next(), memory("another", i64::MAX));
+            remembered.pair(next(), memory("another", Timestamp::MAX));
         }
         assert_eq!(remembered.right.len(), MAX_RIGHT_PAIRS);
         assert!(known.iter().all(|presented| remembered.get(presented).is_some()), "in use all the while");

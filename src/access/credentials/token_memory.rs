@@ -9,11 +9,13 @@ use std::sync::Arc;
 
 use super::memory::{Digested, Memory};
 
+use crate::earning::Timestamp;
+
 /// The remembered tokens.
 pub(super) struct TokenMemory {
     most: usize,
     all: HashMap<Digested, Memory>,
-    by_end: BTreeSet<(i64, Digested)>,
+    by_end: BTreeSet<(Timestamp, Digested)>,
     owners: HashMap<Arc<str>, Owner>,
     /// Callers by the number of their tokens; of equals the one whose last token is oldest comes last.
     by_size: BTreeSet<(usize, Reverse<u64>, Arc<str>)>,
@@ -24,7 +26,7 @@ pub(super) struct TokenMemory {
 /// The tokens of one caller.
 #[derive(Default)]
 struct Owner {
-    by_end: BTreeSet<(i64, Digested)>,
+    by_end: BTreeSet<(Timestamp, Digested)>,
     /// Insertion number of the caller's last token.
     last: u64,
 }
@@ -55,15 +57,15 @@ impl TokenMemory {
     }
 
     /// Remembers a token whose caller is known.
-    pub fn insert(&mut self, token: Digested, memory: Memory, now_ms: i64) {
+    pub fn insert(&mut self, token: Digested, memory: Memory, now: Timestamp) {
         self.remove(&token);
         let Some(caller) = &memory.caller else { return };
         while self.all.len() >= self.most {
-            let Some(oldest) = self.dispensable(now_ms) else { return };
+            let Some(oldest) = self.dispensable(now) else { return };
             self.remove(&oldest);
         }
         self.came += 1;
-        let (end, came) = ((memory.until_ms, token), self.came);
+        let (end, came) = ((memory.until, token), self.came);
         self.by_end.insert(end);
         self.change(&Arc::clone(&caller.username), |owner| {
             owner.last = came;
@@ -73,8 +75,8 @@ impl TokenMemory {
     }
 
     pub fn remove(&mut self, token: &Digested) {
-        let Some(Memory { caller: Some(caller), until_ms, .. }) = self.all.remove(token) else { return };
-        let end = (until_ms, *token);
+        let Some(Memory { caller: Some(caller), until, .. }) = self.all.remove(token) else { return };
+        let end = (until, *token);
         self.by_end.remove(&end);
         self.change(&caller.username, |owner| {
             owner.by_end.remove(&end);
@@ -82,9 +84,9 @@ impl TokenMemory {
     }
 
     /// Returns the token to evict.
-    fn dispensable(&self, now_ms: i64) -> Option<Digested> {
+    fn dispensable(&self, now: Timestamp) -> Option<Digested> {
         let (end, token) = self.by_end.first()?;
-        if *end <= now_ms {
+        if *end <= now {
             return Some(*token);
         }
         let (_, _, largest) = self.by_size.last()?;
@@ -122,12 +124,17 @@ mod tests {
     fn whoever_has_the_most_loses_its_oldest_and_others_lose_none() {
         let mut tokens = TokenMemory::new(MOST);
         for number in 0..10 {
-            tokens.insert(digested(number), memory(&format!("till {number}"), 1), 0);
+            tokens.insert(
+                digested(number),
+                memory(&format!("till {number}"), Timestamp::from_millis(1)),
+                Timestamp::EPOCH,
+            );
         }
         // Fills the memory to the bound, to one beyond it, and to twice the bound.
         for (upto, expected) in [(MOST, MOST), (MOST + 1, MOST), (2 * MOST, MOST)] {
             for number in 10..upto {
-                tokens.insert(digested(number), memory("greedy", 1_000 + i64::try_from(number).unwrap()), 0);
+                let until = Timestamp::from_millis(1_000 + i64::try_from(number).unwrap());
+                tokens.insert(digested(number), memory("greedy", until), Timestamp::EPOCH);
                 consistent(&tokens);
             }
             assert_eq!(tokens.len(), expected);
@@ -141,12 +148,12 @@ mod tests {
     fn what_has_expired_goes_first_and_of_equals_who_came_first() {
         let mut tokens = TokenMemory::new(MOST);
         for number in 0..MOST {
-            let until_ms = if number == 50 { 5 } else { 1_000 };
-            tokens.insert(digested(number), memory(&format!("till {number}"), until_ms), 0);
+            let until = Timestamp::from_millis(if number == 50 { 5 } else { 1_000 });
+            tokens.insert(digested(number), memory(&format!("till {number}"), until), Timestamp::EPOCH);
         }
-        tokens.insert(digested(MOST), memory("another", 1_000), 5);
+        tokens.insert(digested(MOST), memory("another", Timestamp::from_millis(1_000)), Timestamp::from_millis(5));
         assert!(tokens.get_mut(&digested(50)).is_none() && tokens.get_mut(&digested(0)).is_some());
-        tokens.insert(digested(MOST + 1), memory("one more", 1_000), 5);
+        tokens.insert(digested(MOST + 1), memory("one more", Timestamp::from_millis(1_000)), Timestamp::from_millis(5));
         assert!(tokens.get_mut(&digested(0)).is_none() && tokens.get_mut(&digested(1)).is_some());
         consistent(&tokens);
         for number in 0..2 * MOST {

@@ -1,15 +1,16 @@
 //! Checks transactions one by one: each redeemed the earned promotions that its content names, while they were valid.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use crate::earning::change::{MAX_BEFORE_EVENT_MS, MAX_LATE_REDEMPTION_DAYS};
-use crate::earning::time::{DAY_MS, iso};
+use crate::earning::change::{MAX_BEFORE_EVENT, MAX_LATE_REDEMPTION_DAYS};
+use crate::earning::time::DAY;
 use crate::earning::{OrgId, Redemption};
 use crate::storage::StorageError;
 use crate::storage::verify::{Breaches, PageCursor, RecordedRedemption, RedeemedInstance, Snapshot, VerifyPage};
 
-/// Longest time from the end of validity to the recording of a transaction, in milliseconds.
-const MAX_LATE_MS: i64 = MAX_LATE_REDEMPTION_DAYS as i64 * DAY_MS;
+/// Longest time from the end of validity to the recording of a transaction.
+const MAX_LATE: Duration = DAY.saturating_mul(MAX_LATE_REDEMPTION_DAYS);
 
 /// The breaches of the two checks that are made together.
 #[derive(Debug, Default)]
@@ -86,18 +87,17 @@ fn is_digest_of(digest: &str, content: &Redemption) -> bool {
 /// Validity is judged at the date of the transaction, or at the time of recording less the days within which the server
 /// accepted late redemptions, whichever is later. That number of days is not recorded, so the longest is allowed here.
 fn breach_of_times(recorded: &RecordedRedemption, content: &Redemption, held: &RedeemedInstance) -> Option<String> {
-    let (date_ms, recorded_ms) = (content.transaction_date_ms, recorded.redeemed_at_ms);
-    let valid_till = iso(held.valid_till_ms);
-    if held.valid_till_ms < date_ms {
-        return Some(format!("valid until {valid_till}, at {}", iso(date_ms)));
+    let (date, recorded_at, valid_till) = (content.transaction_date, recorded.redeemed_at, held.valid_till_ms);
+    if valid_till < date {
+        return Some(format!("valid until {valid_till}, at {date}"));
     }
-    if held.valid_till_ms < recorded_ms.saturating_sub(MAX_LATE_MS) {
+    if valid_till < recorded_at - MAX_LATE {
         let late = format!("more than {MAX_LATE_REDEMPTION_DAYS} days later");
-        return Some(format!("valid until {valid_till}, and was recorded {late}, at {}", iso(recorded_ms)));
+        return Some(format!("valid until {valid_till}, and was recorded {late}, at {recorded_at}"));
     }
-    if date_ms < held.event_time_ms.saturating_sub(MAX_BEFORE_EVENT_MS) {
-        return Some(format!("earned by an event of {}, long before it, at {}", iso(held.event_time_ms), iso(date_ms)));
+    if date < held.event_time_ms - MAX_BEFORE_EVENT {
+        return Some(format!("earned by an event of {}, long before it, at {date}", held.event_time_ms));
     }
-    let changed_ms = held.changed_at_ms.unwrap_or(recorded_ms);
-    (changed_ms != recorded_ms).then(|| format!("at {}, and the wallet has {}", iso(recorded_ms), iso(changed_ms)))
+    let changed_at = held.changed_at_ms.unwrap_or(recorded_at);
+    (changed_at != recorded_at).then(|| format!("at {recorded_at}, and the wallet has {changed_at}"))
 }

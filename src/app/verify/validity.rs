@@ -4,9 +4,8 @@ use std::collections::{BTreeSet, HashMap};
 
 use chrono_tz::Tz;
 
-use crate::earning::expiry::valid_till_ms;
-use crate::earning::time::iso;
-use crate::earning::{EarnExpiry, OrgId};
+use crate::earning::expiry::valid_till;
+use crate::earning::{EarnExpiry, OrgId, Timestamp};
 use crate::storage::StorageError;
 use crate::storage::verify::{Breaches, EarnedRow, PageCursor, PromotionTerms, Snapshot, Terms, VerifyPage};
 
@@ -95,34 +94,31 @@ impl OrgTerms {
 
     /// Compares a row with its terms, or returns a description of the breach.
     fn compare(&self, row: &EarnedRow) -> Result<Compared, String> {
-        let EarnedRow { org_id, earn_id, promotion_id, event_time_ms, valid_till_ms, granted_at_ms } = row;
+        let EarnedRow { org_id, earn_id, promotion_id, event_time_ms, valid_till_ms: valid_till, granted_at_ms } = row;
         let name = || format!("earned promotion {earn_id} of promotion {promotion_id} of organization {org_id}");
-        for (what, ms) in [("earned by an event of", event_time_ms), ("granted at", granted_at_ms)] {
-            if valid_till_ms < ms {
-                return Err(format!("{} is {what} {}, and was valid until {}", name(), iso(*ms), iso(*valid_till_ms)));
+        for (what, time) in [("earned by an event of", event_time_ms), ("granted at", granted_at_ms)] {
+            if valid_till < time {
+                return Err(format!("{} is {what} {time}, and was valid until {valid_till}", name()));
             }
         }
         let Some(promotion) = self.terms.promotions.get(promotion_id) else { return Ok(Compared::Unknown) };
         let Some(present) = self.present(promotion, row) else { return Ok(Compared::Unknown) };
-        if *valid_till_ms == present {
+        if *valid_till == present {
             return Ok(Compared::Present);
         }
         match self.is_by_former_terms(promotion, row) {
             Some(true) => Ok(Compared::Former),
-            Some(false) => {
-                Err(format!("{} is valid until {}, by its terms {}", name(), iso(*valid_till_ms), iso(present)))
-            }
+            Some(false) => Err(format!("{} is valid until {valid_till}, by its terms {present}", name())),
             None => Ok(Compared::Unknown),
         }
     }
 
-    /// Returns the end of validity by the present terms, in milliseconds since 1970-01-01T00:00:00Z; `None` when they
-    /// cannot be read.
-    fn present(&self, promotion: &PromotionTerms, row: &EarnedRow) -> Option<i64> {
+    /// Returns the end of validity by the present terms; `None` when they cannot be read.
+    fn present(&self, promotion: &PromotionTerms, row: &EarnedRow) -> Option<Timestamp> {
         match promotion.expiry? {
-            EarnExpiry::WithPromotion => Some(promotion.end_ms),
+            EarnExpiry::WithPromotion => Some(promotion.end),
             days @ EarnExpiry::DaysFromEarning(_) => {
-                Some(valid_till_ms(days, promotion.end_ms, row.event_time_ms, self.zone(&self.terms.time_zone)?))
+                Some(valid_till(days, promotion.end, row.event_time_ms, self.zone(&self.terms.time_zone)?))
             }
         }
     }
@@ -136,7 +132,7 @@ impl OrgTerms {
                 EarnExpiry::WithPromotion => Some(former.end_ms),
                 EarnExpiry::DaysFromEarning(_) => {
                     let zone = self.zone(&former.time_zone);
-                    zone.map(|zone| valid_till_ms(expiry, former.end_ms, row.event_time_ms, zone))
+                    zone.map(|zone| valid_till(expiry, former.end_ms, row.event_time_ms, zone))
                 }
             };
             if valid_till == Some(row.valid_till_ms) {

@@ -9,7 +9,7 @@ use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait, ConnectionTrait, DerivePartialModel, QueryFilter};
 
 use crate::earning::history::{Actor, Origin};
-use crate::earning::{CatalogVersion, ObjectId, OrgId, Promotion};
+use crate::earning::{CatalogVersion, ObjectId, OrgId, Promotion, Timestamp};
 use crate::storage::StorageError;
 use crate::storage::change::Change;
 use crate::storage::entity::stored::Id;
@@ -62,18 +62,18 @@ impl Transaction {
         self.lock(org_id.0).await
     }
 
-    /// Records at `now_ms` (milliseconds since 1970-01-01T00:00:00Z) that promotions were earned for the first time, and
+    /// Records at `now` that promotions were earned for the first time, and
     /// gives their catalogs new versions, which it returns. The catalogs must be locked.
     pub(in crate::storage) async fn mark_first_earnings(
         &self,
         first: &BTreeSet<(OrgId, ObjectId)>,
-        now_ms: i64,
+        now: Timestamp,
     ) -> Result<CatalogVersions, StorageError> {
         let mut changes = BTreeMap::<_, Vec<_>>::new();
         for (org_id, promotion_id) in first {
             changes.entry(*org_id).or_default().extend(self.mark_earned(*org_id, *promotion_id).await?);
         }
-        let origin = Origin { actor: Actor::Service, request_id: None, at_ms: now_ms };
+        let origin = Origin { actor: Actor::Service, request_id: None, at: now };
         for (org_id, changes) in &changes {
             self.raise_catalog_version(*org_id, &origin, changes).await?;
         }

@@ -39,8 +39,8 @@ pub(super) async fn read(
         let (key, row) = (*found.of(&keys)?, found.row);
         let held = HeldPromotion {
             promotion_id: row.promotion_id.0,
-            event_time_ms: row.event_time_ms,
-            valid_till_ms: row.valid_till_ms,
+            event_time: row.event_time_ms,
+            valid_till: row.valid_till_ms,
             status: row.earned_status.into(),
             redeemed_by: row.transaction_identifier.as_deref().map(Into::into),
         };

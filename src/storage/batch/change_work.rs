@@ -58,7 +58,7 @@ impl Work for ChangesWanted {
         decided: &Decided<'_, Self>,
     ) -> Result<bool, StorageError> {
         let on = On { dialect: engine, database: &*connection };
-        change_write::write(&on, decided.writes, decided.facts, decided.fence.now_ms).await?;
+        change_write::write(&on, decided.writes, decided.facts, decided.fence.now).await?;
         Ok(true)
     }
 }

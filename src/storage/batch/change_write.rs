@@ -13,6 +13,7 @@ use sea_orm::{ConnectionTrait, DbErr, IdenStatic};
 use super::change_read::instance_rows;
 use super::changes::{Changes, HeldRow, ReadChanges};
 use super::{counts, write};
+use crate::earning::Timestamp;
 use crate::earning::change::{InstanceKey, RecordedStatus};
 use crate::storage::StorageError;
 use crate::storage::entity::earned_promotion::{Column, Entity};
@@ -24,22 +25,22 @@ use crate::storage::redemption_content;
 use crate::storage::rows::Rows;
 use crate::storage::statement::On;
 
-/// Writes the changes at `now_ms`, given the facts that they were decided from. Counts the rows that were written, as
+/// Writes the changes at `now`, given the facts that they were decided from. Counts the rows that were written, as
 /// Citus reports a duplicate row without the error code.
 pub(super) async fn write(
     on: &On<'_, impl ConnectionTrait>,
     changes: &Changes,
     read: &ReadChanges,
-    now_ms: i64,
+    now: Timestamp,
 ) -> Result<(), StorageError> {
     counts::subtract(on, &changes.revoked).await?;
     let change = change(on.dialect.has_one_writer());
-    let done = on.query(&change.body(), changed_rows(changes, &read.rows, now_ms)).await?;
+    let done = on.query(&change.body(), changed_rows(changes, &read.rows, now)).await?;
     all_of(done.len(), changes.instances.len(), DbErr::RecordNotUpdated)?;
     if !changes.transactions.is_empty() {
         let insertion: Insertion<redemption::Entity> =
             Insertion { answers: true, ..Insertion::of(&TRANSACTION_COLUMNS, Present::Kept) };
-        let recorded = on.query(&insertion.body(), new_transactions(changes, now_ms)).await?;
+        let recorded = on.query(&insertion.body(), new_transactions(changes, now)).await?;
         all_of(recorded.len(), changes.transactions.len(), DbErr::RecordNotInserted)?;
     }
     Ok(())
@@ -54,14 +55,14 @@ const TRANSACTION_COLUMNS: [redemption::Column; 6] = [
     redemption::Column::Content,
 ];
 
-fn new_transactions(changes: &Changes, now_ms: i64) -> Rows<'_> {
+fn new_transactions(changes: &Changes, now: Timestamp) -> Rows<'_> {
     use redemption::Column;
     let (names, values) = (changes.transactions.keys(), changes.transactions.values());
     Rows::of_orgs(names.clone().map(|(org_id, _)| *org_id))
         .texts(Column::TransactionIdentifier, names.map(|(_, identifier)| &**identifier))
         .integers(Column::CustomerId, values.clone().map(|new| new.transaction.redemption.customer_id.0))
         .integers(Column::Instances, values.clone().map(|new| new.instances))
-        .integers(Column::RedeemedAtMs, values.clone().map(|_| now_ms))
+        .times(Column::RedeemedAtMs, values.clone().map(|_| now))
         .texts(Column::Digest, values.clone().map(|new| &*new.transaction.digest))
         .owned_texts(Column::Content, values.map(|new| redemption_content::write(&new.transaction.redemption)))
 }
@@ -88,23 +89,23 @@ fn change(by_any_key: bool) -> Insertion<Entity> {
 }
 
 /// Lists the changed rows in full.
-fn changed_rows<'a>(changes: &'a Changes, rows: &'a BTreeMap<InstanceKey, HeldRow>, now_ms: i64) -> Rows<'a> {
+fn changed_rows<'a>(changes: &'a Changes, rows: &'a BTreeMap<InstanceKey, HeldRow>, now: Timestamp) -> Rows<'a> {
     let status = |by: &Option<Arc<str>>| match by {
         Some(_) => StoredStatus::text(RecordedStatus::Redeemed),
         None => StoredStatus::text(RecordedStatus::Revoked),
     };
     let read: Vec<_> = changes.instances.keys().filter_map(|key| rows.get(key)).collect();
-    let integers = |of: fn(&HeldRow) -> i64| read.iter().map(move |row| of(row));
+    let times = |of: fn(&HeldRow) -> Timestamp| read.iter().map(move |row| of(row));
     instance_rows(changes.instances.keys())
         .ids(Column::PromotionId, read.iter().map(|row| row.promotion_id.0))
         .texts(Column::EventId, read.iter().map(|row| row.event_id.as_str()))
         .texts(Column::EarnedFromId, read.iter().map(|row| row.earned_from_id.as_str()))
-        .integers(Column::Ordinal, integers(|row| row.ordinal))
+        .integers(Column::Ordinal, read.iter().map(|row| row.ordinal))
         .texts(Column::EarnedFromType, read.iter().map(|row| StoredEarnedFromType::text(row.earned_from_type.into())))
-        .integers(Column::EventTimeMs, integers(|row| row.event_time_ms))
-        .integers(Column::ValidTillMs, integers(|row| row.valid_till_ms))
-        .integers(Column::GrantedAtMs, integers(|row| row.granted_at_ms))
+        .times(Column::EventTimeMs, times(|row| row.event_time_ms))
+        .times(Column::ValidTillMs, times(|row| row.valid_till_ms))
+        .times(Column::GrantedAtMs, times(|row| row.granted_at_ms))
         .texts(Column::EarnedStatus, changes.instances.values().map(status))
-        .integers(Column::ChangedAtMs, changes.instances.values().map(|_| now_ms))
+        .times(Column::ChangedAtMs, changes.instances.values().map(|_| now))
         .texts(Column::TransactionIdentifier, changes.instances.values().map(|by| by.as_deref().unwrap_or_default()))
 }

@@ -8,7 +8,7 @@ use sea_orm::DerivePartialModel;
 use super::catalogs::CatalogVersions;
 pub use super::counts::Revoked;
 use crate::earning::change::{ChangeFacts, InstanceKey, RecordedTransaction};
-use crate::earning::{CustomerId, Holder, OrgId};
+use crate::earning::{CustomerId, Holder, OrgId, Timestamp};
 use crate::storage::entity::earned_promotion;
 use crate::storage::entity::stored::{Id, StoredEarnedFromType, StoredStatus};
 
@@ -63,9 +63,9 @@ pub(super) struct HeldRow {
     pub earned_from_id: String,
     pub ordinal: i64,
     pub earned_from_type: StoredEarnedFromType,
-    pub event_time_ms: i64,
-    pub valid_till_ms: i64,
-    pub granted_at_ms: i64,
+    pub event_time_ms: Timestamp,
+    pub valid_till_ms: Timestamp,
+    pub granted_at_ms: Timestamp,
     pub earned_status: StoredStatus,
     pub transaction_identifier: Option<String>,
 }

@@ -2,6 +2,8 @@
 
 use super::catalogs::CatalogVersions;
 
+use crate::earning::Timestamp;
+
 /// Source of the facts that a write depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Basis {
@@ -18,6 +20,6 @@ pub struct Fence<'a> {
     pub catalogs: &'a CatalogVersions,
     /// Source of the facts that the batch was decided from.
     pub basis: Basis,
-    /// Time of the write, milliseconds since 1970-01-01T00:00:00Z.
-    pub now_ms: i64,
+    /// Time of the write.
+    pub now: Timestamp,
 }

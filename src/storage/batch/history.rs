@@ -121,7 +121,7 @@ impl Transaction {
             let rows = Rows::of_orgs(changes.iter().map(|_| org_id))
                 .integers(Column::Version, changes.iter().map(|_| version))
                 .integers(Column::Part, parts)
-                .integers(Column::ChangedAtMs, changes.iter().map(|_| origin.at_ms))
+                .times(Column::ChangedAtMs, changes.iter().map(|_| origin.at))
                 .texts(Column::Actor, changes.iter().map(|_| actor.as_str()))
                 .texts(Column::RequestId, changes.iter().map(|_| request_id))
                 .texts(Column::Action, changes.iter().map(|change| StoredAction::text(change.action)))

@@ -12,7 +12,7 @@ use sea_orm::{ConnectionTrait, DerivePartialModel};
 
 use super::counts::{self, holders};
 use super::earnings::{EarningsWanted, Grants};
-use crate::earning::{CustomerId, Details, EarningKey, Facts, Holder, Instance, OrgId, RecordedEarning};
+use crate::earning::{CustomerId, Details, EarningKey, Facts, Holder, Instance, OrgId, RecordedEarning, Timestamp};
 use crate::storage::StorageError;
 use crate::storage::entity::earned_promotion::{Column, EARNING_KEY};
 use crate::storage::entity::stored::{Id, StoredCriteria, StoredEarnedFromType, StoredStatus};
@@ -30,8 +30,8 @@ pub(in crate::storage) struct RecordedRow {
     pub ordinal: i64,
     earn_id: Id,
     earned_from_type: StoredEarnedFromType,
-    event_time_ms: i64,
-    valid_till_ms: i64,
+    event_time_ms: Timestamp,
+    valid_till_ms: Timestamp,
     earned_status: StoredStatus,
     event_type: Option<String>,
     event_payload: Option<String>,
@@ -137,7 +137,7 @@ fn recorded_earnings(instances: Instances) -> HashMap<EarningKey, RecordedEarnin
     for ((key, _), row) in instances {
         let instance = Instance {
             earn_id: row.earn_id.0,
-            valid_till_ms: row.valid_till_ms,
+            valid_till: row.valid_till_ms,
             revoked: row.earned_status == StoredStatus::Revoked,
         };
         if let Some(earning) = earnings.get_mut(&key) {
@@ -146,7 +146,7 @@ fn recorded_earnings(instances: Instances) -> HashMap<EarningKey, RecordedEarnin
         }
         let earning = RecordedEarning {
             earned_from_type: row.earned_from_type.into(),
-            event_time_ms: row.event_time_ms,
+            event_time: row.event_time_ms,
             details: details(row.event_type, row.event_payload, row.supplementary_criteria).shared(),
             instances: vec![instance],
         };

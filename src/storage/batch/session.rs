@@ -18,7 +18,7 @@ pub use super::session_connection::Patience;
 use super::session_connection::{Attempt, SessionConnection};
 use super::work::{Decided, Work};
 use crate::earning::change::ChangeFacts;
-use crate::earning::{Facts, OrgId};
+use crate::earning::{Facts, OrgId, Timestamp};
 use crate::storage::{StorageError, Store};
 
 /// Number of batches that are read before they are decided, after a batch that repeated something or was not as
@@ -83,10 +83,10 @@ impl Session {
     pub async fn earn<T: Send>(
         &mut self,
         wanted: &EarningsWanted,
-        now_ms: i64,
+        now: Timestamp,
         decide: impl FnMut(&mut Facts) -> (T, Grants) + Send,
     ) -> Result<Ran<T>, BatchError> {
-        self.run(wanted, now_ms, decide).await.inspect_err(|error| self.store.note_failure(error.source()))
+        self.run(wanted, now, decide).await.inspect_err(|error| self.store.note_failure(error.source()))
     }
 
     /// Runs a batch of revocations and redemptions; see `run`.
@@ -96,14 +96,14 @@ impl Session {
     pub async fn change<T: Send>(
         &mut self,
         wanted: &ChangesWanted,
-        now_ms: i64,
+        now: Timestamp,
         mut decide: impl FnMut(&mut ChangeFacts) -> (T, Changes) + Send,
     ) -> Result<Ran<T>, BatchError> {
         let decide = |read: &mut ReadChanges| decide(&mut read.facts);
-        self.run(wanted, now_ms, decide).await.inspect_err(|error| self.store.note_failure(error.source()))
+        self.run(wanted, now, decide).await.inspect_err(|error| self.store.note_failure(error.source()))
     }
 
-    /// Decides a batch and makes its writes durable, at `now_ms` (milliseconds since 1970-01-01T00:00:00Z).
+    /// Decides a batch and makes its writes durable, at `now`.
     ///
     /// `decide` receives the facts and may be called several times; the result of the last call counts.
     ///
@@ -113,7 +113,7 @@ impl Session {
     async fn run<W: Work, T: Send>(
         &mut self,
         wanted: &W,
-        now_ms: i64,
+        now: Timestamp,
         mut decide: impl FnMut(&mut W::Facts) -> (T, W::Writes) + Send,
     ) -> Result<Ran<T>, BatchError> {
         let engine = self.store.engine;
@@ -126,7 +126,7 @@ impl Session {
             if !W::writes_nothing(&writes) && W::earned_first(&writes).is_none() {
                 // An error ends this batch here, so the next batches are read first unless the write succeeds.
                 self.read_first = READ_FIRST;
-                let fence = Fence { catalogs: wanted.catalogs(), basis: Basis::Presumed, now_ms };
+                let fence = Fence { catalogs: wanted.catalogs(), basis: Basis::Presumed, now };
                 if self.write_as_presumed(wanted, &Decided { facts: &facts, writes: &writes, fence: &fence }).await? {
                     self.store.note_write();
                     self.read_first = 0;
@@ -160,7 +160,7 @@ impl Session {
             self.connection.end(attempt, "ROLLBACK").await.map_err(BatchError::Load)?;
             return Ok(Ran::FirstEarning(first));
         }
-        let fence = Fence { catalogs: wanted.catalogs(), basis: Basis::Read, now_ms };
+        let fence = Fence { catalogs: wanted.catalogs(), basis: Basis::Read, now };
         let decided = Decided { facts: &facts, writes: &writes, fence: &fence };
         if !self.write(wanted, attempt, &decided).await.map_err(BatchError::Save)? {
             return Ok(Ran::CatalogChanged);
@@ -225,7 +225,7 @@ impl Session {
         let engine = self.store.engine;
         let mut current = wanted.catalogs().clone();
         if let (Attempt::Transaction(transaction), Some(first)) = (&mut attempt, W::earned_first(decided.writes)) {
-            current.extend(transaction.mark_first_earnings(first, decided.fence.now_ms).await?);
+            current.extend(transaction.mark_first_earnings(first, decided.fence.now).await?);
         }
         let fence = Fence { catalogs: &current, ..*decided.fence };
         let written = wanted.write(engine, attempt.connection(), &Decided { fence: &fence, ..*decided }).await;

@@ -3,7 +3,7 @@
 use sea_orm::{Statement, Value};
 
 use super::earnings::InstanceRow;
-use crate::earning::{Details, Grant};
+use crate::earning::{Details, Grant, Timestamp};
 use crate::storage::entity::earned_promotion::{Column, Entity};
 use crate::storage::entity::stored::{StoredCriteria, StoredEarnedFromType};
 use crate::storage::org_owned::{Insertion, Present, RowValues, names};
@@ -51,7 +51,7 @@ pub(in crate::storage) fn insertion(with_details: bool, present: Present, answer
 }
 
 /// Lists rows, with the column names of the wallet.
-pub(in crate::storage) fn list<'a>(rows: &[InstanceRow<'a>], now_ms: i64) -> Rows<'a> {
+pub(in crate::storage) fn list<'a>(rows: &[InstanceRow<'a>], now: Timestamp) -> Rows<'a> {
     let text = |of: fn(&'a Grant) -> &'a str| rows.iter().map(move |row| of(row.grant));
     let list = Rows::of_orgs(rows.iter().map(|row| row.grant.key.org_id))
         .integers(Column::CustomerId, rows.iter().map(|row| row.grant.key.customer_id.0))
@@ -61,9 +61,9 @@ pub(in crate::storage) fn list<'a>(rows: &[InstanceRow<'a>], now_ms: i64) -> Row
         .texts(Column::EarnedFromId, text(|grant| &grant.key.earned_from_id))
         .integers(Column::Ordinal, rows.iter().map(|row| i64::from(row.ordinal)))
         .texts(Column::EarnedFromType, text(|grant| StoredEarnedFromType::text(grant.earned_from_type)))
-        .integers(Column::EventTimeMs, rows.iter().map(|row| row.grant.event_time_ms))
-        .integers(Column::ValidTillMs, rows.iter().map(|row| row.instance.valid_till_ms))
-        .integers(Column::GrantedAtMs, rows.iter().map(|_| now_ms));
+        .times(Column::EventTimeMs, rows.iter().map(|row| row.grant.event_time))
+        .times(Column::ValidTillMs, rows.iter().map(|row| row.instance.valid_till))
+        .times(Column::GrantedAtMs, rows.iter().map(|_| now));
     if !any_details(rows) {
         return list;
     }
@@ -81,7 +81,7 @@ fn criteria(row: &InstanceRow<'_>) -> Option<StoredCriteria> {
 }
 
 /// Inserts rows value by value, on SQLite.
-pub(in crate::storage) fn values(rows: &[InstanceRow<'_>], now_ms: i64) -> Statement {
+pub(in crate::storage) fn values(rows: &[InstanceRow<'_>], now: Timestamp) -> Statement {
     let with_details = any_details(rows);
     let mut columns = COLUMNS.to_vec();
     columns.extend(DETAILS.iter().filter(|_| with_details));
@@ -96,9 +96,9 @@ pub(in crate::storage) fn values(rows: &[InstanceRow<'_>], now_ms: i64) -> State
             grant.key.earned_from_id.as_ref().into(),
             i64::from(*ordinal).into(),
             StoredEarnedFromType::text(grant.earned_from_type).into(),
-            grant.event_time_ms.into(),
-            instance.valid_till_ms.into(),
-            now_ms.into(),
+            grant.event_time.into(),
+            instance.valid_till.into(),
+            now.into(),
         ];
         let further = with_details.then(|| {
             let details = details(row).cloned().unwrap_or_default();

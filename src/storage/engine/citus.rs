@@ -52,7 +52,7 @@ impl Engine for Citus {
         counts::add(&on, batch.grants).await?;
         let rows = rows(batch.grants);
         let insertion = write::insertion(write::any_details(&rows), Present::Kept, true);
-        let written = on.query(&insertion.body(), write::list(&rows, batch.fence.now_ms)).await?;
+        let written = on.query(&insertion.body(), write::list(&rows, batch.fence.now)).await?;
         all_of(written.len(), rows.len(), DbErr::RecordNotInserted)?;
         Ok(true)
     }

@@ -90,7 +90,7 @@ impl Engine for Postgres {
     async fn write(&self, connection: &mut Connection, batch: &Write<'_>) -> Result<bool, StorageError> {
         let Write { wanted, grants, fence } = *batch;
         let rows = rows(grants);
-        let mut lists = Lists::with(WANTED, write::list(&rows, fence.now_ms));
+        let mut lists = Lists::with(WANTED, write::list(&rows, fence.now));
         lists.variant = if write::any_details(&rows) { DETAILS } else { 0 };
         lists.add(CATALOGS, 0, catalogs::rows(fence.catalogs));
         let late = grants.under_cap.values().any(|under| under.cap_period > 0);

@@ -131,7 +131,7 @@ impl Engine for Sqlite {
         while !left.is_empty() {
             let (now, later) = left.split_at(MAX_INSERT_ROWS.min(1 << left.len().ilog2()));
             left = later;
-            connection.execute_raw(write::values(now, fence.now_ms)).await?;
+            connection.execute_raw(write::values(now, fence.now)).await?;
         }
         Ok(true)
     }

@@ -4,6 +4,8 @@ use sea_orm::entity::prelude::*;
 
 use super::stored::{Id, StoredAction};
 
+use crate::earning::Timestamp;
+
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "catalog_changes")]
 pub struct Model {
@@ -15,7 +17,7 @@ pub struct Model {
     /// Number of the change among those of this version: 1, 2, …
     #[sea_orm(primary_key, auto_increment = false)]
     pub part: i64,
-    pub changed_at_ms: i64,
+    pub changed_at_ms: Timestamp,
     /// `client NAME`, `operator USER@HOST` or `service`.
     pub actor: String,
     /// Request id of the call that made the change.

@@ -4,6 +4,8 @@ use sea_orm::entity::prelude::*;
 
 use super::stored::{Id, StoredCriteria, StoredEarnedFromType, StoredStatus};
 
+use crate::earning::Timestamp;
+
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "earned_promotions")]
 pub struct Model {
@@ -19,12 +21,12 @@ pub struct Model {
     /// Ordinal of the instance within its earning: 1, 2, …
     pub ordinal: i64,
     pub earned_from_type: StoredEarnedFromType,
-    pub event_time_ms: i64,
-    pub valid_till_ms: i64,
-    pub granted_at_ms: i64,
+    pub event_time_ms: Timestamp,
+    pub valid_till_ms: Timestamp,
+    pub granted_at_ms: Timestamp,
     pub earned_status: StoredStatus,
     /// Time of the redemption or revocation.
-    pub changed_at_ms: Option<i64>,
+    pub changed_at_ms: Option<Timestamp>,
     /// Transaction that redeemed the earned promotion.
     pub transaction_identifier: Option<String>,
     /// Type of the event if it differs from `earned_from_type`; on the first instance of an earning only.

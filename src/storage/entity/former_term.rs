@@ -5,6 +5,8 @@ use sea_orm::entity::prelude::*;
 
 use super::stored::Id;
 
+use crate::earning::Timestamp;
+
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "former_terms")]
 pub struct Model {
@@ -14,7 +16,7 @@ pub struct Model {
     pub promotion_id: Id,
     /// End of the promotion at that time.
     #[sea_orm(primary_key, auto_increment = false)]
-    pub end_ms: i64,
+    pub end_ms: Timestamp,
     /// Time zone of the organization at that time, by its IANA name.
     #[sea_orm(primary_key, auto_increment = false)]
     pub time_zone: String,

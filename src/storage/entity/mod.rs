@@ -13,6 +13,7 @@ pub mod org;
 pub mod promotion;
 pub mod redemption;
 pub mod stored;
+mod time;
 
 use std::marker::PhantomData;
 

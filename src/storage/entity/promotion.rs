@@ -6,7 +6,7 @@ use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::OnConflict;
 
 use super::stored::{Id, StoredPromotionType, count};
-use crate::earning::{EarnExpiry, Promotion};
+use crate::earning::{EarnExpiry, Promotion, Timestamp};
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "promotions")]
@@ -19,9 +19,9 @@ pub struct Model {
     #[sea_orm(column_name = "type")]
     pub kind: StoredPromotionType,
     pub active: bool,
-    pub start_ms: i64,
+    pub start_ms: Timestamp,
     /// Last millisecond of the promotion.
-    pub end_ms: i64,
+    pub end_ms: Timestamp,
     /// Cap; null without a cap.
     pub max_earning_per_customer: Option<i64>,
     /// Number of times that a cap was set after the promotion had been earned without one. Counts of an earlier cap
@@ -46,8 +46,8 @@ impl From<Model> for Promotion {
             name: row.name,
             kind: row.kind.into(),
             active: row.active,
-            start_ms: row.start_ms,
-            end_ms: row.end_ms,
+            start: row.start_ms,
+            end: row.end_ms,
             cap: row.max_earning_per_customer.map(count),
             cap_period: row.cap_period,
             expiry: expiry(row.earn_expiry_days.map(count)),
@@ -66,8 +66,8 @@ impl From<&Promotion> for ActiveModel {
             name: Set(promotion.name.clone()),
             kind: Set(promotion.kind.into()),
             active: Set(promotion.active),
-            start_ms: Set(promotion.start_ms),
-            end_ms: Set(promotion.end_ms),
+            start_ms: Set(promotion.start),
+            end_ms: Set(promotion.end),
             max_earning_per_customer: Set(promotion.cap.map(Into::into)),
             cap_period: Set(promotion.cap_period),
             earn_expiry_days: Set(match promotion.expiry {

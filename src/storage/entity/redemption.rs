@@ -2,6 +2,8 @@
 
 use sea_orm::entity::prelude::*;
 
+use crate::earning::Timestamp;
+
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "redemptions")]
 pub struct Model {
@@ -13,7 +15,7 @@ pub struct Model {
     pub customer_id: i64,
     /// Number of earned promotions that were redeemed.
     pub instances: i64,
-    pub redeemed_at_ms: i64,
+    pub redeemed_at_ms: Timestamp,
     /// Digest of the content, with its version in front.
     pub digest: String,
     /// Content apart from the customer, as JSON; `storage/redemption_content.rs` writes and reads it.

@@ -9,7 +9,7 @@ use super::columns::columns;
 use super::pages::{PageCursor, VerifyPage, Walk, Walked};
 use super::snapshot::Snapshot;
 use crate::earning::change::RecordedStatus;
-use crate::earning::{CustomerId, OrgId, Redemption};
+use crate::earning::{CustomerId, OrgId, Redemption, Timestamp};
 use crate::storage::StorageError;
 use crate::storage::batch::change_read::by_earn_id;
 use crate::storage::entity::stored::StoredStatus;
@@ -61,7 +61,7 @@ pub struct RedemptionRow {
     transaction_identifier: String,
     customer_id: i64,
     instances: i64,
-    redeemed_at_ms: i64,
+    redeemed_at_ms: Timestamp,
     digest: String,
     content: String,
 }
@@ -86,14 +86,14 @@ impl Walked for RedemptionRow {
 pub struct RedeemedInstance {
     /// Promotion that was earned.
     pub promotion_id: String,
-    /// Time of the event, milliseconds since 1970-01-01T00:00:00Z.
-    pub event_time_ms: i64,
-    /// Last millisecond at which the earned promotion is valid, since 1970-01-01T00:00:00Z.
-    pub valid_till_ms: i64,
+    /// Time of the event.
+    pub event_time_ms: Timestamp,
+    /// Last millisecond at which the earned promotion is valid.
+    pub valid_till_ms: Timestamp,
     /// Stored status.
     pub earned_status: String,
-    /// Time of the redemption or revocation, milliseconds since 1970-01-01T00:00:00Z.
-    pub changed_at_ms: Option<i64>,
+    /// Time of the redemption or revocation.
+    pub changed_at_ms: Option<Timestamp>,
     /// Transaction that redeemed the earned promotion.
     pub transaction_identifier: Option<String>,
 }
@@ -115,8 +115,8 @@ pub struct RecordedRedemption {
     pub transaction_identifier: String,
     /// Number of earned promotions that the transaction redeemed.
     pub instances: i64,
-    /// Time of the record, milliseconds since 1970-01-01T00:00:00Z.
-    pub redeemed_at_ms: i64,
+    /// Time of the record.
+    pub redeemed_at: Timestamp,
     /// Digest of the content.
     pub digest: String,
     /// Content of the transaction, or the reason why it cannot be read.
@@ -131,7 +131,7 @@ impl From<RedemptionRow> for RecordedRedemption {
             org_id: OrgId(row.org_id),
             transaction_identifier: row.transaction_identifier,
             instances: row.instances,
-            redeemed_at_ms: row.redeemed_at_ms,
+            redeemed_at: row.redeemed_at_ms,
             digest: row.digest,
             content: redemption_content::read(CustomerId(row.customer_id), &row.content)
                 .map_err(|error| error.to_string()),

@@ -7,7 +7,7 @@ use sea_orm::{ConnectionTrait, FromQueryResult, IdenStatic, QuerySelect, QueryTr
 
 use super::pages::{Walk, Walked};
 use super::snapshot::Snapshot;
-use crate::earning::{EarnExpiry, OrgId, SupplementaryCriteria};
+use crate::earning::{EarnExpiry, OrgId, SupplementaryCriteria, Timestamp};
 use crate::storage::StorageError;
 use crate::storage::entity::stored::StoredCriteria;
 use crate::storage::entity::{OrgOwned, earned_promotion, former_term, org, promotion};
@@ -23,8 +23,8 @@ pub struct FormerTermRow {
     pub org_id: i64,
     /// The promotion.
     pub promotion_id: String,
-    /// Last millisecond of the promotion at that time, since 1970-01-01T00:00:00Z.
-    pub end_ms: i64,
+    /// Last millisecond of the promotion at that time.
+    pub end_ms: Timestamp,
     /// Name of the organization's time zone at that time.
     pub time_zone: String,
 }
@@ -56,12 +56,12 @@ pub struct EarnedRow {
     pub earn_id: String,
     /// Promotion that was earned.
     pub promotion_id: String,
-    /// Time of the event, milliseconds since 1970-01-01T00:00:00Z.
-    pub event_time_ms: i64,
-    /// Last millisecond at which the earned promotion is valid, since 1970-01-01T00:00:00Z.
-    pub valid_till_ms: i64,
-    /// Time of the grant, milliseconds since 1970-01-01T00:00:00Z.
-    pub granted_at_ms: i64,
+    /// Time of the event.
+    pub event_time_ms: Timestamp,
+    /// Last millisecond at which the earned promotion is valid.
+    pub valid_till_ms: Timestamp,
+    /// Time of the grant.
+    pub granted_at_ms: Timestamp,
 }
 
 impl Walked for EarnedRow {
@@ -117,20 +117,20 @@ pub struct Terms {
 }
 
 /// Terms of a promotion.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct PromotionTerms {
-    /// Last millisecond of the promotion, since 1970-01-01T00:00:00Z.
-    pub end_ms: i64,
+    /// Last millisecond of the promotion.
+    pub end: Timestamp,
     /// Rule that sets the validity of an earned promotion; `None` when it cannot be read.
     pub expiry: Option<EarnExpiry>,
-    /// Former ends, milliseconds since 1970-01-01T00:00:00Z, and names of time zones.
+    /// Former ends, and names of time zones.
     pub former: Vec<FormerTermRow>,
 }
 
 #[derive(FromQueryResult)]
 struct TermsRow {
     id: String,
-    end_ms: i64,
+    end_ms: Timestamp,
     earn_expiry_days: Option<i64>,
 }
 
@@ -152,9 +152,9 @@ impl Snapshot {
             promotion::Column::EarnExpiryDays,
         ]);
         for row in database.query_all_raw(promotions.build(backend)).await? {
-            if let Ok(TermsRow { id, end_ms, earn_expiry_days }) = FromQueryResult::from_query_result(&row, "") {
+            if let Ok(TermsRow { id, end_ms: end, earn_expiry_days }) = FromQueryResult::from_query_result(&row, "") {
                 let expiry = earn_expiry_days.map(u32::try_from).transpose().ok().map(promotion::expiry);
-                terms.promotions.insert(id, PromotionTerms { end_ms, expiry, former: Vec::new() });
+                terms.promotions.insert(id, PromotionTerms { end, expiry, former: Vec::new() });
             }
         }
         for row in database.query_all_raw(former_term::Entity::of(org_id).find().build(backend)).await? {

@@ -182,7 +182,7 @@ mod tests {
         let (org, promotion) = (&import.orgs[0], import.promotions[0].draft.complete(None).expect("whole"));
         assert_eq!((org.max_active_promotions, org.time_zone, org.accept_unknown_customers), (None, None, None));
         assert_eq!((promotion.active, promotion.cap), (true, None));
-        assert_eq!((promotion.start_ms, promotion.end_ms), (0, 1_924_972_199_999));
+        assert_eq!((promotion.start.millis(), promotion.end.millis()), (0, 1_924_972_199_999));
         assert_eq!(promotion.expiry, EarnExpiry::WithPromotion);
         assert_eq!(import.promotions[0].audience, None);
         assert!(!format!("{:?}", import.api_clients).contains("secret\""), "a secret in debug output");
