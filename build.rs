@@ -111,6 +111,9 @@ fn write_facts(out: &Path, reasons: &[facts::Reason], services: &[ServiceDescrip
     rust::codes(&mut codes, reasons)?;
     for service in services {
         rust::test_methods(&mut methods, service)?;
+        for method in service.methods() {
+            examples::Example::of(method.name()).write(&out.join(format!("{}.json", method.name())))?;
+        }
     }
     fs::write(out.join("reasons.rs"), rust)?;
     fs::write(out.join("codes.rs"), codes)?;

@@ -24,13 +24,20 @@ use cart_promotions::wire::{bulk_earn, catalog, customers, earn, event, files, h
 use proptest::prelude::*;
 use prost::Message;
 use serde::de::IgnoredAny;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const ORG: OrgId = OrgId(100_737);
 const NOW: Timestamp = Timestamp::from_millis(1_762_840_800_000);
 const LIMITS: RequestLimits = RequestLimits { max_entries: 100, max_earn_count: 1_000, max_response_bytes: 4_000_000 };
 /// Number of cases, twice the default, because the examples are damaged in many ways.
 const CASES: u32 = 512;
+
+/// The example of a method, whole.
+macro_rules! example {
+    ($method:literal) => {
+        include_str!(concat!(env!("OUT_DIR"), "/", $method, ".json"))
+    };
+}
 
 /// A reader of bytes from outside, which fails if the bytes are neither read nor refused.
 type Reader = Box<dyn Fn(&[u8])>;
@@ -106,54 +113,39 @@ fn says_why(violations: &Violations) {
 
 fn endpoints() -> Vec<Endpoint> {
     vec![
-        endpoint(include_str!("../proto/examples/Earn.json"), |request, found| {
+        endpoint(example!("Earn"), |request, found| {
             earn::parse(request, ORG, event::Received { now: NOW, found }).map(drop)
         }),
-        endpoint(include_str!("../proto/examples/BulkEarn.json"), |request, found| {
+        endpoint(example!("BulkEarn"), |request, found| {
             bulk_earn::parse(request, ORG, LIMITS, event::Received { now: NOW, found }).map(drop)
         }),
-        endpoint(include_str!("../proto/examples/CreatePromotion.json"), |request, found| {
+        endpoint(example!("CreatePromotion"), |request, found| {
             catalog::parse_new(request, || ObjectId([7; 12]), found).map(drop)
         }),
-        endpoint(include_str!("../proto/examples/ReplacePromotion.json"), |request, found| {
-            catalog::parse_replacement(request, found).map(drop)
+        endpoint(example!("ReplacePromotion"), |request, found| catalog::parse_replacement(request, found).map(drop)),
+        endpoint(example!("ListPromotions"), |request, found| catalog::parse_list(&request, ORG, found).map(drop)),
+        endpoint(example!("ListCatalogChanges"), |request, found| history::parse_list(&request, ORG, found).map(drop)),
+        endpoint::<proto::ActivatePromotionRequest>(example!("ActivatePromotion"), |request, found| {
+            catalog::parse_id(&request.promotion_id, found).map(drop)
         }),
-        endpoint(include_str!("../proto/examples/ListPromotions.json"), |request, found| {
-            catalog::parse_list(&request, ORG, found).map(drop)
+        endpoint::<proto::DeactivatePromotionRequest>(example!("DeactivatePromotion"), |request, found| {
+            catalog::parse_id(&request.promotion_id, found).map(drop)
         }),
-        endpoint(include_str!("../proto/examples/ListCatalogChanges.json"), |request, found| {
-            history::parse_list(&request, ORG, found).map(drop)
-        }),
-        endpoint::<proto::ActivatePromotionRequest>(
-            include_str!("../proto/examples/ActivatePromotion.json"),
-            |request, found| catalog::parse_id(&request.promotion_id, found).map(drop),
-        ),
-        endpoint::<proto::DeactivatePromotionRequest>(
-            include_str!("../proto/examples/DeactivatePromotion.json"),
-            |request, found| catalog::parse_id(&request.promotion_id, found).map(drop),
-        ),
-        endpoint(include_str!("../proto/examples/ChangeAudience.json"), |request, found| {
+        endpoint(example!("ChangeAudience"), |request, found| {
             catalog::parse_audience(&request, OrgId(1), found).map(drop)
         }),
-        endpoint(include_str!("../proto/examples/UpsertCustomers.json"), |request, found| {
-            customers::parse_upsert(&request, found).map(drop)
-        }),
-        endpoint::<proto::GetCustomerRequest>(include_str!("../proto/examples/GetCustomer.json"), |request, found| {
+        endpoint(example!("UpsertCustomers"), |request, found| customers::parse_upsert(&request, found).map(drop)),
+        endpoint::<proto::GetCustomerRequest>(example!("GetCustomer"), |request, found| {
             event::customer(request.customer_id, found).map(drop)
         }),
-        endpoint(include_str!("../proto/examples/ListEarnedPromotions.json"), |request, found| {
-            wallet::parse_list(&request, ORG, found).map(drop)
+        endpoint(example!("ListEarnedPromotions"), |request, found| wallet::parse_list(&request, ORG, found).map(drop)),
+        endpoint::<proto::GetEarnedPromotionRequest>(example!("GetEarnedPromotion"), |request, found| {
+            wallet::parse_earn_id(&request.earned_promotion_id, found).map(drop)
         }),
-        endpoint::<proto::GetEarnedPromotionRequest>(
-            include_str!("../proto/examples/GetEarnedPromotion.json"),
-            |request, found| wallet::parse_earn_id(&request.earned_promotion_id, found).map(drop),
-        ),
-        endpoint(include_str!("../proto/examples/RevokeEarnedPromotions.json"), |request, found| {
+        endpoint(example!("RevokeEarnedPromotions"), |request, found| {
             wallet::parse_revoke(request, ORG, found).map(drop)
         }),
-        endpoint(include_str!("../proto/examples/Redeem.json"), |request, found| {
-            wallet::parse_redeem(request, ORG, NOW, found).map(drop)
-        }),
+        endpoint(example!("Redeem"), |request, found| wallet::parse_redeem(request, ORG, NOW_MS, found).map(drop)),
     ]
 }
 
@@ -236,17 +228,29 @@ const ISSUERS: &str = r#"{"issuers":[{"issuer":"https://id.example","jwks":"http
     {"issuer":"b","jwks":"keys.json","audience":"us","orgClaim":"org","access":["earn"]}]}"#;
 const KEYS: &str = r#"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"a","use":"sig","alg":"EdDSA",
     "x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"},{"kty":"RSA","kid":"b","n":"AQAB_-8","e":"AQAB"}]}"#;
-const CATALOG: &str = r#"{"orgs":[{"id":1,"name":"Shop","timeZone":"Asia/Kolkata","maxActivePromotions":3}],
-    "promotions":[{"id":"6912ced9d39e256f754a83f8","orgId":"1","name":"Ten off","type":"EARNING","startDate":0,
-    "endDateISO":"2030-12-31T23:59:59.999+05:30","earnExpiry":{"type":"DAYS_FROM_EARNING","days":3},"audience":[7]}],
-    "customers":[{"orgId":1,"customerId":7}],
-    "apiClients":[{"username":"till","password":"secret","orgId":1,"requestsPerMinute":6}]}"#;
 const CSV: &str = "name,customerId,\"city, or town\"\n\"a \"\"b\"\"\",7,Pune\n\n,\"8\",\r\nx,9223372036854775807,y\n";
 const LINES: &str = "{\"customerId\":7}\n\n{\"orgId\":100737,\"customerId\":\"8\",\"x\":[1]}\r\n";
 const PAYLOAD: &str =
     r#"{"store":"Pune 3","lines":[1,2.50,1e3,null,true,{"a":{"b":[{}]}}],"big":123456789012345678901}"#;
 const TIMES: [&str; 4] =
     ["2025-10-29T15:00:00Z", "2030-12-31T23:59:59.999+05:30", "0001-01-01T00:00:00-23:59", "2024-02-29t23:59:60z"];
+
+/// Returns a catalog file with a record of each kind, of which the promotion is that of an example.
+fn catalog() -> String {
+    let example: Value = serde_json::from_str(example!("CreatePromotion")).unwrap();
+    let mut promotion = example["request"]["promotion"].clone();
+    let more =
+        json!({"id": "6912ced9d39e256f754a83f8", "orgId": "1", "startDateISO": null, "startDate": 0, "audience": [7]});
+    promotion.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    let file = json!({
+        "orgs": [{"id": 1, "name": "Shop", "timeZone": "Asia/Kolkata", "maxActivePromotions": 3}],
+        "promotions": [promotion],
+        "customers": [{"orgId": 1, "customerId": 7}],
+        "apiClients": [{"username": "till", "password": "secret", "orgId": 1, "requestsPerMinute": 6}],
+    });
+    assert!(files::catalog::parse(file.to_string().as_bytes()).is_ok(), "{file}");
+    file.to_string()
+}
 
 fn texts(examples: &[&str]) -> BoxedStrategy<Vec<u8>> {
     mutate::damaged(examples.iter().map(|example| example.as_bytes().to_vec()).collect())
@@ -264,7 +268,7 @@ proptest! {
     #![proptest_config(failing_nowhere())]
 
     #[test]
-    fn every_catalog_file_is_read_or_refused(bytes in texts(&[CATALOG, include_str!("../src/demo.json")])) {
+    fn every_catalog_file_is_read_or_refused(bytes in texts(&[&catalog(), include_str!("../src/demo.json")])) {
         match files::catalog::parse(&bytes) {
             Ok(_) => prop_assert!(serde_json::from_str::<IgnoredAny>(document(&bytes).unwrap()).is_ok()),
             Err(violations) => says_why(&violations),
