@@ -2,10 +2,14 @@
 //!
 //! `UPDATE_FIXTURES=1` makes the fixture of the present version anew. That of a released version is never made again.
 
-use std::path::PathBuf;
+use std::io::{Read as _, Write as _};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use cart_promotions::config::operator_name;
+use flate2::Compression;
+use flate2::read::GzDecoder;
+use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 
 use crate::ENGINE;
@@ -21,10 +25,24 @@ const RELEASED: [&str; 1] = ["0.1.0"];
 
 fn fixture(version: &str) -> PathBuf {
     let name = match ENGINE {
-        Engine::Sqlite => "sqlite.sql",
-        Engine::Postgres => "postgres.sql",
+        Engine::Sqlite => "sqlite.sql.gz",
+        Engine::Postgres => "postgres.sql.gz",
     };
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(version).join(name)
+}
+
+/// Compresses a fixture. The result depends on the text alone: gzip's time is left at 0.
+fn compressed(statements: &str) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(statements.as_bytes()).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn inflated(file: &Path) -> String {
+    let bytes = std::fs::read(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    let mut statements = String::new();
+    GzDecoder::new(&bytes[..]).read_to_string(&mut statements).unwrap();
+    statements
 }
 
 /// Returns the statements that make a copy of a database.
@@ -82,16 +100,19 @@ async fn the_fixture_of_the_present_version_is_made() {
     std::fs::create_dir_all(file.parent().unwrap()).unwrap();
     // The fixture names no machine.
     let text = dump(service.database()).await.replace(&operator_name(), "maintainer@example");
-    std::fs::write(file, text).unwrap();
+    std::fs::write(file, compressed(&text)).unwrap();
+}
+
+#[test]
+fn a_compressed_fixture_has_no_time() {
+    assert_eq!(compressed("SELECT 1;\n")[4..8], [0; 4]);
 }
 
 #[tokio::test]
 async fn the_database_of_each_released_version_is_migrated_verified_and_answers_calls() {
     for version in RELEASED {
         let database = Database::new().await;
-        let file = fixture(version);
-        let statements = std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
-        database.execute(&statements).await;
+        database.execute(&inflated(&fixture(version))).await;
         let rows = database.count("SELECT count(*) FROM earned_promotions").await;
         for arguments in [&["migrate"][..], &["verify"]] {
             let output = run(&std::env::temp_dir(), &[arguments, &["--database-url", database.url()]].concat());
