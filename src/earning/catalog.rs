@@ -46,14 +46,14 @@ impl PromotionType {
 
 /// Rule that sets the validity of an earned promotion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EarnExpiry {
+pub enum Expiry {
     /// Valid to the promotion's end date.
     WithPromotion,
     /// Valid to the last millisecond of the Nth day after the day of the event, in the organization's time zone.
     DaysFromEarning(u32),
 }
 
-impl EarnExpiry {
+impl Expiry {
     /// Returns the rule as text for messages, by its documented name.
     pub fn text(self) -> String {
         match self {
@@ -84,7 +84,7 @@ pub struct Promotion {
     /// the latest of these times were not counted when they were granted.
     pub cap_period: i64,
     /// Rule that sets the validity of an earned promotion.
-    pub expiry: EarnExpiry,
+    pub expiry: Expiry,
     /// True if only the customers of its audience can earn the promotion.
     pub limited_to_audience: bool,
     /// True once the promotion was earned.

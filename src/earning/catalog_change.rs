@@ -2,7 +2,7 @@
 
 use super::codes;
 use super::draft::{DraftViolation, EXPIRY, PromotionDraft};
-use super::{Catalog, EarnExpiry, ObjectId, Promotion, PromotionType, Timestamp};
+use super::{Catalog, Expiry, ObjectId, Promotion, PromotionType, Timestamp};
 
 /// Reason to refuse a change of a promotion.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -26,7 +26,7 @@ pub enum CatalogRefusal {
     TypeFixed(PromotionType),
     /// The expiry rule of a promotion cannot change once the promotion was earned.
     #[error("cannot change once the promotion was earned: it is {}", .0.text())]
-    ExpiryFixed(EarnExpiry),
+    ExpiryFixed(Expiry),
     /// The promotion would be activated after its end.
     #[error("promotion {promotion_id} cannot be activated: it ended at {end}")]
     Ended {

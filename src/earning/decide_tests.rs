@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::super::draft::CAP;
 use super::super::time::{DAY, MILLISECOND};
-use super::super::{CatalogVersion, CustomerId, EarnExpiry, EarnedFromType, Org, OrgId};
+use super::super::{CatalogVersion, CustomerId, Expiry, EarnedFromType, Org, OrgId};
 use super::*;
 
 const NOW: Timestamp = Timestamp::from_millis(1_762_840_000_000);
@@ -25,7 +25,7 @@ pub(crate) fn promotion(number: u8) -> Promotion {
         start: NOW - 100 * DAY,
         end: NOW + 100 * DAY,
         cap: None,
-        expiry: EarnExpiry::WithPromotion,
+        expiry: Expiry::WithPromotion,
         cap_period: 0,
         limited_to_audience: false,
         earned: false,
@@ -197,7 +197,7 @@ fn the_first_and_the_last_millisecond_of_a_promotion_count() {
         assert_eq!(summary(&decision)[0].1, code, "{start}..{end}");
     }
     // The validity may end after the promotion; the promotion's end then has no effect on it.
-    let promotion = Promotion { end: event, expiry: EarnExpiry::DaysFromEarning(3), ..promotion(1) };
+    let promotion = Promotion { end: event, expiry: Expiry::DaysFromEarning(3), ..promotion(1) };
     let decision = run(&command(&[(1, 1, "a")]), &catalog(vec![promotion], 250), &mut Facts::default());
     assert_eq!(summary(&decision), [(1, 0)]);
 }

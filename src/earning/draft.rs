@@ -1,12 +1,14 @@
 //! A promotion as a message or a file describes it. The fields that it leaves out stay as recorded, or take their
 //! defaults.
 
-use super::{EarnExpiry, ObjectId, Promotion, PromotionType, Timestamp};
+use super::{Expiry, ObjectId, Promotion, PromotionType, Timestamp};
 
 /// Name in messages of the cap of a promotion.
 pub const CAP: &str = "maxEarningPerCustomer";
 /// Name in messages of the rule that sets the validity of an earned promotion.
 pub const EXPIRY: &str = "earnExpiry";
+/// Name in messages of the limitation to an audience.
+pub const LIMITED: &str = "earnLimitedToSpecificAudience";
 
 /// Cap as a message states it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +37,7 @@ pub struct PromotionDraft {
     /// Cap: number of instances that one customer can earn.
     pub cap: Option<CapDraft>,
     /// Rule that sets the validity of an earned promotion.
-    pub expiry: Option<EarnExpiry>,
+    pub expiry: Option<Expiry>,
     /// True if only the customers of its audience can earn the promotion.
     pub limited_to_audience: Option<bool>,
 }
@@ -99,7 +101,7 @@ impl PromotionDraft {
                 Some(CapDraft::AtMost(cap)) => Some(cap),
             },
             cap_period: 0,
-            expiry: self.expiry.unwrap_or(recorded.map_or(EarnExpiry::WithPromotion, |recorded| recorded.expiry)),
+            expiry: self.expiry.unwrap_or(recorded.map_or(Expiry::WithPromotion, |recorded| recorded.expiry)),
             limited_to_audience: self
                 .limited_to_audience
                 .unwrap_or(recorded.is_some_and(|recorded| recorded.limited_to_audience)),
@@ -123,7 +125,7 @@ impl Promotion {
             ("endDate", self.end.to_string()),
             (CAP, self.cap.map_or("none".to_owned(), |cap| cap.to_string())),
             (EXPIRY, self.expiry.text()),
-            ("earnLimitedToSpecificAudience", self.limited_to_audience.to_string()),
+            (LIMITED, self.limited_to_audience.to_string()),
         ]
     }
 }
@@ -158,7 +160,7 @@ mod tests {
             start: Some(Timestamp::from_millis(5)),
             end: Some(Timestamp::from_millis(9)),
             cap: Some(CapDraft::AtMost(3)),
-            expiry: Some(EarnExpiry::DaysFromEarning(30)),
+            expiry: Some(Expiry::DaysFromEarning(30)),
             limited_to_audience: Some(true),
         }
     }
@@ -179,8 +181,8 @@ mod tests {
             ("startDate", |draft| draft.start = Some(Timestamp::from_millis(6))),
             ("endDate", |draft| draft.end = Some(Timestamp::from_millis(8))),
             (CAP, |draft| draft.cap = Some(CapDraft::Unlimited)),
-            (EXPIRY, |draft| draft.expiry = Some(EarnExpiry::WithPromotion)),
-            ("earnLimitedToSpecificAudience", |draft| draft.limited_to_audience = Some(false)),
+            (EXPIRY, |draft| draft.expiry = Some(Expiry::WithPromotion)),
+            (LIMITED, |draft| draft.limited_to_audience = Some(false)),
         ];
         for (field, change) in drafts {
             let mut draft = empty();
@@ -200,7 +202,7 @@ mod tests {
         let new = PromotionDraft { cap: None, expiry: None, limited_to_audience: None, ..new };
         let new = new.complete(None).unwrap();
         assert!(new.active && !new.limited_to_audience && new.cap.is_none());
-        assert_eq!(new.expiry, EarnExpiry::WithPromotion);
+        assert_eq!(new.expiry, Expiry::WithPromotion);
     }
 
     #[test]

@@ -4,16 +4,16 @@ use chrono::{Days, NaiveDate, NaiveDateTime, NaiveTime, TimeZone};
 use chrono_tz::{GapInfo, Tz};
 
 use super::time::MILLISECOND;
-use super::{EarnExpiry, Timestamp};
+use super::{Expiry, Timestamp};
 
 /// Returns the last millisecond at which a promotion earned at `event_time` is valid.
 ///
 /// `zone` is the organization's time zone, `end` the promotion's end. The result is [`Timestamp::MAX`] when the last
 /// day is outside the calendar.
-pub fn valid_till(expiry: EarnExpiry, end: Timestamp, event_time: Timestamp, zone: Tz) -> Timestamp {
+pub fn valid_till(expiry: Expiry, end: Timestamp, event_time: Timestamp, zone: Tz) -> Timestamp {
     match expiry {
-        EarnExpiry::WithPromotion => end,
-        EarnExpiry::DaysFromEarning(days) => event_time
+        Expiry::WithPromotion => end,
+        Expiry::DaysFromEarning(days) => event_time
             .in_calendar()
             .and_then(|event| {
                 let day = event.with_timezone(&zone).date_naive();
@@ -56,14 +56,14 @@ mod tests {
 
     fn days_from_earning(days: u32, event: &str, zone: &str) -> String {
         let valid_till =
-            valid_till(EarnExpiry::DaysFromEarning(days), Timestamp::EPOCH, time(event), zone.parse().expect(zone));
+            valid_till(Expiry::DaysFromEarning(days), Timestamp::EPOCH, time(event), zone.parse().expect(zone));
         valid_till.to_string()
     }
 
     #[test]
     fn with_promotion_is_the_end_date() {
         let end = Timestamp::from_millis(1_767_205_799_999);
-        assert_eq!(valid_till(EarnExpiry::WithPromotion, end, Timestamp::from_millis(5), Tz::UTC), end);
+        assert_eq!(valid_till(Expiry::WithPromotion, end, Timestamp::from_millis(5), Tz::UTC), end);
     }
 
     #[test]
@@ -106,7 +106,7 @@ mod tests {
     #[test]
     fn a_day_outside_the_calendar_never_ends() {
         for (days, event) in [(1, Timestamp::MAX), (u32::MAX, Timestamp::EPOCH)] {
-            let valid_till = valid_till(EarnExpiry::DaysFromEarning(days), Timestamp::EPOCH, event, Tz::UTC);
+            let valid_till = valid_till(Expiry::DaysFromEarning(days), Timestamp::EPOCH, event, Tz::UTC);
             assert_eq!(valid_till.millis(), Timestamp::MAX.millis());
         }
     }

@@ -27,8 +27,8 @@
 //! - **Earn id**: the identifier of an earned promotion, never reused. The documented API calls it `earnedPromotionId`,
 //!   and `earnIds` in a revocation.
 //! - **Wallet**: the earned promotions of one customer.
-//! - **Cap**: the number of instances of a promotion that one customer may earn, `maxEarningPerCustomer`. Revoked
-//!   instances do not count towards it.
+//! - **Cap**: the number of instances of a promotion that one customer may earn. Revoked instances do not
+//!   count towards it.
 //! - **Cap period**: the number of times that a promotion got a cap after it had been earned without one; 0 for a cap
 //!   from the beginning. Each of these times begins a new period.
 //! - **Count**: the recorded number of unrevoked instances of a capped promotion that a customer holds, with its cap
@@ -69,7 +69,7 @@ pub mod redemption;
 pub mod time;
 
 pub use amount::Amount;
-pub use catalog::{Catalog, CatalogVersion, EarnExpiry, FormerTerms, Org, Promotion, PromotionType};
+pub use catalog::{Catalog, CatalogVersion, Expiry, FormerTerms, Org, Promotion, PromotionType};
 pub use command::{BulkEarn, Details, EarnedFromType, Entry, ProgramType, SupplementaryCriteria};
 pub use decide::{Decision, EntryOutcome, Scene, decide};
 pub use draft::{CapDraft, PromotionDraft};

@@ -6,12 +6,14 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use sea_orm::{DbErr, FromQueryResult, IdenStatic, QueryResult};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::entity::promotion;
 use super::entity::stored::StoredPromotionType;
 use crate::earning::history::ChangeAction;
-use crate::earning::{CustomerId, EarnExpiry, ObjectId, Org, Promotion};
+use crate::earning::{CustomerId, Expiry, ObjectId, Org, Promotion};
 
 /// Limits the customers on one side of a record, so that a page of records stays small: about 20 kB of text.
 pub const MAX_CUSTOMERS: usize = 1_000;
@@ -38,8 +40,8 @@ pub struct OrgContent {
     pub accept_unknown_customers: bool,
 }
 
-/// Recorded content of a promotion.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// Recorded content of a promotion, read from a change or from the row of the promotion.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, FromQueryResult)]
 #[serde(default, rename_all = "camelCase")]
 pub struct PromotionContent {
     /// Name of the promotion.
@@ -49,8 +51,10 @@ pub struct PromotionContent {
     /// True if the promotion is switched on.
     pub active: bool,
     /// First millisecond of the promotion, since 1970-01-01T00:00:00Z.
+    #[sea_orm(from_alias = "start_ms")]
     pub start_date: i64,
     /// Last millisecond of the promotion, since 1970-01-01T00:00:00Z.
+    #[sea_orm(from_alias = "end_ms")]
     pub end_date: i64,
     /// Cap; absent without a cap.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -58,6 +62,7 @@ pub struct PromotionContent {
     /// Cap period.
     pub cap_period: i64,
     /// Rule that sets the validity of an earned promotion.
+    #[sea_orm(nested)]
     pub earn_expiry: ExpiryContent,
     /// True if only the customers of the audience can earn the promotion.
     pub earn_limited_to_specific_audience: bool,
@@ -80,6 +85,12 @@ impl ExpiryContent {
     pub fn of(days: Option<i64>) -> Self {
         let kind = if days.is_some() { "DAYS_FROM_EARNING" } else { "WITH_PROMOTION" };
         Self { r#type: kind.to_owned(), days }
+    }
+}
+
+impl FromQueryResult for ExpiryContent {
+    fn from_query_result(row: &QueryResult, prefix: &str) -> Result<Self, DbErr> {
+        row.try_get(prefix, promotion::Column::ExpiryDays.as_str()).map(Self::of)
     }
 }
 
@@ -260,8 +271,8 @@ impl From<&Promotion> for PromotionContent {
             max_earning_per_customer: promotion.cap.map(Into::into),
             cap_period: promotion.cap_period,
             earn_expiry: ExpiryContent::of(match promotion.expiry {
-                EarnExpiry::WithPromotion => None,
-                EarnExpiry::DaysFromEarning(days) => Some(days.into()),
+                Expiry::WithPromotion => None,
+                Expiry::DaysFromEarning(days) => Some(days.into()),
             }),
             earn_limited_to_specific_audience: promotion.limited_to_audience,
             earned: promotion.earned,

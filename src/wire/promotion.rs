@@ -6,19 +6,42 @@ use chrono_tz::Tz;
 use strum::VariantNames as _;
 
 use super::event::EnumField;
+use super::json::{JsonMessage, read_parameters};
 use super::text::{at_least_one, check_name, cut};
 use super::time::{TimePair, to_iso};
 use super::violation::Violations;
 use crate::earning::draft::{CAP, EXPIRY};
 use crate::earning::limits;
-use crate::earning::{CapDraft, EarnExpiry, ObjectId, OrgId, Promotion, PromotionDraft, PromotionType, Timestamp};
+use crate::earning::{CapDraft, Expiry, ObjectId, OrgId, Promotion, PromotionDraft, PromotionType, Timestamp};
 use crate::proto;
 
 /// Limits the name of a promotion, in a call and in a file: characters.
 const MAX_PROMOTION_NAME_CHARACTERS: usize = limits::promotion::NAME_MAX_LEN;
-const _: () = assert!(MAX_PROMOTION_NAME_CHARACTERS == limits::file_promotion::NAME_MAX_LEN);
 /// Limits N in "until the Nth day after" to a hundred years: days.
 const MAX_EXPIRY_DAYS: i32 = limits::earn_expiry::DAYS_LTE;
+
+/// Returns the paths of the fields of a promotion that a command sets, apart from its ids.
+pub fn field_paths() -> Vec<String> {
+    let paths = |name: &&'static str| match *name {
+        "id" | "orgId" => Vec::new(),
+        EXPIRY => proto::EarnExpiry::FIELDS.iter().map(|inner| format!("{EXPIRY}.{inner}")).collect(),
+        name => vec![name.to_owned()],
+    };
+    proto::Promotion::FIELDS.iter().flat_map(paths).collect()
+}
+
+/// Reads the fields that a command gives into the message at `at`, as the parameters of a query are read.
+pub fn read_fields<'a, M: JsonMessage>(
+    message: &mut M,
+    at: &str,
+    fields: impl IntoIterator<Item = (&'a str, &'a str)>,
+) -> Violations {
+    let mut violations = Violations::default();
+    for found in read_parameters(message, fields).as_slice() {
+        violations.add(format_args!("{at}.{}", found.field), found.description.clone());
+    }
+    violations
+}
 
 /// Returns the id of a promotion. Reports an invalid id, and returns a placeholder for it.
 pub fn promotion_id(field: impl Display, id: &str, violations: &mut Violations) -> ObjectId {
@@ -35,27 +58,34 @@ pub fn read_whole(at: &str, id: ObjectId, promotion: proto::Promotion, violation
         ("startDate", neither(promotion.start_date, &promotion.start_date_iso)),
         ("endDate", neither(promotion.end_date, &promotion.end_date_iso)),
     ];
-    let record = proto::FilePromotion {
-        id: String::new(),
-        org_id: None,
-        name: Some(promotion.name),
-        r#type: Some(promotion.r#type),
-        active: promotion.active,
-        start_date: promotion.start_date,
-        start_date_iso: promotion.start_date_iso,
-        end_date: promotion.end_date,
-        end_date_iso: promotion.end_date_iso,
-        max_earning_per_customer: promotion.max_earning_per_customer,
-        earn_expiry: promotion.earn_expiry,
-        earn_limited_to_specific_audience: promotion.earn_limited_to_specific_audience,
-        audience: None,
-        unlimited_earning: promotion.unlimited_earning,
-    };
+    let record = promotion.into();
     let draft = read(at, id, &record, violations);
     for (name, _) in missing.into_iter().filter(|(_, missing)| *missing) {
         TimePair { field: &format!("{at}.{name}"), ms: None, iso: None }.read(violations);
     }
     draft
+}
+
+impl From<proto::Promotion> for proto::FilePromotion {
+    /// Returns the record with the fields of a message, without an audience.
+    fn from(promotion: proto::Promotion) -> Self {
+        Self {
+            id: promotion.id,
+            org_id: promotion.org_id,
+            name: Some(promotion.name),
+            r#type: Some(promotion.r#type),
+            active: promotion.active,
+            start_date: promotion.start_date,
+            start_date_iso: promotion.start_date_iso,
+            end_date: promotion.end_date,
+            end_date_iso: promotion.end_date_iso,
+            max_earning_per_customer: promotion.max_earning_per_customer,
+            earn_expiry: promotion.earn_expiry,
+            earn_limited_to_specific_audience: promotion.earn_limited_to_specific_audience,
+            audience: None,
+            unlimited_earning: promotion.unlimited_earning,
+        }
+    }
 }
 
 /// Reads a promotion that may omit any field. `at` is its path.
@@ -101,7 +131,7 @@ fn read_time(field: &str, ms: Option<i64>, iso: Option<&str>, violations: &mut V
     if ms.is_none() && iso.is_none() { None } else { TimePair { field, ms, iso }.read(violations) }
 }
 
-fn read_earn_expiry(at: &str, expiry: proto::EarnExpiry, violations: &mut Violations) -> EarnExpiry {
+fn read_earn_expiry(at: &str, expiry: proto::EarnExpiry, violations: &mut Violations) -> Expiry {
     use proto::earn_expiry::Type;
     match (expiry.r#type(), expiry.days) {
         (Type::WithPromotion, None) => {}
@@ -109,7 +139,7 @@ fn read_earn_expiry(at: &str, expiry: proto::EarnExpiry, violations: &mut Violat
             violations.add(format_args!("{at}.days"), "goes with type DAYS_FROM_EARNING only");
         }
         (Type::DaysFromEarning, Some(days @ 1..=MAX_EXPIRY_DAYS)) => {
-            return EarnExpiry::DaysFromEarning(days.unsigned_abs());
+            return Expiry::DaysFromEarning(days.unsigned_abs());
         }
         (Type::DaysFromEarning, _) => {
             violations.add(format_args!("{at}.days"), format!("must be from 1 to {MAX_EXPIRY_DAYS}"));
@@ -118,15 +148,15 @@ fn read_earn_expiry(at: &str, expiry: proto::EarnExpiry, violations: &mut Violat
             violations.add(format_args!("{at}.type"), "is required: one of WITH_PROMOTION, DAYS_FROM_EARNING");
         }
     }
-    EarnExpiry::WithPromotion
+    Expiry::WithPromotion
 }
 
 /// Returns the message of a promotion. Writes ISO 8601 times in `zone`.
 pub fn encode(org_id: OrgId, promotion: &Promotion, zone: Tz) -> proto::Promotion {
     use proto::earn_expiry::Type;
     let (rule, days) = match promotion.expiry {
-        EarnExpiry::WithPromotion => (Type::WithPromotion, None),
-        EarnExpiry::DaysFromEarning(days) => (Type::DaysFromEarning, i32::try_from(days).ok()),
+        Expiry::WithPromotion => (Type::WithPromotion, None),
+        Expiry::DaysFromEarning(days) => (Type::DaysFromEarning, i32::try_from(days).ok()),
     };
     let kind = proto::promotion::Type::from_str_name(promotion.kind.name()).unwrap_or_default();
     proto::Promotion {
@@ -143,6 +173,16 @@ pub fn encode(org_id: OrgId, promotion: &Promotion, zone: Tz) -> proto::Promotio
         earn_expiry: Some(proto::EarnExpiry { r#type: rule as i32, days }),
         earn_limited_to_specific_audience: Some(promotion.limited_to_audience),
         unlimited_earning: None,
+    }
+}
+
+/// Returns the record of a promotion in a file, without its audience. Times are milliseconds, which lose nothing.
+pub fn encode_record(org_id: OrgId, promotion: &Promotion) -> proto::FilePromotion {
+    proto::FilePromotion {
+        start_date_iso: None,
+        end_date_iso: None,
+        unlimited_earning: promotion.cap.is_none().then_some(true),
+        ..encode(org_id, promotion, Tz::UTC).into()
     }
 }
 

@@ -113,7 +113,7 @@ mod tests {
     use super::*;
     use crate::earning::decide::tests::promotion;
     use crate::earning::{
-        CustomerId, Details, EarnExpiry, EarnFailure, EarnedFromType, EntryOutcome, Instance, ObjectId, OrgId,
+        CustomerId, Details, Expiry, EarnFailure, EarnedFromType, EntryOutcome, Instance, ObjectId, OrgId,
         Promotion, PromotionType, Timestamp,
     };
     use crate::proto;
@@ -170,7 +170,7 @@ mod tests {
             start: FIRST,
             end: LAST,
             cap: Some(u32::MAX),
-            expiry: EarnExpiry::DaysFromEarning(u32::MAX >> 1),
+            expiry: Expiry::DaysFromEarning(u32::MAX >> 1),
             limited_to_audience: false,
             ..promotion(1)
         };

@@ -87,7 +87,7 @@ async fn compare_catalogs(snapshot: &Snapshot, orgs: &mut BTreeMap<i64, Replayed
     .await?;
     let promotions = each(snapshot, |row: PromotionRow| {
         let replayed = orgs.entry(row.org_id).or_default();
-        take(&mut replayed.promotions, &row.id, &row.content());
+        take(&mut replayed.promotions, &row.id, &row.content);
         None
     });
     breaches.extend(promotions.await?);

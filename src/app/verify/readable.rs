@@ -23,7 +23,8 @@ pub(super) async fn catalogs(snapshot: &Snapshot) -> Result<Breaches, StorageErr
     })
     .await?;
     let names = each(snapshot, |promotion: PromotionRow| {
-        let PromotionRow { org_id, id, name, .. } = promotion;
+        let PromotionRow { org_id, id, content } = promotion;
+        let name = content.name;
         is_spaced(&name)
             .then(|| format!("the name {name:?} of promotion {id} of organization {org_id} has white space at an end"))
     });

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use chrono_tz::Tz;
 
 use crate::earning::expiry::valid_till;
-use crate::earning::{EarnExpiry, OrgId, Timestamp};
+use crate::earning::{Expiry, OrgId, Timestamp};
 use crate::storage::StorageError;
 use crate::storage::verify::{Breaches, EarnedRow, PageCursor, PromotionTerms, Snapshot, Terms, VerifyPage};
 
@@ -116,8 +116,8 @@ impl OrgTerms {
     /// Returns the end of validity by the present terms; `None` when they cannot be read.
     fn present(&self, promotion: &PromotionTerms, row: &EarnedRow) -> Option<Timestamp> {
         match promotion.expiry? {
-            EarnExpiry::WithPromotion => Some(promotion.end),
-            days @ EarnExpiry::DaysFromEarning(_) => {
+            Expiry::WithPromotion => Some(promotion.end),
+            days @ Expiry::DaysFromEarning(_) => {
                 Some(valid_till(days, promotion.end, row.event_time_ms, self.zone(&self.terms.time_zone)?))
             }
         }
@@ -129,8 +129,8 @@ impl OrgTerms {
         let mut unknown = false;
         for former in &promotion.former {
             let valid_till = match expiry {
-                EarnExpiry::WithPromotion => Some(former.end_ms),
-                EarnExpiry::DaysFromEarning(_) => {
+                Expiry::WithPromotion => Some(former.end_ms),
+                Expiry::DaysFromEarning(_) => {
                     let zone = self.zone(&former.time_zone);
                     zone.map(|zone| valid_till(expiry, former.end_ms, row.event_time_ms, zone))
                 }

@@ -6,7 +6,7 @@ use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::OnConflict;
 
 use super::stored::{Id, StoredPromotionType, count};
-use crate::earning::{EarnExpiry, Promotion, Timestamp};
+use crate::earning::{Expiry, Promotion, Timestamp};
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "promotions")]
@@ -23,13 +23,16 @@ pub struct Model {
     /// Last millisecond of the promotion.
     pub end_ms: Timestamp,
     /// Cap; null without a cap.
-    pub max_earning_per_customer: Option<i64>,
+    #[sea_orm(column_name = "max_earning_per_customer")]
+    pub cap: Option<i64>,
     /// Number of times that a cap was set after the promotion had been earned without one. Counts of an earlier cap
     /// period are not used.
     pub cap_period: i64,
     /// N of "until the Nth day after the event's day"; null if earned promotions are valid until `end_ms`.
-    pub earn_expiry_days: Option<i64>,
-    pub earn_limited_to_specific_audience: bool,
+    #[sea_orm(column_name = "earn_expiry_days")]
+    pub expiry_days: Option<i64>,
+    #[sea_orm(column_name = "earn_limited_to_specific_audience")]
+    pub limited_to_audience: bool,
     /// True once the promotion was earned.
     pub earned: bool,
 }
@@ -48,10 +51,10 @@ impl From<Model> for Promotion {
             active: row.active,
             start: row.start_ms,
             end: row.end_ms,
-            cap: row.max_earning_per_customer.map(count),
+            cap: row.cap.map(count),
             cap_period: row.cap_period,
-            expiry: expiry(row.earn_expiry_days.map(count)),
-            limited_to_audience: row.earn_limited_to_specific_audience,
+            expiry: expiry(row.expiry_days.map(count)),
+            limited_to_audience: row.limited_to_audience,
             earned: row.earned,
         }
     }
@@ -68,21 +71,21 @@ impl From<&Promotion> for ActiveModel {
             active: Set(promotion.active),
             start_ms: Set(promotion.start),
             end_ms: Set(promotion.end),
-            max_earning_per_customer: Set(promotion.cap.map(Into::into)),
+            cap: Set(promotion.cap.map(Into::into)),
             cap_period: Set(promotion.cap_period),
-            earn_expiry_days: Set(match promotion.expiry {
-                EarnExpiry::WithPromotion => None,
-                EarnExpiry::DaysFromEarning(days) => Some(days.into()),
+            expiry_days: Set(match promotion.expiry {
+                Expiry::WithPromotion => None,
+                Expiry::DaysFromEarning(days) => Some(days.into()),
             }),
-            earn_limited_to_specific_audience: Set(promotion.limited_to_audience),
+            limited_to_audience: Set(promotion.limited_to_audience),
             earned: Set(promotion.earned),
         }
     }
 }
 
-/// Returns the rule that `days` of the column `earn_expiry_days` state.
-pub fn expiry(days: Option<u32>) -> EarnExpiry {
-    days.map_or(EarnExpiry::WithPromotion, EarnExpiry::DaysFromEarning)
+/// Returns the rule that the days of a row state.
+pub fn expiry(days: Option<u32>) -> Expiry {
+    days.map_or(Expiry::WithPromotion, Expiry::DaysFromEarning)
 }
 
 /// Returns the action of an insertion whose promotion is recorded already: everything is replaced but the key, and

@@ -15,7 +15,7 @@
 //! The wallet has no foreign keys: checking one for every row costs as much as the row, and rows of the catalog are
 //! never deleted.
 
-use sea_orm::DbBackend;
+use sea_orm::{DbBackend, IdenStatic};
 use sea_orm_migration::prelude::*;
 
 use crate::storage::entity::{
@@ -92,6 +92,12 @@ fn integer(column: impl IntoIden) -> ColumnDef {
 
 /// Defines a text column that is compared byte by byte, as on SQLite. No text here is sorted for people, and collations
 /// of a language are slow.
+/// Returns a column of positive integers, null where there is none.
+fn positive<C: IdenStatic>(column: C) -> ColumnDef {
+    let condition = format!("{} > 0", column.as_str());
+    ColumnDef::new(column).big_integer().check(Expr::cust(condition)).take()
+}
+
 fn nullable_text(backend: DbBackend, column: impl IntoIden) -> ColumnDef {
     let mut column = ColumnDef::new(column).text().take();
     if backend == DbBackend::Postgres {
@@ -133,14 +139,10 @@ fn promotions(backend: DbBackend) -> TableCreateStatement {
         .col(boolean(Column::Active))
         .col(integer(Column::StartMs))
         .col(integer(Column::EndMs))
-        .col(
-            ColumnDef::new(Column::MaxEarningPerCustomer)
-                .big_integer()
-                .check(Expr::cust("max_earning_per_customer > 0")),
-        )
+        .col(positive(Column::Cap))
         .col(integer(Column::CapPeriod).check(Expr::cust("cap_period >= 0")))
-        .col(ColumnDef::new(Column::EarnExpiryDays).big_integer().check(Expr::cust("earn_expiry_days > 0")))
-        .col(boolean(Column::EarnLimitedToSpecificAudience))
+        .col(positive(Column::ExpiryDays))
+        .col(boolean(Column::LimitedToAudience))
         .col(boolean(Column::Earned))
         .check(Expr::cust("start_ms <= end_ms"))
         .primary_key(Index::create().name("promotions_pkey").col(Column::OrgId).col(Column::Id))

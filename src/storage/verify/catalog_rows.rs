@@ -5,7 +5,7 @@ use sea_orm::FromQueryResult;
 use super::pages::{Walk, Walked};
 use super::rows::PAGE_ROWS;
 use crate::storage::SecretHash;
-use crate::storage::change::{ClientContent, ExpiryContent, OrgContent, PromotionContent};
+use crate::storage::change::{ClientContent, OrgContent, PromotionContent};
 use crate::storage::entity::{api_client, audience, catalog_change, org, promotion};
 
 /// Changes that are read at once. The longest, those of large audiences, have about 40 kB.
@@ -61,35 +61,9 @@ pub struct PromotionRow {
     pub org_id: i64,
     /// Identifier of the promotion within the organization.
     pub id: String,
-    /// Name of the promotion.
-    pub name: String,
-    r#type: String,
-    active: bool,
-    start_ms: i64,
-    end_ms: i64,
-    max_earning_per_customer: Option<i64>,
-    cap_period: i64,
-    earn_expiry_days: Option<i64>,
-    earn_limited_to_specific_audience: bool,
-    earned: bool,
-}
-
-impl PromotionRow {
-    /// Returns the content that changes of the promotion record.
-    pub fn content(&self) -> PromotionContent {
-        PromotionContent {
-            name: self.name.clone(),
-            r#type: self.r#type.clone(),
-            active: self.active,
-            start_date: self.start_ms,
-            end_date: self.end_ms,
-            max_earning_per_customer: self.max_earning_per_customer,
-            cap_period: self.cap_period,
-            earn_expiry: ExpiryContent::of(self.earn_expiry_days),
-            earn_limited_to_specific_audience: self.earn_limited_to_specific_audience,
-            earned: self.earned,
-        }
-    }
+    /// Content, as changes of the promotion record it.
+    #[sea_orm(nested)]
+    pub content: PromotionContent,
 }
 
 impl Walked for PromotionRow {
@@ -103,10 +77,10 @@ impl Walked for PromotionRow {
             Column::Active,
             Column::StartMs,
             Column::EndMs,
-            Column::MaxEarningPerCustomer,
+            Column::Cap,
             Column::CapPeriod,
-            Column::EarnExpiryDays,
-            Column::EarnLimitedToSpecificAudience,
+            Column::ExpiryDays,
+            Column::LimitedToAudience,
             Column::Earned,
         ];
         Walk { by: &[Column::OrgId, Column::Id], beside, condition: None, rows: PAGE_ROWS }

@@ -7,7 +7,7 @@ use sea_orm::{ConnectionTrait, FromQueryResult, IdenStatic, QuerySelect, QueryTr
 
 use super::pages::{Walk, Walked};
 use super::snapshot::Snapshot;
-use crate::earning::{EarnExpiry, OrgId, SupplementaryCriteria, Timestamp};
+use crate::earning::{Expiry, OrgId, SupplementaryCriteria, Timestamp};
 use crate::storage::StorageError;
 use crate::storage::entity::stored::StoredCriteria;
 use crate::storage::entity::{OrgOwned, earned_promotion, former_term, org, promotion};
@@ -122,7 +122,7 @@ pub struct PromotionTerms {
     /// Last millisecond of the promotion.
     pub end: Timestamp,
     /// Rule that sets the validity of an earned promotion; `None` when it cannot be read.
-    pub expiry: Option<EarnExpiry>,
+    pub expiry: Option<Expiry>,
     /// Former ends, and names of time zones.
     pub former: Vec<FormerTermRow>,
 }
@@ -131,7 +131,7 @@ pub struct PromotionTerms {
 struct TermsRow {
     id: String,
     end_ms: Timestamp,
-    earn_expiry_days: Option<i64>,
+    expiry_days: Option<i64>,
 }
 
 impl Snapshot {
@@ -146,14 +146,13 @@ impl Snapshot {
         let Some(row) = database.query_one_raw(zone.build(backend)).await? else { return Ok(None) };
         let time_zone = row.try_get("", org::Column::TimeZone.as_str()).unwrap_or_default();
         let mut terms = Terms { time_zone, ..Terms::default() };
-        let promotions = promotion::Entity::of(org_id).find().select_only().columns([
-            promotion::Column::Id,
-            promotion::Column::EndMs,
-            promotion::Column::EarnExpiryDays,
-        ]);
+        let promotions = promotion::Entity::of(org_id).find().select_only();
+        let promotions = promotions
+            .columns([promotion::Column::Id, promotion::Column::EndMs])
+            .column_as(promotion::Column::ExpiryDays, "expiry_days");
         for row in database.query_all_raw(promotions.build(backend)).await? {
-            if let Ok(TermsRow { id, end_ms: end, earn_expiry_days }) = FromQueryResult::from_query_result(&row, "") {
-                let expiry = earn_expiry_days.map(u32::try_from).transpose().ok().map(promotion::expiry);
+            if let Ok(TermsRow { id, end_ms: end, expiry_days }) = FromQueryResult::from_query_result(&row, "") {
+                let expiry = expiry_days.map(u32::try_from).transpose().ok().map(promotion::expiry);
                 terms.promotions.insert(id, PromotionTerms { end, expiry, former: Vec::new() });
             }
         }

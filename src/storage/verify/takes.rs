@@ -11,9 +11,6 @@ use crate::storage::entity::{
     redemption,
 };
 
-/// Limits a request id, in characters, as the endpoints do.
-const MAX_REQUEST_ID_CHARACTERS: usize = 128;
-
 /// Values that a column takes, within its type.
 pub(super) enum Takes {
     /// Any value.
@@ -75,13 +72,9 @@ impl HasCursor for promotion::Entity {
             Column::Id => Takes::Id,
             Column::Name => Takes::Text(limits::promotion::NAME_MAX_LEN),
             Column::Kind => Takes::OneOf(StoredPromotionType::values()),
-            Column::MaxEarningPerCustomer | Column::EarnExpiryDays => COUNT,
+            Column::Cap | Column::ExpiryDays => COUNT,
             Column::CapPeriod => NOT_NEGATIVE,
-            Column::Active
-            | Column::StartMs
-            | Column::EndMs
-            | Column::EarnLimitedToSpecificAudience
-            | Column::Earned => Takes::Any,
+            Column::Active | Column::StartMs | Column::EndMs | Column::LimitedToAudience | Column::Earned => Takes::Any,
         }
     }
 }
@@ -158,7 +151,7 @@ impl HasCursor for catalog_change::Entity {
         match column {
             Column::OrgId | Column::Version | Column::Part => POSITIVE,
             Column::Actor => Takes::Text(MAX_ACTOR_CHARACTERS),
-            Column::RequestId => Takes::Text(MAX_REQUEST_ID_CHARACTERS),
+            Column::RequestId => Takes::Text(limits::recorded_change::REQUEST_ID_MAX_LEN),
             Column::Action => Takes::OneOf(StoredAction::values()),
             Column::PromotionId => Takes::Id,
             Column::ChangedAtMs => Takes::Any,

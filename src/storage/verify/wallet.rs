@@ -65,7 +65,7 @@ pub(super) fn statuses() -> Vec<String> {
 pub(super) fn counts() -> Vec<String> {
     columns!(cap_usage: org_id = OrgId, customer_id = CustomerId, promotion_id = PromotionId, used = Used, cap = Cap,
         period = CapPeriod);
-    columns!(promotion: id = Id, most = MaxEarningPerCustomer, present = CapPeriod);
+    columns!(promotion: id = Id, most = Cap, present = CapPeriod);
     columns!(earned_promotion: status = EarnedStatus);
     let (counts, promotions, wallet) =
         (table::<cap_usage::Entity>(), table::<promotion::Entity>(), table::<earned_promotion::Entity>());

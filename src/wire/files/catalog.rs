@@ -167,7 +167,7 @@ fn read_access(at: &str, names: &[String], violations: &mut Violations) -> Acces
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::earning::EarnExpiry;
+    use crate::earning::Expiry;
 
     #[test]
     fn only_the_required_names_are_needed() {
@@ -183,7 +183,7 @@ mod tests {
         assert_eq!((org.max_active_promotions, org.time_zone, org.accept_unknown_customers), (None, None, None));
         assert_eq!((promotion.active, promotion.cap), (true, None));
         assert_eq!((promotion.start.millis(), promotion.end.millis()), (0, 1_924_972_199_999));
-        assert_eq!(promotion.expiry, EarnExpiry::WithPromotion);
+        assert_eq!(promotion.expiry, Expiry::WithPromotion);
         assert_eq!(import.promotions[0].audience, None);
         assert!(!format!("{:?}", import.api_clients).contains("secret\""), "a secret in debug output");
     }

@@ -140,7 +140,7 @@ fn parameters_are_read_by_path_and_lists_one_at_a_time() {
     assert_eq!(fields, ["customerId", "eventDetails.type", "orgId", "eventDetails"]);
 
     let mut promotion = proto::FilePromotion::default();
-    let given = [("audience", "1"), ("audience", "2"), ("active", "true"), ("earnExpiry.days", "3")];
+    let given = [("audience", "1"), ("audience", "2"), ("active", "true")];
     assert!(read_parameters(&mut promotion, given).is_empty());
     assert_eq!((promotion.audience.unwrap().values, promotion.active), (vec![1, 2], Some(true)));
 
