@@ -145,7 +145,7 @@ fn endpoints() -> Vec<Endpoint> {
         endpoint(example!("RevokeEarnedPromotions"), |request, found| {
             wallet::parse_revoke(request, ORG, found).map(drop)
         }),
-        endpoint(example!("Redeem"), |request, found| wallet::parse_redeem(request, ORG, NOW_MS, found).map(drop)),
+        endpoint(example!("Redeem"), |request, found| wallet::parse_redeem(request, ORG, NOW, found).map(drop)),
     ]
 }
 

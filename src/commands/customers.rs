@@ -131,7 +131,7 @@ async fn import(options: &ImportCustomers) -> Result<(), CommandError> {
     let pause = options.output.common.database_url().is_sqlite().then_some(OTHERS_WRITE_FOR);
     let import = async |store: &Store| {
         // The organization is checked first, as otherwise every row would be refused.
-        catalog::recorded(store, org_id).await.map_err(|error| CommandError::of_catalog(error, &[]))?;
+        catalog::recorded(store, org_id).await.map_err(CommandError::of_catalog)?;
         // Signals are handled from here on: before, no line is recorded, so the default action is enough.
         let listen = |kind| signal(kind).map_err(CommandError::Signal);
         let (mut term, mut int) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);

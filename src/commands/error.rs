@@ -191,14 +191,18 @@ impl CommandError {
     pub(super) fn of_violations(violations: &Violations, names: &[FieldOption]) -> Self {
         let problems = violations.as_slice().iter().map(|violation| {
             let option = option_of(&violation.field, names);
-            // The description names another field with which the field is compared.
-            format!("{option}: {}", violation.description.replace("startDate", "--start"))
+            // The description may name another field of the message.
+            let description = match violation.field.split_once('.') {
+                Some((message, _)) => violation.description.replace(&format!("{message}."), ""),
+                None => violation.description.clone(),
+            };
+            format!("{option}: {description}")
         });
         Self::invalid(problems.collect::<Vec<_>>().join("; "))
     }
 
-    /// Returns the refusal of a change of a promotion. `names` are the options of its fields.
-    pub(super) fn of_catalog(error: CatalogError, names: &[FieldOption]) -> Self {
+    /// Returns the refusal of a change of a promotion, which names the field by its name in messages.
+    pub(super) fn of_catalog(error: CatalogError) -> Self {
         let refused = match error {
             CatalogError::Unavailable(source) | CatalogError::Storage(source) => {
                 return Self::Storage(source.into());
@@ -207,22 +211,18 @@ impl CommandError {
             CatalogError::Refused(refused) => refused,
         };
         match refused.field() {
-            Some(field) => {
-                let field = format!("promotion.{field}");
-                // The text names another field, as above: the one with which the field is compared.
-                let problem = refused.to_string().replace("startDate", "--start");
-                Self::refused(refused.code(), format!("{}: {problem}", option_of(&field, names)))
-            }
+            Some(field) => Self::refused(refused.code(), format!("{field}: {refused}")),
             None => Self::refused(refused.code(), refused.to_string()),
         }
     }
 }
 
-/// Returns the option of a field, or of the list or the `ISO` variant that it belongs to.
+/// Returns the option of a field, or of the list that it belongs to; without one, the path of the field in its message,
+/// by which a command line names it.
 fn option_of<'a>(field: &'a str, names: &[FieldOption]) -> &'a str {
     let whole = field.split('[').next().unwrap_or(field);
-    let whole = whole.strip_suffix("ISO").unwrap_or(whole);
-    names.iter().find(|(name, _)| *name == whole).map_or(field, |(_, option)| option)
+    let option = names.iter().find(|(name, _)| *name == whole).map(|(_, option)| *option);
+    option.unwrap_or_else(|| field.split_once('.').map_or(field, |(_, path)| path))
 }
 
 impl From<StorageError> for CommandError {
@@ -247,18 +247,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_fault_is_told_under_the_name_of_its_option() {
-        let names = [("promotion.endDate", "--end"), ("promotionId", "--promotion")];
+    fn a_violation_is_told_under_the_name_of_its_option_or_else_of_its_field() {
+        let names = [("client.access", "--access"), ("promotionId", "--promotion")];
         for (field, option) in [
-            ("promotion.endDate", "--end"),
-            ("promotion.endDateISO", "--end"),
+            ("client.access", "--access"),
+            ("client.access[0]", "--access"),
             ("promotionId[3]", "--promotion"),
+            ("promotion.endDate", "endDate"),
             ("other", "other"),
         ] {
             assert_eq!(option_of(field, &names), option);
         }
         let violations = Violations::of("promotion.endDate", "must not be before startDate");
         let error = CommandError::of_violations(&violations, &names);
-        assert_eq!(error.to_string(), "400: --end: must not be before --start");
+        assert_eq!(error.to_string(), "400: endDate: must not be before startDate");
     }
 }

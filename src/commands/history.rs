@@ -9,6 +9,7 @@ use super::{CommandError, note, on_database, show};
 use crate::app::catalog;
 use crate::app::history::{Content, HistoryPart, RecordedChange, page};
 use crate::config::operator::HistoryOutput;
+use crate::earning::catalog_change::CatalogRefusal;
 use crate::earning::{ObjectId, OrgId, Timestamp};
 use crate::storage::Store;
 use crate::wire::history::encode;
@@ -61,9 +62,9 @@ async fn read(
     org_id: OrgId,
     mut part: HistoryPart,
 ) -> Result<(Vec<RecordedChange>, bool), CommandError> {
-    let catalog = catalog::recorded(store, org_id).await.map_err(|error| CommandError::of_catalog(error, &[]))?;
+    let catalog = catalog::recorded(store, org_id).await.map_err(CommandError::of_catalog)?;
     if let Some(id) = part.promotion_id.filter(|id| !catalog.promotions.contains_key(id)) {
-        return Err(CommandError::refused(404, format!("promotion {id} not found")));
+        return Err(CommandError::of_catalog(CatalogRefusal::NotFound(id).into()));
     }
     let (limit, mut changes) = (part.limit, Vec::new());
     loop {

@@ -7,26 +7,21 @@ use super::{CommandError, history, on_database, show};
 use crate::app::catalog;
 use crate::clock::Clock;
 use crate::config::operator::{
-    CreatePromotion, ListPromotions, Promotions, ShowPromotion, SwitchPromotions, TimedOutput, UpdatePromotion,
+    CreatePromotion, FieldValue, ListPromotions, Promotions, ShowPromotion, SwitchPromotions, TimedOutput,
+    UpdatePromotion,
 };
 use crate::earning::catalog_change::{CatalogChange, CatalogRefusal};
-use crate::earning::{EarnExpiry, ObjectId, OrgId, Promotion};
+use crate::earning::{Expiry, ObjectId, OrgId, Promotion};
 use crate::proto;
 use crate::server;
 use crate::storage::Store;
 use crate::wire::time::to_iso;
 use crate::wire::{Violations, promotion};
 
-/// The options for the fields of a promotion.
-const OPTIONS: [FieldOption; 7] = [
-    ("promotion.id", "--id"),
-    ("promotion.name", "--name"),
-    ("promotion.type", "--type"),
-    ("promotion.startDate", "--start"),
-    ("promotion.endDate", "--end"),
-    ("promotion.maxEarningPerCustomer", "--max-earning-per-customer"),
-    ("promotion.earnExpiry.days", "--earn-expiry-days"),
-];
+/// Path of the promotion in the request.
+const AT: &str = "promotion";
+/// The option for the id of a promotion.
+const OPTIONS: [FieldOption; 1] = [("promotion.id", "--id")];
 
 /// Runs the command.
 ///
@@ -48,9 +43,7 @@ pub async fn run(command: &Promotions, clock: &Clock) -> Result<(), CommandError
 
 async fn list(options: &ListPromotions) -> Result<(), CommandError> {
     let org_id = OrgId(options.org.id);
-    let recorded = async |store: &Store| {
-        catalog::recorded(store, org_id).await.map_err(|error| CommandError::of_catalog(error, &OPTIONS))
-    };
+    let recorded = async |store: &Store| catalog::recorded(store, org_id).await.map_err(CommandError::of_catalog);
     let catalog = on_database(&options.output.output.common, recorded).await?;
     let (mut promotions, _) = catalog::page_of(&catalog, usize::MAX, None);
     promotions.retain(|promotion| promotion.active || !options.active);
@@ -59,10 +52,13 @@ async fn list(options: &ListPromotions) -> Result<(), CommandError> {
 
 async fn create(options: &CreatePromotion, clock: &Clock) -> Result<(), CommandError> {
     let (org_id, now) = (OrgId(options.org.id), clock.now());
-    let request = proto::CreatePromotionRequest { promotion: Some(message(options)) };
+    let id = options.id.clone().unwrap_or_default();
+    let mut message = proto::Promotion { id, org_id: Some(options.org.id), ..proto::Promotion::default() };
+    let violations = promotion::read_fields(&mut message, AT, given(&options.fields));
+    let request = proto::CreatePromotionRequest { promotion: Some(message) };
     let new_id = || catalog::new_promotion_id(now);
     // A malformed promotion is refused before the database is opened.
-    let promotion = crate::wire::catalog::parse_new(request, new_id, Violations::default())
+    let promotion = crate::wire::catalog::parse_new(request, new_id, violations)
         .map_err(|problem| CommandError::of_invalid_request(problem, &OPTIONS))?;
     let changed = async |store: &Store| change(store, org_id, CatalogChange::Create(promotion.clone()), clock).await;
     let created = on_database(&options.output.output.common, changed).await?;
@@ -72,10 +68,9 @@ async fn create(options: &CreatePromotion, clock: &Clock) -> Result<(), CommandE
 async fn show_one(options: &ShowPromotion) -> Result<(), CommandError> {
     let (org_id, id) = (OrgId(options.org.id), parse_id(&options.id)?);
     let found = async |store: &Store| {
-        let of_catalog = |error| CommandError::of_catalog(error, &OPTIONS);
-        let catalog = catalog::recorded(store, org_id).await.map_err(of_catalog)?;
+        let catalog = catalog::recorded(store, org_id).await.map_err(CommandError::of_catalog)?;
         let found = catalog.promotions.get(&id).cloned();
-        found.ok_or_else(|| of_catalog(CatalogRefusal::NotFound(id).into()))
+        found.ok_or_else(|| CommandError::of_catalog(CatalogRefusal::NotFound(id).into()))
     };
     let found = on_database(&options.output.output.common, found).await?;
     show_promotions(&options.output, org_id, &[&found])
@@ -83,8 +78,9 @@ async fn show_one(options: &ShowPromotion) -> Result<(), CommandError> {
 
 async fn update(options: &UpdatePromotion, clock: &Clock) -> Result<(), CommandError> {
     let (org_id, id) = (OrgId(options.org.id), parse_id(&options.id)?);
-    let mut violations = Violations::default();
-    let draft = promotion::read("promotion", id, &record(options), &mut violations);
+    let mut record = proto::FilePromotion::default();
+    let mut violations = promotion::read_fields(&mut record, AT, given(&options.fields));
+    let draft = promotion::read(AT, id, &record, &mut violations);
     if !violations.is_empty() {
         return Err(CommandError::of_violations(&violations, &OPTIONS));
     }
@@ -93,62 +89,13 @@ async fn update(options: &UpdatePromotion, clock: &Clock) -> Result<(), CommandE
     show_promotions(&options.output, org_id, &[&changed])
 }
 
-/// Returns the record with these options, which leaves out what they do not name.
-fn record(options: &UpdatePromotion) -> proto::FilePromotion {
-    use proto::earn_expiry::Type;
-    let (start_date, start_date_iso) = options.start.as_deref().map(time).unwrap_or_default();
-    let (end_date, end_date_iso) = options.end.as_deref().map(time).unwrap_or_default();
-    let days = options.earn_expiry_days;
-    let expiry = days.map(|days| proto::EarnExpiry { r#type: Type::DaysFromEarning as i32, days: Some(days) });
-    let with_promotion = || proto::EarnExpiry { r#type: Type::WithPromotion as i32, days: None };
-    proto::FilePromotion {
-        name: options.name.clone(),
-        start_date,
-        start_date_iso,
-        end_date,
-        end_date_iso,
-        max_earning_per_customer: options.max_earning_per_customer,
-        unlimited_earning: options.unlimited_earning.then_some(true),
-        earn_expiry: expiry.or_else(|| options.earn_expiry_with_promotion.then(with_promotion)),
-        earn_limited_to_specific_audience: options.limited_to_audience,
-        ..proto::FilePromotion::default()
-    }
+fn given(fields: &[FieldValue]) -> impl Iterator<Item = (&str, &str)> {
+    fields.iter().map(|field| (field.path.as_str(), field.value.as_str()))
 }
 
 fn parse_id(id: &str) -> Result<ObjectId, CommandError> {
     let parsed = crate::wire::catalog::parse_id(id, Violations::default());
     parsed.map_err(|problem| CommandError::of_invalid_request(problem, &OPTIONS))
-}
-
-/// Returns the message with these options.
-fn message(options: &CreatePromotion) -> proto::Promotion {
-    use proto::earn_expiry::Type;
-    let ((start_date, start_date_iso), (end_date, end_date_iso)) = (time(&options.start), time(&options.end));
-    proto::Promotion {
-        id: options.id.clone().unwrap_or_default(),
-        org_id: Some(options.org.id),
-        name: options.name.clone(),
-        r#type: proto::promotion::Type::from_str_name(options.kind.name()).unwrap_or_default() as i32,
-        active: Some(!options.inactive),
-        start_date,
-        start_date_iso,
-        end_date,
-        end_date_iso,
-        max_earning_per_customer: options.max_earning_per_customer,
-        earn_expiry: options
-            .earn_expiry_days
-            .map(|days| proto::EarnExpiry { r#type: Type::DaysFromEarning as i32, days: Some(days) }),
-        earn_limited_to_specific_audience: Some(options.limited_to_audience),
-        unlimited_earning: None,
-    }
-}
-
-/// Converts a time to the two fields that messages have: a number is milliseconds, any other text ISO 8601.
-fn time(text: &str) -> (Option<i64>, Option<String>) {
-    match text.parse() {
-        Ok(ms) => (Some(ms), None),
-        Err(_) => (None, Some(text.to_owned())),
-    }
 }
 
 async fn switch(options: &SwitchPromotions, active: bool, clock: &Clock) -> Result<(), CommandError> {
@@ -172,7 +119,7 @@ async fn switch(options: &SwitchPromotions, active: bool, clock: &Clock) -> Resu
 
 async fn change(store: &Store, org_id: OrgId, change: CatalogChange, clock: &Clock) -> Result<Promotion, CommandError> {
     let changed = catalog::change_promotion(store, org_id, change, &server::operator(clock)).await;
-    changed.map_err(|error| CommandError::of_catalog(error, &OPTIONS))
+    changed.map_err(CommandError::of_catalog)
 }
 
 fn show_promotions(output: &TimedOutput, org_id: OrgId, promotions: &[&Promotion]) -> Result<(), CommandError> {
@@ -182,8 +129,8 @@ fn show_promotions(output: &TimedOutput, org_id: OrgId, promotions: &[&Promotion
         let mut table = Table::new(&["ID", "NAME", "TYPE", "ACTIVE", "START", "END", "CAP", "VALID", "AUDIENCE"]);
         for promotion in promotions {
             let valid = match promotion.expiry {
-                EarnExpiry::WithPromotion => "to its end".to_owned(),
-                EarnExpiry::DaysFromEarning(days) => format!("{days} days"),
+                Expiry::WithPromotion => "to its end".to_owned(),
+                Expiry::DaysFromEarning(days) => format!("{days} days"),
             };
             table.row([
                 promotion.id.to_string(),

@@ -67,7 +67,7 @@ async fn read(store: &Store, options: &ShowWallet, clock: &Clock) -> Result<(Vec
     };
     let (mut list, _) = parse_list(&request, org_id, Violations::default())
         .map_err(|problem| CommandError::of_invalid_request(problem, &OPTIONS))?;
-    let catalog = catalog::recorded(store, org_id).await.map_err(|error| CommandError::of_catalog(error, &OPTIONS))?;
+    let catalog = catalog::recorded(store, org_id).await.map_err(CommandError::of_catalog)?;
     let (limit, mut entries) = (options.limit as usize, Vec::new());
     loop {
         list.limit = list.limit.min(limit - entries.len());

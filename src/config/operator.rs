@@ -9,8 +9,8 @@ use strum::VariantNames as _;
 
 use super::{Common, time_zone};
 use crate::access::groups::AccessGroup;
-use crate::earning::PromotionType;
 use crate::earning::change::EarnedStatus;
+use crate::wire::promotion::field_paths;
 
 /// Maximum number of earned promotions, or of changes, that one command shows.
 const MAX_SHOWN: u32 = 100_000;
@@ -54,22 +54,21 @@ pub enum Promotions {
     ///
     /// Refused when the organization has its maximum of active promotions, when the promotion has ended already, and
     /// when an active promotion has its name.
-    #[command(
-        after_help = "Example:\n  cart-promotions promotions create --org 100737 --name 'Ten off' --type EARNING \\\n    \
-        --start 2026-01-01T00:00:00+05:30 --end 2026-12-31T23:59:59.999+05:30 --max-earning-per-customer 3"
-    )]
-    Create(Box<CreatePromotion>),
+    #[command(after_help = with_fields(
+        "create --org 100737 name='Ten off' type=EARNING \\\n    \
+        startDateISO=2026-01-01T00:00:00+05:30 endDateISO=2026-12-31T23:59:59.999+05:30"
+    ))]
+    Create(CreatePromotion),
     /// Shows a promotion.
     Show(ShowPromotion),
-    /// Changes a promotion; what no option names stays as it is.
+    /// Changes a promotion; the fields that are not named stay as they are.
     ///
     /// Its type cannot change, nor its validity once it was earned. Refused when an active promotion has the new
     /// name.
-    #[command(
-        after_help = "Example:\n  cart-promotions promotions update --org 100737 6912ced9d39e256f754a83f8 \\\n    \
-        --end 2027-12-31T23:59:59.999+05:30 --max-earning-per-customer 5"
-    )]
-    Update(Box<UpdatePromotion>),
+    #[command(after_help = with_fields(
+        "update --org 100737 6912ced9d39e256f754a83f8 \\\n    endDateISO=2027-12-31T23:59:59.999+05:30"
+    ))]
+    Update(UpdatePromotion),
     /// Activates promotions. Active ones stay active.
     ///
     /// They are activated one by one: those before a refused one are active.
@@ -137,37 +136,24 @@ pub struct CreatePromotion {
     /// Organization of the promotion.
     #[command(flatten)]
     pub org: Organization,
-    /// Name, unique among the active promotions of the organization.
-    #[arg(long)]
-    pub name: String,
-    /// Type, which cannot change. EARNING and REWARD can be earned.
-    #[arg(long = "type", value_name = "TYPE", ignore_case = true, value_parser = promotion_type())]
-    pub kind: PromotionType,
-    /// First moment: ISO 8601 with an offset, or milliseconds since 1970-01-01T00:00:00Z.
-    #[arg(long, value_name = "TIME", allow_negative_numbers = true)]
-    pub start: String,
-    /// Last millisecond, in the same formats.
-    #[arg(long, value_name = "TIME", allow_negative_numbers = true)]
-    pub end: String,
+    /// Fields of the promotion.
+    #[arg(value_name = "FIELD=VALUE", required = true, value_parser = field_value)]
+    pub fields: Vec<FieldValue>,
     /// Id: 24 hexadecimal digits. By default one is generated.
     #[arg(long)]
     pub id: Option<String>,
-    /// Maximum number that one customer can earn. By default there is no cap.
-    #[arg(long, value_name = "N")]
-    pub max_earning_per_customer: Option<i32>,
-    /// Days of validity: an earned promotion is valid until the end of the Nth day after its event. By default, until
-    /// the promotion's end.
-    #[arg(long, value_name = "N")]
-    pub earn_expiry_days: Option<i32>,
-    /// Limits earning to the customers of the promotion's audience, which is empty at first.
-    #[arg(long)]
-    pub limited_to_audience: bool,
-    /// Creates the promotion inactive.
-    #[arg(long)]
-    pub inactive: bool,
     /// Output options.
     #[command(flatten)]
     pub output: TimedOutput,
+}
+
+/// A field of a promotion with its value, as texts.
+#[derive(Debug, Clone)]
+pub struct FieldValue {
+    /// Path of the field in messages.
+    pub path: String,
+    /// Value, as a query of the API gives it.
+    pub value: String,
 }
 
 /// Options of `promotions show`.
@@ -186,10 +172,6 @@ pub struct ShowPromotion {
 
 /// Options of `promotions update`.
 #[derive(Debug, Args)]
-#[command(group = clap::ArgGroup::new("changes").required(true).multiple(true).args([
-    "name", "start", "end", "max_earning_per_customer", "unlimited_earning", "earn_expiry_days", "earn_expiry_with_promotion",
-    "limited_to_audience",
-]))]
 pub struct UpdatePromotion {
     /// Organization of the promotion.
     #[command(flatten)]
@@ -197,30 +179,9 @@ pub struct UpdatePromotion {
     /// Id of the promotion: 24 hexadecimal digits.
     #[arg(value_name = "ID")]
     pub id: String,
-    /// Name, unique among the active promotions of the organization.
-    #[arg(long)]
-    pub name: Option<String>,
-    /// First moment: ISO 8601 with an offset, or milliseconds since 1970-01-01T00:00:00Z.
-    #[arg(long, value_name = "TIME", allow_negative_numbers = true)]
-    pub start: Option<String>,
-    /// Last millisecond, in the same formats.
-    #[arg(long, value_name = "TIME", allow_negative_numbers = true)]
-    pub end: Option<String>,
-    /// Maximum number that one customer can earn.
-    #[arg(long, value_name = "N")]
-    pub max_earning_per_customer: Option<i32>,
-    /// Removes the cap.
-    #[arg(long, conflicts_with = "max_earning_per_customer")]
-    pub unlimited_earning: bool,
-    /// Days of validity: an earned promotion is valid until the end of the Nth day after its event.
-    #[arg(long, value_name = "N")]
-    pub earn_expiry_days: Option<i32>,
-    /// Lets earned promotions be valid until the promotion's end.
-    #[arg(long, conflicts_with = "earn_expiry_days")]
-    pub earn_expiry_with_promotion: bool,
-    /// True limits earning to the customers of the promotion's audience.
-    #[arg(long, value_name = "BOOL")]
-    pub limited_to_audience: Option<bool>,
+    /// Fields to change.
+    #[arg(value_name = "FIELD=VALUE", required = true, value_parser = field_value)]
+    pub fields: Vec<FieldValue>,
     /// Output options.
     #[command(flatten)]
     pub output: TimedOutput,
@@ -473,9 +434,23 @@ fn separator(text: &str) -> Result<char, &'static str> {
     }
 }
 
-fn promotion_type() -> impl TypedValueParser<Value = PromotionType> {
-    PossibleValuesParser::new(PromotionType::VARIANTS)
-        .try_map(|name| name.to_ascii_uppercase().parse::<PromotionType>())
+/// Parses a field of a promotion and its value.
+fn field_value(text: &str) -> Result<FieldValue, String> {
+    let Some((path, value)) = text.split_once('=') else { return Err("must be FIELD=VALUE".to_owned()) };
+    let paths = field_paths();
+    if paths.iter().all(|known| known != path) {
+        return Err(format!("there is no such field: the fields are {}", paths.join(", ")));
+    }
+    Ok(FieldValue { path: path.to_owned(), value: value.to_owned() })
+}
+
+/// Returns the help on the fields of a promotion, with an example of the command.
+fn with_fields(example: &str) -> String {
+    format!(
+        "The fields are {}: those of the API, which its reference (/docs) describes.\n\n\
+        Example:\n  cart-promotions promotions {example}",
+        field_paths().join(", ")
+    )
 }
 
 fn earned_status() -> impl TypedValueParser<Value = EarnedStatus> {

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::server_process::{Process, run};
 use crate::support::*;
+use crate::terms::{self, CAP, EXPIRY, LIMITED};
 
 /// Runs a command on the database. Returns its exit code, standard output and standard error.
 fn command(database: &Database, directory: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
@@ -17,20 +18,22 @@ fn command(database: &Database, directory: &Path, arguments: &[&str]) -> (Option
 /// Returns a database with two organizations, promotions of every kind, an audience, customers and clients.
 async fn shops() -> Database {
     let database = Database::new().await;
-    let file = json!({
+    let mut file = json!({
         "orgs": [
             {"id": 1, "name": "Shop \"A\"", "timeZone": "Asia/Kolkata", "maxActivePromotions": 2},
             {"id": 2, "name": "Other", "acceptUnknownCustomers": true},
         ],
         "promotions": [
             {"id": TEN_OFF, "orgId": 1, "name": "Ten off", "type": "EARNING", "startDate": 1, "endDate": 2_082_758_399_999_i64,
-             "maxEarningPerCustomer": 3, "earnExpiry": {"type": "DAYS_FROM_EARNING", "days": 30},
-             "earnLimitedToSpecificAudience": true, "audience": [9, 7]},
+             "audience": [9, 7]},
             {"id": TEN_OFF, "orgId": 2, "name": "Ten off", "type": "CODE", "active": false, "startDate": -5, "endDate": 5},
         ],
         "customers": [{"orgId": 1, "customerId": 7}, {"orgId": 1, "customerId": 9_007_199_254_740_993_i64}],
         "apiClients": [{"username": "till", "password": "5ecret-of-till", "orgId": 1, "access": ["earn:write"]}],
     });
+    for rules in [terms::cap(3), terms::days(30), terms::limited(true)] {
+        terms::set(&mut file["promotions"][0], &rules);
+    }
     import(&database, &file).await.unwrap();
     database
 }
@@ -49,9 +52,11 @@ async fn an_export_imports_to_the_same() {
     // Over a database that differs, an import of the export leaves no difference either.
     let dry_run = ["import", "--dry-run", "x.json"];
     assert_eq!(command(&database, directory.path(), &dry_run).1, "nothing would change\n");
+    let (capped, open) = (terms::cap(1), terms::with(terms::unlimited(), &terms::limited(false)));
+    let [capped, open] = [capped, open].map(|fields| terms::arguments(&fields));
     let changes = [
-        &["promotions", "update", "--org", "2", TEN_OFF, "--max-earning-per-customer", "1", "--name", "Else"][..],
-        &["promotions", "update", "--org", "1", TEN_OFF, "--unlimited-earning", "--limited-to-audience", "false"],
+        &["promotions", "update", "--org", "2", TEN_OFF, &capped[0], "name=Else"][..],
+        &["promotions", "update", "--org", "1", TEN_OFF, &open[0], &open[1]],
         &["orgs", "set", "1", "--max-active-promotions", "9", "--org-time-zone", "UTC", "--name", "B"],
         &["promotions", "deactivate", "--org", "1", TEN_OFF],
     ];
@@ -103,40 +108,30 @@ ID  NAME      TIME ZONE     ACTIVE  MAX ACTIVE  UNKNOWN CUSTOMERS
 }
 
 #[tokio::test]
-async fn a_promotion_is_shown_and_updated_in_what_the_options_name() {
+async fn a_promotion_is_shown_and_updated_in_the_named_fields() {
     let database = shops().await;
     let directory = tempfile::tempdir().unwrap();
     let told = |arguments: &[&str]| command(&database, directory.path(), arguments);
     let object = |arguments: &[&str]| told(&[arguments, &["--json"]].concat()).1.parse::<Value>().unwrap();
     let before = object(&["promotions", "show", "--org", "1", TEN_OFF]);
-    let after = object(&[
-        "promotions",
-        "update",
-        "--org",
-        "1",
-        TEN_OFF,
-        "--end",
-        "2082758400000",
-        "--unlimited-earning",
-        "--earn-expiry-with-promotion",
-    ]);
+    let [capped, unlimited, to_its_end] =
+        [terms::cap(1), terms::unlimited(), terms::to_its_end()].map(|field| terms::arguments(&field).concat());
+    let after =
+        object(&["promotions", "update", "--org", "1", TEN_OFF, "endDate=2082758400000", &unlimited, &to_its_end]);
     assert_eq!(object(&["promotions", "show", "--org", "1", TEN_OFF]), after);
-    assert_eq!((&after["endDate"], &after["maxEarningPerCustomer"]), (&json!(2_082_758_400_000_i64), &Value::Null));
-    assert_eq!(after["earnExpiry"], json!({"type": "WITH_PROMOTION"}));
-    for kept in ["id", "orgId", "name", "type", "active", "startDate", "earnLimitedToSpecificAudience"] {
+    assert_eq!((&after["endDate"], &after[CAP]), (&json!(2_082_758_400_000_i64), &Value::Null));
+    assert_eq!(after[EXPIRY], terms::to_its_end()[EXPIRY]);
+    for kept in ["id", "orgId", "name", "type", "active", "startDate", LIMITED] {
         assert_eq!(before[kept], after[kept], "{kept}");
     }
     for (arguments, code, expected) in [
         (&["promotions", "show", "--org", "1", "x"][..], 1, "725: "),
         (&["promotions", "show", "--org", "1", FREE_DELIVERY], 1, "404: promotion"),
-        (&["promotions", "update", "--org", "1", FREE_DELIVERY, "--name", "x"], 1, "404: promotion"),
-        (&["promotions", "update", "--org", "1", TEN_OFF, "--end", "0"], 1, "--end: must not be before --start"),
-        (&["promotions", "update", "--org", "1", TEN_OFF], 2, "--name"),
-        (
-            &["promotions", "update", "--org", "1", TEN_OFF, "--unlimited-earning", "--max-earning-per-customer", "1"],
-            2,
-            "cannot be used with",
-        ),
+        (&["promotions", "update", "--org", "1", FREE_DELIVERY, "name=x"], 1, "404: promotion"),
+        (&["promotions", "update", "--org", "1", TEN_OFF, "endDate=0"], 1, "endDate: must not be before startDate"),
+        (&["promotions", "update", "--org", "1", TEN_OFF], 2, "FIELD=VALUE"),
+        (&["promotions", "update", "--org", "1", TEN_OFF, &unlimited, &capped], 1, "must not be true together with"),
+        (&["promotions", "update", "--org", "1", TEN_OFF, "audience=7"], 2, "there is no such field"),
     ] {
         let (is, _, text) = told(arguments);
         assert!(is == Some(code) && text.contains(expected) && text.lines().count() == 1, "{arguments:?}: {text}");

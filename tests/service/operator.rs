@@ -15,6 +15,8 @@ use crate::terms::{self, CAP, EXPIRY};
 /// 2035-12-31T23:59:59.999Z: a promotion with this end runs by the clock of the machine, and by that of the servers
 /// here.
 const END: &str = "2082758399999";
+/// Start of the promotions.
+const START: &str = "2025-01-01T00:00:00+05:30";
 
 /// The outcome of a command.
 #[derive(Debug)]
@@ -65,11 +67,13 @@ impl<'a> Desk<'a> {
         Done { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
     }
 
-    /// Runs `promotions create` with a period that includes the present, and further options. Returns the id.
-    fn create(&self, org: &str, name: &str, more: &[&str]) -> String {
-        let fixed = ["promotions", "create", "--org", org, "--name", name, "--type", "EARNING", "--json"];
-        let period = ["--start", "2025-01-01T00:00:00+05:30", "--end", END];
-        let objects = self.run(&[&fixed[..], &period, more].concat()).objects();
+    /// Runs `promotions create` with a period that includes the present, and further fields. Returns the id.
+    fn create(&self, org: &str, name: &str, more: &Value) -> String {
+        let fixed = ["promotions", "create", "--org", org, "--json", "--time-zone", "Asia/Kolkata"];
+        let fields = json!({"name": name, "type": "EARNING", "startDateISO": START, "endDate": END});
+        let fields = terms::arguments(&terms::with(fields, more));
+        let fields: Vec<_> = fields.iter().map(String::as_str).collect();
+        let objects = self.run(&[&fixed[..], &fields].concat()).objects();
         assert_eq!(objects.len(), 1);
         objects[0]["id"].as_str().unwrap().to_owned()
     }
@@ -96,15 +100,17 @@ async fn tables_are_for_people_and_json_is_for_programs() {
         desk.run(&["promotions", "list", "--org", "1"]).out(),
         "ID  NAME  TYPE  ACTIVE  START  END  CAP  VALID  AUDIENCE\n"
     );
-    let create = ["promotions", "create", "--org", "1", "--name", "Ten off", "--type", "earning"];
-    let options = ["--id", "6912CED9D39E256F754A83F8", "--start", "2025-01-01T00:00:00+05:30", "--end", END];
-    let rules = ["--max-earning-per-customer", "3", "--earn-expiry-days", "30", "--limited-to-audience"];
+    let create = ["promotions", "create", "--org", "1", "--id", "6912CED9D39E256F754A83F8"];
+    let fields = json!({"name": "Ten off", "type": "EARNING", "startDateISO": START, "endDate": END});
+    let rules = terms::with(terms::with(terms::cap(3), &terms::days(30)), &terms::limited(true));
+    let fields = terms::arguments(&terms::with(fields, &rules));
+    let fields: Vec<_> = fields.iter().map(String::as_str).collect();
     let table = "\
 ID                        NAME     TYPE     ACTIVE  START                 END                   CAP  VALID    AUDIENCE
 6912ced9d39e256f754a83f8  Ten off  EARNING  yes     2024-12-31T18:30:00Z  2035-12-31T23:59:59Z  3    30 days  limited
 ";
-    assert_eq!(desk.run(&[&create[..], &options, &rules].concat()).out(), table);
-    let off = desk.create("1", "Later", &["--inactive", "--time-zone", "Asia/Kolkata"]);
+    assert_eq!(desk.run(&[&create[..], &fields].concat()).out(), table);
+    let off = desk.create("1", "Later", &json!({"active": false}));
     assert_eq!(desk.run(&["promotions", "list", "--org", "1", "--active"]).out(), table);
     let all = desk.run(&["promotions", "list", "--org", "1", "--json", "--time-zone", "Asia/Kolkata"]).objects();
     let mut later = json!({"id": off, "orgId": 1, "name": "Later", "type": "EARNING", "active": false,
@@ -128,25 +134,36 @@ async fn a_refusal_is_one_line_with_the_documented_number_or_the_option() {
     let database = shop().await;
     let desk = Desk::at(&database);
     desk.write("customers.txt", "7\n");
-    let create = ["promotions", "create", "--org", "1", "--type", "EARNING"];
+    let create = ["promotions", "create", "--org", "1", "type=EARNING"];
     let create = |more: &[&'static str]| [&create[..], more].concat();
+    let [no_cap, no_days] = [terms::cap(0), terms::days(0)].map(|fields| terms::arguments(&fields));
+    let valid = ["name=a", "startDate=5", "endDate=6"];
+    for (fields, expected) in [
+        (&no_cap, format!("400: {CAP}: must be 1 or more, not 0")),
+        (&no_days, format!("400: {EXPIRY}.days: must be from 1 to 36500")),
+    ] {
+        let fields: Vec<_> = fields.iter().map(String::as_str).collect();
+        let done = desk.run(&[&create(&valid)[..], &fields].concat());
+        assert_eq!(done.refusal(), expected);
+    }
     for (arguments, expected) in [
         (vec!["promotions", "list", "--org", "9"], "404: there is no organization 9"),
-        (create(&["--name", "a", "--start", "soon", "--end", "5"]), "400: --start: must be ISO 8601 with an offset"),
-        (create(&["--name", "a", "--start", "6", "--end", "5"]), "400: --end: must not be before --start"),
+        (create(&["name=a", "startDateISO=soon", "endDate=5"]), "400: startDateISO: must be ISO 8601 with an offset"),
+        (create(&["name=a", "startDate=6", "endDate=5"]), "400: endDate: must not be before startDate"),
+        (create(&["name=", "active=maybe"]), "400: active: must be true or false"),
         (
-            create(&["--name", "", "--start", "5", "--end", "6", "--max-earning-per-customer", "0"]),
-            "400: --name: is required; --max-earning-per-customer: must be 1 or more, not 0",
+            create(&["name=a", "name=b", "endDate=6"]),
+            "400: name: is given more than once; startDate: is required, or startDateISO",
         ),
         (
-            create(&["--name", "a", "--start", "5", "--end", "6", "--earn-expiry-days", "0"]),
-            "400: --earn-expiry-days: must be from 1 to 36500",
+            vec!["promotions", "create", "--org", "1", "name=a", "type=gift", "startDate=1", "endDate=2"],
+            "400: type: must be one of",
         ),
         (
-            create(&["--name", "a", "--start", "5", "--end", "6", "--id", "x"]),
+            create(&[&valid[..], &["--id", "x"]].concat()),
             "725: a promotion id must be 24 hexadecimal digits, not \"x\"",
         ),
-        (create(&["--name", "a", "--start", "5", "--end", "6"]), "706: "),
+        (create(&valid), "706: "),
         (vec!["promotions", "activate", "--org", "1", "x"], "725: "),
         (vec!["promotions", "activate", "--org", "1", TEN_OFF], "404: promotion 6912ced9d39e256f754a83f8 not found"),
         (vec!["promotions", "deactivate", "--org", "9", TEN_OFF], "404: there is no organization 9"),
@@ -192,10 +209,10 @@ async fn a_wrong_command_line_exits_with_2_and_names_the_option() {
         (&["promotions", "list"][..], "--org"),
         (&["promotions", "list", "--org", "0"], "--org"),
         (&["promotions", "activate", "--org", "1"], "ID"),
-        (
-            &["promotions", "create", "--org", "1", "--name", "a", "--type", "gift", "--start", "1", "--end", "2"],
-            "REWARD",
-        ),
+        (&["promotions", "create", "--org", "1"], "FIELD=VALUE"),
+        (&["promotions", "create", "--org", "1", "name"], "must be FIELD=VALUE"),
+        (&["promotions", "create", "--org", "1", "nam=a"], "the fields are name, type, "),
+        (&["promotions", "create", "--org", "1", "id=a"], "there is no such field"),
         (&["customers", "import", "--org", "1", "a.csv", "--format", "xml"], "ndjson"),
         (&["customers", "import", "--org", "1", "a.csv", "--from-line", "0"], "--from-line"),
         (&["wallet", "show", "--org", "1"], "CUSTOMER"),
@@ -223,7 +240,7 @@ async fn a_promotion_created_beside_a_running_server_earns_at_once() {
     let desk = Desk::at(service.database());
     // The server has the catalog in memory by now.
     assert_eq!(service.earn(Endpoint::Json, &documented_request()).await.code, 0);
-    let id = desk.create(&ORG.to_string(), "By hand", &["--max-earning-per-customer", "2"]);
+    let id = desk.create(&ORG.to_string(), "By hand", &terms::cap(2));
     let earned = service.earn(Endpoint::Grpc, &one_entry("by hand", &id, 3)).await;
     assert_eq!(earn_ids(&earned.body).len(), 2, "{earned:?}");
     let table = desk.run(&["promotions", "deactivate", "--org", &ORG.to_string(), &id]).out();
@@ -236,11 +253,11 @@ async fn a_promotion_created_beside_a_running_server_earns_at_once() {
 async fn activating_obeys_the_rules_of_the_catalog_and_says_which() {
     let database = shop().await;
     let desk = Desk::at(&database);
-    let (first, same) = (desk.create("1", "A", &[]), desk.create("1", "A", &["--inactive"]));
-    let (second, third) = (desk.create("1", "B", &["--inactive"]), desk.create("1", "C", &["--inactive"]));
-    let create =
-        ["promotions", "create", "--org", "1", "--name", "Old", "--type", "REWARD", "--start", "5", "--end", "6"];
-    let old = desk.run(&[&create[..], &["--inactive", "--json"]].concat()).objects()[0]["id"].clone();
+    let inactive = json!({"active": false});
+    let (first, same) = (desk.create("1", "A", &json!({})), desk.create("1", "A", &inactive));
+    let (second, third) = (desk.create("1", "B", &inactive), desk.create("1", "C", &inactive));
+    let create = ["promotions", "create", "--org", "1", "name=Old", "type=REWARD", "startDate=5", "endDate=6"];
+    let old = desk.run(&[&create[..], &["active=false", "--json"]].concat()).objects()[0]["id"].clone();
     let activate = |ids: &[&str]| desk.run(&[&["promotions", "activate", "--org", "1"], ids].concat());
     let done = activate(&[&same]);
     assert_eq!(done.refusal(), format!("716: \"A\" is the name of active promotion {first}"));
@@ -500,7 +517,7 @@ async fn post(service: &Service, path: &str, body: &Value) -> Value {
 async fn a_wallet_shows_what_is_granted_redeemed_and_revoked() {
     let service = Service::start().await;
     let (desk, org, customer) = (Desk::at(service.database()), ORG.to_string(), CUSTOMER.to_string());
-    let (id, other) = (desk.create(&org, "By hand", &[]), desk.create(&org, "Another", &["--earn-expiry-days", "14"]));
+    let (id, other) = (desk.create(&org, "By hand", &json!({})), desk.create(&org, "Another", &terms::days(14)));
     let earned = earn_ids(&service.earn(Endpoint::Json, &one_entry("granted", &id, 3)).await.body);
     let expired = earn_ids(&service.earn(Endpoint::Json, &one_entry("old", &other, 1)).await.body);
     let line = json!({"promotionId": id, "earnedPromotionId": earned[0], "redemptionCount": 1, "discount": 1,

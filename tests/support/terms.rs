@@ -1,4 +1,4 @@
-//! The terms of a promotion as requests, files, answers and rows spell them. Tests and the bench spell them here alone.
+//! The terms of a promotion as requests, files, answers, commands and rows spell them. Tests and the bench spell them here alone.
 
 use serde_json::{Value, json};
 
@@ -51,6 +51,16 @@ pub fn limited(limited: bool) -> Value {
 /// Returns all terms that an answer shows of a promotion without a cap, by default.
 pub fn defaults() -> Value {
     with(to_its_end(), &limited(false))
+}
+
+/// Returns the fields of a promotion as the command line takes them, a field of a field by its path.
+pub fn arguments(fields: &Value) -> Vec<String> {
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let of_field = |(name, value): (&String, &Value)| match value {
+        Value::Object(_) => arguments(value).iter().map(|inner| format!("{name}.{inner}")).collect(),
+        value => vec![format!("{name}={}", text(value))],
+    };
+    fields.as_object().unwrap().iter().flat_map(of_field).collect()
 }
 
 /// Sets these fields of a promotion.
