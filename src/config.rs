@@ -202,14 +202,14 @@ pub struct Serve {
     #[arg(long, env = "CART_PROMOTIONS_MAX_EARN_COUNT", value_name = "N", default_value_t = RequestLimits::MAX_EARN_COUNT, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub max_earn_count: u32,
     /// Maximum size of an answer in bytes: pages end before it, and a request to earn whose answer could be larger is
-    /// refused with 400. Clients must accept answers of this size; stock gRPC clients accept 4 MiB.
+    /// refused as `INVALID_REQUEST`. Clients must accept answers of this size; stock gRPC clients accept 4 MiB.
     #[arg(long, env = "CART_PROMOTIONS_MAX_RESPONSE_BYTES", value_name = "BYTES", default_value_t = 4_000_000, value_parser = clap::value_parser!(u32).range(1_000_000..=1_000_000_000))]
     pub max_response_bytes: u32,
     /// Maximum number of requests of all API clients that wait to be written. A client may have as many waiting as
-    /// there are free places, alone half of them; a further one is refused at once with 503.
+    /// there are free places, alone half of them; a further one is refused at once as `OVERLOADED`.
     #[arg(long, env = "CART_PROMOTIONS_MAX_WAITING", value_name = "N", default_value_t = 4_096, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub max_waiting: u32,
-    /// Maximum wait of a request for its answer, in milliseconds. A request that waits longer is refused with 503.
+    /// Maximum wait of a request for its answer, in milliseconds. A request that waits longer is refused as `OVERLOADED`.
     #[arg(long, env = "CART_PROMOTIONS_REQUEST_TIMEOUT_MS", value_name = "MS", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..=MAX_TIMEOUT_MS))]
     pub request_timeout_ms: u64,
     /// Maximum number of concurrent write transactions (PostgreSQL; SQLite has one writer).

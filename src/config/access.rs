@@ -25,7 +25,7 @@ const MAX_KID_CHARACTERS: usize = 100;
 #[derive(Debug, Clone, Args)]
 pub struct AccessOptions {
     /// Budget of an API client per minute, unless its record has another; 0 means no limit. Requests beyond it are
-    /// refused with 429. Each process counts by itself.
+    /// refused as `RATE_LIMITED`. Each process counts by itself.
     #[arg(long, env = "CART_PROMOTIONS_REQUESTS_PER_MINUTE", value_name = "N", default_value_t = 1_000)]
     pub requests_per_minute: u32,
     /// Cost of a request in this budget.

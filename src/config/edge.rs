@@ -40,11 +40,11 @@ pub struct EdgeOptions {
     #[arg(long, env = "CART_PROMOTIONS_MAX_HEADER_BYTES", value_name = "N", default_value_t = 16_384, value_parser = clap::value_parser!(u32).range(1_024..=1_048_576))]
     pub max_header_bytes: u32,
     /// Memory for the bodies of all calls under way, in MiB. A client may take as much of it as is left free, alone
-    /// half; callers without credentials share half of it. A call beyond that is refused with 503.
+    /// half; callers without credentials share half of it. A call beyond that is refused as `OVERLOADED`.
     #[arg(long, env = "CART_PROMOTIONS_MAX_BODY_MEMORY_MIB", value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u32).range(MEMORY_MIB))]
     pub max_body_memory_mib: u32,
     /// Memory for answers that their callers have not read yet, in MiB, shared in the same way. A client that does not
-    /// read its answers is refused with 503.
+    /// read its answers is refused as `OVERLOADED`.
     #[arg(long, env = "CART_PROMOTIONS_MAX_ANSWER_MEMORY_MIB", value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u32).range(MEMORY_MIB))]
     pub max_answer_memory_mib: u32,
     /// Maximum lifetime of a stream that watches health or queries reflection, in milliseconds. It then ends, and its
@@ -64,7 +64,7 @@ pub struct EdgeOptions {
     /// milliseconds.
     #[arg(long, env = "CART_PROMOTIONS_HEADER_TIMEOUT_MS", value_name = "MS", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..=MAX_TIMEOUT_MS))]
     pub header_timeout_ms: u64,
-    /// Maximum time in which the body of a call arrives, in milliseconds. A slower call is refused with 408.
+    /// Maximum time in which the body of a call arrives, in milliseconds. A slower call is refused as `TOO_SLOW`.
     #[arg(long, env = "CART_PROMOTIONS_BODY_TIMEOUT_MS", value_name = "MS", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..=MAX_TIMEOUT_MS))]
     pub body_timeout_ms: u64,
     /// Time for which a caller may read nothing of an answer before its connection is closed, in milliseconds.
@@ -75,7 +75,7 @@ pub struct EdgeOptions {
     #[arg(long, env = "CART_PROMOTIONS_PING_INTERVAL_MS", value_name = "MS", default_value_t = 30_000, value_parser = clap::value_parser!(u64).range(1..=MAX_TIMEOUT_MS))]
     pub ping_interval_ms: u64,
     /// Maximum time of a call, from its headers to its answer, in milliseconds. A call that takes longer is answered
-    /// with 504, and may have been recorded. A shorter `grpc-timeout` of the caller takes precedence.
+    /// with `DEADLINE_EXCEEDED`, and may have been recorded. A shorter `grpc-timeout` of the caller takes precedence.
     #[arg(long, env = "CART_PROMOTIONS_CALL_TIMEOUT_MS", value_name = "MS", default_value_t = 40_000, value_parser = clap::value_parser!(u64).range(1..=MAX_TIMEOUT_MS))]
     pub call_timeout_ms: u64,
     /// Certificate for TLS 1.2 and 1.3, followed by the intermediate certificates (PEM). A changed file is used for new

@@ -145,9 +145,9 @@ mod tests {
     fn codes_are_written_as_an_object() {
         let mut codes = FailureCodes::default();
         assert_eq!(codes.to_string(), "{}");
-        for code in [708, 703, 708] {
+        for code in [2, 1, 2] {
             codes.count(code);
         }
-        assert_eq!(codes.to_string(), r#"{"703":1,"708":2}"#);
+        assert_eq!(codes.to_string(), r#"{"1":1,"2":2}"#);
     }
 }

@@ -16,6 +16,8 @@ use super::content::{refuse_form, settle_form};
 use super::deadline;
 use super::refusal::Refusal;
 use super::refusal_form::DOMAIN;
+use crate::earning::limits::recorded_change;
+use crate::proto::Reason;
 use crate::telemetry::call::{self, CallRecord, CallResult};
 use crate::telemetry::metrics::{HttpCall, Metrics};
 use crate::telemetry::traces::{EndedCall, Traces};
@@ -31,8 +33,8 @@ const TRACEPARENT: &str = "traceparent";
 const FAULTS: [&str; 6] = ["UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"];
 /// Status of a JSON call that its caller abandoned, for logs and metrics: as nginx has it.
 const CLIENT_CLOSED_REQUEST: u16 = 499;
-/// Limits the request id that is taken from a caller: bytes.
-const MAX_REQUEST_ID_BYTES: usize = 128;
+/// Limits the request id that is taken from a caller: bytes, each of which is a character.
+const MAX_REQUEST_ID_BYTES: usize = recorded_change::REQUEST_ID_MAX_LEN;
 
 /// Request id of a call, in the extensions of its request.
 #[derive(Debug, Clone)]
@@ -340,9 +342,9 @@ pub fn documented(headers: &HeaderMap) -> Option<Status> {
         Code::Ok => return None,
         // The library reports bytes that are not a gRPC frame, and an empty body, as an internal error.
         Code::Internal => return Some(Refusal::Invalid(Violations::of("", status.message())).into()),
-        Code::NotFound => 404,
-        Code::Unimplemented | Code::InvalidArgument => 400,
-        _ => 500,
+        Code::NotFound => Reason::UnknownPath.code(),
+        Code::Unimplemented | Code::InvalidArgument => Reason::InvalidRequest.code(),
+        _ => Reason::Internal.code(),
     };
     let metadata = [("code".to_owned(), documented.to_string())];
     let mut details = ErrorDetails::new();

@@ -21,7 +21,8 @@ use crate::storage::transaction::Transaction;
 
 /// Limits the records of one statement, each of which may have 40 kB.
 const ROWS_PER_STATEMENT: usize = 100;
-/// Limits the stored text of an actor, in characters: more than a username, whose limit is 250, and a prefix take.
+/// Limits the stored text of an actor, in characters: more than a username
+/// ([`USERNAME_MAX_LEN`](crate::earning::limits::api_client::USERNAME_MAX_LEN)) and a prefix take.
 pub(in crate::storage) const MAX_ACTOR_CHARACTERS: usize = 300;
 
 /// Columns of a record, after the organization.
