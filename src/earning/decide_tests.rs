@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::super::draft::CAP;
 use super::super::time::{DAY, MILLISECOND};
-use super::super::{CatalogVersion, CustomerId, Expiry, EarnedFromType, Org, OrgId};
+use super::super::{CatalogVersion, CustomerId, EarnedFromType, Expiry, Org, OrgId};
 use super::*;
 
 const NOW: Timestamp = Timestamp::from_millis(1_762_840_000_000);

@@ -113,8 +113,8 @@ mod tests {
     use super::*;
     use crate::earning::decide::tests::promotion;
     use crate::earning::{
-        CustomerId, Details, Expiry, EarnFailure, EarnedFromType, EntryOutcome, Instance, ObjectId, OrgId,
-        Promotion, PromotionType, Timestamp,
+        CustomerId, Details, EarnFailure, EarnedFromType, EntryOutcome, Expiry, Instance, ObjectId, OrgId, Promotion,
+        PromotionType, Timestamp,
     };
     use crate::proto;
     use crate::wire::payload::Payload;
