@@ -52,7 +52,7 @@ pub fn document(pool: &DescriptorPool, services: &[ServiceDescriptor], facts: &F
         }
     }
     paths.extend(probes());
-    paths.extend(tokens::path());
+    paths.extend(tokens::path(reasons));
     schemas.error(pool);
     schemas.add("Status", probe_status());
     tokens::schemas(&mut schemas);
@@ -88,7 +88,7 @@ pub fn document(pool: &DescriptorPool, services: &[ServiceDescriptor], facts: &F
         "components": {
             "schemas": schemas.written(),
             "responses": responses::components(reasons),
-            "headers": responses::headers(),
+            "headers": responses::headers(pool),
             "securitySchemes": {"basic": {
                 "type": "http",
                 "scheme": "basic",

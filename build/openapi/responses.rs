@@ -5,9 +5,11 @@
 
 use std::collections::BTreeMap;
 
+use prost_reflect::DescriptorPool;
 use serde_json::{Map, Value, json};
 
-use crate::facts::{Reason, Scope};
+use crate::PACKAGE;
+use crate::facts::{FieldRules, Reason, Scope};
 
 /// Names of the components, by status.
 const NAMES: [(u16, &str); 10] = [
@@ -42,7 +44,8 @@ pub fn components(reasons: &[Reason]) -> Value {
     responses.into()
 }
 
-fn is_common(reason: &Reason) -> bool {
+/// Returns true for a reason for which every call over JSON can be refused.
+pub fn is_common(reason: &Reason) -> bool {
     matches!(reason.scope, Scope::EveryCall | Scope::JsonBody)
 }
 
@@ -103,13 +106,17 @@ fn response(status: u16, reasons: &[&Reason]) -> Value {
     }}})
 }
 
-/// Returns the headers that responses refer to.
-pub fn headers() -> Value {
+/// Returns the headers that responses refer to. A request id has the limit that it has in recorded changes.
+pub fn headers(pool: &DescriptorPool) -> Value {
+    let recorded = pool.get_message_by_name(&format!("{PACKAGE}.RecordedChange"));
+    let request_id = recorded.and_then(|message| message.get_field_by_name("request_id"));
+    let longest = request_id.and_then(|field| FieldRules::of(&field).max_len);
+    let longest = longest.unwrap_or_else(|| panic!("no limit of request ids"));
     json!({
         "X-Request-Id": {
-            "description": "Names the request in the log: the caller's own `X-Request-Id` (1 to 128 visible ASCII \
-                characters), or a new one.",
-            "schema": {"type": "string", "minLength": 1, "maxLength": 128},
+            "description": format!("Names the request in the log: the caller's own `X-Request-Id` (1 to {longest} visible ASCII \
+                characters), or a new one."),
+            "schema": {"type": "string", "minLength": 1, "maxLength": longest},
             "required": true,
         },
         "WWW-Authenticate": {

@@ -2,7 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
+use super::responses;
 use super::schema::Schemas;
+use crate::facts::Reason;
 
 /// Adds the schemas of the request and the answers.
 pub fn schemas(schemas: &mut Schemas<'_>) {
@@ -35,17 +37,27 @@ pub fn schemas(schemas: &mut Schemas<'_>) {
     );
 }
 
+/// Reasons for which calls with credentials are refused: a request for a token is none.
+const OF_CREDENTIALS: [&str; 4] = ["UNAUTHENTICATED", "KEYS_NOT_READ", "UNKNOWN_ORGANIZATION", "ACCESS_DENIED"];
+/// Reason for which no token is issued.
+const WRONG: &str = "WRONG_KEY_OR_SECRET";
+
 /// Returns the path with its operation.
-pub fn path() -> Map<String, Value> {
+pub fn path(reasons: &[Reason]) -> Map<String, Value> {
     let reference = |name: &str| json!({"$ref": format!("#/components/schemas/{name}")});
-    let (given, refused) = (reference("GenerateTokenResponse"), reference("Errors"));
-    let response = |description: &str, more: &[&str], schema: &Value| {
-        let mut headers = Map::new();
-        for name in ["X-Request-Id"].iter().chain(more) {
-            headers.insert((*name).to_owned(), json!({"$ref": format!("#/components/headers/{name}")}));
-        }
-        json!({"description": description, "headers": headers, "content": {"application/json": {"schema": schema}}})
+    let response = |description: &str, headers: &[&str], schema: &str| {
+        let header = |name: &&str| ((*name).to_owned(), json!({"$ref": format!("#/components/headers/{name}")}));
+        let headers: Map<_, _> = headers.iter().map(header).collect();
+        let content = json!({"application/json": {"schema": reference(schema)}});
+        json!({"description": description, "headers": headers, "content": content})
     };
+    let refuses = |reason: &&Reason| responses::is_common(reason) && !OF_CREDENTIALS.contains(&reason.name.as_str());
+    let mut answers = responses::refusals(&reasons.iter().filter(refuses).collect::<Vec<_>>());
+    answers.insert("200".to_owned(), response("The token.", &["X-Request-Id"], "GenerateTokenResponse"));
+    let wrong = reasons.iter().find(|reason| reason.name == WRONG).unwrap_or_else(|| panic!("no reason {WRONG}"));
+    let wrong = format!("`{}`: {}", wrong.code, wrong.when);
+    answers.insert("401".to_owned(), response(&wrong, &["X-Request-Id", "WWW-Authenticate"], "Errors"));
+    answers.sort_keys();
     let operation = json!({"post": {
         "operationId": "GenerateToken",
         "tags": ["Tokens"],
@@ -58,17 +70,7 @@ pub fn path() -> Map<String, Value> {
             "schema": reference("GenerateTokenRequest"),
             "example": {"key": "demo", "secret": "demo"},
         }}},
-        "responses": {
-            "200": response("The token.", &[], &given),
-            "400": response("`400`: the body is malformed: every violation is listed.", &[], &refused),
-            "401": response("`320001`: the key or the secret is wrong.", &["WWW-Authenticate"], &refused),
-            "408": response("`408`: the body took too long to arrive.", &[], &refused),
-            "413": response("`413`: the body is too large.", &[], &refused),
-            "415": response("`415`: the body is not declared `application/json`, or is encoded.", &[], &refused),
-            "429": response("`429`: too many requests, or too many logins failed.", &["Retry-After"], &refused),
-            "500": response("`500`: anything else on our side.", &[], &refused),
-            "503": response("`500`: the service is busy, starting or stopping.", &["Retry-After"], &refused),
-        },
+        "responses": answers,
     }});
     Map::from_iter([("/v3/oauth/token/generate".to_owned(), operation)])
 }

@@ -18,12 +18,9 @@ use super::refusal::Refusal;
 use crate::access::secret::Secret;
 use crate::access::tokens::IssuedToken;
 use crate::object::Object;
-use crate::proto::CallError;
+use crate::proto::{CallError, Reason};
 use crate::wire::Violations;
 use crate::wire::json::document;
-
-/// Documented error number of a wrong key or secret.
-const WRONG_PAIR: i32 = 320_001;
 
 #[derive(Deserialize)]
 struct TokenRequest {
@@ -104,7 +101,8 @@ fn read(body: &Bytes) -> Result<(String, Secret), Refusal> {
 fn refused(refusal: Refusal) -> Response<Body> {
     let (mut errors, mut response) = (refusal.errors(), refusal.into_json());
     if response.status() == StatusCode::UNAUTHORIZED {
-        errors = vec![CallError { code: WRONG_PAIR, message: "the key or the secret is wrong".to_owned() }];
+        let code = Reason::WrongKeyOrSecret.code();
+        errors = vec![CallError { code, message: "the key or the secret is wrong".to_owned() }];
     }
     let body = json_response(response.status(), &TokenResponse { data: None, errors: Some(errors) }).into_body();
     *response.body_mut() = body;
