@@ -22,7 +22,7 @@ pub struct Field {
 }
 
 impl Field {
-    /// That of a path variable or query parameter.
+    /// Returns the field of a path variable or query parameter.
     pub fn of_parameter(document: &Value, parameter: &Value) -> Self {
         Self {
             name: text_of(parameter, "name").to_owned(),
@@ -103,7 +103,7 @@ fn plural(kind: &str) -> String {
     if kind.ends_with("32") || kind.ends_with("64") { kind.to_owned() } else { format!("{kind}s") }
 }
 
-/// The values of an enum, and what they mean: the list in its description.
+/// Returns the values of an enum, and what they mean: the list in its description.
 fn values(document: &Value, schema: &Value) -> Option<String> {
     let mut schema = resolve(document, schema);
     if let Some(items) = schema.get("items") {
@@ -117,7 +117,7 @@ fn values(document: &Value, schema: &Value) -> Option<String> {
 /// Numbers from here on say what the type or the form says already.
 const LARGE: i64 = 1_000_000_000_000;
 
-/// The limits of a schema and its default, in a few words after a comma.
+/// Returns the limits of a schema and its default, in a few words after a comma.
 fn limits(document: &Value, schema: &Value) -> String {
     let own = resolve(document, schema);
     let mut words = range(own, ["minItems", "maxItems"], " elements");

@@ -35,10 +35,14 @@ pub fn page(document: &Value, reasons: &[Reason]) -> String {
 {STYLE}</style>
 </head>
 <body>
+<a class="skip" href="\#top">Skip to the content</a>
 <nav aria-label="Contents">
 <a class="home" href="\#top">{title}</a>
-{contents}</nav>
-<main id="top">
+<details open>
+<summary>Contents</summary>
+{contents}</details>
+</nav>
+<main id="top" tabindex="-1">
 <header>
 <h1>{title} <small>{version}</small></h1>
 <p class="lead">API reference, also as <a href="/openapi.json">OpenAPI 3.1</a> for programs.</p>
@@ -47,7 +51,7 @@ pub fn page(document: &Value, reasons: &[Reason]) -> String {
 {sections}
 {entry_errors}
 <section id="errors-of-calls">
-<h2>Errors of calls</h2>
+<h2><a href="\#errors-of-calls">Errors of calls</a></h2>
 <p>A call that is refused has one of these reasons, the first that applies. Over gRPC it is <code>reason</code> in the
 <code>google.rpc.ErrorInfo</code> of the status. Reasons that are marked can refuse every call; each call lists the others
 below its examples.</p>
@@ -119,13 +123,16 @@ fn section(document: &Value, tag: &Value, reasons: &[Reason]) -> String {
         article(document, &format!("{verb} {path}"), operation, &shown)
     });
     let about = markdown(text_of(tag, "description"));
-    format!("<section id=\"{name}\">\n<h2>{name}</h2>\n{about}\n{}</section>\n", articles.collect::<String>())
+    format!(
+        "<section id=\"{name}\">\n<h2><a href=\"#{name}\">{name}</a></h2>\n{about}\n{}</section>\n",
+        articles.collect::<String>()
+    )
 }
 
-/// The numbers with which entries of answered calls fail, from the descriptions of the fields that hold them.
+/// Returns the numbers with which entries of answered calls fail, from the descriptions of the fields that hold them.
 fn entry_errors(document: &Value) -> String {
     let mut html = String::from(
-        "<section id=\"entry-errors\">\n<h2>Errors of entries</h2>\n<p>A call that is answered with 200 can have entries \
+        "<section id=\"entry-errors\">\n<h2><a href=\"#entry-errors\">Errors of entries</a></h2>\n<p>A call that is answered with 200 can have entries \
         that failed, each with one of these numbers. The first that applies wins.</p>\n",
     );
     for (title, schema, field) in
@@ -138,7 +145,7 @@ fn entry_errors(document: &Value) -> String {
     html + "</section>\n"
 }
 
-/// One operation: its route, as verb and path, what is told of it, and the examples.
+/// Returns one operation: its route, as verb and path, what is told of it, and the examples.
 fn article(document: &Value, route: &str, operation: &Value, shown: &str) -> String {
     let id = escape(text_of(operation, "operationId"));
     let (verb, path) = route.split_once(' ').unwrap_or_default();
@@ -166,12 +173,14 @@ fn article(document: &Value, route: &str, operation: &Value, shown: &str) -> Str
     )
 }
 
-/// The examples.
+/// Returns the examples of an operation.
 fn shown(verb: &str, path: &str, operation: &Value) -> String {
-    let mut html = format!("<h4>Request</h4>\n{}", code("curl", &curl(verb, path, operation)));
+    let mut html =
+        format!("<h4>Request</h4>\n<div class=\"examples\">\n{}", code("curl", &curl(verb, path, operation)));
     if let Some(method) = operation["x-grpc-method"].as_str() {
         html += &code("grpcurl", &grpcurl(method));
     }
+    html += "</div>\n";
     for (status, response) in entries(&operation["responses"]).filter(|(status, _)| status.starts_with('2')) {
         html += &format!("<h4>Response {status}</h4>\n");
         for (media_type, content) in entries(&response["content"]) {
@@ -196,7 +205,7 @@ fn refusals(operation: &Value, reasons: &[Reason]) -> String {
     )
 }
 
-/// Text to copy, with its title; what stands for the address of the service is marked for the script.
+/// Returns text to copy, with its title; what stands for the address of the service is marked for the script.
 fn code(title: &str, text: &str) -> String {
     let mut html = escape(text);
     for (mark, class, text) in [
@@ -218,7 +227,7 @@ fn pretty(value: &Value) -> String {
     serde_json::to_string_pretty(value).unwrap_or_default()
 }
 
-/// The example as a command to paste.
+/// Returns the example as a command to paste.
 fn curl(verb: &str, path: &str, operation: &Value) -> String {
     let (mut path, mut query) = (path.to_owned(), Vec::new());
     for parameter in operation["parameters"].as_array().into_iter().flatten() {
@@ -236,7 +245,7 @@ fn curl(verb: &str, path: &str, operation: &Value) -> String {
     if verb != "get" {
         command += &format!(" -X {}", verb.to_uppercase());
     }
-    command += &format!(" '{{origin}}{path}{mark}{}'", query.join("&"));
+    command += &format!(" \\\n  '{{origin}}{path}{mark}{}'", query.join("&"));
     if operation.get("security").is_none() {
         command += " \\\n  --user demo:demo";
     }
@@ -247,7 +256,7 @@ fn curl(verb: &str, path: &str, operation: &Value) -> String {
     command
 }
 
-/// The same call over gRPC. The server describes itself through reflection.
+/// Returns the same call over gRPC. The server describes itself through reflection.
 fn grpcurl(method: &str) -> String {
     let name = method.rsplit('/').next().unwrap_or_default();
     let request = pretty(&Example::of(name).request.into());
@@ -265,10 +274,10 @@ fn table(title: &str, fields: &[Field]) -> String {
     format!("<details{open}>\n<summary>{title}</summary>\n<dl>\n{rows}</dl>\n</details>\n")
 }
 
-/// The table of reasons.
+/// Returns the table of reasons.
 fn errors(reasons: &[Reason]) -> String {
     let mut html = String::from(
-        "<div class=\"wide\"><table>\n<tr><th>Code</th><th>HTTP</th><th>gRPC</th><th>Reason</th><th>Meaning</th></tr>\n",
+        "<div class=\"wide\" tabindex=\"0\" role=\"region\" aria-label=\"Errors of calls\"><table>\n<tr><th>Code</th><th>HTTP</th><th>gRPC</th><th>Reason</th><th>Meaning</th></tr>\n",
     );
     for reason in reasons.iter().filter(|reason| reason.http > 0) {
         let Reason { code, http, grpc, name, when, .. } = reason;

@@ -26,7 +26,7 @@ pub fn markdown(text: &str) -> String {
     for paragraph in text.split("\n\n") {
         let paragraph = paragraph.trim();
         if let Some(title) = paragraph.strip_prefix("## ") {
-            html += &format!("<h2 id=\"{}\">{}</h2>\n", slug(title), inline(title));
+            html += &format!("<h2 id=\"{0}\"><a href=\"#{0}\">{1}</a></h2>\n", slug(title), inline(title));
         } else if paragraph.starts_with("- ") {
             let items = paragraph.lines().map(|line| format!("<li>{}</li>\n", inline(line.trim_start_matches("- "))));
             html += &format!("<ul>\n{}</ul>\n", items.collect::<String>());
