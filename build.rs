@@ -94,7 +94,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let comments = Comments::of(&pool);
     let reasons = facts::reasons(&pool, &comments);
     write_facts(&out, &reasons, &services)?;
-    let facts = openapi::Facts { comments: &comments, reasons: &reasons };
+    let facts = openapi::ApiFacts { comments: &comments, reasons: &reasons };
     let document = openapi::document(&pool, &services, &facts);
     fs::write(out.join("openapi.json"), format!("{}\n", serde_json::to_string_pretty(&document)?))?;
     fs::write(out.join("docs.html"), page::page(&document, &reasons))?;
@@ -122,7 +122,7 @@ fn write_facts(out: &Path, reasons: &[facts::Reason], services: &[ServiceDescrip
     Ok(())
 }
 
-/// Every `.proto` below `folder`, named as imports name them.
+/// Returns every `.proto` below `folder`, named as imports name them.
 fn proto_files(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder)? {

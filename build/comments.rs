@@ -8,7 +8,7 @@ use crate::PACKAGE;
 
 /// Every leading comment.
 pub struct Comments {
-    /// By file and path in it.
+    /// Comments by file and path in it.
     texts: HashMap<(String, Vec<i32>), String>,
     /// Fields whose JSON name is another than their proto name.
     json_names: HashMap<String, String>,
@@ -33,13 +33,13 @@ impl Comments {
         Self { texts, json_names }
     }
 
-    /// The comment as it stands there.
+    /// Returns the comment as it is written.
     fn raw(&self, file: &FileDescriptor, path: &[i32]) -> &str {
         let text = self.texts.get(&(file.name().to_owned(), path.to_vec()));
         text.unwrap_or_else(|| panic!("{}: {path:?} has no comment", file.name()))
     }
 
-    /// The comment in Markdown: one line a paragraph, and fields by their JSON names.
+    /// Returns the comment in Markdown: one line a paragraph, and fields by their JSON names.
     pub fn text(&self, file: &FileDescriptor, path: &[i32]) -> String {
         let paragraphs = self.raw(file, path).split("\n\n").map(|paragraph| paragraph.replace('\n', " "));
         let text = paragraphs.collect::<Vec<_>>().join("\n\n");

@@ -21,7 +21,7 @@ pub struct Example {
 }
 
 impl Example {
-    /// That of the method of this name.
+    /// Returns the example of a method.
     pub fn of(method: &str) -> Self {
         let value = whole(read(method));
         match (value["request"].as_object(), &value["response"]) {

@@ -18,7 +18,7 @@ pub const OBJECT_ID_DIGITS: usize = 24;
 
 /// The form of the values of a field.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
+pub enum FieldFormat {
     #[default]
     Plain,
     Milliseconds,
@@ -38,7 +38,7 @@ pub struct FieldRules {
     pub gte: Option<i64>,
     pub lte: Option<i64>,
     pub lt: Option<i64>,
-    pub format: Format,
+    pub format: FieldFormat,
     pub default_value: Option<String>,
     pub max_total: Option<i64>,
     pub max_ahead_ms: Option<i64>,
@@ -61,10 +61,10 @@ impl FieldRules {
             lte: number(&rules, "lte"),
             lt: number(&rules, "lt"),
             format: match number(&rules, "format") {
-                Some(1) => Format::Milliseconds,
-                Some(2) => Format::Iso8601,
-                Some(3) => Format::ObjectId,
-                _ => Format::Plain,
+                Some(1) => FieldFormat::Milliseconds,
+                Some(2) => FieldFormat::Iso8601,
+                Some(3) => FieldFormat::ObjectId,
+                _ => FieldFormat::Plain,
             },
             default_value: Some(text(&rules, "default_value")).filter(|value| !value.is_empty()),
             max_total: number(&rules, "max_total"),
@@ -88,9 +88,9 @@ impl FieldRules {
         assert!(field.is_list() || (self.min_items.is_none() && self.max_items.is_none()), "{name}: is no list");
         assert!(is_object || (self.max_bytes.is_none() && self.max_depth.is_none()), "{name}: is no object");
         let fits = match self.format {
-            Format::Plain => true,
-            Format::Milliseconds => kind == Kind::Int64,
-            Format::Iso8601 | Format::ObjectId => is_text,
+            FieldFormat::Plain => true,
+            FieldFormat::Milliseconds => kind == Kind::Int64,
+            FieldFormat::Iso8601 | FieldFormat::ObjectId => is_text,
         };
         assert!(fits, "{name}: {:?} is no form of {kind:?}", self.format);
     }
@@ -99,9 +99,9 @@ impl FieldRules {
     pub fn sentences(&self) -> Vec<String> {
         let mut sentences = Vec::new();
         match self.format {
-            Format::Milliseconds => sentences.push("In milliseconds since 1970-01-01T00:00:00Z.".to_owned()),
-            Format::Iso8601 => sentences.push("In ISO 8601 with an offset.".to_owned()),
-            Format::Plain | Format::ObjectId => {}
+            FieldFormat::Milliseconds => sentences.push("In milliseconds since 1970-01-01T00:00:00Z.".to_owned()),
+            FieldFormat::Iso8601 => sentences.push("In ISO 8601 with an offset.".to_owned()),
+            FieldFormat::Plain | FieldFormat::ObjectId => {}
         }
         if let Some(ahead) = self.max_ahead_ms {
             sentences.push(format!("At most {} hours ahead of the clock of the server.", ahead / 3_600_000));

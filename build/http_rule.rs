@@ -5,10 +5,10 @@
 use prost_reflect::{DynamicMessage, FieldDescriptor, MethodDescriptor, Value};
 
 /// One HTTP form of a method.
-pub struct Rule {
+pub struct HttpRule {
     /// Name of the form: that of the method, with a number from 2 on behind it for an additional rule.
     pub id: String,
-    /// In lower case.
+    /// HTTP method in lower case.
     pub verb: &'static str,
     /// Path, with its variables by their proto names: `/promotions/{promotion_id}`.
     pub path: String,
@@ -22,19 +22,19 @@ pub enum Body {
     Whole,
     /// One field.
     Field(FieldDescriptor),
-    /// Nothing.
+    /// No field.
     None,
 }
 
-impl Rule {
-    /// Proto names of the path's variables.
+impl HttpRule {
+    /// Returns the proto names of the path's variables.
     pub fn variables(&self) -> Vec<&str> {
         self.path.split('/').filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}')).collect()
     }
 }
 
-/// The rules of a method: its own and the additional ones. None: it has no HTTP form.
-pub fn rules(method: &MethodDescriptor) -> Vec<Rule> {
+/// Returns the rules of a method: its own and the additional ones; none if it has no HTTP form.
+pub fn rules(method: &MethodDescriptor) -> Vec<HttpRule> {
     let full_name = method.full_name();
     let http = method.parent_pool().get_extension_by_name("google.api.http");
     let options = method.options();
@@ -53,7 +53,7 @@ pub fn rules(method: &MethodDescriptor) -> Vec<Rule> {
     rules
 }
 
-fn read(method: &MethodDescriptor, rule: &DynamicMessage) -> Rule {
+fn read(method: &MethodDescriptor, rule: &DynamicMessage) -> HttpRule {
     let text = |field: &str| {
         rule.get_field_by_name(field).and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
     };
@@ -72,5 +72,5 @@ fn read(method: &MethodDescriptor, rule: &DynamicMessage) -> Rule {
             method.input().get_field_by_name(field).unwrap_or_else(|| panic!("{full_name}: no field {field}")),
         ),
     };
-    Rule { id: method.name().to_owned(), verb, path, body }
+    HttpRule { id: method.name().to_owned(), verb, path, body }
 }

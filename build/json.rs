@@ -9,7 +9,7 @@ use prost_reflect::{EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor};
 
 use crate::{PACKAGE, STRUCT};
 
-/// `Outer.Inner` of this package as prost names it: `crate::proto::outer::Inner`.
+/// Returns `Outer.Inner` of this package as prost names it: `crate::proto::outer::Inner`.
 fn rust_path(full_name: &str) -> String {
     let local = full_name.strip_prefix(PACKAGE).unwrap_or(full_name).trim_start_matches('.');
     let mut parts: Vec<&str> = local.split('.').collect();
@@ -18,13 +18,13 @@ fn rust_path(full_name: &str) -> String {
     format!("crate::proto::{modules}{name}")
 }
 
-/// The Rust field that prost makes of `field`.
+/// Returns the Rust field that prost makes of `field`.
 fn rust_field(field: &FieldDescriptor) -> String {
     let name = field.name().to_snake_case();
     if name == "type" { format!("r#{name}") } else { name }
 }
 
-/// Reading and writing one message as JSON.
+/// Writes the code that reads and writes one message as JSON.
 pub fn message_json(out: &mut String, message: &MessageDescriptor) -> std::fmt::Result {
     let full_name = message.full_name();
     assert!(!message.is_map_entry(), "{full_name}: the JSON endpoint has no maps");
@@ -48,7 +48,7 @@ pub fn message_json(out: &mut String, message: &MessageDescriptor) -> std::fmt::
 /// The only field of a message that stands for a list in JSON, as `google.protobuf.ListValue` does.
 const LIST_FIELD: &str = "values";
 
-/// Reading and writing a message as the list that it holds.
+/// Writes the code that reads and writes a message as the list that it holds.
 fn list_json(out: &mut String, path: &str) -> std::fmt::Result {
     writeln!(out, "impl ReadJson for {path} {{")?;
     writeln!(out, "    fn read<'de, D: serde::Deserializer<'de>>(&mut self, {READS} {{")?;
@@ -129,7 +129,7 @@ fn write_json(out: &mut String, path: &str, fields: &[FieldDescriptor]) -> std::
     writeln!(out, "        object.end()\n    }}\n}}")
 }
 
-/// The Rust enum of an enum field; `None` for what is read and written as its own type.
+/// Returns the Rust enum of an enum field; `None` for what is read and written as its own type.
 fn json_kind(field: &FieldDescriptor) -> Option<String> {
     match field.kind() {
         Kind::Enum(kind) => Some(rust_path(kind.full_name())),
@@ -139,7 +139,7 @@ fn json_kind(field: &FieldDescriptor) -> Option<String> {
     }
 }
 
-/// The names of one enum.
+/// Writes the names of one enum.
 pub fn enum_json(out: &mut String, kind: &EnumDescriptor) -> std::fmt::Result {
     let path = rust_path(kind.full_name());
     let names: Vec<_> =

@@ -2,7 +2,7 @@
 //! implementation of the `Service` and `Method` traits of `tonic-build`.
 //!
 //! The stubs go to where prost writes the messages, and are what `tonic-build` makes of the description. The routes are in
-//! `routes.rs`, which `transport/json_endpoint.rs` includes. A new service costs no line in `src/` for either.
+//! `routes.rs`, which `transport/routes.rs` includes. A new service costs no line in `src/` for either.
 
 use std::cell::RefCell;
 use std::fmt::Write;
@@ -13,7 +13,7 @@ use proc_macro2::TokenStream;
 use prost_reflect::DescriptorPool;
 use tonic_build::{CodeGenBuilder, Method, Service};
 
-use crate::http_rule::{Body, Rule, rules};
+use crate::http_rule::{Body, HttpRule, rules};
 
 /// Reads and writes the messages of every method.
 const CODEC: &str = "crate::transport::codec::Codec";
@@ -29,7 +29,7 @@ struct HttpService {
 /// A method, with its HTTP forms.
 struct HttpMethod {
     method: prost_build::Method,
-    rules: Vec<Rule>,
+    rules: Vec<HttpRule>,
 }
 
 impl HttpService {
@@ -164,7 +164,7 @@ impl Routes {
         self.services.push(name.to_owned());
         for method in service.methods() {
             let full = format!("{}.{}/{}", service.package(), service.identifier(), method.identifier());
-            let binding = |Rule { verb, path, .. }: &Rule| {
+            let binding = |HttpRule { verb, path, .. }: &HttpRule| {
                 let verb = verb.to_uppercase();
                 format!("JsonBinding {{ verb: {verb:?}, path: {path:?}, rpc: {full:?} }}")
             };
@@ -208,8 +208,8 @@ impl Routes {
     }
 }
 
-/// One JSON route: the HTTP form that calls a method.
-fn route(method: &HttpMethod, Rule { verb, path, body, .. }: &Rule) -> String {
+/// Returns one JSON route: the HTTP form that calls a method.
+fn route(method: &HttpMethod, HttpRule { verb, path, body, .. }: &HttpRule) -> String {
     let body = match body {
         Body::Whole => "BodyRule::Whole".to_owned(),
         Body::None => "BodyRule::None".to_owned(),

@@ -49,7 +49,7 @@ const MAX_BATCH_REQUESTS: usize = 1_024;
 const MAX_BATCH_ROWS: usize = 10_000;
 /// Number of workers that wait for locks beside those that write, for earnings and for changes each (PostgreSQL). Two,
 /// so that a lock that is held for long leaves one for the requests that wait for another lock.
-const WAITING_LANES: u32 = 2;
+const WAITING_WORKERS: u32 = 2;
 
 /// Grants cart promotions in bulk, over gRPC and JSON on one port.
 #[derive(Debug, Parser)]
@@ -206,7 +206,7 @@ pub struct Serve {
     #[arg(long, env = "CART_PROMOTIONS_MAX_RESPONSE_BYTES", value_name = "BYTES", default_value_t = 4_000_000, value_parser = clap::value_parser!(u32).range(1_000_000..=1_000_000_000))]
     pub max_response_bytes: u32,
     /// Maximum number of requests of all API clients that wait to be written. A client may have as many waiting as
-    /// there are free places, alone half of them; a further one is refused at once as `OVERLOADED`.
+    /// there are free slots, alone half of them; a further one is refused at once as `OVERLOADED`.
     #[arg(long, env = "CART_PROMOTIONS_MAX_WAITING", value_name = "N", default_value_t = 4_096, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub max_waiting: u32,
     /// Maximum wait of a request for its answer, in milliseconds. A request that waits longer is refused as `OVERLOADED`.
@@ -332,9 +332,9 @@ impl Serve {
         if self.common.database_url().is_sqlite() { 1 } else { self.writers }
     }
 
-    /// SQLite has one lock, and one worker could do nothing while another waits for it.
+    /// Returns the number of waiting workers: SQLite has one lock, and one worker could do nothing while another waits.
     fn waiting_workers(&self) -> u32 {
-        if self.common.database_url().is_sqlite() { 0 } else { WAITING_LANES }
+        if self.common.database_url().is_sqlite() { 0 } else { WAITING_WORKERS }
     }
 }
 

@@ -1,7 +1,6 @@
 //! cart-promotions: grants cart promotions in bulk, over gRPC and JSON.
 //!
-//! A request passes through the rooms in this order: `transport` → `wire` → `app` → `earning` (pure) → `app` →
-//! `storage`. `docs/architecture.md` maps them.
+//! Each module is a room; `docs/architecture.md` says what each does, and follows a request through them.
 
 pub mod access;
 pub mod app;

@@ -248,7 +248,7 @@ pub struct Course<S, E, H> {
 
 /// Listeners, clock and observers that a service is given.
 #[derive(Debug)]
-pub struct Given {
+pub struct ServerParts {
     /// Listener of both endpoints.
     pub listener: TcpListener,
     /// Listener of metrics and health, if there is one.
@@ -266,7 +266,7 @@ pub struct Given {
 /// # Errors
 /// Returns why the service cannot start, serve, or finish in time.
 pub async fn run(
-    given: Given,
+    parts: ServerParts,
     options: &Serve,
     course: Course<impl FnOnce() + Send, impl Future<Output = ()> + Send, impl Future<Output = ()> + Send>,
 ) -> Result<(), ServeError> {
@@ -285,7 +285,7 @@ pub async fn run(
         () = &mut stop => return Ok(()),
         opened = open_when_up(options) => opened?,
     };
-    let Given { listener, admin, clock, metrics, traces } = given;
+    let ServerParts { listener, admin, clock, metrics, traces } = parts;
     let context = AppContext { clock: clock.clone(), tokens, metrics: Arc::clone(&metrics), traces: traces.clone() };
     let (app, writer) = App::new(store.clone(), options.app_limits(), context);
     let writer = tokio::spawn(writer.run());
@@ -330,7 +330,7 @@ pub async fn run(
     let _ = tell.send(Stop::SendAway);
     let Tasks { server, mut writer } = tasks;
     tokio::select! {
-        drained = drain(&lifecycle, &mut health, Connections { tell, server }, drain_timeout) => drained?,
+        drained = drain(&lifecycle, &mut health, ConnectionTask { tell, server }, drain_timeout) => drained?,
         _ = &mut writer => return Err(ServeError::Died("writer")),
     }
     drop((app, background));
@@ -424,7 +424,7 @@ async fn other_than(store: &Store, org_id: OrgId) -> Result<Option<OrgId>, Stora
 }
 
 /// The task that serves connections, and how it is told to end them.
-struct Connections {
+struct ConnectionTask {
     tell: watch::Sender<Stop>,
     server: JoinHandle<()>,
 }
@@ -433,10 +433,10 @@ struct Connections {
 async fn drain(
     lifecycle: &Lifecycle,
     health: &mut Health,
-    connections: Connections,
+    connections: ConnectionTask,
     timeout: Duration,
 ) -> Result<(), ServeError> {
-    let Connections { tell, mut server } = connections;
+    let ConnectionTask { tell, mut server } = connections;
     tracing::info!("stopping: finishing the accepted calls");
     lifecycle.enter(Phase::Draining);
     let drained = tokio::time::timeout(timeout, lifecycle.drained()).await;

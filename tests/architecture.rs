@@ -28,7 +28,7 @@ fn rooms() -> Vec<Room> {
     rows.take_while(|line| line.starts_with('|')).map(room).collect()
 }
 
-/// The files of a room.
+/// Returns the files of a room.
 fn files(src: &Path, room: &str) -> Vec<PathBuf> {
     let folder = src.join(room);
     let mut files = if folder.is_dir() { sources(&folder) } else { Vec::new() };

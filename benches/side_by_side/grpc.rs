@@ -36,7 +36,7 @@ pub async fn callers(address: SocketAddr, call: Call, count: usize) -> Vec<GrpcC
     callers_as(catalog::AUTHORIZATION, address, call, count).await
 }
 
-/// Like [`callers`], with other credentials.
+/// Returns callers like [`callers`], with other credentials.
 pub async fn callers_as(authorization: &'static str, address: SocketAddr, call: Call, count: usize) -> Vec<GrpcCaller> {
     let mut connections = Vec::new();
     for _ in 0..CONNECTIONS.max(count.div_ceil(MAX_CALLERS_PER_CONNECTION)) {

@@ -73,7 +73,7 @@ impl Service {
         Self::on_postgres_with(bench, name, customers, Options::default())
     }
 
-    /// Like [`Self::on_postgres`], with these options.
+    /// Starts a service like [`Self::on_postgres`], with these options.
     pub fn on_postgres_with(bench: &Bench, name: &str, customers: usize, options: Options<'_>) -> Self {
         let database = Database::Postgres(bench.postgres().database(name));
         Self::start(bench, Setup { database, options, customers, directory: tempfile::tempdir().unwrap() })

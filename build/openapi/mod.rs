@@ -28,16 +28,16 @@ const ENTRY_CODES: [(&str, &str, &str); 2] =
     [("EarnErrorDetails", "errorCode", "BulkEarn"), ("RevokeError", "code", "RevokeEarnedPromotions")];
 
 /// Sources of the document beside the descriptors.
-pub struct Facts<'a> {
+pub struct ApiFacts<'a> {
     /// The comments of `proto/`.
     pub comments: &'a Comments,
     /// Reasons for which calls are refused and entries fail.
     pub reasons: &'a [Reason],
 }
 
-/// The document.
-pub fn document(pool: &DescriptorPool, services: &[ServiceDescriptor], facts: &Facts<'_>) -> Value {
-    let Facts { comments, reasons } = facts;
+/// Returns the document.
+pub fn document(pool: &DescriptorPool, services: &[ServiceDescriptor], facts: &ApiFacts<'_>) -> Value {
+    let ApiFacts { comments, reasons } = facts;
     let mut services = services.to_vec();
     services.sort_by_key(|service| FIRST.iter().position(|name| *name == service.name()).unwrap_or(FIRST.len()));
     let methods: Vec<MethodDescriptor> =
@@ -109,7 +109,7 @@ pub fn document(pool: &DescriptorPool, services: &[ServiceDescriptor], facts: &F
 }
 
 impl Schemas<'_> {
-    /// The schema of what a refused call answers; see `transport/refusal.rs`.
+    /// Returns the schema of what a refused call answers; see `transport/refusal.rs`.
     fn error(&mut self, pool: &DescriptorPool) {
         let error = pool.get_message_by_name("cartpromotions.v1.CallError");
         let error = error.map(|error| self.message(&error, Form::Response, &[]));

@@ -4,14 +4,14 @@ use prost_reflect::{FieldDescriptor, MethodDescriptor, ServiceDescriptor};
 use serde_json::{Map, Value, json};
 
 use super::schema::{Form, Schemas};
-use super::{Facts, responses};
+use super::{ApiFacts, responses};
 use crate::examples::Example;
 use crate::facts::{FieldRules, Method, Scope};
-use crate::http_rule::{Body, Rule};
+use crate::http_rule::{Body, HttpRule};
 use crate::tables;
 
-/// The path of a rule, with its variables by their JSON names.
-pub fn path(method: &MethodDescriptor, rule: &Rule) -> String {
+/// Returns the path of a rule, with its variables by their JSON names.
+pub fn path(method: &MethodDescriptor, rule: &HttpRule) -> String {
     let mut path = rule.path.clone();
     for name in rule.variables() {
         path = path.replace(&format!("{{{name}}}"), &format!("{{{}}}", variable(method, name).json_name()));
@@ -30,8 +30,8 @@ pub fn tag(service: &ServiceDescriptor) -> &str {
 }
 
 /// Returns the operation of a rule.
-pub fn operation(method: &MethodDescriptor, rule: &Rule, facts: &Facts<'_>, schemas: &mut Schemas<'_>) -> Value {
-    let Facts { comments, reasons } = facts;
+pub fn operation(method: &MethodDescriptor, rule: &HttpRule, facts: &ApiFacts<'_>, schemas: &mut Schemas<'_>) -> Value {
+    let ApiFacts { comments, reasons } = facts;
     let known = Method::of(method);
     let example = Example::of(method.name());
     let description = comments.text(&method.parent_file(), method.path());
@@ -85,7 +85,7 @@ pub fn operation(method: &MethodDescriptor, rule: &Rule, facts: &Facts<'_>, sche
     operation
 }
 
-fn parameters(method: &MethodDescriptor, rule: &Rule, schemas: &mut Schemas<'_>, example: &Example) -> Vec<Value> {
+fn parameters(method: &MethodDescriptor, rule: &HttpRule, schemas: &mut Schemas<'_>, example: &Example) -> Vec<Value> {
     let variables = rule.variables();
     let in_query = |field: &FieldDescriptor| match &rule.body {
         Body::Whole => false,

@@ -6,7 +6,7 @@ use prost_reflect::{FieldDescriptor, Kind};
 use serde_json::{Value, json};
 
 use super::schema::Form;
-use crate::facts::{CALENDAR_MS, FieldRules, Format, OBJECT_ID_DIGITS};
+use crate::facts::{CALENDAR_MS, FieldFormat, FieldRules, OBJECT_ID_DIGITS};
 
 /// Returns the schema of an integer within `range` and its rules.
 pub fn integer(range: RangeInclusive<i64>, format: &str, form: Form, rules: &FieldRules) -> Value {
@@ -14,7 +14,7 @@ pub fn integer(range: RangeInclusive<i64>, format: &str, form: Form, rules: &Fie
     if form == Form::Response {
         return schema;
     }
-    let range = if rules.format == Format::Milliseconds { CALENDAR_MS.0..=CALENDAR_MS.1 } else { range };
+    let range = if rules.format == FieldFormat::Milliseconds { CALENDAR_MS.0..=CALENDAR_MS.1 } else { range };
     schema["minimum"] = rules.gte.unwrap_or(*range.start()).into();
     schema["maximum"] = rules.lte.unwrap_or(*range.end()).into();
     schema
@@ -38,9 +38,9 @@ pub fn double(form: Form, rules: &FieldRules) -> Value {
 pub fn text(form: Form, rules: &FieldRules) -> Value {
     let mut schema = json!({"type": "string"});
     match rules.format {
-        Format::Iso8601 => schema["format"] = "date-time".into(),
-        Format::ObjectId => schema["pattern"] = format!("^[0-9A-Fa-f]{{{OBJECT_ID_DIGITS}}}$").into(),
-        Format::Plain | Format::Milliseconds if form != Form::Response => {
+        FieldFormat::Iso8601 => schema["format"] = "date-time".into(),
+        FieldFormat::ObjectId => schema["pattern"] = format!("^[0-9A-Fa-f]{{{OBJECT_ID_DIGITS}}}$").into(),
+        FieldFormat::Plain | FieldFormat::Milliseconds if form != Form::Response => {
             let least = rules.min_len.or(rules.required.then_some(1));
             for (name, limit) in [("minLength", least), ("maxLength", rules.max_len)] {
                 if let Some(limit) = limit {
@@ -50,7 +50,7 @@ pub fn text(form: Form, rules: &FieldRules) -> Value {
             let pattern = if rules.trimmed { r"^[^\u0000\s]([^\u0000]*[^\u0000\s])?$" } else { r"^[^\u0000]*$" };
             schema["pattern"] = pattern.into();
         }
-        Format::Plain | Format::Milliseconds => {}
+        FieldFormat::Plain | FieldFormat::Milliseconds => {}
     }
     schema
 }

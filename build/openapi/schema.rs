@@ -19,11 +19,11 @@ use crate::{PACKAGE, STRUCT};
 /// Which way a value goes, and where it stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
-    /// In a request's body.
+    /// Form in the body of a request.
     Body,
-    /// In a request's path or query.
+    /// Form in the path or query of a request.
     Parameter,
-    /// In a response.
+    /// Form in a response.
     Response,
 }
 
@@ -36,7 +36,7 @@ pub struct Schemas<'a> {
 }
 
 impl<'a> Schemas<'a> {
-    /// For these methods; none written yet.
+    /// Returns the schemas of these methods, none of them written yet.
     pub fn new(comments: &'a Comments, methods: &[MethodDescriptor]) -> Self {
         let mut used = [HashSet::new(), HashSet::new()];
         for method in methods {
@@ -61,7 +61,7 @@ impl<'a> Schemas<'a> {
         text.push_str(paragraph);
     }
 
-    /// All that were referred to.
+    /// Returns every schema that was referred to.
     pub fn written(self) -> Map<String, Value> {
         self.written
     }
@@ -78,7 +78,7 @@ impl<'a> Schemas<'a> {
         reference
     }
 
-    /// A reference to the schema of a message, without the fields of these names.
+    /// Returns a reference to the schema of a message, without the fields of these names.
     pub fn message(&mut self, message: &MessageDescriptor, form: Form, without: &[&str]) -> Value {
         let both = self.used.iter().all(|used| used.contains(message.full_name()));
         let input = if both && form != Form::Response { "Input" } else { "" };
@@ -137,7 +137,7 @@ impl<'a> Schemas<'a> {
         schema
     }
 
-    /// The schema of one value of a field.
+    /// Returns the schema of one value of a field.
     fn one(&mut self, field: &FieldDescriptor, form: Form, rules: &FieldRules) -> Value {
         match field.kind() {
             Kind::Bool => json!({"type": "boolean"}),
@@ -176,7 +176,7 @@ fn local_name(full_name: &str) -> String {
     full_name.trim_start_matches(PACKAGE).replace('.', "")
 }
 
-/// The full names of all that a message is made of, its own included.
+/// Adds the full names of all that a message is made of, its own included.
 fn collect(message: &MessageDescriptor, names: &mut HashSet<String>) {
     if !names.insert(message.full_name().to_owned()) {
         return;

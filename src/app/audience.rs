@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use async_trait::async_trait;
 
 use super::App;
-use super::catalog::{Call, CatalogError};
+use super::catalog::{CatalogCall, CatalogError};
 use super::transaction::{TransactionEnd, TransactionWork, in_transaction};
 use crate::earning::catalog_change::CatalogRefusal;
 use crate::earning::history::Origin;
@@ -72,7 +72,11 @@ impl App {
     ///
     /// # Errors
     /// Returns why the audience was not changed.
-    pub async fn change_audience(&self, call: &Call, change: &ChangeAudience) -> Result<AudienceChanged, CatalogError> {
+    pub async fn change_audience(
+        &self,
+        call: &CatalogCall,
+        change: &ChangeAudience,
+    ) -> Result<AudienceChanged, CatalogError> {
         let origin = self.origin(call);
         let work = ChangeAudienceFrom { change, origin: &origin };
         self.changing(&call.client, change.org_id, in_transaction(&self.store, &work)).await

@@ -204,7 +204,7 @@ pub struct PageWanted {
 
 /// A call that changes a catalog or an audience.
 #[derive(Debug, Clone)]
-pub struct Call {
+pub struct CatalogCall {
     /// Name of the API client.
     pub client: Arc<str>,
     /// Request id of the call.
@@ -213,8 +213,8 @@ pub struct Call {
 
 impl App {
     /// Returns the origin of a change that a call makes now.
-    pub(super) fn origin(&self, call: &Call) -> Origin {
-        let Call { client, request_id } = call;
+    pub(super) fn origin(&self, call: &CatalogCall) -> Origin {
+        let CatalogCall { client, request_id } = call;
         Origin { actor: Actor::Client(Arc::clone(client)), request_id: request_id.clone(), at: self.now() }
     }
 
@@ -229,7 +229,7 @@ impl App {
     /// Returns why the promotion was not changed.
     pub async fn change_promotion(
         &self,
-        call: &Call,
+        call: &CatalogCall,
         org_id: OrgId,
         change: CatalogChange,
     ) -> Result<Promotion, CatalogError> {

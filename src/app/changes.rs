@@ -7,7 +7,7 @@ use super::App;
 use super::against_catalogs::{self, FromCatalogs};
 use super::catalog_cache::{CatalogCache, InMemory, versions};
 use crate::clock::Clock;
-use crate::earning::change::{self, Change, ChangeFacts, InstanceKey, RedeemFailure, RevokedDetail};
+use crate::earning::change::{self, ChangeFacts, InstanceKey, RedeemFailure, RevokedDetail, WalletChange};
 use crate::earning::{Catalog, Holder, OrgId, Redemption, Timestamp};
 use crate::storage::StorageError;
 use crate::storage::batch::changes::{Changes, ChangesWanted, NewTransaction, Revoked};
@@ -33,7 +33,7 @@ impl App {
     ///
     /// # Errors
     /// Returns why nothing was decided.
-    pub async fn change(&self, client: Arc<str>, change: Change) -> Result<Changed, WalletError> {
+    pub async fn change(&self, client: Arc<str>, change: WalletChange) -> Result<Changed, WalletError> {
         self.changer.write(client, Arc::new(change)).await
     }
 }
@@ -50,18 +50,18 @@ pub(super) struct BatchChanger {
 }
 
 impl Batches for BatchChanger {
-    type Command = Change;
+    type Command = WalletChange;
     type Outcome = Changed;
 
-    fn customer(command: &Change) -> Customer {
+    fn customer(command: &WalletChange) -> Customer {
         command.customer()
     }
 
-    fn rows(command: &Change) -> usize {
+    fn rows(command: &WalletChange) -> usize {
         command.earn_ids().count()
     }
 
-    async fn run(&mut self, batch: &[&Change], patience: Patience) -> Result<Written<Self>, BatchError> {
+    async fn run(&mut self, batch: &[&WalletChange], patience: Patience) -> Result<Written<Self>, BatchError> {
         against_catalogs::run(self, batch, patience).await
     }
 
@@ -76,7 +76,11 @@ impl FromCatalogs for BatchChanger {
         (&mut self.session, &self.catalogs)
     }
 
-    async fn attempt(&mut self, batch: &[&Change], catalogs: &InMemory) -> Result<Ran<Vec<ChangeAnswer>>, BatchError> {
+    async fn attempt(
+        &mut self,
+        batch: &[&WalletChange],
+        catalogs: &InMemory,
+    ) -> Result<Ran<Vec<ChangeAnswer>>, BatchError> {
         let now = self.clock.now();
         let late_from = now - self.late_redemption;
         let wanted = wanted(batch, catalogs);
@@ -98,7 +102,7 @@ impl FromCatalogs for BatchChanger {
     }
 }
 
-fn wanted(batch: &[&Change], catalogs: &InMemory) -> ChangesWanted {
+fn wanted(batch: &[&WalletChange], catalogs: &InMemory) -> ChangesWanted {
     let mut wanted = ChangesWanted { catalogs: versions(catalogs), ..ChangesWanted::default() };
     for command in batch {
         let (org_id, customer_id) = command.customer();
@@ -106,7 +110,7 @@ fn wanted(batch: &[&Change], catalogs: &InMemory) -> ChangesWanted {
             wanted.customers.insert((org_id, customer_id));
         }
         wanted.instances.extend(command.earn_ids().map(|earn_id| InstanceKey { org_id, customer_id, earn_id }));
-        if let Change::Redeem(redeem) = command {
+        if let WalletChange::Redeem(redeem) = command {
             wanted.transactions.insert((org_id, Arc::clone(&redeem.transaction_identifier)));
         }
     }
@@ -116,7 +120,7 @@ fn wanted(batch: &[&Change], catalogs: &InMemory) -> ChangesWanted {
 /// Decides every command, in order. A redemption is judged as of its transaction, but at the earliest as of
 /// `late_from`.
 fn decide_all(
-    batch: &[&Change],
+    batch: &[&WalletChange],
     catalogs: &InMemory,
     facts: &mut ChangeFacts,
     late_from: Timestamp,
@@ -139,14 +143,14 @@ struct DecidingChanges<'a> {
     changes: &'a mut Changes,
 }
 
-fn decide(command: &Change, deciding: &mut DecidingChanges<'_>) -> Result<Changed, WalletError> {
+fn decide(command: &WalletChange, deciding: &mut DecidingChanges<'_>) -> Result<Changed, WalletError> {
     let DecidingChanges { catalog, facts, late_from, changes } = deciding;
     let (org_id, customer_id) = command.customer();
     if !catalog.org.accept_unknown_customers && !facts.customers.contains(&(org_id, customer_id)) {
         return Err(WalletError::CustomerNotFound(customer_id));
     }
     match command {
-        Change::Revoke(revoke) => {
+        WalletChange::Revoke(revoke) => {
             let (details, newly) = change::revoke(revoke, catalog, facts);
             for key in newly {
                 let promotion_id = facts.held[&key].promotion_id;
@@ -157,15 +161,17 @@ fn decide(command: &Change, deciding: &mut DecidingChanges<'_>) -> Result<Change
             }
             Ok(Changed::Revoked(details))
         }
-        Change::Redeem(redeem) => Ok(Changed::Redeemed(change::redeem(redeem, facts, *late_from).map(|redeemed| {
-            let by = &redeem.transaction_identifier;
-            if !redeemed.newly.is_empty() {
-                let instances = i64::try_from(redeemed.newly.len()).unwrap_or(i64::MAX);
-                let transaction = NewTransaction { transaction: redeem.transaction.clone(), instances };
-                changes.transactions.insert((org_id, Arc::clone(by)), transaction);
-            }
-            changes.instances.extend(redeemed.newly.into_iter().map(|key| (key, Some(Arc::clone(by)))));
-            redeemed.redemption
-        }))),
+        WalletChange::Redeem(redeem) => {
+            Ok(Changed::Redeemed(change::redeem(redeem, facts, *late_from).map(|redeemed| {
+                let by = &redeem.transaction_identifier;
+                if !redeemed.newly.is_empty() {
+                    let instances = i64::try_from(redeemed.newly.len()).unwrap_or(i64::MAX);
+                    let transaction = NewTransaction { transaction: redeem.transaction.clone(), instances };
+                    changes.transactions.insert((org_id, Arc::clone(by)), transaction);
+                }
+                changes.instances.extend(redeemed.newly.into_iter().map(|key| (key, Some(Arc::clone(by)))));
+                redeemed.redemption
+            })))
+        }
     }
 }

@@ -79,7 +79,7 @@ pub async fn add(store: &Store, client: &NewClient, origin: &Origin) -> Result<(
     let (secret_hash, access) = (client.secret.hash()?, client.access.as_ref().unwrap_or(&Access::All).to_string());
     let requests_per_minute = client.requests_per_minute;
     let added = ApiClient { username, secret_hash, org_id, access, disabled: false, requests_per_minute };
-    let added = in_transaction(store, &AddClient { client: added, origin }).await?;
+    let added = in_transaction(store, &AddApiClient { client: added, origin }).await?;
     if added { Ok(()) } else { Err(taken_or_missing(store, &client.username).await) }
 }
 
@@ -112,13 +112,13 @@ pub async fn set_disabled(store: &Store, username: &str, disabled: bool, origin:
 }
 
 /// A client to add.
-struct AddClient<'a> {
+struct AddApiClient<'a> {
     client: ApiClient,
     origin: &'a Origin,
 }
 
 #[async_trait]
-impl TransactionWork for AddClient<'_> {
+impl TransactionWork for AddApiClient<'_> {
     /// True if the client was added, false if its name is taken.
     type Done = bool;
     type Error = StorageError;

@@ -7,7 +7,7 @@ use super::{App, ReadSlot};
 use crate::earning::change::{EarnedStatus, RecordedStatus};
 use crate::earning::time::MILLISECOND;
 use crate::earning::{Catalog, CustomerId, ObjectId, OrgId, Timestamp};
-use crate::storage::listing::{Stretch, WalletPart, WalletRow};
+use crate::storage::listing::{ListingRange, WalletPart, WalletRow};
 use crate::storage::{StorageError, Store};
 use crate::writer::error::WalletError;
 
@@ -106,7 +106,7 @@ impl<'a> Parts<'a> {
         let part = WalletPart {
             org_id: list.org_id,
             customer_id: list.customer_id,
-            stretches: &stretches(&list.statuses, now),
+            ranges: &ranges(&list.statuses, now),
             promotions: &list.promotions,
             after: self.rows.last().map(place).or(list.after),
             limit,
@@ -224,11 +224,11 @@ impl App {
 }
 
 /// Returns the ranges of recorded status and validity that have these statuses at `now`.
-fn stretches(statuses: &BTreeSet<EarnedStatus>, now: Timestamp) -> Vec<Stretch> {
-    let mut stretches = Vec::new();
+fn ranges(statuses: &BTreeSet<EarnedStatus>, now: Timestamp) -> Vec<ListingRange> {
+    let mut ranges = Vec::new();
     let (unlocked, expired) = (statuses.contains(&EarnedStatus::Unlocked), statuses.contains(&EarnedStatus::Expired));
     if unlocked || expired {
-        stretches.push(Stretch {
+        ranges.push(ListingRange {
             status: RecordedStatus::Unlocked,
             from: if expired { Timestamp::MIN } else { now },
             to: if unlocked { Timestamp::MAX } else { now - MILLISECOND },
@@ -238,10 +238,10 @@ fn stretches(statuses: &BTreeSet<EarnedStatus>, now: Timestamp) -> Vec<Stretch> 
         [(EarnedStatus::Redeemed, RecordedStatus::Redeemed), (EarnedStatus::Revoked, RecordedStatus::Revoked)]
     {
         if statuses.contains(&wanted) {
-            stretches.push(Stretch { status, from: Timestamp::MIN, to: Timestamp::MAX });
+            ranges.push(ListingRange { status, from: Timestamp::MIN, to: Timestamp::MAX });
         }
     }
-    stretches
+    ranges
 }
 
 fn entry(catalog: &Catalog, row: WalletRow, now: Timestamp) -> WalletItem {

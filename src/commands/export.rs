@@ -41,7 +41,7 @@ async fn write(store: &Store, options: &Export) -> Result<u64, CommandError> {
         catalogs.push(snapshot.catalog(org_id).await?.ok_or_else(|| CommandError::no_organization(org_id))?);
         clients += snapshot.count_clients(org_id).await?;
     }
-    let mut file = File { out: BufWriter::new(std::io::stdout()), is_first: true };
+    let mut file = ExportFile { out: BufWriter::new(std::io::stdout()), is_first: true };
     file.text("{\n  \"orgs\": [")?;
     for catalog in &catalogs {
         file.record(&export::org(&catalog.org))?;
@@ -62,7 +62,7 @@ async fn write(store: &Store, options: &Export) -> Result<u64, CommandError> {
 async fn write_promotions(
     snapshot: &CatalogSnapshot,
     catalog: &Catalog,
-    file: &mut File<impl Write>,
+    file: &mut ExportFile<impl Write>,
 ) -> Result<(), CommandError> {
     for promotion in page_of(catalog, usize::MAX, None).0 {
         let audience = snapshot.audience(catalog.org.id, promotion.id).await?;
@@ -74,7 +74,7 @@ async fn write_promotions(
 async fn write_customers(
     snapshot: &CatalogSnapshot,
     org_id: OrgId,
-    file: &mut File<impl Write>,
+    file: &mut ExportFile<impl Write>,
 ) -> Result<(), CommandError> {
     let mut after = CustomerId(0);
     loop {
@@ -90,13 +90,13 @@ async fn write_customers(
 }
 
 /// The file, with a record a line.
-struct File<W> {
+struct ExportFile<W> {
     out: W,
     /// True before the first record of a list.
     is_first: bool,
 }
 
-impl<W: Write> File<W> {
+impl<W: Write> ExportFile<W> {
     fn text(&mut self, text: &str) -> Result<(), CommandError> {
         self.out.write_all(text.as_bytes()).map_err(CommandError::Output)
     }

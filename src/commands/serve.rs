@@ -14,7 +14,7 @@ use crate::clock::Clock;
 use crate::config::traces::TraceOptions;
 use crate::config::{ListenAddress, Serve};
 use crate::demo;
-use crate::server::{self, Course, Given};
+use crate::server::{self, Course, ServerParts};
 use crate::telemetry::metrics::{Build, Metrics};
 use crate::telemetry::traces::Traces;
 use crate::telemetry::{Log, LogLevel};
@@ -81,8 +81,8 @@ pub async fn run(options: &Serve, log: &Log, log_level: Option<LogLevel>) -> Res
         }
         None => (Traces::default(), None),
     };
-    let given = Given { listener, admin, clock: Clock::system(), metrics, traces };
-    let served = server::run(given, options, Course { started, stop, hurry }).await;
+    let parts = ServerParts { listener, admin, clock: Clock::system(), metrics, traces };
+    let served = server::run(parts, options, Course { started, stop, hurry }).await;
     if let Some(spans) = spans {
         // The last spans are sent, if the collector takes them.
         let _ = tokio::time::timeout(SPANS_SENT_WITHIN, spans).await;

@@ -40,7 +40,7 @@ impl Cli {
     /// # Errors
     /// Returns what is wrong with them, or the text of `--help`.
     pub fn read() -> Result<Self, CliError> {
-        let given = Given { arguments: env::args_os().collect() };
+        let given = Arguments { arguments: env::args_os().collect() };
         let command = Self::command();
         let wrong = |line| CliError::Wrong { line, format: given.format_of_service() };
         let file = given.file().map(|path| ConfigFile::read(&path, &command)).transpose().map_err(wrong)?;
@@ -66,11 +66,11 @@ fn shows_password(matches: &ArgMatches) -> bool {
 }
 
 /// The arguments of this process, which begin with the name of the program.
-struct Given {
+struct Arguments {
     arguments: Vec<OsString>,
 }
 
-impl Given {
+impl Arguments {
     /// Returns the values of an option among the arguments: `--name VALUE` and `--name=VALUE`.
     fn values(&self, name: &str) -> Vec<&str> {
         let option = format!("--{name}");

@@ -57,14 +57,14 @@ pub struct Redeem {
 
 /// Change of the wallet of one customer.
 #[derive(Debug, Clone)]
-pub enum Change {
+pub enum WalletChange {
     /// Revokes earned promotions.
     Revoke(Revoke),
     /// Redeems earned promotions.
     Redeem(Redeem),
 }
 
-impl Change {
+impl WalletChange {
     /// Returns the customer whose wallet is changed.
     pub fn customer(&self) -> (OrgId, CustomerId) {
         match self {

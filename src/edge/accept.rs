@@ -82,8 +82,8 @@ pub struct EdgeSettings {
 /// Serves `handler` on `listener` until [`Stop::HangUp`], then waits until all connections are gone. Dropping the future
 /// ends them.
 pub async fn serve(listener: TcpListener, handler: Handler, settings: EdgeSettings, mut stop: watch::Receiver<Stop>) {
-    let EdgeSettings { registry: members, tls } = settings;
-    let limits = *members.limits();
+    let EdgeSettings { registry, tls } = settings;
+    let limits = *registry.limits();
     let edge = Arc::new(Edge { handler, http: http(&limits), tls });
     let mut connections = JoinSet::new();
     let mut look = tokio::time::interval(look_every(&limits));
@@ -93,15 +93,15 @@ pub async fn serve(listener: TcpListener, handler: Handler, settings: EdgeSettin
         tokio::select! {
             told = stop.changed() => match *stop.borrow_and_update() {
                 Stop::No if told.is_ok() => {}
-                Stop::Announce if told.is_ok() => members.send_away(Order::LastCall),
-                Stop::SendAway if told.is_ok() => members.send_away(Order::Leave),
+                Stop::Announce if told.is_ok() => registry.send_away(Order::LastCall),
+                Stop::SendAway if told.is_ok() => registry.send_away(Order::Leave),
                 _ => break,
             },
-            _ = look.tick() => members.sweep(),
-            () = members.crowded() => members.thin_out(),
+            _ = look.tick() => registry.sweep(),
+            () = registry.crowded() => registry.thin_out(),
             Some(_) = connections.join_next() => {}
-            accepted = listener.accept(), if members.is_open() => match accepted {
-                Ok((stream, _)) => match members.enter() {
+            accepted = listener.accept(), if registry.is_open() => match accepted {
+                Ok((stream, _)) => match registry.enter() {
                     Some(registration) => {
                         connections.spawn(connection(Arc::clone(&edge), stream, registration));
                     }
@@ -113,12 +113,12 @@ pub async fn serve(listener: TcpListener, handler: Handler, settings: EdgeSettin
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             },
-            () = members.left(), if !members.is_open() => {}
+            () = registry.left(), if !registry.is_open() => {}
         }
     }
     // From here on the operating system refuses new connections.
     drop(listener);
-    members.send_away(Order::Leave);
+    registry.send_away(Order::Leave);
     while connections.join_next().await.is_some() {}
 }
 

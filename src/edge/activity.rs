@@ -257,13 +257,13 @@ impl Activity {
         }
     }
 
-    /// Records that headers, or something else that must arrive whole, have begun. `anew` is true if those before are
-    /// complete.
-    pub fn head_within(&self, anew: bool) {
-        if anew {
+    /// Records that headers, or something else that must arrive whole, have begun. `is_next` is true if those before
+    /// are complete.
+    pub fn head_within(&self, is_next: bool) {
+        if is_next {
             self.forget_head();
         }
-        if anew || self.head_since.load(Ordering::Relaxed) == NEVER {
+        if is_next || self.head_since.load(Ordering::Relaxed) == NEVER {
             self.head_since.store(self.now(), Ordering::Relaxed);
         }
     }

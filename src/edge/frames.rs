@@ -43,7 +43,7 @@ pub enum FrameStanding {
     /// A frame, or a list of headers, is incomplete.
     Within {
         /// Set if another one was completed by these bytes.
-        anew: bool,
+        is_next: bool,
     },
     /// The peer sent more frames than it may need.
     Flooded,
@@ -133,7 +133,7 @@ impl Frames {
 
     /// Advances by these bytes from the peer.
     pub fn feed(&mut self, mut bytes: &[u8], windows: &Windows) -> FrameStanding {
-        let mut anew = false;
+        let mut is_next = false;
         while !bytes.is_empty() {
             if self.received.head(&mut bytes) {
                 self.entry_bytes = 0;
@@ -145,14 +145,14 @@ impl Frames {
             self.note_windows(payload, windows);
             if self.received.ends() {
                 self.end_of_frame();
-                anew |= !self.open_headers;
+                is_next |= !self.open_headers;
             }
         }
         let whole = match self.received.filled {
             0 => true,
             filled => filled == HEAD_BYTES && self.received.head[3] == DATA,
         };
-        if whole && !self.open_headers { FrameStanding::Between } else { FrameStanding::Within { anew } }
+        if whole && !self.open_headers { FrameStanding::Between } else { FrameStanding::Within { is_next } }
     }
 
     /// Advances by these bytes sent to the peer.
@@ -251,10 +251,10 @@ mod tests {
     #[test]
     fn headers_are_whole_when_their_last_frame_says_so() {
         let mut frames = Frames::new();
-        assert_eq!(feed(&mut frames, &frame(HEADERS, 0, 20)), FrameStanding::Within { anew: false });
-        assert_eq!(feed(&mut frames, &frame(CONTINUATION, 0, 300)), FrameStanding::Within { anew: false });
+        assert_eq!(feed(&mut frames, &frame(HEADERS, 0, 20)), FrameStanding::Within { is_next: false });
+        assert_eq!(feed(&mut frames, &frame(CONTINUATION, 0, 300)), FrameStanding::Within { is_next: false });
         assert_eq!(feed(&mut frames, &frame(CONTINUATION, END_HEADERS, 0)), FrameStanding::Between);
-        assert_eq!(feed(&mut frames, &frame(HEADERS, END_HEADERS, 5)[..7]), FrameStanding::Within { anew: false });
+        assert_eq!(feed(&mut frames, &frame(HEADERS, END_HEADERS, 5)[..7]), FrameStanding::Within { is_next: false });
     }
 
     #[test]

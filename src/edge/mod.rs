@@ -37,7 +37,7 @@ pub type Handler = Arc<dyn Fn(Request) -> Pin<Box<dyn Future<Output = Answered> 
 pub struct Answered {
     /// The response, whose body is handed on as the peer takes it.
     pub response: Response,
-    /// True if the request had credentials that are right: its connection is not a stranger's from then on.
+    /// True if the request had valid credentials: its connection counts as that of an API client from then on.
     pub is_authenticated: bool,
 }
 

@@ -26,7 +26,7 @@ type AcceptOrder = (Instant, u64);
 #[derive(Debug)]
 pub struct Registry {
     limits: EdgeLimits,
-    members: Mutex<Members>,
+    connections: Mutex<Connections>,
     left: Notify,
     crowd: Arc<Crowd>,
 }
@@ -41,8 +41,8 @@ pub struct ConnectionCounts {
 }
 
 #[derive(Debug, Default)]
-struct Members {
-    all: HashMap<u64, Member>,
+struct Connections {
+    all: HashMap<u64, RegisteredConnection>,
     /// Connections that were not told to make room: without an authenticated call, and with one.
     staying: [BTreeSet<AcceptOrder>; 2],
     next_id: u64,
@@ -51,7 +51,7 @@ struct Members {
 }
 
 #[derive(Debug)]
-struct Member {
+struct RegisteredConnection {
     activity: Arc<Activity>,
     /// Index of the set in `staying`.
     authenticated: bool,
@@ -69,7 +69,7 @@ pub struct Registration {
 impl Registry {
     /// Returns a registry without connections.
     pub fn new(limits: EdgeLimits) -> Arc<Self> {
-        Arc::new(Self { limits, members: Mutex::default(), left: Notify::new(), crowd: Arc::default() })
+        Arc::new(Self { limits, connections: Mutex::default(), left: Notify::new(), crowd: Arc::default() })
     }
 
     /// Returns the limits of connections.
@@ -79,18 +79,18 @@ impl Registry {
 
     /// Returns the number of open connections.
     pub fn counts(&self) -> ConnectionCounts {
-        let members = self.members();
-        let idle = members.all.values().filter(|member| member.activity.idle_since().is_some()).count();
-        ConnectionCounts { idle, active: members.all.len() - idle }
+        let connections = self.connections();
+        let idle = connections.all.values().filter(|connection| connection.activity.idle_since().is_some()).count();
+        ConnectionCounts { idle, active: connections.all.len() - idle }
     }
 
-    fn members(&self) -> MutexGuard<'_, Members> {
-        self.members.lock()
+    fn connections(&self) -> MutexGuard<'_, Connections> {
+        self.connections.lock()
     }
 
     /// Returns true if a connection may be accepted.
     pub fn is_open(&self) -> bool {
-        self.members().all.len() < self.limits.max_connections + MAX_LEAVING
+        self.connections().all.len() < self.limits.max_connections + MAX_LEAVING
     }
 
     /// Waits until a connection is gone.
@@ -101,21 +101,23 @@ impl Registry {
     /// Registers a new connection. At the limit, tells an idle connection to make room, or returns `None` if all are
     /// busy.
     pub fn enter(self: &Arc<Self>) -> Option<Registration> {
-        let mut members = self.members();
+        let mut connections = self.connections();
         let now = Instant::now();
-        let staying = members.staying.iter().map(BTreeSet::len).sum::<usize>();
-        if staying >= self.limits.max_connections && !members.make_room(now) {
+        let staying = connections.staying.iter().map(BTreeSet::len).sum::<usize>();
+        if staying >= self.limits.max_connections && !connections.make_room(now) {
             return None;
         }
-        members.next_id += 1;
-        let (id, activity) = (members.next_id, Arc::new(Activity::new(self.limits, Arc::clone(&self.crowd))));
-        if members.leaving {
+        connections.next_id += 1;
+        let (id, activity) = (connections.next_id, Arc::new(Activity::new(self.limits, Arc::clone(&self.crowd))));
+        if connections.leaving {
             activity.stop();
             activity.tell(Order::LastCall);
         }
         let place = (now, id);
-        members.staying[0].insert(place);
-        members.all.insert(id, Member { activity: Arc::clone(&activity), authenticated: false, place });
+        connections.staying[0].insert(place);
+        connections
+            .all
+            .insert(id, RegisteredConnection { activity: Arc::clone(&activity), authenticated: false, place });
         Some(Registration { registry: Arc::clone(self), id, activity })
     }
 
@@ -127,8 +129,9 @@ impl Registry {
     /// Ends connections without credentials that take much room for calls and are idle, those first that are idle the
     /// longest, until a quarter of the room is free.
     pub fn thin_out(&self) {
-        let members = self.members();
-        let large = members.all.values().map(|member| &member.activity).filter(|activity| activity.is_large());
+        let connections = self.connections();
+        let large =
+            connections.all.values().map(|connection| &connection.activity).filter(|activity| activity.is_large());
         let mut idle: Vec<_> = large.filter_map(|activity| Some((activity.idle_since()?, activity))).collect();
         idle.sort_unstable_by_key(|(since, _)| *since);
         for (_, activity) in idle {
@@ -142,7 +145,7 @@ impl Registry {
 
     /// Ends connections that are overdue.
     pub fn sweep(&self) {
-        for Member { activity, .. } in self.members().all.values() {
+        for RegisteredConnection { activity, .. } in self.connections().all.values() {
             if let Some((order, why)) = activity.overdue() {
                 tracing::debug!(why, "a connection is ended");
                 activity.tell(order);
@@ -152,16 +155,16 @@ impl Registry {
 
     /// Tells every connection, because the service stops. Each new one is told to leave with its first call.
     pub fn send_away(&self, order: Order) {
-        let mut members = self.members();
-        members.leaving = true;
-        for Member { activity, .. } in members.all.values() {
+        let mut connections = self.connections();
+        connections.leaving = true;
+        for RegisteredConnection { activity, .. } in connections.all.values() {
             activity.stop();
             activity.tell(order);
         }
     }
 }
 
-impl Members {
+impl Connections {
     /// Tells the longest idle connection to make room, first among those without credentials. A connection that was
     /// busy since the last check is moved to its new position instead, so each is checked seldom, however many there
     /// are.
@@ -169,17 +172,17 @@ impl Members {
         for authenticated in [false, true] {
             while let Some(place) = self.staying[usize::from(authenticated)].first().copied().filter(|at| at.0 <= now) {
                 self.staying[usize::from(authenticated)].remove(&place);
-                let Some(member) = self.all.get_mut(&place.1) else { continue };
-                let idle_since = member.activity.idle_since();
-                member.authenticated = member.activity.is_authenticated();
-                if member.authenticated == authenticated && idle_since.is_some_and(|since| since <= place.0) {
+                let Some(connection) = self.all.get_mut(&place.1) else { continue };
+                let idle_since = connection.activity.idle_since();
+                connection.authenticated = connection.activity.is_authenticated();
+                if connection.authenticated == authenticated && idle_since.is_some_and(|since| since <= place.0) {
                     // A client with credentials may be sending a call, so it is told first and can call elsewhere.
-                    let leave = authenticated && member.activity.is_between_calls();
-                    member.activity.tell(if leave { Order::Leave } else { Order::Cut });
+                    let leave = authenticated && connection.activity.is_between_calls();
+                    connection.activity.tell(if leave { Order::Leave } else { Order::Cut });
                     return true;
                 }
-                member.place = (idle_since.unwrap_or(now + LOOK_AGAIN_AFTER), place.1);
-                self.staying[usize::from(member.authenticated)].insert(member.place);
+                connection.place = (idle_since.unwrap_or(now + LOOK_AGAIN_AFTER), place.1);
+                self.staying[usize::from(connection.authenticated)].insert(connection.place);
             }
         }
         false
@@ -195,11 +198,11 @@ impl Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        let mut members = self.registry.members();
-        if let Some(member) = members.all.remove(&self.id) {
-            members.staying[usize::from(member.authenticated)].remove(&member.place);
+        let mut connections = self.registry.connections();
+        if let Some(connection) = connections.all.remove(&self.id) {
+            connections.staying[usize::from(connection.authenticated)].remove(&connection.place);
         }
-        drop(members);
+        drop(connections);
         self.registry.left.notify_one();
     }
 }

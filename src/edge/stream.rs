@@ -63,10 +63,10 @@ impl<S> Stream<S> {
             Reading::Http2(_) if bytes.is_empty() => {}
             Reading::Http2(frames) => match frames.feed(bytes, &self.activity.windows) {
                 FrameStanding::Between => self.activity.head_between(),
-                FrameStanding::Within { anew } => {
-                    self.activity.head_within(anew);
+                FrameStanding::Within { is_next } => {
+                    self.activity.head_within(is_next);
                     // A completed list of headers no longer counts as memory held.
-                    if !anew && !self.activity.has_room_for_head(bytes.len()) {
+                    if !is_next && !self.activity.has_room_for_head(bytes.len()) {
                         return Err(large_heads());
                     }
                 }

@@ -24,9 +24,9 @@ impl Store {
     /// # Errors
     /// Returns errors of the database.
     pub async fn examine(&self) -> Result<Option<Examination>, StorageError> {
-        let Some(question) = self.engine.examination(&org_owned::tables()) else { return Ok(None) };
+        let Some(statement) = self.engine.examination(&org_owned::tables()) else { return Ok(None) };
         let connection = self.lookups.acquire().await?;
-        let row = connection.query_one_raw(Statement::from_string(self.engine.backend(), question)).await?;
+        let row = connection.query_one_raw(Statement::from_string(self.engine.backend(), statement)).await?;
         connection.release();
         let Some(row) = row else { return Err(StorageError::Corrupt("no answer to the examination".to_owned())) };
         let lacking: String = row.try_get("", "lacking")?;

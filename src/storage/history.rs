@@ -11,8 +11,14 @@ use super::{StorageError, Store};
 use crate::earning::history::ChangeAction;
 use crate::earning::{ObjectId, OrgId, Timestamp};
 
-/// Position of a change in the history of its organization: the version of the catalog, and the part of it.
-pub type HistoryPlace = (i64, i64);
+/// Position of a change in the history of its organization.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HistoryPlace {
+    /// Version of the catalog that the change gave it.
+    pub version: i64,
+    /// Number of the change among those of the version.
+    pub part: i64,
+}
 
 /// Part of a history to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +57,7 @@ impl Store {
         let found = catalog_change::Entity::of(org_id)
             .find()
             .apply_if(promotion_id, |find, id| find.filter(Column::PromotionId.eq(Id(id))))
-            .apply_if(after, |find, (version, part)| {
+            .apply_if(after, |find, HistoryPlace { version, part }| {
                 find.filter(place().lt(Expr::tuple([Expr::value(version), Expr::value(part)])))
             })
             .order_by_desc(Column::Version)
@@ -71,6 +77,7 @@ fn recorded(row: Model) -> Result<RecordedChange, StorageError> {
         |error| StorageError::Corrupt(format!("change {} of version {} of a catalog: {error}", row.part, row.version));
     let (before, after) = (read(row.before).map_err(corrupt)?, read(row.after).map_err(corrupt)?);
     let change = Change { action, promotion_id: row.promotion_id.map(|id| id.0), before, after };
-    let (place, at) = ((row.version, row.part), row.changed_at_ms);
+    let place = HistoryPlace { version: row.version, part: row.part };
+    let at = row.changed_at_ms;
     Ok(RecordedChange { place, at, actor: row.actor, request_id: row.request_id, change })
 }

@@ -205,7 +205,7 @@ impl Transaction {
         customers: &BTreeSet<CustomerId>,
     ) -> Result<(), StorageError> {
         let insertion: Insertion<audience::Entity> = Insertion::of(&MEMBER, Present::Kept);
-        self.execute_members(&insertion.body(), Members { org_id, id, customers }).await
+        self.execute_members(&insertion.body(), AudienceMembers { org_id, id, customers }).await
     }
 
     /// Removes customers from the audience of a promotion. The audiences must be locked.
@@ -219,10 +219,10 @@ impl Transaction {
         customers: &BTreeSet<CustomerId>,
     ) -> Result<(), StorageError> {
         let removal = removal::<audience::Entity>(self.dialect, &MEMBER);
-        self.execute_members(&removal, Members { org_id, id, customers }).await
+        self.execute_members(&removal, AudienceMembers { org_id, id, customers }).await
     }
 
-    async fn execute_members(&self, body: &str, of: Members<'_>) -> Result<(), StorageError> {
+    async fn execute_members(&self, body: &str, of: AudienceMembers<'_>) -> Result<(), StorageError> {
         let customers: Vec<_> = of.customers.iter().copied().collect();
         let lists = customers.chunks(ROWS_PER_STATEMENT).map(|customers| members(of.org_id, of.id, customers));
         self.execute(body, lists).await.map(drop)
@@ -242,7 +242,7 @@ impl Transaction {
 const MEMBER: [audience::Column; 2] = [audience::Column::CustomerId, audience::Column::PromotionId];
 
 /// Members of the audience of a promotion.
-struct Members<'a> {
+struct AudienceMembers<'a> {
     org_id: OrgId,
     id: ObjectId,
     customers: &'a BTreeSet<CustomerId>,

@@ -11,10 +11,12 @@ use parking_lot::Mutex;
 pub(super) struct LastBreak(Arc<Mutex<Option<Instant>>>);
 
 impl LastBreak {
+    /// Records that a connection broke now.
     pub fn note(&self) {
         *self.0.lock() = Some(Instant::now());
     }
 
+    /// Returns true if a connection broke within the last `last`.
     pub fn was_within(&self, last: Duration) -> bool {
         self.0.lock().is_some_and(|broke| broke.elapsed() <= last)
     }

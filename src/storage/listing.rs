@@ -56,7 +56,7 @@ fn firsts() -> Search<earned_promotion::Entity> {
 
 /// Range of the listing: earned promotions with one status whose validity ends from `from` to `to`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stretch {
+pub struct ListingRange {
     /// Status of the earned promotions.
     pub status: RecordedStatus,
     /// Earliest end of validity.
@@ -73,7 +73,7 @@ pub struct WalletPart<'a> {
     /// Customer who holds the wallet.
     pub customer_id: CustomerId,
     /// Ranges to read.
-    pub stretches: &'a [Stretch],
+    pub ranges: &'a [ListingRange],
     /// Promotions to read; empty for all.
     pub promotions: &'a BTreeSet<ObjectId>,
     /// End of validity and earn id of the last earned promotion of the page before.
@@ -121,9 +121,9 @@ impl Store {
     /// # Errors
     /// Returns errors of the database.
     pub async fn wallet(&self, part: &WalletPart<'_>) -> Result<Vec<WalletRow>, StorageError> {
-        let (question, order) = listing(part, self.engine);
+        let (query, order) = listing(part, self.engine);
         let connection = self.reads.acquire().await?;
-        let rows = question.ask(&connection, &order).await?;
+        let rows = query.run(&connection, &order).await?;
         let rows = complete(&self.on(&connection), part.org_id, rows).await?;
         connection.release();
         Ok(rows)
@@ -134,13 +134,13 @@ impl Store {
     /// # Errors
     /// Returns errors of the database.
     pub async fn earned_promotion(&self, org_id: OrgId, earn_id: ObjectId) -> Result<Option<WalletRow>, StorageError> {
-        let mut question = OrgQuery::about(org_id);
+        let mut query = OrgQuery::about(org_id);
         // The second condition is that of the index of earn ids on PostgreSQL, so that the search uses that index.
         let column = Column::EarnId.as_str();
-        let condition = format!("{column} = {} AND {column} >= ''", question.place(earn_id.to_string()));
-        question.select::<earned_promotion::Entity, ListedRow>("", &condition);
+        let condition = format!("{column} = {} AND {column} >= ''", query.place(earn_id.to_string()));
+        query.select::<earned_promotion::Entity, ListedRow>("", &condition);
         let connection = self.reads.acquire().await?;
-        let rows = question.ask(&connection, "LIMIT 1").await?;
+        let rows = query.run(&connection, "LIMIT 1").await?;
         let mut rows = complete(&self.on(&connection), org_id, rows).await?;
         connection.release();
         Ok(rows.pop())
@@ -151,11 +151,11 @@ impl Store {
     /// # Errors
     /// Returns errors of the database.
     pub async fn is_customer(&self, org_id: OrgId, customer_id: CustomerId) -> Result<bool, StorageError> {
-        let mut question = OrgQuery::about(org_id);
-        let condition = format!("{} = {}", customer::Column::CustomerId.as_str(), question.place(customer_id.0));
-        question.select::<customer::Entity, customer::Model>("", &condition);
+        let mut query = OrgQuery::about(org_id);
+        let condition = format!("{} = {}", customer::Column::CustomerId.as_str(), query.place(customer_id.0));
+        query.select::<customer::Entity, customer::Model>("", &condition);
         let connection = self.reads.acquire().await?;
-        let found = question.ask::<customer::Model>(&connection, "").await?;
+        let found = query.run::<customer::Model>(&connection, "").await?;
         connection.release();
         Ok(!found.is_empty())
     }
@@ -206,43 +206,43 @@ fn wallet_row(org_id: OrgId, row: ListedRow) -> WalletRow {
 
 /// Builds the queries for the beginnings of all ranges, and the clause that merges them.
 fn listing(part: &WalletPart<'_>, dialect: &dyn Dialect) -> (OrgQuery, String) {
-    let mut question = OrgQuery::about(part.org_id);
-    let customer = question.place(part.customer_id.0);
-    let limit = question.place(i64::try_from(part.limit).unwrap_or(i64::MAX));
+    let mut query = OrgQuery::about(part.org_id);
+    let customer = query.place(part.customer_id.0);
+    let limit = query.place(i64::try_from(part.limit).unwrap_or(i64::MAX));
     let [customer_id, status_column, valid_till, earn_id_column, promotion_id] =
         [Column::CustomerId, Column::EarnedStatus, Column::ValidTillMs, Column::EarnId, Column::PromotionId]
             .map(|column| column.as_str());
     let order = format!("ORDER BY {valid_till} DESC, {earn_id_column} LIMIT {limit}");
     let mut filter = String::new();
     if !part.promotions.is_empty() {
-        let place = question.place(dialect.texts(part.promotions.iter().map(ToString::to_string).collect()));
+        let place = query.place(dialect.texts(part.promotions.iter().map(ToString::to_string).collect()));
         filter = format!("AND {}", dialect.is_one_of(promotion_id, &place));
     }
     // SQLite would otherwise choose the index of another order, and sort.
     let index = dialect.index_hint(LISTING);
-    let beginning = |question: &mut OrgQuery, status: &str, condition: String| {
+    let beginning = |query: &mut OrgQuery, status: &str, condition: String| {
         let condition = format!(
             "{customer_id} = {customer} AND {status_column} = {status} AND {status_column} <> '' AND {condition} {filter} \
              {order}"
         );
-        question.select::<earned_promotion::Entity, ListedRow>(&index, &condition);
+        query.select::<earned_promotion::Entity, ListedRow>(&index, &condition);
     };
-    for stretch in part.stretches {
-        let status = question.place(StoredStatus::text(stretch.status));
-        let mut to = stretch.to;
+    for range in part.ranges {
+        let status = query.place(StoredStatus::text(range.status));
+        let mut to = range.to;
         if let Some((last, earn_id)) = part.after {
-            if (stretch.from..=stretch.to).contains(&last) {
-                let (at, earn_id) = (question.place(last), question.place(earn_id.to_string()));
-                beginning(&mut question, &status, format!("{valid_till} = {at} AND {earn_id_column} > {earn_id}"));
+            if (range.from..=range.to).contains(&last) {
+                let (at, earn_id) = (query.place(last), query.place(earn_id.to_string()));
+                beginning(&mut query, &status, format!("{valid_till} = {at} AND {earn_id_column} > {earn_id}"));
             }
             to = to.min(last - MILLISECOND);
         }
-        if stretch.from <= to {
-            let (from, to) = (question.place(stretch.from), question.place(to));
-            beginning(&mut question, &status, format!("{valid_till} >= {from} AND {valid_till} <= {to}"));
+        if range.from <= to {
+            let (from, to) = (query.place(range.from), query.place(to));
+            beginning(&mut query, &status, format!("{valid_till} >= {from} AND {valid_till} <= {to}"));
         }
     }
-    (question, order)
+    (query, order)
 }
 
 #[cfg(test)]
@@ -253,17 +253,17 @@ mod tests {
     /// Returns the query plan of SQLite.
     async fn plan(part: &WalletPart<'_>) -> Vec<String> {
         let (_directory, store) = schema_tests::store().await;
-        let (question, order) = listing(part, store.engine);
-        schema_tests::plan(&store.reads.database(), question.statement(store.engine.backend(), &order)).await
+        let (query, order) = listing(part, store.engine);
+        schema_tests::plan(&store.reads.database(), query.statement(store.engine.backend(), &order)).await
     }
 
     #[tokio::test]
     async fn a_page_is_read_in_the_order_of_its_index_from_where_it_begins() {
         let unlocked =
-            Stretch { status: RecordedStatus::Unlocked, from: Timestamp::from_millis(5), to: Timestamp::MAX };
-        let revoked = Stretch { status: RecordedStatus::Revoked, from: Timestamp::MIN, to: Timestamp::MAX };
+            ListingRange { status: RecordedStatus::Unlocked, from: Timestamp::from_millis(5), to: Timestamp::MAX };
+        let revoked = ListingRange { status: RecordedStatus::Revoked, from: Timestamp::MIN, to: Timestamp::MAX };
         let promotions = BTreeSet::from([ObjectId([1; 12])]);
-        for (stretches, after, searches) in [
+        for (ranges, after, searches) in [
             (&[unlocked][..], None, 1),
             (&[unlocked], Some((Timestamp::from_millis(7), ObjectId([2; 12]))), 2),
             (&[unlocked, revoked], Some((Timestamp::from_millis(7), ObjectId([2; 12]))), 4),
@@ -271,14 +271,8 @@ mod tests {
             (&[unlocked, revoked], Some((Timestamp::from_millis(4), ObjectId([2; 12]))), 2),
         ] {
             for promotions in [&BTreeSet::new(), &promotions] {
-                let part = WalletPart {
-                    org_id: OrgId(1),
-                    customer_id: CustomerId(1),
-                    stretches,
-                    promotions,
-                    after,
-                    limit: 11,
-                };
+                let part =
+                    WalletPart { org_id: OrgId(1), customer_id: CustomerId(1), ranges, promotions, after, limit: 11 };
                 let plan = plan(&part).await;
                 let by_index = "USING INDEX earned_promotions_listing (org_id=? AND customer_id=? AND earned_status=? AND valid_till_ms";
                 let found = plan.iter().filter(|line| line.contains("SEARCH") && line.contains(by_index)).count();

@@ -192,6 +192,7 @@ impl<E: OrgOwned> Insertion<E> {
         Self { columns: columns.to_vec(), values: names(columns), present, answers: false }
     }
 
+    /// Returns the SQL of the insertion for the wanted rows, without a condition.
     pub fn body(&self) -> String {
         self.body_of(WANTED, "true")
     }
@@ -279,13 +280,13 @@ impl OrgQuery {
         );
     }
 
-    /// Returns the statement; the clauses of `unread` apply to all rows.
+    /// Returns the statement; the clauses of `rest` apply to all rows.
     pub fn statement(self, backend: DbBackend, rest: &str) -> Statement {
         Statement::from_sql_and_values(backend, format!("{} {rest}", self.selects), self.values)
     }
 
     /// Runs the query; runs no statement if nothing was added.
-    pub async fn ask<M: PartialModelTrait>(
+    pub async fn run<M: PartialModelTrait>(
         self,
         database: &impl ConnectionTrait,
         rest: &str,

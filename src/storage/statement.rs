@@ -32,6 +32,7 @@ pub(super) struct Placed<M> {
 }
 
 impl<M: FromQueryResult> Placed<M> {
+    /// Reads a found row and its place.
     pub fn read(row: &QueryResult) -> Result<Self, StorageError> {
         Ok(Self { place: row.try_get("", "place")?, row: M::from_query_result(row, "")? })
     }

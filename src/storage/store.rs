@@ -62,8 +62,9 @@ impl Store {
     /// # Errors
     /// Returns errors of the database.
     pub async fn warnings(&self) -> Result<Vec<String>, StorageError> {
-        let question = self.engine.durability_settings();
-        let rows = self.reads.database().query_all_raw(Statement::from_string(self.engine.backend(), question)).await?;
+        let statement = self.engine.durability_settings();
+        let rows =
+            self.reads.database().query_all_raw(Statement::from_string(self.engine.backend(), statement)).await?;
         let warn = |row: &QueryResult| {
             let name: String = row.try_get("", "name")?;
             Ok(format!("the database runs with {name} = off: a crash of its machine may lose what was acknowledged"))
@@ -77,9 +78,9 @@ impl Store {
     /// # Errors
     /// Returns an error when the database does not answer, is a standby, or lacks tables.
     pub async fn ping(&self) -> Result<(), StorageError> {
-        let question = self.engine.probe(&org_owned::tables());
+        let statement = self.engine.probe(&org_owned::tables());
         let connection = self.probe.acquire().await?;
-        let row = connection.query_one_raw(Statement::from_string(self.engine.backend(), question)).await?;
+        let row = connection.query_one_raw(Statement::from_string(self.engine.backend(), statement)).await?;
         connection.release();
         let Some(row) = row else { return Err(StorageError::Corrupt("no answer to the probe".to_owned())) };
         match (row.try_get("", "writable")?, row.try_get::<i64>("", "missing")?) {

@@ -15,7 +15,7 @@ use super::rate_limit::{Charge, RateLimit, RateLimitSettings, RateLimits};
 use super::refusal::{Refusal, Unauthenticated};
 use super::request_log::is_grpc;
 use crate::access::Caller;
-use crate::access::credentials::{CheckError, Presented};
+use crate::access::credentials::{CheckError, Presented, UsernameSecret};
 use crate::access::groups::{Access, AccessGroup};
 use crate::access::secret::Secret;
 use crate::access::tokens::IssuedToken;
@@ -65,6 +65,7 @@ pub(super) struct Gatekeeper {
 }
 
 impl Gatekeeper {
+    /// Returns the gatekeeper of a service.
     pub fn new(app: App, settings: AccessSettings) -> Arc<Self> {
         let anybody = settings.anybody_as.map(|org_id| {
             Arc::new(Caller {
@@ -130,7 +131,7 @@ impl Gatekeeper {
     /// Issues a token to the API client with these credentials.
     pub async fn give_token(
         &self,
-        pair: (String, Secret),
+        pair: UsernameSecret,
         headers: &HeaderMap,
         extensions: &Extensions,
     ) -> Result<GivenToken, Refusal> {
@@ -143,8 +144,8 @@ impl Gatekeeper {
         Ok(GivenToken { caller, limit, token: charged.map(|()| token) })
     }
 
-    /// Returns the address a request comes from, and puts it into the log line: the nearest address in `x-forwarded-for` that is not a trusted proxy,
-    /// or else the peer of the connection.
+    /// Returns the address a request comes from, and puts it into the log line: the nearest address in
+    /// `x-forwarded-for` that is not a trusted proxy, or else the peer of the connection.
     pub fn address(&self, headers: &HeaderMap, extensions: &Extensions) -> Option<IpAddr> {
         let nearest = extensions.get::<TcpConnectInfo>()?.remote_addr()?.ip().to_canonical();
         let origin = origin(headers, nearest, &self.trusted_proxies);
@@ -178,13 +179,14 @@ fn forwarded_address(text: &[u8]) -> Option<IpAddr> {
 }
 
 /// Returns the caller that admission has authenticated.
-fn who_calls<T>(request: &tonic::Request<T>) -> Result<&Arc<Caller>, Refusal> {
+fn authenticated<T>(request: &tonic::Request<T>) -> Result<&Arc<Caller>, Refusal> {
     request.extensions().get().ok_or(Refusal::Unauthenticated(Unauthenticated::Credentials))
 }
 
-/// Returns the organization of a caller that has the `needed` access and names no other organization.
-pub fn caller<T>(request: &tonic::Request<T>, needed: AccessGroup, given: Option<i64>) -> Result<OrgId, Refusal> {
-    let caller = who_calls(request)?;
+/// Returns the organization of the caller, which must have the `needed` access and name no other organization. Charges
+/// the call to the rate limit of its client, unless it earns: such a call is charged by its instances.
+pub fn authorize<T>(request: &tonic::Request<T>, needed: AccessGroup, given: Option<i64>) -> Result<OrgId, Refusal> {
+    let caller = authenticated(request)?;
     if !caller.org_recorded {
         return Err(Refusal::UnknownOrganization(caller.org_id));
     }
@@ -205,7 +207,7 @@ pub fn caller<T>(request: &tonic::Request<T>, needed: AccessGroup, given: Option
 
 /// Returns the username of the API client that calls, which names its client queue.
 pub fn client<T>(request: &tonic::Request<T>) -> Result<Arc<str>, Refusal> {
-    let caller = who_calls(request)?;
+    let caller = authenticated(request)?;
     Ok(Arc::clone(&caller.username))
 }
 
@@ -230,7 +232,8 @@ fn presented(headers: &HeaderMap) -> Option<Presented> {
     }
     let pair = String::from_utf8(BASE64.decode(credentials.trim()).ok()?).ok()?;
     let (username, secret) = pair.split_once(':')?;
-    Some(Presented::Pair(username.to_owned(), Secret::new(secret.to_owned())))
+    let (username, secret) = (username.to_owned(), Secret::new(secret.to_owned()));
+    Some(Presented::Pair(UsernameSecret { username, secret }))
 }
 
 fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
@@ -251,7 +254,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(name, HeaderValue::from_bytes(value).ok()?);
         presented(&headers).map(|presented| match presented {
-            Presented::Pair(username, secret) => (username, secret.expose().to_vec()),
+            Presented::Pair(pair) => (pair.username, pair.secret.expose().to_vec()),
             Presented::Token(token) => (String::new(), token.expose().to_vec()),
         })
     }

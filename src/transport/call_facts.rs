@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::app::changes::Changed;
-use crate::earning::change::{Change, RevokedDetail};
+use crate::earning::change::{RevokedDetail, WalletChange};
 use crate::earning::{BulkEarn, EntryOutcome};
 use crate::telemetry::call::{self, CallResult, CallSubject, FailureCodes};
 
@@ -37,11 +37,11 @@ pub(super) fn earned(command: &BulkEarn, outcomes: &[EntryOutcome]) {
 }
 
 /// Records the subject of a change.
-pub(super) fn changing(change: &Change) {
+pub(super) fn changing(change: &WalletChange) {
     let (org_id, customer_id) = change.customer();
     let transaction = match change {
-        Change::Revoke(_) => None,
-        Change::Redeem(redeem) => Some(Arc::clone(&redeem.transaction_identifier)),
+        WalletChange::Revoke(_) => None,
+        WalletChange::Redeem(redeem) => Some(Arc::clone(&redeem.transaction_identifier)),
     };
     let subject = CallSubject { org: org_id.0, customer: customer_id.0, event: None, transaction };
     call::record(|record| record.subject = Some(subject));

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use axum::http::Request;
 use foldhash::{HashMap, HashSet};
 
-use super::json_endpoint::{BINDINGS, METHODS};
+use super::routes::{BINDINGS, METHODS};
 
 /// Name of everything that is not in the list.
 pub const OTHER: &str = "_OTHER";

@@ -3,13 +3,13 @@
 use tonic::{Request, Response, Status};
 
 use super::Api;
-use super::auth::{caller, client};
+use super::auth::{authorize, client};
 use super::json_endpoint::found_violations;
 use super::large_read;
 use super::refusal::Refusal;
 use super::request_log;
 use crate::access::groups::AccessGroup;
-use crate::app::catalog::{Call, PageWanted, PromotionPage};
+use crate::app::catalog::{CatalogCall, PageWanted, PromotionPage};
 use crate::earning::catalog_change::CatalogChange;
 use crate::earning::{OrgId, Promotion};
 use crate::proto;
@@ -20,13 +20,16 @@ use crate::wire::{count, history, promotion};
 /// A call that may change the catalog of its organization.
 struct CatalogWriter {
     org_id: OrgId,
-    call: Call,
+    call: CatalogCall,
 }
 
 /// Returns the caller, if it may change the catalog of its organization and names no other organization.
 fn writer<T>(request: &Request<T>, given: Option<&proto::Promotion>) -> Result<CatalogWriter, Refusal> {
-    let org_id = caller(request, AccessGroup::CatalogWrite, given.and_then(|promotion| promotion.org_id))?;
-    Ok(CatalogWriter { org_id, call: Call { client: client(request)?, request_id: request_log::id_of(request) } })
+    let org_id = authorize(request, AccessGroup::CatalogWrite, given.and_then(|promotion| promotion.org_id))?;
+    Ok(CatalogWriter {
+        org_id,
+        call: CatalogCall { client: client(request)?, request_id: request_log::id_of(request) },
+    })
 }
 
 impl Api {
@@ -73,7 +76,7 @@ impl CatalogService for Api {
         &self,
         request: Request<proto::ListPromotionsRequest>,
     ) -> Result<Response<proto::ListPromotionsResponse>, Status> {
-        let org_id = caller(&request, AccessGroup::CatalogRead, None)?;
+        let org_id = authorize(&request, AccessGroup::CatalogRead, None)?;
         let (client, found) = (client(&request)?, found_violations(&request));
         let wanted = catalog::parse_list(request.get_ref(), org_id, found).map_err(Refusal::from)?;
         let page = match wanted {
@@ -129,11 +132,12 @@ impl CatalogService for Api {
         };
         Ok(Response::new(proto::ChangeAudienceResponse { data: Some(data), errors: Vec::new() }))
     }
+
     async fn list_catalog_changes(
         &self,
         request: Request<proto::ListCatalogChangesRequest>,
     ) -> Result<Response<proto::ListCatalogChangesResponse>, Status> {
-        let org_id = caller(&request, AccessGroup::CatalogRead, None)?;
+        let org_id = authorize(&request, AccessGroup::CatalogRead, None)?;
         let (client, found) = (client(&request)?, found_violations(&request));
         let (part, pages) = history::parse_list(request.get_ref(), org_id, found).map_err(Refusal::from)?;
         let mut page = self.app.list_changes(&client, org_id, part).await.map_err(Refusal::from)?;

@@ -3,7 +3,7 @@
 use tonic::{Request, Response, Status};
 
 use super::Api;
-use super::auth::{caller, client};
+use super::auth::{authorize, client};
 use super::json_endpoint::found_violations;
 use super::refusal::Refusal;
 use crate::access::groups::AccessGroup;
@@ -17,7 +17,7 @@ impl CustomerService for Api {
         &self,
         request: Request<proto::UpsertCustomersRequest>,
     ) -> Result<Response<proto::UpsertCustomersResponse>, Status> {
-        let org_id = caller(&request, AccessGroup::CustomersWrite, None)?;
+        let org_id = authorize(&request, AccessGroup::CustomersWrite, None)?;
         let (client, found) = (client(&request)?, found_violations(&request));
         let ids = customers::parse_upsert(request.get_ref(), found).map_err(Refusal::from)?;
         let added = self.app.record_customers(&client, org_id, &ids).await.map_err(Refusal::from)?;
@@ -29,7 +29,7 @@ impl CustomerService for Api {
         &self,
         request: Request<proto::GetCustomerRequest>,
     ) -> Result<Response<proto::GetCustomerResponse>, Status> {
-        let org_id = caller(&request, AccessGroup::CustomersRead, None)?;
+        let org_id = authorize(&request, AccessGroup::CustomersRead, None)?;
         let found = found_violations(&request);
         let customer_id = event::customer(request.get_ref().customer_id, found).map_err(Refusal::from)?;
         let client = client(&request)?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
 use super::Api;
-use super::auth::{caller, charge, client};
+use super::auth::{authorize, charge, client};
 use super::call_facts;
 use super::json_endpoint::found_violations;
 use super::refusal::Refusal;
@@ -33,7 +33,7 @@ impl Api {
 #[tonic::async_trait]
 impl EarnService for Api {
     async fn earn(&self, request: Request<proto::EarnRequest>) -> Result<Response<proto::EarnResponse>, Status> {
-        let org_id = caller(&request, AccessGroup::EarnWrite, None)?;
+        let org_id = authorize(&request, AccessGroup::EarnWrite, None)?;
         let (client, found, charge) = (client(&request)?, found_violations(&request), charge(&request));
         let command = earn::parse(request.into_inner(), org_id, Received { now: self.app.now(), found })
             .map_err(Refusal::from)?;
@@ -53,7 +53,7 @@ impl EarnService for Api {
         &self,
         request: Request<proto::BulkEarnRequest>,
     ) -> Result<Response<proto::BulkEarnResponse>, Status> {
-        let org_id = caller(&request, AccessGroup::EarnWrite, request.get_ref().org_id)?;
+        let org_id = authorize(&request, AccessGroup::EarnWrite, request.get_ref().org_id)?;
         let (client, found, charge) = (client(&request)?, found_violations(&request), charge(&request));
         let limits = self.settings.limits;
         let command = bulk_earn::parse(request.into_inner(), org_id, limits, Received { now: self.app.now(), found })

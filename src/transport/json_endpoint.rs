@@ -1,8 +1,5 @@
 //! The JSON endpoint: for each HTTP binding of a method, parses the message from JSON, calls the same service as gRPC,
 //! and encodes the response as JSON.
-//!
-//! `build.rs` writes the routes from the `google.api.http` rules of `proto/`, and those of gRPC beside them; a new method or
-//! service costs nothing here.
 
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::Request;
@@ -22,22 +19,9 @@ use super::refusal_form::status_to_json;
 use crate::wire::Violations;
 use crate::wire::json::{InvalidJson, JsonMessage, ReadJson, UnknownFields, document, from_slice, read_parameters};
 
-include!(concat!(env!("OUT_DIR"), "/routes.rs"));
-
-/// A JSON route, and the method that it calls.
-#[derive(Debug, Clone, Copy)]
-pub struct JsonBinding {
-    /// HTTP method.
-    pub verb: &'static str,
-    /// Template of the path.
-    pub path: &'static str,
-    /// Full name of the method.
-    pub rpc: &'static str,
-}
-
 /// The part of the request message that the body holds.
 #[derive(Debug, Clone, Copy)]
-enum BodyRule {
+pub enum BodyRule {
     /// Every field that the path does not hold (`body: "*"`).
     Whole,
     /// One field, named by its JSON name.
@@ -56,13 +40,15 @@ pub fn found_violations<T>(request: &tonic::Request<T>) -> Violations {
 }
 
 /// An HTTP binding of a method: the template of its path, and the part of the message that the body holds.
-struct Binding {
-    template: &'static str,
-    rule: BodyRule,
+pub struct Binding {
+    /// Template of the path.
+    pub template: &'static str,
+    /// Part of the message that the body holds.
+    pub rule: BodyRule,
 }
 
 /// Answers one request to a path that matches the binding, through `call`.
-async fn answer<M, R, F, A>(binding: Binding, request: Request, call: F) -> Response<Body>
+pub async fn answer<M, R, F, A>(binding: Binding, request: Request, call: F) -> Response<Body>
 where
     M: JsonMessage + ReadJson,
     R: Serialize,

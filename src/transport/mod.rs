@@ -32,6 +32,7 @@ pub mod refusal;
 mod refusal_form;
 mod refused;
 mod request_log;
+mod routes;
 mod shares;
 mod token_endpoint;
 mod wallet_service;
@@ -120,7 +121,7 @@ pub fn router(
     let admission = Admission::new(settings.admission, Arc::clone(lifecycle), Arc::clone(&gatekeeper));
     let api = Arc::new(Api { app, settings });
     let reflection = Reflection::server(REFLECTION_MESSAGE_BYTES)?;
-    let grpc = json_endpoint::grpc_routes(&api, MAX_BODY_BYTES)
+    let grpc = routes::grpc_routes(&api, MAX_BODY_BYTES)
         .add_service(HealthServer::new(health.service()).max_decoding_message_size(SMALL_BODY_BYTES))
         .add_service(reflection.clone())
         .add_service(OlderName(reflection))
@@ -128,7 +129,7 @@ pub fn router(
         .reset_fallback();
 
     Ok(grpc
-        .merge(json_endpoint::json_routes(&api))
+        .merge(routes::json_routes(&api))
         .merge(token_endpoint::routes(&gatekeeper))
         .merge(health.routes())
         .merge(docs::routes())

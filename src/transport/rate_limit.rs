@@ -84,6 +84,7 @@ pub(super) struct Charge {
 }
 
 impl RateLimits {
+    /// Returns the rate limits of a service that no client has called yet.
     pub fn new(settings: RateLimitSettings) -> Self {
         Self { settings, clients: Mutex::default() }
     }

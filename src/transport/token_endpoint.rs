@@ -15,6 +15,7 @@ use super::auth::{Gatekeeper, GivenToken};
 use super::content::is_json;
 use super::json_response::json_response;
 use super::refusal::Refusal;
+use crate::access::credentials::UsernameSecret;
 use crate::access::secret::Secret;
 use crate::access::tokens::IssuedToken;
 use crate::object::Object;
@@ -80,7 +81,7 @@ async fn give(gatekeeper: &Gatekeeper, request: Request) -> Result<GivenToken, R
     gatekeeper.give_token(read(&body)?, &parts.headers, &parts.extensions).await
 }
 
-fn read(body: &Bytes) -> Result<(String, Secret), Refusal> {
+fn read(body: &Bytes) -> Result<UsernameSecret, Refusal> {
     let invalid = |description| Refusal::Invalid(Violations::of("", description));
     let body = document(body).map_err(|problem| invalid(format!("the body {problem}")))?;
     let Object(request): Object<TokenRequest> = serde_json::from_str(body).map_err(|problem| {
@@ -94,8 +95,8 @@ fn read(body: &Bytes) -> Result<(String, Secret), Refusal> {
             violations.add(name, "is required");
         }
     }
-    let pair = (request.key.unwrap_or_default(), Secret::new(request.secret.unwrap_or_default()));
-    violations.or_ok(pair).map_err(Refusal::Invalid)
+    let (username, secret) = (request.key.unwrap_or_default(), Secret::new(request.secret.unwrap_or_default()));
+    violations.or_ok(UsernameSecret { username, secret }).map_err(Refusal::Invalid)
 }
 
 fn refused(refusal: Refusal) -> Response<Body> {
@@ -122,7 +123,7 @@ mod tests {
             bytes in damaged(vec![br#"{"key":"till","secret":"caf\u00e9","more":[1]}"#.to_vec()]),
         ) {
             match read(&Bytes::from(bytes)) {
-                Ok((key, secret)) => prop_assert!(!key.is_empty() && !secret.expose().is_empty()),
+                Ok(pair) => prop_assert!(!pair.username.is_empty() && !pair.secret.expose().is_empty()),
                 Err(Refusal::Invalid(violations)) => prop_assert!(!violations.is_empty()),
                 Err(_) => prop_assert!(false, "refused for another reason"),
             }

@@ -5,21 +5,21 @@ use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
 use super::Api;
-use super::auth::{caller, client};
+use super::auth::{authorize, client};
 use super::call_facts;
 use super::json_endpoint::found_violations;
 use super::large_read;
 use super::refusal::Refusal;
 use crate::access::groups::AccessGroup;
 use crate::app::changes::Changed;
-use crate::earning::change::Change;
+use crate::earning::change::WalletChange;
 use crate::proto;
 use crate::proto::wallet_service_server::WalletService;
 use crate::wire::wallet;
 
 impl Api {
     /// Makes a change, and records it for the log.
-    async fn changed(&self, client: Arc<str>, change: Change) -> Result<Changed, Refusal> {
+    async fn changed(&self, client: Arc<str>, change: WalletChange) -> Result<Changed, Refusal> {
         call_facts::changing(&change);
         let changed = self.app.change(client, change).await.map_err(Refusal::from)?;
         call_facts::changed(&changed);
@@ -33,7 +33,7 @@ impl WalletService for Api {
         &self,
         request: Request<proto::ListEarnedPromotionsRequest>,
     ) -> Result<Response<proto::ListEarnedPromotionsResponse>, Status> {
-        let org_id = caller(&request, AccessGroup::WalletRead, None)?;
+        let org_id = authorize(&request, AccessGroup::WalletRead, None)?;
         let (client, found) = (client(&request)?, found_violations(&request));
         let (list, pages) = wallet::parse_list(request.get_ref(), org_id, found).map_err(Refusal::from)?;
         let max_bytes = self.settings.limits.max_response_bytes;
@@ -47,7 +47,7 @@ impl WalletService for Api {
         &self,
         request: Request<proto::GetEarnedPromotionRequest>,
     ) -> Result<Response<proto::GetEarnedPromotionResponse>, Status> {
-        let org_id = caller(&request, AccessGroup::WalletRead, None)?;
+        let org_id = authorize(&request, AccessGroup::WalletRead, None)?;
         let (client, found) = (client(&request)?, found_violations(&request));
         let earn_id = wallet::parse_earn_id(&request.get_ref().earned_promotion_id, found).map_err(Refusal::from)?;
         let entry = self.app.earned_promotion(&client, org_id, earn_id).await.map_err(Refusal::from)?;
@@ -60,21 +60,21 @@ impl WalletService for Api {
         &self,
         request: Request<proto::RevokeEarnedPromotionsRequest>,
     ) -> Result<Response<proto::RevokeEarnedPromotionsResponse>, Status> {
-        let org_id = caller(&request, AccessGroup::WalletWrite, None)?;
+        let org_id = authorize(&request, AccessGroup::WalletWrite, None)?;
         let (client, found) = (client(&request)?, found_violations(&request));
         let revoke = wallet::parse_revoke(request.into_inner(), org_id, found).map_err(Refusal::from)?;
-        let changed = self.changed(client, Change::Revoke(revoke.clone())).await?;
+        let changed = self.changed(client, WalletChange::Revoke(revoke.clone())).await?;
         let Changed::Revoked(outcome) = changed else { return Err(Refusal::mismatch().into()) };
         Ok(Response::new(wallet::encode_revoked(&revoke, &outcome)))
     }
 
     async fn redeem(&self, request: Request<proto::RedeemRequest>) -> Result<Response<proto::RedeemResponse>, Status> {
-        let org_id = caller(&request, AccessGroup::WalletWrite, None)?;
+        let org_id = authorize(&request, AccessGroup::WalletWrite, None)?;
         let (client, found) = (client(&request)?, found_violations(&request));
         let redeem = wallet::parse_redeem(request.into_inner(), org_id, self.app.now(), found);
         let redeem = redeem.map_err(Refusal::from)?;
         let identifier = Arc::clone(&redeem.transaction_identifier);
-        let changed = self.changed(client, Change::Redeem(redeem)).await?;
+        let changed = self.changed(client, WalletChange::Redeem(redeem)).await?;
         let Changed::Redeemed(outcome) = changed else { return Err(Refusal::mismatch().into()) };
         let recorded = outcome.map_err(Refusal::from)?;
         let data = Some(wallet::encode_redemption(org_id, &identifier, &recorded, self.settings.time_zone));

@@ -158,20 +158,26 @@ fn check_limits(violations: &mut Violations, entries: usize, sum: i64, limits: R
 
 /// Returns the response to `command` with these outcomes. Writes ISO 8601 times in `zone`.
 pub fn encode(command: &BulkEarn, outcomes: &[EntryOutcome], zone: Tz) -> proto::BulkEarnResponse {
-    let mut times = (IsoTimes::in_zone(zone), IsoTimes::in_zone(zone));
+    let mut times = EntryTimes { event: IsoTimes::in_zone(zone), valid_till: IsoTimes::in_zone(zone) };
     let entries = command.entries.iter().zip(outcomes);
     let data = entries.map(|(entry, outcome)| encode_entry(command, entry, outcome, &mut times));
     proto::BulkEarnResponse { data: data.collect(), errors: Vec::new() }
+}
+
+/// Formatters of the two times of an entry, which are often those of the entry before.
+struct EntryTimes {
+    event: IsoTimes,
+    valid_till: IsoTimes,
 }
 
 fn encode_entry(
     command: &BulkEarn,
     entry: &Entry,
     outcome: &EntryOutcome,
-    (event_times, valid_tills): &mut (IsoTimes, IsoTimes),
+    times: &mut EntryTimes,
 ) -> proto::EarnResult {
     let earned_from_type = encode_type(command.earned_from_type);
-    let event_time_iso = event_times.write(outcome.event_time);
+    let event_time_iso = times.event.write(outcome.event_time);
     let payload = outcome.details.as_ref().and_then(|details| details.event_payload.as_deref());
     let event_details = proto::EventDetails {
         id: command.event_id.as_ref().to_owned(),
@@ -189,7 +195,7 @@ fn encode_entry(
         event_time_iso: event_time_iso.clone(),
         event_details: Some(event_details.clone()),
         valid_till: instance.valid_till.millis(),
-        valid_till_iso: valid_tills.write(instance.valid_till),
+        valid_till_iso: times.valid_till.write(instance.valid_till),
     });
     let customer_earned_promotions: Vec<_> = earned.collect();
     let successful = u32::try_from(customer_earned_promotions.len()).unwrap_or(entry.earn_count);

@@ -30,7 +30,7 @@ pub fn parse_list(
     let promotion_id = given.map(|id| promotion_id("promotionId", id, &mut violations));
     let pages = Pages::of(org_id, &format!("changes {promotion_id:?}"));
     let after = pages.read(request.page_token.as_deref(), &mut violations);
-    let after = after.map(|(version, part)| (version, part_of(part)));
+    let after = after.map(|(version, id)| HistoryPlace { version, part: part_of(id) });
     violations.or_ok((HistoryPart { promotion_id, after, limit }, pages)).map_err(InvalidRequest::Invalid)
 }
 
@@ -71,10 +71,10 @@ pub fn encode(recorded: &RecordedChange, zone: Tz) -> proto::RecordedChange {
 }
 
 /// Returns the token of the page after a change. Its id holds the part in the last eight bytes.
-fn next_page(pages: Pages, (version, part): HistoryPlace) -> String {
+fn next_page(pages: Pages, place: HistoryPlace) -> String {
     let mut id = [0; 12];
-    id[4..].copy_from_slice(&part.to_be_bytes());
-    pages.write(version, ObjectId(id))
+    id[4..].copy_from_slice(&place.part.to_be_bytes());
+    pages.write(place.version, ObjectId(id))
 }
 
 fn part_of(ObjectId(id): ObjectId) -> i64 {
@@ -90,7 +90,8 @@ mod tests {
     #[test]
     fn a_token_names_the_change_that_it_was_written_for() {
         let pages = Pages::of(OrgId(1), "changes None");
-        for place in [(1, 1), (i64::MAX, i64::MAX)] {
+        for number in [1, i64::MAX] {
+            let place = HistoryPlace { version: number, part: number };
             let request = proto::ListCatalogChangesRequest {
                 page_token: Some(next_page(pages, place)),
                 ..proto::ListCatalogChangesRequest::default()

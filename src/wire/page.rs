@@ -12,9 +12,9 @@ use crate::earning::limits::{list_catalog_changes_request, list_earned_promotion
 use crate::earning::{ObjectId, OrgId};
 
 /// Length of the digest of the query in a token: bytes.
-const QUESTION_BYTES: usize = 8;
+const QUERY_BYTES: usize = 8;
 /// Length of a token: bytes. Consists of the digest, a number, and an id.
-const TOKEN_BYTES: usize = QUESTION_BYTES + 8 + 12;
+const TOKEN_BYTES: usize = QUERY_BYTES + 8 + 12;
 
 /// Returns the number of elements of a wallet page.
 pub fn wallet_limit(limit: Option<i32>, violations: &mut Violations) -> usize {
@@ -43,7 +43,7 @@ fn read_limit(limit: i32, most: i32, violations: &mut Violations) -> usize {
 
 /// The pages of one query.
 #[derive(Debug, Clone, Copy)]
-pub struct Pages([u8; QUESTION_BYTES]);
+pub struct Pages([u8; QUERY_BYTES]);
 
 impl Pages {
     /// Returns the pages of the list of promotions of an organization.
@@ -51,10 +51,10 @@ impl Pages {
         Self::of(org_id, "promotions")
     }
 
-    /// Returns the pages of a list of an organization. `question` names the list, including its filters.
-    pub fn of(org_id: OrgId, question: &str) -> Self {
-        let mut bytes = [0; QUESTION_BYTES];
-        bytes.copy_from_slice(&Sha256::digest(format!("{} {question}", org_id.0))[..QUESTION_BYTES]);
+    /// Returns the pages of a list of an organization. `list` names the list, including its filters.
+    pub fn of(org_id: OrgId, list: &str) -> Self {
+        let mut bytes = [0; QUERY_BYTES];
+        bytes.copy_from_slice(&Sha256::digest(format!("{} {list}", org_id.0))[..QUERY_BYTES]);
         Self(bytes)
     }
 

@@ -10,7 +10,7 @@ pub struct WriterLimits {
     /// Maximum number of further transactions that wait for locks; 0 means that the first ones wait for them.
     pub waiting_workers: usize,
     /// Maximum number of waiting requests of all clients. A further one is refused at once, and so is a request of a
-    /// client that has as many waiting as there are free places.
+    /// client that has as many waiting as there are free slots.
     pub max_waiting: usize,
     /// Maximum number of requests in one transaction.
     pub max_batch_requests: usize,

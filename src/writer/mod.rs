@@ -6,6 +6,9 @@
 //!
 //! On PostgreSQL several workers (`worker`) write concurrently when one does not keep up, and others (`waiting_worker`)
 //! wait for locks of other transactions.
+//!
+//! A worker knows no rules. It hands each batch to the implementation of [`Batches`] in `app` (`app/bulk_earn.rs` and
+//! `app/changes.rs`), which loads the facts, has `earning` decide, and saves.
 
 mod batch;
 mod batch_runner;
@@ -41,15 +44,15 @@ use worker::Worker;
 
 /// The handle by which requests are submitted.
 pub struct Writer<B: Batches> {
-    entrance: Arc<Entrance<B>>,
+    queue: Arc<CloseOnDrop<B>>,
     request_timeout: Duration,
     reachability: Reachability,
 }
 
 impl<B: Batches> Clone for Writer<B> {
     fn clone(&self) -> Self {
-        let Self { entrance, request_timeout, reachability } = self;
-        Self { entrance: Arc::clone(entrance), request_timeout: *request_timeout, reachability: reachability.clone() }
+        let Self { queue, request_timeout, reachability } = self;
+        Self { queue: Arc::clone(queue), request_timeout: *request_timeout, reachability: reachability.clone() }
     }
 }
 
@@ -60,19 +63,19 @@ impl<B: Batches> fmt::Debug for Writer<B> {
 }
 
 /// Closes the queue when the last [`Writer`] is dropped.
-struct Entrance<B: Batches>(Arc<SharedQueue<B>>);
+struct CloseOnDrop<B: Batches>(Arc<SharedQueue<B>>);
 
-impl<B: Batches> Drop for Entrance<B> {
+impl<B: Batches> Drop for CloseOnDrop<B> {
     fn drop(&mut self) {
         self.0.queue().close();
-        self.0.call_all();
+        self.0.wake_all();
     }
 }
 
 /// Closes the queue when the workers end, and drops the waiting requests.
-struct Exit<B: Batches>(Arc<SharedQueue<B>>);
+struct AbandonOnDrop<B: Batches>(Arc<SharedQueue<B>>);
 
-impl<B: Batches> Drop for Exit<B> {
+impl<B: Batches> Drop for AbandonOnDrop<B> {
     fn drop(&mut self) {
         self.0.queue().abandon();
     }
@@ -82,11 +85,11 @@ impl<B: Batches> Drop for Exit<B> {
 pub struct Workers<B: Batches> {
     writing: Vec<Worker<B>>,
     waiting: Vec<WaitingWorker<B>>,
-    exit: Exit<B>,
+    queue: AbandonOnDrop<B>,
 }
 
 impl<B: Batches> Writer<B> {
-    /// Returns the writer, and the lanes that write what it is handed.
+    /// Returns the writer, and the workers that write what is submitted to it.
     pub fn new(limits: WriterLimits, watch: Watch, batches: impl Fn() -> B) -> (Self, Workers<B>) {
         let shared = Arc::new(SharedQueue::new(limits));
         let runner = || BatchRunner::new(limits, batches(), watch.clone());
@@ -95,16 +98,16 @@ impl<B: Batches> Writer<B> {
         let waiting_worker = |_| WaitingWorker::new(Arc::clone(&shared), runner());
         let waiting_workers = (0..limits.waiting_workers).map(waiting_worker).collect();
         let writer = Self {
-            entrance: Arc::new(Entrance(Arc::clone(&shared))),
+            queue: Arc::new(CloseOnDrop(Arc::clone(&shared))),
             request_timeout: limits.request_timeout,
             reachability: watch.reachability,
         };
-        (writer, Workers { writing, waiting: waiting_workers, exit: Exit(shared) })
+        (writer, Workers { writing, waiting: waiting_workers, queue: AbandonOnDrop(shared) })
     }
 
     /// Returns the number of requests that wait in the queue.
     pub fn queued(&self) -> usize {
-        self.entrance.0.queue().waiting()
+        self.queue.0.queue().waiting()
     }
 
     /// Submits a command of an API client, and waits until it is written.
@@ -114,17 +117,17 @@ impl<B: Batches> Writer<B> {
             return Err(WalletError::CustomerLookupFailed(customer_id, Arc::new(StorageError::Lost)));
         }
         let (job, answered, settled) = Job::new(client, command);
-        let shared = &self.entrance.0;
-        let (calls, calls_waiting_worker) = {
+        let shared = &self.queue.0;
+        let (wakes_worker, wakes_waiting_worker) = {
             let mut queue = shared.queue();
             queue.push(job)?;
-            (queue.calls(Instant::now()), queue.calls_waiting_worker())
+            (queue.wakes_worker(Instant::now()), queue.wakes_waiting_worker())
         };
-        if calls {
-            shared.call();
+        if wakes_worker {
+            shared.wake_worker();
         }
-        if calls_waiting_worker {
-            shared.call_waiting_worker();
+        if wakes_waiting_worker {
+            shared.wake_waiting_worker();
         }
         match tokio::time::timeout(self.request_timeout, answered).await {
             Ok(answer) => answer.unwrap_or(Err(WalletError::ShuttingDown)),
@@ -142,13 +145,13 @@ impl<B: Batches> Workers<B> {
     /// Runs until every [`Writer`] is dropped and all accepted requests are answered. Returns the number of
     /// transactions that were tried, and of requests that were answered.
     pub async fn run(self) -> (u64, u64) {
-        let Self { writing, waiting, exit } = self;
+        let Self { writing, waiting, queue } = self;
         let mut workers: JoinSet<_> = writing.into_iter().map(Worker::run).collect();
         for waiting_worker in waiting {
             workers.spawn(waiting_worker.run());
         }
         let done = workers.join_all().await.into_iter().fold((0, 0), |sum, done| (sum.0 + done.0, sum.1 + done.1));
-        drop(exit);
+        drop(queue);
         done
     }
 }

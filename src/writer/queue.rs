@@ -8,8 +8,8 @@
 //! with as much as the one that is furthest behind. So one waiting request of a client is not delayed by many of
 //! another, and large requests count as large. An empty client queue is forgotten.
 //!
-//! **Bounded.** A client may have as many requests waiting as there are free places: alone it gets half of the queue,
-//! of several each gets as many as are then left, and there is a place for a client that becomes active.
+//! **Bounded.** A client may have as many requests waiting as there are free slots: alone it gets half of the queue,
+//! of several each gets as many as are then left, and there is a slot for a client that becomes active.
 //!
 //! **Workers.** One batch is in flight while it keeps up; another begins beside it when too many requests wait.
 //! Customers of batches in flight are known, and a request of one of them is set aside until that batch is done:
@@ -71,8 +71,8 @@ pub(super) struct Queue<B: Batches> {
     taken_at: Option<Instant>,
     /// Number of further batches that are kept small because several clients are active.
     shared_for: u32,
-    /// True when a worker was called and has not come yet.
-    called: bool,
+    /// True when a worker was woken and has not taken a batch yet.
+    woken: bool,
     closed: bool,
 }
 
@@ -90,7 +90,7 @@ impl<B: Batches> Queue<B> {
             batches: 0,
             taken_at: None,
             shared_for: 0,
-            called: false,
+            woken: false,
             closed: false,
         }
     }
@@ -134,10 +134,10 @@ impl<B: Batches> Queue<B> {
         client_queue.ready.insert(at, job);
     }
 
-    /// Returns true when a free worker has to be called, and records that it was.
-    pub(super) fn calls(&mut self, now: Instant) -> bool {
-        !self.called && self.batches < self.limits.workers.max(1) && self.is_due(now) && {
-            self.called = true;
+    /// Returns true when a free worker has to be woken, and records that it was.
+    pub(super) fn wakes_worker(&mut self, now: Instant) -> bool {
+        !self.woken && self.batches < self.limits.workers.max(1) && self.is_due(now) && {
+            self.woken = true;
             true
         }
     }
@@ -154,7 +154,7 @@ impl<B: Batches> Queue<B> {
 
     /// Returns the next batch, for a free worker; `None` while there is none to begin.
     pub(super) fn take(&mut self, now: Instant) -> Option<Vec<Job<B>>> {
-        self.called = false;
+        self.woken = false;
         if !self.is_due(now) {
             return None;
         }

@@ -1,4 +1,4 @@
-//! The queue that the writer and its lanes share, and how they call each other.
+//! The queue that the writer and its workers share, and how they wake each other.
 
 use std::time::Instant;
 
@@ -27,51 +27,51 @@ impl<B: Batches> SharedQueue<B> {
         self.queue.lock()
     }
 
-    /// Calls a free worker.
-    pub(super) fn call(&self) {
+    /// Wakes a free worker.
+    pub(super) fn wake_worker(&self) {
         self.workers.notify_one();
     }
 
-    /// Waits until a worker, or all of them, are called.
-    pub(super) fn called(&self) -> impl Future<Output = ()> {
+    /// Waits until a worker, or all of them, are woken.
+    pub(super) fn worker_woken(&self) -> impl Future<Output = ()> {
         self.workers.notified()
     }
 
-    /// Calls a free waiting worker.
-    pub(super) fn call_waiting_worker(&self) {
+    /// Wakes a free waiting worker.
+    pub(super) fn wake_waiting_worker(&self) {
         self.waiting_workers.notify_one();
     }
 
-    /// Waits until a waiting worker, or all of them, are called.
-    pub(super) fn waiting_worker_called(&self) -> impl Future<Output = ()> {
+    /// Waits until a waiting worker, or all of them, are woken.
+    pub(super) fn waiting_worker_woken(&self) -> impl Future<Output = ()> {
         self.waiting_workers.notified()
     }
 
-    /// Changes the queue at the end of a batch, or of a part of one, and calls the workers that then have something to
+    /// Changes the queue at the end of a batch, or of a part of one, and wakes the workers that then have something to
     /// do.
     pub(super) fn done(&self, change: impl FnOnce(&mut Queue<B>)) {
-        let (calls, calls_waiting_worker, is_closed) = {
+        let (wakes_worker, wakes_waiting_worker, is_closed) = {
             let mut queue = self.queue();
             let (ready, delayed) = (queue.ready(), queue.is_delayed());
             change(&mut queue);
-            // A worker that ends a batch looks for the next one itself. Another one has to be called for requests that
+            // A worker that ends a batch looks for the next one itself. Another one has to be woken for requests that
             // were delayed.
-            let calls = delayed && queue.ready() > ready && queue.calls(Instant::now());
-            (calls, queue.calls_waiting_worker(), queue.is_closed())
+            let wakes_worker = delayed && queue.ready() > ready && queue.wakes_worker(Instant::now());
+            (wakes_worker, queue.wakes_waiting_worker(), queue.is_closed())
         };
-        if calls {
-            self.call();
+        if wakes_worker {
+            self.wake_worker();
         }
-        if calls_waiting_worker {
-            self.call_waiting_worker();
+        if wakes_waiting_worker {
+            self.wake_waiting_worker();
         }
         if is_closed {
             // Free workers may end.
-            self.call_all();
+            self.wake_all();
         }
     }
 
-    pub(super) fn call_all(&self) {
+    pub(super) fn wake_all(&self) {
         self.workers.notify_waiters();
         self.waiting_workers.notify_waiters();
     }

@@ -204,7 +204,7 @@ impl WriterScene {
     /// Waits until an organization is delayed because of a held lock.
     async fn delayed(&self, org_id: OrgId) {
         self.surely(|state| state.tried.iter().any(|tried| tried.was_busy && tried.is_of(org_id))).await;
-        while self.writer.entrance.0.queue().delayed_by(org_id).is_none() {
+        while self.writer.queue.0.queue().delayed_by(org_id).is_none() {
             tokio::task::yield_now().await;
         }
     }
@@ -243,7 +243,7 @@ async fn while_one_organization_is_locked_the_other_workers_serve_the_others_and
     for call in held {
         assert!(answered(call).await.is_ok());
     }
-    while scene.writer.entrance.0.queue().delayed_by(A).is_some() {
+    while scene.writer.queue.0.queue().delayed_by(A).is_some() {
         tokio::task::yield_now().await;
     }
     assert!(answered(scene.ask(A, 7)).await.is_ok());

@@ -50,15 +50,15 @@ impl<B: Batches> WaitingWorker<B> {
     /// Waits until there is a batch to begin; returns `None` when there will be none for this worker.
     async fn next_batch(&mut self) -> Option<DelayedBatch<B>> {
         loop {
-            // The worker registers before it looks, so that a call in between is not missed.
-            let called = self.shared.waiting_worker_called();
+            // The worker registers before it looks, so that being woken in between is not missed.
+            let woken = self.shared.waiting_worker_woken();
             {
                 let mut queue = self.shared.queue();
                 if let Some(batch) = queue.take_delayed() {
-                    let more = queue.calls_waiting_worker();
+                    let more = queue.wakes_waiting_worker();
                     drop(queue);
                     if more {
-                        self.shared.call_waiting_worker();
+                        self.shared.wake_waiting_worker();
                     }
                     return Some(batch);
                 }
@@ -66,7 +66,7 @@ impl<B: Batches> WaitingWorker<B> {
                     return None;
                 }
             }
-            called.await;
+            woken.await;
         }
     }
 

@@ -32,8 +32,8 @@ async fn let_others_run() {
 pub(super) struct Worker<B: Batches> {
     shared: Arc<SharedQueue<B>>,
     runner: BatchRunner<B>,
-    /// True when waiting workers take the requests that wait for a lock.
-    puts_off: bool,
+    /// True when there are waiting workers, which take the requests of delayed organizations.
+    delays_orgs: bool,
 }
 
 /// A batch that is being written.
@@ -52,8 +52,8 @@ struct OrgPart<'a, B: Batches> {
 }
 
 impl<B: Batches> Worker<B> {
-    pub(super) fn new(shared: Arc<SharedQueue<B>>, runner: BatchRunner<B>, puts_off: bool) -> Self {
-        Self { shared, runner, puts_off }
+    pub(super) fn new(shared: Arc<SharedQueue<B>>, runner: BatchRunner<B>, delays_orgs: bool) -> Self {
+        Self { shared, runner, delays_orgs }
     }
 
     /// Runs until no more batches come. Returns the number of transactions that were tried, and of requests that were
@@ -79,16 +79,16 @@ impl<B: Batches> Worker<B> {
     /// Waits until there is a batch to begin; returns `None` when there will be none for this worker.
     async fn next_batch(&mut self) -> Option<Vec<Job<B>>> {
         loop {
-            // The worker registers before it looks, so that a call in between is not missed.
-            let called = self.shared.called();
+            // The worker registers before it looks, so that being woken in between is not missed.
+            let woken = self.shared.worker_woken();
             {
                 let mut queue = self.shared.queue();
                 let now = Instant::now();
                 if let Some(batch) = queue.take(now) {
-                    let more = queue.calls(now);
+                    let more = queue.wakes_worker(now);
                     drop(queue);
                     if more {
-                        self.shared.call();
+                        self.shared.wake_worker();
                     }
                     return Some(batch);
                 }
@@ -96,13 +96,13 @@ impl<B: Batches> Worker<B> {
                     return None;
                 }
             }
-            called.await;
+            woken.await;
         }
     }
 
     /// Writes a batch. Returns the customers whose other requests it still keeps out of concurrent batches.
     async fn write(&mut self, mut batch: RunningBatch<B>) -> Vec<Customer> {
-        let patience = if self.puts_off { Patience::Least } else { Patience::Full };
+        let patience = if self.delays_orgs { Patience::Least } else { Patience::Full };
         while let Some(mut part) = batch.parts.pop() {
             part.retain_mut(Job::take);
             if part.is_empty() {
@@ -110,7 +110,7 @@ impl<B: Batches> Worker<B> {
             }
             match self.runner.run(&part, patience).await {
                 Ok(written) => batch_runner::answer(part, written.answers),
-                Err(error) if error.is_held_up() && self.puts_off => self.part_by_org(part, &mut batch, error),
+                Err(error) if error.is_held_up() && self.delays_orgs => self.split_by_org(part, &mut batch, error),
                 // A busy batch is not split here: where one lock guards everything, each half would wait for it again.
                 Err(error) if part.len() > 1 && error.is_of_one_request() => {
                     tracing::warn!(requests = part.len(), ?error, "a batch failed and is split");
@@ -124,7 +124,7 @@ impl<B: Batches> Worker<B> {
 
     /// Splits a batch by organization to find the one that holds it up, and puts the requests of that organization
     /// back.
-    fn part_by_org(&mut self, part: Vec<Job<B>>, batch: &mut RunningBatch<B>, error: BatchError) {
+    fn split_by_org(&mut self, part: Vec<Job<B>>, batch: &mut RunningBatch<B>, error: BatchError) {
         let mut by_org = BTreeMap::<OrgId, Vec<Job<B>>>::new();
         for mut job in part {
             // Nothing of it is recorded, and its caller may stop waiting until it is tried again.
@@ -136,15 +136,15 @@ impl<B: Batches> Worker<B> {
         for (org_id, jobs) in by_org {
             // Another worker may have delayed the organization meanwhile.
             if is_one || self.shared.queue().delayed_by(org_id).is_some() {
-                self.put_off(OrgPart { org_id, jobs, cause: &cause }, batch);
+                self.delay_org(OrgPart { org_id, jobs, cause: &cause }, batch);
             } else {
                 batch.parts.push(jobs);
             }
         }
     }
 
-    /// Puts all unwritten requests of the organization back into the queue.
-    fn put_off(&mut self, part: OrgPart<'_, B>, batch: &mut RunningBatch<B>) {
+    /// Delays the organization: puts all its unwritten requests back into the queue.
+    fn delay_org(&mut self, part: OrgPart<'_, B>, batch: &mut RunningBatch<B>) {
         let OrgPart { org_id, mut jobs, cause } = part;
         for part in &mut batch.parts {
             jobs.extend(part.extract_if(.., |job| job.customer().0 == org_id));

@@ -8,7 +8,7 @@ use strum::VariantNames as _;
 use crate::rpcs::{METHODS, Rpc, call};
 use crate::support::*;
 
-/// A client for each access group, which has all others; and one for each, which has no other.
+/// Returns a client for each access group, which has all others; and one for each, which has no other.
 fn clients() -> Value {
     let mut catalog = catalog();
     let clients = catalog["apiClients"].as_array_mut().unwrap();

@@ -208,7 +208,7 @@ async fn a_writer_that_dies_while_the_service_stops_ends_it_with_an_error() {
 
     use cart_promotions::clock::Clock;
     use cart_promotions::earning::Timestamp;
-    use cart_promotions::server::{Course, Given, run};
+    use cart_promotions::server::{Course, ServerParts, run};
 
     let beside = Service::start().await;
     let options = options(beside.database().url(), &["--shutdown-delay-ms", "600000"]);
@@ -225,7 +225,7 @@ async fn a_writer_that_dies_while_the_service_stops_ends_it_with_an_error() {
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let serving = tokio::spawn(async move {
         let course = Course { started: || {}, stop: async { drop(stopped.await) }, hurry: std::future::pending() };
-        run(Given { clock, ..given(listener) }, &options, course).await
+        run(ServerParts { clock, ..given(listener) }, &options, course).await
     });
     let revoke = async || {
         let rpc = Rpc { grpc: "WalletService/RevokeEarnedPromotions", credentials: "demo:demo" };

@@ -16,7 +16,7 @@ fn demo(directory: &TempDir) -> (Process, String) {
     demo_with_disk(directory, "unlimited")
 }
 
-/// Like [`demo`], with a limit of the size of each file, in KiB.
+/// Starts a process like [`demo`], with a limit of the size of each file, in KiB.
 fn demo_with_disk(directory: &TempDir, limit: &str) -> (Process, String) {
     let mut process = Process::start_with_disk(directory.path(), limit, &["--demo", "--listen", "127.0.0.1:0"]);
     let curl = process.printed_until("}'");

@@ -28,7 +28,7 @@ pub struct Rpc<'a> {
 }
 
 impl<'a> Rpc<'a> {
-    /// A call of the client of most tests.
+    /// Returns a call of the client of most tests.
     pub fn of_demo(grpc: &'a str) -> Self {
         Self { grpc, credentials: DEMO }
     }

@@ -101,12 +101,12 @@ impl Process {
         Self::start_with_disk(directory, "unlimited", options)
     }
 
-    /// Like [`Self::start`], with a limit of the size of each file, in KiB.
+    /// Starts a process like [`Self::start`], with a limit of the size of each file, in KiB.
     pub fn start_with_disk(directory: &Path, limit: &str, options: &[&str]) -> Self {
         Self::spawn(directory, &Start { limit, options, ..Start::PLAIN })
     }
 
-    /// Like [`Self::start`], with these environment variables.
+    /// Starts a process like [`Self::start`], with these environment variables.
     pub fn start_in(directory: &Path, environment: &[(&str, &str)], options: &[&str]) -> Self {
         Self::spawn(directory, &Start { environment, options, ..Start::PLAIN })
     }

@@ -84,9 +84,9 @@ pub fn catalog() -> Value {
 }
 
 /// Returns what a server is given: this listener, and a clock that stands still.
-pub fn given(listener: TcpListener) -> server::Given {
+pub fn given(listener: TcpListener) -> server::ServerParts {
     let metrics = Metrics::new(Build { version: "", commit: "" }).unwrap();
-    server::Given {
+    server::ServerParts {
         listener,
         admin: None,
         clock: Clock::fixed(Timestamp::from_millis(NOW_MS)),
@@ -152,7 +152,7 @@ pub async fn import(database: &Database, file: &Value) -> Result<Vec<String>, St
     import_with(database, file, ImportOptions::default()).await.map(|imported| imported.warnings)
 }
 
-/// Like [`import`], with these options.
+/// Imports like [`import`], with these options.
 pub async fn import_with(database: &Database, file: &Value, options: ImportOptions) -> Result<Imported, String> {
     let store = server::open(&self::options(database.url(), &[]).common).await.unwrap();
     let origin = server::operator(&Clock::fixed(Timestamp::from_millis(NOW_MS)));
@@ -252,7 +252,7 @@ impl Service {
         self.beside_with(&[]).await
     }
 
-    /// Like [`Self::beside`], with these options.
+    /// Starts a service like [`Self::beside`], with these options.
     pub async fn beside_with(&self, more: &[&str]) -> Self {
         Self::start_on(Arc::clone(&self.database), more).await
     }
@@ -311,7 +311,7 @@ impl Caller {
         Self { address, channel, http: reqwest::Client::new(), forwarded_for: None }
     }
 
-    /// Like this caller, as a proxy forwards the calls of this address.
+    /// Returns a caller like this one, as a proxy forwards the calls of this address.
     pub fn on_behalf_of(&self, address: &str) -> Self {
         Self { forwarded_for: Some(address.to_owned()), ..self.clone() }
     }

@@ -270,7 +270,7 @@ fn issuer(folder: &Path, keys: &[&SigningKey], more: &Value) -> String {
     write_issuers(folder, keys, &[issuer_entry(more)])
 }
 
-/// Like [`issuer`], for tokens that name the organization by its id.
+/// Returns an issuer like [`issuer`], for tokens that name the organization by its id.
 fn issuer_by_id(folder: &Path, keys: &[&SigningKey], more: &Value) -> String {
     let mut entry = issuer_entry(more);
     entry.as_object_mut().unwrap().remove("orgs");

@@ -9,7 +9,7 @@ use super::super::secret::Secret;
 use super::super::tokens::{Fingerprint, Signed};
 use super::hashing::CallerStanding;
 use super::memory::{Digested, Memory, MemoryBasis};
-use super::{CheckError, Credentials, RecordRead, may_be_a_username};
+use super::{CheckError, Credentials, RecordRead, UsernameSecret, may_be_a_username};
 use crate::earning::{OrgId, Timestamp};
 use crate::storage::StorageError;
 
@@ -40,11 +40,12 @@ impl Credentials {
     pub(super) async fn first_check(
         self: &Arc<Self>,
         digested: Digested,
-        pair: (&str, &Secret),
+        pair: &UsernameSecret,
         address: Option<IpAddr>,
     ) -> Result<Memory, CheckError> {
         let check = || {
-            let (this, username, secret) = (Arc::clone(self), Arc::<str>::from(pair.0), pair.1.clone());
+            let UsernameSecret { username, secret } = pair.clone();
+            let (this, username) = (Arc::clone(self), Arc::<str>::from(username));
             async move {
                 let admission = this.attempts.admit(&username, address, Instant::now())?;
                 if !admission.wait.is_zero() {

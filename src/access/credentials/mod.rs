@@ -51,11 +51,20 @@ const MAX_READS_OF_WRONG_PAIRS: usize = 2;
 /// Maximum length in bytes of a username and of a secret; longer ones are wrong without a check.
 const MAX_BYTES: usize = 1_000;
 
+/// Username and secret of an API client, as presented.
+#[derive(Debug, Clone)]
+pub struct UsernameSecret {
+    /// Name of the API client.
+    pub username: String,
+    /// The secret, not yet checked.
+    pub secret: Secret,
+}
+
 /// The presented credentials.
 #[derive(Debug, Clone)]
 pub enum Presented {
-    /// Username and secret of an API client.
-    Pair(String, Secret),
+    /// Username and secret.
+    Pair(UsernameSecret),
     /// An access token.
     Token(Secret),
 }
@@ -122,10 +131,10 @@ impl Credentials {
     /// Returns an error like [`Self::check`].
     pub async fn give_token(
         self: &Arc<Self>,
-        pair: (String, Secret),
+        pair: UsernameSecret,
         address: Option<IpAddr>,
     ) -> Result<(Arc<Caller>, IssuedToken), CheckError> {
-        let memory = self.find(&Presented::Pair(pair.0, pair.1), address).await?;
+        let memory = self.find(&Presented::Pair(pair), address).await?;
         match (memory.caller, memory.basis) {
             (Some(caller), MemoryBasis::Record(_, Some(client))) => {
                 Ok((caller, self.tokens.issue(&client, self.clock.now())?))
@@ -136,8 +145,8 @@ impl Credentials {
 
     /// Checks the credentials, from memory or by a full check. Wrong username-secret credentials count as a failed login.
     async fn find(self: &Arc<Self>, presented: &Presented, address: Option<IpAddr>) -> Result<Memory, CheckError> {
-        if let Presented::Pair(username, secret) = presented
-            && !may_exist(username, secret)
+        if let Presented::Pair(pair) = presented
+            && !may_exist(pair)
         {
             self.attempts.impossible(address)?;
             return Err(CheckError::Wrong);
@@ -153,14 +162,14 @@ impl Credentials {
                     self.remembered.lock().token(digested, memory.clone(), self.clock.now());
                     memory
                 }
-                Presented::Pair(username, secret) => match self.still(digested, username, remembered).await? {
+                Presented::Pair(pair) => match self.still(digested, &pair.username, remembered).await? {
                     Some(memory) => memory,
-                    None => return self.first_check(digested, (username, secret), address).await,
+                    None => return self.first_check(digested, pair, address).await,
                 },
             },
         };
-        if let (Presented::Pair(username, _), None) = (presented, &memory.caller) {
-            self.attempts.failed(username, true, address)?;
+        if let (Presented::Pair(pair), None) = (presented, &memory.caller) {
+            self.attempts.failed(&pair.username, true, address)?;
         }
         Ok(memory)
     }
@@ -169,7 +178,7 @@ impl Credentials {
         // The key makes the hash useless outside this process; the length keeps ("ab", "c") apart from ("a", "bc"), and
         // a token, which has no username, from a username with a secret.
         let (length, username, secret) = match presented {
-            Presented::Pair(username, secret) => (username.len(), username.as_str(), secret),
+            Presented::Pair(UsernameSecret { username, secret }) => (username.len(), username.as_str(), secret),
             Presented::Token(token) => (usize::MAX, "", token),
         };
         Sha256::new()
@@ -194,9 +203,9 @@ impl Credentials {
 }
 
 /// Returns false for credentials that no client can have, for which the database is not asked.
-fn may_exist(username: &str, secret: &Secret) -> bool {
-    let secret = secret.expose();
-    may_be_a_username(username) && secret.len() <= MAX_BYTES && !secret.contains(&0)
+fn may_exist(pair: &UsernameSecret) -> bool {
+    let secret = pair.secret.expose();
+    may_be_a_username(&pair.username) && secret.len() <= MAX_BYTES && !secret.contains(&0)
 }
 
 /// Returns false for a username that no client can have: no statement may have it as a parameter.

@@ -45,10 +45,12 @@ impl Default for Remembered {
 }
 
 impl Remembered {
+    /// Iterates over everything remembered, right or wrong.
     pub fn all(&mut self) -> impl Iterator<Item = (&Digested, &mut Memory)> {
         self.right.iter_mut().chain(self.wrong.iter_mut()).chain(self.tokens.iter_mut())
     }
 
+    /// Returns the memory of these credentials.
     pub fn get(&mut self, presented: &Digested) -> Option<&mut Memory> {
         if let Some(memory) = self.right.get_mut(presented) {
             return Some(memory);
@@ -56,18 +58,21 @@ impl Remembered {
         self.tokens.get_mut(presented).or_else(|| self.wrong.get_mut(presented))
     }
 
+    /// Forgets these credentials.
     pub fn forget(&mut self, presented: &Digested) {
         self.right.remove(presented);
         self.wrong.remove(presented);
         self.tokens.remove(presented);
     }
 
+    /// Remembers a username and secret, in place of what was remembered of them.
     pub fn pair(&mut self, presented: Digested, memory: Memory) {
         self.forget(&presented);
         let all = if memory.caller.is_some() { &mut self.right } else { &mut self.wrong };
         all.insert(presented, memory);
     }
 
+    /// Remembers a token. Tokens that ended before `now` are evicted first.
     pub fn token(&mut self, presented: Digested, memory: Memory, now: Timestamp) {
         self.tokens.insert(presented, memory, now);
     }
@@ -77,6 +82,7 @@ impl Remembered {
         self.known.insert((Arc::clone(username), address), ());
     }
 
+    /// Returns true if this username was right from this address.
     pub fn was_right(&self, username: &str, address: Option<IpAddr>) -> bool {
         self.known.contains_key(&(Arc::from(username), address))
     }

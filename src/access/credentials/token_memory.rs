@@ -32,6 +32,7 @@ struct Owner {
 }
 
 impl TokenMemory {
+    /// Returns an empty memory for at most `most` tokens.
     pub fn new(most: usize) -> Self {
         Self {
             most,
@@ -48,10 +49,12 @@ impl TokenMemory {
         self.all.len()
     }
 
+    /// Returns the memory of a token.
     pub fn get_mut(&mut self, token: &Digested) -> Option<&mut Memory> {
         self.all.get_mut(token)
     }
 
+    /// Iterates over all tokens.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (&Digested, &mut Memory)> {
         self.all.iter_mut()
     }
@@ -74,6 +77,7 @@ impl TokenMemory {
         self.all.insert(token, memory);
     }
 
+    /// Forgets a token.
     pub fn remove(&mut self, token: &Digested) {
         let Some(Memory { caller: Some(caller), until, .. }) = self.all.remove(token) else { return };
         let end = (until, *token);

@@ -19,18 +19,18 @@ struct Replayed {
     org: Option<OrgContent>,
     promotions: BTreeMap<String, PromotionContent>,
     clients: BTreeMap<String, ClientContent>,
-    audiences: BTreeMap<String, Members>,
+    audiences: BTreeMap<String, RecordedMembers>,
 }
 
 /// Number of the members of an audience, and sums over their ids that depend on no order.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-struct Members {
+struct RecordedMembers {
     count: i64,
     sum: i64,
     mixed: u64,
 }
 
-impl Members {
+impl RecordedMembers {
     /// Counts a member once, or once less.
     fn count(&mut self, id: i64, times: i64) {
         self.count += times;
@@ -62,7 +62,7 @@ pub(super) async fn check(snapshot: &Snapshot) -> Result<Breaches, StorageError>
         let org = left.org.iter().map(|_| format!("organization {org_id}"));
         let promotions = left.promotions.keys().map(|id| format!("promotion {id} of organization {org_id}"));
         let clients = left.clients.keys().map(|name| format!("API client {name:?} of organization {org_id}"));
-        let audiences = left.audiences.iter().filter(|(_, members)| **members != Members::default());
+        let audiences = left.audiences.iter().filter(|(_, members)| **members != RecordedMembers::default());
         let audiences = audiences.map(|(id, _)| format!("the audience of promotion {id} of organization {org_id}"));
         let left = org.chain(promotions).chain(clients).chain(audiences);
         left.for_each(|what| breaches.add(format!("{what} is not what its changes give")));
@@ -187,7 +187,7 @@ mod tests {
     #[test]
     fn members_are_equal_whatever_the_order_and_differ_by_one_of_them() {
         let of = |ids: &[i64]| {
-            let mut members = Members::default();
+            let mut members = RecordedMembers::default();
             for id in ids {
                 members.count(*id, 1);
             }
@@ -200,6 +200,6 @@ mod tests {
         for id in [8, 7] {
             emptied.count(id, -1);
         }
-        assert_eq!(emptied, Members::default());
+        assert_eq!(emptied, RecordedMembers::default());
     }
 }

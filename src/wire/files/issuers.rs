@@ -16,7 +16,7 @@ use crate::object::{Object, present};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct File {
+struct IssuersFile {
     issuers: Vec<Object<IssuerEntry>>,
 }
 
@@ -50,7 +50,7 @@ fn subject() -> String {
 /// # Errors
 /// Returns every violation, with its path in the file.
 pub fn parse(json: &[u8], folder: &Path) -> Result<Vec<IssuerSettings>, Violations> {
-    let file = document(json).and_then(|json| Ok(serde_json::from_str::<Object<File>>(json)?.0));
+    let file = document(json).and_then(|json| Ok(serde_json::from_str::<Object<IssuersFile>>(json)?.0));
     let file = file.map_err(|problem| Violations::of("", problem.to_string()))?;
     let mut violations = Violations::default();
     if file.issuers.is_empty() {

@@ -1,4 +1,4 @@
-//! The lines of requests, one for each client of an organization, and whose turn it is.
+//! The queues of requests, one for each client of an organization, and the order in which they are served.
 
 use std::collections::{BTreeMap, VecDeque};
 

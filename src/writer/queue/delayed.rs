@@ -39,7 +39,7 @@ impl<B: Batches> Queue<B> {
     }
 
     /// Returns true when there is a batch for a free waiting worker.
-    pub(in crate::writer) fn calls_waiting_worker(&self) -> bool {
+    pub(in crate::writer) fn wakes_waiting_worker(&self) -> bool {
         !self.delays.orgs.is_empty()
             && self.delays.batches() < self.limits.waiting_workers
             && self.delays.due().is_some()

@@ -13,7 +13,7 @@ use crate::storage::StorageError;
 use crate::writer::batch::Batches;
 use crate::writer::job::Job;
 
-/// Divisor of the places in the queue: delayed organizations together may have one place in two, and the others are for
+/// Divisor of the slots of the queue: delayed organizations together may have one slot in two, and the others are for
 /// clients that are not delayed.
 const SHARE: usize = 2;
 

@@ -231,21 +231,21 @@ fn a_request_larger_than_a_batch_goes_alone_and_is_not_starved_by_small_ones() {
 #[test]
 fn one_worker_is_called_while_it_keeps_up_and_another_when_it_does_not() {
     let mut scene = QueueScene::new(LIMITS);
-    let calls = |scene: &mut QueueScene| scene.queue.calls(scene.now);
-    assert!(!calls(&mut scene), "nothing waits");
+    let wakes = |scene: &mut QueueScene| scene.queue.wakes_worker(scene.now);
+    assert!(!wakes(&mut scene), "nothing waits");
     scene.ask_often("one", 1);
-    assert!(calls(&mut scene));
+    assert!(wakes(&mut scene));
     scene.ask_often("one", 1);
-    assert!(!calls(&mut scene), "it was, and did not come yet");
+    assert!(!wakes(&mut scene), "it was, and did not come yet");
     let first = scene.take().unwrap();
     scene.ask_often("one", KEEPS_UP);
-    assert!(!calls(&mut scene) && scene.take().is_none(), "the one in flight takes them when it is done");
+    assert!(!wakes(&mut scene) && scene.take().is_none(), "the one in flight takes them when it is done");
     scene.ask_often("one", 1);
-    assert!(calls(&mut scene));
+    assert!(wakes(&mut scene));
     let second = scene.take().unwrap();
     assert_eq!(second.len(), KEEPS_UP + 1);
     scene.ask_often("one", 10 * KEEPS_UP);
-    assert!(!calls(&mut scene), "there are two workers");
+    assert!(!wakes(&mut scene), "there are two workers");
     scene.done(&first);
     assert_eq!(scene.take().unwrap().len(), 10 * KEEPS_UP);
 }
@@ -257,9 +257,9 @@ fn a_batch_that_takes_long_does_not_hold_up_who_comes_then() {
     scene.take().unwrap();
     scene.now += SLOW;
     scene.ask_often("one", 1);
-    assert!(!scene.queue.calls(scene.now));
+    assert!(!scene.queue.wakes_worker(scene.now));
     scene.now += Duration::from_millis(1);
-    assert!(scene.queue.calls(scene.now));
+    assert!(scene.queue.wakes_worker(scene.now));
     assert_eq!(scene.take().unwrap().len(), 1);
 }
 
@@ -271,9 +271,9 @@ fn while_several_clients_are_about_another_worker_is_called_for_a_slow_batch_onl
     scene.take().unwrap();
     scene.ask_often("greedy", 10 * KEEPS_UP);
     scene.now += SLOW_FOR_SEVERAL;
-    assert!(!scene.queue.calls(scene.now) && scene.take().is_none());
+    assert!(!scene.queue.wakes_worker(scene.now) && scene.take().is_none());
     scene.now += Duration::from_millis(1);
-    assert!(scene.queue.calls(scene.now));
+    assert!(scene.queue.wakes_worker(scene.now));
     assert!(scene.take().is_some());
 }
 

@@ -107,7 +107,7 @@ fn complete(answer: &[u8]) -> bool {
     length.is_some_and(|length| body.len() >= length.parse().unwrap())
 }
 
-/// Like [`over_http1`], over HTTP/2.
+/// Sends like [`over_http1`], over HTTP/2.
 async fn over_http2(client: &mut Http2, row: &Refused, size: usize) -> (u16, Vec<u8>) {
     let headers = row.headers();
     let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();

@@ -147,7 +147,7 @@ impl Http2 {
         self.ping.ping(h2::Ping::opaque()).await.expect("an answer to a ping");
     }
 
-    /// Like [`Self::reached`]. Returns false if the connection has ended.
+    /// Waits like [`Self::reached`]. Returns false if the connection has ended.
     pub async fn try_reached(&mut self) -> bool {
         self.ping.ping(h2::Ping::opaque()).await.is_ok()
     }

@@ -20,15 +20,15 @@ fn a_delayed_organization_is_for_waiting_workers_and_others_go_on() {
     put_back(&mut scene, batch);
     let other = scene.ask_of(&client_of(OTHER), 0, 1).unwrap();
     assert_eq!(numbers(scene.take().as_ref()), [other]);
-    assert!(scene.queue.calls_waiting_worker());
+    assert!(scene.queue.wakes_waiting_worker());
     let delayed = scene.queue.take_delayed().unwrap();
     assert_eq!((delayed.org_id, numbers(Some(&delayed.jobs))), (ORG, vec![0, 1, 2, late]), "each in its place");
     // One worker at a time has a batch of the organization.
     scene.ask("one", 9, 1).unwrap();
-    assert!(!scene.queue.calls_waiting_worker() && scene.queue.take_delayed().is_none());
+    assert!(!scene.queue.wakes_waiting_worker() && scene.queue.take_delayed().is_none());
     let customers: Vec<_> = delayed.jobs.iter().map(Job::customer).collect();
     scene.queue.done_delayed(ORG, &customers, false);
-    assert!(scene.queue.calls_waiting_worker(), "it is delayed still");
+    assert!(scene.queue.wakes_waiting_worker(), "it is delayed still");
     let delayed = scene.queue.take_delayed().unwrap();
     let back = scene.ask("one", 10, 1).unwrap();
     scene.queue.done_delayed(ORG, &[delayed.jobs[0].customer()], true);

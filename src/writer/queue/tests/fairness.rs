@@ -1,4 +1,4 @@
-//! Tests of the shares of clients: of batches, and of the places in the queue.
+//! Tests of the shares of clients: of batches, and of the slots of the queue.
 
 use super::*;
 

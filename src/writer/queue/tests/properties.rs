@@ -120,12 +120,12 @@ impl WatchedQueue {
 
     fn take_delayed(&mut self) {
         if self.delayed_in_flight.len() == self.limits.waiting_workers {
-            assert!(!self.scene.queue.calls_waiting_worker(), "no worker is free");
+            assert!(!self.scene.queue.wakes_waiting_worker(), "no worker is free");
             return;
         }
-        let called = self.scene.queue.calls_waiting_worker();
+        let woken = self.scene.queue.wakes_waiting_worker();
         let Some(batch) = self.scene.queue.take_delayed() else { return };
-        assert!(called, "an idle worker would not be called");
+        assert!(woken, "an idle worker would not be woken");
         let org_id = batch.org_id;
         assert!(
             self.delayed_in_flight.iter().all(|other| other.org_id != org_id),

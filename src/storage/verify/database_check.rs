@@ -10,7 +10,7 @@ use crate::storage::dialect::Dialect;
 
 /// Check that the database performs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Question {
+pub enum DatabaseCheck {
     /// Finds rows with a value that their column does not take.
     Values,
     /// Finds rows with the key of another row of their table.
@@ -33,7 +33,7 @@ pub enum Question {
     Redemptions,
 }
 
-impl Question {
+impl DatabaseCheck {
     /// Returns the statements of the check. Each returns rows with one column, `breach`.
     fn statements(self, dialect: &dyn Dialect) -> Vec<String> {
         match self {
@@ -56,9 +56,9 @@ impl Snapshot {
     ///
     /// # Errors
     /// Returns errors of the database.
-    pub async fn breaches(&self, question: Question) -> Result<Breaches, StorageError> {
+    pub async fn breaches(&self, check: DatabaseCheck) -> Result<Breaches, StorageError> {
         let mut breaches = Breaches::default();
-        for sql in question.statements(self.dialect) {
+        for sql in check.statements(self.dialect) {
             // One more than the limit is read, to detect that there are more.
             let sql = format!("{sql} LIMIT {}", MAX_BREACHES + 1);
             for row in self.transaction.query_all_raw(Statement::from_string(self.dialect.backend(), sql)).await? {
