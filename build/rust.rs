@@ -7,7 +7,7 @@ use heck::{ToShoutySnakeCase, ToSnakeCase};
 use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor, ServiceDescriptor};
 
 use crate::PACKAGE;
-use crate::facts::{CALENDAR_MS, FieldGroup, FieldRules, Method, Reason};
+use crate::facts::{CALENDAR_MS, FieldGroup, FieldRules, Method, Reason, grouped};
 use crate::http_rule::{Body, rules};
 
 /// Returns the limits of every time, as the first of the limits.
@@ -108,7 +108,7 @@ pub fn reasons(out: &mut String, reasons: &[Reason]) -> std::fmt::Result {
 /// Writes the documented numbers of the reasons as constants, for the room of the rules, which knows no messages.
 pub fn codes(out: &mut String, reasons: &[Reason]) -> std::fmt::Result {
     for reason in reasons {
-        writeln!(out, "pub const {}: i32 = {};", reason.name, reason.code)?;
+        writeln!(out, "pub const {}: i32 = {};", reason.name, grouped(reason.code).replace(',', "_"))?;
     }
     Ok(())
 }
