@@ -49,7 +49,7 @@ pub struct FieldRules {
 impl FieldRules {
     /// Reads the rules of a field.
     pub fn of(field: &FieldDescriptor) -> Self {
-        let Some(rules) = own_rules(field).or_else(|| own_rules(&alike(field)?)) else { return Self::default() };
+        let Some(rules) = option(field.parent_pool(), &field.options(), "rules") else { return Self::default() };
         let read = Self {
             required: flag(&rules, "required"),
             min_len: number(&rules, "min_len"),
@@ -114,21 +114,6 @@ impl FieldRules {
         }
         sentences
     }
-}
-
-fn own_rules(field: &FieldDescriptor) -> Option<DynamicMessage> {
-    option(field.parent_pool(), &field.options(), "rules")
-}
-
-/// Returns the field of this name in the message that this one is like, by its option.
-fn alike(field: &FieldDescriptor) -> Option<FieldDescriptor> {
-    let (pool, message) = (field.parent_pool(), field.parent_message());
-    let like = text(&option(pool, &message.options(), "message_rules")?, "like");
-    if like.is_empty() {
-        return None;
-    }
-    let other = pool.get_message_by_name(&format!("{PACKAGE}.{like}"));
-    other.unwrap_or_else(|| panic!("{}: no message {like}", message.full_name())).get_field_by_name(field.name())
 }
 
 /// A rule for several fields of a message together.
