@@ -43,16 +43,23 @@ def before_load_schema(context, raw_schema):
 
     for path in raw_schema["paths"].values():
         for operation in path.values():
+            for parameter in operation.get("parameters", []):
+                if parameter["in"] == "query" and not parameter.get("required"):
+                    allow_empty_id(parameter["schema"])
             # A credential cannot be null.
             if operation["operationId"] != "GenerateToken":
                 collect(operation.get("requestBody"))
     for schema in (schemas[name] for name in names):
         for name in schema.get("properties", {}).keys() - set(schema.get("required", [])):
             field = schema["properties"][name]
-            if field.get("pattern") == f"^{ID.pattern}$":
-                # The empty text is absent too.
-                field["pattern"] = f"^({ID.pattern})?$"
+            allow_empty_id(field)
             schema["properties"][name] = {"anyOf": [field, {"type": "null"}]}
+
+
+def allow_empty_id(schema):
+    """The empty text stands for an absent id."""
+    if schema.get("pattern") == f"^{ID.pattern}$":
+        schema["pattern"] = f"^({ID.pattern})?$"
 
 
 @schemathesis.hook
