@@ -79,11 +79,10 @@ pub fn start(log: &Log, level: LevelFilter, format: Option<LogFormat>) -> LogLev
 
 /// Returns the minimum level of the lines of each source.
 fn targets(level: LevelFilter) -> Targets {
-    // Migrations and notices of the database are logged only when more than the default is asked for.
+    // Notices of the database are logged only when more than the default is asked for.
     let details = if level > LevelFilter::INFO { level } else { level.min(LevelFilter::WARN) };
     Targets::new()
         .with_default(level)
-        .with_target("sea_orm_migration", details)
         .with_target("sqlx", details)
         // This target logs the database URL in a span, with its password.
         .with_target("sea_orm::driver", level.min(LevelFilter::INFO))

@@ -6,6 +6,7 @@
 mod bounded;
 mod calls;
 mod database;
+mod process;
 mod wallet;
 mod writer;
 
@@ -46,6 +47,7 @@ pub struct Metrics {
     pub spans_dropped: SpanCounter,
     /// Log lines that were dropped.
     pub log_lines_dropped: LineCounter,
+    process: process::ProcessMetrics,
 }
 
 impl fmt::Debug for Metrics {
@@ -86,10 +88,9 @@ impl Metrics {
             connections: registered(&registry, IntGaugeVec::new(connections, &["state"])?)?,
             spans_dropped: registered(&registry, SpanCounter::with_opts(spans)?)?,
             log_lines_dropped: registered(&registry, LineCounter::with_opts(dropped)?)?,
+            process: process::ProcessMetrics::new(&registry)?,
             registry,
         };
-        #[cfg(target_os = "linux")]
-        metrics.registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
         Ok(Arc::new(metrics))
     }
 
@@ -98,6 +99,7 @@ impl Metrics {
     /// # Errors
     /// Returns an error when a metric cannot be written.
     pub fn scrape(&self) -> Result<(&'static str, Vec<u8>), MetricsError> {
+        self.process.read();
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         Ok((prometheus::TEXT_FORMAT, text))

@@ -3,6 +3,7 @@
 #![allow(clippy::struct_field_names, reason = "columns are named in full")]
 
 pub mod api_client;
+pub mod applied_migration;
 pub mod audience;
 pub mod cap_usage;
 pub mod catalog_change;

@@ -15,48 +15,19 @@
 //! The wallet has no foreign keys: checking one for every row costs as much as the row, and rows of the catalog are
 //! never deleted.
 
+use sea_orm::sea_query::{
+    Check, ColumnDef, ConditionalStatement, Expr, ExprTrait, ForeignKey, Index, IndexCreateStatement, IndexOrder,
+    IntoIden, Table, TableCreateStatement,
+};
 use sea_orm::{DbBackend, IdenStatic};
-use sea_orm_migration::prelude::*;
 
 use crate::storage::entity::{
     api_client, audience, cap_usage, catalog_change, customer, earned_promotion, former_term, org, promotion,
     redemption,
 };
 
-#[derive(DeriveMigrationName)]
-pub struct Migration;
-
-#[async_trait::async_trait]
-impl MigrationTrait for Migration {
-    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        for statement in statements(manager.get_database_backend()) {
-            manager.get_connection().execute_unprepared(&statement).await?;
-        }
-        Ok(())
-    }
-
-    async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        if manager.get_database_backend() == DbBackend::Postgres {
-            manager.get_connection().execute_unprepared("DROP FUNCTION hold_catalog").await?;
-        }
-        manager.drop_table(Table::drop().table(catalog_change::Entity).to_owned()).await?;
-        if manager.get_database_backend() == DbBackend::Postgres {
-            manager.get_connection().execute_unprepared("DROP FUNCTION keep_catalog_changes").await?;
-        }
-        manager.drop_table(Table::drop().table(former_term::Entity).to_owned()).await?;
-        manager.drop_table(Table::drop().table(redemption::Entity).to_owned()).await?;
-        manager.drop_table(Table::drop().table(cap_usage::Entity).to_owned()).await?;
-        manager.drop_table(Table::drop().table(earned_promotion::Entity).to_owned()).await?;
-        manager.drop_table(Table::drop().table(api_client::Entity).to_owned()).await?;
-        manager.drop_table(Table::drop().table(customer::Entity).to_owned()).await?;
-        manager.drop_table(Table::drop().table(audience::Entity).to_owned()).await?;
-        manager.drop_table(Table::drop().table(promotion::Entity).to_owned()).await?;
-        manager.drop_table(Table::drop().table(org::Entity).to_owned()).await
-    }
-}
-
 /// Returns the statements of the migration, in order.
-fn statements(backend: DbBackend) -> Vec<String> {
+pub(super) fn statements(backend: DbBackend) -> Vec<String> {
     let tables = [
         orgs,
         promotions,
@@ -90,14 +61,14 @@ fn integer(column: impl IntoIden) -> ColumnDef {
     ColumnDef::new(column).big_integer().not_null().take()
 }
 
-/// Defines a text column that is compared byte by byte, as on SQLite. No text here is sorted for people, and collations
-/// of a language are slow.
 /// Returns a column of positive integers, null where there is none.
 fn positive<C: IdenStatic>(column: C) -> ColumnDef {
     let condition = format!("{} > 0", column.as_str());
     ColumnDef::new(column).big_integer().check(Expr::cust(condition)).take()
 }
 
+/// Defines a text column that is compared byte by byte, as on SQLite. No text here is sorted for people, and collations
+/// of a language are slow.
 fn nullable_text(backend: DbBackend, column: impl IntoIden) -> ColumnDef {
     let mut column = ColumnDef::new(column).text().take();
     if backend == DbBackend::Postgres {

@@ -1,11 +1,11 @@
 //! The migrations of the schema. A released migration is never edited: later changes need a new one.
 
 use sea_orm::{
-    ConnectionTrait, DbBackend, EntityTrait, QueryOrder, SqliteTransactionMode, TransactionOptions, TransactionTrait,
+    ActiveValue, ConnectionTrait, DbBackend, EntityTrait, FromQueryResult, QueryOrder, SqliteTransactionMode,
+    Statement, TransactionOptions, TransactionTrait,
 };
-use sea_orm_migration::prelude::*;
-use sea_orm_migration::seaql_migrations;
 
+use super::entity::applied_migration;
 use super::{StorageError, Store};
 
 mod m0001_catalog_and_wallet;
@@ -13,16 +13,22 @@ mod m0001_catalog_and_wallet;
 /// Number of the lock under which one process at a time migrates a PostgreSQL database: "cartprom" in ASCII.
 const MIGRATION_LOCK: i64 = 0x6361_7274_7072_6f6d;
 
-/// List of all migrations, in order.
-#[derive(Debug)]
-pub struct Migrator;
-
-#[async_trait::async_trait]
-impl MigratorTrait for Migrator {
-    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m0001_catalog_and_wallet::Migration)]
-    }
+/// Step from one version of the schema to the next.
+#[derive(Debug, Clone, Copy)]
+struct Migration {
+    /// Name by which the database records the migration. Names sort in the order of the migrations.
+    name: &'static str,
+    /// Statements for an engine, in order.
+    statements: fn(DbBackend) -> Vec<String>,
 }
+
+/// All migrations, in order.
+const MIGRATIONS: [Migration; 1] =
+    [Migration { name: "m0001_catalog_and_wallet", statements: m0001_catalog_and_wallet::statements }];
+
+/// Table of applied migrations.
+const CREATE_APPLIED: &str =
+    "CREATE TABLE IF NOT EXISTS seaql_migrations (version varchar NOT NULL PRIMARY KEY, applied_at bigint NOT NULL)";
 
 impl Store {
     /// Brings the schema up to date. Several processes may do so at the same time. A current schema is only read, so no
@@ -32,7 +38,7 @@ impl Store {
     /// Returns an error when the database is of another version, or when a migration fails; then no migration is
     /// applied.
     pub async fn migrate(&self) -> Result<(), StorageError> {
-        if pending(&SchemaManager::new(&self.reads.database())).await?.is_empty() {
+        if pending(&self.reads.database()).await?.is_empty() {
             return Ok(());
         }
         let options = TransactionOptions {
@@ -42,8 +48,9 @@ impl Store {
         let transaction = self.changes.database().begin_with_options(options).await?;
         lock_schema(&transaction).await?;
         // Another process may have migrated the database meanwhile, to a later version, too.
-        pending(&SchemaManager::new(&transaction)).await?;
-        Migrator::up(&transaction, None).await?;
+        for migration in pending(&transaction).await? {
+            apply(migration, &transaction).await?;
+        }
         Ok(transaction.commit().await?)
     }
 
@@ -53,31 +60,64 @@ impl Store {
     /// Returns [`StorageError::OldSchema`] when migrations are missing, [`StorageError::NewerSchema`] or
     /// [`StorageError::OtherSchema`] for a schema of another version, and errors of the database.
     pub async fn require_current_schema(&self) -> Result<(), StorageError> {
-        let pending = pending(&SchemaManager::new(&self.reads.database())).await?;
-        if pending.is_empty() { Ok(()) } else { Err(StorageError::OldSchema(pending.join(", "))) }
+        let pending = pending(&self.reads.database()).await?;
+        if pending.is_empty() {
+            Ok(())
+        } else {
+            Err(StorageError::OldSchema(pending.iter().map(|migration| migration.name).collect::<Vec<_>>().join(", ")))
+        }
     }
 }
 
-/// Returns the names of the migrations that the database lacks. Refuses a database whose schema was not made by this
-/// version of the program or an earlier one. Changes nothing.
-async fn pending(manager: &SchemaManager<'_>) -> Result<Vec<String>, StorageError> {
-    let known: Vec<_> = Migrator::migrations().iter().map(|migration| migration.name().to_owned()).collect();
-    let applied = if manager.has_table(Migrator::migration_table_name().to_string()).await? {
-        let recorded = seaql_migrations::Entity::find().order_by_asc(seaql_migrations::Column::Version);
-        recorded.all(manager.get_connection()).await?
-    } else {
-        Vec::new()
-    };
-    let applied: Vec<_> = applied.into_iter().map(|migration| migration.version).collect();
-    let pending: Vec<_> = known.iter().filter(|name| !applied.contains(name)).cloned().collect();
-    match applied.into_iter().rfind(|applied| !known.contains(applied)) {
+/// Returns the migrations that the database lacks. Refuses a database whose schema was not made by this version of the
+/// program or an earlier one. Changes nothing.
+async fn pending(database: &impl ConnectionTrait) -> Result<Vec<Migration>, StorageError> {
+    let applied = applied(database).await?;
+    let pending: Vec<_> =
+        MIGRATIONS.into_iter().filter(|known| applied.iter().all(|applied| applied != known.name)).collect();
+    let [.., last] = MIGRATIONS;
+    match applied.into_iter().rfind(|applied| MIGRATIONS.iter().all(|known| known.name != applied)) {
         // A later version adds migrations to those of this one.
-        Some(newest) if pending.is_empty() && known.last().is_some_and(|last| newest > *last) => {
-            Err(StorageError::NewerSchema(newest))
-        }
+        Some(newest) if pending.is_empty() && *newest > *last.name => Err(StorageError::NewerSchema(newest)),
         Some(other) => Err(StorageError::OtherSchema(other)),
         None => Ok(pending),
     }
+}
+
+/// Returns the names of the applied migrations, in order.
+async fn applied(database: &impl ConnectionTrait) -> Result<Vec<String>, StorageError> {
+    let backend = database.get_database_backend();
+    let is_recorded = match backend {
+        DbBackend::Sqlite => "SELECT count(*) AS tables FROM sqlite_schema WHERE name = 'seaql_migrations'",
+        _ => "SELECT count(to_regclass('seaql_migrations')) AS tables",
+    };
+    let counted = Counted::find_by_statement(Statement::from_string(backend, is_recorded)).one(database).await?;
+    if counted.is_none_or(|counted| counted.tables == 0) {
+        return Ok(Vec::new());
+    }
+    let recorded = applied_migration::Entity::find().order_by_asc(applied_migration::Column::Version);
+    Ok(recorded.all(database).await?.into_iter().map(|migration| migration.version).collect())
+}
+
+/// Number of tables with a name.
+#[derive(Debug, FromQueryResult)]
+struct Counted {
+    tables: i64,
+}
+
+/// Executes the statements of a migration, and records it.
+async fn apply(migration: Migration, database: &impl ConnectionTrait) -> Result<(), StorageError> {
+    tracing::debug!(migration = migration.name, "applying a migration");
+    database.execute_unprepared(CREATE_APPLIED).await?;
+    for statement in (migration.statements)(database.get_database_backend()) {
+        database.execute_unprepared(&statement).await?;
+    }
+    let applied = applied_migration::ActiveModel {
+        version: ActiveValue::Set(migration.name.to_owned()),
+        applied_at: ActiveValue::Set(chrono::Utc::now().timestamp()),
+    };
+    applied_migration::Entity::insert(applied).exec_without_returning(database).await?;
+    Ok(())
 }
 
 /// Keeps other processes from changing the schema until the transaction ends. A second process waits here as long as
