@@ -67,7 +67,7 @@ pub(super) fn both(registry: &Registry) -> Result<[WriterMetrics; 2], MetricsErr
     let queued = registered(registry, IntGaugeVec::new(queued, &["writer"])?)?;
     let conflicts = Opts::new("cart_promotions_conflicts_total", "Batches that were not written at once, by reason.");
     let conflicts = registered(registry, IntCounterVec::new(conflicts, &["kind"])?)?;
-    let workers = Opts::new("cart_promotions_workers", "Workers of both writers, by state.");
+    let workers = Opts::new("cart_promotions_lanes", "Workers of both writers, by state.");
     let workers = registered(registry, IntGaugeVec::new(workers, &["state"])?)?;
     Ok(WRITERS.map(|writer| WriterMetrics {
         rows: rows.with_label_values(&[writer]),
