@@ -54,7 +54,7 @@ pub fn document(pool: &DescriptorPool, services: &[ServiceDescriptor], facts: &A
     paths.extend(probes());
     paths.extend(tokens::path(reasons));
     schemas.error(pool);
-    schemas.add("Status", probe_status());
+    schemas.add("ProbeStatus", probe_status());
     tokens::schemas(&mut schemas);
     for (schema, field, method) in ENTRY_CODES {
         let method = methods.iter().find(|one| one.name() == method).map(Method::of);
@@ -145,7 +145,7 @@ fn probes() -> Map<String, Value> {
         })
     };
     let status = |description: &str, status: &str| {
-        let mut answer = answer(description, "application/json", json!({"$ref": "#/components/schemas/Status"}));
+        let mut answer = answer(description, "application/json", json!({"$ref": "#/components/schemas/ProbeStatus"}));
         answer["content"]["application/json"]["example"] = json!({"status": status});
         answer
     };
