@@ -1,20 +1,24 @@
 //! The command line, the environment and the file of options, read once. `--help` shows the default and the limits of each option.
 
 pub mod access;
+pub mod clients;
 mod command_line;
+pub mod customers;
 mod database_url;
 pub mod edge;
 mod environment;
 mod file;
 pub mod inspect;
 mod listen;
-pub mod operator;
 mod operator_name;
 mod options;
 pub mod orgs;
+pub mod output;
+pub mod promotions;
 pub mod telemetry;
 pub mod traces;
 mod url_file;
+pub mod wallet;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -32,7 +36,7 @@ pub use operator_name::operator_name;
 use self::access::{AccessOptionError, AccessOptions};
 use self::url_file::UrlFile;
 use crate::app::AppLimits;
-use crate::earning::change::MAX_LATE_REDEMPTION_DAYS;
+use crate::earning::redeem::MAX_LATE_REDEMPTION_DAYS;
 use crate::storage::StoreOptions;
 use crate::telemetry::LogFormat;
 use crate::transport::{AdmissionLimits, CallLimits, Settings};
@@ -83,16 +87,16 @@ pub enum CliCommand {
     Orgs(orgs::Orgs),
     /// Lists, shows, creates, updates, activates and deactivates promotions, and shows their history.
     #[command(subcommand)]
-    Promotions(operator::Promotions),
+    Promotions(promotions::Promotions),
     /// Records and counts customers.
     #[command(subcommand)]
-    Customers(operator::Customers),
+    Customers(customers::Customers),
     /// Shows wallets.
     #[command(subcommand)]
-    Wallet(operator::Wallet),
+    Wallet(wallet::Wallet),
     /// Issues and withdraws the credentials of API clients.
     #[command(subcommand)]
-    Clients(operator::Clients),
+    Clients(clients::Clients),
     /// Writes the catalogs and the customers to standard output, as a file that `import` reads.
     Export(inspect::Export),
     /// Checks the connection, the role, the schema, the durability, the clock and the limit of open files, and says what to

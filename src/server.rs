@@ -3,9 +3,13 @@
 //! The port answers from the first moment, and health reports the real state: calls are accepted once the schema is up
 //! to date and refused again when the service is told to stop, while the accepted ones are finished.
 
+mod database;
+mod error;
+mod import;
+
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::Router;
 use tokio::net::TcpListener;
@@ -13,36 +17,27 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tower_service::Service as _;
 
+pub use database::{open, open_any, open_unchanged};
+pub use error::ServeError;
+pub use import::{ImportFileError, import, operator, read_import};
+
+use self::database::{open_when_up, prepare};
 use crate::access::Caller;
-use crate::access::issuers::KeyFileError;
-use crate::access::jws::KeyError;
 use crate::access::tokens::Tokens;
-use crate::app::import::{Import, ImportError, ImportOptions, Imported};
 use crate::app::{App, AppContext};
 use crate::background::Background;
 use crate::clock::Clock;
-use crate::config::access::AccessOptionError;
-use crate::config::{self, Common, DatabaseUrl, Serve};
-use crate::demo;
-use crate::earning::OrgId;
-use crate::earning::history::{Actor, Origin};
-use crate::edge::{
-    self, Answered, Certificates, ConnectionCounts, EdgeLimits, EdgeSettings, Handler, Registry, Stop, TlsError,
-};
+use crate::config::Serve;
+use crate::edge::{self, Answered, Certificates, ConnectionCounts, EdgeLimits, EdgeSettings, Handler, Registry, Stop};
 use crate::files::{SECRET_MODE, warn_if_wider};
-use crate::printable::with_causes;
-use crate::storage::{StorageError, Store, StoreOptions};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::traces::Traces;
-use crate::transport::{self, Endpoints, Health, Lifecycle, Observer, Phase, Refresh, SchemaError};
-use crate::wire::{Violations, files};
+use crate::transport::{self, Endpoints, Health, Lifecycle, Observer, Phase, Refresh};
 
 /// Time in which connections may end by themselves after every call is answered: those that only watch health would
 /// stay.
 const HANG_UP_AFTER: Duration = Duration::from_millis(500);
 
-/// Interval at which a database that does not answer at the start is tried again.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Limits the connections of the admin listener.
 const MAX_ADMIN_CONNECTIONS: usize = 64;
 
@@ -67,172 +62,9 @@ impl<W> Tasks<W> {
     }
 }
 
-/// The reason for which the service did not start, or ended by itself.
-#[derive(Debug, thiserror::Error)]
-pub enum ServeError {
-    /// The database could not be opened or migrated.
-    #[error("cannot use the database {url}{}", advice(source))]
-    Database {
-        /// URL of the database.
-        url: DatabaseUrl,
-        /// The cause.
-        source: StorageError,
-    },
-    /// The demo catalog conflicts with the contents of the database.
-    #[error("cannot import the demo catalog")]
-    Demo(#[from] ImportFileError),
-    /// The database holds other organizations, and the credentials of the demo catalog are public.
-    #[error("--demo: the database {url} holds the organization {}; use an empty one, or one of the demo", .other.0)]
-    DemoOnOthers {
-        /// URL of the database.
-        url: DatabaseUrl,
-        /// An organization that is not of the demo.
-        other: OrgId,
-    },
-    /// The database holds other organizations, and every caller would be admitted.
-    #[error(
-        "--without-authentication {org}: the database {url} holds the organization {}, too; use a database of this \
-         organization alone", .other.0
-    )]
-    OpenToOthers {
-        /// URL of the database.
-        url: DatabaseUrl,
-        /// The organization that every caller acts for.
-        org: i64,
-        /// An organization beside it.
-        other: OrgId,
-    },
-    /// The access options are invalid.
-    #[error(transparent)]
-    Access(#[from] AccessOptionError),
-    /// The key for access tokens cannot be generated.
-    #[error("cannot generate a key for access tokens")]
-    Tokens(#[source] KeyError),
-    /// The keys of a trusted issuer cannot be used.
-    #[error(transparent)]
-    KeyFile(#[from] KeyFileError),
-    /// The certificates cannot be used.
-    #[error(transparent)]
-    Tls(#[from] TlsError),
-    /// The reflection service has no schema.
-    #[error("cannot serve reflection")]
-    Reflection(#[from] SchemaError),
-    /// A task that runs as long as the service ended unexpectedly.
-    #[error("the {0} ended unexpectedly")]
-    Died(&'static str),
-    /// Accepted calls did not finish within the drain timeout.
-    #[error("stopped with requests unanswered: they took longer than {0:?}")]
-    DrainTimeout(Duration),
-}
-
-/// Returns what to do about a database that cannot be opened, as a text that follows its URL.
-fn advice(error: &StorageError) -> String {
-    match error.advice() {
-        "" => String::new(),
-        advice => format!(" ({advice})"),
-    }
-}
-
-/// The reason for which a file was not imported.
-#[derive(Debug, thiserror::Error)]
-pub enum ImportFileError {
-    /// The file is malformed.
-    #[error("{}", .0.as_slice().iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
-    Faults(Violations),
-    /// The file could not be recorded.
-    #[error(transparent)]
-    Import(#[from] ImportError),
-}
-
-/// Opens the database and brings its schema up to date.
-///
-/// # Errors
-/// Returns the error of the database, with its URL.
-pub async fn open(common: &Common) -> Result<Store, ServeError> {
-    let named = |source| ServeError::Database { url: common.database_url().clone(), source };
-    let store = Store::open(common.database_url().expose(), common.store_options()).await.map_err(named)?;
-    store.migrate().await.map_err(named)?;
-    Ok(store)
-}
-
-/// Opens a database whose schema is up to date. Changes nothing, and creates no file.
-///
-/// # Errors
-/// Returns the error of the database, with its URL, or that the schema is of another version.
-pub async fn open_unchanged(common: &Common) -> Result<Store, ServeError> {
-    let named = |source| ServeError::Database { url: common.database_url().clone(), source };
-    let store = open_any(common).await?;
-    store.require_current_schema().await.map_err(named)?;
-    Ok(store)
-}
-
-/// Opens a database whatever its schema is. Changes nothing, and creates no file.
-///
-/// # Errors
-/// Returns the error of the database, with its URL.
-pub async fn open_any(common: &Common) -> Result<Store, ServeError> {
-    let named = |source| ServeError::Database { url: common.database_url().clone(), source };
-    let options = StoreOptions { recounts: true, ..common.store_options() };
-    Store::open(common.database_url().expose(), options).await.map_err(named)
-}
-
 /// Returns the number of connections that the limit of open files allows, after raising it as `serve` does.
 pub fn connections_allowed() -> usize {
     edge::raise_limit()
-}
-
-/// Opens the database of the service, and waits for one that does not answer yet.
-///
-/// # Errors
-/// Returns the last error when the database does not come up in time, and any other error at once.
-async fn open_when_up(options: &Serve) -> Result<Store, ServeError> {
-    let url = options.common.database_url();
-    let deadline = Instant::now() + Duration::from_millis(options.wait_for_database_ms);
-    let mut is_told = false;
-    loop {
-        let error = match Store::open(url.expose(), options.store_options()).await {
-            Ok(store) => return Ok(store),
-            Err(error) => error,
-        };
-        if url.is_sqlite() || !error.may_come_up() || Instant::now() + LOOK_EVERY > deadline {
-            return Err(ServeError::Database { url: url.clone(), source: error });
-        }
-        if !std::mem::replace(&mut is_told, true) {
-            tracing::warn!(
-                database = %url,
-                wait_ms = options.wait_for_database_ms,
-                error = with_causes(&error),
-                "waiting for the database, which does not answer"
-            );
-        }
-        tokio::time::sleep(LOOK_EVERY).await;
-    }
-}
-
-/// Imports a catalog file into a database whose schema is up to date.
-///
-/// # Errors
-/// Returns every violation of the file, or the first conflict with the database. Then nothing is imported.
-pub async fn import(
-    store: &Store,
-    json: &[u8],
-    options: ImportOptions,
-    origin: &Origin,
-) -> Result<Imported, ImportFileError> {
-    Ok(read_import(json)?.run(store, options, origin).await?)
-}
-
-/// Returns the origin of a change that the operator who runs this process makes now.
-pub fn operator(clock: &Clock) -> Origin {
-    Origin { actor: Actor::Operator(config::operator_name().into()), request_id: None, at: clock.now() }
-}
-
-/// Parses a catalog file.
-///
-/// # Errors
-/// Returns every violation of the file.
-pub fn read_import(json: &[u8]) -> Result<Import, ImportFileError> {
-    files::catalog::parse(json).map_err(ImportFileError::Faults)
 }
 
 /// The course of a service from outside.
@@ -341,32 +173,6 @@ pub async fn run(
     Ok(())
 }
 
-/// Brings the database into the state that the options ask for: its schema, and the catalog of the demo.
-async fn prepare(store: &Store, options: &Serve, clock: &Clock) -> Result<(), ServeError> {
-    let url = options.common.database_url();
-    let named = |source| ServeError::Database { url: url.clone(), source };
-    if options.no_migrate {
-        store.require_current_schema().await.map_err(named)?;
-    } else {
-        store.migrate().await.map_err(named)?;
-    }
-    for warning in store.warnings().await.map_err(named)? {
-        tracing::warn!("{warning}");
-    }
-    if let Some(org) = options.access.without_authentication
-        && let Some(other) = other_than(store, OrgId(org)).await.map_err(named)?
-    {
-        return Err(ServeError::OpenToOthers { url: url.clone(), org, other });
-    }
-    if options.demo {
-        if let Some(other) = other_than(store, demo::ORG_ID).await.map_err(named)? {
-            return Err(ServeError::DemoOnOthers { url: url.clone(), other });
-        }
-        import(store, demo::CATALOG.as_bytes(), ImportOptions::default(), &operator(clock)).await?;
-    }
-    Ok(())
-}
-
 /// Returns what hands the requests of connections to the endpoints.
 pub fn handler(endpoints: Endpoints) -> Handler {
     Arc::new(move |request| {
@@ -413,14 +219,6 @@ fn handler_of(router: Router) -> Handler {
             Answered { response, is_authenticated: false }
         })
     })
-}
-
-/// Returns an organization of the database beside this one, if there is any.
-async fn other_than(store: &Store, org_id: OrgId) -> Result<Option<OrgId>, StorageError> {
-    let transaction = store.begin().await?;
-    let others = transaction.org_ids().await?;
-    transaction.rollback().await?;
-    Ok(others.into_iter().find(|other| *other != org_id))
 }
 
 /// The task that serves connections, and how it is told to end them.

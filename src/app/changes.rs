@@ -7,7 +7,9 @@ use super::App;
 use super::against_catalogs::{self, FromCatalogs};
 use super::catalog_cache::{CatalogCache, InMemory, versions};
 use crate::clock::Clock;
-use crate::earning::change::{self, ChangeFacts, InstanceKey, RedeemFailure, RevokedDetail, WalletChange};
+use crate::earning::change::{ChangeFacts, InstanceKey, WalletChange};
+use crate::earning::redeem::{self, RedeemFailure};
+use crate::earning::revoke::{self, RevokedDetail};
 use crate::earning::{Catalog, Holder, OrgId, Redemption, Timestamp};
 use crate::storage::StorageError;
 use crate::storage::batch::changes::{Changes, ChangesWanted, NewTransaction, Revoked};
@@ -151,7 +153,7 @@ fn decide(command: &WalletChange, deciding: &mut DecidingChanges<'_>) -> Result<
     }
     match command {
         WalletChange::Revoke(revoke) => {
-            let (details, newly) = change::revoke(revoke, catalog, facts);
+            let (details, newly) = revoke::revoke(revoke, catalog, facts);
             for key in newly {
                 let promotion_id = facts.held[&key].promotion_id;
                 let cap_period = catalog.promotions.get(&promotion_id).map_or(0, |promotion| promotion.cap_period);
@@ -162,7 +164,7 @@ fn decide(command: &WalletChange, deciding: &mut DecidingChanges<'_>) -> Result<
             Ok(Changed::Revoked(details))
         }
         WalletChange::Redeem(redeem) => {
-            Ok(Changed::Redeemed(change::redeem(redeem, facts, *late_from).map(|redeemed| {
+            Ok(Changed::Redeemed(redeem::redeem(redeem, facts, *late_from).map(|redeemed| {
                 let by = &redeem.transaction_identifier;
                 if !redeemed.newly.is_empty() {
                     let instances = i64::try_from(redeemed.newly.len()).unwrap_or(i64::MAX);

@@ -8,7 +8,7 @@ use super::{CommandError, note, on_database, print, show};
 use crate::access::secret::Secret;
 use crate::app::clients::{self, RecordedClient};
 use crate::clock::Clock;
-use crate::config::operator::{AddClient, Clients, ListClients, ShowClient, SwitchClient};
+use crate::config::clients::{AddClient, Clients, ListClients, ShowClient, SwitchClient};
 use crate::earning::OrgId;
 use crate::proto;
 use crate::server;

@@ -7,7 +7,7 @@ use std::path::Path;
 use flate2::bufread::MultiGzDecoder;
 
 use super::CommandError;
-use crate::config::operator::{FileFormat, ImportCustomers};
+use crate::config::customers::{FileFormat, ImportCustomers};
 use crate::wire::files::customer::Format;
 
 /// Size in bytes of the read buffer.

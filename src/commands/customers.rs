@@ -17,7 +17,7 @@ use super::rejects::Rejects;
 use super::table::Table;
 use super::{CommandError, note, on_database, print, show};
 use crate::app::catalog;
-use crate::config::operator::{CountCustomers, Customers, ImportCustomers};
+use crate::config::customers::{CountCustomers, Customers, ImportCustomers};
 use crate::earning::{CustomerId, OrgId};
 use crate::storage::{StorageError, Store};
 use crate::wire::files::customer::{CsvForm, CustomerFile, CustomerLines, LineContent, LineViolation};

@@ -8,7 +8,7 @@ use super::table::{NOTHING, Table};
 use super::{CommandError, note, on_database, show};
 use crate::app::catalog;
 use crate::app::history::{Content, HistoryPart, RecordedChange, page};
-use crate::config::operator::HistoryOutput;
+use crate::config::output::HistoryOutput;
 use crate::earning::catalog_change::CatalogRefusal;
 use crate::earning::{ObjectId, OrgId, Timestamp};
 use crate::storage::Store;

@@ -6,9 +6,9 @@ use super::table::{NOTHING, Table};
 use super::{CommandError, history, on_database, show};
 use crate::app::catalog;
 use crate::clock::Clock;
-use crate::config::operator::{
-    CreatePromotion, FieldValue, ListPromotions, Promotions, ShowPromotion, SwitchPromotions, TimedOutput,
-    UpdatePromotion,
+use crate::config::output::TimedOutput;
+use crate::config::promotions::{
+    CreatePromotion, FieldValue, ListPromotions, Promotions, ShowPromotion, SwitchPromotions, UpdatePromotion,
 };
 use crate::earning::catalog_change::{CatalogChange, CatalogRefusal};
 use crate::earning::{Expiry, ObjectId, OrgId, Promotion};

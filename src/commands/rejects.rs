@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 
 use super::{CommandError, note};
-use crate::config::operator::ImportCustomers;
+use crate::config::customers::ImportCustomers;
 use crate::wire::files::customer::{CustomerLines, REMARK};
 
 /// Maximum number of malformed lines that a dry run without a file names.

@@ -8,7 +8,7 @@ use super::{CommandError, note, on_database, show};
 use crate::app::catalog;
 use crate::app::wallet::{WalletItem, page};
 use crate::clock::Clock;
-use crate::config::operator::{ShowWallet, Wallet};
+use crate::config::wallet::{ShowWallet, Wallet};
 use crate::earning::OrgId;
 use crate::earning::change::EarnedStatus;
 use crate::earning::limits::list_earned_promotions_request;

@@ -3,7 +3,7 @@
 use chrono_tz::Tz;
 use clap::{Args, Subcommand};
 
-use super::operator::{OrgHistory, Output};
+use super::output::{HistoryOutput, Output};
 use super::{Common, time_zone};
 
 /// The commands of `orgs`.
@@ -64,6 +64,17 @@ pub struct SetOrg {
     /// Output options.
     #[command(flatten)]
     pub output: Output,
+}
+
+/// Options of `orgs history`.
+#[derive(Debug, Args)]
+pub struct OrgHistory {
+    /// Organization.
+    #[arg(value_name = "ORG", value_parser = clap::value_parser!(i64).range(1..))]
+    pub id: i64,
+    /// Output options.
+    #[command(flatten)]
+    pub output: HistoryOutput,
 }
 
 impl Orgs {

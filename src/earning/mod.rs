@@ -65,7 +65,9 @@ pub mod failure;
 pub mod history;
 pub mod limits;
 pub mod object_id;
+pub mod redeem;
 pub mod redemption;
+pub mod revoke;
 pub mod time;
 
 pub use amount::Amount;

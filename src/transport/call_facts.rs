@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use crate::app::changes::Changed;
-use crate::earning::change::{RevokedDetail, WalletChange};
+use crate::earning::change::WalletChange;
+use crate::earning::revoke::RevokedDetail;
 use crate::earning::{BulkEarn, EntryOutcome};
 use crate::telemetry::call::{self, CallResult, CallSubject, FailureCodes};
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cart_promotions::access::groups::AccessGroup;
-use cart_promotions::earning::change::RevokeFailure;
+use cart_promotions::earning::revoke::RevokeFailure;
 use cart_promotions::earning::{EarnFailure, EarnedFromType, ObjectId, OrgId, PromotionType, Timestamp};
 use cart_promotions::proto::Reason;
 use cart_promotions::transport::refusal::{Refusal, Unauthenticated, told};

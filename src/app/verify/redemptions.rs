@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::earning::change::{MAX_BEFORE_EVENT, MAX_LATE_REDEMPTION_DAYS};
+use crate::earning::redeem::{MAX_BEFORE_EVENT, MAX_LATE_REDEMPTION_DAYS};
 use crate::earning::time::DAY;
 use crate::earning::{OrgId, Redemption};
 use crate::storage::StorageError;

@@ -1,8 +1,12 @@
 //! Tests of the decision to redeem: a table of the reasons against it in their order of precedence, and its bounds.
 
+use std::collections::HashMap;
+
+use super::super::change::HeldPromotion;
+use super::super::object_id::GivenId;
+use super::super::time::MILLISECOND;
+use super::super::{Amount, CustomerId, OrgId};
 use super::*;
-use crate::earning::Amount;
-use crate::earning::time::MILLISECOND;
 
 const NOW: Timestamp = Timestamp::from_millis(1_762_840_800_000);
 const LATE_FROM: Timestamp = Timestamp::from_millis(NOW.millis() - 7 * 86_400_000);
