@@ -38,7 +38,8 @@ REVOKE ALL ON ALL TABLES IN SCHEMA public FROM PUBLIC, cart_promotions;
 REVOKE ALL ON ALL SEQUENCES IN SCHEMA public FROM PUBLIC, cart_promotions;
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO cart_promotions;
 
--- The service reads which migrations were applied, and adds to the history of the catalog, which nobody rewrites.
+-- The service reads which migrations were applied, adds to the history of the catalog, which nobody rewrites, and makes the
+-- key for access tokens once. No other role may read that key: it signs tokens for every client.
 DO $$
 BEGIN
     IF to_regclass('public.seaql_migrations') IS NOT NULL THEN
@@ -46,6 +47,9 @@ BEGIN
     END IF;
     IF to_regclass('public.catalog_changes') IS NOT NULL THEN
         REVOKE UPDATE, DELETE ON catalog_changes FROM cart_promotions;
+    END IF;
+    IF to_regclass('public.token_keys') IS NOT NULL THEN
+        REVOKE UPDATE, DELETE ON token_keys FROM cart_promotions;
     END IF;
 END
 $$;

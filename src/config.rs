@@ -1,6 +1,7 @@
 //! The command line, the environment and the file of options, read once. `--help` shows the default and the limits of each option.
 
 pub mod access;
+mod changed;
 pub mod clients;
 mod command_line;
 pub mod customers;
@@ -237,6 +238,9 @@ pub struct Serve {
     /// at `transactionDate`, or this many days ago if that is later.
     #[arg(long, env = "CART_PROMOTIONS_LATE_REDEMPTION_DAYS", value_name = "DAYS", default_value_t = 7, value_parser = clap::value_parser!(u32).range(..=i64::from(MAX_LATE_REDEMPTION_DAYS)))]
     pub late_redemption_days: u32,
+    /// The options that differ from their defaults, in one line without secrets. Set by [`Cli::read`].
+    #[arg(skip)]
+    pub changed: String,
     /// Authentication and rate limits.
     #[command(flatten)]
     pub access: AccessOptions,

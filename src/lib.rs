@@ -13,6 +13,7 @@ pub mod earning;
 pub mod edge;
 pub mod encoding;
 mod files;
+mod http_client;
 pub mod object;
 pub mod printable;
 pub mod proto;

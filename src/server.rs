@@ -1,14 +1,14 @@
 //! Composes the service: starts, serves, drains and stops.
 //!
-//! The port answers from the first moment, and health reports the real state: calls are accepted once the schema is up
-//! to date and refused again when the service is told to stop, while the accepted ones are finished.
+//! The port answers from the first moment, and health reports the real state: calls are accepted once the database answers
+//! and its schema is up to date, and refused again when the service is told to stop, while the accepted ones are finished.
 
 mod database;
 mod error;
 mod import;
 
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::Router;
@@ -23,6 +23,7 @@ pub use import::{ImportFileError, import, operator, read_import};
 
 use self::database::{open_when_up, prepare};
 use crate::access::Caller;
+use crate::access::shared_key::SharedKeyError;
 use crate::access::tokens::Tokens;
 use crate::app::{App, AppContext};
 use crate::background::Background;
@@ -30,6 +31,7 @@ use crate::clock::Clock;
 use crate::config::Serve;
 use crate::edge::{self, Answered, Certificates, ConnectionCounts, EdgeLimits, EdgeSettings, Handler, Registry, Stop};
 use crate::files::{SECRET_MODE, warn_if_wider};
+use crate::storage::Store;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::traces::Traces;
 use crate::transport::{self, Endpoints, Health, Lifecycle, Observer, Phase, Refresh};
@@ -104,44 +106,45 @@ pub async fn run(
 ) -> Result<(), ServeError> {
     // Invalid options are refused before the database is opened or created.
     let (settings, tokens) = (options.settings()?, options.access.token_settings()?);
-    let tokens = Tokens::new(tokens).map_err(ServeError::Tokens)?;
+    let mut tokens = Tokens::new(tokens);
     tokens.read_key_files().await?;
     let certificates = match options.edge.tls_files() {
         Some(files) => Some(Certificates::open(files).await?),
         None => None,
     };
     options.secret_files().for_each(|file| warn_if_wider(SECRET_MODE, file));
+    let ServerParts { listener, admin, clock, metrics, traces } = parts;
+    let mut health = Health::new().await;
+    let observer = Observer { limits: options.call_limits(), metrics: Arc::clone(&metrics), traces: traces.clone() };
+    let endpoints = Endpoints::new(&health, observer);
+    let (tell, told) = watch::channel(Stop::No);
+    let drain_timeout = Duration::from_millis(options.drain_timeout_ms);
+    let registry = Registry::new(options.edge.limits(edge::raise_limit(), drain_timeout));
+    let measured = Arc::new(OnceLock::new());
+    let admin_routes = transport::admin_routes(&health, Arc::clone(&metrics), measure(&metrics, &measured, &registry));
+    serve_admin(admin, admin_routes, *registry.limits(), told.clone());
+    let tls = certificates.as_ref().map(Certificates::current);
+    let handler = handler(endpoints.clone());
+    let server = tokio::spawn(edge::serve(listener, handler, EdgeSettings { registry, tls }, told));
+    let mut background = Background::default();
+    if let Some(certificates) = certificates {
+        background.refresh_certificates(certificates);
+    }
+
     let mut stop = pin!(course.stop);
     let store = tokio::select! {
         biased;
         () = &mut stop => return Ok(()),
         opened = open_when_up(options) => opened?,
     };
-    let ServerParts { listener, admin, clock, metrics, traces } = parts;
-    let context = AppContext { clock: clock.clone(), tokens, metrics: Arc::clone(&metrics), traces: traces.clone() };
-    let (app, writer) = App::new(store.clone(), options.app_limits(), context);
-    let writer = tokio::spawn(writer.run());
-    let lifecycle = Lifecycle::new();
-    let mut health = Health::new().await;
-
-    let router = transport::router(app.clone(), settings, &lifecycle, &health)?;
-    let observer = Observer { limits: options.call_limits(), metrics: Arc::clone(&metrics), traces };
-    let endpoints = Endpoints { router, observer: Arc::new(observer) };
-    let (tell, told) = watch::channel(Stop::No);
-    let drain_timeout = Duration::from_millis(options.drain_timeout_ms);
-    let registry = Registry::new(options.edge.limits(edge::raise_limit(), drain_timeout));
-    let admin_routes = transport::admin_routes(&health, Arc::clone(&metrics), measure(&metrics, &app, &registry));
-    serve_admin(admin, admin_routes, *registry.limits(), told.clone());
-    let tls = certificates.as_ref().map(Certificates::current);
-    let server = tokio::spawn(edge::serve(listener, handler(endpoints), EdgeSettings { registry, tls }, told));
-    let mut tasks = Tasks { server, writer };
-    let mut background = Background::default();
-    if let Some(certificates) = certificates {
-        background.refresh_certificates(certificates);
-    }
-
     prepare(&store, options, &clock).await?;
-    lifecycle.enter(Phase::Serving);
+    adopt_shared_key(&mut tokens, &store, options).await?;
+    let context = AppContext { clock, tokens, metrics, traces };
+    let (app, writer) = App::new(store.clone(), options.app_limits(), context);
+    let mut tasks = Tasks { server, writer: tokio::spawn(writer.run()) };
+    let lifecycle = Lifecycle::new();
+    endpoints.serve(transport::router(app.clone(), settings, &lifecycle, &health)?);
+    let _ = measured.set(app.clone());
     background.probe(app.clone(), health.clone(), Arc::clone(&lifecycle));
     background.refresh_memory(app.clone());
     background.return_memory();
@@ -165,12 +168,20 @@ pub async fn run(
         drained = drain(&lifecycle, &mut health, ConnectionTask { tell, server }, drain_timeout) => drained?,
         _ = &mut writer => return Err(ServeError::Died("writer")),
     }
-    drop((app, background));
+    drop((app, measured, endpoints, background));
     // The queue is empty: every waiting request was answered or abandoned.
     let _ = tokio::time::timeout(HANG_UP_AFTER, writer).await;
     store.close().await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Adopts the key for access tokens that the servers on the database share, unless one is configured.
+async fn adopt_shared_key(tokens: &mut Tokens, store: &Store, options: &Serve) -> Result<(), ServeError> {
+    tokens.adopt_shared_key(store).await.map_err(|error| match error {
+        SharedKeyError::Storage(source) => ServeError::Database { url: options.common.database_url().clone(), source },
+        other => ServeError::SharedKey(other),
+    })
 }
 
 /// Returns what hands the requests of connections to the endpoints.
@@ -187,15 +198,15 @@ pub fn handler(endpoints: Endpoints) -> Handler {
     })
 }
 
-/// Returns what sets the metrics that are read from the state of the service.
-fn measure(metrics: &Arc<Metrics>, app: &App, registry: &Arc<Registry>) -> Refresh {
-    let (connections, registry, app) = (metrics.connections.clone(), Arc::clone(registry), app.clone());
+/// Returns what sets the metrics that are read from the state of the service, once it has its use cases.
+fn measure(metrics: &Arc<Metrics>, app: &Arc<OnceLock<App>>, registry: &Arc<Registry>) -> Refresh {
+    let (metrics, registry, app) = (Arc::clone(metrics), Arc::clone(registry), Arc::clone(app));
     Arc::new(move || {
         let ConnectionCounts { idle, active } = registry.counts();
-        for (state, count) in [("idle", idle), ("active", active)] {
-            connections.with_label_values(&[state]).set(i64::try_from(count).unwrap_or(i64::MAX));
+        metrics.set_connections(idle, active);
+        if let Some(app) = app.get() {
+            app.measure();
         }
-        app.measure();
     })
 }
 

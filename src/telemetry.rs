@@ -8,6 +8,7 @@ mod log_buffer;
 pub mod metrics;
 pub mod traces;
 
+use std::fmt::Write as _;
 use std::io::IsTerminal;
 
 use tracing::level_filters::LevelFilter;
@@ -16,8 +17,11 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, fmt, reload};
 
+pub use fields::MAX_FIELD_BYTES;
 use fields::{JsonLines, TextFields};
 pub use log_buffer::Log;
+
+use crate::printable::Printable;
 
 /// The format of the log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -51,6 +55,19 @@ impl LogLevel {
     /// Logs lines of the configured level again.
     pub fn reset(&self) {
         self.set(self.configured);
+    }
+
+    /// Returns a level of no log, and the layer that keeps it.
+    #[cfg(test)]
+    pub(crate) fn of_no_log(configured: LevelFilter) -> (Self, reload::Layer<Targets, Registry>) {
+        let (layer, filter) = reload::Layer::new(targets(configured));
+        (Self { configured, filter }, layer)
+    }
+
+    /// Returns the present level.
+    #[cfg(test)]
+    pub(crate) fn present(&self) -> LevelFilter {
+        self.filter.with_current(Targets::default_level).unwrap().unwrap()
     }
 
     fn set(&self, level: LevelFilter) {
@@ -92,10 +109,38 @@ fn targets(level: LevelFilter) -> Targets {
 
 /// Writes the line with which the program fails, after the log. It is never left out, whatever the level of the log.
 pub fn fail(log: &Log, line: &str, format: Option<LogFormat>) {
-    let line = line.replace('\n', " ");
+    let line = shortened(line);
     if format != Some(LogFormat::Json) {
         return log.say(&format!("cart-promotions: {line}"));
     }
     let timestamp = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Micros, true);
     log.say(&serde_json::json!({"timestamp": timestamp, "level": "ERROR", "message": line}).to_string());
+}
+
+/// Returns a text on one line, without characters that are not displayed as themselves. Long words are cut: the text
+/// repeats values that may have any length, and its last words say what to do.
+fn shortened(text: &str) -> String {
+    let words = text.split([' ', '\n']).map(|word| {
+        let mut shown = String::new();
+        let _ = write!(Printable::new(&mut shown, MAX_FIELD_BYTES), "{word}");
+        shown
+    });
+    words.collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_with_which_the_program_fails_is_one_printable_line_whose_words_are_cut() {
+        let long = "x".repeat(100_000);
+        let line = shortened(&format!("invalid value '{long}' for \u{202e}\n'--org':\tdo this"));
+        assert!(line.len() < MAX_FIELD_BYTES + 100, "{}", line.len());
+        assert!(
+            line.starts_with("invalid value 'xxx") && line.ends_with("… for \\u{202e} '--org':\\tdo this"),
+            "{line}"
+        );
+        assert_eq!(shortened("as it is"), "as it is");
+    }
 }

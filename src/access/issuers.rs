@@ -22,6 +22,7 @@ use super::jws::{Jwks, NamedKey, TokenType, Unverified, VerifyingKey};
 use crate::earning::limits::{CALENDAR_MS, api_client};
 use crate::earning::{OrgId, Timestamp};
 use crate::encoding::{Utf16, without_mark};
+use crate::http_client;
 use crate::object::Object;
 
 /// Intervals at which keys are read: from a file, over HTTPS, and over HTTPS after a failure or when a token names an
@@ -291,9 +292,7 @@ fn client() -> Result<&'static reqwest::Client, reqwest::Error> {
     if let Some(client) = CLIENT.get() {
         return Ok(client);
     }
-    // The provider is already installed when the database connection uses TLS.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let client = reqwest::Client::builder()
+    let client = http_client::builder()
         .https_only(true)
         .redirect(reqwest::redirect::Policy::none())
         .timeout(FETCH_TIMEOUT)
@@ -360,7 +359,7 @@ mod tests {
     proptest! {
         #[test]
         fn claims_of_any_form_name_a_caller_or_nobody(claims in altered(CLAIMS)) {
-            let key = SigningKey::random("a").unwrap();
+            let key = SigningKey::random("a");
             // Claims that cannot be text cannot be signed by the library: the case is skipped.
             let Ok(claims) = serde_json::from_slice::<Box<serde_json::value::RawValue>>(&claims) else { return Ok(()) };
             let token = key.sign(&claims).unwrap();

@@ -6,7 +6,7 @@
 use std::fmt;
 
 use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use ring::rand::SystemRandom;
 use ring::signature::{self, Ed25519KeyPair, KeyPair, RsaKeyPair, RsaPublicKeyComponents, UnparsedPublicKey};
 use rustls_pki_types::PrivatePkcs8KeyDer;
@@ -68,25 +68,28 @@ enum SigningPair {
 }
 
 impl SigningKey {
+    /// Generates a key of Ed25519, as the text of a PEM file.
+    ///
+    /// # Errors
+    /// Returns an error when the system provides no randomness.
+    pub fn generate_pem() -> Result<String, KeyError> {
+        let key = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).map_err(|_| KeyError::NoSignature)?;
+        Ok(format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", STANDARD.encode(key.as_ref())))
+    }
+
+    /// Generates a key.
+    #[cfg(test)]
+    pub(crate) fn random(kid: &str) -> Self {
+        Self::from_pem(kid, Self::generate_pem().unwrap().as_bytes()).unwrap()
+    }
+
     /// Reads the first key of a PEM file.
     ///
     /// # Errors
     /// Returns an error when the file has no key of an accepted kind.
     pub fn from_pem(kid: &str, pem: &[u8]) -> Result<Self, KeyError> {
         let key = PrivatePkcs8KeyDer::from_pem_slice(pem).map_err(|_| KeyError::Unusable)?;
-        Self::from_pkcs8(kid, key.secret_pkcs8_der())
-    }
-
-    /// Generates a key.
-    ///
-    /// # Errors
-    /// Returns an error when the system provides no randomness.
-    pub fn random(kid: &str) -> Result<Self, KeyError> {
-        let key = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).map_err(|_| KeyError::NoSignature)?;
-        Self::from_pkcs8(kid, key.as_ref())
-    }
-
-    fn from_pkcs8(kid: &str, der: &[u8]) -> Result<Self, KeyError> {
+        let der = key.secret_pkcs8_der();
         // Key files of widely used tools contain no public key; "maybe unchecked" derives it.
         let pair = match Ed25519KeyPair::from_pkcs8_maybe_unchecked(der) {
             Ok(pair) => SigningPair::Ed25519(pair),

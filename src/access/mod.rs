@@ -12,6 +12,7 @@ pub mod groups;
 pub mod issuers;
 pub mod jws;
 pub mod secret;
+pub mod shared_key;
 pub mod tokens;
 
 pub use caller::Caller;

@@ -3,7 +3,7 @@
 //! A token issued here names the client and a digest of its stored secret; the client's access is read from its record
 //! whenever the token is used. So a disabled client, a new secret and a changed access take effect at once. Keys come
 //! from the configuration: the first signs, all verify, each selected by its name (`kid`), so that keys can be rotated
-//! one by one. Called by `credentials`.
+//! one by one. Without a configured key, the servers on a database share one. Called by `credentials`.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,18 +19,19 @@ use super::caller::Caller;
 use super::claims::{Period, TokenRefusal};
 use super::issuers::{Issuer, IssuerSettings, KeyFileError};
 use super::jws::{KeyError, SigningKey, Unverified, VerifyingKey};
+use super::shared_key::{self, SharedKeyError};
 use crate::earning::Timestamp;
 use crate::object::Object;
+use crate::storage::Store;
 use crate::storage::clients::ApiClient;
 
 /// The issuer and the audience of tokens that are issued here. No trusted issuer may have this name.
 pub const OURS: &str = "cart-promotions";
-/// Name of the key that is generated when none is configured.
-const OWN_KID: &str = "of-this-process";
+
 /// The configuration of tokens.
 #[derive(Debug, Clone)]
 pub struct TokenSettings {
-    /// Keys: the first signs, all verify. When empty, a key is generated that lasts as long as the process.
+    /// Keys: the first signs, all verify. When empty, the key is that of the database.
     pub keys: Vec<Arc<SigningKey>>,
     /// Validity of tokens that are issued here.
     pub ttl: Duration,
@@ -114,7 +115,8 @@ struct UntrustedIssuer {
 /// Issues and checks tokens.
 #[derive(Debug)]
 pub struct Tokens {
-    signing: Arc<SigningKey>,
+    /// The key that signs; `None` until that of the database is adopted.
+    signing: Option<Arc<SigningKey>>,
     verifying: HashMap<String, VerifyingKey>,
     ttl: Duration,
     issuers: Vec<Arc<Issuer>>,
@@ -122,20 +124,31 @@ pub struct Tokens {
 
 impl Tokens {
     /// Creates the issuer and checker of tokens with this configuration.
+    pub fn new(settings: TokenSettings) -> Self {
+        let TokenSettings { keys, ttl, issuers } = settings;
+        let issuers = issuers.into_iter().map(|issuer| Arc::new(Issuer::new(issuer))).collect();
+        let mut tokens = Self { signing: None, verifying: HashMap::new(), ttl, issuers };
+        for key in keys {
+            tokens.add_key(key);
+        }
+        tokens
+    }
+
+    /// Adds a key that verifies, and that signs if it is the first one.
+    fn add_key(&mut self, key: Arc<SigningKey>) {
+        self.verifying.insert(key.kid().to_owned(), key.verifying_key());
+        self.signing.get_or_insert(key);
+    }
+
+    /// Adopts the key that the servers on this database share, unless keys are configured.
     ///
     /// # Errors
-    /// Returns an error when the system provides no randomness.
-    pub fn new(settings: TokenSettings) -> Result<Self, KeyError> {
-        let mut keys = settings.keys;
-        if keys.is_empty() {
-            keys.push(Arc::new(SigningKey::random(OWN_KID)?));
+    /// Returns why there is no such key.
+    pub async fn adopt_shared_key(&mut self, store: &Store) -> Result<(), SharedKeyError> {
+        if self.signing.is_none() {
+            self.add_key(Arc::new(shared_key::read_or_make(store).await?));
         }
-        Ok(Self {
-            signing: Arc::clone(&keys[0]),
-            verifying: keys.iter().map(|key| (key.kid().to_owned(), key.verifying_key())).collect(),
-            ttl: settings.ttl,
-            issuers: settings.issuers.into_iter().map(|issuer| Arc::new(Issuer::new(issuer))).collect(),
-        })
+        Ok(())
     }
 
     /// Reads the keys of trusted issuers that are in files.
@@ -152,11 +165,12 @@ impl Tokens {
     /// Issues a token for this client.
     ///
     /// # Errors
-    /// Returns an error when the system provides no randomness.
+    /// Returns an error when the system provides no randomness, and when no key is configured or adopted.
     pub fn issue(&self, client: &ApiClient, now: Timestamp) -> Result<IssuedToken, KeyError> {
         let Fingerprint { org_id, secret } = Fingerprint::of(client);
         let issued = now.seconds();
-        let access_token = self.signing.sign(&Claims {
+        let key = self.signing.as_ref().ok_or(KeyError::NoSignature)?;
+        let access_token = key.sign(&Claims {
             iss: OURS.to_owned(),
             aud: OURS.to_owned(),
             sub: client.username.clone(),

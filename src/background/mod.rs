@@ -37,7 +37,7 @@ impl Background {
 
     /// Changes the level of the log lines when a signal asks for it.
     pub fn change_log_level(&mut self, level: LogLevel, signals: LevelSignals) {
-        self.loops.spawn(log_level::run(level, signals));
+        self.loops.spawn(log_level::run(level, signals, log_level::RAISED_FOR));
     }
 
     /// Returns freed memory to the system.

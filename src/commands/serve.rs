@@ -60,10 +60,12 @@ pub async fn run(options: &Serve, log: &Log, log_level: Option<LogLevel>) -> Res
             admin = admin_address.map(display),
             version = BUILD.version,
             commit = BUILD.commit,
+            engine = options.common.database_url().engine(),
+            options = options.changed,
             "serving gRPC and JSON"
         );
         if options.access.token_keys.is_empty() {
-            tracing::info!("no --token-key is configured: access tokens are valid for this process only");
+            tracing::info!("no --token-key is configured: the key for access tokens is kept in the database");
         }
         if let Some(org) = options.access.without_authentication {
             tracing::warn!(org, "authentication is off: every caller acts for this organization, with all access");

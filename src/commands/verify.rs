@@ -4,20 +4,16 @@ use std::io::Write;
 use std::sync::mpsc;
 
 use crate::app::verify::{self, Check};
-use crate::config::{DatabaseUrl, Verify};
-use crate::storage::{StorageError, Store, StoreOptions};
+use crate::config::Verify;
+use crate::server::{self, ServeError};
+use crate::storage::StorageError;
 
 /// The reason for which a database could not be verified, or has breaches.
 #[derive(Debug, thiserror::Error)]
 pub enum VerifyError {
-    /// The database could not be opened.
-    #[error("cannot use the database {url}")]
-    Open {
-        /// The database.
-        url: DatabaseUrl,
-        /// The cause.
-        source: StorageError,
-    },
+    /// The database could not be opened, or its schema is not up to date.
+    #[error(transparent)]
+    Open(#[from] ServeError),
     /// The database failed during the verification.
     #[error("cannot verify")]
     Ask(#[source] StorageError),
@@ -36,11 +32,7 @@ pub enum VerifyError {
 /// # Errors
 /// Returns the number of checks that found breaches, or why the verification could not be completed.
 pub async fn run(options: &Verify) -> Result<(), VerifyError> {
-    let common = &options.common;
-    let named = |source| VerifyError::Open { url: common.database_url().clone(), source };
-    let options = StoreOptions { recounts: true, ..common.store_options() };
-    let store = Store::open(common.database_url().expose(), options).await.map_err(named)?;
-    store.require_current_schema().await.map_err(named)?;
+    let store = server::open_unchanged(&options.common).await?;
     // A thread prints, so that a stalled reader does not keep the snapshot open while no statement runs.
     let (tell, made) = mpsc::channel::<Check>();
     let printer = tokio::task::spawn_blocking(move || made.iter().for_each(|check| print(&check)));

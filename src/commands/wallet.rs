@@ -68,6 +68,9 @@ async fn read(store: &Store, options: &ShowWallet, clock: &Clock) -> Result<(Vec
     let (mut list, _) = parse_list(&request, org_id, Violations::default())
         .map_err(|problem| CommandError::of_invalid_request(problem, &OPTIONS))?;
     let catalog = catalog::recorded(store, org_id).await.map_err(CommandError::of_catalog)?;
+    if let Some(unknown) = list.promotions.iter().find(|id| !catalog.promotions.contains_key(id)) {
+        return Err(CommandError::refused(404, format!("promotion {unknown} not found")));
+    }
     let (limit, mut entries) = (options.limit as usize, Vec::new());
     loop {
         list.limit = list.limit.min(limit - entries.len());

@@ -42,7 +42,7 @@ pub struct AccessOptions {
     )]
     pub trusted_proxies: Vec<IpNet>,
     /// Private key for access tokens and its name: KID=FILE, a PEM file in PKCS #8 of Ed25519 or RSA. May be repeated:
-    /// the first signs, all verify. By default a key is generated, and tokens are valid for this process only.
+    /// the first signs, all verify. By default the database keeps a key for every server on it.
     #[arg(long = "token-key", env = "CART_PROMOTIONS_TOKEN_KEYS", value_name = "KID=FILE", value_delimiter = ',')]
     pub token_keys: Vec<TokenKey>,
     /// Validity of an access token, in seconds.

@@ -9,12 +9,13 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, CommandFactory, FromArgMatches, ValueEnum};
 
+use super::changed::changed;
 use super::file::ConfigFile;
-use super::{Cli, DatabaseUrl, database_url, environment};
+use super::{Cli, CliCommand, DatabaseUrl, database_url, environment};
 use crate::telemetry::LogFormat;
 
 /// The option whose value may have a password.
-const SECRET_OPTION: &str = "database-url";
+pub(super) const SECRET_OPTION: &str = "database-url";
 /// The option for the file of options, and its variable.
 const FILE_OPTION: (&str, &str) = ("config", "CART_PROMOTIONS_CONFIG");
 
@@ -46,7 +47,13 @@ impl Cli {
         let file = given.file().map(|path| ConfigFile::read(&path, &command)).transpose().map_err(wrong)?;
         let told = |error: clap::Error| given.tell(error.format(&mut Self::command()), file.as_ref());
         let matches = command.try_get_matches_from(given.with(file.as_ref())).map_err(told)?;
-        let cli = Self::from_arg_matches(&matches).map_err(told)?;
+        let mut cli = Self::from_arg_matches(&matches).map_err(told)?;
+        if let CliCommand::Serve(options) = &mut cli.command
+            && let Some((name, matches)) = matches.subcommand()
+            && let Some(command) = Self::command().find_subcommand(name)
+        {
+            options.changed = changed(command, matches);
+        }
         if cli.command.common().is_some() {
             environment::refuse_unknown().map_err(wrong)?;
         }

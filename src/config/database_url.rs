@@ -66,6 +66,11 @@ impl DatabaseUrl {
         self.0.starts_with("sqlite:")
     }
 
+    /// Returns the name of the database system.
+    pub fn engine(&self) -> &'static str {
+        if self.is_sqlite() { "sqlite" } else { "postgresql" }
+    }
+
     /// Returns the text with everything in it that is secret in the URL replaced by its value: the URL by what is shown of
     /// it, and the password, as it is written in the URL and as it is meant.
     pub fn redact(&self, text: &str) -> String {

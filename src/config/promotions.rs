@@ -1,5 +1,6 @@
 //! Options of `promotions`.
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
 
 use super::Common;
@@ -79,7 +80,7 @@ pub struct CreatePromotion {
     #[arg(value_name = "FIELD=VALUE", required = true, value_parser = field_value)]
     pub fields: Vec<FieldValue>,
     /// Id: 24 hexadecimal digits. By default one is generated.
-    #[arg(long)]
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     pub id: Option<String>,
     /// Output options.
     #[command(flatten)]

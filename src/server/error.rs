@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::import::ImportFileError;
 use crate::access::issuers::KeyFileError;
-use crate::access::jws::KeyError;
+use crate::access::shared_key::SharedKeyError;
 use crate::config::DatabaseUrl;
 use crate::config::access::AccessOptionError;
 use crate::earning::OrgId;
@@ -50,9 +50,9 @@ pub enum ServeError {
     /// The access options are invalid.
     #[error(transparent)]
     Access(#[from] AccessOptionError),
-    /// The key for access tokens cannot be generated.
-    #[error("cannot generate a key for access tokens")]
-    Tokens(#[source] KeyError),
+    /// No key for access tokens is configured, and that of the database cannot be used.
+    #[error(transparent)]
+    SharedKey(SharedKeyError),
     /// The keys of a trusted issuer cannot be used.
     #[error(transparent)]
     KeyFile(#[from] KeyFileError),

@@ -33,17 +33,9 @@ pub(super) trait Dialect: fmt::Debug + Send + Sync {
     }
 
     /// Returns the statement that examines the server of the database; `None` where there is none. Its result has the
-    /// time in `now_ms`, the rights on these tables that the role lacks in `lacking`, and `is_superuser`. Records of
-    /// changes are only added and read.
-    fn examination(&self, tables: &[&str]) -> Option<String> {
-        let rights = tables.iter().flat_map(|table| {
-            let rights: &[_] = if table.ends_with("_changes") {
-                &["SELECT", "INSERT"]
-            } else {
-                &["SELECT", "INSERT", "UPDATE", "DELETE"]
-            };
-            rights.iter().map(move |right| format!("('{table}', '{right}')"))
-        });
+    /// time in `now_ms`, those of the rights on tables that the role lacks in `lacking`, and `is_superuser`.
+    fn examination(&self, rights: &[(&str, &str)]) -> Option<String> {
+        let rights = rights.iter().map(|(table, right)| format!("('{table}', '{right}')"));
         let rights = rights.collect::<Vec<_>>().join(", ");
         Some(format!(
             "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now_ms, \

@@ -244,7 +244,7 @@ fn of_file(code: i32) -> &'static str {
     match code & 0xff {
         8 => "give this user the right to write the file and its folder",
         13 => "free space on the disk",
-        14 => "create the folder, and give this user the right to write in it",
+        14 => "name a file, not a folder; create its folder, and give this user the right to write there",
         26 => "the file is of another program: name another file",
         _ => "",
     }

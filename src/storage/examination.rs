@@ -24,7 +24,7 @@ impl Store {
     /// # Errors
     /// Returns errors of the database.
     pub async fn examine(&self) -> Result<Option<Examination>, StorageError> {
-        let Some(statement) = self.engine.examination(&org_owned::tables()) else { return Ok(None) };
+        let Some(statement) = self.engine.examination(&org_owned::rights()) else { return Ok(None) };
         let connection = self.lookups.acquire().await?;
         let row = connection.query_one_raw(Statement::from_string(self.engine.backend(), statement)).await?;
         connection.release();

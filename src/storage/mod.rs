@@ -26,6 +26,7 @@ pub mod listing;
 mod migration;
 mod org_owned;
 mod pools;
+mod private_key_pem;
 mod redemption_content;
 mod rows;
 #[cfg(test)]
@@ -35,6 +36,7 @@ mod snapshot;
 mod statement;
 mod store;
 mod store_options;
+mod token_keys;
 mod transaction;
 pub mod verify;
 mod write_health;
@@ -42,6 +44,7 @@ mod write_probe;
 
 pub use error::StorageError;
 pub use examination::Examination;
+pub use private_key_pem::PrivateKeyPem;
 pub use secret_hash::SecretHash;
 pub use snapshot::CatalogSnapshot;
 pub use store::Store;

@@ -7,13 +7,16 @@
 use std::fmt::Write as _;
 
 use sea_orm::sea_query::{Query, SelectStatement, SqliteQueryBuilder};
-use sea_orm::{ConnectionTrait, DbBackend, IdenStatic, PartialModelTrait, QueryResult, QuerySelect, Statement, Value};
+use sea_orm::{
+    ConnectionTrait, DbBackend, EntityName as _, IdenStatic, PartialModelTrait, QueryResult, QuerySelect, Statement,
+    Value,
+};
 
 use super::StorageError;
 use super::dialect::{Dialect, Removal, SearchText};
 use super::entity::{
     OrgOwned, api_client, audience, cap_usage, catalog_change, customer, earned_promotion, former_term, org, promotion,
-    redemption,
+    redemption, token_key,
 };
 use super::rows::{ORG_ID, Rows, WANTED, at_place};
 use super::statement::{On, Placed};
@@ -114,7 +117,7 @@ pub(super) fn table<E: OrgOwned>() -> &'static str {
 }
 
 /// Returns the names of all tables.
-pub(super) fn tables() -> [&'static str; 10] {
+pub(super) fn tables() -> [&'static str; 11] {
     [
         table::<api_client::Entity>(),
         table::<audience::Entity>(),
@@ -126,7 +129,20 @@ pub(super) fn tables() -> [&'static str; 10] {
         table::<org::Entity>(),
         table::<promotion::Entity>(),
         table::<redemption::Entity>(),
+        token_key::Entity.table_name(),
     ]
+}
+
+/// Returns the rights on rows that the service needs: each table, and a right on it. Records of changes and keys are only
+/// added and read.
+pub(super) fn rights() -> Vec<(&'static str, &'static str)> {
+    let added_only = [table::<catalog_change::Entity>(), token_key::Entity.table_name()];
+    let rights = |table: &'static str| {
+        let rights: &[_] =
+            if added_only.contains(&table) { &["SELECT", "INSERT"] } else { &["SELECT", "INSERT", "UPDATE", "DELETE"] };
+        rights.iter().map(move |right| (table, *right))
+    };
+    tables().into_iter().flat_map(rights).collect()
 }
 
 /// Returns the name of a column with its table.

@@ -16,7 +16,7 @@ use tracing_subscriber::registry::LookupSpan;
 use crate::printable::Printable;
 
 /// Maximum size of a field's value in bytes: enough for every message of the service, and to recognize a path.
-const MAX_VALUE_BYTES: usize = 400;
+pub const MAX_FIELD_BYTES: usize = 400;
 
 /// Digits behind the point of a number.
 const DECIMALS: usize = 3;
@@ -110,10 +110,10 @@ impl Visit for Visitor<'_> {
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
         self.field(field, |writer, json| {
             if !json || field.name() == OBJECT_FIELD {
-                return write!(Printable::new(writer, MAX_VALUE_BYTES), "{value:?}");
+                return write!(Printable::new(writer, MAX_FIELD_BYTES), "{value:?}");
             }
             writer.write_char('"')?;
-            write!(Printable::new(Quoted(writer), MAX_VALUE_BYTES), "{value:?}")?;
+            write!(Printable::new(Quoted(writer), MAX_FIELD_BYTES), "{value:?}")?;
             writer.write_char('"')
         });
     }

@@ -14,7 +14,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use prometheus::core::Collector;
-use prometheus::{Encoder, HistogramOpts, IntGaugeVec, Opts, Registry, TextEncoder};
+use prometheus::{Encoder, HistogramOpts, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 
 pub use calls::{CallMetrics, HttpCall};
 pub use database::{DatabaseMetrics, Operation, PoolState};
@@ -41,8 +41,7 @@ pub struct Metrics {
     pub change: WriterMetrics,
     /// The database.
     pub database: DatabaseMetrics,
-    /// Connections of callers, by state.
-    pub connections: IntGaugeVec,
+    connections: IntGaugeVec,
     /// Spans that were dropped.
     pub spans_dropped: SpanCounter,
     /// Log lines that were dropped.
@@ -94,6 +93,13 @@ impl Metrics {
         Ok(Arc::new(metrics))
     }
 
+    /// Sets the number of connections of callers.
+    pub fn set_connections(&self, idle: usize, active: usize) {
+        for (state, count) in [("idle", idle), ("active", active)] {
+            set_count(&self.connections.with_label_values(&[state]), count);
+        }
+    }
+
     /// Returns the content type and the text of a scrape.
     ///
     /// # Errors
@@ -104,6 +110,10 @@ impl Metrics {
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         Ok((prometheus::TEXT_FORMAT, text))
     }
+}
+
+fn set_count(gauge: &IntGauge, count: usize) {
+    gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
 }
 
 /// Registers a metric.

@@ -1,5 +1,5 @@
-//! The phases of the service: starting, serving, draining. Counts running calls, so that a drain can wait for the last
-//! one.
+//! The phases of a service that has its database: serving, draining. Counts running calls, so that a drain can wait for
+//! the last one.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,8 +9,6 @@ use tokio::sync::{Notify, watch};
 /// Phase of the service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
-    /// The service migrates its database, and refuses calls.
-    Starting,
     /// The service accepts calls.
     Serving,
     /// The service finishes accepted calls, and refuses new ones.
@@ -26,10 +24,10 @@ pub struct Lifecycle {
 }
 
 impl Lifecycle {
-    /// Returns the lifecycle of a service that starts.
+    /// Returns the lifecycle of a service that serves.
     pub fn new() -> Arc<Self> {
         Arc::new(Self {
-            phase: watch::Sender::new(Phase::Starting),
+            phase: watch::Sender::new(Phase::Serving),
             under_way: AtomicUsize::new(0),
             answered: Notify::new(),
         })

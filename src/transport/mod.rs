@@ -34,11 +34,12 @@ mod refused;
 mod request_log;
 mod routes;
 mod shares;
+mod starting;
 mod token_endpoint;
 mod wallet_service;
 
 use std::fmt::Write;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 use axum::extract::Request;
@@ -87,19 +88,36 @@ struct Api {
     settings: Settings,
 }
 
-/// The router, and the limits that apply to every request around it.
+/// The routers of the service, and the limits that apply to every request around them.
 #[derive(Debug, Clone)]
-pub struct Endpoints {
+pub struct Endpoints(Arc<Routers>);
+
+#[derive(Debug)]
+struct Routers {
+    /// Router of the time before the service has its database.
+    starting: Router,
     /// Router of all endpoints.
-    pub router: Router,
-    /// Limits of calls, and what is told of them.
-    pub observer: Arc<Observer>,
+    serving: OnceLock<Router>,
+    observer: Observer,
 }
 
 impl Endpoints {
+    /// Returns the endpoints of a service that has no database yet. Until [`Self::serve`] they answer probes only.
+    pub fn new(health: &Health, observer: Observer) -> Self {
+        Self(Arc::new(Routers { starting: starting::routes(health), serving: OnceLock::new(), observer }))
+    }
+
+    /// Answers by this router from now on.
+    pub fn serve(&self, router: Router) {
+        // The service starts once.
+        let _ = self.0.serving.set(router);
+    }
+
     /// Answers one request to any path.
-    pub async fn answer(mut self, request: Request) -> Response {
-        request_log::observe(&self.observer, request, async |request| match self.router.call(request).await {
+    pub async fn answer(self, request: Request) -> Response {
+        let Routers { starting, serving, observer } = &*self.0;
+        let mut router = serving.get().unwrap_or(starting).clone();
+        request_log::observe(observer, request, async |request| match router.call(request).await {
             Ok(response) => response,
             Err(never) => match never {},
         })

@@ -1,9 +1,11 @@
-//! The log never delays a call: when no process reads standard error, the service continues.
+//! The log never delays a call: when no process reads standard error, the service continues. Signals change its level, and
+//! its first line tells the options.
 
 use std::path::Path;
+use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::server_process::Process;
@@ -104,4 +106,69 @@ async fn once_the_log_is_read_again_it_says_how_many_lines_are_missing() {
             assert_eq!(answered + usize::try_from(dropped).unwrap(), CALLS - CALLS / 40 + 3);
         }
     }
+}
+
+/// Waits for a line with this text in its message.
+fn line_that_says(lines: &Receiver<Value>, text: &str) -> Value {
+    loop {
+        let line = lines.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("no line says {text:?}"));
+        if line["message"].as_str().is_some_and(|message| message.contains(text)) {
+            return line;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn signals_raise_the_level_to_debug_and_put_it_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut process = Process::start_unread(directory.path(), &[]);
+    let lines = process.read_log();
+    // Probes are logged at the level debug.
+    let probe = async |process: &Process, id: &str| {
+        let probe = process.caller.http().get(process.caller.url("/healthz")).header("x-request-id", id);
+        assert_eq!(probe.send().await.unwrap().status(), 200);
+    };
+    probe(&process, "before").await;
+    for round in 0..2 {
+        process.signal("USR1");
+        line_that_says(&lines, "raised to debug for ten minutes");
+        probe(&process, &format!("raised-{round}")).await;
+        process.signal("USR2");
+        line_that_says(&lines, "as configured again");
+        probe(&process, &format!("reset-{round}")).await;
+    }
+    process.signal("TERM");
+    let (success, log) = tokio::task::spawn_blocking(|| process.end()).await.unwrap();
+    assert!(success);
+    let probes: Vec<_> = log.iter().filter(|line| line["path"] == "/healthz").collect();
+    let ids: Vec<_> = probes.iter().map(|line| line["request_id"].as_str().unwrap()).collect();
+    assert_eq!(ids, ["raised-0", "raised-1"], "{probes:#?}");
+    assert!(probes.iter().all(|line| line["level"] == "DEBUG"), "{probes:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_line_tells_the_options_that_differ_from_their_defaults_and_no_secret() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    std::fs::write(path.join("key.pem"), std::fs::read(crate::tokens::ED25519).unwrap()).unwrap();
+    let text = "listen = \"127.0.0.1:0\"\nslow-request-ms = 500\nmax-connections = 1_000\ndemo = false\n";
+    std::fs::write(path.join("options.toml"), text).unwrap();
+    let environment = [("CART_PROMOTIONS_LOG_REQUESTS", "failed"), ("CART_PROMOTIONS_WRITERS", "2")];
+    let options = ["--config", "options.toml", "--token-key", "2026=key.pem", "--drain-timeout-ms", "30000"];
+    let process = Process::start_in(path, &environment, &options);
+    process.signal("TERM");
+    let (success, log) = tokio::task::spawn_blocking(|| process.end()).await.unwrap();
+    assert!(success);
+    let line = log.iter().find(|line| line["message"] == "serving gRPC and JSON").expect("the first line");
+    // The tests start every server with these two.
+    let (limit, format) = ("requests-per-minute=0", "log-format=json");
+    let expected = format!(
+        "listen=127.0.0.1:0 {limit} token-key=2026=key.pem max-connections=1000 log-requests=failed config=options.toml {format}"
+    );
+    assert_eq!(line["options"], expected);
+    assert_eq!((&line["engine"], &line["version"]), (&json!("sqlite"), &json!(env!("CARGO_PKG_VERSION"))));
+    assert!(line["commit"].is_string() && line.as_object().unwrap().values().all(|value| !value.is_object()), "{line}");
+    let pem = std::fs::read_to_string(crate::tokens::ED25519).unwrap();
+    let secret = pem.lines().nth(1).unwrap();
+    assert!(log.iter().all(|line| !line.to_string().contains(secret)), "{log:#?}");
 }

@@ -60,6 +60,7 @@ mod service_manager;
 mod set_back;
 mod stale;
 mod support;
+mod support_question;
 #[path = "../support/terms.rs"]
 mod terms;
 mod tokens;

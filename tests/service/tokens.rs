@@ -6,7 +6,6 @@ mod hostile;
 mod issuers;
 
 use std::path::Path;
-use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -14,13 +13,13 @@ use cart_promotions::access::jws::{SigningKey, VerifyingKey};
 use cart_promotions::edge::{self, Certificates, TlsFiles};
 use cart_promotions::telemetry::metrics::{Build, Metrics};
 use cart_promotions::telemetry::traces::Traces;
-use cart_promotions::transport::{Endpoints, Observer};
+use cart_promotions::transport::{Endpoints, Health, Observer};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::rpcs::{Rpc, call};
-use crate::server_process::Process;
+use crate::server_process::{Process, run};
 use crate::support::*;
 
 const PATH: &str = "/v3/oauth/token/generate";
@@ -32,6 +31,10 @@ const RSA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/service/keys/rsa.p
 
 fn key(kid: &str, file: &str) -> SigningKey {
     SigningKey::from_pem(kid, &std::fs::read(file).unwrap()).unwrap()
+}
+
+fn random_key(kid: &str) -> SigningKey {
+    SigningKey::from_pem(kid, SigningKey::generate_pem().unwrap().as_bytes()).unwrap()
 }
 
 pub async fn ask(caller: &Caller, body: &Value) -> (u16, http::HeaderMap, Value) {
@@ -220,12 +223,57 @@ async fn keys_are_changed_one_after_the_other_by_their_names() {
     let after = before.beside_with(&["--token-key", &new]).await;
     assert_eq!(refusal(&after, &newer).await, None);
     assert!(refusal(&after, &token).await.is_some());
-    // Without `--token-key` each process has a key of its own.
-    let alone = before.beside_with(&[]).await;
-    let own = token_of(&alone, "demo", "demo").await;
-    assert_eq!(refusal(&alone, &own).await, None);
-    let another = before.beside_with(&[]).await;
-    assert!(refusal(&another, &own).await.is_some());
+}
+
+// Waiting for the start and the end of a process blocks a thread.
+#[tokio::test(flavor = "multi_thread")]
+async fn servers_without_a_configured_key_share_that_of_the_database_and_keep_it() {
+    let database = Database::new().await;
+    import(&database, &endless(catalog())).await.unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let start = |more: &[&str]| {
+        let options = ["--listen", "127.0.0.1:0", "--log", "trace", "--database-url", database.url()];
+        Process::start(directory.path(), &[&options, more].concat())
+    };
+    // The first starts race to make the key.
+    let runtime = tokio::runtime::Handle::current();
+    let [one, other] = std::thread::scope(|scope| {
+        let start = || {
+            let _entered = runtime.enter();
+            start(&[])
+        };
+        let starting = [(); 2].map(|()| scope.spawn(start));
+        starting.map(|process| process.join().unwrap())
+    });
+    let token = token_of(&one.caller, "demo", "demo").await;
+    assert_eq!(refusal(&one.caller, &token).await, None);
+    assert_eq!(refusal(&other.caller, &token).await, None);
+    // A configured key takes precedence, and the shared one is not among those that verify then.
+    let configured = start(&["--token-key", &format!("main={ED25519}")]);
+    assert!(refusal(&configured.caller, &token).await.is_some());
+    assert!(refusal(&one.caller, &token_of(&configured.caller, "demo", "demo").await).await.is_some());
+
+    let recorded = database.rows("SELECT pem FROM token_keys").await;
+    let [secret] = &recorded[..] else { panic!("{} keys", recorded.len()) };
+    let secret = secret["pem"].as_str().unwrap().lines().nth(1).unwrap().to_owned();
+    for process in [one, other] {
+        process.signal("TERM");
+        let (success, log) = process.end();
+        assert!(success);
+        let told = log.iter().find(|line| line.to_string().contains(&secret));
+        assert!(told.is_none(), "the key is logged: {told:?}");
+    }
+    let restarted = start(&[]);
+    assert_eq!(refusal(&restarted.caller, &token).await, None);
+    // Without its row, the next server makes another key.
+    database.execute("DELETE FROM token_keys").await;
+    let renewed = start(&[]);
+    assert!(refusal(&renewed.caller, &token).await.is_some());
+    database.execute("UPDATE token_keys SET pem = 'spoilt'").await;
+    let refused = run(directory.path(), &["serve", "--listen", "127.0.0.1:0", "--database-url", database.url()]);
+    let text = String::from_utf8(refused.stderr).unwrap();
+    assert!(!refused.status.success() && text.contains("in the database is not a private key in PEM; "), "{text}");
+    assert!(!text.contains("spoilt"), "{text}");
 }
 
 #[tokio::test]
@@ -335,7 +383,7 @@ async fn becomes(caller: &Caller, token: &str, let_in: bool) {
 #[tokio::test]
 async fn tokens_of_a_trusted_issuer_are_taken_for_the_organization_that_they_name() {
     let folder = TempDir::new().unwrap();
-    let (key, rsa, other) = (key("a", ED25519), key("b", RSA), SigningKey::random("a").unwrap());
+    let (key, rsa, other) = (key("a", ED25519), key("b", RSA), random_key("a"));
     let file = issuer(folder.path(), &[&key, &rsa], &json!({}));
     let service = Service::start_with(&catalog(), &["--trusted-issuers", &file]).await;
     becomes(&service, &key.sign(&claims()).unwrap(), true).await;
@@ -343,7 +391,7 @@ async fn tokens_of_a_trusted_issuer_are_taken_for_the_organization_that_they_nam
     let sign = |name: &str, value: Value| key.sign(&changed(&claims(), name, value)).unwrap();
     for (what, token) in [
         ("forged", other.sign(&claims()).unwrap()),
-        ("by a key that is not published", SigningKey::random("z").unwrap().sign(&claims()).unwrap()),
+        ("by a key that is not published", random_key("z").sign(&claims()).unwrap()),
         ("for others", sign("aud", "others".into())),
         ("for nobody", sign("aud", Value::Null)),
         ("of an issuer that is not trusted", sign("iss", "https://login.example.org".into())),
@@ -436,8 +484,9 @@ async fn publish_over_https(folder: &Path) -> String {
     let tls = Some(certificates.current());
     let metrics = Metrics::new(Build { version: "", commit: "" }).unwrap();
     tokio::spawn(async move {
-        let endpoints =
-            Endpoints { router, observer: Arc::new(Observer { limits: of_calls, metrics, traces: Traces::default() }) };
+        let observer = Observer { limits: of_calls, metrics, traces: Traces::default() };
+        let endpoints = Endpoints::new(&Health::new().await, observer);
+        endpoints.serve(router);
         let (_tell, told) = tokio::sync::watch::channel(edge::Stop::No);
         edge::serve(
             listener,

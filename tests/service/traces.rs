@@ -7,7 +7,8 @@ use axum::routing::post;
 use cart_promotions::proto;
 use cart_promotions::proto::earn_service_client::EarnServiceClient;
 use cart_promotions::wire::json::{UnknownFields, from_slice};
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{TraceService, TraceServiceServer};
+use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use prost::Message;
@@ -21,22 +22,47 @@ const PARENT: &str = "b7ad6b7169203331";
 /// Longest time until spans arrive on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Starts a collector of OTLP over HTTP. Returns its URL, and the spans that it is sent.
-async fn collector() -> (String, mpsc::UnboundedReceiver<Span>) {
-    let (tell, spans) = mpsc::unbounded_channel();
-    let take = move |body: Bytes| {
-        let request = ExportTraceServiceRequest::decode(body).unwrap();
+/// The values of `OTEL_EXPORTER_OTLP_PROTOCOL`.
+const PROTOCOLS: [&str; 2] = ["http/protobuf", "grpc"];
+
+/// A collector, which passes on the spans that it is sent.
+#[derive(Clone)]
+struct Collector(mpsc::UnboundedSender<Span>);
+
+impl Collector {
+    fn take(&self, request: ExportTraceServiceRequest) {
         for resource in request.resource_spans {
             let attributes = resource.resource.unwrap().attributes;
             let name = attributes.iter().find(|attribute| attribute.key == "service.name").unwrap();
             assert!(format!("{name:?}").contains("cart-promotions"), "{name:?}");
-            resource.scope_spans.into_iter().flat_map(|scope| scope.spans).for_each(|span| tell.send(span).unwrap());
+            resource.scope_spans.into_iter().flat_map(|scope| scope.spans).for_each(|span| self.0.send(span).unwrap());
         }
-        std::future::ready(())
+    }
+}
+
+#[tonic::async_trait]
+impl TraceService for Collector {
+    async fn export(
+        &self,
+        request: tonic::Request<ExportTraceServiceRequest>,
+    ) -> Result<tonic::Response<ExportTraceServiceResponse>, tonic::Status> {
+        self.take(request.into_inner());
+        Ok(tonic::Response::new(ExportTraceServiceResponse::default()))
+    }
+}
+
+/// Starts a collector of OTLP. Returns its URL, and the spans that it is sent.
+async fn collector(protocol: &str) -> (String, mpsc::UnboundedReceiver<Span>) {
+    let (tell, spans) = mpsc::unbounded_channel();
+    let collector = Collector(tell);
+    let router = if protocol == "grpc" {
+        tonic::service::Routes::new(TraceServiceServer::new(collector)).into_axum_router()
+    } else {
+        let take = async move |body: Bytes| collector.take(ExportTraceServiceRequest::decode(body).unwrap());
+        axum::Router::new().route("/v1/traces", post(take))
     };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let router = axum::Router::new().route("/v1/traces", post(take));
     tokio::spawn(async move { axum::serve(listener, router).await });
     (url, spans)
 }
@@ -69,9 +95,20 @@ fn hex(bytes: &[u8]) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_trace_goes_through_both_endpoints_to_the_batches_that_wrote() {
-    let (url, mut received) = collector().await;
+    for protocol in PROTOCOLS {
+        one_trace_arrives(protocol).await;
+    }
+}
+
+async fn one_trace_arrives(protocol: &str) {
+    let (url, mut received) = collector(protocol).await;
     let directory = tempfile::tempdir().unwrap();
-    let process = start(directory.path(), &[("OTEL_EXPORTER_OTLP_ENDPOINT", &url), ("OTEL_TRACES_SAMPLER_ARG", "0")]);
+    let environment = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", &*url),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", protocol),
+        ("OTEL_TRACES_SAMPLER_ARG", "0"),
+    ];
+    let process = start(directory.path(), &environment);
     let sampled = format!("00-{TRACE}-{PARENT}-01");
     earn(&process, "json", &sampled).await;
     earn_over_grpc(&process, "grpc", &sampled).await;
@@ -108,11 +145,19 @@ async fn one_trace_goes_through_both_endpoints_to_the_batches_that_wrote() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_collector_that_is_away_costs_one_warning_and_no_call() {
+    tokio::join!(spans_are_dropped(PROTOCOLS[0]), spans_are_dropped(PROTOCOLS[1]));
+}
+
+async fn spans_are_dropped(protocol: &str) {
     let directory = tempfile::tempdir().unwrap();
     // Nothing listens on the port of a listener that is gone.
     let gone = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let environment =
-        [("OTEL_EXPORTER_OTLP_ENDPOINT", &*format!("http://{gone}")), ("OTEL_TRACES_SAMPLER", "always_on")];
+    let url = format!("http://{gone}");
+    let environment = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", &*url),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", protocol),
+        ("OTEL_TRACES_SAMPLER", "always_on"),
+    ];
     let process = start(directory.path(), &environment);
     for event in 0..5 {
         earn(&process, &format!("event {event}"), "").await;

@@ -56,9 +56,10 @@ async fn dump(database: &Database) -> String {
                 .unwrap();
             assert!(dump.status.success(), "{dump:?}");
             let text = String::from_utf8(dump.stdout).unwrap();
-            // Lines for psql alone, comments, and settings of the session that restores.
+            // Lines for psql alone, comments, and settings of the session that restores. A key in PEM is no comment.
             let kept = |line: &&str| {
-                !["--", "\\", "SET ", "SELECT pg_catalog.set_config"].iter().any(|out| line.starts_with(out))
+                let out = ["-- ", "\\", "SET ", "SELECT pg_catalog.set_config"];
+                *line != "--" && !out.iter().any(|out| line.starts_with(out))
             };
             let lines: Vec<_> = text.lines().filter(|line| !line.is_empty()).filter(kept).collect();
             lines.join("\n") + "\n"

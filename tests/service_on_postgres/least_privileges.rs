@@ -107,7 +107,7 @@ async fn the_role_with_the_least_rights_makes_nothing_and_rewrites_no_history() 
         );
         let expected = match table {
             "seaql_migrations" => "SELECT",
-            "catalog_changes" => "INSERT SELECT",
+            "catalog_changes" | "token_keys" => "INSERT SELECT",
             _ => "DELETE INSERT SELECT UPDATE",
         };
         assert_eq!(as_service.rows(&rights).await[0]["rights"], expected, "{table}");

@@ -34,6 +34,7 @@ pub async fn verify(store: &Store, mut told: impl FnMut(Check)) -> Result<(), St
     tell("active names: no two active promotions of an organization have one", run(DatabaseCheck::ActiveNames).await?);
     tell("catalogs: names and time zones can be read", readable::catalogs(&snapshot).await?);
     tell("API clients: hashes and access groups can be read", readable::clients(&snapshot).await?);
+    tell("token keys: the key that the servers share can be used", readable::token_keys(&snapshot).await?);
     tell("earn ids: none is given twice", run(DatabaseCheck::EarnIds).await?);
     let earnings = "earnings: the instances of each are numbered 1 to n, of one type and one event time, and the first alone \
                     has details";

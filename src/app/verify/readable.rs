@@ -1,11 +1,11 @@
-//! Checks texts that must be readable: names, time zones, hashes, access groups, and the details of earnings.
+//! Checks texts that must be readable: names, time zones, hashes, access groups, keys, and the details of earnings.
 
 use chrono_tz::Tz;
 use serde_json::value::RawValue;
 
 use super::each;
 use crate::access::groups::Access;
-use crate::access::secret;
+use crate::access::{secret, shared_key};
 use crate::storage::StorageError;
 use crate::storage::verify::{
     ApiClientRow, Breaches, FormerTermRow, OrgRow, PromotionRow, Snapshot, VerifiedDetailsRow,
@@ -62,6 +62,17 @@ pub(super) async fn clients(snapshot: &Snapshot) -> Result<Breaches, StorageErro
         (!known).then(|| format!("API client {username:?} has the access {access:?}, which has unknown groups"))
     })
     .await
+}
+
+/// Checks that there is no key but the one that servers share, and that it can be used.
+pub(super) async fn token_keys(snapshot: &Snapshot) -> Result<Breaches, StorageError> {
+    let mut breaches = Breaches::default();
+    for (kid, pem) in snapshot.token_keys().await? {
+        if let Err(problem) = shared_key::parse(&kid, &pem) {
+            breaches.add(format!("the key for access tokens of the name {kid:?} {problem}"));
+        }
+    }
+    Ok(breaches)
 }
 
 /// Checks that payloads are JSON objects, and that supplementary criteria have their three parts.

@@ -47,7 +47,7 @@ impl Dialect for Sqlite {
         "SELECT 'synchronous' AS name FROM pragma_synchronous WHERE synchronous < 2"
     }
 
-    fn examination(&self, _tables: &[&str]) -> Option<String> {
+    fn examination(&self, _rights: &[(&str, &str)]) -> Option<String> {
         None
     }
 

@@ -15,6 +15,7 @@ pub mod promotion;
 pub mod redemption;
 pub mod stored;
 mod time;
+pub mod token_key;
 
 use std::marker::PhantomData;
 

