@@ -192,8 +192,11 @@ pub struct Reason {
 pub fn reasons(pool: &DescriptorPool, comments: &Comments) -> Vec<Reason> {
     let full_name = format!("{PACKAGE}.Reason");
     let kind = pool.get_enum_by_name(&full_name).unwrap_or_else(|| panic!("no {full_name}"));
-    let values = kind.values().filter(|value| value.number() != 0);
+    let mut values: Vec<_> = kind.values().filter(|value| value.number() != 0).collect();
+    // The last part of a path is the place in the file; the numbers say nothing of precedence.
+    values.sort_by_key(|value| value.path().last().copied());
     values
+        .into_iter()
         .map(|value| {
             let name = value.name().trim_start_matches("REASON_").to_owned();
             let rules = option(pool, &value.options(), "reason").unwrap_or_else(|| panic!("{name}: without an option"));

@@ -164,9 +164,9 @@ impl Routes {
         self.services.push(name.to_owned());
         for method in service.methods() {
             let full = format!("{}.{}/{}", service.package(), service.identifier(), method.identifier());
-            let binding = |HttpRule { verb, path, .. }: &HttpRule| {
-                let verb = verb.to_uppercase();
-                format!("JsonBinding {{ verb: {verb:?}, path: {path:?}, rpc: {full:?} }}")
+            let binding = |HttpRule { verb, path, body, .. }: &HttpRule| {
+                let (verb, takes_body) = (verb.to_uppercase(), !matches!(body, Body::None));
+                format!("JsonBinding {{ verb: {verb:?}, path: {path:?}, rpc: {full:?}, takes_body: {takes_body} }}")
             };
             self.bindings.extend(method.rules.iter().map(binding));
             self.methods.push(full);

@@ -12,6 +12,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::Router;
+use axum::response::IntoResponse;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -29,7 +30,9 @@ use crate::app::{App, AppContext};
 use crate::background::Background;
 use crate::clock::Clock;
 use crate::config::Serve;
-use crate::edge::{self, Answered, Certificates, ConnectionCounts, EdgeLimits, EdgeSettings, Handler, Registry, Stop};
+use crate::edge::{
+    self, Answered, Certificates, ConnectionCounts, EdgeLimits, EdgeSettings, Handler, Received, Registry, Stop,
+};
 use crate::files::{SECRET_MODE, warn_if_wider};
 use crate::storage::Store;
 use crate::telemetry::metrics::Metrics;
@@ -186,11 +189,14 @@ async fn adopt_shared_key(tokens: &mut Tokens, store: &Store, options: &Serve) -
 
 /// Returns what hands the requests of connections to the endpoints.
 pub fn handler(endpoints: Endpoints) -> Handler {
-    Arc::new(move |request| {
+    Arc::new(move |received| {
         let endpoints = endpoints.clone();
         // Called in here, as a future that is moved into another takes its size twice.
         Box::pin(async move {
-            let response = endpoints.answer(request).await;
+            let response = match received {
+                Received::Request(request) => endpoints.answer(request).await,
+                Received::Malformed(head) => endpoints.refuse(head.status, &head.violation, head.peer).await,
+            };
             // Left there by the layer that checks credentials.
             let is_authenticated = response.extensions().get::<Arc<Caller>>().is_some();
             Answered { response, is_authenticated }
@@ -220,12 +226,15 @@ fn serve_admin(listener: Option<TcpListener>, router: Router, limits: EdgeLimits
 
 /// Returns what hands the requests of connections to routes without further limits.
 fn handler_of(router: Router) -> Handler {
-    Arc::new(move |request| {
+    Arc::new(move |received| {
         let mut router = router.clone();
         Box::pin(async move {
-            let response = match router.call(request).await {
-                Ok(response) => response,
-                Err(never) => match never {},
+            let response = match received {
+                Received::Request(request) => match router.call(request).await {
+                    Ok(response) => response,
+                    Err(never) => match never {},
+                },
+                Received::Malformed(head) => head.status.into_response(),
             };
             Answered { response, is_authenticated: false }
         })

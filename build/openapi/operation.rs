@@ -75,9 +75,6 @@ pub fn operation(method: &MethodDescriptor, rule: &HttpRule, facts: &ApiFacts<'_
     answers.insert("200".to_owned(), json!({"description": response, "headers": headers, "content": content}));
     let refused = tables::of_call(reasons, &known, has_body);
     answers.extend(responses::refusals(&refused));
-    if operation.get("parameters").is_some() {
-        answers.extend(responses::too_long());
-    }
     let names = refused.iter().filter(|reason| reason.scope == Scope::Listed).map(|reason| reason.name.as_str());
     operation["x-reasons"] = names.collect::<Vec<_>>().into();
     operation["x-access-group"] = known.access_group.into();

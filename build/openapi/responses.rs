@@ -12,23 +12,19 @@ use crate::PACKAGE;
 use crate::facts::{FieldRules, Reason, Scope};
 
 /// Names of the components, by status.
-const NAMES: [(u16, &str); 10] = [
+const NAMES: [(u16, &str); 12] = [
     (400, "BadRequest"),
     (401, "Unauthorized"),
     (403, "Forbidden"),
     (408, "RequestTimeout"),
     (413, "ContentTooLarge"),
+    (414, "UriTooLong"),
     (415, "UnsupportedMediaType"),
     (429, "TooManyRequests"),
+    (431, "RequestHeaderFieldsTooLarge"),
     (500, "InternalError"),
     (503, "Unavailable"),
     (504, "GatewayTimeout"),
-];
-
-/// Statuses with which HTTP itself answers a head that is too long, before there is any operation.
-const TOO_LONG: [(u16, &str, &str); 2] = [
-    (414, "UriTooLong", "The path and query are longer than 65,534 bytes. The answer is empty."),
-    (431, "RequestHeaderFieldsTooLarge", "The headers are too many or too long. The answer is empty."),
 ];
 
 /// Returns the responses that operations refer to, by name.
@@ -37,9 +33,6 @@ pub fn components(reasons: &[Reason]) -> Value {
     let common: Vec<_> = reasons.iter().filter(|reason| is_common(reason)).collect();
     for (status, reasons) in by_status(&common) {
         responses.insert(name(status).to_owned(), response(status, &reasons));
-    }
-    for (_, name, description) in TOO_LONG {
-        responses.insert(name.to_owned(), json!({"description": description}));
     }
     responses.into()
 }
@@ -73,14 +66,6 @@ pub fn refusals(reasons: &[&Reason]) -> Map<String, Value> {
         (status.to_string(), response)
     });
     responses.collect()
-}
-
-/// Returns the responses to heads that are too long, by status.
-pub fn too_long() -> Map<String, Value> {
-    let reference = |(status, name, _): (u16, &str, &str)| {
-        (status.to_string(), json!({"$ref": format!("#/components/responses/{name}")}))
-    };
-    TOO_LONG.into_iter().map(reference).collect()
 }
 
 /// Returns the response of one status; its example is of the last reason, which is the most particular one.

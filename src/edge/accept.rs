@@ -1,6 +1,5 @@
 //! Accepts connections, and serves each in a task of its own, until told to stop.
 
-use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,12 +13,13 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use tokio_rustls::TlsAcceptor;
-use tonic::transport::server::Connected;
+use tonic::transport::server::{Connected, TcpConnectInfo};
 
 use super::activity::{Activity, Order};
 use super::calls;
+use super::malformed::MalformedHead;
 use super::registry::{Registration, Registry};
-use super::stream::Stream;
+use super::stream::{LeftStream, Stream};
 use super::{EdgeLimits, Handler};
 
 /// Pause after an error that the next accept would meet again, such as too many open files.
@@ -47,7 +47,9 @@ const MAX_LOCAL_RESETS: usize = 100;
 /// Limits the headers of one call on HTTP/1.1.
 const MAX_HEADERS: usize = 100;
 /// Limits the request target on HTTP/1.1, as the library does: bytes.
-const MAX_ADDRESS_BYTES: usize = 64 * 1024;
+pub const MAX_TARGET_BYTES: usize = 64 * 1024;
+/// Lines of a head with as many headers: that of the target, and theirs.
+pub const MAX_HEAD_LINES: usize = 1 + MAX_HEADERS;
 
 /// The state that all connections share.
 struct Edge {
@@ -159,7 +161,7 @@ fn http(limits: &EdgeLimits) -> auto::Builder<TokioExecutor> {
         // The connection registry limits this time for both versions, and does not count the time between calls.
         .header_read_timeout(None)
         .max_headers(MAX_HEADERS)
-        .max_buf_size(MAX_ADDRESS_BYTES + limits.max_header_bytes as usize);
+        .max_buf_size(MAX_TARGET_BYTES + limits.max_header_bytes as usize);
     http.http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.max_streams)
@@ -181,9 +183,8 @@ async fn connection(edge: Arc<Edge>, stream: TcpStream, registration: Registrati
     let _ = stream.set_nodelay(true);
     let peer = stream.connect_info();
     let activity = registration.activity();
-    let calls = calls::service(edge.handler.clone(), Arc::clone(activity), peer);
     let Some(tls) = &edge.tls else {
-        return serve_http(&edge.http, stream, calls, activity).await;
+        return serve_http(&edge, stream, peer, activity).await;
     };
     let accept = TlsAcceptor::from(Arc::clone(&tls.borrow())).accept(stream);
     let mut accept = pin!(accept);
@@ -193,48 +194,49 @@ async fn connection(edge: Arc<Edge>, stream: TcpStream, registration: Registrati
         _ = activity.told() => return,
     };
     match accepted {
-        Ok(stream) => serve_http(&edge.http, stream, calls, activity).await,
+        Ok(stream) => serve_http(&edge, stream, peer, activity).await,
         Err(error) => tracing::debug!(error = &error as &dyn std::error::Error, "the TLS handshake failed"),
     }
 }
 
-async fn serve_http<I, S, B>(http: &auto::Builder<TokioExecutor>, stream: I, calls: S, activity: &Arc<Activity>)
+async fn serve_http<I>(edge: &Edge, stream: I, peer: TcpConnectInfo, activity: &Arc<Activity>)
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    S: hyper::service::Service<
-            axum::http::Request<hyper::body::Incoming>,
-            Response = axum::http::Response<B>,
-            Error = Infallible,
-            Future: Send + 'static,
-        >,
-    B: http_body::Body<Data: Send, Error: Into<axum::BoxError>> + Send + 'static,
 {
+    let address = peer.remote_addr().map(|address| address.ip().to_canonical());
+    let calls = calls::service(edge.handler.clone(), Arc::clone(activity), peer);
     let (stream, mut left) = Stream::new(stream, Arc::clone(activity));
-    {
-        let mut connection = pin!(http.serve_connection(TokioIo::new(stream), calls));
+    let ended = {
+        let mut connection = pin!(edge.http.serve_connection(TokioIo::new(stream), calls));
         loop {
             tokio::select! {
-                ended = &mut connection => {
-                    if let Err(error) = ended {
-                        tracing::debug!(error = &*error, "a connection ended");
-                    }
-                    break;
-                }
+                ended = &mut connection => break ended,
                 order = activity.told() => match order {
                     Order::Leave | Order::LastCall => connection.as_mut().graceful_shutdown(),
                     Order::Cut => return,
                 },
             }
         }
+    };
+    if let Err(error) = &ended {
+        tracing::debug!(error = &**error, "a connection ended");
     }
-    // The library drops the connection of a peer that asked for another protocol (`Upgrade`) without closing it.
-    if let Ok(stream) = left.try_recv()
-        && activity.lingers()
-    {
-        let (mut stream, _) = Stream::new(stream, Arc::clone(activity));
-        tokio::select! {
-            _ = stream.shutdown() => {}
-            () = async { while activity.told().await != Order::Cut {} } => {}
+    let Ok(LeftStream { inner, withheld }) = left.try_recv() else { return };
+    let is_served = ended.is_ok();
+    let error = ended.err().and_then(|error| error.downcast::<hyper::Error>().ok());
+    let malformed = error.and_then(|error| MalformedHead::of(&error, withheld, activity));
+    let closing = async {
+        if let Some(head) = malformed {
+            let _ = MalformedHead { peer: address, ..head }.answer(&edge.handler, inner, activity).await;
+        } else if is_served || activity.lingers() {
+            // The library drops the connection of a peer that asked for another protocol (`Upgrade`, `CONNECT`) without
+            // closing it.
+            let (mut stream, _) = Stream::new(inner, Arc::clone(activity));
+            let _ = stream.shutdown().await;
         }
+    };
+    tokio::select! {
+        () = closing => {}
+        () = async { while activity.told().await != Order::Cut {} } => {}
     }
 }

@@ -69,6 +69,8 @@ pub struct Activity {
     head_since: AtomicU64,
     /// Length of incomplete headers: bytes.
     head_bytes: AtomicUsize,
+    /// Lines of incomplete headers (HTTP/1.1).
+    head_lines: AtomicUsize,
     crowd: Arc<Crowd>,
     room: CallRoom,
     write_since: AtomicU64,
@@ -90,6 +92,8 @@ pub struct Activity {
     /// Abandoned calls less finished ones; negative only for moments.
     resets: AtomicIsize,
     next_call: AtomicU64,
+    /// The next call when everything was last sent while no call was running.
+    flushed_call: AtomicU64,
     order: AtomicU8,
     leaving_since: AtomicU64,
     told: Notify,
@@ -107,6 +111,7 @@ impl Activity {
             idle_since: AtomicU64::new(0),
             head_since: AtomicU64::new(0),
             head_bytes: AtomicUsize::new(0),
+            head_lines: AtomicUsize::new(0),
             crowd,
             room: CallRoom::default(),
             write_since: AtomicU64::new(NEVER),
@@ -121,6 +126,7 @@ impl Activity {
             authenticated: AtomicBool::new(false),
             resets: AtomicIsize::new(0),
             next_call: AtomicU64::new(0),
+            flushed_call: AtomicU64::new(0),
             order: AtomicU8::new(0),
             leaving_since: AtomicU64::new(NEVER),
             told: Notify::new(),
@@ -250,7 +256,13 @@ impl Activity {
         beyond == 0 || self.crowd.large_heads.fetch_add(beyond, Ordering::Relaxed) + beyond <= MAX_LARGE_HEADS_BYTES
     }
 
+    /// Returns the length and the number of lines of the headers that have arrived since the last call.
+    pub fn head_size(&self) -> (usize, usize) {
+        (self.head_bytes.load(Ordering::Relaxed), self.head_lines.load(Ordering::Relaxed))
+    }
+
     fn forget_head(&self) {
+        self.head_lines.store(0, Ordering::Relaxed);
         let beyond = self.head_bytes.swap(0, Ordering::Relaxed).saturating_sub(SMALL_HEAD_BYTES);
         if beyond > 0 {
             self.crowd.large_heads.fetch_sub(beyond, Ordering::Relaxed);
@@ -277,12 +289,27 @@ impl Activity {
     }
 
     /// Records bytes on HTTP/1.1, where bytes between calls are headers. Returns false if the headers have no room.
-    pub fn bytes_of_http1(&self, bytes: usize) -> bool {
+    pub fn bytes_of_http1(&self, bytes: &[u8]) -> bool {
         if self.calls.load(Ordering::Relaxed) == 0 {
             self.head_within(false);
-            return self.has_room_for_head(bytes);
+            let lines = memchr::memchr_iter(b'\n', bytes).count();
+            self.head_lines.fetch_add(lines, Ordering::Relaxed);
+            return self.has_room_for_head(bytes.len());
         }
         true
+    }
+
+    /// Records that everything that was written is sent on (HTTP/1.1).
+    pub fn flushes(&self) {
+        if self.is_between_calls() {
+            self.flushed_call.store(self.next_call.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+    }
+
+    /// Returns true if no call is running, and none ended since everything that was written was sent on: bytes that are
+    /// written now are of no call.
+    pub fn is_without_call(&self) -> bool {
+        self.is_between_calls() && self.flushed_call.load(Ordering::Relaxed) == self.next_call.load(Ordering::Relaxed)
     }
 
     /// Records that the peer took bytes of the data sent.
@@ -317,9 +344,7 @@ impl Activity {
     /// Records that the sending half is closed. Returns true if the peer may still be sending; its bytes are then read,
     /// so that its operating system does not discard the answer.
     pub fn lingers(&self) -> bool {
-        // Headers that never became a call were refused by the library.
-        let refused = self.is_between_calls() && self.head_since.load(Ordering::Relaxed) != NEVER;
-        let lingers = self.unread.load(Ordering::Relaxed) || refused;
+        let lingers = self.unread.load(Ordering::Relaxed);
         if lingers && self.linger_since.load(Ordering::Relaxed) == NEVER {
             self.head_between();
             self.linger_since.store(self.now(), Ordering::Relaxed);
@@ -438,14 +463,19 @@ mod tests {
     fn large_heads_of_all_connections_have_a_bound_and_small_ones_always_have_room() {
         let crowd = Arc::new(Crowd::default());
         let connection = || Activity::new(LIMITS, Arc::clone(&crowd));
+        let head = vec![b'x'; 2 * SMALL_HEAD_BYTES];
         let large: Vec<_> = (0..MAX_LARGE_HEADS_BYTES / SMALL_HEAD_BYTES).map(|_| connection()).collect();
-        assert!(large.iter().all(|each| each.bytes_of_http1(2 * SMALL_HEAD_BYTES)), "at the bound");
+        assert!(large.iter().all(|each| each.bytes_of_http1(&head)), "at the bound");
         let (beyond, small) = (connection(), connection());
-        assert!(small.bytes_of_http1(SMALL_HEAD_BYTES) && !beyond.bytes_of_http1(SMALL_HEAD_BYTES + 1), "one beyond");
+        let of = |bytes: usize| &head[..bytes];
+        assert!(
+            small.bytes_of_http1(of(SMALL_HEAD_BYTES)) && !beyond.bytes_of_http1(of(SMALL_HEAD_BYTES + 1)),
+            "one beyond"
+        );
         drop(beyond);
         large[0].begin_call();
         let next = connection();
-        assert!(next.bytes_of_http1(2 * SMALL_HEAD_BYTES), "headers that became a call make room");
+        assert!(next.bytes_of_http1(&head), "headers that became a call make room");
         drop((large, small, next));
         assert_eq!(crowd.large_heads.load(Ordering::Relaxed), 0, "all of it is returned");
     }

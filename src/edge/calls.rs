@@ -15,13 +15,13 @@ use tonic::transport::server::TcpConnectInfo;
 
 use super::activity::Activity;
 use super::unread::{self, UnreadRest};
-use super::{Answered, Handler};
+use super::{Answered, Handler, Received};
 
 /// Limits the part of an answer that is passed on at once: bytes. The library would buffer a larger one where the
 /// peer's progress cannot be observed.
 const MAX_PART_BYTES: usize = 16 * 1024;
 /// Value of the `Connection` header of the last answer on an HTTP/1.1 connection.
-const CLOSE: HeaderValue = HeaderValue::from_static("close");
+pub const CLOSE: HeaderValue = HeaderValue::from_static("close");
 
 /// Returns the hyper service that answers the calls of a connection.
 pub fn service(
@@ -39,7 +39,7 @@ pub fn service(
         request.extensions_mut().insert(peer.clone());
         let (request, rest) = unread::watch(request, &activity, call.name);
         call.rest = rest;
-        let answered = handler(request);
+        let answered = handler(Received::Request(request));
         async move {
             let Answered { mut response, is_authenticated } = answered.await;
             if is_authenticated {
@@ -64,7 +64,7 @@ pub fn service(
 
 /// One running call, which ends on drop.
 #[derive(Debug)]
-struct CallGuard {
+pub struct CallGuard {
     activity: Arc<Activity>,
     name: u64,
     version: Version,
@@ -76,7 +76,8 @@ struct CallGuard {
 }
 
 impl CallGuard {
-    fn begin(activity: &Arc<Activity>, version: Version) -> Self {
+    /// Records that the headers of a call are complete.
+    pub fn begin(activity: &Arc<Activity>, version: Version) -> Self {
         if version == Version::HTTP_2 {
             activity.note_http2();
         }
@@ -92,7 +93,8 @@ impl CallGuard {
         }
     }
 
-    fn answer_begins(&mut self) {
+    /// Records that the answer of the call begins.
+    pub fn answer_begins(&mut self) {
         self.answered = true;
         self.activity.answer_begins();
     }

@@ -2,8 +2,9 @@
 //!
 //! `server` starts it with the endpoints. A request passes, in this order: `accept` (number of connections), `tls`,
 //! `stream` (observes the bytes of a connection), hyper (HTTP/1.1 and HTTP/2), `calls` (number of calls, and their
-//! ends), `unread` (the unread part of a request). `registry`, the connection registry, ends overdue connections. This
-//! module knows nothing of the services that are called.
+//! ends), `unread` (the unread part of a request). A head that hyper refuses is answered by way of `malformed` instead.
+//! `registry`, the connection registry, ends overdue connections. This module knows nothing of the services that are
+//! called.
 
 mod accept;
 mod activity;
@@ -11,6 +12,7 @@ mod calls;
 mod crowd;
 mod descriptors;
 mod frames;
+mod malformed;
 mod registry;
 mod stream;
 mod tls;
@@ -26,11 +28,21 @@ use axum::response::Response;
 
 pub use accept::{EdgeSettings, Stop, serve};
 pub use descriptors::raise_limit;
+pub use malformed::MalformedHead;
 pub use registry::{ConnectionCounts, Registry};
 pub use tls::{Certificates, TlsError, TlsFiles};
 
-/// Answers one request.
-pub type Handler = Arc<dyn Fn(Request) -> Pin<Box<dyn Future<Output = Answered> + Send>> + Send + Sync>;
+/// Answers whatever a peer sends.
+pub type Handler = Arc<dyn Fn(Received) -> Pin<Box<dyn Future<Output = Answered> + Send>> + Send + Sync>;
+
+/// The part of a connection that is answered.
+#[derive(Debug)]
+pub enum Received {
+    /// A request.
+    Request(Request),
+    /// A head of HTTP/1.1 that is no request.
+    Malformed(MalformedHead),
+}
 
 /// The response to a request.
 #[derive(Debug)]

@@ -6,12 +6,16 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use axum::http::StatusCode;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::oneshot;
 
 use super::activity::Activity;
 use super::frames::{FrameStanding, Frames, PREFACE};
 use super::unread::MAX_DISCARDED_BYTES;
+
+/// Position of the status in the head of a response.
+const STATUS_IN_HEAD: std::ops::Range<usize> = 9..12;
 
 /// Protocol of the peer, as far as it is known.
 #[derive(Debug)]
@@ -28,20 +32,32 @@ pub struct Stream<S> {
     /// `Some` until drop.
     inner: Option<S>,
     /// Receives the stream if it is dropped without having been closed.
-    left: Option<oneshot::Sender<S>>,
+    left: Option<oneshot::Sender<LeftStream<S>>>,
     activity: Arc<Activity>,
     reading: Reading,
+    /// Status of the answer that hyper gave by itself, and that is withheld.
+    withheld: Option<StatusCode>,
     /// Bytes discarded since the sending half was closed; `None` while it is open.
     discarded: Option<usize>,
+}
+
+/// A stream that hyper dropped without having closed it.
+#[derive(Debug)]
+pub struct LeftStream<S> {
+    /// The stream.
+    pub inner: S,
+    /// Status of the answer that hyper gave by itself to a head that is no request. None of its bytes were sent.
+    pub withheld: Option<StatusCode>,
 }
 
 impl<S> Stream<S> {
     /// Returns the stream at its first byte, and a receiver of `inner` in case it is dropped without having been
     /// closed.
-    pub fn new(inner: S, activity: Arc<Activity>) -> (Self, oneshot::Receiver<S>) {
+    pub fn new(inner: S, activity: Arc<Activity>) -> (Self, oneshot::Receiver<LeftStream<S>>) {
         let (leave, left) = oneshot::channel();
         let (inner, leave) = (Some(inner), Some(leave));
-        let stream = Self { inner, left: leave, activity, reading: Reading::Preface(0), discarded: None };
+        let reading = Reading::Preface(0);
+        let stream = Self { inner, left: leave, activity, reading, withheld: None, discarded: None };
         (stream, left)
     }
 
@@ -58,7 +74,7 @@ impl<S> Stream<S> {
         match &mut self.reading {
             // The time of the first headers has been running since the connection began.
             Reading::Preface(_) => {}
-            Reading::Http1 if self.activity.bytes_of_http1(bytes.len()) => {}
+            Reading::Http1 if self.activity.bytes_of_http1(bytes) => {}
             Reading::Http1 => return Err(large_heads()),
             Reading::Http2(_) if bytes.is_empty() => {}
             Reading::Http2(frames) => match frames.feed(bytes, &self.activity.windows) {
@@ -74,6 +90,15 @@ impl<S> Stream<S> {
             },
         }
         Ok(())
+    }
+
+    /// Returns true if these bytes are an answer of hyper to a head that never became a call.
+    fn withholds(&mut self, bytes: &[u8]) -> bool {
+        if self.withheld.is_none() && !matches!(self.reading, Reading::Http2(_)) && self.activity.is_without_call() {
+            let status = bytes.get(STATUS_IN_HEAD).and_then(|digits| StatusCode::from_bytes(digits).ok());
+            self.withheld = Some(status.unwrap_or(StatusCode::BAD_REQUEST));
+        }
+        self.withheld.is_some()
     }
 
     fn note_written<'a>(&mut self, written: &Poll<io::Result<usize>>, parts: impl Iterator<Item = &'a [u8]>) {
@@ -138,7 +163,7 @@ impl<S> Drop for Stream<S> {
         if self.discarded.is_none()
             && let (Some(left), Some(inner)) = (self.left.take(), self.inner.take())
         {
-            let _ = left.send(inner);
+            let _ = left.send(LeftStream { inner, withheld: self.withheld });
         }
     }
 }
@@ -161,17 +186,28 @@ impl<S: AsyncRead + Unpin> AsyncRead for Stream<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Stream<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if self.withholds(bytes) {
+            return Poll::Ready(Ok(bytes.len()));
+        }
         let written = self.inner()?.poll_write(context, bytes);
         self.note_written(&written, std::iter::once(bytes));
         written
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.withheld.is_some() {
+            return Poll::Ready(Ok(()));
+        }
+        // hyper flushes once it has written all that it has.
+        self.activity.flushes();
         let flushed = self.inner()?.poll_flush(context);
         self.note_flushed(flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.withheld.is_some() {
+            return Poll::Ready(Ok(()));
+        }
         if self.discarded.is_none() {
             let shut_down = self.inner()?.poll_shutdown(context);
             ready!(self.note_flushed(shut_down))?;
@@ -191,6 +227,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Stream<S> {
         context: &mut Context<'_>,
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if self.withholds(parts.first().map_or(&[], |part| part)) {
+            return Poll::Ready(Ok(parts.iter().map(|part| part.len()).sum()));
+        }
         let written = self.inner()?.poll_write_vectored(context, parts);
         self.note_written(&written, parts.iter().map(|part| &**part));
         written

@@ -9,12 +9,16 @@ use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
 use axum::extract::{Request, State};
+use axum::http::header;
+use axum::http::request::Parts;
 use axum::middleware::Next;
 use axum::response::Response;
 
 use super::answer::{Account, StreamRefusal, counted};
 use super::auth::Gatekeeper;
-use super::body::{BodyLimits, MAX_BODY_BYTES, collect};
+use super::body::{BodyLimits, MAX_BODY_BYTES, check_length, collect};
+use super::call_name::CallName;
+use super::content::is_json;
 use super::lifecycle::{Lifecycle, UnderWay};
 use super::messages::{MessageLimits, Messages};
 use super::refusal::{Refusal, Unauthenticated};
@@ -201,6 +205,8 @@ impl Admission {
         } else if let Some(share) = &mut call
             && !body.is_end_stream()
         {
+            check_length(&parts.headers, rule.max_bytes)?;
+            refuse_unasked(&parts)?;
             let until_draining = (rule.callers != Callers::Probes).then_some(&*self.lifecycle);
             let limits = BodyLimits { max_bytes: rule.max_bytes, timeout: self.limits.body_timeout, until_draining };
             let bytes = collect(&parts.headers, &mut body, limits, share).await?;
@@ -209,4 +215,16 @@ impl Admission {
         }
         Ok(Taken { request: Request::from_parts(parts, body), call, ended })
     }
+}
+
+/// Refuses a body of a wrong type before its peer is told to send it: reading it has the library do that (RFC 9110,
+/// section 10.1.1).
+///
+/// # Errors
+/// Returns the refusal of the type.
+fn refuse_unasked(parts: &Parts) -> Result<(), Refusal> {
+    if !parts.headers.contains_key(header::EXPECT) || is_grpc(&parts.headers) || is_json(&parts.headers) {
+        return Ok(());
+    }
+    if CallName::of_json(&parts.method, parts.uri.path()).takes_json() { Err(Refusal::NotJson) } else { Ok(()) }
 }

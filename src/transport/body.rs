@@ -34,6 +34,16 @@ pub struct BodyLimits<'a> {
     pub until_draining: Option<&'a Lifecycle>,
 }
 
+/// Checks the declared length of a body of at most `max_bytes`.
+///
+/// # Errors
+/// Returns the refusal of a body that is too large.
+pub fn check_length(headers: &HeaderMap, max_bytes: usize) -> Result<(), Refusal> {
+    let reader = Reader { max_bytes, grpc: is_grpc(headers) };
+    let declared = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if declared.is_some_and(|length| length > reader.most() as u64) { Err(reader.too_large()) } else { Ok(()) }
+}
+
 /// Reads a body into memory, and counts its bytes in `share`.
 pub async fn collect(
     headers: &HeaderMap,
@@ -42,10 +52,6 @@ pub async fn collect(
     share: &mut Share,
 ) -> Result<Bytes, Refusal> {
     let reader = Reader { max_bytes: limits.max_bytes, grpc: is_grpc(headers) };
-    let declared = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    if declared.is_some_and(|length| length > reader.most() as u64) {
-        return Err(reader.too_large());
-    }
     let draining = async {
         match limits.until_draining {
             Some(lifecycle) => drop(lifecycle.watch().wait_for(|phase| *phase == Phase::Draining).await),

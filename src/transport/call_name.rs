@@ -2,10 +2,10 @@
 
 use std::sync::LazyLock;
 
-use axum::http::Request;
+use axum::http::{Method, Request};
 use foldhash::{HashMap, HashSet};
 
-use super::routes::{BINDINGS, METHODS};
+use super::routes::{BINDINGS, JsonBinding, METHODS};
 
 /// Name of everything that is not in the list.
 pub const OTHER: &str = "_OTHER";
@@ -18,7 +18,9 @@ const OF_THE_LIBRARY: [&str; 5] = [
     "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
 ];
 /// Paths of the JSON endpoint that call no method.
-const PLAIN_PATHS: [&str; 5] = ["/docs", "/healthz", "/openapi.json", "/readyz", "/v3/oauth/token/generate"];
+const PLAIN_PATHS: [&str; 5] = ["/docs", "/healthz", "/openapi.json", "/readyz", TOKEN_PATH];
+/// The one of them that takes a body.
+const TOKEN_PATH: &str = "/v3/oauth/token/generate";
 const GET: &str = "GET";
 const HEAD: &str = "HEAD";
 /// HTTP method of every gRPC call.
@@ -60,15 +62,23 @@ static NAMES: LazyLock<Names> = LazyLock::new(|| {
 });
 
 impl CallName {
+    /// The name of a head that is no request.
+    pub const OF_NO_REQUEST: Self = Self { rpc: None, route: OTHER, verb: OTHER };
+
     /// Returns the name of what a request calls.
     pub fn of<B>(request: &Request<B>, grpc: bool) -> Self {
         let path = request.uri().path();
-        let names = &*NAMES;
         if grpc {
-            let rpc = path.strip_prefix('/').and_then(|name| names.methods.get(name)).copied();
+            let rpc = path.strip_prefix('/').and_then(|name| NAMES.methods.get(name)).copied();
             return Self { rpc, route: OTHER, verb: POST };
         }
-        let verb = VERBS.into_iter().find(|verb| request.method() == *verb).unwrap_or(OTHER);
+        Self::of_json(request.method(), path)
+    }
+
+    /// Returns the name of what a request to the JSON endpoint calls.
+    pub fn of_json(method: &Method, path: &str) -> Self {
+        let names = &*NAMES;
+        let verb = VERBS.into_iter().find(|verb| method == *verb).unwrap_or(OTHER);
         let Ok(matched) = names.paths.at(path) else { return Self { rpc: None, route: OTHER, verb } };
         let route = *matched.value;
         let of_path = names.bindings.get(route).map_or(&[][..], Vec::as_slice);
@@ -76,6 +86,15 @@ impl CallName {
         let run = if verb == HEAD { GET } else { verb };
         let rpc = of_path.iter().find(|(of, _)| *of == run).map(|(_, rpc)| *rpc);
         Self { rpc, route, verb }
+    }
+
+    /// Returns true if the JSON endpoint reads the body of this call.
+    pub fn takes_json(&self) -> bool {
+        let is_this = |binding: &&JsonBinding| binding.path == self.route && binding.verb == self.verb;
+        BINDINGS
+            .iter()
+            .find(is_this)
+            .map_or(self.route == TOKEN_PATH && self.verb == POST, |binding| binding.takes_body)
     }
 }
 

@@ -4,7 +4,7 @@
 
 use axum::body::Body;
 use axum::http::uri::{Authority, Scheme};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, Version, header};
 use tonic::server::NamedService;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::HealthService;
@@ -93,10 +93,8 @@ fn method_of(path: &str) -> Option<&str> {
 /// Returns the answer to a request that is refused for its form alone. `grpc` is the result of [`settle_form`].
 pub fn refuse_form(request: &Request<Body>, grpc: bool, max_header_bytes: usize) -> Option<Response<Body>> {
     if request.version() <= Version::HTTP_11 && header_bytes(request.headers()) > max_header_bytes {
-        // HTTP/2 requests get the same answer from the library.
-        let mut response = Response::new(Body::empty());
-        *response.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
-        return Some(response);
+        // The library answers HTTP/2 requests, with the same status and no body.
+        return Some(Refusal::HeadersTooLarge { max_bytes: max_header_bytes }.into_response(grpc));
     }
     if let Some(problem) = http_violation(request) {
         return Some(Refusal::Invalid(Violations::of("", problem)).into_response(grpc));

@@ -39,10 +39,12 @@ mod token_endpoint;
 mod wallet_service;
 
 use std::fmt::Write;
+use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 use axum::extract::Request;
+use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
 use axum::response::Response;
 use chrono_tz::Tz;
@@ -59,6 +61,7 @@ pub use request_log::{CallLimits, LoggedCalls, Observer};
 
 use crate::app::App;
 use crate::printable::Printable;
+use crate::wire::Violations;
 use crate::wire::bulk_earn::RequestLimits;
 use admission::{Admission, REFLECTION_MESSAGE_BYTES, SMALL_BODY_BYTES};
 use auth::{AccessSettings, Gatekeeper};
@@ -122,6 +125,19 @@ impl Endpoints {
             Err(never) => match never {},
         })
         .await
+    }
+
+    /// Answers a head that is no request, with the status and the violation that the HTTP library named.
+    pub async fn refuse(&self, status: StatusCode, violation: &str, peer: Option<IpAddr>) -> Response {
+        let refusal = match status {
+            StatusCode::PAYLOAD_TOO_LARGE => Refusal::TooLarge { max_bytes: MAX_BODY_BYTES },
+            StatusCode::URI_TOO_LONG => Refusal::TargetTooLong,
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => {
+                Refusal::HeadersTooLarge { max_bytes: self.0.observer.limits.max_header_bytes }
+            }
+            _ => Refusal::Invalid(Violations::of("", format!("the head of the request is malformed: {violation}"))),
+        };
+        request_log::refuse(&self.0.observer, refusal, peer).await
     }
 }
 

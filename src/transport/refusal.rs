@@ -167,6 +167,15 @@ pub enum Refusal {
         /// The largest body: bytes.
         max_bytes: usize,
     },
+    /// The headers are too long, or there are too many (HTTP/1.1).
+    #[error("the request has too many headers, or they are longer than {max_bytes} bytes in all")]
+    HeadersTooLarge {
+        /// The longest headers: bytes.
+        max_bytes: usize,
+    },
+    /// The target of a request of HTTP/1.1 is too long.
+    #[error("the target of the request, its path and query, is too long")]
+    TargetTooLong,
     /// The body takes too long to arrive.
     #[error("the body did not arrive in time")]
     TooSlow,
@@ -243,6 +252,8 @@ impl Refusal {
             Self::RateLimited { .. } => Reason::RateLimited,
             Self::NotJson => Reason::NotJson,
             Self::NotGrpc => Reason::NotGrpc,
+            Self::HeadersTooLarge { .. } => Reason::HeadersTooLarge,
+            Self::TargetTooLong => Reason::TargetTooLong,
             Self::TooLarge { .. } => Reason::TooLarge,
             Self::TooSlow => Reason::TooSlow,
             Self::UnknownOrganization(_) => Reason::UnknownOrganization,
@@ -289,7 +300,9 @@ impl Refusal {
             Self::TooManyFailedLogins { retry_after } => {
                 vec![("retryAfterSeconds", retry_after.as_secs().to_string())]
             }
-            Self::TooLarge { max_bytes } => vec![("maxBytes", max_bytes.to_string())],
+            Self::TooLarge { max_bytes } | Self::HeadersTooLarge { max_bytes } => {
+                vec![("maxBytes", max_bytes.to_string())]
+            }
             Self::Invalid(violations) => vec![("violations", violations.as_slice().len().to_string())],
             Self::OrgMismatch { given: id } | Self::UnknownOrganization(OrgId(id)) => vec![("orgId", id.to_string())],
             Self::AccessDenied(group) => vec![("accessGroup", group.name().to_owned())],

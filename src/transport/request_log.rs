@@ -1,6 +1,7 @@
 //! The outermost layer of every request: sets the request id, writes one log line per answer, applies the deadline, and
 //! completes gRPC errors that the library itself produced.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -118,10 +119,25 @@ pub async fn observe<A: Future<Output = Response<Body>>>(
             response = explain(response, &path);
         }
         response.headers_mut().insert(REQUEST_ID, request_id);
-        call.log(&response, &path);
+        call.log(&response, Some(&path));
         response
     };
     call::recorded(trace, answering.instrument(span)).await
+}
+
+/// Answers a head that is no request with this refusal, and logs and counts it like a call.
+pub async fn refuse(observer: &Observer, refusal: Refusal, peer: Option<IpAddr>) -> Response<Body> {
+    let request_id = request_id(&HeaderMap::new());
+    let span = tracing::info_span!("request", request_id = request_id.to_str().unwrap_or_default());
+    let call = ObservedCall { name: CallName::OF_NO_REQUEST, grpc: false, begun: Instant::now(), observer };
+    let answering = async move {
+        call::record(|record| record.peer = peer);
+        let mut response = refusal.into_json();
+        response.headers_mut().insert(REQUEST_ID, request_id);
+        call.log(&response, None);
+        response
+    };
+    call::recorded(observer.traces.begin(None), answering.instrument(span)).await
 }
 
 /// A call that is observed.
@@ -185,12 +201,12 @@ impl CallLine<'_> {
 }
 
 impl ObservedCall<'_> {
-    fn line<'a>(&self, path: &'a str) -> CallLine<'a> {
+    fn line<'a>(&self, path: Option<&'a str>) -> CallLine<'a> {
         let named_by_path = self.grpc && self.name.rpc.is_some();
         CallLine {
             rpc: self.name.rpc,
             verb: (!self.grpc).then_some(self.name.verb),
-            path: (!named_by_path).then_some(path),
+            path: path.filter(|_| !named_by_path),
             http_status: None,
             grpc_status: None,
             duration_ms: self.begun.elapsed().as_secs_f64() * 1_000.0,
@@ -234,7 +250,7 @@ impl ObservedCall<'_> {
         EndedCall { name, attributes, is_error, duration: self.begun.elapsed() }
     }
 
-    fn log(&self, response: &Response<Body>, path: &str) {
+    fn log(&self, response: &Response<Body>, path: Option<&str>) {
         let mut line = self.line(path);
         let failed = if self.grpc {
             let code = grpc_code(response.headers());
@@ -250,7 +266,7 @@ impl ObservedCall<'_> {
         let level = if failed { LoggedCalls::Failed } else { LoggedCalls::All };
         if slow {
             line!(warn, line, "answered slowly");
-        } else if is_probe(path) {
+        } else if path.is_some_and(is_probe) {
             // Probes arrive every second, and would fill the log.
             line!(debug, line, "answered");
         } else if level <= self.observer.limits.logged {
@@ -295,7 +311,7 @@ struct Unanswered<'a> {
 
 impl Drop for Unanswered<'_> {
     fn drop(&mut self) {
-        let mut line = self.call.line(self.path);
+        let mut line = self.call.line(Some(self.path));
         if self.call.grpc {
             line.grpc_status = Some(grpc_name(Code::Cancelled));
         } else {

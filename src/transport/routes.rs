@@ -16,4 +16,6 @@ pub struct JsonBinding {
     pub path: &'static str,
     /// Full name of the method.
     pub rpc: &'static str,
+    /// True if the body of a request is read.
+    pub takes_body: bool,
 }

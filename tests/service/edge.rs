@@ -6,6 +6,7 @@ mod clocks;
 mod early;
 mod http2;
 mod large;
+mod malformed;
 mod memory;
 mod routes;
 mod tls;

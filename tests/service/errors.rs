@@ -274,11 +274,13 @@ async fn provoke(reason: &str, endpoint: Endpoint) -> Option<Vec<Answer>> {
     };
     let service = Service::start_with(&catalog(), options_to_provoke(reason)).await;
     let answer = match (reason, endpoint) {
-        ("METHOD_NOT_ALLOWED" | "NOT_JSON" | "NOT_GRPC", Endpoint::Grpc) => return None,
+        // The client library sends no such target: `edge::malformed` does.
+        ("TARGET_TOO_LONG", _)
+        | ("METHOD_NOT_ALLOWED" | "NOT_JSON" | "NOT_GRPC" | "HEADERS_TOO_LARGE", Endpoint::Grpc) => return None,
         // On SQLite this takes a process of its own:
         // `process::a_full_disk_is_503_over_both_endpoints_and_loses_nothing`.
         ("UNAVAILABLE", _) if ENGINE == Engine::Sqlite => return None,
-        ("UNKNOWN_PATH" | "METHOD_NOT_ALLOWED" | "NOT_JSON" | "NOT_GRPC", _) => {
+        ("UNKNOWN_PATH" | "METHOD_NOT_ALLOWED" | "NOT_JSON" | "NOT_GRPC" | "HEADERS_TOO_LARGE", _) => {
             no_call_of_the_api(&service, reason, endpoint).await
         }
         ("NOT_SERVING", _) => return Some(vec![refused_while_draining(service, endpoint).await]),
@@ -351,6 +353,7 @@ async fn no_call_of_the_api(service: &Service, reason: &str, endpoint: Endpoint)
         ("UNKNOWN_PATH", Endpoint::Json) => service.http().get(service.url("/api_gateway/v2/promotions")),
         ("UNKNOWN_PATH", Endpoint::Grpc) => return service.call_raw(&format!("{SERVICE}/BulkBurn"), vec![]).await,
         ("METHOD_NOT_ALLOWED", _) => service.http().get(service.url(PATH)),
+        ("HEADERS_TOO_LARGE", _) => service.http().get(service.url(PATH)).header("x", "y".repeat(20_000)),
         ("NOT_JSON", _) => {
             service.http().post(service.url(PATH)).header("authorization", basic("demo:demo")).body("{}")
         }
@@ -705,6 +708,8 @@ fn expect_entry(answer: &Answer, code: i64, message: &str, name: &str) {
 fn refusals() -> Vec<Refusal> {
     let cause = || Arc::new(std::io::Error::other("cause"));
     let first = vec![
+        Refusal::TargetTooLong,
+        Refusal::HeadersTooLarge { max_bytes: 1 },
         Refusal::UnknownPath("/x".to_owned()),
         Refusal::MethodNotAllowed,
         Refusal::NotServing,
@@ -761,6 +766,8 @@ fn is_in_the_list(refusal: &Refusal) {
         | Refusal::NotJson
         | Refusal::NotGrpc
         | Refusal::TooLarge { .. }
+        | Refusal::TargetTooLong
+        | Refusal::HeadersTooLarge { .. }
         | Refusal::TooSlow
         | Refusal::Invalid(_)
         | Refusal::InvalidCustomerId(_)

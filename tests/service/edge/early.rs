@@ -229,12 +229,14 @@ async fn a_small_rest_is_waited_for_and_the_connection_stays() {
 async fn who_waits_to_be_asked_for_its_body_is_asked_or_answered_at_once() {
     let service = Service::start().await;
     let body = one_entry("asked", TEN_OFF, 1).to_string();
-    let head = |path: &str, length: usize| {
+    let head_of = |call: &str, content_type: &str, length: usize| {
         let credentials = basic("demo:demo");
         format!(
-            "POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: {credentials}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\nexpect: 100-continue\r\n\r\n"
+            "{call} HTTP/1.1\r\nhost: x\r\nauthorization: {credentials}\r\n{content_type}content-length: {length}\r\nexpect: 100-continue\r\n\r\n"
         )
     };
+    let head =
+        |path: &str, length: usize| head_of(&format!("POST {path}"), "content-type: application/json\r\n", length);
     let mut stream = connect(&service).await;
     stream.write_all(head(PATH, body.len()).as_bytes()).await.unwrap();
     let mut asked = [0; 25];
@@ -245,12 +247,27 @@ async fn who_waits_to_be_asked_for_its_body_is_asked_or_answered_at_once() {
     stream.read_exact(&mut answer).await.unwrap();
     assert_eq!(&answer, b"HTTP/1.1 200");
 
-    for (path, length, status) in [("/nowhere", 240, 404), (PATH, 2 * MIB, 413)] {
+    let token = "/v3/oauth/token/generate";
+    let activate = format!("PUT /api_gateway/v1/promotions/{TEN_OFF}/activate");
+    let post = |path: &str| format!("POST {path}");
+    let (json, text) = ("content-type: application/json\r\n", "content-type: text/plain\r\n");
+    for (call, content_type, length, begins) in [
+        (post("/nowhere"), json, 240, "HTTP/1.1 404"),
+        (post(PATH), json, 2 * MIB, "HTTP/1.1 413"),
+        (post(PATH), text, 2 * MIB, "HTTP/1.1 413"),
+        (post(PATH), text, 240, "HTTP/1.1 415"),
+        (post(PATH), "", 240, "HTTP/1.1 415"),
+        (post(token), text, 240, "HTTP/1.1 415"),
+        (post(token), text, 9 * KIB, "HTTP/1.1 413"),
+        (post(BULK_EARN), text, 240, "HTTP/1.1 415"),
+        // The body of this method does not count.
+        (activate, text, 240, "HTTP/1.1 100"),
+    ] {
         let mut stream = connect(&service).await;
-        stream.write_all(head(path, length).as_bytes()).await.unwrap();
+        stream.write_all(head_of(&call, content_type, length).as_bytes()).await.unwrap();
         let mut answer = [0; 12];
-        timed(path.to_owned(), stream.read_exact(&mut answer)).await.unwrap();
-        assert_eq!(answer, format!("HTTP/1.1 {status}").as_bytes());
+        timed(call.clone(), stream.read_exact(&mut answer)).await.unwrap();
+        assert_eq!(String::from_utf8_lossy(&answer), begins, "{call} {content_type:?} {length}");
     }
 }
 
