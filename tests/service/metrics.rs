@@ -74,7 +74,7 @@ async fn what_was_granted_replayed_failed_and_refused_is_counted_exactly() {
     assert_eq!(value("cart_promotions_queue_wait_seconds_count{writer=\"earn\"}"), "5");
     for gauge in [
         "database_up",
-        "workers{state=\"idle\"}",
+        "lanes{state=\"idle\"}",
         "connections{state=\"idle\"}",
         "pool_connections{pool=\"writers\",state=\"idle\"}",
     ] {

@@ -22,7 +22,7 @@ mod loose;
 mod mutations;
 
 /// Number of checks.
-const CHECKS: usize = 16;
+const CHECKS: usize = 17;
 /// The promotion of the catalog with a validity of some days from earning.
 const SHORT: &str = "0000000000000000000000a7";
 

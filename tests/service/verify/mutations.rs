@@ -96,6 +96,8 @@ const MUTATIONS: &[Mutation] = &[
     ),
     ("UPDATE api_clients SET secret_hash = 'secret' WHERE username = 'other'", "API clients", "of API client \"other\""),
     ("UPDATE api_clients SET access = 'earn:write everything' WHERE username = 'other'", "API clients", "\"earn:write everything\""),
+    ("UPDATE token_keys SET pem = 'key'", "token keys", "of the name \"database\" is not a private key in PEM"),
+    ("UPDATE token_keys SET kid = 'other'", "token keys", "of the name \"other\" is not the one that servers share"),
     // Earnings. `{copy}` is the row of an event, under another earn id.
     (
         "{copy two: customer_id = 7, earn_id = earn_id}",

@@ -112,7 +112,7 @@ pub async fn indexes(database: &Database) -> Indexes {
         let text = |name: &str| row[name].as_str().unwrap().to_owned();
         indexes.entry(text("table")).or_default().entry(text("index")).or_default().push(text("column"));
     }
-    assert_eq!(indexes.len(), 10, "{indexes:?}");
+    assert_eq!(indexes.len(), 11, "{indexes:?}");
     indexes
 }
 
