@@ -11,7 +11,7 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use super::EdgeLimits;
-use super::crowd::{CallRoom, Crowd};
+use super::crowd::{CallRoom, Crowd, RunningCall};
 use super::windows::Windows;
 
 /// Limits the time in which a connection that was told to leave ends, once no call is running.
@@ -190,18 +190,21 @@ impl Activity {
         self.calls.load(Ordering::SeqCst) == 0
     }
 
-    /// Records that the headers of a call are complete, and returns the name of the call.
-    pub fn begin_call(&self) -> u64 {
+    /// Records that the headers of a call are complete. Returns the name of the call, and its count among those of all
+    /// connections without credentials.
+    pub fn begin_call(&self) -> (u64, Option<RunningCall>) {
         if self.last_call.load(Ordering::Relaxed) {
             self.tell(Order::Leave);
         }
         let calls = self.calls.fetch_add(1, Ordering::SeqCst) + 1;
+        let mut running = None;
         if !self.is_authenticated() {
             self.room.grow(&self.crowd, calls);
+            running = self.crowd.begin(calls);
         }
         self.unanswered.fetch_add(1, Ordering::SeqCst);
         self.head_between();
-        self.next_call.fetch_add(1, Ordering::Relaxed)
+        (self.next_call.fetch_add(1, Ordering::Relaxed), running)
     }
 
     /// Records that the answer of a call begins, or that there is none.

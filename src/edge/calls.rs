@@ -7,13 +7,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use axum::body::{Body, Bytes, HttpBody};
-use axum::http::{HeaderValue, Request, Response, Version, header};
+use axum::http::{HeaderValue, Request, Response, StatusCode, Version, header};
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::service::{Service, service_fn};
 use tonic::transport::server::TcpConnectInfo;
 
 use super::activity::Activity;
+use super::crowd::RunningCall;
 use super::unread::{self, UnreadRest};
 use super::{Answered, Handler, Received};
 
@@ -39,8 +40,14 @@ pub fn service(
         request.extensions_mut().insert(peer.clone());
         let (request, rest) = unread::watch(request, &activity, call.name);
         call.rest = rest;
-        let answered = handler(Received::Request(request));
+        let answered = (!call.is_too_many()).then(|| handler(Received::Request(request)));
         async move {
+            let Some(answered) = answered else {
+                call.activity.give_way();
+                call.answer_begins();
+                let body = CountedBody { body: Body::empty(), rest: Bytes::new(), handed_on: 0, call };
+                return Ok(refused(body));
+            };
             let Answered { mut response, is_authenticated } = answered.await;
             if is_authenticated {
                 call.activity.authenticate();
@@ -62,6 +69,13 @@ pub fn service(
     })
 }
 
+/// Returns the answer to a call that is not processed, on a connection that is being closed.
+fn refused(body: CountedBody) -> Response<CountedBody> {
+    let mut response = Response::new(body);
+    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    response
+}
+
 /// One running call, which ends on drop.
 #[derive(Debug)]
 pub struct CallGuard {
@@ -73,6 +87,8 @@ pub struct CallGuard {
     finished: bool,
     /// The unread part of the request.
     rest: Option<UnreadRest>,
+    /// The count of the call, without credentials.
+    running: Option<RunningCall>,
 }
 
 impl CallGuard {
@@ -81,7 +97,7 @@ impl CallGuard {
         if version == Version::HTTP_2 {
             activity.note_http2();
         }
-        let name = activity.begin_call();
+        let (name, running) = activity.begin_call();
         Self {
             activity: Arc::clone(activity),
             name,
@@ -90,7 +106,13 @@ impl CallGuard {
             held: false,
             finished: false,
             rest: None,
+            running,
         }
+    }
+
+    /// Returns true if the call is beyond the limit of calls without credentials.
+    fn is_too_many(&self) -> bool {
+        self.running.as_ref().is_some_and(|running| running.is_too_many)
     }
 
     /// Records that the answer of the call begins.

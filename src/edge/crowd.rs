@@ -4,15 +4,19 @@
 //! connection ends, and a call whose answer waits for its peer takes 3 KiB more. So the room of all connections without
 //! credentials has a limit, and those that are idle give way beyond it.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 
 /// Calls at a time for which a connection has room in any case.
 const FEW_CALLS: usize = 8;
-/// Limits the room for calls of all connections without credentials, beyond the few of each. It takes about 40 MiB, if
+/// Limits the running calls of all connections without credentials, beyond the few of each. A call takes about 10 KiB
+/// until its answer is taken, also while its connection is being closed.
+const MAX_RUNNING_OF_STRANGERS: usize = 4 * 1024;
+/// Limits the room for calls of all connections without credentials, beyond the few of each. It takes about 10 MiB, if
 /// every answer waits for its peer.
-pub const MAX_CALLS_OF_STRANGERS: usize = 8 * 1024;
+pub const MAX_CALLS_OF_STRANGERS: usize = 2 * 1024;
 
 /// The memory of all connections.
 #[derive(Debug, Default)]
@@ -21,6 +25,8 @@ pub struct Crowd {
     pub large_heads: AtomicUsize,
     /// Room for calls of connections without credentials.
     calls: AtomicUsize,
+    /// Running calls that began on connections without credentials, beyond the few of each.
+    running: AtomicUsize,
     full: Notify,
 }
 
@@ -30,9 +36,32 @@ impl Crowd {
         self.calls.load(Ordering::Relaxed) > calls
     }
 
+    /// Counts a call that begins as one of `calls` at a time on a connection without credentials, until the returned value
+    /// is dropped. Returns `None` for one of the few that are not counted.
+    pub fn begin(self: &Arc<Self>, calls: usize) -> Option<RunningCall> {
+        (calls > FEW_CALLS).then(|| {
+            let running = self.running.fetch_add(1, Ordering::Relaxed) + 1;
+            RunningCall { crowd: Arc::clone(self), is_too_many: running > MAX_RUNNING_OF_STRANGERS }
+        })
+    }
+
     /// Waits until the room for calls exceeds its limit.
     pub async fn full(&self) {
         self.full.notified().await;
+    }
+}
+
+/// Running call of a connection without credentials, among those of all.
+#[derive(Debug)]
+pub struct RunningCall {
+    crowd: Arc<Crowd>,
+    /// True if the call is beyond the limit of all.
+    pub is_too_many: bool,
+}
+
+impl Drop for RunningCall {
+    fn drop(&mut self) {
+        self.crowd.running.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -67,6 +96,18 @@ impl CallRoom {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn running_calls_have_a_limit_beyond_the_few_of_each_connection() {
+        let crowd = Arc::new(Crowd::default());
+        assert!((1..=FEW_CALLS).all(|calls| crowd.begin(calls).is_none()), "a few are not counted");
+        let begin = || crowd.begin(FEW_CALLS + 1).unwrap();
+        let mut running: Vec<_> = (0..MAX_RUNNING_OF_STRANGERS).map(|_| begin()).collect();
+        assert!(running.iter().all(|call| !call.is_too_many), "at the limit");
+        assert!(begin().is_too_many, "one beyond");
+        running.pop();
+        assert!(!begin().is_too_many, "one ended");
+    }
 
     #[tokio::test]
     async fn the_room_of_all_has_a_bound_beyond_the_few_calls_of_each() {

@@ -204,6 +204,17 @@ async fn half_sent_messages_of_every_route_stay_within_the_memory_of_bodies() {
     tokio::time::timeout(Duration::from_mins(1), given_back).await.expect("memory is given back");
 }
 
+/// Returns the bytes of a connection with a window of zero, and of as many calls as it may have at a time, to a path that
+/// does not exist: GET, http, :path, :authority.
+fn calls_that_are_not_taken() -> Vec<u8> {
+    let block = [&[0x82, 0x86, 0x04, 8][..], b"/nowhere", &[0x01, 1], b"x"].concat();
+    let mut greedy = [PREFACE, &frame(4, 0, 0, &[0, 4, 0, 0, 0, 0])].concat();
+    for call in 0..u32::try_from(STREAMS).unwrap() - 1 {
+        greedy.extend(frame(1, 5, 2 * call + 1, &block));
+    }
+    greedy
+}
+
 #[tokio::test]
 async fn connections_of_strangers_with_many_calls_at_a_time_give_way_and_others_stay() {
     let service = Service::start().await;
@@ -211,14 +222,9 @@ async fn connections_of_strangers_with_many_calls_at_a_time_give_way_and_others_
     assert_eq!(known.earn("before").await.unwrap().code, 0);
     let mut modest = connect(&service).await;
     assert!(answers(&mut modest).await);
-    // A window of zero, and calls to a path that does not exist: GET, http, :path, :authority.
-    let block = [&[0x82, 0x86, 0x04, 8][..], b"/nowhere", &[0x01, 1], b"x"].concat();
-    let mut greedy = [PREFACE, &frame(4, 0, 0, &[0, 4, 0, 0, 0, 0])].concat();
-    for call in 0..u32::try_from(STREAMS).unwrap() - 1 {
-        greedy.extend(frame(1, 5, 2 * call + 1, &block));
-    }
+    let greedy = calls_that_are_not_taken();
     let mut connections = Vec::new();
-    // The limit is 8,192 calls beyond eight of each connection.
+    // The limit is 2,048 calls beyond eight of each connection, and 4,096 that run.
     for _ in 0..60 {
         let mut stream = connect(&service).await;
         stream.write_all(&greedy).await.unwrap();
