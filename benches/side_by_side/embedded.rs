@@ -11,8 +11,8 @@ use crate::measure::{Run, Side, float};
 use crate::processes::Watched;
 use crate::report::{Figure, Row, Wanted};
 use crate::requests::Endpoint;
-use crate::server::Server;
-use crate::service::{CUSTOMERS, IN_FLIGHT, Options, Service};
+use crate::server::{Options, Server};
+use crate::service::{CUSTOMERS, IN_FLIGHT, Service};
 
 /// Number of rows of one transaction of the direct inserts.
 const BATCH: usize = 1_000;

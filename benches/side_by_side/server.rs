@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use tempfile::NamedTempFile;
 
 use crate::processes;
-use crate::service::Options;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_cart-promotions");
 /// The folder for files in memory, if the system has one. On the disk of the database a log grows until the system
@@ -17,6 +16,13 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_cart-promotions");
 const IN_MEMORY: &str = "/dev/shm";
 /// Time in which the server must become ready.
 const READY_WITHIN: Duration = Duration::from_secs(20);
+
+/// Options of the server over its defaults: arguments, and environment variables.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options<'a> {
+    pub arguments: &'a [&'a str],
+    pub environment: &'a [(&'a str, &'a str)],
+}
 
 /// A running server, which is killed when this value is dropped.
 #[derive(Debug)]

@@ -11,7 +11,7 @@ use crate::database::Database;
 use crate::measure::{Run, count, float};
 use crate::processes::Watched;
 use crate::requests::{Call, Endpoint, Requests, Shape};
-use crate::server::{self, Server};
+use crate::server::{self, Options, Server};
 use crate::{Bench, grpc, json, load};
 
 /// Number of customers where it is not the measured parameter.
@@ -50,13 +50,6 @@ fn import(database: &Database, directory: &TempDir, catalog: &Value) {
     let file = directory.path().join("catalog.json");
     std::fs::write(&file, catalog.to_string()).unwrap();
     server::import(&database.url(), &file);
-}
-
-/// Options of the server over its defaults: arguments, and environment variables.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Options<'a> {
-    pub arguments: &'a [&'a str],
-    pub environment: &'a [(&'a str, &'a str)],
 }
 
 /// The parts of a service before it starts.

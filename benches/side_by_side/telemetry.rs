@@ -10,8 +10,8 @@ use crate::Bench;
 use crate::measure::{Run, Side, alternate, median};
 use crate::report::{Row, Wanted};
 use crate::requests::Endpoint;
-use crate::server::free_address;
-use crate::service::{CUSTOMERS, Options, Service};
+use crate::server::{Options, free_address};
+use crate::service::{CUSTOMERS, Service};
 use crate::throughput::granting;
 
 /// Time between two scrapes. Prometheus scrapes every 15 s or less often.

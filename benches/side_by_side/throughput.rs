@@ -6,7 +6,8 @@ use crate::catalog::{CAPPED, CAPPED_LATE, ORG, UNCAPPED, late_cap};
 use crate::measure::{Run, Side, alternate};
 use crate::report::{Row, Wanted};
 use crate::requests::{Call, Endpoint, Shape, redeem_from_the_first};
-use crate::service::{CUSTOMERS, IN_FLIGHT, Options, Service};
+use crate::server::Options;
+use crate::service::{CUSTOMERS, IN_FLIGHT, Service};
 use crate::terms::CAP_COLUMN;
 
 /// Number of connections of the one-row inserts.

@@ -6,8 +6,7 @@ use clap::builder::OsStr;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command};
 
-use super::command_line::SECRET_OPTION;
-use super::options::is_switch;
+use super::options::{SECRET_OPTION, is_switch};
 use crate::printable::Printable;
 use crate::telemetry::MAX_FIELD_BYTES;
 

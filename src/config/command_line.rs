@@ -11,11 +11,10 @@ use clap::{Arg, ArgMatches, CommandFactory, FromArgMatches, ValueEnum};
 
 use super::changed::changed;
 use super::file::ConfigFile;
+use super::options::SECRET_OPTION;
 use super::{Cli, CliCommand, DatabaseUrl, database_url, environment};
 use crate::telemetry::LogFormat;
 
-/// The option whose value may have a password.
-pub(super) const SECRET_OPTION: &str = "database-url";
 /// The option for the file of options, and its variable.
 const FILE_OPTION: (&str, &str) = ("config", "CART_PROMOTIONS_CONFIG");
 

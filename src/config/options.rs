@@ -2,6 +2,9 @@
 
 use clap::{Arg, ArgAction, Command};
 
+/// The option whose value may have a password.
+pub(super) const SECRET_OPTION: &str = "database-url";
+
 /// Returns the options of this command and of all commands below it that have an environment variable. An option of
 /// several commands comes several times.
 pub(super) fn configurable(command: &Command) -> Vec<&Arg> {

@@ -17,7 +17,7 @@ use tonic::transport::server::{Connected, TcpConnectInfo};
 
 use super::activity::{Activity, Order};
 use super::calls;
-use super::malformed::MalformedHead;
+use super::malformed::{MAX_HEADERS, MAX_TARGET_BYTES, MalformedHead};
 use super::registry::{Registration, Registry};
 use super::stream::{LeftStream, Stream};
 use super::{EdgeLimits, Handler};
@@ -44,12 +44,6 @@ const PING_TIMEOUT: Duration = Duration::from_secs(10);
 /// ended on an error. One more ends the connection with `ENHANCE_YOUR_CALM`.
 const MAX_PENDING_RESETS: usize = 20;
 const MAX_LOCAL_RESETS: usize = 100;
-/// Limits the headers of one call on HTTP/1.1.
-const MAX_HEADERS: usize = 100;
-/// Limits the request target on HTTP/1.1, as the library does: bytes.
-pub const MAX_TARGET_BYTES: usize = 64 * 1024;
-/// Lines of a head with as many headers: that of the target, and theirs.
-pub const MAX_HEAD_LINES: usize = 1 + MAX_HEADERS;
 
 /// The state that all connections share.
 struct Edge {

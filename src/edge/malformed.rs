@@ -11,11 +11,17 @@ use axum::http::{Response, StatusCode, Version, header};
 use http_body_util::{BodyExt, Collected};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
-use super::accept::{MAX_HEAD_LINES, MAX_TARGET_BYTES};
 use super::activity::Activity;
 use super::calls::{CLOSE, CallGuard};
 use super::stream::Stream;
 use super::{Answered, Handler, Received};
+
+/// Limits the headers of one call on HTTP/1.1.
+pub const MAX_HEADERS: usize = 100;
+/// Limits the request target on HTTP/1.1, as the library does: bytes.
+pub const MAX_TARGET_BYTES: usize = 64 * 1024;
+/// Lines of a head with as many headers: that of the target, and theirs.
+const MAX_HEAD_LINES: usize = 1 + MAX_HEADERS;
 
 /// A head of HTTP/1.1 that is no request.
 #[derive(Debug)]
