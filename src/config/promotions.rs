@@ -25,8 +25,8 @@ pub enum Promotions {
     Show(ShowPromotion),
     /// Changes a promotion; the fields that are not named stay as they are.
     ///
-    /// Its type cannot change, nor its validity once it was earned. Refused when an active promotion has the new
-    /// name.
+    /// The type never changes, nor does the validity of a promotion that was earned. An update is refused when an active
+    /// promotion has the new name.
     #[command(after_help = with_fields(
         "update --org 100737 6912ced9d39e256f754a83f8 \\\n    endDateISO=2027-12-31T23:59:59.999+05:30"
     ))]
