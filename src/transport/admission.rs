@@ -16,19 +16,16 @@ use axum::response::Response;
 
 use super::answer::{Account, StreamRefusal, counted};
 use super::auth::Gatekeeper;
-use super::body::{BodyLimits, MAX_BODY_BYTES, check_length, collect};
+use super::body::{BodyLimits, MAX_BODY_BYTES, SMALL_BODY_BYTES, check_length, collect};
 use super::call_name::CallName;
-use super::content::is_json;
+use super::content::{is_grpc, is_json};
 use super::lifecycle::{Lifecycle, UnderWay};
 use super::messages::{MessageLimits, Messages};
 use super::refusal::{Refusal, Unauthenticated};
-use super::request_log::is_grpc;
 use super::shares::{CALL_BYTES, Share, ShareHolder, Shares, UsedUp};
 use crate::access::Caller;
 use crate::telemetry::call;
 
-/// Limits the body of a route that takes none, or only a few fields: bytes.
-pub const SMALL_BODY_BYTES: usize = 4 * 1024;
 /// Limits the body of a token request: bytes. A username and a secret take less than 3 KiB.
 const TOKEN_BODY_BYTES: usize = 8 * 1024;
 /// Limits one message of the reflection service: bytes.

@@ -12,9 +12,10 @@ use http_body::{Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 use tonic::Status;
 
+use super::content::is_grpc;
 use super::lifecycle::UnderWay;
 use super::refusal::Refusal;
-use super::request_log::{documented, is_grpc};
+use super::request_log::documented;
 use super::shares::{CALL_BYTES, Share, ShareHolder, Shares, UsedUp};
 
 /// Largest part of an answer that an API client receives even beyond its share of memory: bytes. The work of that call

@@ -11,9 +11,9 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use ipnet::IpNet;
 use tonic::transport::server::TcpConnectInfo;
 
+use super::content::is_grpc;
 use super::rate_limit::{Charge, RateLimit, RateLimitSettings, RateLimits};
 use super::refusal::{Refusal, Unauthenticated};
-use super::request_log::is_grpc;
 use crate::access::Caller;
 use crate::access::credentials::{CheckError, Presented, UsernameSecret};
 use crate::access::groups::{Access, AccessGroup};

@@ -12,14 +12,16 @@ use axum::http::{HeaderMap, header};
 use bytes::BytesMut;
 use http_body_util::BodyExt;
 
+use super::content::is_grpc;
 use super::lifecycle::{Lifecycle, Phase};
 use super::refusal::Refusal;
-use super::request_log::is_grpc;
 use super::shares::{Share, UsedUp};
 use crate::wire::Violations;
 
 /// Limits the body of a call: bytes.
 pub const MAX_BODY_BYTES: usize = 1024 * 1024;
+/// Limits the body of a route that takes none, or only a few fields: bytes.
+pub const SMALL_BODY_BYTES: usize = 4 * 1024;
 /// Length of the prefix of a gRPC message: bytes.
 pub const GRPC_PREFIX_BYTES: usize = 5;
 

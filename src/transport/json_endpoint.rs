@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde::de::IgnoredAny;
 use tonic::Status;
 
-use super::admission::SMALL_BODY_BYTES;
+use super::body::SMALL_BODY_BYTES;
 use super::content::is_json;
 use super::json_response::json_response;
 use super::large_read;

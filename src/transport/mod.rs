@@ -63,13 +63,12 @@ use crate::app::App;
 use crate::printable::Printable;
 use crate::wire::Violations;
 use crate::wire::bulk_earn::RequestLimits;
-use admission::{Admission, REFLECTION_MESSAGE_BYTES, SMALL_BODY_BYTES};
+use admission::{Admission, REFLECTION_MESSAGE_BYTES};
 use auth::{AccessSettings, Gatekeeper};
+use body::SMALL_BODY_BYTES;
+use content::is_grpc;
 use reflection::{OlderName, Reflection};
-use refusal::Refusal;
-
-/// Limits the part of a path that an answer repeats: bytes.
-const MAX_ECHOED_BYTES: usize = 200;
+use refusal::{MAX_ECHOED_BYTES, Refusal};
 
 /// Settings of both endpoints.
 #[derive(Debug, Clone)]
@@ -173,7 +172,7 @@ pub fn router(
             // A caller gains nothing from a long path that is repeated whole.
             let mut path = String::new();
             let _ = Printable::new(&mut path, MAX_ECHOED_BYTES).write_str(request.uri().path());
-            Refusal::UnknownPath(path).into_response(request_log::is_grpc(request.headers()))
+            Refusal::UnknownPath(path).into_response(is_grpc(request.headers()))
         })
         .method_not_allowed_fallback(|| async { Refusal::MethodNotAllowed.into_json() }))
 }

@@ -25,7 +25,7 @@ use tonic_reflection::pb::v1::{
 use tonic_reflection::pb::{v1, v1alpha};
 use tower_service::Service;
 
-use super::MAX_ECHOED_BYTES;
+use super::refusal::MAX_ECHOED_BYTES;
 use crate::printable::Printable;
 use crate::proto::DESCRIPTOR_SET;
 use schema::Schema;

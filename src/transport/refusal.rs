@@ -21,6 +21,9 @@ const UNAUTHENTICATED: &str = "credentials are missing or wrong: send HTTP Basic
     client, or an access token";
 const EXPIRED: &str = "the access token has expired: get another one";
 
+/// Limits the part of a path, or of a name of the schema, that an answer repeats: bytes.
+pub const MAX_ECHOED_BYTES: usize = 200;
+
 /// Values in a message, by name.
 pub type MetadataValues = Vec<(&'static str, String)>;
 

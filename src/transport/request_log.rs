@@ -12,7 +12,6 @@ use tonic_types::{ErrorDetails, StatusExt};
 use tracing::Instrument;
 
 use super::call_name::{CallName, OTHER};
-pub use super::content::is_grpc;
 use super::content::{refuse_form, settle_form};
 use super::deadline;
 use super::refusal::Refusal;

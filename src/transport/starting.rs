@@ -5,10 +5,10 @@ use axum::Router;
 use axum::extract::Request;
 use tonic_health::pb::health_server::HealthServer;
 
-use super::admission::SMALL_BODY_BYTES;
+use super::body::SMALL_BODY_BYTES;
+use super::content::is_grpc;
 use super::health::Health;
 use super::refusal::Refusal;
-use super::request_log::is_grpc;
 
 /// Path of the gRPC call that probes send. Watchers are refused, and try again.
 const CHECK: &str = "/grpc.health.v1.Health/Check";
