@@ -23,7 +23,6 @@ pub use error::ServeError;
 pub use import::{ImportFileError, import, operator, read_import};
 
 use self::database::{open_when_up, prepare};
-use crate::access::Caller;
 use crate::access::shared_key::SharedKeyError;
 use crate::access::tokens::Tokens;
 use crate::app::{App, AppContext};
@@ -37,7 +36,7 @@ use crate::files::{SECRET_MODE, warn_if_wider};
 use crate::storage::Store;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::traces::Traces;
-use crate::transport::{self, Endpoints, Health, Lifecycle, Observer, Phase, Refresh};
+use crate::transport::{self, Endpoints, Health, Lifecycle, ObservedResponse, Observer, Phase, Refresh};
 
 /// Time in which connections may end by themselves after every call is answered: those that only watch health would
 /// stay.
@@ -193,13 +192,16 @@ pub fn handler(endpoints: Endpoints) -> Handler {
         let endpoints = endpoints.clone();
         // Called in here, as a future that is moved into another takes its size twice.
         Box::pin(async move {
-            let response = match received {
-                Received::Request(request) => endpoints.answer(request).await,
-                Received::Malformed(head) => endpoints.refuse(head.status, &head.violation, head.peer).await,
-            };
-            // Left there by the layer that checks credentials.
-            let is_authenticated = response.extensions().get::<Arc<Caller>>().is_some();
-            Answered { response, is_authenticated }
+            match received {
+                Received::Request(request) => {
+                    let ObservedResponse { response, is_authenticated } = endpoints.answer(request).await;
+                    Answered { response, is_authenticated }
+                }
+                Received::Malformed(head) => {
+                    let response = endpoints.refuse(head.status, &head.violation, head.peer).await;
+                    Answered { response, is_authenticated: false }
+                }
+            }
         })
     })
 }

@@ -85,7 +85,7 @@ pub fn start(log: &Log, level: LevelFilter, format: Option<LogFormat>) -> LogLev
         LogFormat::Text => {
             fmt::layer().with_ansi(terminal).with_target(false).fmt_fields(TextFields).with_writer(log.clone()).boxed()
         }
-        LogFormat::Json => fmt::layer().fmt_fields(JsonLines).event_format(JsonLines).with_writer(log.clone()).boxed(),
+        LogFormat::Json => fmt::layer().event_format(JsonLines).with_writer(log.clone()).boxed(),
     };
     let (filter, handle) = reload::Layer::new(targets(level));
     tracing_subscriber::registry().with(lines.with_filter(filter)).init();

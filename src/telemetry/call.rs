@@ -8,6 +8,8 @@ use std::fmt::{self, Display};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use http::HeaderValue;
+
 use super::traces::{CallTrace, SampledCall};
 
 tokio::task_local! {
@@ -17,6 +19,8 @@ tokio::task_local! {
 /// The facts of a call for its log line.
 #[derive(Debug, Default)]
 pub struct CallRecord {
+    /// Request id of the call: visible ASCII.
+    pub request_id: Option<HeaderValue>,
     /// The refusal of the call as a whole.
     pub refusal: Option<CallRefusal>,
     /// The trace of the call.
@@ -99,15 +103,26 @@ impl Display for FailureCodes {
     }
 }
 
-/// Runs the future of a call of this trace, with a record of its own.
-pub async fn recorded<F: Future>(trace: CallTrace, call: F) -> F::Output {
-    RECORD.scope(RefCell::new(CallRecord { trace, ..CallRecord::default() }), call).await
+/// Runs the future of a call, with a record of its own.
+pub async fn recorded<F: Future>(record: CallRecord, call: F) -> F::Output {
+    RECORD.scope(RefCell::new(record), call).await
 }
 
 /// Changes the record of the running call.
 pub fn record(change: impl FnOnce(&mut CallRecord)) {
     // Outside a call there is nothing to change.
     let _ = RECORD.try_with(|record| record.try_borrow_mut().map(|mut record| change(&mut record)));
+}
+
+/// Passes on the request id of the running call.
+pub fn with_request_id<T>(then: impl FnOnce(&str) -> T) -> Option<T> {
+    let id = RECORD.try_with(|record| record.try_borrow().ok()?.request_id.clone()).ok().flatten()?;
+    id.to_str().ok().map(then)
+}
+
+/// Returns true if the running call presented the credentials of an API client.
+pub fn is_authenticated() -> bool {
+    RECORD.try_with(|record| record.try_borrow().is_ok_and(|record| record.client.is_some())).unwrap_or(false)
 }
 
 /// Returns the span of the running call, if the call is sampled.
@@ -127,7 +142,7 @@ mod tests {
     #[tokio::test]
     async fn a_call_has_its_own_record_and_other_tasks_none() {
         let call = |org: i64| {
-            recorded(CallTrace::default(), async move {
+            recorded(CallRecord::default(), async move {
                 record(|record| {
                     record.subject = Some(CallSubject { org, customer: 1, event: None, transaction: None });
                 });

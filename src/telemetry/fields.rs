@@ -1,7 +1,7 @@
 //! The format of log lines: each field is escaped and cut, whatever its source.
 //!
-//! A text line has the library's format. A JSON line is one flat object: time and level, the fields of the event, and
-//! those of its request.
+//! A text line has the library's format. A JSON line is one flat object: time and level, the fields of the event, and the
+//! request id. A line that is logged while a call runs has the request id of the call.
 
 use std::fmt::{self, Debug, Write};
 
@@ -10,9 +10,10 @@ use tracing::{Event, Subscriber};
 use tracing_subscriber::field::RecordFields;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
-use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
+use super::call;
 use crate::printable::Printable;
 
 /// Maximum size of a field's value in bytes: enough for every message of the service, and to recognize a path.
@@ -22,57 +23,39 @@ pub const MAX_FIELD_BYTES: usize = 400;
 const DECIMALS: usize = 3;
 /// Name of the field whose value is a JSON object: [`FailureCodes`](super::call::FailureCodes).
 const OBJECT_FIELD: &str = "codes";
+/// Name of the field of the request id.
+const REQUEST_ID: &str = "request_id";
 
 /// Writes fields as text: `name=value`, and the message without a name.
 #[derive(Debug)]
 pub struct TextFields;
 
-/// Writes fields, and whole lines, as JSON.
+/// Writes lines as JSON.
 #[derive(Debug)]
 pub struct JsonLines;
 
 impl<'w> FormatFields<'w> for TextFields {
     fn format_fields<R: RecordFields>(&self, writer: Writer<'w>, fields: R) -> fmt::Result {
-        write_fields(writer, false, true, fields)
+        write_fields(Visitor { writer, json: false, is_first: true, result: Ok(()) }, fields)
     }
 }
 
-impl<'w> FormatFields<'w> for JsonLines {
-    fn format_fields<R: RecordFields>(&self, writer: Writer<'w>, fields: R) -> fmt::Result {
-        write_fields(writer, true, true, fields)
-    }
-
-    fn add_fields(&self, current: &'w mut FormattedFields<Self>, fields: &tracing::span::Record<'_>) -> fmt::Result {
-        if !current.fields.is_empty() {
-            current.fields.push(',');
-        }
-        self.format_fields(current.as_writer(), fields)
-    }
-}
-
-impl<S: Subscriber + for<'a> LookupSpan<'a>> FormatEvent<S, Self> for JsonLines {
-    fn format_event(
-        &self,
-        context: &FmtContext<'_, S, Self>,
-        mut writer: Writer<'_>,
-        event: &Event<'_>,
-    ) -> fmt::Result {
+impl<S: Subscriber + for<'a> LookupSpan<'a>, N: for<'a> FormatFields<'a> + 'static> FormatEvent<S, N> for JsonLines {
+    fn format_event(&self, _: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
         writer.write_str("{\"timestamp\":\"")?;
         SystemTime.format_time(&mut writer)?;
-        write!(writer, "\",\"level\":\"{}\"", event.metadata().level())?;
-        write_fields(writer.by_ref(), true, false, event)?;
-        if let Some(span) = context.lookup_current()
-            && let Some(fields) = span.extensions().get::<FormattedFields<Self>>().filter(|fields| !fields.is_empty())
-        {
-            write!(writer, ",{fields}")?;
-        }
+        writer.write_str("\",\"level\":\"")?;
+        writer.write_str(event.metadata().level().as_str())?;
+        writer.write_char('"')?;
+        write_fields(Visitor { writer: writer.by_ref(), json: true, is_first: false, result: Ok(()) }, event)?;
         writer.write_str("}\n")
     }
 }
 
-fn write_fields(writer: Writer<'_>, json: bool, is_first: bool, fields: impl RecordFields) -> fmt::Result {
-    let mut visitor = Visitor { writer, json, is_first, result: Ok(()) };
+/// Writes the fields, and the request id of the running call.
+fn write_fields(mut visitor: Visitor<'_>, fields: impl RecordFields) -> fmt::Result {
     fields.record(&mut visitor);
+    call::with_request_id(|id| visitor.text(REQUEST_ID, id));
     visitor.result
 }
 
@@ -85,45 +68,56 @@ struct Visitor<'w> {
 }
 
 impl Visitor<'_> {
-    fn field(&mut self, field: &Field, write: impl FnOnce(&mut Writer<'_>, bool) -> fmt::Result) {
+    fn field(&mut self, name: &str, write: impl FnOnce(&mut Writer<'_>, bool) -> fmt::Result) {
         self.result = self.result.and_then(|()| {
-            let between = if self.json { "," } else { " " };
-            if !std::mem::replace(&mut self.is_first, false) {
-                self.writer.write_str(between)?;
-            }
+            let is_first = std::mem::replace(&mut self.is_first, false);
+            // Every call writes a line with many fields: pieces are written as they are, without formatting.
             if self.json {
-                write!(self.writer, "\"{}\":", field.name())?;
-            } else if field.name() != "message" {
-                write!(self.writer, "{}=", field.name())?;
+                self.writer.write_str(if is_first { "\"" } else { ",\"" })?;
+                self.writer.write_str(name)?;
+                self.writer.write_str("\":")?;
+            } else {
+                self.writer.write_str(if is_first { "" } else { " " })?;
+                if name != "message" {
+                    self.writer.write_str(name)?;
+                    self.writer.write_char('=')?;
+                }
             }
             write(&mut self.writer, self.json)
         });
     }
 
     /// Writes a value that needs neither quotes nor escapes.
-    fn plain(&mut self, field: &Field, value: impl fmt::Display) {
-        self.field(field, |writer, _| write!(writer, "{value}"));
+    fn plain(&mut self, field: &Field, value: &str) {
+        self.field(field.name(), |writer, _| writer.write_str(value));
+    }
+
+    /// Writes a text: as it is in JSON, and quoted elsewhere.
+    fn text(&mut self, name: &str, value: &str) {
+        self.field(name, |writer, json| match (json, is_plain(value)) {
+            (true, true) => {
+                writer.write_char('"')?;
+                writer.write_str(value)?;
+                writer.write_char('"')
+            }
+            (true, false) => write_quoted(writer, &format_args!("{value}")),
+            (false, _) => write!(Printable::new(writer, MAX_FIELD_BYTES), "{value:?}"),
+        });
     }
 }
 
 impl Visit for Visitor<'_> {
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        self.field(field, |writer, json| {
+        self.field(field.name(), |writer, json| {
             if !json || field.name() == OBJECT_FIELD {
                 return write!(Printable::new(writer, MAX_FIELD_BYTES), "{value:?}");
             }
-            writer.write_char('"')?;
-            write!(Printable::new(Quoted(writer), MAX_FIELD_BYTES), "{value:?}")?;
-            writer.write_char('"')
+            write_quoted(writer, value)
         });
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        if self.json {
-            self.record_debug(field, &format_args!("{value}"));
-        } else {
-            self.record_debug(field, &value);
-        }
+        self.text(field.name(), value);
     }
 
     fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
@@ -131,25 +125,37 @@ impl Visit for Visitor<'_> {
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.plain(field, value);
+        self.plain(field, itoa::Buffer::new().format(value));
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.plain(field, value);
+        self.plain(field, itoa::Buffer::new().format(value));
     }
 
     fn record_f64(&mut self, field: &Field, value: f64) {
         // JSON has no number for the others.
         if value.is_finite() {
-            self.plain(field, format_args!("{value:.DECIMALS$}"));
+            self.field(field.name(), |writer, _| write!(writer, "{value:.DECIMALS$}"));
         } else {
             self.record_debug(field, &value);
         }
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.plain(field, value);
+        self.plain(field, if value { "true" } else { "false" });
     }
+}
+
+/// Returns true if a text is short, and the same in a JSON string.
+fn is_plain(text: &str) -> bool {
+    let is_plain = |byte: &u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
+    text.len() <= MAX_FIELD_BYTES && text.as_bytes().iter().all(is_plain)
+}
+
+fn write_quoted(writer: &mut Writer<'_>, value: &dyn Debug) -> fmt::Result {
+    writer.write_char('"')?;
+    write!(Printable::new(Quoted(writer), MAX_FIELD_BYTES), "{value:?}")?;
+    writer.write_char('"')
 }
 
 /// Writes the inside of a quoted JSON string.
@@ -172,6 +178,7 @@ mod tests {
     use std::io;
     use std::sync::{Arc, Mutex};
 
+    use http::HeaderValue;
     use serde_json::Value;
     use tracing::subscriber::with_default;
     use tracing_subscriber::layer::SubscriberExt;
@@ -179,7 +186,7 @@ mod tests {
 
     use super::*;
     use crate::printable::is_printable;
-    use crate::telemetry::call::FailureCodes;
+    use crate::telemetry::call::{self, CallRecord, FailureCodes};
 
     #[derive(Clone, Default)]
     struct LogLines(Arc<Mutex<Vec<u8>>>);
@@ -200,7 +207,7 @@ mod tests {
         let lines = LogLines::default();
         let to = lines.clone();
         if json {
-            let layer = fmt::layer().fmt_fields(JsonLines).event_format(JsonLines).with_writer(move || to.clone());
+            let layer = fmt::layer().event_format(JsonLines).with_writer(move || to.clone());
             with_default(registry().with(layer), log);
         } else {
             let layer =
@@ -210,14 +217,11 @@ mod tests {
         String::from_utf8(lines.0.lock().unwrap().clone()).unwrap()
     }
 
-    #[test]
-    fn a_line_has_the_fields_of_the_event_and_of_the_request() {
+    #[tokio::test]
+    async fn a_line_has_the_fields_of_the_event_and_the_id_of_the_running_call() {
         let mut codes = FailureCodes::default();
         codes.count(2);
         let log = || {
-            let span = tracing::info_span!("request", path = %"/a\"b", refusal = tracing::field::Empty);
-            let _entered = span.enter();
-            span.record("refusal", tracing::field::display("no"));
             tracing::info!(
                 status = "200",
                 client = None::<&str>,
@@ -226,17 +230,21 @@ mod tests {
                 tls = true,
                 duration_ms = 1.234_56,
                 codes = tracing::field::display(&codes),
+                path = "/a\"b",
                 "answered"
             );
         };
-        let mut line: Value = serde_json::from_str(&logged(true, log)).unwrap();
+        let record = || CallRecord { request_id: Some(HeaderValue::from_static("id\"1")), ..CallRecord::default() };
+        let during_a_call = |json: bool| call::recorded(record(), async move { logged(json, log) });
+        let mut line: Value = serde_json::from_str(&during_a_call(true).await).unwrap();
         assert!(line["timestamp"].take().is_string());
         let expected = serde_json::json!({"timestamp": null, "level": "INFO", "message": "answered", "status": "200", "elapsed_us": 7,
-            "below": -1, "tls": true, "duration_ms": 1.235, "codes": {"2": 1}, "path": "/a\"b", "refusal": "no"});
+            "below": -1, "tls": true, "duration_ms": 1.235, "codes": {"2": 1}, "path": "/a\"b", "request_id": "id\"1"});
         assert_eq!(line, expected);
-        let text = logged(false, log);
-        let end = "request{path=/a\"b refusal=no}: answered status=\"200\" elapsed_us=7 below=-1 tls=true duration_ms=1.235 codes={\"2\":1}\n";
-        assert!(text.ends_with(end), "{text}");
+        let text = during_a_call(false).await;
+        let end = r#": answered status="200" elapsed_us=7 below=-1 tls=true duration_ms=1.235 codes={"2":1} path="/a\"b" request_id="id\"1""#;
+        assert!(text.trim_end().ends_with(&end[2..]), "{text}");
+        assert!(!logged(true, log).contains("request_id"), "no call runs");
     }
 
     #[test]

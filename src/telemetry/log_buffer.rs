@@ -21,7 +21,7 @@ const MAX_WAITING_BYTES: usize = 4 << 20;
 const KEPT_BYTES: usize = 64 << 10;
 /// Time for which the thread lets lines gather before it writes them, so that a busy service wakes it once for many
 /// lines.
-const GATHER: Duration = Duration::from_millis(2);
+const GATHER: Duration = Duration::from_millis(10);
 /// Time after which the thread retries a write to a nonblocking standard error that is full.
 const RETRY_AFTER: Duration = Duration::from_millis(10);
 /// Maximum time for which the end of the program waits for the last lines to be written.

@@ -107,7 +107,7 @@ impl Gatekeeper {
         let mut response = match limit.clone().map(Charge::begin).transpose() {
             Ok(charge) => {
                 let grpc = is_grpc(request.headers());
-                request.extensions_mut().insert(Arc::clone(&caller));
+                request.extensions_mut().insert(caller);
                 if let Some(charge) = &charge {
                     request.extensions_mut().insert(Arc::clone(charge));
                 }
@@ -123,8 +123,6 @@ impl Gatekeeper {
         if let Some(limit) = limit {
             limit.tell(response.headers_mut());
         }
-        // The connection is a client's from then on.
-        response.extensions_mut().insert(caller);
         response
     }
 

@@ -1,5 +1,7 @@
 //! The gRPC methods of `CatalogService`: each parses its request, calls the use case, and encodes the response.
 
+use std::sync::Arc;
+
 use tonic::{Request, Response, Status};
 
 use super::Api;
@@ -7,13 +9,13 @@ use super::auth::{authorize, client};
 use super::json_endpoint::found_violations;
 use super::large_read;
 use super::refusal::Refusal;
-use super::request_log;
 use crate::access::groups::AccessGroup;
 use crate::app::catalog::{CatalogCall, PageWanted, PromotionPage};
 use crate::earning::catalog_change::CatalogChange;
 use crate::earning::{OrgId, Promotion};
 use crate::proto;
 use crate::proto::catalog_service_server::CatalogService;
+use crate::telemetry::call;
 use crate::wire::catalog::{self, PromotionsWanted};
 use crate::wire::{count, history, promotion};
 
@@ -28,7 +30,7 @@ fn writer<T>(request: &Request<T>, given: Option<&proto::Promotion>) -> Result<C
     let org_id = authorize(request, AccessGroup::CatalogWrite, given.and_then(|promotion| promotion.org_id))?;
     Ok(CatalogWriter {
         org_id,
-        call: CatalogCall { client: client(request)?, request_id: request_log::id_of(request) },
+        call: CatalogCall { client: client(request)?, request_id: call::with_request_id(|id| Arc::from(id)) },
     })
 }
 

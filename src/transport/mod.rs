@@ -57,7 +57,7 @@ pub use body::MAX_BODY_BYTES;
 pub use health::Health;
 pub use lifecycle::{Lifecycle, Phase};
 pub use reflection::SchemaError;
-pub use request_log::{CallLimits, LoggedCalls, Observer};
+pub use request_log::{CallLimits, LoggedCalls, ObservedResponse, Observer};
 
 use crate::app::App;
 use crate::printable::Printable;
@@ -116,7 +116,7 @@ impl Endpoints {
     }
 
     /// Answers one request to any path.
-    pub async fn answer(self, request: Request) -> Response {
+    pub async fn answer(self, request: Request) -> ObservedResponse {
         let Routers { starting, serving, observer } = &*self.0;
         let mut router = serving.get().unwrap_or(starting).clone();
         request_log::observe(observer, request, async |request| match router.call(request).await {

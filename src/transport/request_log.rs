@@ -5,11 +5,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::body::{Body, HttpBody};
+use axum::body::{Body, Bytes, HttpBody};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
-use tracing::Instrument;
 
 use super::call_name::{CallName, OTHER};
 use super::content::{refuse_form, settle_form};
@@ -36,14 +35,13 @@ const CLIENT_CLOSED_REQUEST: u16 = 499;
 /// Limits the request id that is taken from a caller: bytes, each of which is a character.
 const MAX_REQUEST_ID_BYTES: usize = recorded_change::REQUEST_ID_MAX_LEN;
 
-/// Request id of a call, in the extensions of its request.
-#[derive(Debug, Clone)]
-struct RequestId(HeaderValue);
-
-/// Returns the request id of a call.
-pub fn id_of<T>(request: &tonic::Request<T>) -> Option<Arc<str>> {
-    let RequestId(id) = request.extensions().get()?;
-    id.to_str().ok().map(Arc::from)
+/// A response, and what the edge needs to know of its call.
+#[derive(Debug)]
+pub struct ObservedResponse {
+    /// The response.
+    pub response: Response<Body>,
+    /// True if the call presented the credentials of an API client.
+    pub is_authenticated: bool,
 }
 
 /// Limits of one call, and of its log line.
@@ -86,18 +84,17 @@ pub async fn observe<A: Future<Output = Response<Body>>>(
     observer: &Observer,
     mut request: Request<Body>,
     then: impl FnOnce(Request<Body>) -> A,
-) -> Response<Body> {
+) -> ObservedResponse {
     let limits = observer.limits;
     let request_id = request_id(request.headers());
-    request.extensions_mut().insert(RequestId(request_id.clone()));
     let grpc = settle_form(&mut request);
-    let span = tracing::info_span!("request", request_id = request_id.to_str().unwrap_or_default());
     let path = request.uri().path().to_owned();
     let (timeout, refused_timeout) = match deadline::of(request.headers(), limits.timeout) {
         Ok(timeout) => (timeout, None),
         Err(refusal) => (limits.timeout, Some(refusal)),
     };
     let trace = observer.traces.begin(request.headers().get(TRACEPARENT).and_then(|parent| parent.to_str().ok()));
+    let record = CallRecord { request_id: Some(request_id.clone()), trace, ..CallRecord::default() };
     let call = ObservedCall { name: CallName::of(&request, grpc), grpc, begun: Instant::now(), observer };
     let answering = async move {
         let unanswered = Unanswered { call, path: &path };
@@ -118,25 +115,30 @@ pub async fn observe<A: Future<Output = Response<Body>>>(
             response = explain(response, &path);
         }
         response.headers_mut().insert(REQUEST_ID, request_id);
+        let is_authenticated = call::is_authenticated();
         call.log(&response, Some(&path));
-        response
+        ObservedResponse { response, is_authenticated }
     };
-    call::recorded(trace, answering.instrument(span)).await
+    call::recorded(record, answering).await
 }
 
 /// Answers a head that is no request with this refusal, and logs and counts it like a call.
 pub async fn refuse(observer: &Observer, refusal: Refusal, peer: Option<IpAddr>) -> Response<Body> {
     let request_id = request_id(&HeaderMap::new());
-    let span = tracing::info_span!("request", request_id = request_id.to_str().unwrap_or_default());
+    let record = CallRecord {
+        request_id: Some(request_id.clone()),
+        trace: observer.traces.begin(None),
+        peer,
+        ..CallRecord::default()
+    };
     let call = ObservedCall { name: CallName::OF_NO_REQUEST, grpc: false, begun: Instant::now(), observer };
     let answering = async move {
-        call::record(|record| record.peer = peer);
         let mut response = refusal.into_json();
         response.headers_mut().insert(REQUEST_ID, request_id);
         call.log(&response, None);
         response
     };
-    call::recorded(observer.traces.begin(None), answering.instrument(span)).await
+    call::recorded(record, answering).await
 }
 
 /// A call that is observed.
@@ -157,6 +159,7 @@ macro_rules! line {
             path = $line.path,
             http_status = $line.http_status,
             grpc_status = $line.grpc_status,
+            request_id = $line.record.request_id.as_ref().and_then(|id| id.to_str().ok()),
             trace_id = $line.record.trace.trace_id.map(display),
             client = $line.record.client.as_deref(),
             peer = $line.record.peer.map(display),
@@ -331,8 +334,8 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
         (1..=MAX_REQUEST_ID_BYTES).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic)
     };
     headers.get(REQUEST_ID).filter(fit).cloned().unwrap_or_else(|| {
-        let id = format!("{:032x}", rand::random::<u128>());
-        HeaderValue::from_str(&id).unwrap_or_else(|_| HeaderValue::from_static("unknown"))
+        let id = Bytes::from(format!("{:032x}", rand::random::<u128>()));
+        HeaderValue::from_maybe_shared(id).unwrap_or_else(|_| HeaderValue::from_static("unknown"))
     })
 }
 
@@ -350,9 +353,11 @@ fn explain(response: Response<Body>, path: &str) -> Response<Body> {
 /// Returns the status with its details for the headers or trailers of an error that the gRPC library produced, or
 /// `None` for any others.
 pub fn documented(headers: &HeaderMap) -> Option<Status> {
-    let of_library = headers.get(Status::GRPC_STATUS).is_some_and(|status| status != "0")
-        && !headers.contains_key(Status::GRPC_STATUS_DETAILS);
-    let status = Status::from_header_map(headers).filter(|_| of_library)?;
+    // Reading a status copies the headers, and nearly every call succeeds.
+    if headers.get(Status::GRPC_STATUS)? == "0" || headers.contains_key(Status::GRPC_STATUS_DETAILS) {
+        return None;
+    }
+    let status = Status::from_header_map(headers)?;
     let documented = match status.code() {
         Code::Ok => return None,
         // The library reports bytes that are not a gRPC frame, and an empty body, as an internal error.
