@@ -6,6 +6,7 @@
 //! takes the name of a database, creates it, and prints its URL as the last line.
 
 use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -35,11 +36,23 @@ pub struct Database {
     _directory: TempDir,
 }
 
+/// A database that is copied for each test: creating the tables and hashing the secrets of a catalog takes longer.
+#[derive(Debug)]
+pub enum Template {
+    /// The content of an SQLite file.
+    File(Vec<u8>),
+    /// The name of a database of PostgreSQL.
+    Database(String),
+}
+
 /// The server of the databases of PostgreSQL.
 enum PostgresServer {
     Given(String),
     Own(Cluster),
 }
+
+/// The variable that names the program of the module's comment.
+const CREATE_PROGRAM: &str = "CART_PROMOTIONS_TEST_CREATE";
 
 static POSTGRES: OnceLock<PostgresServer> = OnceLock::new();
 static MADE: AtomicUsize = AtomicUsize::new(0);
@@ -69,6 +82,35 @@ impl Database {
             Engine::Postgres => new_on_postgres().await,
         };
         Self { url, _directory: directory }
+    }
+
+    /// Creates a database with the content of this one, which nothing uses any more.
+    pub async fn copy_of(template: &Template) -> Self {
+        match template {
+            Template::File(bytes) => {
+                let copy = Self::new().await;
+                let path = copy.url.strip_prefix("sqlite://").unwrap();
+                // The service gives its files these rights.
+                let mut file = std::fs::OpenOptions::new();
+                file.write(true).create_new(true).mode(0o600).open(path).unwrap().write_all(bytes).unwrap();
+                copy
+            }
+            Template::Database(name) => Self::at(create_on_postgres(&format!(" TEMPLATE {name}")).await),
+        }
+    }
+
+    /// Returns the template of copies of this database, to which nothing may be connected. Returns `None` where another
+    /// program creates the databases.
+    pub fn into_template(self) -> Option<Template> {
+        match ENGINE {
+            Engine::Sqlite => {
+                let path = self.url.strip_prefix("sqlite://").unwrap();
+                assert!(!std::fs::exists(format!("{path}-wal")).unwrap(), "the last connection merged the log");
+                Some(Template::File(std::fs::read(path).unwrap()))
+            }
+            Engine::Postgres if std::env::var_os(CREATE_PROGRAM).is_some() => None,
+            Engine::Postgres => Some(Template::Database(self.url.rsplit('/').next().unwrap().to_owned())),
+        }
     }
 
     /// Uses the existing database at this URL of PostgreSQL.
@@ -191,21 +233,30 @@ impl Blocker {
     }
 }
 
+fn new_name() -> String {
+    format!("test_{}_{}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed))
+}
+
 async fn new_on_postgres() -> String {
-    let name = format!("test_{}_{}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
-    if let Ok(program) = std::env::var("CART_PROMOTIONS_TEST_CREATE") {
+    if let Ok(program) = std::env::var(CREATE_PROGRAM) {
         // The program may take seconds, during which other tests should continue.
-        let made = tokio::task::spawn_blocking(|| std::process::Command::new(program).arg(name).output());
+        let made = tokio::task::spawn_blocking(|| std::process::Command::new(program).arg(new_name()).output());
         let made = made.await.unwrap().unwrap();
         let printed = String::from_utf8(made.stdout).unwrap();
         return printed.lines().last().unwrap_or_else(|| panic!("{:?}", made.stderr)).to_owned();
     }
+    create_on_postgres("").await
+}
+
+/// Creates a database of PostgreSQL with these further clauses. Returns its URL.
+async fn create_on_postgres(clauses: &str) -> String {
+    let name = new_name();
     let at = match postgres() {
         PostgresServer::Given(url) => url.clone(),
         PostgresServer::Own(cluster) => cluster.url("postgres"),
     };
     let server = sea_orm::Database::connect(&at).await.unwrap();
-    server.execute_unprepared(&format!("CREATE DATABASE {name}")).await.unwrap();
+    server.execute_unprepared(&format!("CREATE DATABASE {name}{clauses}")).await.unwrap();
     server.close().await.unwrap();
     let mut url = url::Url::parse(&at).unwrap();
     url.set_path(&name);

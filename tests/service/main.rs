@@ -45,6 +45,7 @@ mod metrics;
 mod model;
 mod openapi;
 mod operator;
+mod plain_http;
 mod process;
 mod proxies;
 mod races;

@@ -1,6 +1,6 @@
 //! Starts servers and calls them: in this process, with a fixed clock, over gRPC or JSON with the documented request.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,14 +15,15 @@ use cart_promotions::telemetry::traces::Traces;
 use cart_promotions::wire::json::{UnknownFields, from_slice};
 use cart_promotions::{proto, server};
 use clap::Parser;
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
+use tokio::sync::{OnceCell, oneshot};
 use tokio::task::JoinHandle;
 use tonic::transport::Channel;
 use tonic_types::StatusExt;
 
-pub use crate::database::{Database, Engine};
+pub use crate::database::{Database, Engine, Template};
 use crate::terms;
 
 /// 2025-11-11T06:00:00Z, the time of every server's clock here.
@@ -161,6 +162,21 @@ pub async fn import_with(database: &Database, file: &Value, options: ImportOptio
     result.map_err(|error| error.to_string())
 }
 
+/// Returns a new database into which this catalog is imported. Tests with the same catalog get copies of one database.
+async fn imported(catalog: &Value) -> Database {
+    static TEMPLATES: Mutex<BTreeMap<String, Arc<OnceCell<Option<Template>>>>> = Mutex::new(BTreeMap::new());
+    let template = Arc::clone(TEMPLATES.lock().entry(catalog.to_string()).or_default());
+    let import = async || {
+        let database = Database::new().await;
+        import(&database, catalog).await.unwrap();
+        database
+    };
+    match template.get_or_init(async || import().await.into_template()).await {
+        Some(template) => Database::copy_of(template).await,
+        None => import().await,
+    }
+}
+
 /// A running server, with everything to call it.
 pub struct Service {
     database: Arc<Database>,
@@ -237,9 +253,7 @@ impl Service {
 
     /// Starts a server with this catalog and these options.
     pub async fn start_with(catalog: &Value, more: &[&str]) -> Self {
-        let database = Arc::new(Database::new().await);
-        import(&database, catalog).await.unwrap();
-        Self::start_on(database, more).await
+        Self::start_on(Arc::new(imported(catalog).await), more).await
     }
 
     /// Starts a server on a database that exists.

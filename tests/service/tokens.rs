@@ -22,7 +22,7 @@ use crate::rpcs::{Rpc, call};
 use crate::server_process::{Process, run};
 use crate::support::*;
 
-const PATH: &str = "/v3/oauth/token/generate";
+pub const PATH: &str = "/v3/oauth/token/generate";
 const NOW_S: i64 = NOW_MS / 1_000;
 /// Time in which a changed client or key takes effect in every server.
 const OBEYED_WITHIN: std::time::Duration = std::time::Duration::from_secs(5);

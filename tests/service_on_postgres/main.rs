@@ -57,6 +57,8 @@ mod model;
 #[path = "../service/operator.rs"]
 mod operator;
 mod pauses;
+#[path = "../service/plain_http.rs"]
+mod plain_http;
 mod plans;
 mod proxy;
 #[path = "../service/races.rs"]

@@ -160,19 +160,24 @@ async fn a_body_that_never_ends_is_ended_on_every_route() {
         }
     }
     // The same over HTTP/1.1, where the length is declared.
+    let mut calls = tokio::task::JoinSet::new();
     for route in routes(&service).await.into_iter().filter(|route| !route.grpc && route.limit.is_some()) {
         let mut stream = connect(&service).await;
-        let Route { verb, path, .. } = &route;
-        let authorization = basic("demo:demo");
-        let head = format!(
-            "{verb} {path} HTTP/1.1\r\nhost: x\r\nauthorization: {authorization}\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{{"
-        );
-        stream.write_all(head.as_bytes()).await.unwrap();
-        let mut answer = [0; 12];
-        let read = tokio::time::timeout(NOTICED_WITHIN, stream.read_exact(&mut answer)).await;
-        read.unwrap_or_else(|_| panic!("{route:?}: no answer")).unwrap();
-        assert_eq!(&answer, b"HTTP/1.1 408", "{route:?}");
+        calls.spawn(async move {
+            let Route { verb, path, .. } = &route;
+            let authorization = basic("demo:demo");
+            let head = format!(
+                "{verb} {path} HTTP/1.1\r\nhost: x\r\nauthorization: {authorization}\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{{"
+            );
+            stream.write_all(head.as_bytes()).await.unwrap();
+            let mut answer = [0; 12];
+            let read = tokio::time::timeout(NOTICED_WITHIN, stream.read_exact(&mut answer)).await;
+            read.unwrap_or_else(|_| panic!("{route:?}: no answer")).unwrap();
+            assert_eq!(&answer, b"HTTP/1.1 408", "{route:?}");
+        });
     }
+    assert!(calls.len() > 15, "{}", calls.len());
+    calls.join_all().await;
     serves(&service).await;
 }
 

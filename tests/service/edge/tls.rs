@@ -101,6 +101,7 @@ pub async fn start(authority: &Authority, more: &[&str]) -> Service {
 
 pub async fn shake_hands(address: std::net::SocketAddr, config: ClientConfig) -> std::io::Result<TlsStream<TcpStream>> {
     let stream = TcpStream::connect(address).await.unwrap();
+    stream.set_nodelay(true).unwrap();
     TlsConnector::from(Arc::new(config)).connect("localhost".try_into().unwrap(), stream).await
 }
 
