@@ -36,11 +36,12 @@ fn main() -> ExitCode {
     let log = &log.0;
     let cli = match Cli::read() {
         Ok(cli) => cli,
-        // The printing of these texts may fail when the reader is gone, and there is nothing else to do.
         Err(CliError::Help(text)) => {
-            let _ = text.print();
-            return ExitCode::SUCCESS;
+            let Err(error) = text.print() else { return ExitCode::SUCCESS };
+            telemetry::fail(log, &format!("cannot write to standard output: {error}"), None);
+            return ExitCode::FAILURE;
         }
+        // The help goes to standard error here, so there is no place for the reason why it cannot be written.
         Err(CliError::NoCommand(text)) => {
             let _ = text.print();
             return ExitCode::from(2);

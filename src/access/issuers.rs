@@ -12,8 +12,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-
 use serde_json::{Map, Value};
+use tokio::io::AsyncReadExt;
 
 use super::caller::Caller;
 use super::claims::{Period, TokenRefusal};
@@ -265,7 +265,12 @@ impl Issuer {
     /// Returns the published text, and the keys in it.
     async fn fetch(&self) -> Result<(Vec<u8>, Vec<NamedKey>), FetchError> {
         let text = match &self.settings.jwks {
-            KeySource::File(path) => tokio::fs::read(path).await?,
+            KeySource::File(path) => {
+                let mut text = Vec::new();
+                let file = tokio::fs::File::open(path).await?;
+                file.take(MAX_JWKS_BYTES as u64 + 1).read_to_end(&mut text).await?;
+                text
+            }
             KeySource::Url(url) => {
                 let mut response = client()?.get(url).send().await?.error_for_status()?;
                 let mut text = Vec::new();

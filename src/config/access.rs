@@ -13,6 +13,7 @@ use super::ListenAddress;
 use crate::access::jws::{KeyError, SigningKey};
 use crate::access::tokens::TokenSettings;
 use crate::earning::OrgId;
+use crate::files::read_option_file;
 use crate::transport::auth::AccessSettings;
 use crate::transport::rate_limit::{Cost, RateLimitSettings};
 use crate::wire::Violations;
@@ -173,7 +174,7 @@ impl AccessOptions {
 }
 
 fn read(option: &'static str, file: &Path) -> Result<Vec<u8>, AccessOptionError> {
-    std::fs::read(file).map_err(|source| AccessOptionError::Unreadable { option, file: file.to_owned(), source })
+    read_option_file(file).map_err(|source| AccessOptionError::Unreadable { option, file: file.to_owned(), source })
 }
 
 /// Parses a network, or one address.

@@ -9,9 +9,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::options::{configurable, is_switch, nearest};
 use crate::encoding::without_mark;
-
-/// Maximum size of the file in bytes: hundreds of times that of all options.
-const MAX_BYTES: u64 = 1 << 20;
+use crate::files::read_option_file;
 
 /// A file of options.
 #[derive(Debug)]
@@ -106,20 +104,17 @@ impl ConfigFile {
 }
 
 fn read_text(path: &Path) -> Result<String, String> {
-    let unreadable = |error| format!("cannot be read: {error}");
-    if std::fs::metadata(path).map_err(unreadable)?.len() > MAX_BYTES {
-        return Err(format!("has more than {MAX_BYTES} bytes"));
-    }
-    let content = std::fs::read(path).map_err(unreadable)?;
+    let content = read_option_file(path).map_err(|error| format!("cannot be read: {error}"))?;
     let content = without_mark(&content).map_err(|utf_16| utf_16.to_string())?;
     String::from_utf8(content.to_owned()).map_err(|_| "is not UTF-8".to_owned())
 }
 
 /// Returns the value of an option, which must be one of `options`. No message repeats a value, which may be a secret.
 fn setting(name: &str, value: &DeValue<'_>, options: &[&Arg]) -> Result<SettingValue, String> {
-    let Some(arg) = options.iter().find(|arg| arg.get_long() == Some(name) && name != "config") else {
-        let nearest = nearest(name, options.iter().filter_map(|arg| arg.get_long()));
-        return Err(format!("{name:?} is no option{nearest}"));
+    let known = || options.iter().filter(|arg| arg.get_long() != Some("config"));
+    let Some(arg) = known().find(|arg| arg.get_long() == Some(name)) else {
+        let nearest = nearest(name, known().filter_map(|arg| arg.get_long()));
+        return Err(format!("{name:?} is no option of a file{nearest}"));
     };
     match value {
         DeValue::Boolean(on) if is_switch(arg) => Ok(SettingValue::Switch(*on)),

@@ -17,9 +17,12 @@ pub(super) fn is_switch(arg: &Arg) -> bool {
     matches!(arg.get_action(), ArgAction::SetTrue)
 }
 
-/// Returns the known name that is nearest to an unknown one, as a text to add to a message; empty when none is known.
+/// Similarity below which a name is no misspelling of another: the parser of the command line suggests names from it on.
+const MISSPELLED: f64 = 0.7;
+
+/// Returns the known name that is nearest to an unknown one, as a text to add to a message; empty when none is near.
 pub(super) fn nearest<'a>(unknown: &str, known: impl Iterator<Item = &'a str>) -> String {
-    let rated = known.map(|name| (strsim::jaro_winkler(unknown, name), name));
+    let rated = known.map(|name| (strsim::jaro_winkler(unknown, name), name)).filter(|(rate, _)| *rate > MISSPELLED);
     let nearest = rated.max_by(|one, other| one.0.total_cmp(&other.0));
     nearest.map_or(String::new(), |(_, name)| format!("; the nearest known name is {name}"))
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::database_url::{DatabaseUrl, UrlViolation};
 use crate::encoding::{Utf16, without_mark};
+use crate::files::read_option_file;
 
 /// The URL of the database, with the file that it was read from.
 #[derive(Debug, Clone)]
@@ -53,7 +54,7 @@ impl UrlFile {
 }
 
 fn read(path: &Path) -> Result<DatabaseUrl, UrlFileError> {
-    let content = std::fs::read(path)?;
+    let content = read_option_file(path)?;
     let text = std::str::from_utf8(without_mark(&content)?).map_err(|_| UrlFileError::NotText)?;
     let text = text.trim_end_matches(['\r', '\n']);
     if text.trim().is_empty() {

@@ -31,7 +31,8 @@ fn a_bad_option_or_file_is_one_clear_line_and_a_failure() {
         ),
         (&["serve", "--listen", "127.0.0.1:0", "--database-url", "sqlite://not-a-database.db"], "not a database"),
         (&["serve", "--listen", &taken], &taken),
-        (&["serve", "--listen", &taken], "another process listens there"),
+        (&["serve", "--listen", &taken], "end it, or take another port with --listen)"),
+        (&["serve", "--listen", "127.0.0.1:0", "--admin-listen", &taken], "take another port with --admin-listen)"),
         (&["serve", "--listen", "192.0.2.1:80"], "this machine has no such address"),
         (&["serve", "--database-url", "sqlite:///no/such/folder/x.db", "--listen", ":0"], "create the folder"),
         (

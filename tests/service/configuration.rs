@@ -1,5 +1,6 @@
 //! Options from the command line, the environment and a file, in this order of precedence.
 
+use std::fs::File;
 use std::path::Path;
 use std::process::Command;
 
@@ -62,10 +63,13 @@ fn a_wrong_file_is_one_line_with_its_name_and_line_and_without_values() {
     let path = directory.path();
     let url = "database-url = \"postgres://demo:database-5ecret@db/x\"\n";
     for (text, expected) in [
-        (format!("{url}listn = \":8080\"\n"), "c.toml:2: \"listn\" is no option; the nearest known name is listen"),
-        (format!("{url}\n[serve]\nlisten = \":8080\"\n"), "c.toml:3: \"serve\" is no option"),
-        (format!("{url}org = 1\n"), "c.toml:2: \"org\" is no option"),
-        ("config = \"other.toml\"\n".to_owned(), "c.toml:1: \"config\" is no option"),
+        (
+            format!("{url}listn = \":8080\"\n"),
+            "c.toml:2: \"listn\" is no option of a file; the nearest known name is listen\n",
+        ),
+        (format!("{url}\n[serve]\nlisten = \":8080\"\n"), "c.toml:3: \"serve\" is no option of a file\n"),
+        (format!("{url}org = 1\n"), "c.toml:2: \"org\" is no option of a file\n"),
+        ("config = \"other.toml\"\n".to_owned(), "c.toml:1: \"config\" is no option of a file\n"),
         ("demo = \"yes\"\n".to_owned(), "c.toml:1: demo must be true or false"),
         ("listen = 1979-05-27\n".to_owned(), "c.toml:1: listen must be a text or a number"),
         ("listen = true\n".to_owned(), "c.toml:1: listen must be a text or a number"),
@@ -116,4 +120,21 @@ async fn a_server_takes_its_options_from_a_file() {
     let (success, log) = process.end();
     let text = format!("{log:?}");
     assert!(success && text.contains("demo/demo"), "{text}");
+}
+
+#[test]
+fn a_help_that_cannot_be_written_is_a_failure() {
+    let directory = tempfile::tempdir().unwrap();
+    for arguments in [&["--help"][..], &["--version"], &["serve", "--help"], &["export", "--help"]] {
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_cart-promotions"))
+            .args(arguments)
+            .stdout(full)
+            .current_dir(directory.path())
+            .output()
+            .unwrap();
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+        assert!(told.starts_with("cart-promotions: cannot write to standard output: No space left"), "{told}");
+    }
 }
