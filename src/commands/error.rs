@@ -88,8 +88,10 @@ pub enum CommandError {
         source: ImportFileError,
     },
     /// The address cannot be listened on.
-    #[error("cannot listen on {address} ({})", advice(source))]
+    #[error("cannot listen on {address} ({})", advice(source, option))]
     Listen {
+        /// The option that has the address.
+        option: &'static str,
         /// The address.
         address: ListenAddress,
         /// Error of the system.
@@ -107,13 +109,14 @@ pub enum CommandError {
 }
 
 /// Returns what to do about an address that cannot be listened on.
-fn advice(error: &std::io::Error) -> &'static str {
-    match error.kind() {
-        ErrorKind::AddrInUse => "another process listens there: end it, or take another port with --listen",
-        ErrorKind::AddrNotAvailable => "this machine has no such address: use one of it, or :PORT for all",
-        ErrorKind::PermissionDenied => "this user may not take the port: use one from 1024 on",
-        _ => "use another address with --listen",
-    }
+fn advice(error: &std::io::Error, option: &str) -> String {
+    let advice = match error.kind() {
+        ErrorKind::AddrInUse => "something listens there already: end it, or take another port",
+        ErrorKind::AddrNotAvailable => "this machine has no such address: use one of it, or :PORT for all,",
+        ErrorKind::PermissionDenied => "this user may not take the port: take one from 1024 on",
+        _ => "use another address",
+    };
+    format!("{advice} with {option}")
 }
 
 /// The reason for which an import of customers ended before the end of its file, and the line to continue from.

@@ -34,17 +34,19 @@ pub async fn run(options: &Serve, log: &Log, log_level: Option<LogLevel>) -> Res
     if let Some(level) = log_level {
         background.change_log_level(level, level_signals().map_err(CommandError::Signal)?);
     }
-    let signal = signals(1).map_err(CommandError::Signal)?;
+    // Certificates are read again on SIGHUP. Without any, it must not end the service either, as it does by default.
+    let _hang_up = signal(SignalKind::hangup()).map_err(CommandError::Signal)?;
+    let told_to_stop = signals(1).map_err(CommandError::Signal)?;
     let stop = async {
-        signal.await;
+        told_to_stop.await;
         tell_service_manager(NotifyState::Stopping);
     };
     let hurry = signals(2).map_err(CommandError::Signal)?;
     let metrics = Metrics::new(BUILD)?;
     log.count_dropped(metrics.log_lines_dropped.clone());
-    let (listener, address) = listen(&options.listen).await?;
+    let (listener, address) = listen("--listen", &options.listen).await?;
     let admin = match &options.telemetry.admin_listen {
-        Some(address) => Some(listen(address).await?),
+        Some(address) => Some(listen("--admin-listen", address).await?),
         None => None,
     };
     let (admin, admin_address) = admin.unzip();
@@ -92,9 +94,9 @@ pub async fn run(options: &Serve, log: &Log, log_level: Option<LogLevel>) -> Res
     Ok(served?)
 }
 
-/// Returns a listener, and the address that it has.
-async fn listen(address: &ListenAddress) -> Result<(TcpListener, SocketAddr), CommandError> {
-    let cannot_listen = |source| CommandError::Listen { address: address.clone(), source };
+/// Returns a listener on the address of an option, and the address that it has.
+async fn listen(option: &'static str, address: &ListenAddress) -> Result<(TcpListener, SocketAddr), CommandError> {
+    let cannot_listen = |source| CommandError::Listen { option, address: address.clone(), source };
     let listener = TcpListener::bind(address.addresses()).await.map_err(cannot_listen)?;
     let address = listener.local_addr().map_err(cannot_listen)?;
     Ok((listener, address))

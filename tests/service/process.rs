@@ -61,6 +61,17 @@ async fn the_printed_request_is_the_documented_one_and_earns_both() {
 }
 
 #[tokio::test]
+async fn a_hang_up_does_not_end_the_service() {
+    let directory = tempfile::tempdir().unwrap();
+    let (process, _) = demo(&directory);
+    process.signal("HUP");
+    let answer = process.caller.earn(Endpoint::Json, &documented_request()).await;
+    assert_eq!(answer.code, 0, "{answer:?}");
+    process.signal("TERM");
+    assert!(process.end().0);
+}
+
+#[tokio::test]
 async fn the_log_names_requests_by_their_id_and_never_shows_a_secret() {
     let directory = tempfile::tempdir().unwrap();
     let (process, _) = demo(&directory);
