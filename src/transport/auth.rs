@@ -145,11 +145,16 @@ impl Gatekeeper {
     /// Returns the address a request comes from, and puts it into the log line: the nearest address in
     /// `x-forwarded-for` that is not a trusted proxy, or else the peer of the connection.
     pub fn address(&self, headers: &HeaderMap, extensions: &Extensions) -> Option<IpAddr> {
-        let nearest = extensions.get::<TcpConnectInfo>()?.remote_addr()?.ip().to_canonical();
+        let nearest = peer(extensions)?;
         let origin = origin(headers, nearest, &self.trusted_proxies);
         call::record(|record| record.peer = Some(origin));
         Some(origin)
     }
+}
+
+/// Returns the peer of the connection of a request.
+pub fn peer(extensions: &Extensions) -> Option<IpAddr> {
+    Some(extensions.get::<TcpConnectInfo>()?.remote_addr()?.ip().to_canonical())
 }
 
 /// Returns the address a request comes from, starting at its peer `nearest`.

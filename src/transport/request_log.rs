@@ -10,6 +10,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
+use super::auth;
 use super::call_name::{CallName, OTHER};
 use super::content::{refuse_form, settle_form};
 use super::deadline;
@@ -97,6 +98,8 @@ pub async fn observe<A: Future<Output = Response<Body>>>(
     let record = CallRecord { request_id: Some(request_id.clone()), trace, ..CallRecord::default() };
     let call = ObservedCall { name: CallName::of(&request, grpc), grpc, begun: Instant::now(), observer };
     let answering = async move {
+        // Admission replaces it where the peer is a proxy, but some calls are refused before.
+        call::record(|record| record.peer = auth::peer(request.extensions()));
         let unanswered = Unanswered { call, path: &path };
         let answer = async {
             match (refuse_form(&request, grpc, limits.max_header_bytes), refused_timeout) {

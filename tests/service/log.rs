@@ -153,6 +153,28 @@ async fn signals_raise_the_level_to_debug_and_put_it_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn every_line_of_a_call_has_its_peer_also_when_the_call_is_refused_early() {
+    let directory = tempfile::tempdir().unwrap();
+    let process = Process::start(directory.path(), &["--demo", "--listen", "127.0.0.1:0", "--log", "debug"]);
+    let (http, url) = (process.caller.http(), |path: &str| process.caller.url(path));
+    for (request, status) in [
+        (http.get(url("/nowhere")), 404),
+        (http.get(url("/healthz")), 200),
+        (http.delete(url(PATH)), 405),
+        (http.post(url(PATH)).body("{}"), 401),
+        (http.post(url("/cartpromotions.v1.EarnService/BulkEarn")), 415),
+        (http.post(url(PATH)).header("x-long", "x".repeat(17_000)), 431),
+    ] {
+        assert_eq!(request.header("x-request-id", "early").send().await.unwrap().status(), status);
+    }
+    process.signal("TERM");
+    let (_, log) = tokio::task::spawn_blocking(|| process.end()).await.unwrap();
+    let lines: Vec<_> = log.iter().filter(|line| line["http_status"].is_number()).collect();
+    assert_eq!(lines.len(), 6, "{lines:#?}");
+    assert!(lines.iter().all(|line| line["peer"] == "127.0.0.1"), "{lines:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_first_line_tells_the_options_that_differ_from_their_defaults_and_no_secret() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path();
