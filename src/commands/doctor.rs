@@ -77,7 +77,12 @@ fn check_files(report: &mut Report) {
 
 async fn check_schema(report: &mut Report, store: &Store) {
     match store.require_current_schema().await {
-        Ok(()) => report.add(Verdict::Well, "schema", "is up to date"),
+        Ok(()) => {
+            report.add(Verdict::Well, "schema", "is up to date");
+            if let Err(error) = store.ping().await {
+                report.add(Verdict::Problem, "writes", &with_causes(&error));
+            }
+        }
         Err(error) => report.add(Verdict::Problem, "schema", &with_causes(&error)),
     }
 }

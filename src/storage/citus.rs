@@ -1,6 +1,6 @@
 //! Distribution of the tables over the workers of a Citus cluster.
 
-use sea_orm::{ConnectionTrait, Statement};
+use sea_orm::{ConnectionTrait, DbBackend, Statement};
 
 use super::migration::lock_schema;
 use super::{StorageError, Store};
@@ -21,10 +21,14 @@ impl Store {
     pub async fn distribute(&self) -> Result<(), StorageError> {
         let transaction = self.begin().await?;
         lock_schema(&transaction.connection).await?;
-        let distributed = "SELECT logicalrelid::text AS name FROM pg_dist_partition";
         let connection = &transaction.connection;
-        let rows =
-            connection.query_all_raw(Statement::from_string(connection.get_database_backend(), distributed)).await?;
+        let backend = connection.get_database_backend();
+        let all = async |statement: &str| connection.query_all_raw(Statement::from_string(backend, statement)).await;
+        let installed = "SELECT 1 FROM pg_extension WHERE extname = 'citus'";
+        if backend == DbBackend::Sqlite || all(installed).await?.is_empty() {
+            return Err(StorageError::NoCitus);
+        }
+        let rows = all("SELECT logicalrelid::text AS name FROM pg_dist_partition").await?;
         let done = rows.iter().map(|row| row.try_get("", "name")).collect::<Result<Vec<String>, _>>()?;
         let left = |table: &&str| !done.iter().any(|name| name == table);
         for table in REFERENCE_TABLES.into_iter().filter(left) {

@@ -17,13 +17,14 @@ pub(super) trait Dialect: fmt::Debug + Send + Sync {
     }
 
     /// Returns the statement of the probe. Its result is true in `writable` if the database reports that it accepts
-    /// writes, and has the number of these tables that do not exist in `missing`. It reads none of the tables, so no
+    /// writes, and has the names of these tables that do not exist in `missing`, separated by commas. It reads none of the tables, so no
     /// lock on one delays it.
     fn probe(&self, tables: &[&str]) -> String {
         let tables = tables.join("', '");
         format!(
             "SELECT NOT pg_is_in_recovery() AS writable, \
-             (SELECT count(*) FROM unnest(ARRAY['{tables}']) AS name WHERE to_regclass(name) IS NULL) AS missing"
+             (SELECT coalesce(string_agg(name, ', '), '') FROM unnest(ARRAY['{tables}']) AS name \
+              WHERE to_regclass(name) IS NULL) AS missing"
         )
     }
 

@@ -82,6 +82,14 @@ pub enum StorageError {
     /// The schema lacks migrations, and is not to be changed.
     #[error("the schema of the database is not up to date: {0} is missing; run cart-promotions migrate")]
     OldSchema(String),
+    /// The database is not the coordinator of a Citus cluster.
+    #[error(
+        "the database has no extension citus: create it on the coordinator (CREATE EXTENSION citus), or migrate without --citus"
+    )]
+    NoCitus,
+    /// Tables are gone although the schema is recorded as up to date. Holds their names.
+    #[error("the database has no table {0}: restore it from a backup, or rename back what was renamed")]
+    TablesMissing(String),
     /// A row holds a value that no migration allows.
     #[error("the database holds {0}, which nothing here writes")]
     Corrupt(String),
@@ -131,6 +139,8 @@ impl StorageError {
             | Self::OtherSchema(_)
             | Self::NewerSchema(_)
             | Self::OldSchema(_)
+            | Self::NoCitus
+            | Self::TablesMissing(_)
             | Self::Corrupt(_) => None,
         }
     }

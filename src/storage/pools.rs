@@ -65,9 +65,9 @@ async fn sqlite(url: &str, options: StoreOptions) -> Result<Pools, StorageError>
         .foreign_keys(true)
         .busy_timeout(options.timeout)
         .disable_statement_logging();
-    if !options.recounts {
-        make_private(connect.get_filename()).map_err(|error| connecting(error.into()))?;
-    }
+    let file = connect.get_filename();
+    let exists = if options.recounts { std::fs::metadata(file).map(drop) } else { make_private(file) };
+    exists.map_err(|error| connecting(error.into()))?;
     let pool = |connections: u32| {
         lasting(SqlitePoolOptions::new()).max_connections(connections).acquire_timeout(options.timeout)
     };
@@ -120,8 +120,9 @@ fn warn_of_readable(file: &Path) {
 async fn postgres(url: &str, options: StoreOptions) -> Result<Pools, StorageError> {
     let connect: PgConnectOptions = url.parse().map_err(connecting)?;
     let connect = connect.application_name("cart-promotions").disable_statement_logging();
-    refuse_shared_sessions(&connect, options.timeout).await?;
     let (settings, last_break) = (settings(options), LastBreak::default());
+    refuse_shared_sessions(&connect, options.timeout).await?;
+    try_settings(&connect, options.timeout, &settings).await?;
     let pool = |connections: u32| {
         let (settings, last_break) = (settings.clone(), last_break.clone());
         lasting(PgPoolOptions::new())
@@ -197,6 +198,17 @@ fn settings(options: StoreOptions) -> String {
 /// canceled first, and a wait for a lock would look like slow work.
 pub(super) fn lock_timeout(statement_timeout: Duration) -> Duration {
     (statement_timeout * 4 / 5).max(Duration::from_millis(1))
+}
+
+/// Executes the first statements of a session once. A pool would repeat ones that always fail until its time is up, and
+/// then say only that it was.
+async fn try_settings(connect: &PgConnectOptions, timeout: Duration, settings: &str) -> Result<(), StorageError> {
+    let tried = async {
+        let mut client = connect.connect().await?;
+        client.execute(sea_orm::sqlx::raw_sql(AssertSqlSafe(settings.to_owned()))).await?;
+        client.close().await
+    };
+    tokio::time::timeout(timeout, tried).await.map_err(|_| StorageError::TimedOut)?.map_err(connecting)
 }
 
 /// Refuses a pooler that moves the sessions of the database from one client to another between transactions. A client's

@@ -78,16 +78,30 @@ impl Store {
     /// # Errors
     /// Returns an error when the database does not answer, is a standby, or lacks tables.
     pub async fn ping(&self) -> Result<(), StorageError> {
-        let statement = self.engine.probe(&org_owned::tables());
         let connection = self.probe.acquire().await?;
-        let row = connection.query_one_raw(Statement::from_string(self.engine.backend(), statement)).await?;
+        let (is_writable, missing) = self.ask(&connection).await?;
         connection.release();
-        let Some(row) = row else { return Err(StorageError::Corrupt("no answer to the probe".to_owned())) };
-        match (row.try_get("", "writable")?, row.try_get::<i64>("", "missing")?) {
-            (true, 0) => Ok(()),
-            (false, _) => Err(StorageError::Unwritable(DbErr::Custom("the database is a standby".to_owned()))),
-            (true, missing) => Err(StorageError::Corrupt(format!("{missing} tables too few"))),
+        if is_writable {
+            none_of(missing)
+        } else {
+            Err(StorageError::Unwritable(DbErr::Custom("the database is a standby".to_owned())))
         }
+    }
+
+    /// Requires that every table is there, whatever the recorded version of the schema says.
+    ///
+    /// # Errors
+    /// Returns an error when the database lacks tables, and errors of the database.
+    pub(super) async fn require_tables(&self) -> Result<(), StorageError> {
+        none_of(self.ask(&self.reads.database()).await?.1)
+    }
+
+    /// Returns true if the database accepts writes as far as it reports, and the names of missing tables.
+    async fn ask(&self, connection: &impl ConnectionTrait) -> Result<(bool, String), StorageError> {
+        let statement = self.engine.probe(&org_owned::tables());
+        let row = connection.query_one_raw(Statement::from_string(self.engine.backend(), statement)).await?;
+        let Some(row) = row else { return Err(StorageError::Corrupt("no answer to the probe".to_owned())) };
+        Ok((row.try_get("", "writable")?, row.try_get("", "missing")?))
     }
 
     /// Begins a transaction that may write. Dropping it rolls it back.
@@ -139,4 +153,9 @@ impl Store {
             pool.close().await;
         }
     }
+}
+
+/// Refuses a database that lacks tables, whose names are separated by commas.
+fn none_of(missing: String) -> Result<(), StorageError> {
+    if missing.is_empty() { Ok(()) } else { Err(StorageError::TablesMissing(missing)) }
 }

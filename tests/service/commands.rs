@@ -1,9 +1,11 @@
 //! The commands that show, change and export what is recorded, and those that examine the database and a server.
 
 use std::path::Path;
+use std::process::Command;
 
 use serde_json::{Value, json};
 
+use crate::ENGINE;
 use crate::server_process::{Process, run};
 use crate::support::*;
 use crate::terms::{self, CAP, EXPIRY, LIMITED};
@@ -52,6 +54,12 @@ async fn an_export_imports_to_the_same() {
     // Over a database that differs, an import of the export leaves no difference either.
     let dry_run = ["import", "--dry-run", "x.json"];
     assert_eq!(command(&database, directory.path(), &dry_run).1, "nothing would change\n");
+    let piped = Command::new("sh")
+        .args(["-c", r#""$0" export --database-url "$1" | "$0" import --dry-run - --database-url "$1""#])
+        .args([env!("CARGO_BIN_EXE_cart-promotions"), database.url()])
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8(piped.stdout).unwrap(), "nothing would change\n");
     let (capped, open) = (terms::cap(1), terms::with(terms::unlimited(), &terms::limited(false)));
     let [capped, open] = [capped, open].map(|fields| terms::arguments(&fields));
     let changes = [
@@ -173,7 +181,46 @@ async fn the_doctor_names_what_is_wrong_and_what_to_do() {
     }
     let missing = run(directory.path(), &["doctor", "--database-url", "sqlite://missing.db"]);
     let text = String::from_utf8(missing.stdout).unwrap();
-    assert!(text.contains("PROBLEM  connection: ") && !directory.path().join("missing.db").exists(), "{text}");
+    assert!(text.contains("PROBLEM  connection: ") && text.contains("No such file"), "{text}");
+    assert!(!directory.path().join("missing.db").exists());
+}
+
+#[tokio::test]
+async fn a_missing_table_is_named_though_the_schema_is_recorded_as_current() {
+    let database = shops().await;
+    let directory = tempfile::tempdir().unwrap();
+    database.execute("ALTER TABLE token_keys RENAME TO gone").await;
+    for arguments in
+        [&["doctor"][..], &["migrate", "--check"], &["verify"], &["serve", "--no-migrate", "--listen", ":0"]]
+    {
+        let (code, text, told) = command(&database, directory.path(), arguments);
+        assert!(
+            code == Some(1) && [&*text, &*told].concat().contains("the database has no table token_keys: "),
+            "{arguments:?}: {text}{told}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn tables_are_distributed_on_citus_only() {
+    let database = Database::new().await;
+    let directory = tempfile::tempdir().unwrap();
+    let (code, _, told) = command(&database, directory.path(), &["migrate", "--citus"]);
+    let expected = "cart-promotions: cannot distribute the tables: the database has no extension citus: ";
+    assert!(code == Some(1) && told.starts_with(expected), "{told}");
+}
+
+#[tokio::test]
+async fn a_session_that_cannot_be_prepared_is_told_by_its_cause_in_one_line() {
+    if ENGINE == Engine::Sqlite {
+        return;
+    }
+    let database = Database::new().await;
+    let directory = tempfile::tempdir().unwrap();
+    database.execute("DROP EXTENSION plpgsql").await;
+    let (code, _, told) = command(&database, directory.path(), &["migrate"]);
+    let cause = "language \"plpgsql\" does not exist";
+    assert!(code == Some(1) && told.lines().count() == 1 && told.contains(cause), "{told}");
 }
 
 // Waiting for the end of the process blocks a thread.

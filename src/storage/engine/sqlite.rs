@@ -35,10 +35,10 @@ impl Dialect for Sqlite {
 
     /// Returns a statement that reads from the file: one that names no table would not even open it.
     fn probe(&self, tables: &[&str]) -> String {
-        let (count, tables) = (tables.len(), tables.join("', '"));
+        let tables = tables.iter().map(|name| format!("('{name}')")).collect::<Vec<_>>().join(", ");
         format!(
-            "SELECT true AS writable, {count} - count(*) AS missing FROM sqlite_schema \
-             WHERE type = 'table' AND name IN ('{tables}')"
+            "SELECT true AS writable, coalesce(group_concat(column1, ', '), '') AS missing FROM (VALUES {tables}) \
+             WHERE column1 NOT IN (SELECT name FROM sqlite_schema WHERE type = 'table')"
         )
     }
 

@@ -58,11 +58,12 @@ impl Store {
     ///
     /// # Errors
     /// Returns [`StorageError::OldSchema`] when migrations are missing, [`StorageError::NewerSchema`] or
-    /// [`StorageError::OtherSchema`] for a schema of another version, and errors of the database.
+    /// [`StorageError::OtherSchema`] for a schema of another version, [`StorageError::TablesMissing`] when tables are gone,
+    /// and errors of the database.
     pub async fn require_current_schema(&self) -> Result<(), StorageError> {
         let pending = pending(&self.reads.database()).await?;
         if pending.is_empty() {
-            Ok(())
+            self.require_tables().await
         } else {
             Err(StorageError::OldSchema(pending.iter().map(|migration| migration.name).collect::<Vec<_>>().join(", ")))
         }
