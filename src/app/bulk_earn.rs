@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use super::App;
 use super::against_catalogs::{self, FromCatalogs};
 use super::catalog_cache::{CatalogCache, InMemory, versions};
 use super::earn_ids::EarnIds;
@@ -17,16 +16,6 @@ use crate::writer::{Batches, Customer, Written};
 
 /// The outcome of each entry of a command, or the error of the whole command.
 pub type Earned = Result<Vec<EntryOutcome>, WalletError>;
-
-impl App {
-    /// Grants the promotions of a `command` of an API client. The answer is durable.
-    ///
-    /// # Errors
-    /// Returns why nothing was granted.
-    pub async fn bulk_earn(&self, client: Arc<str>, command: Arc<BulkEarn>) -> Earned {
-        self.earner.write(client, command).await
-    }
-}
 
 /// Decides and saves batches. Each worker of the writer has its own.
 #[derive(Debug)]

@@ -247,7 +247,7 @@ impl App {
         org_id: OrgId,
         ids: &[ObjectId],
     ) -> Result<PromotionPage, WalletError> {
-        let slot = self.large_read(client, ids.len()).await?;
+        let slot = self.gates.large_read(client, ids.len()).await?;
         let catalog = self.reading(client, self.catalog(org_id)).await?;
         let promotions = ids.iter().filter_map(|id| catalog.promotions.get(id)).cloned().collect();
         Ok(PromotionPage { promotions, more: false, slot })
@@ -264,7 +264,7 @@ impl App {
         wanted: PageWanted,
     ) -> Result<PromotionPage, WalletError> {
         let PageWanted { limit, after } = wanted;
-        let slot = self.large_read(client, limit).await?;
+        let slot = self.gates.large_read(client, limit).await?;
         let catalog = self.reading(client, self.catalog(org_id)).await?;
         let (promotions, more) = page_of(&catalog, limit, after);
         Ok(PromotionPage { promotions: promotions.into_iter().cloned().collect(), more, slot })

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::App;
 use super::against_catalogs::{self, FromCatalogs};
 use super::catalog_cache::{CatalogCache, InMemory, versions};
 use crate::clock::Clock;
@@ -29,16 +28,6 @@ pub enum Changed {
 
 /// The outcome of a change, or the reason for which nothing was decided.
 type ChangeAnswer = Result<Changed, WalletError>;
-
-impl App {
-    /// Revokes or redeems for an API client. The answer is durable.
-    ///
-    /// # Errors
-    /// Returns why nothing was decided.
-    pub async fn change(&self, client: Arc<str>, change: WalletChange) -> Result<Changed, WalletError> {
-        self.changer.write(client, Arc::new(change)).await
-    }
-}
 
 /// Decides and saves batches. Each worker of the writer has its own.
 #[derive(Debug)]

@@ -44,7 +44,7 @@ impl App {
         org_id: OrgId,
         part: HistoryPart,
     ) -> Result<HistoryPage, WalletError> {
-        let slot = self.large_read(client, part.limit).await?;
+        let slot = self.gates.large_read(client, part.limit).await?;
         let page = self.reading(client, async { Ok::<_, WalletError>(page(&self.store, org_id, part).await?) }).await?;
         Ok(HistoryPage { slot, ..page })
     }

@@ -11,37 +11,40 @@ pub mod changes;
 pub mod clients;
 pub mod earn_ids;
 pub mod fair_gate;
+mod gates;
 pub mod history;
 pub mod import;
 mod transaction;
 mod trial;
 pub mod verify;
 pub mod wallet;
+mod writer_task;
 
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::access::credentials::Credentials;
 use crate::access::tokens::Tokens;
 use crate::clock::Clock;
-use crate::earning::{OrgId, Timestamp};
+use crate::earning::change::WalletChange;
+use crate::earning::{BulkEarn, OrgId, Timestamp};
 use crate::storage::batch::session::Session;
 use crate::storage::{StorageError, Store};
 use crate::telemetry::metrics::{Metrics, Operation, WriterMetrics};
 use crate::telemetry::traces::Traces;
-use crate::writer::{Reachability, Watch, Workers, Writer, WriterLimits};
-use bulk_earn::BatchEarner;
+use crate::writer::error::WalletError;
+use crate::writer::{Reachability, Watch, Writer, WriterLimits};
+pub use gates::ReadSlot;
+pub use writer_task::WriterTask;
+
+use bulk_earn::{BatchEarner, Earned};
 use catalog_cache::CatalogCache;
-use changes::BatchChanger;
-use fair_gate::{FairGate, GateFull, GateKey, GateLimits, Slot};
+use changes::{BatchChanger, Changed};
+use gates::Gates;
 use trial::Trial;
 
 /// Time in which the database must answer a probe; otherwise it counts as lost.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// A read slot of an API client.
-pub type ReadSlot = Slot<Arc<str>>;
 
 /// All use cases, called by the endpoints and the command line.
 #[derive(Debug, Clone)]
@@ -55,19 +58,8 @@ pub struct App {
     trial: Arc<tokio::sync::Mutex<Trial>>,
     /// Maximum time in the database for a call outside the writer.
     timeout: Duration,
-    /// Maximum wait for a connection.
-    connection_timeout: Duration,
-    /// Slots for connections for look-ups and listings, shared fairly among API clients.
-    reads: FairGate<Arc<str>>,
-    /// Slots for large pages, shared fairly among API clients.
-    large_reads: FairGate<Arc<str>>,
-    /// Maximum wait for a slot of [`Self::large_reads`].
-    large_read_timeout: Duration,
-    /// Slots for connections for changes, which may wait for a lock: one for each organization.
-    changes: FairGate<OrgId>,
-    /// Slots of the API clients that change an organization's data: at most one change of each client waits for the
-    /// connection.
-    change_slots: FairGate<Arc<str>>,
+    /// Fair shares of calls outside the writer.
+    gates: Gates,
     earner: Writer<BatchEarner>,
     changer: Writer<BatchChanger>,
     metrics: Arc<Metrics>,
@@ -97,34 +89,6 @@ pub struct AppLimits {
     pub connection_timeout: Duration,
 }
 
-/// Limits the concurrent large pages of all API clients, and thereby their memory and processor time.
-fn large_read_limits() -> GateLimits {
-    let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-    GateLimits {
-        capacity: (processors / 2).max(2),
-        per_key: (processors / 4).max(1),
-        max_waiting_per_key: MAX_WAITING_FOR_CONNECTION,
-    }
-}
-
-/// Maximum number of calls of one API client, or of one organization, that wait for a connection.
-const MAX_WAITING_FOR_CONNECTION: usize = 256;
-
-/// The writer's background task.
-pub struct WriterTask {
-    earnings: Workers<BatchEarner>,
-    changes: Workers<BatchChanger>,
-}
-
-impl WriterTask {
-    /// Runs until every [`App`] is dropped and all accepted requests are answered.
-    pub async fn run(self) {
-        let (earned, changed) = tokio::join!(self.earnings.run(), self.changes.run());
-        let (transactions, requests) = (earned.0 + changed.0, earned.1 + changed.1);
-        tracing::info!(transactions, requests, "writer stopped");
-    }
-}
-
 impl App {
     /// Builds the use cases on `store`, and the writer task, which runs until every [`App`] is dropped.
     pub fn new(store: Store, limits: AppLimits, context: AppContext) -> (Self, WriterTask) {
@@ -150,8 +114,6 @@ impl App {
         let credentials = Arc::new(Credentials::new(store.clone(), clock.clone(), reachability.clone(), tokens));
         let task = WriterTask { earnings: earning_workers, changes: change_workers };
         let timeout = limits.transaction_timeout;
-        let gate =
-            |per_key| GateLimits { capacity: connections, per_key, max_waiting_per_key: MAX_WAITING_FOR_CONNECTION };
         let app = Self {
             clock,
             credentials,
@@ -160,14 +122,7 @@ impl App {
             store,
             trial: Arc::default(),
             timeout,
-            connection_timeout,
-            // The limit keeps a connection free for other clients, however many calls one client has under way.
-            reads: FairGate::new(gate((connections / 2).max(1))),
-            large_reads: FairGate::new(large_read_limits()),
-            large_read_timeout: limits.request_timeout,
-            // The database serializes the changes of one organization anyway.
-            changes: FairGate::new(gate(1)),
-            change_slots: FairGate::new(GateLimits { capacity: usize::MAX, ..gate(1) }),
+            gates: Gates::new(connections, connection_timeout, limits.request_timeout),
             earner,
             changer,
             metrics,
@@ -227,19 +182,11 @@ impl App {
         work: impl Future<Output = Result<T, E>>,
     ) -> Result<T, E> {
         self.within(async {
-            let _slot = self.enter(&self.reads, Arc::clone(client)).await?;
+            let _slot = self.gates.read(client).await?;
             let _timed = self.metrics.database.time(Operation::Read);
             work.await
         })
         .await
-    }
-
-    /// Waits for the slot of a large page, if a page of `limit` elements is large.
-    async fn large_read(&self, client: &Arc<str>, limit: usize) -> Result<Option<ReadSlot>, StorageError> {
-        if limit <= wallet::SMALL_PAGE {
-            return Ok(None);
-        }
-        wait_for_slot(self.large_read_timeout, &self.large_reads, Arc::clone(client)).await.map(Some)
     }
 
     /// Changes data of an organization, one change at a time for each and within the time limit of calls outside the
@@ -251,12 +198,27 @@ impl App {
         work: impl Future<Output = Result<T, E>>,
     ) -> Result<T, E> {
         self.within(async {
-            let _client_slot = self.enter(&self.change_slots, Arc::clone(client)).await?;
-            let _slot = self.enter(&self.changes, org_id).await?;
+            let _slots = self.gates.change(client, org_id).await?;
             let _timed = self.metrics.database.time(Operation::ChangeCatalog);
             work.await
         })
         .await
+    }
+
+    /// Grants the promotions of a `command` of an API client. The answer is durable.
+    ///
+    /// # Errors
+    /// Returns why nothing was granted.
+    pub async fn bulk_earn(&self, client: Arc<str>, command: Arc<BulkEarn>) -> Earned {
+        self.earner.write(client, command).await
+    }
+
+    /// Revokes or redeems for an API client. The answer is durable.
+    ///
+    /// # Errors
+    /// Returns why nothing was decided.
+    pub async fn change(&self, client: Arc<str>, change: WalletChange) -> Result<Changed, WalletError> {
+        self.changer.write(client, Arc::new(change)).await
     }
 
     /// Sets the metrics that are read from the state of the service.
@@ -267,11 +229,6 @@ impl App {
         self.store.pool_states().into_iter().for_each(|pool| database.set_pool(pool));
         earn.queued(self.earner.queued());
         change.queued(self.changer.queued());
-    }
-
-    /// Waits for the slot of a connection.
-    async fn enter<K: GateKey>(&self, gate: &FairGate<K>, key: K) -> Result<Slot<K>, StorageError> {
-        wait_for_slot(self.connection_timeout, gate, key).await
     }
 
     /// Runs database work outside the writer: refuses it at once while the database is lost, and abandons it when the
@@ -294,12 +251,5 @@ impl App {
     /// Waits until a probe is requested.
     pub async fn suspected(&self) {
         self.reachability.suspected().await;
-    }
-}
-
-async fn wait_for_slot<K: GateKey>(timeout: Duration, gate: &FairGate<K>, key: K) -> Result<Slot<K>, StorageError> {
-    match tokio::time::timeout(timeout, gate.enter(key)).await {
-        Ok(Ok(slot)) => Ok(slot),
-        Ok(Err(GateFull)) | Err(_) => Err(StorageError::waited_too_long()),
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::gates::SMALL_PAGE;
 use super::{App, ReadSlot};
 use crate::earning::change::{EarnedStatus, RecordedStatus};
 use crate::earning::time::MILLISECOND;
@@ -11,8 +12,6 @@ use crate::storage::listing::{ListingRange, WalletPart, WalletRow};
 use crate::storage::{StorageError, Store};
 use crate::writer::error::WalletError;
 
-/// Maximum number of elements of a small page, which is read in one part; a page with a higher limit is a large one.
-pub(super) const SMALL_PAGE: usize = 50;
 /// Maximum number of rows of a later part.
 const MAX_PART: usize = 500;
 /// Approximate size of the texts of a later part, in bytes. Reading a part keeps a processor from other calls for that
@@ -166,7 +165,7 @@ impl App {
         list: &ListWallet,
         room: usize,
     ) -> Result<Option<Page>, WalletError> {
-        let slot = self.large_read(client, list.limit).await?;
+        let slot = self.gates.large_read(client, list.limit).await?;
         let mut parts = Parts::new(list, room, self.now());
         while self.reading(client, async { Ok::<_, WalletError>(parts.read(&self.store).await?) }).await? {}
         self.reading(client, async {

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::each;
+use super::rows::each;
 use crate::earning::history::ChangeAction;
 use crate::storage::StorageError;
 use crate::storage::change::{Change, ClientContent, Content, OrgContent, PromotionContent, version_count};

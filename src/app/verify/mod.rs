@@ -6,9 +6,10 @@
 mod changes;
 mod readable;
 mod redemptions;
+mod rows;
 mod validity;
 
-use crate::storage::verify::{Breaches, DatabaseCheck, PageCursor, Snapshot, VerifyPage, Walked};
+use crate::storage::verify::{Breaches, DatabaseCheck};
 use crate::storage::{StorageError, Store};
 
 /// One check, and its result.
@@ -57,25 +58,4 @@ pub async fn verify(store: &Store, mut told: impl FnMut(Check)) -> Result<(), St
     let replayed = "changes: replaying the recorded changes gives the catalogs, the audiences and the API clients";
     tell(replayed, changes::check(&snapshot).await?);
     Ok(())
-}
-
-/// Judges every row of a table.
-async fn each<R: Walked>(
-    snapshot: &Snapshot,
-    mut judge: impl FnMut(R) -> Option<String>,
-) -> Result<Breaches, StorageError> {
-    let (mut breaches, mut after) = (Breaches::default(), None::<PageCursor>);
-    loop {
-        let VerifyPage { rows, last } = snapshot.page::<R>(after.as_ref()).await?;
-        for row in rows {
-            match row.map(&mut judge) {
-                Ok(None) => {}
-                Ok(Some(breach)) | Err(breach) => breaches.add(breach),
-            }
-        }
-        if last.is_none() {
-            return Ok(breaches);
-        }
-        after = last;
-    }
 }

@@ -3,7 +3,7 @@
 use chrono_tz::Tz;
 use serde_json::value::RawValue;
 
-use super::each;
+use super::rows::each;
 use crate::access::groups::Access;
 use crate::access::{secret, shared_key};
 use crate::storage::StorageError;
