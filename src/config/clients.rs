@@ -4,7 +4,7 @@ use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 use strum::VariantNames as _;
 
-use super::Common;
+use super::every_command::Common;
 use super::output::{Organization, Output};
 use crate::access::groups::AccessGroup;
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::Common;
+use super::every_command::Common;
 use super::output::{Organization, Output};
 
 /// The commands of `customers`.

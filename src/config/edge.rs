@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::MAX_TIMEOUT_MS;
+use super::every_command::MAX_TIMEOUT_MS;
 use crate::edge::{EdgeLimits, TlsFiles};
 
 /// Accepted memory for bodies, or for answers, in MiB: at least enough for two of the largest of one client.

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 use clap_complete::Shell;
 
-use super::{Common, ListenAddress};
+use super::every_command::Common;
+use super::listen::ListenAddress;
 
 /// Options of `export`.
 #[derive(Debug, Args)]

@@ -3,8 +3,8 @@
 use chrono_tz::Tz;
 use clap::{Args, Subcommand};
 
+use super::every_command::{Common, time_zone};
 use super::output::{HistoryOutput, Output};
-use super::{Common, time_zone};
 
 /// The commands of `orgs`.
 #[derive(Debug, Subcommand)]

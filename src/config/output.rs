@@ -3,7 +3,7 @@
 use chrono_tz::Tz;
 use clap::Args;
 
-use super::{Common, time_zone};
+use super::every_command::{Common, time_zone};
 
 /// Maximum number of earned promotions, or of changes, that one command shows.
 pub(super) const MAX_SHOWN: u32 = 100_000;

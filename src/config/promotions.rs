@@ -3,7 +3,7 @@
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
 
-use super::Common;
+use super::every_command::Common;
 use super::output::{HistoryOutput, Organization, TimedOutput};
 use crate::wire::promotion::field_paths;
 

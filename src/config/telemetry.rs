@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::{ListenAddress, MAX_TIMEOUT_MS};
+use super::every_command::MAX_TIMEOUT_MS;
+use super::listen::ListenAddress;
 use crate::transport::LoggedCalls;
 
 /// Options for the log of calls and for metrics.

@@ -4,7 +4,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
 use strum::VariantNames as _;
 
-use super::Common;
+use super::every_command::Common;
 use super::output::{MAX_SHOWN, Organization, TimedOutput};
 use crate::earning::change::EarnedStatus;
 
