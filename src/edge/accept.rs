@@ -17,10 +17,11 @@ use tonic::transport::server::{Connected, TcpConnectInfo};
 
 use super::activity::{Activity, Order};
 use super::calls;
-use super::malformed::{MAX_HEADERS, MAX_TARGET_BYTES, MalformedHead};
+use super::handler::{Handler, MalformedHead};
+use super::limits::EdgeLimits;
+use super::malformed::{MAX_HEADERS, MAX_TARGET_BYTES};
 use super::registry::{Registration, Registry};
 use super::stream::{LeftStream, Stream};
-use super::{EdgeLimits, Handler};
 
 /// Pause after an error that the next accept would meet again, such as too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);

@@ -10,8 +10,8 @@ use parking_lot::{Mutex, MutexGuard};
 
 use tokio::sync::Notify;
 
-use super::EdgeLimits;
 use super::crowd::{CallRoom, Crowd, RunningCall};
+use super::limits::EdgeLimits;
 use super::windows::Windows;
 
 /// Limits the time in which a connection that was told to leave ends, once no call is running.

@@ -15,8 +15,8 @@ use tonic::transport::server::TcpConnectInfo;
 
 use super::activity::Activity;
 use super::crowd::RunningCall;
+use super::handler::{Answered, Handler, Received};
 use super::unread::{self, UnreadRest};
-use super::{Answered, Handler, Received};
 
 /// Limits the part of an answer that is passed on at once: bytes. The library would buffer a larger one where the
 /// peer's progress cannot be observed.

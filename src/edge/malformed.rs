@@ -2,7 +2,6 @@
 //! other part of the service would know of it, so `stream` withholds that answer, and the endpoints give theirs.
 
 use std::io;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -13,8 +12,8 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 use super::activity::Activity;
 use super::calls::{CLOSE, CallGuard};
+use super::handler::{Answered, Handler, MalformedHead, Received};
 use super::stream::Stream;
-use super::{Answered, Handler, Received};
 
 /// Limits the headers of one call on HTTP/1.1.
 pub const MAX_HEADERS: usize = 100;
@@ -22,17 +21,6 @@ pub const MAX_HEADERS: usize = 100;
 pub const MAX_TARGET_BYTES: usize = 64 * 1024;
 /// Lines of a head with as many headers: that of the target, and theirs.
 const MAX_HEAD_LINES: usize = 1 + MAX_HEADERS;
-
-/// A head of HTTP/1.1 that is no request.
-#[derive(Debug)]
-pub struct MalformedHead {
-    /// Status of the answer.
-    pub status: StatusCode,
-    /// The violation, as the library names it.
-    pub violation: String,
-    /// Address of the peer.
-    pub peer: Option<IpAddr>,
-}
 
 impl MalformedHead {
     /// Returns the head that ended a connection with this error, or `None` if something else ended it. `withheld` is the

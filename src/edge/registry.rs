@@ -9,9 +9,9 @@ use parking_lot::{Mutex, MutexGuard};
 
 use tokio::sync::Notify;
 
-use super::EdgeLimits;
 use super::activity::{Activity, Order};
 use super::crowd::{Crowd, MAX_CALLS_OF_STRANGERS};
+use super::limits::EdgeLimits;
 
 /// Limits the connections that were told to make room and are not gone yet. At this number none is accepted until one
 /// is gone.
