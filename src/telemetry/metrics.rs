@@ -7,26 +7,27 @@ mod bounded;
 mod calls;
 mod database;
 mod process;
+mod registration;
 mod wallet;
 mod writer;
 
 use std::fmt;
 use std::sync::Arc;
 
-use prometheus::core::Collector;
-use prometheus::{Encoder, HistogramOpts, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
+use prometheus::{Encoder, IntGaugeVec, Opts, Registry, TextEncoder};
 
 pub use calls::{CallMetrics, HttpCall};
 pub use database::{DatabaseMetrics, Operation, PoolState};
+pub use registration::MetricsError;
 pub use wallet::WalletMetrics;
 pub use writer::{Conflict, WorkerState, WriterMetrics};
+
+use registration::{registered, set_count};
 
 /// A counter of log lines.
 pub type LineCounter = prometheus::IntCounter;
 /// A counter of spans.
 pub type SpanCounter = prometheus::IntCounter;
-/// Error of a metric that cannot be made.
-pub type MetricsError = prometheus::Error;
 
 /// All metrics of a service.
 pub struct Metrics {
@@ -110,21 +111,6 @@ impl Metrics {
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         Ok((prometheus::TEXT_FORMAT, text))
     }
-}
-
-fn set_count(gauge: &IntGauge, count: usize) {
-    gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
-}
-
-/// Registers a metric.
-fn registered<C: Collector + Clone + 'static>(registry: &Registry, metric: C) -> Result<C, MetricsError> {
-    registry.register(Box::new(metric.clone()))?;
-    Ok(metric)
-}
-
-/// Returns the options of a histogram of durations.
-fn durations(name: &str, help: &str, buckets: &[f64]) -> HistogramOpts {
-    HistogramOpts::new(name, help).buckets(buckets.to_vec())
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use foldhash::{HashMap, HashMapExt};
 use parking_lot::RwLock;
 use prometheus::{Histogram, HistogramOpts, HistogramVec, Registry};
 
-use super::{MetricsError, registered};
+use super::registration::{MetricsError, registered};
 
 /// Value of every label of the histogram that stands for all label sets beyond the limit.
 const OTHER: &str = "_OTHER";

@@ -3,7 +3,7 @@
 use prometheus::{IntCounterVec, Opts, Registry};
 
 use super::bounded::BoundedHistograms;
-use super::{MetricsError, durations, registered};
+use super::registration::{MetricsError, durations, registered};
 
 /// Buckets of the durations of calls, in seconds.
 const BUCKETS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];

@@ -5,7 +5,7 @@ use std::time::Instant;
 use prometheus::{Gauge, Histogram, HistogramVec, IntGauge, IntGaugeVec, Opts, Registry};
 use strum::{IntoStaticStr, VariantArray};
 
-use super::{MetricsError, durations, registered, set_count};
+use super::registration::{MetricsError, durations, registered, set_count};
 
 /// Buckets of the durations of operations, in seconds.
 const BUCKETS: [f64; 11] = [0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0];

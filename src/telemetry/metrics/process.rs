@@ -7,7 +7,7 @@ use prometheus::{Counter, Gauge, Registry};
 use rustix::param::{clock_ticks_per_second, page_size};
 use rustix::process::{Resource, getrlimit};
 
-use super::{MetricsError, registered};
+use super::registration::{MetricsError, registered};
 
 /// Metrics of this process.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 
 use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
 
-use super::{MetricsError, registered};
+use super::registration::{MetricsError, registered};
 
 /// Counts what batches wrote.
 #[derive(Debug, Clone)]

@@ -3,7 +3,7 @@
 use prometheus::{Histogram, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 use strum::IntoStaticStr;
 
-use super::{MetricsError, durations, registered, set_count};
+use super::registration::{MetricsError, durations, registered, set_count};
 
 /// Names of the two writers.
 const WRITERS: [&str; 2] = ["earn", "change"];
