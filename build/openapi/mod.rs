@@ -1,6 +1,7 @@
 //! The OpenAPI document of the JSON endpoint, from the HTTP rules, messages and comments of `proto/`, the table of errors, and
 //! the examples.
 
+mod form;
 mod operation;
 mod responses;
 mod scalar;
@@ -12,10 +13,11 @@ use std::env;
 use prost_reflect::{DescriptorPool, MethodDescriptor, ServiceDescriptor};
 use serde_json::{Map, Value, json};
 
-use crate::comments::Comments;
-use crate::facts::{Method, Reason};
+use crate::facts::Method;
 use crate::http_rule::rules;
-use schema::{Form, Schemas};
+use form::Form;
+pub use operation::ApiFacts;
+use schema::Schemas;
 
 /// Facts that hold for all operations.
 const INTRODUCTION: &str = include_str!("introduction.md");
@@ -26,14 +28,6 @@ const FIRST: [&str; 2] = ["EarnService", "WalletService"];
 /// Fields that hold the number of a failed entry, each with the method that lists the reasons.
 const ENTRY_CODES: [(&str, &str, &str); 2] =
     [("EarnErrorDetails", "errorCode", "BulkEarn"), ("RevokeError", "code", "RevokeEarnedPromotions")];
-
-/// Sources of the document beside the descriptors.
-pub struct ApiFacts<'a> {
-    /// The comments of `proto/`.
-    pub comments: &'a Comments,
-    /// Reasons for which calls are refused and entries fail.
-    pub reasons: &'a [Reason],
-}
 
 /// Returns the document.
 pub fn document(pool: &DescriptorPool, services: &[ServiceDescriptor], facts: &ApiFacts<'_>) -> Value {

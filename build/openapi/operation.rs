@@ -3,12 +3,22 @@
 use prost_reflect::{FieldDescriptor, MethodDescriptor, ServiceDescriptor};
 use serde_json::{Map, Value, json};
 
-use super::schema::{Form, Schemas};
-use super::{ApiFacts, responses};
+use super::form::Form;
+use super::responses;
+use super::schema::Schemas;
+use crate::comments::Comments;
 use crate::examples::Example;
-use crate::facts::{FieldRules, Method, Scope};
+use crate::facts::{FieldRules, Method, Reason, Scope};
 use crate::http_rule::{Body, HttpRule};
 use crate::tables;
+
+/// Sources of the document beside the descriptors.
+pub struct ApiFacts<'a> {
+    /// The comments of `proto/`.
+    pub comments: &'a Comments,
+    /// Reasons for which calls are refused and entries fail.
+    pub reasons: &'a [Reason],
+}
 
 /// Returns the path of a rule, with its variables by their JSON names.
 pub fn path(method: &MethodDescriptor, rule: &HttpRule) -> String {

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use prost_reflect::{FieldDescriptor, Kind};
 use serde_json::{Value, json};
 
-use super::schema::Form;
+use super::form::Form;
 use crate::facts::{CALENDAR_MS, FieldFormat, FieldRules, OBJECT_ID_DIGITS};
 
 /// Returns the schema of an integer within `range` and its rules.

@@ -11,21 +11,11 @@ use std::collections::HashSet;
 use prost_reflect::{EnumDescriptor, EnumValueDescriptor, FieldDescriptor, Kind, MessageDescriptor, MethodDescriptor};
 use serde_json::{Map, Value, json};
 
+use super::form::Form;
 use super::scalar;
 use crate::comments::Comments;
 use crate::facts::{FieldGroup, FieldRules};
 use crate::{PACKAGE, STRUCT};
-
-/// Which way a value goes, and where it stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Form {
-    /// Form in the body of a request.
-    Body,
-    /// Form in the path or query of a request.
-    Parameter,
-    /// Form in a response.
-    Response,
-}
 
 /// The schemas that are referred to, by name.
 pub struct Schemas<'a> {

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
+use super::document::{entries, resolve, text_of};
 use super::text::{escape, inline, markdown};
-use super::{entries, resolve, text_of};
 use crate::facts::grouped;
 
 /// Objects in one another that a table follows.

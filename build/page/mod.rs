@@ -2,13 +2,15 @@
 //!
 //! The page is made of the document and its examples, so that it says the same.
 
+mod document;
 mod fields;
 mod text;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::examples::Example;
 use crate::facts::{Reason, Scope};
+use document::{entries, operations, resolve, tags, text_of};
 use fields::{Field, body_fields};
 use text::{escape, headings, inline, markdown, slug};
 
@@ -69,32 +71,6 @@ below its examples.</p>
         errors = errors(reasons),
     )
     .replace(r"\#", "#")
-}
-
-fn text_of<'a>(value: &'a Value, name: &str) -> &'a str {
-    value[name].as_str().unwrap_or_default()
-}
-
-fn entries(value: &Value) -> impl Iterator<Item = (&String, &Value)> {
-    value.as_object().into_iter().flat_map(Map::iter)
-}
-
-fn tags(document: &Value) -> impl Iterator<Item = &Value> {
-    document["tags"].as_array().into_iter().flatten()
-}
-
-/// Operations of a tag: verb, path, operation.
-fn operations<'a>(document: &'a Value, tag: &'a Value) -> impl Iterator<Item = (&'a str, &'a str, &'a Value)> {
-    let all = entries(&document["paths"])
-        .flat_map(|(path, item)| entries(item).map(move |(verb, operation)| (verb.as_str(), path.as_str(), operation)));
-    all.filter(|(_, _, operation)| operation["tags"][0] == tag["name"])
-}
-
-/// Resolves a `$ref`; any other value is returned as it is.
-fn resolve<'a>(document: &'a Value, value: &'a Value) -> &'a Value {
-    let reference = value["$ref"].as_str().and_then(|reference| reference.strip_prefix('#'));
-    reference
-        .map_or(value, |pointer| document.pointer(pointer).unwrap_or_else(|| panic!("{pointer}: nothing is there")))
 }
 
 fn contents(document: &Value) -> String {

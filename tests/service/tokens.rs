@@ -339,10 +339,23 @@ fn write_issuers(folder: &Path, keys: &[&SigningKey], entries: &[Value]) -> Stri
     file.display().to_string()
 }
 
+/// Listens, accepts connections and never answers. Returns the URL.
+async fn silent() -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        let mut held = Vec::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            held.push(stream);
+        }
+    });
+    format!("https://localhost:{port}/jwks")
+}
+
 /// Calls with a valid token of a trusted issuer in a situation that causes this refusal.
 pub async fn provoke(service: &Service, reason: &str, endpoint: Endpoint) -> Answer {
     let (folder, key) = (TempDir::new().unwrap(), key("a", ED25519));
-    let jwks = if reason == "KEYS_NOT_READ" { issuers::silent().await } else { "jwks.json".to_owned() };
+    let jwks = if reason == "KEYS_NOT_READ" { silent().await } else { "jwks.json".to_owned() };
     let file = issuer_by_id(folder.path(), &[&key], &json!({"jwks": jwks}));
     let service = service.beside_with(&["--trusted-issuers", &file]).await;
     let sign = |tenant: i64| format!("Bearer {}", key.sign(&changed(&claims(), "tenant", tenant.into())).unwrap());

@@ -6,6 +6,7 @@
 
 mod recapped;
 mod switched;
+mod target;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,6 +16,7 @@ use tokio::sync::RwLock;
 
 use self::recapped::Recapped;
 use self::switched::{Kind, Switched};
+use self::target::Target;
 use crate::cluster::Cluster;
 use crate::load::{self, OF_OTHERS, load_catalog, random};
 use crate::server_process::{Process, clock_library, verify};
@@ -25,14 +27,6 @@ const SECONDS: u64 = 15;
 const SECONDS_VARIABLE: &str = "CART_PROMOTIONS_TEST_SOAK_SECONDS";
 /// Shift of the clock of each process, where clocks can be shifted.
 const CLOCKS: [&str; 4] = ["+0s", "+600s", "-600s", "+0s"];
-
-/// The target of the load.
-#[derive(Clone)]
-pub struct Target {
-    callers: Vec<Caller>,
-    /// The URL of the database.
-    url: String,
-}
 
 /// One process of the fleet, which is killed and started again at its address.
 struct Member {

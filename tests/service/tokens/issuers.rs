@@ -2,19 +2,6 @@
 
 use super::*;
 
-/// Listens, accepts connections and never answers. Returns the URL.
-pub async fn silent() -> String {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    tokio::spawn(async move {
-        let mut held = Vec::new();
-        while let Ok((stream, _)) = listener.accept().await {
-            held.push(stream);
-        }
-    });
-    format!("https://localhost:{port}/jwks")
-}
-
 #[tokio::test]
 async fn an_issuer_that_does_not_answer_delays_no_other_and_its_own_tokens_are_to_be_tried_again() {
     let (folder, key) = (TempDir::new().unwrap(), key("a", ED25519));

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::Target;
+use super::target::Target;
 use crate::catalog::promotion;
 use crate::load::{CUSTOMERS, OF_OTHERS, answered, pick, random};
 use crate::support::*;

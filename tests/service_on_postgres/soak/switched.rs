@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::Target;
+use super::target::Target;
 use crate::load::{ANSWERED_WITHIN, CUSTOMERS, answered, pick, random, try_once};
 use crate::server_process::run;
 use crate::support::*;
