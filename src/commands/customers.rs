@@ -173,8 +173,10 @@ fn tell(options: &ImportCustomers, file: &str, recorded: ImportProgress) -> Resu
     let ImportProgress { rows, added, rejected, .. } = recorded;
     let (done, known) = (if options.dry_run { "would record" } else { "recorded" }, rows - added);
     let rejected = match (rejected, &options.rejects) {
-        (Some(rejected), Some(rejects)) => format!("; {rejected} malformed lines in {}", rejects.display()),
-        (Some(rejected), None) => format!("; {rejected} malformed lines"),
+        (Some(rejected), Some(rejects)) if rejected > 0 => {
+            format!("; {rejected} malformed lines in {}", rejects.display())
+        }
+        (Some(rejected), _) => format!("; {rejected} malformed lines"),
         (None, _) => String::new(),
     };
     print(&format!("{done} {rows} customers of {file}: {added} new, {known} known{rejected}\n"))

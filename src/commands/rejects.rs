@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
+use std::path::PathBuf;
 
 use super::{CommandError, note};
 use crate::config::customers::ImportCustomers;
@@ -12,7 +13,8 @@ const MAX_SHOWN: u64 = 20;
 
 /// The malformed lines that are passed over.
 pub(super) struct Rejects {
-    file: Option<BufWriter<File>>,
+    /// The file, until it is complete, and its path.
+    file: Option<(BufWriter<File>, PathBuf)>,
     /// True when malformed lines are named on standard error, as there is no file for them.
     is_shown: bool,
     count: u64,
@@ -24,11 +26,11 @@ impl Rejects {
     /// # Errors
     /// Returns why the file cannot be created.
     pub fn create(options: &ImportCustomers) -> Result<Self, CommandError> {
-        let unwritable =
-            |path: &std::path::Path, source| CommandError::Unwritable { file: path.display().to_string(), source };
-        let file =
-            options.rejects.as_deref().map(|path| File::create_new(path).map_err(|error| unwritable(path, error)));
-        let file = file.transpose()?.map(BufWriter::new);
+        let create = |path: &PathBuf| match File::create_new(path) {
+            Ok(file) => Ok((BufWriter::new(file), path.clone())),
+            Err(source) => Err(CommandError::Unwritable { file: path.display().to_string(), source }),
+        };
+        let file = options.rejects.as_ref().map(create).transpose()?;
         let is_shown = options.dry_run && file.is_none();
         Ok(Self { file, is_shown, count: 0 })
     }
@@ -48,7 +50,7 @@ impl Rejects {
         if self.is_shown && self.count <= MAX_SHOWN {
             note(&format!("line {}: {problem}", lines.line()));
         }
-        let Some(file) = &mut self.file else { return Ok(()) };
+        let Some((file, _)) = &mut self.file else { return Ok(()) };
         if let Some(header) = lines.header().filter(|_| self.count == 1) {
             file.write_all(header)?;
             file.write_all(b"\n")?;
@@ -58,17 +60,34 @@ impl Rejects {
         file.write_all(b"\n")
     }
 
-    /// Writes what is still in memory. Returns the number of malformed lines.
+    /// Writes what is still in memory, or removes a file without a line. Returns the number of malformed lines.
     ///
     /// # Errors
     /// Returns the error of the file.
     pub fn finish(&mut self) -> std::io::Result<u64> {
-        if let Some(file) = &mut self.file {
+        if let Some((file, _)) = &mut self.file {
             file.flush()?;
         }
+        self.remove_if_empty();
         if self.is_shown && self.count > MAX_SHOWN {
             note(&format!("and {} more", self.count - MAX_SHOWN));
         }
         Ok(self.count)
+    }
+
+    /// Removes a file without a line, so that the same command can be given again.
+    fn remove_if_empty(&mut self) {
+        if self.count == 0
+            && let Some((_, path)) = self.file.take()
+        {
+            // A file that cannot be removed is reported by the next command that is to create it.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+impl Drop for Rejects {
+    fn drop(&mut self) {
+        self.remove_if_empty();
     }
 }

@@ -54,11 +54,39 @@ async fn a_large_file_with_bad_rows_is_imported_in_one_go_and_the_bad_ones_can_b
     assert!(rejects.starts_with(expected) && rejects.lines().count() == 401, "{rejects:.300}");
     // The file is not overwritten.
     let again = import_customers(&database, path, &["a.csv.gz", "--rejects", "bad.csv"]);
-    assert!(again.0 == Some(1) && again.2.contains("cannot write bad.csv: File exists"), "{again:?}");
+    assert!(
+        again.0 == Some(1) && again.2.contains("cannot write bad.csv (remove it, or name another file): File exists"),
+        "{again:?}"
+    );
     std::fs::write(path.join("good.csv"), rejects.replace("n/a,", "9000")).unwrap();
     let put_right = import_customers(&database, path, &["good.csv"]);
     assert_eq!(put_right.1, "recorded 200 customers of good.csv: 200 new, 0 known\n", "{put_right:?}");
     assert_eq!(database.count("SELECT count(*) AS n FROM customers").await, 20_000);
+}
+
+#[tokio::test]
+async fn a_file_without_a_rejected_line_is_not_left_behind() {
+    let database = shop().await;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    std::fs::write(path.join("a.csv"), "customerId\n7\n").unwrap();
+    let unreachable = [
+        "customers",
+        "import",
+        "--org",
+        "1",
+        "a.csv",
+        "--rejects",
+        "bad.csv",
+        "--database-url",
+        "postgres://u@127.0.0.1:1/x",
+    ];
+    assert_eq!(run(path, &unreachable).status.code(), Some(1));
+    for expected in ["1 new, 0 known; 0 malformed lines\n", "0 new, 1 known; 0 malformed lines\n"] {
+        let (code, out, err) = import_customers(&database, path, &["a.csv", "--rejects", "bad.csv"]);
+        assert!(code == Some(0) && out.ends_with(expected), "{out}{err}");
+        assert!(!path.join("bad.csv").exists());
+    }
 }
 
 #[tokio::test]
