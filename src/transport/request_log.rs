@@ -117,7 +117,7 @@ pub async fn observe<A: Future<Output = Response<Body>>>(
         if grpc {
             response = explain(response, &path);
         }
-        response.headers_mut().insert(REQUEST_ID, request_id);
+        identify(&mut response, request_id);
         let is_authenticated = call::is_authenticated();
         call.log(&response, Some(&path));
         ObservedResponse { response, is_authenticated }
@@ -137,7 +137,7 @@ pub async fn refuse(observer: &Observer, refusal: Refusal, peer: Option<IpAddr>)
     let call = ObservedCall { name: CallName::OF_NO_REQUEST, grpc: false, begun: Instant::now(), observer };
     let answering = async move {
         let mut response = refusal.into_json();
-        response.headers_mut().insert(REQUEST_ID, request_id);
+        identify(&mut response, request_id);
         call.log(&response, None);
         response
     };
@@ -340,6 +340,13 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
         let id = Bytes::from(format!("{:032x}", rand::random::<u128>()));
         HeaderValue::from_maybe_shared(id).unwrap_or_else(|_| HeaderValue::from_static("unknown"))
     })
+}
+
+/// Puts the request id into an answer.
+fn identify(response: &mut Response<Body>, mut id: HeaderValue) {
+    // HTTP/2 compresses headers with a table of earlier ones, where an id that comes once displaces those that come again.
+    id.set_sensitive(true);
+    response.headers_mut().insert(REQUEST_ID, id);
 }
 
 /// Completes an error that the gRPC library produced with the details that every refusal has.
