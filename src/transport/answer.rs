@@ -13,9 +13,9 @@ use tokio::time::{Instant, Sleep};
 use tonic::Status;
 
 use super::content::is_grpc;
+use super::library_errors::documented;
 use super::lifecycle::UnderWay;
 use super::refusal::Refusal;
-use super::request_log::documented;
 use super::shares::{CALL_BYTES, Share, ShareHolder, Shares, UsedUp};
 
 /// Largest part of an answer that an API client receives even beyond its share of memory: bytes. The work of that call
