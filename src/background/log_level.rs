@@ -41,8 +41,7 @@ pub(super) async fn run(level: LogLevel, mut signals: LevelSignals, raised_for: 
 
 #[cfg(test)]
 mod tests {
-    use std::process::Command;
-
+    use rustix::process::{Signal, getpid, kill_process};
     use tokio::signal::unix::{SignalKind, signal};
     use tracing::level_filters::LevelFilter;
 
@@ -68,8 +67,7 @@ mod tests {
         };
         let (level, _layer) = LogLevel::of_no_log(LevelFilter::INFO);
         let running = tokio::spawn(run(level.clone(), signals, Duration::from_secs(1)));
-        let sent = Command::new("kill").args(["-USR1", &std::process::id().to_string()]).status().unwrap();
-        assert!(sent.success());
+        kill_process(getpid(), Signal::USR1).unwrap();
         becomes(&level, LevelFilter::DEBUG).await;
         becomes(&level, LevelFilter::INFO).await;
         running.abort();

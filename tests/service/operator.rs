@@ -8,7 +8,7 @@ use cart_promotions::app::import::ImportOptions;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::server_process::run;
+use crate::server_process::{run, send_signal};
 use crate::support::*;
 use crate::terms::{self, CAP, EXPIRY};
 
@@ -355,8 +355,7 @@ async fn an_interrupted_import_says_where_to_go_on() {
     recorded(&database, 20_000).await;
     // After it has recorded the second batch, the command waits for input.
     tokio::time::sleep(Duration::from_millis(500)).await;
-    let status = Command::new("kill").args(["-INT", &import.id().to_string()]).status().unwrap();
-    assert!(status.success());
+    send_signal(&import, "INT");
     let output = import.wait_with_output().unwrap();
     drop(input);
     let line = String::from_utf8(output.stderr).unwrap();
@@ -387,8 +386,7 @@ async fn an_import_that_waits_for_the_database_can_be_interrupted() {
     input.write_all(numbers(10_001..=20_000).as_bytes()).unwrap();
     tokio::time::sleep(ACCEPTED_WITHIN).await;
     let told = Instant::now();
-    let status = Command::new("kill").args(["-TERM", &import.id().to_string()]).status().unwrap();
-    assert!(status.success());
+    send_signal(&import, "TERM");
     let output = import.wait_with_output().unwrap();
     assert!(told.elapsed() < Duration::from_secs(10), "it waits on");
     blocker.release().await;
