@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::every_command::MAX_TIMEOUT_MS;
-use crate::edge::{EdgeLimits, TlsFiles};
+use crate::edge::{EdgeLimits, MAX_RUNNING_OF_STRANGERS, TlsFiles};
 
 /// Accepted memory for bodies, or for answers, in MiB: at least enough for two of the largest of one client.
 const MEMORY_MIB: RangeInclusive<i64> = 8..=65_536;
@@ -106,6 +106,7 @@ impl EdgeOptions {
         EdgeLimits {
             max_connections: asked.min(open_files),
             max_streams: self.max_streams,
+            max_running_of_strangers: MAX_RUNNING_OF_STRANGERS,
             max_header_bytes: self.max_header_bytes,
             max_resets: self.max_resets as isize,
             idle_timeout: Duration::from_millis(self.idle_timeout_ms),

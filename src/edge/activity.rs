@@ -452,6 +452,7 @@ mod tests {
     const LIMITS: EdgeLimits = EdgeLimits {
         max_connections: 100,
         max_streams: 1,
+        max_running_of_strangers: 1,
         max_header_bytes: 1,
         max_resets: 1,
         idle_timeout: STALLED_AFTER,
@@ -464,7 +465,7 @@ mod tests {
 
     #[test]
     fn large_heads_of_all_connections_have_a_bound_and_small_ones_always_have_room() {
-        let crowd = Arc::new(Crowd::default());
+        let crowd = Arc::new(Crowd::new(LIMITS.max_running_of_strangers));
         let connection = || Activity::new(LIMITS, Arc::clone(&crowd));
         let head = vec![b'x'; 2 * SMALL_HEAD_BYTES];
         let large: Vec<_> = (0..MAX_LARGE_HEADS_BYTES / SMALL_HEAD_BYTES).map(|_| connection()).collect();

@@ -11,16 +11,15 @@ use tokio::sync::Notify;
 
 /// Calls at a time for which a connection has room in any case.
 const FEW_CALLS: usize = 8;
-/// Limits the running calls of all connections without credentials, beyond the few of each. A call takes about 10 KiB
-/// until its answer is taken, also while its connection is being closed.
-const MAX_RUNNING_OF_STRANGERS: usize = 4 * 1024;
 /// Limits the room for calls of all connections without credentials, beyond the few of each. It takes about 10 MiB, if
 /// every answer waits for its peer.
 pub const MAX_CALLS_OF_STRANGERS: usize = 2 * 1024;
 
 /// The memory of all connections.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Crowd {
+    /// Limits the running calls of connections without credentials, beyond the few of each.
+    max_running: usize,
     /// Length of incomplete headers, beyond small ones: bytes.
     pub large_heads: AtomicUsize,
     /// Room for calls of connections without credentials.
@@ -31,6 +30,17 @@ pub struct Crowd {
 }
 
 impl Crowd {
+    /// Returns the memory of no connections, with this limit of the running calls without credentials.
+    pub fn new(max_running: usize) -> Self {
+        Self {
+            max_running,
+            large_heads: AtomicUsize::default(),
+            calls: AtomicUsize::default(),
+            running: AtomicUsize::default(),
+            full: Notify::default(),
+        }
+    }
+
     /// Returns true if the room for calls exceeds this number.
     pub fn exceeds(&self, calls: usize) -> bool {
         self.calls.load(Ordering::Relaxed) > calls
@@ -41,7 +51,7 @@ impl Crowd {
     pub fn begin(self: &Arc<Self>, calls: usize) -> Option<RunningCall> {
         (calls > FEW_CALLS).then(|| {
             let running = self.running.fetch_add(1, Ordering::Relaxed) + 1;
-            RunningCall { crowd: Arc::clone(self), is_too_many: running > MAX_RUNNING_OF_STRANGERS }
+            RunningCall { crowd: Arc::clone(self), is_too_many: running > self.max_running }
         })
     }
 
@@ -95,11 +105,12 @@ impl CallRoom {
 
 #[cfg(test)]
 mod tests {
+    use super::super::limits::MAX_RUNNING_OF_STRANGERS;
     use super::*;
 
     #[test]
     fn running_calls_have_a_limit_beyond_the_few_of_each_connection() {
-        let crowd = Arc::new(Crowd::default());
+        let crowd = Arc::new(Crowd::new(MAX_RUNNING_OF_STRANGERS));
         assert!((1..=FEW_CALLS).all(|calls| crowd.begin(calls).is_none()), "a few are not counted");
         let begin = || crowd.begin(FEW_CALLS + 1).unwrap();
         let mut running: Vec<_> = (0..MAX_RUNNING_OF_STRANGERS).map(|_| begin()).collect();
@@ -111,7 +122,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_room_of_all_has_a_bound_beyond_the_few_calls_of_each() {
-        let crowd = Crowd::default();
+        let crowd = Crowd::new(MAX_RUNNING_OF_STRANGERS);
         let (one, other) = (CallRoom::default(), CallRoom::default());
         one.grow(&crowd, FEW_CALLS);
         assert!(!one.is_large() && !crowd.exceeds(0), "a few always have room");

@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+/// Limits the running calls of all connections without credentials, beyond a few of each. A call takes about 10 KiB
+/// until its answer is taken, also while its connection is being closed.
+pub const MAX_RUNNING_OF_STRANGERS: usize = 4 * 1024;
+
 /// Limits of connections.
 #[derive(Debug, Clone, Copy)]
 pub struct EdgeLimits {
@@ -9,6 +13,8 @@ pub struct EdgeLimits {
     pub max_connections: usize,
     /// Running calls of one HTTP/2 connection.
     pub max_streams: u32,
+    /// Running calls of all connections without credentials, beyond a few of each.
+    pub max_running_of_strangers: usize,
     /// Headers of one call on HTTP/2, counted as HTTP/2 does: bytes. On HTTP/1.1 the request target comes on top.
     pub max_header_bytes: u32,
     /// Calls that an HTTP/2 connection may abandon before their answers, beyond those that it lets finish.

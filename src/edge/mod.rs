@@ -24,6 +24,6 @@ mod windows;
 pub use accept::{EdgeSettings, Stop, serve};
 pub use descriptors::raise_limit;
 pub use handler::{Answered, Handler, MalformedHead, Received};
-pub use limits::EdgeLimits;
+pub use limits::{EdgeLimits, MAX_RUNNING_OF_STRANGERS};
 pub use registry::{ConnectionCounts, Registry};
 pub use tls::{Certificates, TlsError, TlsFiles};

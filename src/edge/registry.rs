@@ -69,7 +69,8 @@ pub struct Registration {
 impl Registry {
     /// Returns a registry without connections.
     pub fn new(limits: EdgeLimits) -> Arc<Self> {
-        Arc::new(Self { limits, connections: Mutex::default(), left: Notify::new(), crowd: Arc::default() })
+        let crowd = Arc::new(Crowd::new(limits.max_running_of_strangers));
+        Arc::new(Self { limits, connections: Mutex::default(), left: Notify::new(), crowd })
     }
 
     /// Returns the limits of connections.

@@ -9,6 +9,7 @@ mod large;
 mod malformed;
 mod memory;
 mod routes;
+mod strangers;
 mod tls;
 mod wire;
 
