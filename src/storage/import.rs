@@ -133,15 +133,20 @@ impl Transaction {
         Ok(Change::of_audience(id, &added, &removed))
     }
 
-    /// Adds customers that are not recorded yet. Returns the number added.
+    /// Adds customers that are not recorded yet. Returns the number added: the rows that the statements return, because Citus
+    /// counts those of the list.
     ///
     /// # Errors
     /// Returns errors of the database.
     pub async fn upsert_customers(&self, customers: &BTreeSet<(OrgId, CustomerId)>) -> Result<usize, StorageError> {
         let columns = [customer::Column::CustomerId];
-        let insertion: Insertion<customer::Entity> = Insertion::of(&columns, Present::Kept);
-        let customers: Vec<_> = customers.iter().copied().collect();
-        self.execute(&insertion.body(), customers.chunks(ROWS_PER_STATEMENT).map(of_customers)).await
+        let insertion: Insertion<customer::Entity> =
+            Insertion { answers: true, ..Insertion::of(&columns, Present::Kept) };
+        let (customers, mut added): (Vec<_>, _) = (customers.iter().copied().collect(), 0);
+        for customers in customers.chunks(ROWS_PER_STATEMENT) {
+            added += self.on().query(&insertion.body(), of_customers(customers)).await?.len();
+        }
+        Ok(added)
     }
 
     /// Returns those of the customers that are recorded.
