@@ -61,7 +61,7 @@ pub enum CommandError {
         source: std::io::Error,
     },
     /// A file could not be written.
-    #[error("cannot write {file}{}", if source.kind() == ErrorKind::AlreadyExists { " (remove it, or name another file)" } else { "" })]
+    #[error("cannot write {file}{}", if source.kind() == ErrorKind::AlreadyExists { " (name a new file)" } else { "" })]
     Unwritable {
         /// Name of the file.
         file: String,

@@ -165,7 +165,7 @@ impl StorageError {
             SqlxError::Io(error) => match error.kind() {
                 ErrorKind::ConnectionRefused => "nothing listens there: start the server, or correct host and port",
                 ErrorKind::PermissionDenied => "give this user the rights on the file and its folder",
-                ErrorKind::NotFound => "create the folder, or name another file",
+                ErrorKind::NotFound => "create the folder for a new database, or name one that exists",
                 _ => "check the host, the port and the network between",
             },
             SqlxError::Tls(_) => "check sslmode and sslrootcert in the URL, and the certificate of the server",
