@@ -77,7 +77,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .compile_fds(set)?;
 
     let files: Vec<_> = pool.files().filter(|file| becomes_code(file.file_descriptor_proto())).collect();
-    let (mut json, mut limits) = (String::new(), rust::calendar());
+    let (mut json, mut limits) = (String::new(), rust::general_limits());
     for message in pool.all_messages().filter(|message| files.contains(&message.parent_file())) {
         json::message_json(&mut json, &message)?;
         rust::limits(&mut limits, &message)?;

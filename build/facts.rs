@@ -13,6 +13,8 @@ use crate::comments::Comments;
 
 /// The years 1 to 9999 in milliseconds since 1970-01-01T00:00:00Z: what ISO 8601 writes with four digits.
 pub const CALENDAR_MS: (i64, i64) = (-62_135_596_800_000, 253_402_300_799_999);
+/// Limits a username, and a secret, that a caller presents: bytes.
+pub const PRESENTED_MAX_BYTES: usize = 1_000;
 /// Digits of an object id.
 pub const OBJECT_ID_DIGITS: usize = 24;
 

@@ -7,15 +7,17 @@ use heck::{ToShoutySnakeCase, ToSnakeCase};
 use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor, ServiceDescriptor};
 
 use crate::PACKAGE;
-use crate::facts::{CALENDAR_MS, FieldGroup, FieldRules, Method, Reason, grouped};
+use crate::facts::{CALENDAR_MS, FieldGroup, FieldRules, Method, PRESENTED_MAX_BYTES, Reason, grouped};
 use crate::http_rule::{Body, rules};
 
-/// Returns the limits of every time, as the first of the limits.
-pub fn calendar() -> String {
+/// Returns the limits that are of no message, as the first of the limits.
+pub fn general_limits() -> String {
     let (first, last) = CALENDAR_MS;
     format!(
         "/// Limits of every time: milliseconds since 1970-01-01T00:00:00Z.\n\
-        pub const CALENDAR_MS: std::ops::RangeInclusive<i64> = {first}..={last};\n"
+        pub const CALENDAR_MS: std::ops::RangeInclusive<i64> = {first}..={last};\n\
+        /// Limits a username, and a secret, that a caller presents: bytes. Longer ones are wrong without a check.\n\
+        pub const PRESENTED_MAX_BYTES: usize = {PRESENTED_MAX_BYTES};\n"
     )
 }
 

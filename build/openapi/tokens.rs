@@ -4,12 +4,11 @@ use serde_json::{Map, Value, json};
 
 use super::responses;
 use super::schema::Schemas;
-use crate::facts::Reason;
+use crate::facts::{PRESENTED_MAX_BYTES, Reason};
 
 /// Adds the schemas of the request and the answers.
 pub fn schemas(schemas: &mut Schemas<'_>) {
-    let text =
-        |description: &str| json!({"type": "string", "minLength": 1, "maxLength": 1000, "description": description});
+    let text = |description: &str| json!({"type": "string", "minLength": 1, "maxLength": PRESENTED_MAX_BYTES, "description": description});
     let object = |description: &str, properties: Value| {
         let required: Vec<_> = properties.as_object().into_iter().flat_map(Map::keys).cloned().collect();
         json!({"type": "object", "description": description, "properties": properties, "required": required})

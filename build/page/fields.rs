@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::document::{entries, resolve, text_of};
 use super::text::{escape, inline, markdown};
-use crate::facts::grouped;
+use crate::facts::{OBJECT_ID_DIGITS, grouped};
 
 /// Objects in one another that a table follows.
 const MAX_DEPTH: usize = 5;
@@ -128,7 +128,7 @@ fn limits(document: &Value, schema: &Value) -> String {
         words += &format!(", below {}", grouped(limit));
     }
     if one["pattern"].as_str().is_some_and(|pattern| pattern.contains("A-F")) {
-        words += ", 24 hexadecimal digits";
+        words += &format!(", {OBJECT_ID_DIGITS} hexadecimal digits");
     }
     match own.get("default") {
         Some(Value::Array(values)) => words + ", default " + &values.iter().map(plain).collect::<Vec<_>>().join(", "),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use cart_promotions::earning::limits::PRESENTED_MAX_BYTES;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
@@ -30,7 +31,7 @@ pub fn with_clients(count: usize) -> Value {
 }
 
 /// Returns the status and the duration of a call with these credentials for a record that does not exist.
-async fn let_in(caller: &Caller, endpoint: Endpoint, presented: &str) -> (i64, Duration) {
+async fn let_in(caller: &TestCaller, endpoint: Endpoint, presented: &str) -> (i64, Duration) {
     let begun = Instant::now();
     let answer = caller.earn_as(endpoint, Some(presented), &json!({"orgId": 1})).await;
     (answer.status, begun.elapsed())
@@ -178,7 +179,7 @@ async fn a_client_that_asks_for_a_token_before_each_call_pushes_nobody_out() {
 async fn a_name_that_no_client_can_have_is_unknown_without_a_look_up_and_counts_as_a_failed_login() {
     let service = Service::start_with(&catalog(), &["--trusted-proxies", "127.0.0.1"]).await;
     let mut address = 0;
-    for name in ["a\0b", "\0", "demo\0", "a\nb", "\u{7f}", "a\u{85}b", "\u{9b}", &"x".repeat(1_001)] {
+    for name in ["a\0b", "\0", "demo\0", "a\nb", "\u{7f}", "a\u{85}b", "\u{9b}", &"x".repeat(PRESENTED_MAX_BYTES + 1)] {
         address += 1;
         let caller = service.on_behalf_of(&format!("192.0.2.{address}"));
         for endpoint in ENDPOINTS {
@@ -192,7 +193,7 @@ async fn a_name_that_no_client_can_have_is_unknown_without_a_look_up_and_counts_
         let (status, _, body) = ask(&caller, &json!({"key": name, "secret": "x"})).await;
         assert_eq!((status, &body["errors"][0]["code"]), (401, &json!(320_001)), "{name:?}: {body}");
     }
-    for secret in ["a\0b", &"x".repeat(1_001)] {
+    for secret in ["a\0b", &"x".repeat(PRESENTED_MAX_BYTES + 1)] {
         assert_eq!(let_in(&service, Endpoint::Json, &format!("demo:{secret}")).await.0, 401);
         let (status, ..) = ask(&service, &json!({"key": "demo", "secret": secret})).await;
         assert_eq!(status, 401);

@@ -34,6 +34,7 @@ use super::caller::Caller;
 use super::secret::Secret;
 use super::tokens::{IssuedToken, Tokens};
 use crate::clock::Clock;
+use crate::earning::limits::PRESENTED_MAX_BYTES;
 use crate::earning::{OrgId, Timestamp};
 use crate::storage::clients::ApiClient;
 use crate::storage::{StorageError, Store};
@@ -48,8 +49,6 @@ use remembered::Remembered;
 const FRESH_FOR: Duration = Duration::from_secs(1);
 /// Maximum number of concurrent reads of records for credentials that were found wrong before; further ones wait.
 const MAX_READS_OF_WRONG_PAIRS: usize = 2;
-/// Maximum length in bytes of a username and of a secret; longer ones are wrong without a check.
-const MAX_BYTES: usize = 1_000;
 
 /// Username and secret of an API client, as presented.
 #[derive(Debug, Clone)]
@@ -205,12 +204,12 @@ impl Credentials {
 /// Returns false for credentials that no client can have, for which the database is not asked.
 fn may_exist(pair: &UsernameSecret) -> bool {
     let secret = pair.secret.expose();
-    may_be_a_username(&pair.username) && secret.len() <= MAX_BYTES && !secret.contains(&0)
+    may_be_a_username(&pair.username) && secret.len() <= PRESENTED_MAX_BYTES && !secret.contains(&0)
 }
 
 /// Returns false for a username that no client can have: no statement may have it as a parameter.
 fn may_be_a_username(username: &str) -> bool {
-    username.len() <= MAX_BYTES && !username.contains(char::is_control)
+    username.len() <= PRESENTED_MAX_BYTES && !username.contains(char::is_control)
 }
 
 impl fmt::Debug for Credentials {
