@@ -15,11 +15,12 @@ use tokio::time::MissedTickBehavior;
 use tokio_rustls::TlsAcceptor;
 use tonic::transport::server::{Connected, TcpConnectInfo};
 
-use super::activity::{Activity, Order};
+use super::activity::Activity;
 use super::calls;
 use super::handler::{Handler, MalformedHead};
 use super::limits::EdgeLimits;
 use super::malformed::{MAX_HEADERS, MAX_TARGET_BYTES};
+use super::orders::Order;
 use super::registry::{Registration, Registry};
 use super::stream::{LeftStream, Stream};
 
@@ -186,7 +187,7 @@ async fn connection(edge: Arc<Edge>, stream: TcpStream, registration: Registrati
     // The handshake counts as headers: the connection registry ends it when it takes too long.
     let accepted = tokio::select! {
         accepted = &mut accept => accepted,
-        _ = activity.told() => return,
+        _ = activity.orders.told() => return,
     };
     match accepted {
         Ok(stream) => serve_http(&edge, stream, peer, activity).await,
@@ -206,7 +207,7 @@ where
         loop {
             tokio::select! {
                 ended = &mut connection => break ended,
-                order = activity.told() => match order {
+                order = activity.orders.told() => match order {
                     Order::Leave | Order::LastCall => connection.as_mut().graceful_shutdown(),
                     Order::Cut => return,
                 },
@@ -232,6 +233,6 @@ where
     };
     tokio::select! {
         () = closing => {}
-        () = async { while activity.told().await != Order::Cut {} } => {}
+        () = async { while activity.orders.told().await != Order::Cut {} } => {}
     }
 }

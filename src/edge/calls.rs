@@ -56,7 +56,7 @@ pub fn service(
                 Some(rest) => rest.is_read().await,
                 None => true,
             };
-            if call.version != Version::HTTP_2 && (!is_read || call.activity.is_leaving()) {
+            if call.version != Version::HTTP_2 && (!is_read || call.activity.orders.is_leaving()) {
                 response.headers_mut().insert(header::CONNECTION, CLOSE);
                 call.activity.leave_unread();
             }
@@ -95,7 +95,7 @@ impl CallGuard {
     /// Records that the headers of a call are complete.
     pub fn begin(activity: &Arc<Activity>, version: Version) -> Self {
         if version == Version::HTTP_2 {
-            activity.note_http2();
+            activity.orders.note_http2();
         }
         let (name, running) = activity.begin_call();
         Self {
@@ -123,13 +123,13 @@ impl CallGuard {
 
     fn hold(&mut self) {
         self.held = true;
-        self.activity.hold(self.name);
+        self.activity.waits.hold(self.name);
     }
 
     fn release(&mut self) {
         if self.held {
             self.held = false;
-            self.activity.release(self.name);
+            self.activity.waits.release(self.name);
         }
     }
 }

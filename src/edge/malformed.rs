@@ -28,7 +28,7 @@ impl MalformedHead {
     pub fn of(error: &hyper::Error, withheld: Option<StatusCode>, activity: &Activity) -> Option<Self> {
         // The library gives no answer to a preface of HTTP/2 behind a request of HTTP/1.1.
         let status = withheld.or(error.is_parse_version_h2().then_some(StatusCode::BAD_REQUEST))?;
-        let (bytes, lines) = activity.head_size();
+        let (bytes, lines) = activity.head.size();
         // The library takes a body longer than 2^64 - 3 bytes for a head that is too long. Of a head that arrived along
         // with the request before it, the size is not known.
         let short = (1..MAX_TARGET_BYTES).contains(&bytes) && lines < MAX_HEAD_LINES;

@@ -13,12 +13,17 @@ mod crowd;
 mod descriptors;
 mod frames;
 mod handler;
+mod head;
 mod limits;
 mod malformed;
+mod moment;
+mod orders;
 mod registry;
+mod sending;
 mod stream;
 mod tls;
 mod unread;
+mod waits;
 mod windows;
 
 pub use accept::{EdgeSettings, Stop, serve};

@@ -9,9 +9,10 @@ use parking_lot::{Mutex, MutexGuard};
 
 use tokio::sync::Notify;
 
-use super::activity::{Activity, Order};
+use super::activity::Activity;
 use super::crowd::{Crowd, MAX_CALLS_OF_STRANGERS};
 use super::limits::EdgeLimits;
+use super::orders::Order;
 
 /// Limits the connections that were told to make room and are not gone yet. At this number none is accepted until one
 /// is gone.
@@ -112,7 +113,7 @@ impl Registry {
         let (id, activity) = (connections.next_id, Arc::new(Activity::new(self.limits, Arc::clone(&self.crowd))));
         if connections.leaving {
             activity.stop();
-            activity.tell(Order::LastCall);
+            activity.orders.tell(Order::LastCall);
         }
         let place = (now, id);
         connections.staying[0].insert(place);
@@ -149,7 +150,7 @@ impl Registry {
         for RegisteredConnection { activity, .. } in self.connections().all.values() {
             if let Some((order, why)) = activity.overdue() {
                 tracing::debug!(why, "a connection is ended");
-                activity.tell(order);
+                activity.orders.tell(order);
             }
         }
     }
@@ -160,7 +161,7 @@ impl Registry {
         connections.leaving = true;
         for RegisteredConnection { activity, .. } in connections.all.values() {
             activity.stop();
-            activity.tell(order);
+            activity.orders.tell(order);
         }
     }
 }
@@ -179,7 +180,7 @@ impl Connections {
                 if connection.authenticated == authenticated && idle_since.is_some_and(|since| since <= place.0) {
                     // A client with credentials may be sending a call, so it is told first and can call elsewhere.
                     let leave = authenticated && connection.activity.is_between_calls();
-                    connection.activity.tell(if leave { Order::Leave } else { Order::Cut });
+                    connection.activity.orders.tell(if leave { Order::Leave } else { Order::Cut });
                     return true;
                 }
                 connection.place = (idle_since.unwrap_or(now + LOOK_AGAIN_AFTER), place.1);

@@ -78,11 +78,11 @@ impl<S> Stream<S> {
             Reading::Http1 => return Err(large_heads()),
             Reading::Http2(_) if bytes.is_empty() => {}
             Reading::Http2(frames) => match frames.feed(bytes, &self.activity.windows) {
-                FrameStanding::Between => self.activity.head_between(),
+                FrameStanding::Between => self.activity.head.completes(),
                 FrameStanding::Within { is_next } => {
-                    self.activity.head_within(is_next);
+                    self.activity.head.begins(is_next);
                     // A completed list of headers no longer counts as memory held.
-                    if !is_next && !self.activity.has_room_for_head(bytes.len()) {
+                    if !is_next && !self.activity.head.has_room_for(bytes.len()) {
                         return Err(large_heads());
                     }
                 }
@@ -104,10 +104,10 @@ impl<S> Stream<S> {
     fn note_written<'a>(&mut self, written: &Poll<io::Result<usize>>, parts: impl Iterator<Item = &'a [u8]>) {
         let Poll::Ready(Ok(written)) = *written else {
             return if written.is_pending() {
-                self.activity.write_waits();
+                self.activity.sending.write_waits();
             };
         };
-        self.activity.wrote(written);
+        self.activity.sending.wrote(written);
         if let Reading::Http2(frames) = &mut self.reading {
             let mut left = written;
             for part in parts {
@@ -120,9 +120,9 @@ impl<S> Stream<S> {
 
     fn note_flushed(&self, flushed: Poll<io::Result<()>>) -> Poll<io::Result<()>> {
         if flushed.is_ready() {
-            self.activity.wrote_all();
+            self.activity.sending.wrote_all();
         } else {
-            self.activity.write_waits();
+            self.activity.sending.write_waits();
         }
         flushed
     }

@@ -132,7 +132,7 @@ impl HttpBody for WatchedBody {
         let polled = Pin::new(body).poll_frame(context);
         if polled.is_pending() != self.waits {
             self.waits = !self.waits;
-            self.activity.awaits_body(self.call, self.waits);
+            self.activity.waits.awaits_body(self.call, self.waits);
         }
         match &polled {
             Poll::Ready(None) => {
@@ -158,7 +158,7 @@ impl HttpBody for WatchedBody {
 impl Drop for WatchedBody {
     fn drop(&mut self) {
         if self.waits {
-            self.activity.awaits_body(self.call, false);
+            self.activity.waits.awaits_body(self.call, false);
         }
         if let Some(body) = self.body.take() {
             let left = if body.is_end_stream() { Left::Nothing } else { Left::Body(body) };
