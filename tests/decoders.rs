@@ -20,7 +20,7 @@ use cart_promotions::wire::json::{JsonMessage, ReadJson, UnknownFields, document
 use cart_promotions::wire::payload::{self, Payload};
 use cart_promotions::wire::time::TimePair;
 use cart_promotions::wire::{InvalidRequest, Violations};
-use cart_promotions::wire::{bulk_earn, catalog, customers, earn, event, files, history, wallet};
+use cart_promotions::wire::{bulk_earn, catalog, customers, earn, event, files, history, redeem, revoke, wallet};
 use proptest::prelude::*;
 use prost::Message;
 use serde::de::IgnoredAny;
@@ -40,23 +40,23 @@ macro_rules! example {
 }
 
 /// A reader of bytes from outside, which fails if the bytes are neither read nor refused.
-type Reader = Box<dyn Fn(&[u8])>;
+type BytesReader = Box<dyn Fn(&[u8])>;
 
 /// An encoder of bytes into other bytes. Returns `None` if the input cannot be read.
 type Encoder = Box<dyn Fn(&[u8]) -> Option<Vec<u8>>>;
 
 /// The form of a request, made from its example.
-struct Endpoint {
+struct ExampleForm {
     example: Value,
-    json: Reader,
-    parameters: Reader,
-    grpc: Reader,
+    json: BytesReader,
+    parameters: BytesReader,
+    grpc: BytesReader,
     message: Vec<u8>,
     /// Encodes JSON as the message of gRPC.
     encode: Encoder,
 }
 
-fn endpoint<M>(example: &str, parse: fn(M, Violations) -> Result<(), InvalidRequest>) -> Endpoint
+fn endpoint<M>(example: &str, parse: fn(M, Violations) -> Result<(), InvalidRequest>) -> ExampleForm
 where
     M: Message + JsonMessage + ReadJson + 'static,
 {
@@ -64,7 +64,7 @@ where
     let example = example["request"].clone();
     let (message, violations) = from_slice::<M>(example.to_string().as_bytes(), UnknownFields::Ignore).unwrap();
     assert!(violations.is_empty(), "{example}: {violations:?}");
-    Endpoint {
+    ExampleForm {
         example,
         json: Box::new(move |bytes| match from_slice::<M>(bytes, UnknownFields::Ignore) {
             Ok((message, found)) => {
@@ -111,13 +111,13 @@ fn says_why(violations: &Violations) {
     assert!(violations.as_slice().iter().all(|violation| !violation.description.is_empty()), "{violations:?}");
 }
 
-fn endpoints() -> Vec<Endpoint> {
+fn endpoints() -> Vec<ExampleForm> {
     vec![
         endpoint(example!("Earn"), |request, found| {
-            earn::parse(request, ORG, event::Received { now: NOW, found }).map(drop)
+            earn::parse(request, ORG, event::Reception { now: NOW, found }).map(drop)
         }),
         endpoint(example!("BulkEarn"), |request, found| {
-            bulk_earn::parse(request, ORG, LIMITS, event::Received { now: NOW, found }).map(drop)
+            bulk_earn::parse(request, ORG, LIMITS, event::Reception { now: NOW, found }).map(drop)
         }),
         endpoint(example!("CreatePromotion"), |request, found| {
             catalog::parse_new(request, || ObjectId([7; 12]), found).map(drop)
@@ -142,10 +142,8 @@ fn endpoints() -> Vec<Endpoint> {
         endpoint::<proto::GetEarnedPromotionRequest>(example!("GetEarnedPromotion"), |request, found| {
             wallet::parse_earn_id(&request.earned_promotion_id, found).map(drop)
         }),
-        endpoint(example!("RevokeEarnedPromotions"), |request, found| {
-            wallet::parse_revoke(request, ORG, found).map(drop)
-        }),
-        endpoint(example!("Redeem"), |request, found| wallet::parse_redeem(request, ORG, NOW, found).map(drop)),
+        endpoint(example!("RevokeEarnedPromotions"), |request, found| revoke::parse(request, ORG, found).map(drop)),
+        endpoint(example!("Redeem"), |request, found| redeem::parse(request, ORG, NOW, found).map(drop)),
     ]
 }
 
@@ -167,7 +165,7 @@ fn query(example: &Value) -> Vec<u8> {
 }
 
 /// Reads damaged examples in every form of request.
-fn at_every_endpoint(examples: fn(&Endpoint) -> Vec<u8>, read: fn(&Endpoint, &[u8])) {
+fn at_every_endpoint(examples: fn(&ExampleForm) -> Vec<u8>, read: fn(&ExampleForm, &[u8])) {
     let endpoints = endpoints();
     let examples: Vec<_> = endpoints.iter().map(examples).collect();
     let mut runner = proptest::test_runner::TestRunner::new(failing_nowhere());

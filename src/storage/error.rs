@@ -1,23 +1,12 @@
-//! Errors of the database, in classes that their handlers can act on.
-//!
-//! The class is derived from `SQLSTATE` and constraint names (PostgreSQL) or from result codes (SQLite), never from the
-//! text of a message.
+//! Errors of the database, in classes that their handlers can act on, with what to do about them.
 
 use std::io::ErrorKind;
 
 use sea_orm::sqlx::Error as SqlxError;
-use sea_orm::sqlx::error::DatabaseError;
 use sea_orm::sqlx::postgres::PgDatabaseError;
-use sea_orm::{ConnAcquireErr, DbErr, RuntimeErr};
+use sea_orm::{DbErr, RuntimeErr};
 
-/// Constraints that a write violates when another process writes for the same customer at the same time.
-const RACED_CONSTRAINTS: [&str; 5] = [
-    "earned_promotions_earning_key",
-    "earned_promotions_earn_id",
-    "cap_usage_pkey",
-    "cap_usage_used_within_cap",
-    "redemptions_pkey",
-];
+use super::error_class::ErrorClass;
 
 /// Error of the database.
 #[derive(Debug, thiserror::Error)]
@@ -223,16 +212,16 @@ pub(super) fn all_of(done: usize, wanted: usize, otherwise: DbErr) -> Result<(),
 
 impl From<DbErr> for StorageError {
     fn from(error: DbErr) -> Self {
-        match kind(&error) {
-            Kind::Conflict => Self::Conflict(error),
-            Kind::Disconnected => Self::Disconnected(error),
-            Kind::Busy => Self::Busy(error),
-            Kind::Unavailable => Self::Unavailable(error),
-            Kind::NoConnection => Self::NoConnection(error),
-            Kind::Exhausted => Self::Exhausted(error),
-            Kind::TooSlow => Self::TooSlow(error),
-            Kind::Unwritable => Self::Unwritable(error),
-            Kind::Failed => Self::Failed(error),
+        match ErrorClass::of(&error) {
+            ErrorClass::Conflict => Self::Conflict(error),
+            ErrorClass::Disconnected => Self::Disconnected(error),
+            ErrorClass::Busy => Self::Busy(error),
+            ErrorClass::Unavailable => Self::Unavailable(error),
+            ErrorClass::NoConnection => Self::NoConnection(error),
+            ErrorClass::Exhausted => Self::Exhausted(error),
+            ErrorClass::TooSlow => Self::TooSlow(error),
+            ErrorClass::Unwritable => Self::Unwritable(error),
+            ErrorClass::Failed => Self::Failed(error),
         }
     }
 }
@@ -260,139 +249,9 @@ fn of_file(code: i32) -> &'static str {
     }
 }
 
-#[derive(Debug, PartialEq)]
-enum Kind {
-    Conflict,
-    Disconnected,
-    Busy,
-    Unavailable,
-    NoConnection,
-    Exhausted,
-    TooSlow,
-    Unwritable,
-    Failed,
-}
-
-fn kind(error: &DbErr) -> Kind {
-    match error {
-        DbErr::ConnectionAcquire(ConnAcquireErr::Timeout) => Kind::NoConnection,
-        DbErr::ConnectionAcquire(ConnAcquireErr::ConnectionClosed) | DbErr::Conn(_) => Kind::Unavailable,
-        DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error)) => match &**error {
-            SqlxError::Io(_) | SqlxError::Protocol(_) | SqlxError::WorkerCrashed => Kind::Disconnected,
-            SqlxError::PoolTimedOut => Kind::NoConnection,
-            SqlxError::PoolClosed => Kind::Unavailable,
-            SqlxError::Database(error) => of_database(&**error),
-            _ => Kind::Failed,
-        },
-        _ => Kind::Failed,
-    }
-}
-
-fn of_database(error: &dyn DatabaseError) -> Kind {
-    let code = error.code().unwrap_or_default();
-    if error.try_downcast_ref::<PgDatabaseError>().is_some() {
-        let constraint = error.constraint().unwrap_or_default();
-        of_sqlstate(&code, constraint)
-    } else {
-        code.parse().map_or(Kind::Failed, of_result_code)
-    }
-}
-
-/// Classifies an extended result code of SQLite.
-fn of_result_code(code: i32) -> Kind {
-    match (code, code & 0xff) {
-        // A unique index or a primary key is violated.
-        (2067 | 1555, _) => Kind::Conflict,
-        // The primary result code is in the low byte: busy or locked.
-        (_, 5 | 6) => Kind::Busy,
-        // The file is read-only, an I/O error occurred, or the disk is full.
-        (_, 8 | 10 | 13) => Kind::Unwritable,
-        // The file cannot be opened.
-        (_, 14) => Kind::Unavailable,
-        _ => Kind::Failed,
-    }
-}
-
-/// Classifies a `SQLSTATE` of PostgreSQL.
-fn of_sqlstate(code: &str, constraint: &str) -> Kind {
-    match code {
-        // A unique or check constraint is violated. Citus reports the violation of a worker without the constraint's
-        // name, or with the number of the shard after it.
-        "23505" | "23514"
-            if constraint.is_empty() || RACED_CONSTRAINTS.iter().any(|name| constraint.starts_with(name)) =>
-        {
-            Kind::Conflict
-        }
-        // Serialization failure, or deadlock.
-        "40001" | "40P01" => Kind::Conflict,
-        // The session was terminated, the server crashed, starts or stops, the database was dropped, or the session was
-        // idle too long.
-        "57P01" | "57P02" | "57P03" | "57P04" | "57P05" | "25P03" | "25P04" => Kind::Disconnected,
-        // The statement was canceled (statement_timeout).
-        "57014" => Kind::TooSlow,
-        // The lock is not available (lock_timeout).
-        "55P03" => Kind::Busy,
-        // The disk is full, or the server became a standby.
-        "53100" | "25006" => Kind::Unwritable,
-        // By class: connection exception; wrong credentials or no such database; no connections or memory left; I/O
-        // error.
-        _ => match code.get(..2) {
-            Some("08") => Kind::Disconnected,
-            Some("28" | "3D") => Kind::Unavailable,
-            Some("53") => Kind::Exhausted,
-            Some("58") => Kind::Unwritable,
-            _ => Kind::Failed,
-        },
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_sqlstate_and_a_constraint_say_what_may_help() {
-        for (code, constraint, kind) in [
-            ("23505", "earned_promotions_earning_key", Kind::Conflict),
-            ("23505", "earned_promotions_earning_key_102040", Kind::Conflict),
-            ("23514", "cap_usage_used_within_cap", Kind::Conflict),
-            ("23505", "", Kind::Conflict),
-            ("23505", "promotions_active_name", Kind::Failed),
-            ("23514", "earned_promotions_ordinal_check", Kind::Failed),
-            ("40P01", "", Kind::Conflict),
-            ("57P01", "", Kind::Disconnected),
-            ("57P05", "", Kind::Disconnected),
-            ("08006", "", Kind::Disconnected),
-            ("57014", "", Kind::TooSlow),
-            ("55P03", "", Kind::Busy),
-            ("53100", "", Kind::Unwritable),
-            ("25006", "", Kind::Unwritable),
-            ("58030", "", Kind::Unwritable),
-            ("53300", "", Kind::Exhausted),
-            ("28P01", "", Kind::Unavailable),
-            ("42P01", "", Kind::Failed),
-            ("", "", Kind::Failed),
-        ] {
-            assert_eq!(of_sqlstate(code, constraint), kind, "{code} {constraint}");
-        }
-    }
-
-    #[test]
-    fn a_result_code_says_what_may_help() {
-        for (code, kind) in [
-            (2067, Kind::Conflict),
-            (5, Kind::Busy),
-            (517, Kind::Busy),
-            (6, Kind::Busy),
-            (8, Kind::Unwritable),
-            (778, Kind::Unwritable),
-            (13, Kind::Unwritable),
-            (14, Kind::Unavailable),
-            (1, Kind::Failed),
-        ] {
-            assert_eq!(of_result_code(code), kind, "{code}");
-        }
-    }
 
     #[test]
     fn a_wait_for_a_lock_may_pass_and_does_not_make_the_database_unavailable() {

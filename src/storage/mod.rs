@@ -18,6 +18,7 @@ mod dialect;
 mod engine;
 mod entity;
 pub mod error;
+mod error_class;
 mod examination;
 pub mod history;
 pub mod import;

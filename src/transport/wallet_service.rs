@@ -15,7 +15,7 @@ use crate::app::changes::Changed;
 use crate::earning::change::WalletChange;
 use crate::proto;
 use crate::proto::wallet_service_server::WalletService;
-use crate::wire::wallet;
+use crate::wire::{redeem, revoke, wallet};
 
 impl Api {
     /// Makes a change, and records it for the log.
@@ -62,22 +62,22 @@ impl WalletService for Api {
     ) -> Result<Response<proto::RevokeEarnedPromotionsResponse>, Status> {
         let org_id = authorize(&request, AccessGroup::WalletWrite, None)?;
         let (client, found) = (client(&request)?, found_violations(&request));
-        let revoke = wallet::parse_revoke(request.into_inner(), org_id, found).map_err(Refusal::from)?;
-        let changed = self.changed(client, WalletChange::Revoke(revoke.clone())).await?;
+        let command = revoke::parse(request.into_inner(), org_id, found).map_err(Refusal::from)?;
+        let changed = self.changed(client, WalletChange::Revoke(command.clone())).await?;
         let Changed::Revoked(outcome) = changed else { return Err(Refusal::mismatch().into()) };
-        Ok(Response::new(wallet::encode_revoked(&revoke, &outcome)))
+        Ok(Response::new(revoke::encode(&command, &outcome)))
     }
 
     async fn redeem(&self, request: Request<proto::RedeemRequest>) -> Result<Response<proto::RedeemResponse>, Status> {
         let org_id = authorize(&request, AccessGroup::WalletWrite, None)?;
         let (client, found) = (client(&request)?, found_violations(&request));
-        let redeem = wallet::parse_redeem(request.into_inner(), org_id, self.app.now(), found);
-        let redeem = redeem.map_err(Refusal::from)?;
-        let identifier = Arc::clone(&redeem.transaction_identifier);
-        let changed = self.changed(client, WalletChange::Redeem(redeem)).await?;
+        let command = redeem::parse(request.into_inner(), org_id, self.app.now(), found);
+        let command = command.map_err(Refusal::from)?;
+        let identifier = Arc::clone(&command.transaction_identifier);
+        let changed = self.changed(client, WalletChange::Redeem(command)).await?;
         let Changed::Redeemed(outcome) = changed else { return Err(Refusal::mismatch().into()) };
         let recorded = outcome.map_err(Refusal::from)?;
-        let data = Some(wallet::encode_redemption(org_id, &identifier, &recorded, self.settings.time_zone));
+        let data = Some(redeem::encode(org_id, &identifier, &recorded, self.settings.time_zone));
         Ok(Response::new(proto::RedeemResponse { data, errors: Vec::new() }))
     }
 }
