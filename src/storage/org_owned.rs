@@ -2,7 +2,7 @@
 //!
 //! A caller of this file names the entity and the other parts; every statement contains the organization by itself, as
 //! a column of the list of rows, or as `$1` for rows of one organization. No other file of storage names a table, so
-//! none can write a statement without the organization; `tests/architecture.rs` checks that.
+//! none can write a statement without the organization; `tests/architecture/` checks that.
 
 use std::fmt::Write as _;
 
