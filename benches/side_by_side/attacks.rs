@@ -25,9 +25,9 @@ use crate::catalog::AUTHORIZATION;
 use crate::gzip::bomb;
 use crate::measure::{Run, Side, alternate};
 use crate::processes::highest_resident_mib;
-use crate::report::{Figure, Row, Wanted};
-use crate::requests::Endpoint;
-use crate::service::{CUSTOMERS, Service};
+use crate::report::{Figure, ReportRow, Wanted};
+use crate::requests::MeasuredApi;
+use crate::service::{CUSTOMERS, MeasuredService};
 use frames::{END_HEADERS, END_STREAM, HEADERS, PREFACE, SETTINGS, frame};
 pub use strangers::{half_sent, token_bodies, window_updates, wrong_credentials, zero_window};
 
@@ -109,7 +109,7 @@ impl Attacker {
     }
 }
 
-pub fn slow_loris(bench: &Bench) -> Row {
+pub fn slow_loris(bench: &Bench) -> ReportRow {
     let what = "beside 2,000 connections whose headers drip ÷ alone";
     beside(bench, Attack { name: "attack-slow-loris", what, per_second: CONNECTIONS_PER_SECOND }, |attacker| {
         each(DRIPPING, move |index| drip(Arc::clone(&attacker), index))
@@ -131,7 +131,7 @@ async fn drip(attacker: Arc<Attacker>, index: usize) {
     }
 }
 
-pub fn idle(bench: &Bench) -> Row {
+pub fn idle(bench: &Bench) -> ReportRow {
     let what = "beside 10,000 connections that say nothing, opened anew when they are ended ÷ alone";
     beside(bench, Attack { name: "attack-idle", what, per_second: CONNECTIONS_PER_SECOND }, |attacker| async move {
         let again = Arc::new(Mutex::new(every(REOPENED_PER_SECOND)));
@@ -155,7 +155,7 @@ async fn stay(attacker: Arc<Attacker>, again: Arc<Mutex<Interval>>, index: usize
     }
 }
 
-pub fn rapid_reset(bench: &Bench) -> Row {
+pub fn rapid_reset(bench: &Bench) -> ReportRow {
     let what = "beside 4,000 calls a second that are given up, at once or when they are under way, over HTTP/2 ÷ alone";
     beside(bench, Attack { name: "attack-rapid-reset", what, per_second: BURSTS_PER_SECOND }, |attacker| {
         each(FEW, move |index| reset(Arc::clone(&attacker), index % 2 == 0))
@@ -197,7 +197,7 @@ fn grpc_head(attacker: &Attacker, more: &[(&str, &str)]) -> Request<()> {
     more.iter().fold(request, |request, (name, value)| request.header(*name, *value)).body(()).unwrap()
 }
 
-pub fn large_body(bench: &Bench) -> Row {
+pub fn large_body(bench: &Bench) -> ReportRow {
     let what = "beside 50 bodies a second of 1 GB, declared and in chunks without end ÷ alone";
     beside(bench, Attack { name: "attack-large-body", what, per_second: LARGE_PER_SECOND }, |attacker| {
         each(FEW, move |index| pour(Arc::clone(&attacker), index % 2 == 0))
@@ -227,7 +227,7 @@ async fn pour(attacker: Arc<Attacker>, declared: bool) {
     }
 }
 
-pub fn header_bomb(bench: &Bench) -> Row {
+pub fn header_bomb(bench: &Bench) -> ReportRow {
     let what = "beside 50 heads a second of 400 KB, and of 16 KB that unpack to 48 MB over HTTP/2 ÷ alone";
     beside(bench, Attack { name: "attack-header-bomb", what, per_second: LARGE_PER_SECOND }, |attacker| {
         each(FEW, move |index| swell(Arc::clone(&attacker), index % 2 == 0))
@@ -270,7 +270,7 @@ fn packed_head() -> Vec<u8> {
     [PREFACE, &frame(SETTINGS, 0, 0, &[]), &frame(HEADERS, END_HEADERS | END_STREAM, 1, &headers)].concat()
 }
 
-pub fn gzip_bomb(bench: &Bench) -> Row {
+pub fn gzip_bomb(bench: &Bench) -> ReportRow {
     let what = "beside 50 bodies a second of 0.9 MB that inflate to 142 MB, over JSON and gRPC ÷ alone";
     beside(bench, Attack { name: "attack-gzip-bomb", what, per_second: LARGE_PER_SECOND }, |attacker| {
         each(FEW, move |index| explode(Arc::clone(&attacker), index % 2 == 0))
@@ -306,11 +306,11 @@ async fn explode(attacker: Arc<Attacker>, grpc: bool) {
     }
 }
 
-pub fn memory(_: &Bench) -> Row {
+pub fn memory(_: &Bench) -> ReportRow {
     let what = "highest resident memory of the server in the attacks before this row";
     #[expect(clippy::cast_precision_loss, reason = "of what a machine has")]
     let highest = PEAK_KIB.load(Ordering::Relaxed) as f64 / 1024.0;
-    Row::figure("attack-memory", what, Wanted::AtMost(150.0), Figure { value: vec![highest], unit: "MiB" })
+    ReportRow::figure("attack-memory", what, Wanted::AtMost(150.0), Figure { value: vec![highest], unit: "MiB" })
 }
 
 fn every(per_second: u32) -> Interval {
@@ -324,9 +324,13 @@ async fn each<F: Future<Output = ()> + Send + 'static>(count: usize, make: impl 
 }
 
 /// Measures a client beside the attack and without it, alternately, on one service.
-fn beside<F: Future<Output = ()>>(bench: &Bench, named: Attack, attack: impl Fn(Arc<Attacker>) -> F + Sync) -> Row {
+fn beside<F: Future<Output = ()>>(
+    bench: &Bench,
+    named: Attack,
+    attack: impl Fn(Arc<Attacker>) -> F + Sync,
+) -> ReportRow {
     let Attack { name, what, per_second } = named;
-    let service = Service::on_postgres(bench, "attack", CUSTOMERS);
+    let service = MeasuredService::on_postgres(bench, "attack", CUSTOMERS);
     let (mut tried, mut ended, mut highest) = (0, 0, 0.0_f64);
     let sides = alternate(
         Bench::ROUNDS,
@@ -348,7 +352,7 @@ fn beside<F: Future<Output = ()>>(bench: &Bench, named: Attack, attack: impl Fn(
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "of what a machine has")]
     PEAK_KIB.fetch_max((highest * 1024.0) as u64, Ordering::Relaxed);
     let note = format!("{tried} tried, {ended} ended; at most {highest:.0} MiB");
-    Row::ratio(name, what, Wanted::AtLeast(0.8), sides).with_note(note)
+    ReportRow::ratio(name, what, Wanted::AtLeast(0.8), sides).with_note(note)
 }
 
 /// Runs `work` during the attack. Returns what the attacker did.
@@ -381,7 +385,7 @@ fn under<F: Future<Output = ()>>(
     })
 }
 
-fn measure(bench: &Bench, service: &Service) -> Run {
+fn measure(bench: &Bench, service: &MeasuredService) -> Run {
     service.database.empty_wallet();
-    service.measure(service.shape(Endpoint::Grpc, 1), IN_FLIGHT, bench.seconds()).run
+    service.measure(service.shape(MeasuredApi::Grpc, 1), IN_FLIGHT, bench.seconds()).run
 }

@@ -6,13 +6,13 @@ use crate::postgres::PostgresDatabase;
 
 /// A database of either engine.
 #[derive(Debug)]
-pub enum Database {
+pub enum BenchDatabase {
     Postgres(PostgresDatabase),
     /// The path of the file.
     Sqlite(PathBuf),
 }
 
-impl Database {
+impl BenchDatabase {
     /// Returns the URL that the server gets.
     pub fn url(&self) -> String {
         match self {

@@ -6,43 +6,44 @@ use std::path::Path;
 use rusqlite::types::Value;
 
 use crate::Bench;
-use crate::database::Database;
+use crate::database::BenchDatabase;
 use crate::measure::{Run, Side, float};
 use crate::processes::Watched;
-use crate::report::{Figure, Row, Wanted};
-use crate::requests::Endpoint;
-use crate::server::{Options, Server};
-use crate::service::{CUSTOMERS, IN_FLIGHT, Service};
+use crate::report::{Figure, ReportRow, Wanted};
+use crate::requests::MeasuredApi;
+use crate::server::{Server, ServerOptions};
+use crate::service::{CUSTOMERS, IN_FLIGHT, MeasuredService};
 
 /// Number of rows of one transaction of the direct inserts.
 const BATCH: usize = 1_000;
 /// Number of starts of which the median counts.
 const STARTS: usize = 10;
 
-pub fn cold_start(_: &Bench) -> Row {
+pub fn cold_start(_: &Bench) -> ReportRow {
     let starts = (0..STARTS).map(|_| {
         let directory = tempfile::tempdir().unwrap();
-        let server = Server::start(directory.path(), Options { arguments: &["--demo"], ..Options::default() });
+        let server =
+            Server::start(directory.path(), ServerOptions { arguments: &["--demo"], ..ServerOptions::default() });
         let milliseconds = server.ready_after.as_secs_f64() * 1000.0;
         server.stop();
         milliseconds
     });
     let what = "cold start with --demo on a new SQLite database, to the first ready answer";
-    Row::figure("cold-start", what, Wanted::AtMost(200.0), Figure { value: starts.collect(), unit: "ms" })
+    ReportRow::figure("cold-start", what, Wanted::AtMost(200.0), Figure { value: starts.collect(), unit: "ms" })
 }
 
-pub fn next_to_straight_inserts(bench: &Bench) -> Row {
+pub fn next_to_straight_inserts(bench: &Bench) -> ReportRow {
     let mut granting = Side::new("gRPC", "grants/s", "requests");
     let mut inserting = Side::new("straight inserts", "rows/s", "rows");
     for _ in 0..Bench::ROUNDS {
-        let service = Service::on_sqlite(bench, CUSTOMERS);
-        granting.runs.push(service.measure(service.shape(Endpoint::Grpc, 10), IN_FLIGHT, bench.seconds()).run);
+        let service = MeasuredService::on_sqlite(bench, CUSTOMERS);
+        granting.runs.push(service.measure(service.shape(MeasuredApi::Grpc, 10), IN_FLIGHT, bench.seconds()).run);
         let (database, _directory) = service.stop();
-        let Database::Sqlite(file) = database else { unreachable!("it is SQLite") };
+        let BenchDatabase::Sqlite(file) = database else { unreachable!("it is SQLite") };
         inserting.runs.push(insert_straight(&file));
     }
     let what = "SQLite: gRPC, 10 entries ÷ the same rows straight, 1,000 a transaction";
-    Row::ratio("sqlite", what, Wanted::AtLeast(0.5), [granting, inserting])
+    ReportRow::ratio("sqlite", what, Wanted::AtLeast(0.5), [granting, inserting])
 }
 
 /// Inserts the rows of the database in `filled` directly into an empty one with the same table and indexes.

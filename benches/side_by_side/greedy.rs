@@ -8,9 +8,9 @@ use hdrhistogram::Histogram;
 
 use crate::catalog::{AUTHORIZATION, NEIGHBOUR};
 use crate::measure::{Run, Side, count, float, median};
-use crate::report::{Row, Wanted};
-use crate::requests::{Endpoint, Requests};
-use crate::service::{CUSTOMERS, Service};
+use crate::report::{ReportRow, Wanted};
+use crate::requests::{MeasuredApi, Requests};
+use crate::service::{CUSTOMERS, MeasuredService};
 use crate::{Bench, grpc, load};
 
 /// Number of requests in flight of a modest client, and of a greedy one.
@@ -24,26 +24,26 @@ const WARM_UP: f64 = 0.2;
 
 /// The outcomes of both clients' requests: p99 in milliseconds, and the number of refusals.
 #[derive(Default)]
-struct Told {
+struct GreedyOutcome {
     modest_p99_ms: Vec<f64>,
     neighbour_p99_ms: Vec<f64>,
     neighbour_per_second: Vec<f64>,
     refused: usize,
 }
 
-pub fn beside_a_greedy_client(bench: &Bench) -> Row {
-    let service = Service::on_postgres(bench, "greedy", CUSTOMERS);
+pub fn beside_a_greedy_client(bench: &Bench) -> ReportRow {
+    let service = MeasuredService::on_postgres(bench, "greedy", CUSTOMERS);
     let mut sides = [
         Side::new("beside a greedy client", "requests/s", "requests"),
         Side::new("beside a modest one", "requests/s", "requests"),
     ];
-    let mut told = [Told::default(), Told::default()];
+    let mut told = [GreedyOutcome::default(), GreedyOutcome::default()];
     for _ in 0..Bench::ROUNDS {
         for (index, neighbours) in [GREEDY, MODEST].into_iter().enumerate() {
             sides[index].runs.push(beside(bench, &service, neighbours, &mut told[index]));
         }
     }
-    let p99 = |told: &Told| {
+    let p99 = |told: &GreedyOutcome| {
         let (modest, neighbour) = (median(told.modest_p99_ms.clone()), median(told.neighbour_p99_ms.clone()));
         let (per_second, refused) = (median(told.neighbour_per_second.clone()), told.refused);
         format!(
@@ -52,11 +52,11 @@ pub fn beside_a_greedy_client(bench: &Bench) -> Row {
     };
     let note = told.iter().map(p99).collect::<Vec<_>>().join("; ");
     let what = "a client with 16 in flight, beside one with 2,000 ÷ beside another with 16";
-    Row::ratio("greedy", what, Wanted::AtLeast(0.5), sides).with_note(note)
+    ReportRow::ratio("greedy", what, Wanted::AtLeast(0.5), sides).with_note(note)
 }
 
 /// Measures the rate of a modest client beside a neighbor with this number of requests in flight.
-fn beside(bench: &Bench, service: &Service, neighbours: usize, told: &mut Told) -> Run {
+fn beside(bench: &Bench, service: &MeasuredService, neighbours: usize, told: &mut GreedyOutcome) -> Run {
     service.database.empty_wallet();
     let warm_up = bench.seconds() * WARM_UP;
     let (modest, neighbour) = service.clients(neighbours, warm_up);
@@ -65,7 +65,7 @@ fn beside(bench: &Bench, service: &Service, neighbours: usize, told: &mut Told) 
     Run::of(service.watched(), || {
         let (modest, neighbour) = service.both(clients.0, clients.1, bench.seconds());
         assert_eq!(modest.1, 0, "a modest client is never refused");
-        let per_second = |answers: &Answers| float(usize::try_from(answers.0.len()).unwrap()) / bench.seconds();
+        let per_second = |answers: &Latencies| float(usize::try_from(answers.0.len()).unwrap()) / bench.seconds();
         told.modest_p99_ms.push(p99_ms(&modest.0));
         told.neighbour_p99_ms.push(p99_ms(&neighbour.0));
         told.neighbour_per_second.push(per_second(&neighbour));
@@ -75,15 +75,15 @@ fn beside(bench: &Bench, service: &Service, neighbours: usize, told: &mut Told) 
 }
 
 /// The latencies of answered requests, and the number of refusals.
-type Answers = (Histogram<u64>, usize);
+type Latencies = (Histogram<u64>, usize);
 
 /// The callers of one client, and their requests.
-type Client = (Vec<grpc::GrpcCaller>, Arc<Requests>);
+type LoadClient = (Vec<grpc::GrpcCaller>, Arc<Requests>);
 
-impl Service {
+impl MeasuredService {
     /// Prepares a modest client and a neighbor with this number of requests in flight, with requests for this time.
-    fn clients(&self, neighbours: usize, seconds: f64) -> (Client, Client) {
-        let shape = self.shape(Endpoint::Grpc, 1);
+    fn clients(&self, neighbours: usize, seconds: f64) -> (LoadClient, LoadClient) {
+        let shape = self.shape(MeasuredApi::Grpc, 1);
         let client = |authorization, in_flight| {
             let callers = grpc::callers_as(authorization, self.server.address, shape.call, in_flight);
             let requests = Requests::new(shape, count(seconds * REQUESTS_PER_SECOND));
@@ -93,7 +93,7 @@ impl Service {
     }
 
     /// Lets both clients send for this time.
-    fn both(&self, modest: Client, neighbour: Client, seconds: f64) -> (Answers, Answers) {
+    fn both(&self, modest: LoadClient, neighbour: LoadClient, seconds: f64) -> (Latencies, Latencies) {
         let both = async move {
             let end = Instant::now() + Duration::from_secs_f64(seconds);
             tokio::join!(load::closed_until(modest.0, modest.1, end), load::closed_until(neighbour.0, neighbour.1, end))

@@ -10,8 +10,8 @@ use http::{HeaderMap, HeaderValue, Method, Request, Uri};
 use tokio::net::TcpStream;
 
 use crate::catalog;
-use crate::load::{Caller, Expected};
-use crate::requests::Call;
+use crate::load::{ExpectedContent, LoadCaller};
+use crate::requests::MeasuredCall;
 
 /// Number of connections that callers share, about that of a few busy clients.
 const CONNECTIONS: usize = 4;
@@ -32,12 +32,17 @@ pub struct GrpcCaller {
 }
 
 /// Opens connections and returns `count` callers on them.
-pub async fn callers(address: SocketAddr, call: Call, count: usize) -> Vec<GrpcCaller> {
+pub async fn callers(address: SocketAddr, call: MeasuredCall, count: usize) -> Vec<GrpcCaller> {
     callers_as(catalog::AUTHORIZATION, address, call, count).await
 }
 
 /// Returns callers like [`callers`], with other credentials.
-pub async fn callers_as(authorization: &'static str, address: SocketAddr, call: Call, count: usize) -> Vec<GrpcCaller> {
+pub async fn callers_as(
+    authorization: &'static str,
+    address: SocketAddr,
+    call: MeasuredCall,
+    count: usize,
+) -> Vec<GrpcCaller> {
     let mut connections = Vec::new();
     for _ in 0..CONNECTIONS.max(count.div_ceil(MAX_CALLERS_PER_CONNECTION)) {
         connections.push(connect(address).await);
@@ -66,8 +71,8 @@ async fn connect(address: SocketAddr) -> SendRequest<Bytes> {
     sender
 }
 
-impl Caller for GrpcCaller {
-    async fn call(&mut self, request: Bytes, expected: Option<Expected>) -> bool {
+impl LoadCaller for GrpcCaller {
+    async fn call(&mut self, request: Bytes, expected: Option<ExpectedContent>) -> bool {
         poll_fn(|context| self.connection.poll_ready(context)).await.unwrap();
         let mut head = Request::new(());
         *head.method_mut() = Method::POST;

@@ -9,7 +9,7 @@ use cart_promotions::wire::json::{UnknownFields, from_slice};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::load::{Caller, Expected};
+use crate::load::{ExpectedContent, LoadCaller};
 
 /// Size of the buffer of a response, in bytes; responses here are shorter.
 const ROOM: usize = 64 * 1024;
@@ -31,8 +31,8 @@ pub async fn callers(address: SocketAddr, count: usize) -> Vec<JsonCaller> {
     callers
 }
 
-impl Caller for JsonCaller {
-    async fn call(&mut self, request: Bytes, expected: Option<Expected>) -> bool {
+impl LoadCaller for JsonCaller {
+    async fn call(&mut self, request: Bytes, expected: Option<ExpectedContent>) -> bool {
         self.connection.write_all(&request).await.unwrap();
         let mut filled = 0;
         let body = loop {

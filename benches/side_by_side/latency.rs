@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use crate::baseline::Baseline;
 use crate::measure::{Run, Side, alternate, count, float};
-use crate::report::{Row, Wanted};
-use crate::requests::{Endpoint, Requests};
-use crate::service::{CUSTOMERS, IN_FLIGHT, Service};
+use crate::report::{ReportRow, Wanted};
+use crate::requests::{MeasuredApi, Requests};
+use crate::service::{CUSTOMERS, IN_FLIGHT, MeasuredService};
 use crate::throughput::CONNECTIONS;
 use crate::{Bench, grpc, load};
 
@@ -16,8 +16,8 @@ const OF_THE_INSERTS_PEAK: f64 = 0.8;
 /// Share of its own peak at which each is compared.
 const OF_ITS_OWN_PEAK: f64 = 0.5;
 
-pub fn at_the_rate_of_inserts(bench: &Bench) -> Row {
-    let service = Service::on_postgres(bench, "latency", CUSTOMERS);
+pub fn at_the_rate_of_inserts(bench: &Bench) -> ReportRow {
+    let service = MeasuredService::on_postgres(bench, "latency", CUSTOMERS);
     let baseline = Baseline::new(service.database.postgres(), service.customers);
     let rate = Cell::new(0.0);
     let sides = alternate(
@@ -31,18 +31,18 @@ pub fn at_the_rate_of_inserts(bench: &Bench) -> Row {
     );
     let note = format!("{:.0} per second in the last round", rate.get());
     let what = "latency, gRPC, 1 entry ÷ one-row inserts, both at 0.8 of the inserts' peak rate";
-    Row::ratio("latency-at-inserts-rate", what, Wanted::AtMost(0.25), sides).with_note(note)
+    ReportRow::ratio("latency-at-inserts-rate", what, Wanted::AtMost(0.25), sides).with_note(note)
 }
 
-pub fn at_half_of_the_peak(bench: &Bench) -> Row {
-    let service = Service::on_postgres(bench, "latency", CUSTOMERS);
+pub fn at_half_of_the_peak(bench: &Bench) -> ReportRow {
+    let service = MeasuredService::on_postgres(bench, "latency", CUSTOMERS);
     let baseline = Baseline::new(service.database.postgres(), service.customers);
     let sides = alternate(
         Bench::ROUNDS,
         [Side::new("p99", "ms", "requests"), Side::new("p99 of the inserts", "ms", "rows")],
         || {
             service.database.empty_wallet();
-            let peak = service.measure(service.shape(Endpoint::Grpc, 1), IN_FLIGHT, bench.seconds() / 2.0).run.value;
+            let peak = service.measure(service.shape(MeasuredApi::Grpc, 1), IN_FLIGHT, bench.seconds() / 2.0).run.value;
             p99_ms(bench, &service, peak * OF_ITS_OWN_PEAK)
         },
         || {
@@ -51,7 +51,7 @@ pub fn at_half_of_the_peak(bench: &Bench) -> Row {
         },
     );
     let what = "latency, gRPC, 1 entry ÷ one-row inserts, each at half of its own peak rate";
-    Row::ratio("latency", what, Wanted::AtMost(1.0), sides)
+    ReportRow::ratio("latency", what, Wanted::AtMost(1.0), sides)
 }
 
 /// Measures the peak rate of one-row inserts, in rows per second.
@@ -60,9 +60,9 @@ fn inserts_peak(bench: &Bench, baseline: &Baseline<'_>) -> f64 {
 }
 
 /// Sends requests that are due at `rate` per second. The value is the 99th percentile of their latency in milliseconds.
-fn p99_ms(bench: &Bench, service: &Service, rate: f64) -> Run {
+fn p99_ms(bench: &Bench, service: &MeasuredService, rate: f64) -> Run {
     service.database.empty_wallet();
-    let shape = service.shape(Endpoint::Grpc, 1);
+    let shape = service.shape(MeasuredApi::Grpc, 1);
     let requests = Arc::new(Requests::new(shape, count(rate * bench.seconds())));
     let callers = bench.runtime.block_on(grpc::callers(service.server.address, shape.call, IN_FLIGHT));
     Run::of(service.watched(), || {

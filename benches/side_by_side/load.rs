@@ -13,7 +13,7 @@ use prost::Message;
 use tokio::runtime::Handle;
 
 use crate::measure::float;
-use crate::requests::{Call, Requests};
+use crate::requests::{MeasuredCall, Requests};
 
 /// Number of responses among which one is read in full.
 const CHECK_ONE_IN: usize = 64;
@@ -23,20 +23,20 @@ const MAX_UNDER_WAY: usize = 2_000;
 const MAX_LATENCY_US: u64 = 60_000_000;
 
 /// A caller that makes one call at a time.
-pub trait Caller: Send + 'static {
+pub trait LoadCaller: Send + 'static {
     /// Sends `request` and reads its response, which must be a success, or a refusal because too many requests wait:
     /// for that it returns false. The response is compared in full with `expected` if that is given.
-    fn call(&mut self, request: Bytes, expected: Option<Expected>) -> impl Future<Output = bool> + Send;
+    fn call(&mut self, request: Bytes, expected: Option<ExpectedContent>) -> impl Future<Output = bool> + Send;
 }
 
 /// The expected content of a response.
 #[derive(Debug, Clone, Copy)]
-pub struct Expected {
-    call: Call,
+pub struct ExpectedContent {
+    call: MeasuredCall,
     entries: usize,
 }
 
-impl Expected {
+impl ExpectedContent {
     /// Checks the response to a bulk earning: every entry was granted once.
     pub fn check(self, answer: &BulkEarnResponse) {
         let granted =
@@ -47,21 +47,21 @@ impl Expected {
     /// Checks the response to any call, as a message of gRPC.
     pub fn check_message(self, message: &[u8]) {
         match self.call {
-            Call::BulkEarn => self.check(&BulkEarnResponse::decode(message).unwrap()),
-            Call::Earn => assert!(EarnResponse::decode(message).unwrap().data.is_some()),
-            Call::Redeem => assert!(RedeemResponse::decode(message).unwrap().data.is_some()),
-            Call::List => assert!(!ListEarnedPromotionsResponse::decode(message).unwrap().data.is_empty()),
+            MeasuredCall::BulkEarn => self.check(&BulkEarnResponse::decode(message).unwrap()),
+            MeasuredCall::Earn => assert!(EarnResponse::decode(message).unwrap().data.is_some()),
+            MeasuredCall::Redeem => assert!(RedeemResponse::decode(message).unwrap().data.is_some()),
+            MeasuredCall::List => assert!(!ListEarnedPromotionsResponse::decode(message).unwrap().data.is_empty()),
         }
     }
 }
 
-fn checked(index: usize, requests: &Requests) -> Option<Expected> {
-    let expected = Expected { call: requests.call, entries: requests.entries };
+fn checked(index: usize, requests: &Requests) -> Option<ExpectedContent> {
+    let expected = ExpectedContent { call: requests.call, entries: requests.entries };
     index.is_multiple_of(CHECK_ONE_IN).then_some(expected)
 }
 
 /// Sends all requests; each caller sends its next one when it has the response to the last. Returns the callers.
-pub async fn closed<C: Caller>(callers: Vec<C>, requests: &Arc<Requests>) -> Vec<C> {
+pub async fn closed<C: LoadCaller>(callers: Vec<C>, requests: &Arc<Requests>) -> Vec<C> {
     let next = Arc::new(AtomicUsize::new(0));
     let mut under_way = Vec::with_capacity(callers.len());
     for mut caller in callers {
@@ -88,7 +88,7 @@ fn histogram() -> Histogram<u64> {
 
 /// Sends requests until a moment; each caller sends its next one when it has the response to the last. Returns the
 /// latencies of answered requests, in microseconds, and the number of refusals.
-pub async fn closed_until<C: Caller>(
+pub async fn closed_until<C: LoadCaller>(
     callers: Vec<C>,
     requests: Arc<Requests>,
     end: Instant,
@@ -122,7 +122,12 @@ pub async fn closed_until<C: Caller>(
 
 /// Sends all requests at `rate` per second, without waiting for earlier responses. Returns the latencies in
 /// microseconds, each from the intended send time of its request.
-pub fn open<C: Caller + Clone>(runtime: &Handle, callers: &[C], requests: &Arc<Requests>, rate: f64) -> Histogram<u64> {
+pub fn open<C: LoadCaller + Clone>(
+    runtime: &Handle,
+    callers: &[C],
+    requests: &Arc<Requests>,
+    rate: f64,
+) -> Histogram<u64> {
     let latencies = Arc::new(Mutex::new(histogram()));
     let under_way = Arc::new(());
     let begun = Instant::now();

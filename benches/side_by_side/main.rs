@@ -52,15 +52,15 @@ use clap::Parser;
 use clap::builder::PossibleValuesParser;
 use tokio::runtime::Runtime;
 
-use postgres::Postgres;
-use report::Row;
+use postgres::MeasuredPostgres;
+use report::ReportRow;
 
 /// Number of threads of the callers. They share the machine with the server: a second thread costs the server more than
 /// it sends.
 const CALLER_THREADS: usize = 1;
 
 /// A row of the table, with the name by which the command line selects it.
-type Measurement = (&'static str, fn(&Bench) -> Row);
+type Measurement = (&'static str, fn(&Bench) -> ReportRow);
 
 const MEASUREMENTS: [Measurement; 37] = [
     ("one-entry", throughput::one_entry),
@@ -128,7 +128,7 @@ struct Options {
 struct Bench {
     options: Options,
     runtime: Runtime,
-    postgres: OnceCell<Postgres>,
+    postgres: OnceCell<MeasuredPostgres>,
 }
 
 impl Bench {
@@ -147,9 +147,9 @@ impl Bench {
         if self.options.quick { full / 10 } else { full }
     }
 
-    fn postgres(&self) -> &Postgres {
+    fn postgres(&self) -> &MeasuredPostgres {
         self.postgres
-            .get_or_init(|| Postgres::find(self.options.database_url.as_deref(), self.runtime.handle().clone()))
+            .get_or_init(|| MeasuredPostgres::find(self.options.database_url.as_deref(), self.runtime.handle().clone()))
     }
 }
 
@@ -160,7 +160,7 @@ fn main() {
     let bench = Bench { options, runtime, postgres: OnceCell::new() };
     let only = &bench.options.only;
     let chosen = MEASUREMENTS.iter().filter(|(name, _)| only.is_empty() || only.iter().any(|asked| asked == name));
-    let rows: Vec<Row> = chosen
+    let rows: Vec<ReportRow> = chosen
         .map(|(name, measure)| {
             println!("measuring {name}");
             measure(&bench)

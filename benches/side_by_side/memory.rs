@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use crate::Bench;
 use crate::processes::highest_resident_mib;
-use crate::report::{Figure, Row, Wanted};
-use crate::requests::{Endpoint, Requests};
-use crate::service::{CUSTOMERS, IN_FLIGHT, Service};
+use crate::report::{Figure, ReportRow, Wanted};
+use crate::requests::{MeasuredApi, Requests};
+use crate::service::{CUSTOMERS, IN_FLIGHT, MeasuredService};
 
 /// Number of requests in flight under load.
 const MANY_IN_FLIGHT: usize = 1_000;
@@ -17,9 +17,9 @@ const REQUESTS: usize = 20_000;
 /// Time until the server is at rest.
 const SETTLE: Duration = Duration::from_secs(1);
 
-pub fn under_load(bench: &Bench) -> Row {
-    let highest = [Endpoint::Grpc, Endpoint::Json].map(|endpoint| {
-        let service = Service::on_postgres(bench, "memory", CUSTOMERS);
+pub fn under_load(bench: &Bench) -> ReportRow {
+    let highest = [MeasuredApi::Grpc, MeasuredApi::Json].map(|endpoint| {
+        let service = MeasuredService::on_postgres(bench, "memory", CUSTOMERS);
         let shape = service.shape(endpoint, 10);
         highest_resident_mib(service.server.process(), || {
             service.measure(shape, MANY_IN_FLIGHT, bench.seconds());
@@ -27,14 +27,14 @@ pub fn under_load(bench: &Bench) -> Row {
     });
     let what = "resident memory, 1,000 requests of 10 entries in flight, the worse of both endpoints";
     let worse = highest[0].max(highest[1]);
-    Row::figure("memory", what, Wanted::AtMost(150.0), Figure { value: vec![worse], unit: "MiB" })
+    ReportRow::figure("memory", what, Wanted::AtMost(150.0), Figure { value: vec![worse], unit: "MiB" })
 }
 
-pub fn idle(bench: &Bench) -> Row {
-    let service = Service::on_sqlite(bench, CUSTOMERS);
+pub fn idle(bench: &Bench) -> ReportRow {
+    let service = MeasuredService::on_sqlite(bench, CUSTOMERS);
     thread::sleep(SETTLE);
     let what = "resident memory on SQLite, idle";
-    Row::figure(
+    ReportRow::figure(
         "memory-idle",
         what,
         Wanted::AtMost(60.0),
@@ -42,13 +42,13 @@ pub fn idle(bench: &Bench) -> Row {
     )
 }
 
-pub fn idle_after_requests(bench: &Bench) -> Row {
-    let service = Service::on_sqlite(bench, CUSTOMERS);
-    let requests = Arc::new(Requests::new(service.shape(Endpoint::Grpc, 1), REQUESTS));
-    service.send(&requests, Endpoint::Grpc, IN_FLIGHT);
+pub fn idle_after_requests(bench: &Bench) -> ReportRow {
+    let service = MeasuredService::on_sqlite(bench, CUSTOMERS);
+    let requests = Arc::new(Requests::new(service.shape(MeasuredApi::Grpc, 1), REQUESTS));
+    service.send(&requests, MeasuredApi::Grpc, IN_FLIGHT);
     thread::sleep(SETTLE);
     let what = "resident memory on SQLite, idle again after 20,000 requests";
-    Row::figure(
+    ReportRow::figure(
         "memory-after",
         what,
         Wanted::AtMost(60.0),

@@ -11,7 +11,7 @@ use crate::processes;
 
 /// A PostgreSQL server.
 #[derive(Debug)]
-pub struct Postgres {
+pub struct MeasuredPostgres {
     /// The part of the URL up to the slash before the name of a database.
     server: String,
     /// The part of the URL from the question mark on.
@@ -24,7 +24,7 @@ pub struct Postgres {
     _cluster: Option<Cluster>,
 }
 
-impl Postgres {
+impl MeasuredPostgres {
     /// Returns the server at `url`, or a new one.
     pub fn find(url: Option<&str>, runtime: Handle) -> Self {
         let cluster = url.is_none().then(|| {

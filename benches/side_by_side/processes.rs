@@ -44,8 +44,8 @@ pub struct Watched {
 impl Watched {
     /// Returns the time that the processes spent since they started.
     pub fn spent(self) -> Spent {
-        let own = Stat::of(std::process::id()).map_or(0.0, |stat| stat.own + stat.of_ended_children);
-        let server = self.server.and_then(Stat::of).map_or(0.0, |stat| stat.own);
+        let own = ProcessStat::of(std::process::id()).map_or(0.0, |stat| stat.own + stat.of_ended_children);
+        let server = self.server.and_then(ProcessStat::of).map_or(0.0, |stat| stat.own);
         Spent { callers: own, server, postgres: self.postmaster.map_or(0.0, family_spent) }
     }
 }
@@ -53,25 +53,25 @@ impl Watched {
 /// Returns the time of a process and of its children, including those that ended.
 fn family_spent(parent: u32) -> f64 {
     let ids = fs::read_dir("/proc").unwrap().filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok());
-    let children = ids.filter_map(Stat::of).filter(|stat| stat.parent == parent).map(|stat| stat.own);
-    let parent = Stat::of(parent).map_or(0.0, |stat| stat.own + stat.of_ended_children);
+    let children = ids.filter_map(ProcessStat::of).filter(|stat| stat.parent == parent).map(|stat| stat.own);
+    let parent = ProcessStat::of(parent).map_or(0.0, |stat| stat.own + stat.of_ended_children);
     parent + children.sum::<f64>()
 }
 
 /// Returns the process of PostgreSQL that has this one as a child.
 pub fn postmaster_of(backend: u32) -> Option<u32> {
-    Stat::of(backend).filter(|stat| stat.name.starts_with("postgres")).map(|stat| stat.parent)
+    ProcessStat::of(backend).filter(|stat| stat.name.starts_with("postgres")).map(|stat| stat.parent)
 }
 
 /// The fields of `/proc/PID/stat`.
-struct Stat {
+struct ProcessStat {
     name: String,
     parent: u32,
     own: f64,
     of_ended_children: f64,
 }
 
-impl Stat {
+impl ProcessStat {
     /// Reads the fields of a process. Returns `None` if there is no such process.
     fn of(process: u32) -> Option<Self> {
         let text = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;

@@ -15,7 +15,7 @@ pub enum Wanted {
 
 /// A row of the table.
 #[derive(Debug)]
-pub struct Row {
+pub struct ReportRow {
     pub name: &'static str,
     pub what: &'static str,
     pub wanted: Wanted,
@@ -35,7 +35,7 @@ pub struct Figure {
     pub unit: &'static str,
 }
 
-impl Row {
+impl ReportRow {
     /// Returns a row with the first side divided by the second, round by round.
     pub fn ratio(name: &'static str, what: &'static str, wanted: Wanted, sides: [Side; 2]) -> Self {
         let rounds = sides[0].runs.iter().zip(&sides[1].runs);
@@ -137,21 +137,21 @@ fn figure(value: f64) -> String {
     }
 }
 
-pub fn print(rows: &[Row]) {
+pub fn print(rows: &[ReportRow]) {
     println!("| row | what | measured | ratio | lowest..highest | wanted | holds |");
     println!("|---|---|---|---|---|---|---|");
-    rows.iter().for_each(Row::print);
+    rows.iter().for_each(ReportRow::print);
     println!("\nProcessor time of all rounds, and per unit of work:\n");
     println!("| row | side | took | did | callers | server | PostgreSQL |");
     println!("|---|---|---|---|---|---|---|");
-    rows.iter().for_each(Row::print_spent);
+    rows.iter().for_each(ReportRow::print_spent);
 }
 
-pub fn write_json(file: &Path, rows: &[Row]) {
+pub fn write_json(file: &Path, rows: &[ReportRow]) {
     if let Some(folder) = file.parent() {
         std::fs::create_dir_all(folder).unwrap();
     }
-    let rows: Vec<_> = rows.iter().map(Row::json).collect();
+    let rows: Vec<_> = rows.iter().map(ReportRow::json).collect();
     std::fs::write(file, serde_json::to_vec_pretty(&rows).unwrap()).unwrap();
     println!("\nAlso in {}", file.display());
 }

@@ -12,14 +12,14 @@ use crate::clock::now_ms;
 
 /// The API over which requests are sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Endpoint {
+pub enum MeasuredApi {
     Grpc,
     Json,
 }
 
 /// A called method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Call {
+pub enum MeasuredCall {
     /// Bulk earnings, each for an event of its own.
     BulkEarn,
     /// Earnings, each for an event of its own.
@@ -30,7 +30,7 @@ pub enum Call {
     List,
 }
 
-impl Call {
+impl MeasuredCall {
     /// Returns the path of the gRPC method.
     pub fn path(self) -> &'static str {
         match self {
@@ -45,8 +45,8 @@ impl Call {
 /// The content of the requests.
 #[derive(Debug, Clone, Copy)]
 pub struct Shape {
-    pub endpoint: Endpoint,
-    pub call: Call,
+    pub endpoint: MeasuredApi,
+    pub call: MeasuredCall,
     /// The promotions of the entries, in this order, from a random one on.
     pub promotions: &'static [&'static str],
     pub entries: usize,
@@ -70,7 +70,7 @@ pub struct Requests {
     /// The end of each request.
     ends: Vec<usize>,
     pub entries: usize,
-    pub call: Call,
+    pub call: MeasuredCall,
 }
 
 impl Requests {
@@ -80,11 +80,13 @@ impl Requests {
         let (mut bytes, mut ends) = (BytesMut::new(), Vec::with_capacity(count));
         for _ in 0..count {
             match (shape.call, shape.endpoint) {
-                (Call::BulkEarn, Endpoint::Grpc) => put_grpc(&mut bytes, &message(shape, now)),
-                (Call::BulkEarn, Endpoint::Json) => put_json(&mut bytes, &message(shape, now)),
-                (Call::Earn, _) => put_grpc(&mut bytes, &one(message(shape, now))),
-                (Call::Redeem, _) => put_grpc(&mut bytes, &redemption(NEXT_ROW.fetch_add(1, Ordering::Relaxed), now)),
-                (Call::List, _) => put_grpc(&mut bytes, &listing(shape)),
+                (MeasuredCall::BulkEarn, MeasuredApi::Grpc) => put_grpc(&mut bytes, &message(shape, now)),
+                (MeasuredCall::BulkEarn, MeasuredApi::Json) => put_json(&mut bytes, &message(shape, now)),
+                (MeasuredCall::Earn, _) => put_grpc(&mut bytes, &one(message(shape, now))),
+                (MeasuredCall::Redeem, _) => {
+                    put_grpc(&mut bytes, &redemption(NEXT_ROW.fetch_add(1, Ordering::Relaxed), now));
+                }
+                (MeasuredCall::List, _) => put_grpc(&mut bytes, &listing(shape)),
             }
             ends.push(bytes.len());
         }

@@ -19,7 +19,7 @@ const READY_WITHIN: Duration = Duration::from_secs(20);
 
 /// Options of the server over its defaults: arguments, and environment variables.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Options<'a> {
+pub struct ServerOptions<'a> {
     pub arguments: &'a [&'a str],
     pub environment: &'a [(&'a str, &'a str)],
 }
@@ -36,7 +36,7 @@ pub struct Server {
 
 impl Server {
     /// Starts the server in `directory` with these options. Returns when it is ready.
-    pub fn start(directory: &Path, options: Options<'_>) -> Self {
+    pub fn start(directory: &Path, options: ServerOptions<'_>) -> Self {
         let address = free_address();
         let log = NamedTempFile::new_in(IN_MEMORY).or_else(|_| NamedTempFile::new()).unwrap();
         let lines = log.reopen().unwrap();

@@ -7,11 +7,11 @@ use tempfile::TempDir;
 use tokio::runtime::Handle;
 
 use crate::catalog::{self, UNCAPPED};
-use crate::database::Database;
+use crate::database::BenchDatabase;
 use crate::measure::{Run, count, float};
 use crate::processes::Watched;
-use crate::requests::{Call, Endpoint, Requests, Shape};
-use crate::server::{self, Options, Server};
+use crate::requests::{MeasuredApi, MeasuredCall, Requests, Shape};
+use crate::server::{self, Server, ServerOptions};
 use crate::{Bench, grpc, json, load};
 
 /// Number of customers where it is not the measured parameter.
@@ -37,16 +37,16 @@ pub struct Measured {
 
 /// The server and its database. The server ends first.
 #[derive(Debug)]
-pub struct Service {
+pub struct MeasuredService {
     pub server: Server,
-    pub database: Database,
+    pub database: BenchDatabase,
     pub customers: usize,
     directory: TempDir,
     pub runtime: Handle,
 }
 
 /// Imports a catalog, from a file in this directory.
-fn import(database: &Database, directory: &TempDir, catalog: &Value) {
+fn import(database: &BenchDatabase, directory: &TempDir, catalog: &Value) {
     let file = directory.path().join("catalog.json");
     std::fs::write(&file, catalog.to_string()).unwrap();
     server::import(&database.url(), &file);
@@ -54,29 +54,29 @@ fn import(database: &Database, directory: &TempDir, catalog: &Value) {
 
 /// The parts of a service before it starts.
 struct Setup<'a> {
-    database: Database,
-    options: Options<'a>,
+    database: BenchDatabase,
+    options: ServerOptions<'a>,
     customers: usize,
     directory: TempDir,
 }
 
-impl Service {
+impl MeasuredService {
     /// Starts a server on a database of its own of PostgreSQL.
     pub fn on_postgres(bench: &Bench, name: &str, customers: usize) -> Self {
-        Self::on_postgres_with(bench, name, customers, Options::default())
+        Self::on_postgres_with(bench, name, customers, ServerOptions::default())
     }
 
     /// Starts a service like [`Self::on_postgres`], with these options.
-    pub fn on_postgres_with(bench: &Bench, name: &str, customers: usize, options: Options<'_>) -> Self {
-        let database = Database::Postgres(bench.postgres().database(name));
+    pub fn on_postgres_with(bench: &Bench, name: &str, customers: usize, options: ServerOptions<'_>) -> Self {
+        let database = BenchDatabase::Postgres(bench.postgres().database(name));
         Self::start(bench, Setup { database, options, customers, directory: tempfile::tempdir().unwrap() })
     }
 
     /// Starts a server on a new file.
     pub fn on_sqlite(bench: &Bench, customers: usize) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let database = Database::Sqlite(directory.path().join("bench.db"));
-        Self::start(bench, Setup { database, options: Options::default(), customers, directory })
+        let database = BenchDatabase::Sqlite(directory.path().join("bench.db"));
+        Self::start(bench, Setup { database, options: ServerOptions::default(), customers, directory })
     }
 
     /// Imports a catalog.
@@ -88,33 +88,33 @@ impl Service {
         let Setup { database, options, customers, directory } = setup;
         import(&database, &directory, &catalog::file());
         database.execute(&catalog::customers_sql(customers));
-        if let Database::Postgres(database) = &database {
+        if let BenchDatabase::Postgres(database) = &database {
             // Otherwise PostgreSQL would do so by itself, during a timed part.
             database.execute("VACUUM ANALYZE customers");
         }
         let url = database.url();
         let arguments = [&["--database-url", &url], options.arguments].concat();
-        let server = Server::start(directory.path(), Options { arguments: &arguments, ..options });
+        let server = Server::start(directory.path(), ServerOptions { arguments: &arguments, ..options });
         Self { server, database, customers, directory, runtime: bench.runtime.handle().clone() }
     }
 
     /// Stops the server. Returns the database and the folder of its files.
-    pub fn stop(self) -> (Database, TempDir) {
+    pub fn stop(self) -> (BenchDatabase, TempDir) {
         self.server.stop();
         (self.database, self.directory)
     }
 
     pub fn watched(&self) -> Watched {
         let postmaster = match &self.database {
-            Database::Postgres(database) => database.postmaster(),
-            Database::Sqlite(_) => None,
+            BenchDatabase::Postgres(database) => database.postmaster(),
+            BenchDatabase::Sqlite(_) => None,
         };
         Watched { server: Some(self.server.process()), postmaster }
     }
 
     /// Returns the shape of requests for any customer, each entry for another uncapped promotion.
-    pub fn shape(&self, endpoint: Endpoint, entries: usize) -> Shape {
-        Shape { endpoint, call: Call::BulkEarn, promotions: &UNCAPPED, entries, customers: (1, self.customers) }
+    pub fn shape(&self, endpoint: MeasuredApi, entries: usize) -> Shape {
+        Shape { endpoint, call: MeasuredCall::BulkEarn, promotions: &UNCAPPED, entries, customers: (1, self.customers) }
     }
 
     /// Sends requests in a closed loop for about this time, after a warm-up with others.
@@ -132,17 +132,17 @@ impl Service {
     }
 
     /// Sends exactly these requests in a closed loop, over new connections.
-    pub fn send(&self, requests: &Arc<Requests>, endpoint: Endpoint, in_flight: usize) -> Run {
+    pub fn send(&self, requests: &Arc<Requests>, endpoint: MeasuredApi, in_flight: usize) -> Run {
         let address = self.server.address;
         match endpoint {
-            Endpoint::Grpc => {
+            MeasuredApi::Grpc => {
                 self.timed(self.runtime.block_on(grpc::callers(address, requests.call, in_flight)), requests)
             }
-            Endpoint::Json => self.timed(self.runtime.block_on(json::callers(address, in_flight)), requests),
+            MeasuredApi::Json => self.timed(self.runtime.block_on(json::callers(address, in_flight)), requests),
         }
     }
 
-    fn timed<C: load::Caller>(&self, callers: Vec<C>, requests: &Arc<Requests>) -> Run {
+    fn timed<C: load::LoadCaller>(&self, callers: Vec<C>, requests: &Arc<Requests>) -> Run {
         Run::of_rate(self.watched(), || {
             // This thread must not run the callers: it would be one more that the callers' thread has to wake.
             let requests_for_callers = Arc::clone(requests);

@@ -8,19 +8,19 @@ use std::time::{Duration, Instant};
 
 use crate::Bench;
 use crate::measure::{Run, Side, alternate, median};
-use crate::report::{Row, Wanted};
-use crate::requests::Endpoint;
-use crate::server::{Options, free_address};
-use crate::service::{CUSTOMERS, Service};
+use crate::report::{ReportRow, Wanted};
+use crate::requests::MeasuredApi;
+use crate::server::{ServerOptions, free_address};
+use crate::service::{CUSTOMERS, MeasuredService};
 use crate::throughput::granting;
 
 /// Time between two scrapes. Prometheus scrapes every 15 s or less often.
 const SCRAPE_EVERY: Duration = Duration::from_millis(500);
 
-pub fn metrics(bench: &Bench) -> Row {
+pub fn metrics(bench: &Bench) -> ReportRow {
     let admin = free_address();
     let arguments = ["--admin-listen", &admin.to_string()];
-    let on = Options { arguments: &arguments, ..Options::default() };
+    let on = ServerOptions { arguments: &arguments, ..ServerOptions::default() };
     let mut scrapes_ms = Vec::new();
     let sides = on_and_off(bench, on, |work| {
         let (run, taken_ms) = scraped(admin, work);
@@ -30,35 +30,35 @@ pub fn metrics(bench: &Bench) -> Row {
     let (longest, median) = (scrapes_ms.iter().copied().fold(0.0, f64::max), median(scrapes_ms.clone()));
     let note = format!("{} scrapes, median {median:.1} ms, longest {longest:.1} ms", scrapes_ms.len());
     let what = "gRPC, 1 entry, metrics on and scraped twice a second ÷ off";
-    Row::ratio("metrics", what, Wanted::AtLeast(0.98), sides).with_note(note)
+    ReportRow::ratio("metrics", what, Wanted::AtLeast(0.98), sides).with_note(note)
 }
 
-pub fn traces_of_one_percent(bench: &Bench) -> Row {
+pub fn traces_of_one_percent(bench: &Bench) -> ReportRow {
     let what = "gRPC, 1 entry, one call in a hundred traced ÷ traces off";
-    Row::ratio("traces-one-percent", what, Wanted::AtLeast(0.97), traces(bench, "0.01"))
+    ReportRow::ratio("traces-one-percent", what, Wanted::AtLeast(0.97), traces(bench, "0.01"))
 }
 
-pub fn traces_of_none(bench: &Bench) -> Row {
+pub fn traces_of_none(bench: &Bench) -> ReportRow {
     let what = "gRPC, 1 entry, traces on and no call traced ÷ traces off";
-    Row::ratio("traces-none", what, Wanted::AtLeast(0.99), traces(bench, "0"))
+    ReportRow::ratio("traces-none", what, Wanted::AtLeast(0.99), traces(bench, "0"))
 }
 
 /// Measures traces of this part of the calls next to none.
 fn traces(bench: &Bench, part: &str) -> [Side; 2] {
     let endpoint = format!("http://{}", collector());
     let environment = [("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()), ("OTEL_TRACES_SAMPLER_ARG", part)];
-    on_and_off(bench, Options { environment: &environment, ..Options::default() }, |work| work())
+    on_and_off(bench, ServerOptions { environment: &environment, ..ServerOptions::default() }, |work| work())
 }
 
 /// Measures grants with these options next to grants without them. `around` runs the work of the first side.
-fn on_and_off(bench: &Bench, on: Options<'_>, mut around: impl FnMut(&dyn Fn() -> Run) -> Run) -> [Side; 2] {
-    let on = Service::on_postgres_with(bench, "telemetry_on", CUSTOMERS, on);
-    let off = Service::on_postgres(bench, "telemetry_off", CUSTOMERS);
+fn on_and_off(bench: &Bench, on: ServerOptions<'_>, mut around: impl FnMut(&dyn Fn() -> Run) -> Run) -> [Side; 2] {
+    let on = MeasuredService::on_postgres_with(bench, "telemetry_on", CUSTOMERS, on);
+    let off = MeasuredService::on_postgres(bench, "telemetry_off", CUSTOMERS);
     alternate(
         Bench::ROUNDS_OF_SMALL_DIFFERENCES,
         [Side::new("on", "grants/s", "requests"), Side::new("off", "grants/s", "requests")],
-        || around(&|| granting(bench, &on, on.shape(Endpoint::Grpc, 1))),
-        || granting(bench, &off, off.shape(Endpoint::Grpc, 1)),
+        || around(&|| granting(bench, &on, on.shape(MeasuredApi::Grpc, 1))),
+        || granting(bench, &off, off.shape(MeasuredApi::Grpc, 1)),
     )
 }
 

@@ -4,10 +4,10 @@ use crate::Bench;
 use crate::baseline::{Baseline, REDEEMABLE_PER_CUSTOMER, fill_sql};
 use crate::catalog::{CAPPED, CAPPED_LATE, ORG, UNCAPPED, late_cap};
 use crate::measure::{Run, Side, alternate};
-use crate::report::{Row, Wanted};
-use crate::requests::{Call, Endpoint, Shape, redeem_from_the_first};
-use crate::server::Options;
-use crate::service::{CUSTOMERS, IN_FLIGHT, Service};
+use crate::report::{ReportRow, Wanted};
+use crate::requests::{MeasuredApi, MeasuredCall, Shape, redeem_from_the_first};
+use crate::server::ServerOptions;
+use crate::service::{CUSTOMERS, IN_FLIGHT, MeasuredService};
 use crate::terms::CAP_COLUMN;
 
 /// Number of connections of the one-row inserts.
@@ -15,62 +15,62 @@ pub const CONNECTIONS: usize = 32;
 /// Number of rows of one `COPY`.
 const COPY_ROWS: usize = 500_000;
 
-pub fn one_entry(bench: &Bench) -> Row {
-    let service = Service::on_postgres(bench, "one_entry", CUSTOMERS);
+pub fn one_entry(bench: &Bench) -> ReportRow {
+    let service = MeasuredService::on_postgres(bench, "one_entry", CUSTOMERS);
     let baseline = Baseline::new(service.database.postgres(), service.customers);
     let sides = alternate(
         Bench::ROUNDS,
         [Side::new("gRPC", "grants/s", "requests"), Side::new("one-row inserts", "rows/s", "rows")],
-        || granting(bench, &service, service.shape(Endpoint::Grpc, 1)),
+        || granting(bench, &service, service.shape(MeasuredApi::Grpc, 1)),
         || baseline.one_row_inserts(CONNECTIONS, bench.seconds()),
     );
-    Row::ratio("one-entry", "gRPC, 1 entry ÷ prepared one-row inserts", Wanted::AtLeast(1.0), sides)
+    ReportRow::ratio("one-entry", "gRPC, 1 entry ÷ prepared one-row inserts", Wanted::AtLeast(1.0), sides)
 }
 
-pub fn ten_entries(bench: &Bench) -> Row {
-    let service = Service::on_postgres(bench, "ten_entries", CUSTOMERS);
+pub fn ten_entries(bench: &Bench) -> ReportRow {
+    let service = MeasuredService::on_postgres(bench, "ten_entries", CUSTOMERS);
     let baseline = Baseline::new(service.database.postgres(), service.customers);
     let sides = alternate(
         Bench::ROUNDS,
         [Side::new("gRPC", "grants/s", "requests"), Side::new("COPY", "rows/s", "rows")],
-        || granting(bench, &service, service.shape(Endpoint::Grpc, 10)),
+        || granting(bench, &service, service.shape(MeasuredApi::Grpc, 10)),
         || baseline.copy(bench.runtime.handle(), bench.volume(COPY_ROWS)),
     );
-    Row::ratio("ten-entries", "gRPC, 10 entries ÷ COPY", Wanted::AtLeast(0.6), sides)
+    ReportRow::ratio("ten-entries", "gRPC, 10 entries ÷ COPY", Wanted::AtLeast(0.6), sides)
 }
 
-pub fn json_one_entry(bench: &Bench) -> Row {
+pub fn json_one_entry(bench: &Bench) -> ReportRow {
     endpoints(bench, "json-one-entry", "JSON ÷ gRPC, 1 entry", 1)
 }
 
-pub fn json_ten_entries(bench: &Bench) -> Row {
+pub fn json_ten_entries(bench: &Bench) -> ReportRow {
     endpoints(bench, "json-ten-entries", "JSON ÷ gRPC, 10 entries", 10)
 }
 
-fn endpoints(bench: &Bench, name: &'static str, what: &'static str, entries: usize) -> Row {
-    let service = Service::on_postgres(bench, "endpoints", CUSTOMERS);
+fn endpoints(bench: &Bench, name: &'static str, what: &'static str, entries: usize) -> ReportRow {
+    let service = MeasuredService::on_postgres(bench, "endpoints", CUSTOMERS);
     let sides = alternate(
         Bench::ROUNDS,
         [Side::new("JSON", "grants/s", "requests"), Side::new("gRPC", "grants/s", "requests")],
-        || granting(bench, &service, service.shape(Endpoint::Json, entries)),
-        || granting(bench, &service, service.shape(Endpoint::Grpc, entries)),
+        || granting(bench, &service, service.shape(MeasuredApi::Json, entries)),
+        || granting(bench, &service, service.shape(MeasuredApi::Grpc, entries)),
     );
-    Row::ratio(name, what, Wanted::AtLeast(0.8), sides)
+    ReportRow::ratio(name, what, Wanted::AtLeast(0.8), sides)
 }
 
-pub fn capped(bench: &Bench) -> Row {
-    let service = Service::on_postgres(bench, "capped", CUSTOMERS);
-    let shape = service.shape(Endpoint::Grpc, 1);
+pub fn capped(bench: &Bench) -> ReportRow {
+    let service = MeasuredService::on_postgres(bench, "capped", CUSTOMERS);
+    let shape = service.shape(MeasuredApi::Grpc, 1);
     let sides = alternate(
         Bench::ROUNDS,
         [Side::new("capped", "grants/s", "requests"), Side::new("uncapped", "grants/s", "requests")],
         || granting(bench, &service, Shape { promotions: &[CAPPED], ..shape }),
         || granting(bench, &service, Shape { promotions: &UNCAPPED[..1], ..shape }),
     );
-    Row::ratio("capped", "all on one promotion, capped ÷ uncapped", Wanted::AtLeast(0.8), sides)
+    ReportRow::ratio("capped", "all on one promotion, capped ÷ uncapped", Wanted::AtLeast(0.8), sides)
 }
 
-pub fn capped_late(bench: &Bench) -> Row {
+pub fn capped_late(bench: &Bench) -> ReportRow {
     let what = "all on one promotion, capped after it was earned ÷ from its beginning, every customer counted";
     late(bench, "capped-late", what, |service| {
         service.database.execute(&count_everybody());
@@ -78,7 +78,7 @@ pub fn capped_late(bench: &Bench) -> Row {
     })
 }
 
-pub fn capped_late_first(bench: &Bench) -> Row {
+pub fn capped_late_first(bench: &Bench) -> ReportRow {
     let what = "the same, the first earning of each customer since the cap";
     late(bench, "capped-late-first", what, |service| service.database.execute("TRUNCATE cap_usage"))
 }
@@ -94,9 +94,9 @@ fn count_everybody() -> String {
 }
 
 /// Compares a promotion that got its cap after it was earned with one that had it from the beginning.
-fn late(bench: &Bench, name: &'static str, what: &'static str, prepare: impl Fn(&Service)) -> Row {
-    let service = Service::on_postgres(bench, "capped_late", CUSTOMERS);
-    let shape = |promotions: &'static [&'static str]| Shape { promotions, ..service.shape(Endpoint::Grpc, 1) };
+fn late(bench: &Bench, name: &'static str, what: &'static str, prepare: impl Fn(&MeasuredService)) -> ReportRow {
+    let service = MeasuredService::on_postgres(bench, "capped_late", CUSTOMERS);
+    let shape = |promotions: &'static [&'static str]| Shape { promotions, ..service.shape(MeasuredApi::Grpc, 1) };
     // The cap is set after something was earned, so the counts are of another period.
     granting(bench, &service, shape(&[CAPPED_LATE]));
     service.import(&late_cap());
@@ -110,12 +110,17 @@ fn late(bench: &Bench, name: &'static str, what: &'static str, prepare: impl Fn(
         || granting(&[CAPPED_LATE]),
         || granting(&[CAPPED]),
     );
-    Row::ratio(name, what, Wanted::AtLeast(0.97), sides)
+    ReportRow::ratio(name, what, Wanted::AtLeast(0.97), sides)
 }
 
-pub fn access(bench: &Bench) -> Row {
+pub fn access(bench: &Bench) -> ReportRow {
     let service = |name, arguments: &[&str]| {
-        Service::on_postgres_with(bench, name, CUSTOMERS, Options { arguments, ..Options::default() })
+        MeasuredService::on_postgres_with(
+            bench,
+            name,
+            CUSTOMERS,
+            ServerOptions { arguments, ..ServerOptions::default() },
+        )
     };
     // The limit is higher than the possible rate, so that requests are counted and never refused.
     let on = service("access_on", &["--requests-per-minute", "4000000000"]);
@@ -123,68 +128,73 @@ pub fn access(bench: &Bench) -> Row {
     let sides = alternate(
         Bench::ROUNDS,
         [Side::new("on", "grants/s", "requests"), Side::new("off", "grants/s", "requests")],
-        || granting(bench, &on, on.shape(Endpoint::Grpc, 1)),
-        || granting(bench, &off, off.shape(Endpoint::Grpc, 1)),
+        || granting(bench, &on, on.shape(MeasuredApi::Grpc, 1)),
+        || granting(bench, &off, off.shape(MeasuredApi::Grpc, 1)),
     );
-    Row::ratio("access", "gRPC, 1 entry, authentication and rate limit on ÷ off", Wanted::AtLeast(0.95), sides)
+    ReportRow::ratio("access", "gRPC, 1 entry, authentication and rate limit on ÷ off", Wanted::AtLeast(0.95), sides)
 }
 
-pub fn repeat_one_entry(bench: &Bench) -> Row {
+pub fn repeat_one_entry(bench: &Bench) -> ReportRow {
     repeat(bench, "repeat-one-entry", "sent again ÷ sent first, 1 entry", 1)
 }
 
-pub fn repeat_ten_entries(bench: &Bench) -> Row {
+pub fn repeat_ten_entries(bench: &Bench) -> ReportRow {
     repeat(bench, "repeat-ten-entries", "sent again ÷ sent first, 10 entries", 10)
 }
 
-fn repeat(bench: &Bench, name: &'static str, what: &'static str, entries: usize) -> Row {
-    let service = Service::on_postgres(bench, "repeat", CUSTOMERS);
+fn repeat(bench: &Bench, name: &'static str, what: &'static str, entries: usize) -> ReportRow {
+    let service = MeasuredService::on_postgres(bench, "repeat", CUSTOMERS);
     let mut again = Side::new("again", "grants/s", "requests");
     let mut first = Side::new("first", "grants/s", "requests");
     for _ in 0..Bench::ROUNDS {
         service.database.empty_wallet();
-        let sent = service.measure(service.shape(Endpoint::Grpc, entries), IN_FLIGHT, bench.seconds());
+        let sent = service.measure(service.shape(MeasuredApi::Grpc, entries), IN_FLIGHT, bench.seconds());
         first.runs.push(sent.run);
-        again.runs.push(service.send(&sent.requests, Endpoint::Grpc, IN_FLIGHT));
+        again.runs.push(service.send(&sent.requests, MeasuredApi::Grpc, IN_FLIGHT));
         assert_eq!(service.database.wallet_rows(), sent.granted, "rows of the wallet");
     }
-    Row::ratio(name, what, Wanted::AtLeast(1.0), [again, first])
+    ReportRow::ratio(name, what, Wanted::AtLeast(1.0), [again, first])
 }
 
 /// Measures grants into an empty wallet.
-pub fn granting(bench: &Bench, service: &Service, shape: Shape) -> Run {
+pub fn granting(bench: &Bench, service: &MeasuredService, shape: Shape) -> Run {
     service.database.empty_wallet();
     let sent = service.measure(shape, IN_FLIGHT, bench.seconds());
     assert_eq!(service.database.wallet_rows(), sent.granted, "rows of the wallet");
     sent.run
 }
 
-pub fn earn(bench: &Bench) -> Row {
-    let service = Service::on_postgres(bench, "earn", CUSTOMERS);
-    let shape = service.shape(Endpoint::Grpc, 1);
+pub fn earn(bench: &Bench) -> ReportRow {
+    let service = MeasuredService::on_postgres(bench, "earn", CUSTOMERS);
+    let shape = service.shape(MeasuredApi::Grpc, 1);
     let sides = alternate(
         Bench::ROUNDS,
         [Side::new("Earn", "µs", "requests"), Side::new("BulkEarn", "µs", "requests")],
-        || granting(bench, &service, Shape { call: Call::Earn, ..shape }).as_cost(),
+        || granting(bench, &service, Shape { call: MeasuredCall::Earn, ..shape }).as_cost(),
         || granting(bench, &service, shape).as_cost(),
     );
-    Row::ratio("earn", "processor time, gRPC, Earn ÷ BulkEarn of one entry", Wanted::AtMost(1.0), sides)
+    ReportRow::ratio("earn", "processor time, gRPC, Earn ÷ BulkEarn of one entry", Wanted::AtMost(1.0), sides)
 }
 
-pub fn redeem(bench: &Bench) -> Row {
-    let service = Service::on_postgres(bench, "redeem", CUSTOMERS);
-    let shape = service.shape(Endpoint::Grpc, 1);
+pub fn redeem(bench: &Bench) -> ReportRow {
+    let service = MeasuredService::on_postgres(bench, "redeem", CUSTOMERS);
+    let shape = service.shape(MeasuredApi::Grpc, 1);
     let sides = alternate(
         Bench::ROUNDS,
         [Side::new("Redeem", "µs", "requests"), Side::new("BulkEarn", "µs", "requests")],
-        || on_a_filled_wallet(bench, &service, Shape { call: Call::Redeem, ..shape }).as_cost(),
+        || on_a_filled_wallet(bench, &service, Shape { call: MeasuredCall::Redeem, ..shape }).as_cost(),
         || on_a_filled_wallet(bench, &service, shape).as_cost(),
     );
-    Row::ratio("redeem", "processor time, gRPC, Redeem of one ÷ BulkEarn of one entry", Wanted::AtMost(2.0), sides)
+    ReportRow::ratio(
+        "redeem",
+        "processor time, gRPC, Redeem of one ÷ BulkEarn of one entry",
+        Wanted::AtMost(2.0),
+        sides,
+    )
 }
 
 /// Measures a wallet in which every customer has the same number of rows.
-fn on_a_filled_wallet(bench: &Bench, service: &Service, shape: Shape) -> Run {
+fn on_a_filled_wallet(bench: &Bench, service: &MeasuredService, shape: Shape) -> Run {
     let database = service.database.postgres();
     database.execute("TRUNCATE earned_promotions, redemptions");
     let rows = service.customers * REDEEMABLE_PER_CUSTOMER;

@@ -5,16 +5,16 @@ use std::sync::Arc;
 use crate::Bench;
 use crate::baseline;
 use crate::measure::{Run, Side, alternate};
-use crate::report::{Row, Wanted};
-use crate::requests::{Call, Endpoint, Requests, Shape};
-use crate::service::{IN_FLIGHT, Service};
+use crate::report::{ReportRow, Wanted};
+use crate::requests::{MeasuredApi, MeasuredCall, Requests, Shape};
+use crate::service::{IN_FLIGHT, MeasuredService};
 
 const BIG_ROWS: usize = 10_000_000;
 const SMALL_ROWS: usize = 100_000;
 const ROWS_PER_CUSTOMER: usize = 10;
 
-pub fn big_wallet(bench: &Bench) -> Row {
-    let service = |name, rows| Service::on_postgres(bench, name, rows / ROWS_PER_CUSTOMER);
+pub fn big_wallet(bench: &Bench) -> ReportRow {
+    let service = |name, rows| MeasuredService::on_postgres(bench, name, rows / ROWS_PER_CUSTOMER);
     let (big, small) = (bench.volume(BIG_ROWS), bench.volume(SMALL_ROWS));
     let (big, small) = (service("big_wallet", big), service("small_wallet", small));
     fill(&big);
@@ -29,7 +29,7 @@ pub fn big_wallet(bench: &Bench) -> Row {
         },
     );
     let what = "gRPC, 1 entry, 10 million rows in the wallet ÷ 100 thousand";
-    Row::ratio("big-wallet", what, Wanted::AtLeast(0.8), sides)
+    ReportRow::ratio("big-wallet", what, Wanted::AtLeast(0.8), sides)
 }
 
 /// Number of rows of the customer who has many.
@@ -37,17 +37,17 @@ const MANY_ROWS: usize = 100_000;
 /// Number of consecutive pages in a timed part.
 const PAGES: usize = 4_000;
 
-pub fn listing(bench: &Bench) -> Row {
+pub fn listing(bench: &Bench) -> ReportRow {
     let customers = bench.volume(BIG_ROWS) / ROWS_PER_CUSTOMER;
-    let service = Service::on_postgres(bench, "listing", customers);
+    let service = MeasuredService::on_postgres(bench, "listing", customers);
     fill(&service);
     let (first, rich) = (customers * ROWS_PER_CUSTOMER + 1, customers);
     let database = service.database.postgres();
     database.execute(&baseline::fill_one_sql(rich, first, first + bench.volume(MANY_ROWS)));
     database.execute("VACUUM ANALYZE earned_promotions");
     let list = |customers| {
-        let shape = Shape { call: Call::List, customers, ..service.shape(Endpoint::Grpc, 1) };
-        let pages = |count| service.send(&Arc::new(Requests::new(shape, count)), Endpoint::Grpc, 1);
+        let shape = Shape { call: MeasuredCall::List, customers, ..service.shape(MeasuredApi::Grpc, 1) };
+        let pages = |count| service.send(&Arc::new(Requests::new(shape, count)), MeasuredApi::Grpc, 1);
         pages(PAGES / 10);
         pages(PAGES)
     };
@@ -58,17 +58,17 @@ pub fn listing(bench: &Bench) -> Row {
         || list((1, customers - 1)),
     );
     let what = "first page of a wallet of 100,000, among 10 million rows ÷ of one of 10, one after the other";
-    Row::ratio("listing", what, Wanted::AtLeast(0.5), sides)
+    ReportRow::ratio("listing", what, Wanted::AtLeast(0.5), sides)
 }
 
-fn fill(service: &Service) {
+fn fill(service: &MeasuredService) {
     let database = service.database.postgres();
     database.execute("TRUNCATE earned_promotions");
     database.execute(&baseline::fill_sql(service.customers * ROWS_PER_CUSTOMER, ROWS_PER_CUSTOMER));
     database.execute("VACUUM ANALYZE earned_promotions");
 }
 
-fn measure(bench: &Bench, service: &Service) -> Run {
+fn measure(bench: &Bench, service: &MeasuredService) -> Run {
     service.database.execute("CHECKPOINT");
-    service.measure(service.shape(Endpoint::Grpc, 1), IN_FLIGHT, bench.seconds()).run
+    service.measure(service.shape(MeasuredApi::Grpc, 1), IN_FLIGHT, bench.seconds()).run
 }

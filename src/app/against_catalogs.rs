@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use super::catalog_cache::{CatalogCache, InMemory};
 use crate::storage::StorageError;
 use crate::storage::batch::session::{BatchError, Ran, Session};
-use crate::writer::{Answer, Batches, Patience, Written};
+use crate::writer::{Batches, CommandAnswer, Patience, Written};
 
 /// Maximum number of times that a batch is decided while it holds its catalogs. A further time is needed when an
 /// audience changed, or when another organization has a first earning.
@@ -22,7 +22,7 @@ pub(super) trait FromCatalogs: Batches {
         &mut self,
         batch: &[&Self::Command],
         catalogs: &InMemory,
-    ) -> impl Future<Output = Result<Ran<Vec<Answer<Self>>>, BatchError>> + Send;
+    ) -> impl Future<Output = Result<Ran<Vec<CommandAnswer<Self>>>, BatchError>> + Send;
 }
 
 /// Runs a batch, from memory first and then, up to [`MAX_HOLDS`] times, with its catalogs locked.

@@ -80,11 +80,11 @@ fn summary(decision: &Decision) -> Vec<(usize, i32)> {
 }
 
 /// Edit that gives an entry one reason to fail; without it the entry would be granted.
-type Spoil = fn(&mut Promotion, &mut BulkEarn, &mut u32);
+type SpoilEntry = fn(&mut Promotion, &mut BulkEarn, &mut u32);
 
 /// Every failure in the documented table, in its order. Each row has the code, a part of the text, and the edit that
 /// causes it.
-const PRECEDENCE: [(i32, &str, Spoil); 11] = [
+const PRECEDENCE: [(i32, &str, SpoilEntry); 11] = [
     (404, "not found", |_, command, _| command.entries[0].promotion_id = Some(id(99))),
     (404, "not found", |_, command, _| command.entries[0].promotion_id = None),
     (707, "type POS", |promotion, _, _| promotion.kind = PromotionType::Pos),

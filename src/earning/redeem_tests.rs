@@ -116,11 +116,11 @@ fn validity_is_judged_when_the_transaction_occurred_or_as_long_ago_as_it_may_be_
 
 /// Edit that gives an earned promotion one reason against redeeming it.
 type SpoilHeld = fn(&mut HeldPromotion);
-type Expected = fn(&RedeemFailure) -> bool;
+type ExpectedFailure = fn(&RedeemFailure) -> bool;
 
 #[test]
 fn of_the_reasons_why_not_the_first_wins() {
-    let rows: [(SpoilHeld, Expected); 5] = [
+    let rows: [(SpoilHeld, ExpectedFailure); 5] = [
         (|held| held.promotion_id = EARN_ID, |failure| matches!(failure, RedeemFailure::NotHeld(_))),
         (|held| held.status = RecordedStatus::Revoked, |failure| matches!(failure, RedeemFailure::Revoked(_))),
         (

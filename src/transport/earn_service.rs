@@ -13,7 +13,7 @@ use crate::access::groups::AccessGroup;
 use crate::earning::{BulkEarn, EntryOutcome};
 use crate::proto;
 use crate::proto::earn_service_server::EarnService;
-use crate::wire::event::Received;
+use crate::wire::event::Reception;
 use crate::wire::{bulk_earn, earn};
 
 impl Api {
@@ -35,7 +35,7 @@ impl EarnService for Api {
     async fn earn(&self, request: Request<proto::EarnRequest>) -> Result<Response<proto::EarnResponse>, Status> {
         let org_id = authorize(&request, AccessGroup::EarnWrite, None)?;
         let (client, found, charge) = (client(&request)?, found_violations(&request), charge(&request));
-        let command = earn::parse(request.into_inner(), org_id, Received { now: self.app.now(), found })
+        let command = earn::parse(request.into_inner(), org_id, Reception { now: self.app.now(), found })
             .map_err(Refusal::from)?;
         call_facts::earning(&command);
         charge.map_or(Ok(()), |charge| charge.make(command.grants()))?;
@@ -56,7 +56,7 @@ impl EarnService for Api {
         let org_id = authorize(&request, AccessGroup::EarnWrite, request.get_ref().org_id)?;
         let (client, found, charge) = (client(&request)?, found_violations(&request), charge(&request));
         let limits = self.settings.limits;
-        let command = bulk_earn::parse(request.into_inner(), org_id, limits, Received { now: self.app.now(), found })
+        let command = bulk_earn::parse(request.into_inner(), org_id, limits, Reception { now: self.app.now(), found })
             .map_err(Refusal::from)?;
         call_facts::earning(&command);
         charge.map_or(Ok(()), |charge| charge.make(command.grants()))?;

@@ -7,7 +7,7 @@ use chrono_tz::Tz;
 use foldhash::{HashMap, HashMapExt};
 
 use super::count;
-use super::event::{InvalidRequest, Received, customer, encode_type, read_event_time, read_payload, read_type};
+use super::event::{InvalidRequest, Reception, customer, encode_type, read_event_time, read_payload, read_type};
 use super::payload::Payload;
 use super::response_size::{payload_fits, payload_room, payload_text_room};
 use super::text::check_text;
@@ -45,9 +45,9 @@ pub fn parse(
     request: proto::BulkEarnRequest,
     org_id: OrgId,
     limits: RequestLimits,
-    received: Received,
+    received: Reception,
 ) -> Result<BulkEarn, InvalidRequest> {
-    let Received { now, found: mut violations } = received;
+    let Reception { now, found: mut violations } = received;
 
     let iso = request.event_time_iso.as_deref();
     let event_time = read_event_time(request.event_time, iso, now, &mut violations);

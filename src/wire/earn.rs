@@ -4,7 +4,7 @@ use chrono_tz::Tz;
 use strum::VariantNames as _;
 
 use super::event::{
-    EnumField, InvalidRequest, Received, customer, encode_type, read_event_time, read_payload, read_type,
+    EnumField, InvalidRequest, Reception, customer, encode_type, read_event_time, read_payload, read_type,
 };
 use super::payload::Payload;
 use super::text::{check_message_id, check_text};
@@ -22,8 +22,8 @@ use crate::proto::supplementary_criteria::ProgramType as ProgramTypeProto;
 ///
 /// # Errors
 /// Returns every violation of the form of the request.
-pub fn parse(request: proto::EarnRequest, org_id: OrgId, received: Received) -> Result<BulkEarn, InvalidRequest> {
-    let Received { now, found: mut violations } = received;
+pub fn parse(request: proto::EarnRequest, org_id: OrgId, received: Reception) -> Result<BulkEarn, InvalidRequest> {
+    let Reception { now, found: mut violations } = received;
     let iso = request.event_time_iso.as_deref();
     let event_time = read_event_time(request.event_time, iso, now, &mut violations);
     let earned_from_type = read_type(&mut violations, "earnedFromType", request.earned_from_type);

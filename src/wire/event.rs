@@ -41,7 +41,7 @@ const _: () =
 
 /// The circumstances in which a request was received.
 #[derive(Debug)]
-pub struct Received {
+pub struct Reception {
     /// Time of the service.
     pub now: Timestamp,
     /// Violations that the JSON reader found; a field that it could not read is not reported again.

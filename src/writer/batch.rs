@@ -36,12 +36,12 @@ pub trait Batches: Send + 'static {
 }
 
 /// The answer to a command.
-pub type Answer<B> = Result<<B as Batches>::Outcome, WalletError>;
+pub type CommandAnswer<B> = Result<<B as Batches>::Outcome, WalletError>;
 
 /// A batch that was written.
 pub struct Written<B: Batches + ?Sized> {
     /// The answer to each command, in order.
-    pub answers: Vec<Answer<B>>,
+    pub answers: Vec<CommandAnswer<B>>,
     /// True if it was decided from the catalogs in memory, false when one of them had changed.
     pub from_memory: bool,
 }

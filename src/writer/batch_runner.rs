@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::batch::{Answer, Batches, Patience, Written};
+use super::batch::{Batches, CommandAnswer, Patience, Written};
 use super::job::Job;
 use super::limits::WriterLimits;
 use super::reachability::Reachability;
@@ -175,7 +175,7 @@ async fn within<T>(
 }
 
 /// Answers each caller.
-pub(super) fn answer<B: Batches>(part: Vec<Job<B>>, answers: Vec<Answer<B>>) {
+pub(super) fn answer<B: Batches>(part: Vec<Job<B>>, answers: Vec<CommandAnswer<B>>) {
     debug_assert_eq!(part.len(), answers.len(), "each request of a batch has one answer, in its order");
     for (job, answer) in part.into_iter().zip(answers) {
         job.answer(answer);

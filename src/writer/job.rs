@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use tokio::sync::oneshot;
 
-use super::batch::{Answer, Batches, Customer};
+use super::batch::{Batches, CommandAnswer, Customer};
 use crate::earning::OrgId;
 use crate::telemetry::call;
 use crate::telemetry::traces::SampledCall;
@@ -25,7 +25,7 @@ pub(super) struct Source {
 pub(super) struct Job<B: Batches> {
     client: Arc<str>,
     pub(super) command: Arc<B::Command>,
-    answer: oneshot::Sender<Answer<B>>,
+    answer: oneshot::Sender<CommandAnswer<B>>,
     /// Time at which the request came.
     pub(super) came: Instant,
     /// Span of the request's call, if it is sampled.
@@ -43,7 +43,7 @@ impl<B: Batches> Job<B> {
     pub(super) fn new(
         client: Arc<str>,
         command: Arc<B::Command>,
-    ) -> (Self, oneshot::Receiver<Answer<B>>, Arc<AtomicBool>) {
+    ) -> (Self, oneshot::Receiver<CommandAnswer<B>>, Arc<AtomicBool>) {
         let (answer, answered) = oneshot::channel();
         let settled = Arc::new(AtomicBool::new(false));
         let job = Self {
@@ -96,7 +96,7 @@ impl<B: Batches> Job<B> {
     }
 
     /// Answers the caller. A caller that hung up gets no answer, and keeps the grants.
-    pub(super) fn answer(self, answer: Answer<B>) {
+    pub(super) fn answer(self, answer: CommandAnswer<B>) {
         let _ = self.answer.send(answer);
     }
 }

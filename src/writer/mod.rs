@@ -29,7 +29,7 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
-pub use batch::{Answer, Batches, Customer, Patience, Written};
+pub use batch::{Batches, CommandAnswer, Customer, Patience, Written};
 pub use error::WalletError;
 pub use limits::WriterLimits;
 pub use reachability::Reachability;
@@ -111,7 +111,7 @@ impl<B: Batches> Writer<B> {
     }
 
     /// Submits a command of an API client, and waits until it is written.
-    pub async fn write(&self, client: Arc<str>, command: Arc<B::Command>) -> Answer<B> {
+    pub async fn write(&self, client: Arc<str>, command: Arc<B::Command>) -> CommandAnswer<B> {
         let (org_id, customer_id) = B::customer(&command);
         if self.reachability.is_lost() {
             return Err(WalletError::CustomerLookupFailed(customer_id, Arc::new(StorageError::Lost)));

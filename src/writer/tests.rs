@@ -168,7 +168,7 @@ struct WriterScene {
     asked: usize,
 }
 
-type PendingAnswer = JoinHandle<Answer<TestSession>>;
+type PendingAnswer = JoinHandle<CommandAnswer<TestSession>>;
 
 fn watch() -> Watch {
     let metrics = Metrics::new(Build { version: "", commit: "" }).unwrap();
@@ -220,7 +220,7 @@ impl WriterScene {
     }
 }
 
-async fn answered(call: PendingAnswer) -> Answer<TestSession> {
+async fn answered(call: PendingAnswer) -> CommandAnswer<TestSession> {
     tokio::time::timeout(SURELY, call).await.expect("answered").unwrap()
 }
 

@@ -22,7 +22,7 @@ pub fn inactive(name: &str) -> Value {
 }
 
 /// Creates the promotion and returns its id.
-pub async fn created(caller: &Caller, promotion: Value) -> String {
+pub async fn created(caller: &TestCaller, promotion: Value) -> String {
     let answer = create(caller, Endpoint::Json, json!({"promotion": promotion})).await;
     answer.body["data"]["id"].as_str().unwrap_or_else(|| panic!("{answer:?}")).to_owned()
 }
@@ -273,9 +273,9 @@ async fn customers_are_recorded_in_bulk_and_earn_from_then_on() {
 }
 
 /// A method, a request, and the code and the violations that both APIs report.
-type Refused = (&'static str, Value, i64, &'static [&'static str]);
+type RefusedCatalogCall = (&'static str, Value, i64, &'static [&'static str]);
 
-fn refused_calls() -> Vec<Refused> {
+fn refused_calls() -> Vec<RefusedCatalogCall> {
     [
         refused_earnings(),
         refused_readings_of_a_wallet(),
@@ -306,7 +306,7 @@ fn new_promotion(change: fn(&mut Value)) -> Value {
     json!({"promotion": changed(promotion("New"), change)})
 }
 
-fn refused_earnings() -> Vec<Refused> {
+fn refused_earnings() -> Vec<RefusedCatalogCall> {
     vec![
         (
             "EarnService/Earn",
@@ -346,7 +346,7 @@ fn refused_earnings() -> Vec<Refused> {
     ]
 }
 
-fn refused_readings_of_a_wallet() -> Vec<Refused> {
+fn refused_readings_of_a_wallet() -> Vec<RefusedCatalogCall> {
     vec![
         ("WalletService/ListEarnedPromotions", json!({"customerId": -1}), 1006, &["customerId"]),
         ("WalletService/ListEarnedPromotions", json!({"customerId": 8}), 404, &["customer 8"]),
@@ -377,7 +377,7 @@ fn refused_readings_of_a_wallet() -> Vec<Refused> {
     ]
 }
 
-fn refused_revocations() -> Vec<Refused> {
+fn refused_revocations() -> Vec<RefusedCatalogCall> {
     vec![
         (
             "WalletService/RevokeEarnedPromotions",
@@ -422,7 +422,7 @@ fn refused_revocations() -> Vec<Refused> {
     ]
 }
 
-fn refused_redemptions() -> Vec<Refused> {
+fn refused_redemptions() -> Vec<RefusedCatalogCall> {
     vec![
         (
             "WalletService/Redeem",
@@ -484,7 +484,7 @@ fn refused_redemptions() -> Vec<Refused> {
     ]
 }
 
-fn refused_new_promotions() -> Vec<Refused> {
+fn refused_new_promotions() -> Vec<RefusedCatalogCall> {
     vec![
         (
             "CatalogService/CreatePromotion",
@@ -535,7 +535,7 @@ fn refused_new_promotions() -> Vec<Refused> {
     ]
 }
 
-fn refused_calls_about_promotions() -> Vec<Refused> {
+fn refused_calls_about_promotions() -> Vec<RefusedCatalogCall> {
     vec![
         (
             "CatalogService/ReplacePromotion",
@@ -587,7 +587,7 @@ fn refused_calls_about_promotions() -> Vec<Refused> {
     ]
 }
 
-fn refused_changes_of_an_audience() -> Vec<Refused> {
+fn refused_changes_of_an_audience() -> Vec<RefusedCatalogCall> {
     vec![
         ("CatalogService/ChangeAudience", json!({"promotionId": TEN_OFF}), 400, &["add: must have at least 1"]),
         ("CatalogService/ChangeAudience", json!({"promotionId": "x", "add": [1]}), 725, &["\"x\""]),
@@ -612,7 +612,7 @@ fn refused_changes_of_an_audience() -> Vec<Refused> {
     ]
 }
 
-fn refused_calls_about_customers() -> Vec<Refused> {
+fn refused_calls_about_customers() -> Vec<RefusedCatalogCall> {
     vec![
         ("CustomerService/UpsertCustomers", json!({}), 400, &["customerIds: must have at least 1"]),
         (

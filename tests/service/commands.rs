@@ -212,7 +212,7 @@ async fn tables_are_distributed_on_citus_only() {
 
 #[tokio::test]
 async fn a_session_that_cannot_be_prepared_is_told_by_its_cause_in_one_line() {
-    if ENGINE == Engine::Sqlite {
+    if ENGINE == DatabaseKind::Sqlite {
         return;
     }
     let database = Database::new().await;

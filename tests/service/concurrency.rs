@@ -86,11 +86,11 @@ async fn one_bad_request_never_fails_its_neighbours() {
     let service = Arc::new(Service::start().await);
     // The database itself refuses the rows of one promotion, which no rule of the service would do.
     let refuse = match ENGINE {
-        Engine::Sqlite => {
+        DatabaseKind::Sqlite => {
             "CREATE TRIGGER refuse BEFORE INSERT ON earned_promotions WHEN NEW.event_id = 'bad'
              BEGIN SELECT RAISE(ABORT, 'no'); END"
         }
-        Engine::Postgres => {
+        DatabaseKind::Postgres => {
             "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$;
              CREATE TRIGGER refuse BEFORE INSERT ON earned_promotions
              FOR EACH ROW WHEN (NEW.event_id = 'bad') EXECUTE FUNCTION refuse()"

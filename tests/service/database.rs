@@ -23,7 +23,7 @@ use crate::cluster::Cluster;
 /// The engine of the databases of a suite.
 #[allow(dead_code, reason = "each suite is about one")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Engine {
+pub enum DatabaseKind {
     Sqlite,
     Postgres,
 }
@@ -78,8 +78,8 @@ impl Database {
     pub async fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let url = match ENGINE {
-            Engine::Sqlite => format!("sqlite://{}", directory.path().join("test.db").display()),
-            Engine::Postgres => new_on_postgres().await,
+            DatabaseKind::Sqlite => format!("sqlite://{}", directory.path().join("test.db").display()),
+            DatabaseKind::Postgres => new_on_postgres().await,
         };
         Self { url, _directory: directory }
     }
@@ -103,13 +103,13 @@ impl Database {
     /// program creates the databases.
     pub fn into_template(self) -> Option<Template> {
         match ENGINE {
-            Engine::Sqlite => {
+            DatabaseKind::Sqlite => {
                 let path = self.url.strip_prefix("sqlite://").unwrap();
                 assert!(!std::fs::exists(format!("{path}-wal")).unwrap(), "the last connection merged the log");
                 Some(Template::File(std::fs::read(path).unwrap()))
             }
-            Engine::Postgres if std::env::var_os(CREATE_PROGRAM).is_some() => None,
-            Engine::Postgres => Some(Template::Database(self.url.rsplit('/').next().unwrap().to_owned())),
+            DatabaseKind::Postgres if std::env::var_os(CREATE_PROGRAM).is_some() => None,
+            DatabaseKind::Postgres => Some(Template::Database(self.url.rsplit('/').next().unwrap().to_owned())),
         }
     }
 
@@ -124,7 +124,7 @@ impl Database {
     }
 
     async fn connect(&self) -> DatabaseConnection {
-        let url = if ENGINE == Engine::Sqlite { format!("{}?mode=rwc", self.url) } else { self.url.clone() };
+        let url = if ENGINE == DatabaseKind::Sqlite { format!("{}?mode=rwc", self.url) } else { self.url.clone() };
         let mut options = sea_orm::ConnectOptions::new(url);
         options.max_connections(1).sqlx_logging(false);
         sea_orm::Database::connect(options).await.unwrap()
@@ -165,10 +165,10 @@ impl Database {
     /// Lets recorded changes of catalogs be changed and removed, as nothing but a test needs.
     pub async fn let_changes_go(&self) {
         self.execute(match ENGINE {
-            Engine::Sqlite => {
+            DatabaseKind::Sqlite => {
                 "DROP TRIGGER IF EXISTS catalog_changes_not_updated; DROP TRIGGER IF EXISTS catalog_changes_not_deleted"
             }
-            Engine::Postgres => "DROP TRIGGER IF EXISTS catalog_changes_kept ON catalog_changes",
+            DatabaseKind::Postgres => "DROP TRIGGER IF EXISTS catalog_changes_kept ON catalog_changes",
         })
         .await;
     }
@@ -199,11 +199,11 @@ impl Database {
     pub async fn slow_lookups(&self) -> &'static str {
         let slow = match ENGINE {
             // SQLite has no function that waits, so this one counts for seconds.
-            Engine::Sqlite => {
+            DatabaseKind::Sqlite => {
                 "CREATE VIEW customers AS SELECT * FROM people WHERE (WITH RECURSIVE n (n) AS
                  (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 10000000) SELECT count(*) FROM n) > 0"
             }
-            Engine::Postgres => "CREATE VIEW customers AS SELECT people.* FROM people, pg_sleep(10)",
+            DatabaseKind::Postgres => "CREATE VIEW customers AS SELECT people.* FROM people, pg_sleep(10)",
         };
         self.execute(&format!("ALTER TABLE customers RENAME TO people; {slow}")).await;
         "DROP VIEW customers; ALTER TABLE people RENAME TO customers"

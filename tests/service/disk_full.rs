@@ -162,7 +162,7 @@ impl Drop for Disk {
 
 /// Every kind of write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum WriteKind {
     BulkEarn,
     Earn,
     Revoke,
@@ -175,12 +175,13 @@ enum Kind {
     AddClient,
 }
 
-use Kind::{AddClient, Audience, BulkEarn, Create, Customers, Earn, Import, Redeem, Revoke, Switch};
+use WriteKind::{AddClient, Audience, BulkEarn, Create, Customers, Earn, Import, Redeem, Revoke, Switch};
 
-const WRITES: [Kind; 10] = [BulkEarn, Earn, Revoke, Redeem, Create, Switch, Audience, Customers, Import, AddClient];
+const WRITES: [WriteKind; 10] =
+    [BulkEarn, Earn, Revoke, Redeem, Create, Switch, Audience, Customers, Import, AddClient];
 
 /// A server on a disk, and its acknowledgements: each is a query that must return 1 from the file.
-struct World {
+struct FullDiskServer {
     disk: Disk,
     process: Process,
     acknowledged: Vec<String>,
@@ -190,7 +191,7 @@ struct World {
     number: u32,
 }
 
-impl World {
+impl FullDiskServer {
     fn start(disk: Disk) -> Self {
         let file = disk.outside().join("catalog.json");
         std::fs::write(&file, endless(catalog()).to_string()).unwrap();
@@ -224,7 +225,7 @@ impl World {
     }
 
     /// Returns the method and the request of a write, and the query that finds the write.
-    fn next(&mut self, write: Kind) -> (&'static str, Value, String) {
+    fn next(&mut self, write: WriteKind) -> (&'static str, Value, String) {
         self.number += 1;
         let number = self.number;
         let earned = || format!("SELECT count(*) FROM earned_promotions WHERE event_id = 'full {number}'");
@@ -274,7 +275,7 @@ impl World {
     }
 
     /// Sends one write, or runs one command. Returns true if it succeeds. Any status but 200 and 503 fails the test.
-    async fn write(&mut self, write: Kind, limit: Option<u64>) -> bool {
+    async fn write(&mut self, write: WriteKind, limit: Option<u64>) -> bool {
         let begun = Instant::now();
         let (done, question) = match write {
             Import => {
@@ -316,7 +317,7 @@ impl World {
     }
 
     /// Fills the disk, makes writes of this kind, and frees the room again. Returns the number of refused writes.
-    async fn without_room(&mut self, write: Kind, pages: u64) -> usize {
+    async fn without_room(&mut self, write: WriteKind, pages: u64) -> usize {
         self.prepare().await;
         let limit = self.disk.fill(&self.process, pages);
         let mut refused = 0;
@@ -353,8 +354,8 @@ impl World {
 
 /// Fills the disk under one kind of write, at one page after the other. Each kind has a disk of its own: SQLite reuses
 /// its log from the beginning once the log is long, and a full disk has room for that.
-async fn without_room(write: Kind, disk: Disk) {
-    let mut world = World::start(disk);
+async fn without_room(write: WriteKind, disk: Disk) {
+    let mut world = FullDiskServer::start(disk);
     let mut refused = 0;
     for pages in PAGES_LEFT {
         refused += world.without_room(write, pages).await;
@@ -380,7 +381,7 @@ async fn what_is_answered_on_a_full_file_system_is_in_the_file_and_writes_go_on_
 
 #[tokio::test]
 async fn readiness_is_false_while_writes_fail_and_true_again_afterwards() {
-    let mut world = World::start(Disk::failing());
+    let mut world = FullDiskServer::start(Disk::failing());
     let caller = world.process.caller.clone();
     let ready = async |expected: u16| {
         let told = async {

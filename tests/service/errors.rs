@@ -21,7 +21,7 @@ use crate::tokens;
 use crate::wallet::{granted, one_to_earn, transaction};
 
 /// A refusal of a whole call: the change of the documented request, and the response of both APIs.
-struct Row {
+struct RefusedRequest {
     name: &'static str,
     change: fn(&mut Value),
     code: i64,
@@ -31,12 +31,12 @@ struct Row {
     messages: &'static [&'static str],
 }
 
-const fn invalid(name: &'static str, change: fn(&mut Value), messages: &'static [&'static str]) -> Row {
-    Row { name, change, code: 400, http: 400, grpc: 3, reason: "INVALID_REQUEST", messages }
+const fn invalid(name: &'static str, change: fn(&mut Value), messages: &'static [&'static str]) -> RefusedRequest {
+    RefusedRequest { name, change, code: 400, http: 400, grpc: 3, reason: "INVALID_REQUEST", messages }
 }
 
-const ROWS: [Row; 30] = [
-    Row {
+const ROWS: [RefusedRequest; 30] = [
+    RefusedRequest {
         name: "another organization",
         change: |request| request["orgId"] = 2.into(),
         code: 403,
@@ -45,7 +45,7 @@ const ROWS: [Row; 30] = [
         reason: "ORG_MISMATCH",
         messages: &["orgId 2"],
     },
-    Row {
+    RefusedRequest {
         name: "another organization, before anything that is wrong with the rest",
         change: |request| *request = json!({"orgId": -1}),
         code: 403,
@@ -54,7 +54,7 @@ const ROWS: [Row; 30] = [
         reason: "ORG_MISMATCH",
         messages: &["orgId -1"],
     },
-    Row {
+    RefusedRequest {
         name: "customer 0",
         change: |request| request["customerId"] = 0.into(),
         code: 1006,
@@ -63,7 +63,7 @@ const ROWS: [Row; 30] = [
         reason: "INVALID_CUSTOMER_ID",
         messages: &["customerId"],
     },
-    Row {
+    RefusedRequest {
         name: "customer -5",
         change: |request| request["customerId"] = (-5).into(),
         code: 1006,
@@ -72,7 +72,7 @@ const ROWS: [Row; 30] = [
         reason: "INVALID_CUSTOMER_ID",
         messages: &["-5"],
     },
-    Row {
+    RefusedRequest {
         name: "no customer",
         change: |request| drop(request.as_object_mut().unwrap().remove("customerId")),
         code: 1006,
@@ -81,7 +81,7 @@ const ROWS: [Row; 30] = [
         reason: "INVALID_CUSTOMER_ID",
         messages: &["customerId"],
     },
-    Row {
+    RefusedRequest {
         name: "unknown customer",
         change: |request| request["customerId"] = 8.into(),
         code: 404,
@@ -215,9 +215,9 @@ const ROWS: [Row; 30] = [
 ];
 
 /// A refusal: its documented number, HTTP status, gRPC code and reason.
-type Expected<'a> = (i64, i64, i64, &'a str);
+type ExpectedRefusal<'a> = (i64, i64, i64, &'a str);
 
-fn expect(answer: &Answer, endpoint: Endpoint, row: Expected<'_>, name: &str) {
+fn expect(answer: &Answer, endpoint: Endpoint, row: ExpectedRefusal<'_>, name: &str) {
     let (code, http, grpc, reason) = row;
     let status = if endpoint == Endpoint::Json { http } else { grpc };
     assert_eq!((answer.status, answer.code), (status, code), "{name} on {endpoint:?}: {answer:?}");
@@ -279,7 +279,7 @@ async fn provoke(reason: &str, endpoint: Endpoint) -> Option<Vec<Answer>> {
         | ("METHOD_NOT_ALLOWED" | "NOT_JSON" | "NOT_GRPC" | "HEADERS_TOO_LARGE", Endpoint::Grpc) => return None,
         // On SQLite this takes a process of its own:
         // `process::a_full_disk_is_503_over_both_endpoints_and_loses_nothing`.
-        ("UNAVAILABLE", _) if ENGINE == Engine::Sqlite => return None,
+        ("UNAVAILABLE", _) if ENGINE == DatabaseKind::Sqlite => return None,
         ("UNKNOWN_PATH" | "METHOD_NOT_ALLOWED" | "NOT_JSON" | "NOT_GRPC" | "HEADERS_TOO_LARGE", _) => {
             no_call_of_the_api(&service, reason, endpoint).await
         }
@@ -471,7 +471,7 @@ async fn refused_while_draining(mut service: Service, endpoint: Endpoint) -> Ans
     tokio::time::sleep(ACCEPTED_WITHIN).await;
     service.tell_to_stop();
     tokio::time::sleep(Duration::from_millis(100)).await;
-    let refused = Caller::of(service.address).earn(endpoint, &one_entry("late", TEN_OFF, 1)).await;
+    let refused = TestCaller::of(service.address).earn(endpoint, &one_entry("late", TEN_OFF, 1)).await;
     blocker.release().await;
     assert_eq!(accepted.await.unwrap().code, 0, "what was accepted is finished");
     service.stopped().await.expect("a clean stop");

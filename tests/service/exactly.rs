@@ -20,7 +20,7 @@ const BULK_EARN: &str = "/cartpromotions.v1.EarnService/BulkEarn";
 
 /// An HTTP form of a method.
 #[derive(Debug, Clone)]
-struct Route {
+struct HttpForm {
     verb: String,
     /// The path, with its variables by their proto names.
     path: String,
@@ -28,7 +28,7 @@ struct Route {
 }
 
 /// Returns every HTTP form of the descriptor set.
-fn routes() -> Vec<Route> {
+fn routes() -> Vec<HttpForm> {
     let pool = DescriptorPool::decode(DESCRIPTOR_SET).unwrap();
     let http = pool.get_extension_by_name("google.api.http").unwrap();
     let read = |method: MethodDescriptor| {
@@ -40,7 +40,7 @@ fn routes() -> Vec<Route> {
         let names = path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
         let json_name = |name: &str| method.input().get_field_by_name(name).unwrap().json_name().to_owned();
         let variables = names.map(json_name).collect();
-        Route { verb: verb.to_uppercase(), path, variables }
+        HttpForm { verb: verb.to_uppercase(), path, variables }
     };
     pool.services()
         .filter(|service| service.package_name() == "cartpromotions.v1")
@@ -49,7 +49,12 @@ fn routes() -> Vec<Route> {
 }
 
 /// Sends a request over this version of HTTP. Returns status, headers including trailers, and body.
-async fn send(caller: &Caller, version: http::Version, request: http::request::Builder, body: Vec<u8>) -> Told {
+async fn send(
+    caller: &TestCaller,
+    version: http::Version,
+    request: http::request::Builder,
+    body: Vec<u8>,
+) -> ExactAnswer {
     let stream = TcpStream::connect(caller.address).await.unwrap();
     // Otherwise each request over HTTP/2 waits for a delayed acknowledgement of the handshake.
     stream.set_nodelay(true).unwrap();
@@ -68,17 +73,17 @@ async fn send(caller: &Caller, version: http::Version, request: http::request::B
     let body = body.collect().await.unwrap();
     let mut headers = parts.headers;
     headers.extend(body.trailers().cloned().unwrap_or_default());
-    Told { status: parts.status.as_u16(), headers, body: body.to_bytes().to_vec() }
+    ExactAnswer { status: parts.status.as_u16(), headers, body: body.to_bytes().to_vec() }
 }
 
 #[derive(Debug)]
-struct Told {
+struct ExactAnswer {
     status: u16,
     headers: http::HeaderMap,
     body: Vec<u8>,
 }
 
-impl Told {
+impl ExactAnswer {
     fn content_type(&self) -> &str {
         self.headers.get("content-type").map_or("", |value| value.to_str().unwrap())
     }
@@ -91,7 +96,7 @@ impl Told {
     }
 }
 
-fn to(caller: &Caller, version: http::Version, verb: &str, path: &str) -> http::request::Builder {
+fn to(caller: &TestCaller, version: http::Version, verb: &str, path: &str) -> http::request::Builder {
     let builder = http::Request::builder().method(verb).header("authorization", basic("demo:demo"));
     if version == http::Version::HTTP_2 {
         builder.uri(caller.url(path))
@@ -400,7 +405,7 @@ async fn http_2_needs_one_host_in_its_authority_or_its_header() {
 }
 
 /// Sends a call over HTTP/2 with the headers as they are.
-async fn over_http2(caller: &Caller, request: http::Request<()>, body: &[u8]) -> Told {
+async fn over_http2(caller: &TestCaller, request: http::Request<()>, body: &[u8]) -> ExactAnswer {
     let (mut sender, connection) =
         h2::client::handshake(TcpStream::connect(caller.address).await.unwrap()).await.unwrap();
     tokio::spawn(connection);
@@ -414,7 +419,7 @@ async fn over_http2(caller: &Caller, request: http::Request<()>, body: &[u8]) ->
         body.extend(data.unwrap());
     }
     headers.extend(answer.trailers().await.unwrap().unwrap_or_default());
-    Told { status: parts.status.as_u16(), headers, body }
+    ExactAnswer { status: parts.status.as_u16(), headers, body }
 }
 
 #[tokio::test]

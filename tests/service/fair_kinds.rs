@@ -21,7 +21,7 @@ const SURELY: Duration = Duration::from_mins(2);
 const LARGE: usize = 300;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum CallKind {
     Earn,
     List,
     Get,
@@ -35,39 +35,39 @@ enum Kind {
     Token,
 }
 
-const KINDS: [Kind; 11] = [
-    Kind::Earn,
-    Kind::List,
-    Kind::Get,
-    Kind::Revoke,
-    Kind::Redeem,
-    Kind::Promotions,
-    Kind::Switch,
-    Kind::Audience,
-    Kind::Customers,
-    Kind::Customer,
-    Kind::Token,
+const KINDS: [CallKind; 11] = [
+    CallKind::Earn,
+    CallKind::List,
+    CallKind::Get,
+    CallKind::Revoke,
+    CallKind::Redeem,
+    CallKind::Promotions,
+    CallKind::Switch,
+    CallKind::Audience,
+    CallKind::Customers,
+    CallKind::Customer,
+    CallKind::Token,
 ];
 
 /// One call of a client: its kind, and a number that sets the records it writes apart from those of other calls.
 #[derive(Debug, Clone, Copy)]
 struct Numbered {
-    kind: Kind,
+    kind: CallKind,
     number: usize,
 }
 
 /// A client, and the records that its calls name.
 #[derive(Debug, Clone)]
-struct Client {
+struct ClientRecords {
     name: &'static str,
     promotion: &'static str,
     customer: i64,
     earn_id: String,
 }
 
-impl Client {
+impl ClientRecords {
     /// Creates a client with an earned promotion.
-    async fn new(caller: &Caller, name: &'static str, promotion: &'static str, customer: i64) -> Self {
+    async fn new(caller: &TestCaller, name: &'static str, promotion: &'static str, customer: i64) -> Self {
         let client = Self { name, promotion, customer, earn_id: String::new() };
         let earn_id = client.earned(caller, Endpoint::Json, "first").await;
         Self { earn_id, ..client }
@@ -83,30 +83,30 @@ impl Client {
             "earnedPromotions": [{"promotionId": self.promotion, "earnCount": 1, "earnedFromId": "earning"}]})
     }
 
-    async fn earned(&self, caller: &Caller, endpoint: Endpoint, event: &str) -> String {
+    async fn earned(&self, caller: &TestCaller, endpoint: Endpoint, event: &str) -> String {
         let answer = caller.earn_as(endpoint, Some(&self.credentials()), &self.earning(event)).await;
         earn_ids(&answer.body).pop().unwrap_or_else(|| panic!("{answer:?}"))
     }
 
     /// Makes this call, with the earning before it that it may need. Returns the code of a refusal.
-    async fn ask(&self, caller: &Caller, endpoint: Endpoint, numbered: Numbered) -> i64 {
+    async fn ask(&self, caller: &TestCaller, endpoint: Endpoint, numbered: Numbered) -> i64 {
         let Numbered { kind, number } = numbered;
         let (promotion, customer) = (self.promotion, self.customer);
         let (method, request) = match kind {
-            Kind::Earn => {
+            CallKind::Earn => {
                 let request = self.earning(&format!("{} {number}", self.name));
                 return caller.earn_as(endpoint, Some(&self.credentials()), &request).await.code;
             }
-            Kind::Token => return self.token(caller).await,
-            Kind::List => ("WalletService/ListEarnedPromotions", json!({"customerId": customer, "limit": 1000})),
-            Kind::Get => ("WalletService/GetEarnedPromotion", json!({"earnedPromotionId": self.earn_id})),
+            CallKind::Token => return self.token(caller).await,
+            CallKind::List => ("WalletService/ListEarnedPromotions", json!({"customerId": customer, "limit": 1000})),
+            CallKind::Get => ("WalletService/GetEarnedPromotion", json!({"earnedPromotionId": self.earn_id})),
             // The id is not an earn id, which the response reports.
-            Kind::Revoke => (
+            CallKind::Revoke => (
                 "WalletService/RevokeEarnedPromotions",
                 json!({"customerId": customer,
                     "earnRevokeDetails": [{"promotionId": promotion, "earnIds": ["0".repeat(24)]}]}),
             ),
-            Kind::Redeem => {
+            CallKind::Redeem => {
                 let name = format!("{} {number}", self.name);
                 let earn_id = self.earned(caller, endpoint, &format!("to redeem {name}")).await;
                 let line = json!({"promotionId": promotion, "earnedPromotionId": earn_id, "redemptionCount": 1,
@@ -117,22 +117,22 @@ impl Client {
                         "transactionDate": NOW_MS, "amount": 1, "lineItems": [line]}),
                 )
             }
-            Kind::Promotions => ("CatalogService/ListPromotions", json!({"limit": 1000})),
-            Kind::Switch if number.is_multiple_of(2) => {
+            CallKind::Promotions => ("CatalogService/ListPromotions", json!({"limit": 1000})),
+            CallKind::Switch if number.is_multiple_of(2) => {
                 ("CatalogService/ActivatePromotion", json!({"promotionId": CAPPED}))
             }
-            Kind::Switch => ("CatalogService/DeactivatePromotion", json!({"promotionId": CAPPED})),
-            Kind::Audience => (
+            CallKind::Switch => ("CatalogService/DeactivatePromotion", json!({"promotionId": CAPPED})),
+            CallKind::Audience => (
                 "CatalogService/ChangeAudience",
                 json!({"promotionId": promotion, "add": [number + 1], "remove": [number]}),
             ),
-            Kind::Customers => ("CustomerService/UpsertCustomers", json!({"customerIds": [number + 1]})),
-            Kind::Customer => ("CustomerService/GetCustomer", json!({"customerId": customer})),
+            CallKind::Customers => ("CustomerService/UpsertCustomers", json!({"customerIds": [number + 1]})),
+            CallKind::Customer => ("CustomerService/GetCustomer", json!({"customerId": customer})),
         };
         call(caller, endpoint, Rpc { grpc: method, credentials: &self.credentials() }, request).await.code
     }
 
-    async fn token(&self, caller: &Caller) -> i64 {
+    async fn token(&self, caller: &TestCaller) -> i64 {
         let url = caller.url("/v3/oauth/token/generate");
         let body = json!({"key": self.name, "secret": self.name}).to_string();
         let request = caller.http().post(url).header("content-type", "application/json").body(body);
@@ -149,7 +149,7 @@ struct Flood {
 }
 
 impl Flood {
-    fn begin(client: &Client, caller: &Caller, endpoint: Endpoint, kind: Kind) -> Self {
+    fn begin(client: &ClientRecords, caller: &TestCaller, endpoint: Endpoint, kind: CallKind) -> Self {
         let (answered, over) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
         let mut calls = JoinSet::new();
         for index in 0..GREEDY {
@@ -191,7 +191,7 @@ impl Flood {
 }
 
 /// Fills the wallet that the greedy client lists.
-async fn fill(caller: &Caller, client: &Client) {
+async fn fill(caller: &TestCaller, client: &ClientRecords) {
     for event in 0..3 {
         let mut request = client.earning(&format!("large {event}"));
         request["eventDetails"]["eventPayload"] = json!({"a": "x".repeat(8_000)});
@@ -200,12 +200,12 @@ async fn fill(caller: &Caller, client: &Client) {
     }
 }
 
-async fn clients(service: &Service) -> (Client, Client) {
-    let greedy = Client::new(service, "demo", TEN_OFF, CUSTOMER).await;
+async fn clients(service: &Service) -> (ClientRecords, ClientRecords) {
+    let greedy = ClientRecords::new(service, "demo", TEN_OFF, CUSTOMER).await;
     fill(service, &greedy).await;
-    let modest = Client::new(service, "other", OTHERS, 7).await;
+    let modest = ClientRecords::new(service, "other", OTHERS, 7).await;
     assert_eq!(
-        modest.ask(service, Endpoint::Json, Numbered { kind: Kind::Customers, number: 6 }).await,
+        modest.ask(service, Endpoint::Json, Numbered { kind: CallKind::Customers, number: 6 }).await,
         0,
         "its customer is recorded"
     );
@@ -216,7 +216,7 @@ async fn every_kind_beside_every_kind(endpoint: Endpoint) {
     let service = Service::start().await;
     let (greedy, modest) = clients(&service).await;
     // The neighbor has connections of its own.
-    let neighbour = Caller::of(service.address);
+    let neighbour = TestCaller::of(service.address);
     let mut number = 0;
     for greedy_kind in KINDS {
         let flood = Flood::begin(&greedy, &neighbour, endpoint, greedy_kind);
@@ -250,9 +250,9 @@ async fn no_kind_of_call_over_many_connections_keeps_another_client_from_any() {
 async fn nobody_waits_for_the_listings_that_another_client_has_waiting() {
     let service = Service::start().await;
     let (greedy, modest) = clients(&service).await;
-    let flood = Flood::begin(&greedy, &Caller::of(service.address), Endpoint::Json, Kind::List);
+    let flood = Flood::begin(&greedy, &TestCaller::of(service.address), Endpoint::Json, CallKind::List);
     flood.answered_again(1).await;
-    let kinds = [Kind::List, Kind::Get, Kind::Promotions, Kind::Customer, Kind::Earn];
+    let kinds = [CallKind::List, CallKind::Get, CallKind::Promotions, CallKind::Customer, CallKind::Earn];
     let mut passed_by = Vec::new();
     for number in 0..2 * kinds.len() {
         let before = flood.answered();

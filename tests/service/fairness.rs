@@ -39,14 +39,14 @@ fn request(customer: usize) -> Value {
 async fn slow_down(database: &Database) {
     let slow = match ENGINE {
         // SQLite has no function that waits, so this one counts.
-        Engine::Sqlite => {
+        DatabaseKind::Sqlite => {
             "CREATE TABLE tick (number INTEGER);
              CREATE TRIGGER slow BEFORE INSERT ON earned_promotions BEGIN
              DELETE FROM tick WHERE number = (WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n
              WHERE n < 1000) SELECT -count(*) FROM n); END"
                 .to_owned()
         }
-        Engine::Postgres => format!(
+        DatabaseKind::Postgres => format!(
             "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep({}); RETURN NULL; END $$;
              CREATE TRIGGER slow AFTER INSERT ON earned_promotions FOR EACH STATEMENT EXECUTE FUNCTION slow()",
             SLOW.as_secs_f64()
@@ -78,7 +78,7 @@ impl Greedy {
 }
 
 /// Runs one caller of the greedy client until the end.
-async fn ask_on_and_on(caller: Caller, index: usize, greedy: Arc<Greedy>) {
+async fn ask_on_and_on(caller: TestCaller, index: usize, greedy: Arc<Greedy>) {
     for request_number in 1_000 * (index + 1).. {
         if greedy.over.load(Ordering::Relaxed) {
             return;

@@ -46,14 +46,14 @@ async fn draining_finishes_what_was_accepted_refuses_the_rest_and_tells_probes()
         service.tell_to_stop();
         assert_eq!(watch.next().await.unwrap().unwrap().status(), ServingStatus::NotServing);
         // Each connection is told to end with its first call, so every check needs a new connection.
-        let mut health = HealthClient::new(Caller::of(service.address).channel());
+        let mut health = HealthClient::new(TestCaller::of(service.address).channel());
         assert_eq!(health.check(ask("")).await.unwrap().into_inner().status(), ServingStatus::NotServing);
         let ready = service.http().get(service.url("/readyz")).send().await.unwrap();
         assert_eq!(
             (ready.status().as_u16(), ready.text().await.unwrap()),
             (503, r#"{"status":"NOT_SERVING"}"#.to_owned())
         );
-        let refused = Caller::of(service.address).earn(endpoint, &one_entry("late", TEN_OFF, 1)).await;
+        let refused = TestCaller::of(service.address).earn(endpoint, &one_entry("late", TEN_OFF, 1)).await;
         let status = if endpoint == Endpoint::Json { 503 } else { 14 };
         assert_eq!((refused.status, refused.code), (status, 500), "{refused:?}");
 
@@ -213,7 +213,7 @@ async fn a_writer_that_dies_while_the_service_stops_ends_it_with_an_error() {
     let beside = Service::start().await;
     let options = options(beside.database().url(), &["--shutdown-delay-ms", "600000"]);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let caller = Caller::of(listener.local_addr().unwrap());
+    let caller = TestCaller::of(listener.local_addr().unwrap());
     let broken = Arc::new(AtomicBool::new(false));
     // A call that revokes reads the clock in the writer alone.
     let clock = Clock::reading({

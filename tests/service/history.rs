@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::ENGINE;
 use crate::catalog::{created, inactive, promotion};
-use crate::database::Engine;
+use crate::database::DatabaseKind;
 use crate::rpcs::{activate, audience, changes, deactivate, earn, replace};
 use crate::server_process::run;
 use crate::support::*;
@@ -12,7 +12,7 @@ use crate::terms::{self, CAP};
 use crate::wallet::one_to_earn;
 
 /// Returns all changes, the latest first, read in pages of this length over this API.
-async fn history(caller: &Caller, endpoint: Endpoint, mut request: Value) -> Vec<Value> {
+async fn history(caller: &TestCaller, endpoint: Endpoint, mut request: Value) -> Vec<Value> {
     let mut all = Vec::new();
     loop {
         let answer = changes(caller, endpoint, request.clone()).await;
@@ -152,7 +152,7 @@ async fn a_recorded_change_cannot_be_changed_or_removed() {
         let refused = service.database().try_execute(sql).await.unwrap_err();
         assert!(refused.contains("a recorded change of a catalog is never changed or removed"), "{refused}");
     }
-    if ENGINE == Engine::Postgres {
+    if ENGINE == DatabaseKind::Postgres {
         assert!(service.database().try_execute("TRUNCATE catalog_changes").await.is_err());
     }
 }

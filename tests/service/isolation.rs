@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 use self::neighbour::{NEIGHBOUR, NEIGHBOUR_ORG, PRIVATE, record};
-use self::places::{Kind, Place};
+use self::places::{Place, RecordKind};
 use crate::catalog::{created, inactive, promotion};
 use crate::rpcs::{METHODS, Rpc, call};
 use crate::support::*;
@@ -28,7 +28,7 @@ const BULK_EARN: &str = "EarnService/BulkEarn";
 
 /// Returns a request of the caller's organization that succeeds, about records that no other request is about: they
 /// have `tag` in their texts.
-pub async fn request(caller: &Caller, method: &str, tag: &str) -> Value {
+pub async fn request(caller: &TestCaller, method: &str, tag: &str) -> Value {
     let own = async || granted(caller, tag, TEN_OFF, 1).await.remove(0);
     let event = json!({"id": tag, "type": "BULK_ISSUE"});
     match method {
@@ -63,7 +63,7 @@ pub async fn request(caller: &Caller, method: &str, tag: &str) -> Value {
     }
 }
 
-pub async fn send(caller: &Caller, endpoint: Endpoint, method: &str, request: &Value) -> Answer {
+pub async fn send(caller: &TestCaller, endpoint: Endpoint, method: &str, request: &Value) -> Answer {
     if method == BULK_EARN {
         caller.earn(endpoint, request).await
     } else {
@@ -124,8 +124,8 @@ fn cases() -> Vec<Vec<Place>> {
     // All places are tested together too, because one violation may hide later ones. A wrong organization hides
     // everything.
     for method in methods {
-        let all = places.iter().filter(|place| place.method == method && place.kind != Kind::Org);
-        let all: Vec<_> = all.filter(|place| !matches!(place.kind, Kind::WalletPage)).cloned().collect();
+        let all = places.iter().filter(|place| place.method == method && place.kind != RecordKind::Org);
+        let all: Vec<_> = all.filter(|place| !matches!(place.kind, RecordKind::WalletPage)).cloned().collect();
         if all.len() > 1 {
             cases.push(all);
         }
@@ -139,8 +139,9 @@ async fn try_all(service: &Service, endpoint: Endpoint) {
     let mut recorded = Vec::new();
     for (customer, case) in (FIRST_CUSTOMER..).zip(&cases) {
         let of_it = record(service, customer).await;
-        let paged =
-            case.iter().any(|place| matches!(place.kind, Kind::WalletPage | Kind::PromotionsPage | Kind::ChangesPage));
+        let paged = case.iter().any(|place| {
+            matches!(place.kind, RecordKind::WalletPage | RecordKind::PromotionsPage | RecordKind::ChangesPage)
+        });
         recorded.push(if paged { of_it.with_pages(service).await } else { of_it });
     }
     let before = rows_of_neighbour(service).await;

@@ -24,7 +24,7 @@ const NEVER_SLOW: &str = "3600000";
 const DRAIN_MS: &str = "15000";
 
 /// Makes calls over several routes, all of which are answered. Most log about 1 KB.
-async fn call_often(caller: &Caller) {
+async fn call_often(caller: &TestCaller) {
     let mut workers = JoinSet::new();
     for worker in 0..WORKERS {
         let caller = caller.clone();

@@ -72,4 +72,4 @@ mod wallet;
 mod written;
 
 /// The engine of the databases of these tests.
-const ENGINE: database::Engine = database::Engine::Sqlite;
+const ENGINE: database::DatabaseKind = database::DatabaseKind::Sqlite;

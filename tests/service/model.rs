@@ -11,9 +11,9 @@ use proptest::test_runner::{Config, RngSeed, TestCaseError, TestError, TestRunne
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
-use self::form::{Slot, customer_id};
-use self::oracle::{CUSTOMERS, FRIEND, Key, Model, PROMOTIONS, Reply, Request, Status, USUAL};
-use self::script::{Call, Script};
+use self::form::{ScriptedInstance, customer_id};
+use self::oracle::{CUSTOMERS, FRIEND, PROMOTIONS, Reply, Request, ScriptedKey, Status, USUAL, WalletModel};
+use self::script::{Script, ScriptedCall};
 use crate::rpcs::{self, Rpc, redeem, replace, revoke};
 use crate::support::*;
 
@@ -56,7 +56,7 @@ struct Servers {
     services: [Service; 2],
     runs: Cell<u32>,
     /// Every earn id of any response, with its run and slot.
-    ids: RefCell<HashMap<String, (u32, Slot)>>,
+    ids: RefCell<HashMap<String, (u32, ScriptedInstance)>>,
 }
 
 impl Servers {
@@ -74,8 +74,8 @@ impl Servers {
         let run = self.runs.replace(self.runs.get() + 1);
         assert!(run < RUNS, "run {run} has no customers");
         self.restore().await?;
-        let mut held = Held::new();
-        let mut possible = vec![Model::default()];
+        let mut held = HeldInstances::new();
+        let mut possible = vec![WalletModel::default()];
         for (at, group) in script.iter().enumerate() {
             let group: Vec<_> = group.iter().map(|call| resolved(call, &held)).collect();
             let (mut replies, mut answered) = (Vec::new(), Vec::new());
@@ -111,7 +111,7 @@ impl Servers {
     }
 
     /// Sends the calls of a group at once.
-    async fn send(&self, run: u32, group: &[Call]) -> Vec<Answer> {
+    async fn send(&self, run: u32, group: &[ScriptedCall]) -> Vec<Answer> {
         let sent = group.iter().map(|call| {
             let (caller, endpoint, request) =
                 (self.services[call.server].caller(), call.endpoint, call.request.clone());
@@ -138,7 +138,12 @@ impl Servers {
 
     /// Reads the wallets, and checks that an instance always has the same id, that no other has this id, and that the
     /// answered instances are there in order.
-    async fn look(&self, run: u32, before: &Held, answered: Vec<Vec<(Key, String)>>) -> Result<Held, String> {
+    async fn look(
+        &self,
+        run: u32,
+        before: &HeldInstances,
+        answered: Vec<Vec<(ScriptedKey, String)>>,
+    ) -> Result<HeldInstances, String> {
         let (first, last) = (customer_id(run, 0), customer_id(run, CUSTOMERS - 1));
         let sql = format!(
             "SELECT customer_id, promotion_id, event_id, earned_from_id, ordinal, earn_id, earned_status,
@@ -146,7 +151,7 @@ impl Servers {
              FROM earned_promotions WHERE customer_id BETWEEN {first} AND {last}"
         );
         let rows = self.services[0].database().rows(&sql).await;
-        let held: Held = rows.iter().map(|row| slot_of(row, first)).collect();
+        let held: HeldInstances = rows.iter().map(|row| slot_of(row, first)).collect();
         if held.len() != rows.len() {
             return Err(format!("the wallets have an instance twice: {rows:#?}"));
         }
@@ -166,7 +171,7 @@ impl Servers {
             for (key, id) in answer {
                 let (_, slot) = self.ids.borrow().get(&id).copied().ok_or_else(|| format!("{id} is nowhere"))?;
                 // The first instance of an earning comes first.
-                if slot.0 != key || last.is_some_and(|last: Slot| last.0 == key && last.1 >= slot.1) {
+                if slot.0 != key || last.is_some_and(|last: ScriptedInstance| last.0 == key && last.1 >= slot.1) {
                     return Err(format!("{id} is answered for {key:?}, and is {slot:?}"));
                 }
                 last = Some(slot);
@@ -190,10 +195,10 @@ impl Servers {
 }
 
 /// The content of the wallets: the earn id and the status of each instance.
-type Held = BTreeMap<Slot, (String, Status)>;
+type HeldInstances = BTreeMap<ScriptedInstance, (String, Status)>;
 
 /// Returns the call with the earn ids of the instances that it names.
-fn resolved(call: &Call, held: &Held) -> Call {
+fn resolved(call: &ScriptedCall, held: &HeldInstances) -> ScriptedCall {
     let mut call = call.clone();
     if let Request::Revoke(change) | Request::Redeem(_, change) = &mut call.request {
         let own: Vec<_> = held.keys().filter(|(key, _)| key.customer == change.customer).collect();
@@ -206,7 +211,7 @@ fn resolved(call: &Call, held: &Held) -> Call {
         }
         if change.slots.is_empty() {
             // The customer holds nothing yet.
-            let key = Key { customer: change.customer, event: 0, promotion: 0, earned_from: 0 };
+            let key = ScriptedKey { customer: change.customer, event: 0, promotion: 0, earned_from: 0 };
             change.slots.push((key, 1));
         }
         change.known = change.slots.iter().map(|slot| held.get(slot).map(|(id, _)| id.clone())).collect();
@@ -215,10 +220,10 @@ fn resolved(call: &Call, held: &Held) -> Call {
 }
 
 /// Returns the instance of a row of the wallet, its earn id, and its status.
-fn slot_of(row: &Value, first_customer: i64) -> (Slot, (String, Status)) {
+fn slot_of(row: &Value, first_customer: i64) -> (ScriptedInstance, (String, Status)) {
     let text = |name: &str| row[name].as_str().unwrap();
     let integer = |name: &str| row[name].as_i64().unwrap();
-    let key = Key {
+    let key = ScriptedKey {
         customer: usize::try_from(integer("customer_id") - first_customer).unwrap(),
         event: text("event_id").parse().unwrap(),
         promotion: PROMOTIONS.iter().position(|promotion| promotion.id == text("promotion_id")).unwrap(),
@@ -234,7 +239,7 @@ fn slot_of(row: &Value, first_customer: i64) -> (Slot, (String, Status)) {
 
 /// Returns the models that are possible after these replies to a group. Returns an error with the reply of each model
 /// if there are none.
-fn follow(possible: &[Model], group: &[Call], replies: &[Reply]) -> Result<Vec<Model>, String> {
+fn follow(possible: &[WalletModel], group: &[ScriptedCall], replies: &[Reply]) -> Result<Vec<WalletModel>, String> {
     let (mut followed, mut otherwise) = (Vec::new(), String::new());
     for model in possible {
         for order in orders(group.len()) {

@@ -13,7 +13,7 @@ use sha2::Digest;
 
 use crate::support::*;
 pub use document::Document;
-use document::{JSON, Operation, VERBS, body_schema, call, example};
+use document::{DocumentedOperation, JSON, VERBS, body_schema, call, example};
 use variants::{broken, extreme, otherwise};
 
 /// Operations with an example, in an order in which each finds the records that it needs.
@@ -290,7 +290,8 @@ async fn a_query_cannot_say_otherwise_than_the_path() {
     let operation = document.operation("GetCustomer");
     for more in ["?customerId=8&x=", "?customer_id=8&x=", "?customerId=x&x="] {
         let path = format!("{}{more}", operation.path);
-        let (status, _, text) = call(&service, Operation { path: &path, ..operation }, None, &HashMap::new()).await;
+        let (status, _, text) =
+            call(&service, DocumentedOperation { path: &path, ..operation }, None, &HashMap::new()).await;
         assert_eq!((status, text.contains("\"customerId\":566881933")), (200, true), "{more}: {text}");
     }
 }

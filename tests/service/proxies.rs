@@ -22,14 +22,14 @@ const UPLOADS_AT_ONCE: usize = 6;
 const UPLOADS: usize = 240;
 
 /// A running proxy, which is killed when this value is dropped.
-struct Proxy {
+struct ProxyProcess {
     child: Child,
     /// The address for JSON, and that for gRPC.
-    json: Caller,
-    grpc: Caller,
+    json: TestCaller,
+    grpc: TestCaller,
 }
 
-impl Drop for Proxy {
+impl Drop for ProxyProcess {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -67,7 +67,7 @@ impl Stock {
     }
 
     /// Starts the proxy in front of two servers, and waits until it forwards calls.
-    async fn start(self, directory: &Path, servers: [&Caller; 2]) -> Proxy {
+    async fn start(self, directory: &Path, servers: [&TestCaller; 2]) -> ProxyProcess {
         let [json, grpc] = [free_port(), free_port()];
         let grpc = if self.grpc_port == "8080" { json } else { grpc };
         let at = |port| format!("127.0.0.1:{port}");
@@ -99,8 +99,8 @@ impl Stock {
         let mut command = Command::new(self.program);
         command.args(self.arguments).arg(&written).stdin(Stdio::null());
         let child = command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
-        let caller = |port| Caller::of(at(port).parse().unwrap());
-        let proxy = Proxy { child, json: caller(json), grpc: caller(grpc) };
+        let caller = |port| TestCaller::of(at(port).parse().unwrap());
+        let proxy = ProxyProcess { child, json: caller(json), grpc: caller(grpc) };
         let ready = async {
             while proxy.json.http().get(proxy.json.url("/readyz")).send().await.is_err() {
                 tokio::time::sleep(Duration::from_millis(20)).await;
@@ -117,7 +117,7 @@ fn free_port() -> u16 {
 }
 
 /// Returns the status and the body of a refused call, in the service's own form.
-async fn refused(proxy: &Proxy, request: reqwest::RequestBuilder) -> (u16, Value) {
+async fn refused(proxy: &ProxyProcess, request: reqwest::RequestBuilder) -> (u16, Value) {
     let answer = request.send().await.expect("an answer");
     let status = answer.status().as_u16();
     let text = answer.text().await.unwrap();
@@ -126,7 +126,7 @@ async fn refused(proxy: &Proxy, request: reqwest::RequestBuilder) -> (u16, Value
     (status, body["errors"][0]["code"].clone())
 }
 
-async fn statuses_are_those_of_the_service(proxy: &Proxy) {
+async fn statuses_are_those_of_the_service(proxy: &ProxyProcess) {
     let demo = |request: reqwest::RequestBuilder| request.header("authorization", basic("demo:demo"));
     let post = |body: String| proxy.json.http().post(proxy.json.url(PATH)).body(body);
     let as_json = |request: reqwest::RequestBuilder| request.header("content-type", "application/json");
@@ -157,7 +157,7 @@ async fn statuses_are_those_of_the_service(proxy: &Proxy) {
 
 /// Sends uploads without credentials and uploads that are too large, alternately, beside calls of other callers over
 /// gRPC and JSON.
-async fn no_call_fails_beside_uploads(proxy: &Proxy) {
+async fn no_call_fails_beside_uploads(proxy: &ProxyProcess) {
     let (sent, over) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
     let mut uploads = JoinSet::new();
     for _ in 0..UPLOADS_AT_ONCE {

@@ -30,14 +30,14 @@ impl Four {
         Self { database, processes }
     }
 
-    fn caller(&self, index: usize) -> Caller {
+    fn caller(&self, index: usize) -> TestCaller {
         self.processes[index % PROCESSES].caller.clone()
     }
 
     /// Sends all calls at once, each to another process, over gRPC or JSON.
     async fn race<F, A>(&self, calls: impl IntoIterator<Item = F>) -> Vec<Answer>
     where
-        F: FnOnce(Caller, Endpoint) -> A + Send + 'static,
+        F: FnOnce(TestCaller, Endpoint) -> A + Send + 'static,
         A: Future<Output = Answer> + Send + 'static,
     {
         let mut set = JoinSet::new();
@@ -57,18 +57,19 @@ impl Four {
     }
 }
 
-type Call = Box<dyn FnOnce(Caller, Endpoint) -> std::pin::Pin<Box<dyn Future<Output = Answer> + Send>> + Send>;
+type RacingCall =
+    Box<dyn FnOnce(TestCaller, Endpoint) -> std::pin::Pin<Box<dyn Future<Output = Answer> + Send>> + Send>;
 
-fn redeeming(request: Value) -> Call {
+fn redeeming(request: Value) -> RacingCall {
     Box::new(move |caller, endpoint| Box::pin(async move { redeem(&caller, endpoint, request).await }))
 }
 
-fn revoking(promotion: &'static str, id: &str) -> Call {
+fn revoking(promotion: &'static str, id: &str) -> RacingCall {
     let request = json!({"customerId": CUSTOMER, "earnRevokeDetails": [{"promotionId": promotion, "earnIds": [id]}]});
     Box::new(move |caller, endpoint| Box::pin(async move { revoke(&caller, endpoint, request).await }))
 }
 
-fn earning(request: Value) -> Call {
+fn earning(request: Value) -> RacingCall {
     Box::new(move |caller, endpoint| Box::pin(async move { caller.earn(endpoint, &request).await }))
 }
 
@@ -197,7 +198,7 @@ async fn of_activations_at_the_cap_of_250_one_wins() {
         let answers = four
             .race(ids[239..].iter().map(|id| {
                 let request = json!({"promotionId": id});
-                move |caller: Caller, endpoint| async move { activate(&caller, endpoint, request).await }
+                move |caller: TestCaller, endpoint| async move { activate(&caller, endpoint, request).await }
             }))
             .await;
         let won: Vec<_> = answers.iter().enumerate().filter(|(_, answer)| answer.code == 0).collect();
@@ -214,7 +215,7 @@ async fn of_activations_at_the_cap_of_250_one_wins() {
             .race((0..4).map(|_| {
                 let mut promotion = inactive(&name);
                 promotion["active"] = true.into();
-                move |caller: Caller, endpoint| async move {
+                move |caller: TestCaller, endpoint| async move {
                     create(&caller, endpoint, json!({"promotion": promotion})).await
                 }
             }))
@@ -232,7 +233,7 @@ async fn what_earns_while_its_promotion_is_switched_off_is_granted_or_told_709()
     let four = Four::start(catalog()).await;
     for round in 0..3 {
         activate(&four.caller(0), Endpoint::Json, json!({"promotionId": TEN_OFF})).await;
-        let mut calls: Vec<Call> =
+        let mut calls: Vec<RacingCall> =
             (0..16).map(|index| earning(one_entry(&format!("{round} {index}"), TEN_OFF, 1))).collect();
         calls.insert(
             8,

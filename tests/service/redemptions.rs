@@ -171,12 +171,12 @@ async fn a_retry_of_what_another_release_recorded_is_answered_the_same() {
 
 /// The field that a refusal names, from the ids of the first line item and the last redemption, and the change of a
 /// recorded transaction that is refused.
-type Edit = (fn(&str, &str) -> String, fn(&mut Value));
+type RefusedEdit = (fn(&str, &str) -> String, fn(&mut Value));
 
 /// An earned promotion that is not in the transaction.
 const OTHER: &str = "0000000000000000000000ff";
 
-fn edits_of_the_transaction() -> [Edit; 6] {
+fn edits_of_the_transaction() -> [RefusedEdit; 6] {
     [
         (|_, _| "customerId".to_owned(), |request| request["customerId"] = 7.into()),
         (|_, _| "transactionNumber".to_owned(), |request| request["transactionNumber"] = "Other ".into()),
@@ -195,7 +195,7 @@ fn edits_of_the_transaction() -> [Edit; 6] {
     ]
 }
 
-fn edits_of_a_line_item() -> [Edit; 7] {
+fn edits_of_a_line_item() -> [RefusedEdit; 7] {
     [
         (
             |id, _| format!("lineItems[earnedPromotionId={id}].promotionId"),
@@ -242,7 +242,7 @@ fn edits_of_a_line_item() -> [Edit; 7] {
     ]
 }
 
-fn edits_of_the_lists() -> [Edit; 4] {
+fn edits_of_the_lists() -> [RefusedEdit; 4] {
     [
         (|_, _| "lineItems".to_owned(), |request| drop(request["lineItems"].as_array_mut().unwrap().pop())),
         (
@@ -444,7 +444,7 @@ async fn amounts_are_the_decimals_that_tills_mean() {
     }
 }
 
-type Spoil = fn(&mut Value);
+type SpoilRequest = fn(&mut Value);
 
 #[tokio::test]
 async fn of_the_reasons_why_not_the_first_is_told() {
@@ -462,7 +462,7 @@ async fn of_the_reasons_why_not_the_first_is_told() {
         service.database().execute(&change).await;
     }
     let nobody = "0000000000000000000000ff";
-    let as_it_is: Spoil = |_| {};
+    let as_it_is: SpoilRequest = |_| {};
     for (name, given, spoil, code) in [
         // The first earned promotion of the request counts, even if a later one has a reason of higher precedence.
         ("order", [expired, nobody], as_it_is, 706),

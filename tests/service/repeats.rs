@@ -97,7 +97,7 @@ async fn live_through(history: &History, id: &str, a: &Service) {
 }
 
 /// Sends the same request to both at once. Returns both responses.
-async fn to_both(callers: [Caller; 2], request: Value, number: usize) -> [Answer; 2] {
+async fn to_both(callers: [TestCaller; 2], request: Value, number: usize) -> [Answer; 2] {
     let [one, other] = &callers;
     let endpoints = [ENDPOINTS[number % 2], ENDPOINTS[number / 2 % 2]];
     let (one, other) = tokio::join!(one.earn(endpoints[0], &request), other.earn(endpoints[1], &request));

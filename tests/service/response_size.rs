@@ -28,7 +28,7 @@ fn with_payload(event: &str, count: i64, payload: Value) -> Value {
 }
 
 /// Returns the length of the response to a request of this gRPC method on the wire.
-async fn grpc_bytes<M: Message + JsonMessage + ReadJson>(caller: &Caller, method: &str, request: &Value) -> usize {
+async fn grpc_bytes<M: Message + JsonMessage + ReadJson>(caller: &TestCaller, method: &str, request: &Value) -> usize {
     let (message, _) = from_slice::<M>(request.to_string().as_bytes(), UnknownFields::Refuse).unwrap();
     let path = format!("/cartpromotions.v1.{method}");
     caller.try_raw(&path, message.encode_to_vec()).await.unwrap().into_inner().0.len()

@@ -8,7 +8,7 @@ use crate::support::*;
 
 /// A method, and its form over gRPC and HTTP.
 #[derive(Debug)]
-pub struct Method {
+pub struct RpcMethod {
     pub grpc: &'static str,
     pub verb: &'static str,
     /// The path, with its variables by their JSON names.
@@ -39,7 +39,7 @@ const DEMO: &str = "demo:demo";
 
 /// A request as JSON that includes its path variables, its method, and the credentials it is sent with.
 struct Sent<'a> {
-    method: &'a Method,
+    method: &'a RpcMethod,
     credentials: &'a str,
     request: &'a Value,
 }
@@ -47,25 +47,25 @@ struct Sent<'a> {
 macro_rules! rpcs {
     ($($name:ident: $grpc:literal $verb:literal $path:literal $body:literal $access:literal, $request:ident -> $response:ident;)*) => {
         /// All methods.
-        pub const METHODS: &[Method] = &[$(Method { grpc: $grpc, verb: $verb, path: $path, body: $body, access: $access }),*];
+        pub const METHODS: &[RpcMethod] = &[$(RpcMethod { grpc: $grpc, verb: $verb, path: $path, body: $body, access: $access }),*];
         $(
             #[allow(dead_code, reason = "each of the test programs calls some of them")]
-            pub async fn $name(caller: &Caller, endpoint: Endpoint, request: Value) -> Answer {
-                let method = Method { grpc: $grpc, verb: $verb, path: $path, body: $body, access: $access };
+            pub async fn $name(caller: &TestCaller, endpoint: Endpoint, request: Value) -> Answer {
+                let method = RpcMethod { grpc: $grpc, verb: $verb, path: $path, body: $body, access: $access };
                 let sent = Sent { method: &method, credentials: DEMO, request: &request };
                 try_rpc::<proto::$request, proto::$response>(caller, endpoint, sent).await.expect("an answer")
             }
         )*
         /// Makes this call.
-        pub async fn call(caller: &Caller, endpoint: Endpoint, rpc: Rpc<'_>, request: Value) -> Answer {
+        pub async fn call(caller: &TestCaller, endpoint: Endpoint, rpc: Rpc<'_>, request: Value) -> Answer {
             try_call(caller, endpoint, rpc, &request).await.expect("an answer")
         }
 
         /// Returns the answer, or `None` if the connection broke before it arrived.
-        pub async fn try_call(caller: &Caller, endpoint: Endpoint, rpc: Rpc<'_>, request: &Value) -> Option<Answer> {
+        pub async fn try_call(caller: &TestCaller, endpoint: Endpoint, rpc: Rpc<'_>, request: &Value) -> Option<Answer> {
             match rpc.grpc {
                 $($grpc => {
-                    let method = Method { grpc: $grpc, verb: $verb, path: $path, body: $body, access: $access };
+                    let method = RpcMethod { grpc: $grpc, verb: $verb, path: $path, body: $body, access: $access };
                     let sent = Sent { method: &method, credentials: rpc.credentials, request };
                     try_rpc::<proto::$request, proto::$response>(caller, endpoint, sent).await
                 })*
@@ -87,7 +87,7 @@ pub use {
 };
 
 /// Sends the whole request over this API. Returns the answer, or `None` if the connection broke before it arrived.
-async fn try_rpc<M, R>(caller: &Caller, endpoint: Endpoint, sent: Sent<'_>) -> Option<Answer>
+async fn try_rpc<M, R>(caller: &TestCaller, endpoint: Endpoint, sent: Sent<'_>) -> Option<Answer>
 where
     M: JsonMessage + ReadJson + prost::Message + Default + 'static,
     R: serde::Serialize + prost::Message + Default + 'static,
@@ -111,7 +111,7 @@ where
     }
 }
 
-fn json_request(caller: &Caller, sent: &Sent<'_>) -> reqwest::RequestBuilder {
+fn json_request(caller: &TestCaller, sent: &Sent<'_>) -> reqwest::RequestBuilder {
     let Sent { method, credentials, request } = sent;
     let mut rest = request.as_object().unwrap().clone();
     let mut path = method.path.to_owned();

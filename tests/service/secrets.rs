@@ -75,7 +75,7 @@ fn refused_files_show_no_secret(path: &Path, import: &impl Fn(&str) -> String) {
 }
 
 /// Calls with the right secret and with wrong ones.
-async fn calls_show_no_secret(caller: &Caller) {
+async fn calls_show_no_secret(caller: &TestCaller) {
     for endpoint in ENDPOINTS {
         for (secret, code) in [(RIGHT, 0), (WRONG, 401), (WRONG, 401)] {
             let request = one_entry(&format!("{endpoint:?}"), TEN_OFF, 1);
@@ -89,7 +89,7 @@ async fn calls_show_no_secret(caller: &Caller) {
 }
 
 /// Calls with a token and a forged one. Returns the token.
-async fn calls_show_no_token(caller: &Caller) -> String {
+async fn calls_show_no_token(caller: &TestCaller) -> String {
     let key = body_for_a_token(RIGHT);
     let response =
         caller.http().post(caller.url("/v3/oauth/token/generate")).header("content-type", "application/json");

@@ -13,12 +13,12 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::support::Caller;
+use crate::support::TestCaller;
 
 /// A running process, which is killed when this value is dropped: nothing that a test starts outlives it.
 pub struct Process {
     child: Child,
-    pub caller: Caller,
+    pub caller: TestCaller,
     /// Address of the admin listener, if there is one.
     pub admin: Option<SocketAddr>,
     stdout: BufReader<ChildStdout>,
@@ -131,7 +131,7 @@ impl Process {
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let curl = printed_until(&mut stdout, "}'");
         let address = curl.split("http://").nth(1).and_then(|rest| rest.split('/').next()).unwrap();
-        let caller = Caller::of(address.parse().unwrap());
+        let caller = TestCaller::of(address.parse().unwrap());
         let unread = child.stderr.take();
         Self { child, caller, admin: None, stdout, log: None, unread }
     }
@@ -180,7 +180,7 @@ impl Process {
             lines
         });
         let (address, admin) = started.recv().expect("the server starts");
-        Self { child, caller: Caller::of(address), admin, stdout, log: Some(log), unread: None }
+        Self { child, caller: TestCaller::of(address), admin, stdout, log: Some(log), unread: None }
     }
 
     /// Limits the size of every file that the process writes from now on, in bytes, or removes the limit.

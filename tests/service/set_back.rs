@@ -84,7 +84,7 @@ impl Probes {
     }
 
     /// Makes one call of every kind that depends on recorded facts. Returns the responses as text.
-    async fn ask(&mut self, caller: &Caller) -> Vec<String> {
+    async fn ask(&mut self, caller: &TestCaller) -> Vec<String> {
         let customer = self.next();
         let mut answers = Vec::new();
         for promotion in [CAPPED_LATE, ONE, TWO] {
@@ -110,7 +110,7 @@ fn earn_ids_or_none(answer: &Answer) -> Vec<String> {
 }
 
 /// Makes the change that leads from the state of this number to the next. Returns false after the last state.
-async fn go_on(caller: &Caller, state: usize) -> bool {
+async fn go_on(caller: &TestCaller, state: usize) -> bool {
     let named = |id: &str| json!({"promotionId": id});
     let capped = |cap: i64| {
         let promotion = terms::with(promotion(CAPPED_LATE), &terms::cap(cap));

@@ -21,14 +21,14 @@ const YEAR_START: i64 = 1_735_689_600_000;
 const YEAR_END: i64 = 1_924_991_999_999;
 
 /// A change of the catalog: the promotion before it, and the steps to it.
-struct Change {
+struct CatalogEdit {
     name: &'static str,
     before: fn() -> Value,
-    steps: fn() -> Vec<Step>,
+    steps: fn() -> Vec<CatalogStep>,
 }
 
 /// A step that leads to the change.
-enum Step {
+enum CatalogStep {
     /// Creates the promotion with these fields.
     Create(Value),
     /// Imports the promotion with these fields.
@@ -45,7 +45,7 @@ enum Step {
     Hold,
 }
 
-use Step::{Activate, AddAudience, Create, Deactivate, Earn, Hold, Import, Replace};
+use CatalogStep::{Activate, AddAudience, Create, Deactivate, Earn, Hold, Import, Replace};
 
 fn nothing() -> Value {
     Value::Null
@@ -64,52 +64,66 @@ fn limited() -> Value {
 }
 
 /// Every kind of change of a promotion.
-const CHANGES: [Change; 21] = [
-    Change { name: "created", before: nothing, steps: || vec![Hold, Create(capped()), Earn(1)] },
-    Change { name: "created without a cap", before: nothing, steps: || vec![Hold, Create(plain()), Earn(1)] },
-    Change { name: "imported", before: nothing, steps: || vec![Hold, Import(capped()), Earn(2)] },
-    Change { name: "earned first", before: plain, steps: || vec![Hold, Earn(1)] },
-    Change { name: "cap set", before: plain, steps: || vec![Earn(1), Hold, Replace(capped())] },
-    Change { name: "cap set below what is held", before: plain, steps: || vec![Earn(3), Hold, Replace(capped())] },
-    Change { name: "cap set before it is earned", before: plain, steps: || vec![Hold, Replace(capped()), Earn(1)] },
-    Change { name: "cap raised", before: capped, steps: || vec![Earn(2), Hold, Replace(terms::cap(4))] },
-    Change { name: "cap lowered", before: || terms::cap(4), steps: || vec![Earn(2), Hold, Replace(capped())] },
-    Change { name: "cap removed", before: capped, steps: || vec![Earn(2), Hold, Replace(terms::unlimited())] },
-    Change {
+const CHANGES: [CatalogEdit; 21] = [
+    CatalogEdit { name: "created", before: nothing, steps: || vec![Hold, Create(capped()), Earn(1)] },
+    CatalogEdit { name: "created without a cap", before: nothing, steps: || vec![Hold, Create(plain()), Earn(1)] },
+    CatalogEdit { name: "imported", before: nothing, steps: || vec![Hold, Import(capped()), Earn(2)] },
+    CatalogEdit { name: "earned first", before: plain, steps: || vec![Hold, Earn(1)] },
+    CatalogEdit { name: "cap set", before: plain, steps: || vec![Earn(1), Hold, Replace(capped())] },
+    CatalogEdit { name: "cap set below what is held", before: plain, steps: || vec![Earn(3), Hold, Replace(capped())] },
+    CatalogEdit {
+        name: "cap set before it is earned",
+        before: plain,
+        steps: || vec![Hold, Replace(capped()), Earn(1)],
+    },
+    CatalogEdit { name: "cap raised", before: capped, steps: || vec![Earn(2), Hold, Replace(terms::cap(4))] },
+    CatalogEdit { name: "cap lowered", before: || terms::cap(4), steps: || vec![Earn(2), Hold, Replace(capped())] },
+    CatalogEdit { name: "cap removed", before: capped, steps: || vec![Earn(2), Hold, Replace(terms::unlimited())] },
+    CatalogEdit {
         name: "cap removed and set again",
         before: capped,
         steps: || vec![Earn(1), Hold, Replace(terms::unlimited()), Earn(3), Replace(capped())],
     },
-    Change {
+    CatalogEdit {
         name: "cap set again",
         before: capped,
         steps: || vec![Earn(1), Replace(terms::unlimited()), Earn(3), Hold, Replace(capped())],
     },
-    Change { name: "switched off", before: capped, steps: || vec![Earn(1), Hold, Deactivate] },
-    Change { name: "switched on", before: capped, steps: || vec![Earn(1), Deactivate, Hold, Activate] },
-    Change { name: "switched off and on", before: capped, steps: || vec![Earn(1), Hold, Deactivate, Activate] },
-    Change { name: "limited", before: capped, steps: || vec![Earn(1), Hold, Replace(limited())] },
-    Change {
+    CatalogEdit { name: "switched off", before: capped, steps: || vec![Earn(1), Hold, Deactivate] },
+    CatalogEdit { name: "switched on", before: capped, steps: || vec![Earn(1), Deactivate, Hold, Activate] },
+    CatalogEdit { name: "switched off and on", before: capped, steps: || vec![Earn(1), Hold, Deactivate, Activate] },
+    CatalogEdit { name: "limited", before: capped, steps: || vec![Earn(1), Hold, Replace(limited())] },
+    CatalogEdit {
         name: "limited to the customer",
         before: plain,
         steps: || vec![Earn(1), Hold, Replace(limited()), AddAudience],
     },
-    Change { name: "no longer limited", before: limited, steps: || vec![Hold, Replace(terms::limited(false))] },
-    Change { name: "ended", before: plain, steps: || vec![Earn(1), Hold, Replace(json!({"endDate": NOW_MS - 1}))] },
-    Change {
+    CatalogEdit { name: "no longer limited", before: limited, steps: || vec![Hold, Replace(terms::limited(false))] },
+    CatalogEdit {
+        name: "ended",
+        before: plain,
+        steps: || vec![Earn(1), Hold, Replace(json!({"endDate": NOW_MS - 1}))],
+    },
+    CatalogEdit {
         name: "not begun",
         before: plain,
         steps: || vec![Earn(1), Hold, Replace(json!({"startDate": NOW_MS + 1}))],
     },
-    Change { name: "expiry changed", before: plain, steps: || vec![Hold, Replace(terms::days(7))] },
+    CatalogEdit { name: "expiry changed", before: plain, steps: || vec![Hold, Replace(terms::days(7))] },
 ];
 
 /// Every kind of write of a wallet.
-const WRITES: [Write; 6] =
-    [Write::BulkEarn, Write::BulkEarnMore, Write::Earn, Write::Revoke, Write::Redeem, Write::EarnBoth];
+const WRITES: [StaleWrite; 6] = [
+    StaleWrite::BulkEarn,
+    StaleWrite::BulkEarnMore,
+    StaleWrite::Earn,
+    StaleWrite::Revoke,
+    StaleWrite::Redeem,
+    StaleWrite::EarnBoth,
+];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Write {
+enum StaleWrite {
     BulkEarn,
     /// An earning that is recorded already, with a larger count.
     BulkEarnMore,
@@ -120,8 +134,8 @@ enum Write {
     EarnBoth,
 }
 
-impl Write {
-    async fn send(self, caller: &Caller, case: &Case, customer: i64) -> Answer {
+impl StaleWrite {
+    async fn send(self, caller: &TestCaller, case: &WriteAfterChange, customer: i64) -> Answer {
         let endpoint = ENDPOINTS[case.number % 2];
         let id = &case.promotion;
         match self {
@@ -151,14 +165,14 @@ impl Write {
 }
 
 /// One write after one change, with a promotion and customers of its own.
-struct Case {
+struct WriteAfterChange {
     number: usize,
     promotion: String,
     /// The earn ids of each customer.
     held: BTreeMap<i64, Vec<String>>,
 }
 
-impl Case {
+impl WriteAfterChange {
     fn customers(&self) -> [i64; 2] {
         [BEHIND, FRESH].map(|first| first + i64::try_from(self.number).unwrap())
     }
@@ -199,10 +213,14 @@ fn organization(promotions: Vec<Value>) -> Value {
     })
 }
 
-fn cases() -> Vec<(&'static Change, Write, Case)> {
+fn cases() -> Vec<(&'static CatalogEdit, StaleWrite, WriteAfterChange)> {
     let pairs = CHANGES.iter().flat_map(|change| WRITES.map(|write| (change, write)));
     let case = |(number, (change, write))| {
-        (change, write, Case { number, promotion: format!("{:024x}", 0xca5e_0000 + number), held: BTreeMap::new() })
+        (
+            change,
+            write,
+            WriteAfterChange { number, promotion: format!("{:024x}", 0xca5e_0000 + number), held: BTreeMap::new() },
+        )
     };
     pairs.enumerate().map(case).collect()
 }
@@ -222,7 +240,7 @@ pub fn plainly(answer: &Answer, customer: i64) -> String {
 }
 
 /// Makes the change with server `a`, while `b` holds the catalog from before.
-async fn bring_about(change: &Change, case: &mut Case, a: &Service, b: &Service) {
+async fn bring_about(change: &CatalogEdit, case: &mut WriteAfterChange, a: &Service, b: &Service) {
     for step in (change.steps)() {
         let named = json!({"promotionId": case.promotion});
         let answer = match step {
@@ -333,9 +351,9 @@ async fn a_change_of_the_organization_is_as_one_of_a_promotion() {
     let b = a.beside().await;
     let mut number = 0;
     for (name, change) in ORGANIZATIONS {
-        for write in [Write::BulkEarn, Write::Earn, Write::Revoke, Write::Redeem] {
+        for write in [StaleWrite::BulkEarn, StaleWrite::Earn, StaleWrite::Revoke, StaleWrite::Redeem] {
             number += 1;
-            let mut case = Case { number, promotion: id.to_owned(), held: BTreeMap::new() };
+            let mut case = WriteAfterChange { number, promotion: id.to_owned(), held: BTreeMap::new() };
             for customer in case.customers() {
                 // The day in India differs from that in New York.
                 let answer = b.earn(Endpoint::Json, &earning(customer, "before", id, 2)).await;
@@ -350,7 +368,7 @@ async fn a_change_of_the_organization_is_as_one_of_a_promotion() {
             let c = a.beside().await;
             let expected = plainly(&write.send(&c, &case, fresh).await, fresh);
             assert_eq!(answered, expected, "{name}, {write:?}");
-            let earns = matches!(write, Write::BulkEarn | Write::Earn);
+            let earns = matches!(write, StaleWrite::BulkEarn | StaleWrite::Earn);
             let told = [("only known customers", "not found"), ("fewer active promotions", "705")];
             for (of, text) in told {
                 assert!(name != of || !earns || expected.contains(text), "{name}, {write:?}: {expected}");

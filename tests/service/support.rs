@@ -23,7 +23,7 @@ use tokio::task::JoinHandle;
 use tonic::transport::Channel;
 use tonic_types::StatusExt;
 
-pub use crate::database::{Database, Engine, Template};
+pub use crate::database::{Database, DatabaseKind, Template};
 use crate::terms;
 
 /// 2025-11-11T06:00:00Z, the time of every server's clock here.
@@ -182,12 +182,12 @@ pub struct Service {
     database: Arc<Database>,
     stop: Option<oneshot::Sender<()>>,
     task: Option<JoinHandle<Result<(), server::ServeError>>>,
-    caller: Caller,
+    caller: TestCaller,
 }
 
 /// A caller of a server over gRPC or JSON.
 #[derive(Clone)]
-pub struct Caller {
+pub struct TestCaller {
     pub address: std::net::SocketAddr,
     channel: Channel,
     http: reqwest::Client,
@@ -196,9 +196,9 @@ pub struct Caller {
 }
 
 impl std::ops::Deref for Service {
-    type Target = Caller;
+    type Target = TestCaller;
 
-    fn deref(&self) -> &Caller {
+    fn deref(&self) -> &TestCaller {
         &self.caller
     }
 }
@@ -286,10 +286,10 @@ impl Service {
                 .await
         });
         ready.await.expect("the server starts");
-        Self { database, stop: Some(stop), task: Some(task), caller: Caller::of(address) }
+        Self { database, stop: Some(stop), task: Some(task), caller: TestCaller::of(address) }
     }
 
-    pub fn caller(&self) -> Caller {
+    pub fn caller(&self) -> TestCaller {
         self.caller.clone()
     }
 
@@ -317,7 +317,7 @@ impl Service {
     }
 }
 
-impl Caller {
+impl TestCaller {
     pub fn of(address: std::net::SocketAddr) -> Self {
         // The provider is one for the process, and is installed already on all calls but the first.
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -405,7 +405,7 @@ impl Caller {
     }
 }
 
-impl Caller {
+impl TestCaller {
     /// Sends these bytes as the message of the gRPC method at `path`. The call must be refused.
     pub async fn call_raw(&self, path: &str, message: Vec<u8>) -> Answer {
         match self.try_raw(path, message).await {

@@ -37,21 +37,21 @@ fn random_key(kid: &str) -> SigningKey {
     SigningKey::from_pem(kid, SigningKey::generate_pem().unwrap().as_bytes()).unwrap()
 }
 
-pub async fn ask(caller: &Caller, body: &Value) -> (u16, http::HeaderMap, Value) {
+pub async fn ask(caller: &TestCaller, body: &Value) -> (u16, http::HeaderMap, Value) {
     let request = caller.http().post(caller.url(PATH)).header("content-type", "application/json");
     let response = request.body(body.to_string()).send().await.unwrap();
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
     (status, headers, serde_json::from_str(&response.text().await.unwrap()).unwrap())
 }
 
-pub async fn token_of(caller: &Caller, username: &str, secret: &str) -> String {
+pub async fn token_of(caller: &TestCaller, username: &str, secret: &str) -> String {
     let (status, _, body) = ask(caller, &json!({"key": username, "secret": secret})).await;
     assert_eq!(status, 200, "{body}");
     body["data"]["accessToken"].as_str().unwrap().to_owned()
 }
 
 /// Returns the refusal of this token by both APIs, or `None` if they accept it.
-async fn refusal(caller: &Caller, token: &str) -> Option<String> {
+async fn refusal(caller: &TestCaller, token: &str) -> Option<String> {
     let mut said = Vec::new();
     for (index, endpoint) in ENDPOINTS.into_iter().enumerate() {
         for header in ["Bearer", "Token"] {
@@ -281,7 +281,7 @@ async fn a_disabled_client_and_a_new_secret_end_pairs_and_tokens_on_every_server
     let key = format!("main={ED25519}");
     let service = Service::start_with(&catalog(), &["--token-key", &key]).await;
     let other = service.beside_with(&["--token-key", &key]).await;
-    let ends = async |caller: &Caller, presented: &str| {
+    let ends = async |caller: &TestCaller, presented: &str| {
         let ended = async {
             while caller.earn_as(Endpoint::Grpc, Some(presented), &documented_request()).await.code != 401 {
                 tokio::time::sleep(std::time::Duration::from_millis(20)).await;
@@ -383,7 +383,7 @@ fn claims() -> Value {
         "scope": "openid earn:write", "exp": NOW_S + 60})
 }
 
-async fn becomes(caller: &Caller, token: &str, let_in: bool) {
+async fn becomes(caller: &TestCaller, token: &str, let_in: bool) {
     let so = async {
         let presented = format!("Bearer {token}");
         while (caller.earn_as(Endpoint::Grpc, Some(&presented), &documented_request()).await.code == 0) != let_in {

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::ENGINE;
 use crate::catalog::{created, promotion};
-use crate::database::Engine;
+use crate::database::DatabaseKind;
 use crate::rpcs::{audience, changes, deactivate, list};
 use crate::server_process::run;
 use crate::support::*;
@@ -25,8 +25,8 @@ const RELEASED: [&str; 1] = ["0.1.0"];
 
 fn fixture(version: &str) -> PathBuf {
     let name = match ENGINE {
-        Engine::Sqlite => "sqlite.sql.gz",
-        Engine::Postgres => "postgres.sql.gz",
+        DatabaseKind::Sqlite => "sqlite.sql.gz",
+        DatabaseKind::Postgres => "postgres.sql.gz",
     };
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(version).join(name)
 }
@@ -48,8 +48,8 @@ fn inflated(file: &Path) -> String {
 /// Returns the statements that make a copy of a database.
 async fn dump(database: &Database) -> String {
     match ENGINE {
-        Engine::Sqlite => dump_of_sqlite(database).await,
-        Engine::Postgres => {
+        DatabaseKind::Sqlite => dump_of_sqlite(database).await,
+        DatabaseKind::Postgres => {
             let dump = Command::new(crate::cluster::find_programs().unwrap().join("pg_dump"))
                 .args(["--no-owner", "--no-privileges", "--inserts", "--dbname", database.url()])
                 .output()

@@ -109,7 +109,7 @@ async fn everything_is_read_at_one_moment_beside_a_running_service() {
 
 #[tokio::test]
 async fn a_database_that_goes_away_ends_it_with_the_checks_made_so_far() {
-    if ENGINE == Engine::Sqlite {
+    if ENGINE == DatabaseKind::Sqlite {
         // A process that has a file open keeps it.
         return;
     }
@@ -152,8 +152,8 @@ async fn a_wallet_of_several_pages_is_read_to_its_end() {
     let database = service.database();
     // Each is of one event, and its earn id is after all others.
     let earn_id = match ENGINE {
-        Engine::Sqlite => "printf('f%023x', n)",
-        Engine::Postgres => "'f' || lpad(to_hex(n), 23, '0')",
+        DatabaseKind::Sqlite => "printf('f%023x', n)",
+        DatabaseKind::Postgres => "'f' || lpad(to_hex(n), 23, '0')",
     };
     let columns = "org_id, customer_id, promotion_id, earned_from_id, ordinal, earned_from_type, event_time_ms, valid_till_ms, \
                    granted_at_ms";

@@ -47,12 +47,12 @@ pub fn transaction(name: &str, customer: i64, earned: &[(&str, &str)]) -> Value 
 }
 
 /// Grants this many of a promotion to the customer of most tests, for this event. Returns their earn ids.
-pub async fn granted(caller: &Caller, event: &str, promotion: &str, count: i64) -> Vec<String> {
+pub async fn granted(caller: &TestCaller, event: &str, promotion: &str, count: i64) -> Vec<String> {
     granted_to(caller, CUSTOMER, one_entry(event, promotion, count)).await
 }
 
 /// Grants all of a request for one entry to a customer. Returns the earn ids.
-pub async fn granted_to(caller: &Caller, customer: i64, mut request: Value) -> Vec<String> {
+pub async fn granted_to(caller: &TestCaller, customer: i64, mut request: Value) -> Vec<String> {
     request["customerId"] = customer.into();
     request["eventTime"] = NOW_MS.into();
     let answer = caller.earn(Endpoint::Grpc, &request).await;

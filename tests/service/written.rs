@@ -101,7 +101,7 @@ async fn the_demo_takes_its_own_database_again_and_nobody_elses() {
 }
 
 /// Sends bytes over HTTP/1.1, and waits for the response.
-async fn send(caller: &Caller, head: &[u8]) {
+async fn send(caller: &TestCaller, head: &[u8]) {
     let mut stream = TcpStream::connect(caller.address).await.unwrap();
     let _ = stream.write_all(head).await;
     let mut answer = [0; 12];

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use tokio::task::{JoinHandle, JoinSet};
 
-use self::held::{Case, WAITING, catalog, fill};
+use self::held::{HeldLock, WAITING, catalog, fill};
 use self::routes::{NEIGHBOUR, Things, assert_waited, at_once, earning, every_route_at_once, send};
 use crate::support::*;
 
@@ -38,7 +38,7 @@ struct Readiness {
 impl Readiness {
     fn watch(service: &Service) -> Self {
         let over = Arc::new(AtomicBool::new(false));
-        let (caller, ended) = (Caller::of(service.address), Arc::clone(&over));
+        let (caller, ended) = (TestCaller::of(service.address), Arc::clone(&over));
         let task = tokio::spawn(async move {
             let mut asked = 0;
             while !ended.load(Ordering::Relaxed) {
@@ -74,12 +74,12 @@ async fn until_a_session_waits(database: &Database) {
 }
 
 /// Calls of the organization whose locks are held, alternately over gRPC and JSON, with the answer and its time.
-struct Waiting(JoinSet<(&'static str, Answer, Instant)>);
+struct WaitingCalls(JoinSet<(&'static str, Answer, Instant)>);
 
-impl Waiting {
-    fn send(service: &Service, calls: &[routes::Call], credentials: &'static str) -> Self {
+impl WaitingCalls {
+    fn send(service: &Service, calls: &[routes::MethodCall], credentials: &'static str) -> Self {
         let mut set = JoinSet::new();
-        let caller = Caller::of(service.address);
+        let caller = TestCaller::of(service.address);
         for (index, call) in calls.iter().cloned().enumerate() {
             let caller = caller.clone();
             set.spawn(async move {
@@ -101,12 +101,12 @@ impl Waiting {
 }
 
 /// Holds a lock while calls wait for it and another organization calls every route.
-async fn hold_up(service: &Service, neighbour: &Caller, case: &Case) {
+async fn hold_up(service: &Service, neighbour: &TestCaller, case: &HeldLock) {
     // The output of a failed test shows the name.
     println!("{}", case.name);
     let readiness = Readiness::watch(service);
     let blocker = service.database().block(&case.lock).await;
-    let waiting = Waiting::send(service, &case.calls, "demo:demo");
+    let waiting = WaitingCalls::send(service, &case.calls, "demo:demo");
     until_a_session_waits(service.database()).await;
     let (begun, mut rounds) = (Instant::now(), 0);
     while rounds < ROUNDS || begun.elapsed() < HELD {
@@ -122,7 +122,7 @@ async fn hold_up(service: &Service, neighbour: &Caller, case: &Case) {
 #[tokio::test(flavor = "multi_thread")]
 async fn however_many_calls_of_one_organization_wait_for_a_lock_another_one_is_served_at_once() {
     let service = Service::start_with(&catalog(), &[]).await;
-    let neighbour = Caller::of(service.address);
+    let neighbour = TestCaller::of(service.address);
     every_route_at_once(&neighbour, "before", 0).await;
     for case in fill(&service, "one").await.cases("one") {
         hold_up(&service, &neighbour, &case).await;
@@ -132,18 +132,18 @@ async fn however_many_calls_of_one_organization_wait_for_a_lock_another_one_is_s
 #[tokio::test(flavor = "multi_thread")]
 async fn an_organization_that_waits_for_every_lock_at_once_holds_up_nobody_else() {
     let service = Service::start_with(&catalog(), &[]).await;
-    let neighbour = Caller::of(service.address);
+    let neighbour = TestCaller::of(service.address);
     every_route_at_once(&neighbour, "before", 0).await;
     let cases = fill(&service, "all").await.cases("all");
     let lock = cases.iter().map(|case| case.lock.as_str()).collect::<Vec<_>>().join("; ");
     let calls = cases.into_iter().flat_map(|case| case.calls).collect();
-    hold_up(&service, &neighbour, &Case { tag: "all", name: "all at once", lock, calls }).await;
+    hold_up(&service, &neighbour, &HeldLock { tag: "all", name: "all at once", lock, calls }).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_table_that_is_locked_for_seconds_makes_calls_wait_and_no_server_unready() {
     let service = Service::start().await;
-    let neighbour = Caller::of(service.address);
+    let neighbour = TestCaller::of(service.address);
     let readiness = Readiness::watch(&service);
     for (customer, table) in (60_000..).zip([
         "api_clients",
@@ -159,7 +159,7 @@ async fn a_table_that_is_locked_for_seconds_makes_calls_wait_and_no_server_unrea
         let things = Things::make(&neighbour, table, customer).await;
         let blocker = service.database().block(&format!("LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")).await;
         let calls = [things.calls(), things.calls()].concat();
-        let waiting = Waiting::send(&service, &calls, NEIGHBOUR);
+        let waiting = WaitingCalls::send(&service, &calls, NEIGHBOUR);
         tokio::time::sleep(TABLE_LOCKED).await;
         blocker.release().await;
         for (method, answer, _) in waiting.0.join_all().await {
@@ -176,7 +176,7 @@ async fn a_table_that_is_locked_for_seconds_makes_calls_wait_and_no_server_unrea
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_reads_slowly_holds_up_no_other() {
     let service = Service::start().await;
-    let neighbour = Caller::of(service.address);
+    let neighbour = TestCaller::of(service.address);
     every_route_at_once(&neighbour, "before", 0).await;
     let large = format!(
         "INSERT INTO earned_promotions (org_id, customer_id, earn_id, promotion_id, event_id, earned_from_id, ordinal,
@@ -190,7 +190,7 @@ async fn a_client_that_reads_slowly_holds_up_no_other() {
     let (over, read) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     let mut readers = JoinSet::new();
     for index in 0..WAITING {
-        let caller = Caller::of(service.address);
+        let caller = TestCaller::of(service.address);
         let (over, read, slow) = (Arc::clone(&over), Arc::clone(&read), slow.clone());
         readers.spawn(async move {
             while !over.load(Ordering::Relaxed) {
@@ -213,12 +213,12 @@ async fn a_client_that_reads_slowly_holds_up_no_other() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_whose_reads_wait_for_a_lock_holds_up_no_other() {
     let service = Service::start().await;
-    let neighbour = Caller::of(service.address);
+    let neighbour = TestCaller::of(service.address);
     let things = Things::make(&neighbour, "beside stuck readers", 50_000).await;
     let stuck = ("CustomerService/GetCustomer", json!({"customerId": CUSTOMER}));
     let readiness = Readiness::watch(&service);
     let blocker = service.database().block_lookups().await;
-    let waiting = Waiting::send(&service, &vec![stuck; WAITING.unsigned_abs() as usize], "demo:demo");
+    let waiting = WaitingCalls::send(&service, &vec![stuck; WAITING.unsigned_abs() as usize], "demo:demo");
     until_a_session_waits(service.database()).await;
     // No call about customers is answered meanwhile.
     for call in things.calls().iter().filter(|(method, _)| !method.starts_with("CustomerService")) {
@@ -234,7 +234,7 @@ async fn a_client_whose_reads_wait_for_a_lock_holds_up_no_other() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_gives_up_its_reads_holds_up_no_other() {
     let service = Service::start().await;
-    let neighbour = Caller::of(service.address);
+    let neighbour = TestCaller::of(service.address);
     let things = Things::make(&neighbour, "beside given up readers", 50_000).await;
     let stuck = ("CustomerService/GetCustomer", json!({"customerId": CUSTOMER}));
     let readiness = Readiness::watch(&service);
@@ -242,7 +242,7 @@ async fn a_client_that_gives_up_its_reads_holds_up_no_other() {
     let over = Arc::new(AtomicBool::new(false));
     let mut readers = JoinSet::new();
     for _ in 0..WAITING {
-        let (caller, over, stuck) = (Caller::of(service.address), Arc::clone(&over), stuck.clone());
+        let (caller, over, stuck) = (TestCaller::of(service.address), Arc::clone(&over), stuck.clone());
         readers.spawn(async move {
             while !over.load(Ordering::Relaxed) {
                 let read = send(&caller, Endpoint::Grpc, "demo:demo", &stuck);
@@ -268,14 +268,14 @@ async fn a_client_that_gives_up_its_reads_holds_up_no_other() {
 #[tokio::test(flavor = "multi_thread")]
 async fn throughput_of_one_organization_beside_waiting_calls_of_another() {
     let service = Service::start_with(&catalog(), &[]).await;
-    let neighbour = Caller::of(service.address);
+    let neighbour = TestCaller::of(service.address);
     let (mut without, mut beside) = (0, 0);
     earns(&neighbour, "warm").await;
     for round in 0..MEASURED {
         without += earns(&neighbour, &format!("without {round}")).await;
         let (lock, calls) = of_the_writer(&service, &format!("load {round}")).await;
         let blocker = service.database().block(&lock).await;
-        let waiting = Waiting::send(&service, &calls, "demo:demo");
+        let waiting = WaitingCalls::send(&service, &calls, "demo:demo");
         until_a_session_waits(service.database()).await;
         beside += earns(&neighbour, &format!("beside {round}")).await;
         blocker.release().await;
@@ -289,7 +289,7 @@ async fn throughput_of_one_organization_beside_waiting_calls_of_another() {
 }
 
 /// Returns the locks that calls of the writer wait for, and these calls.
-async fn of_the_writer(service: &Service, tag: &str) -> (String, Vec<routes::Call>) {
+async fn of_the_writer(service: &Service, tag: &str) -> (String, Vec<routes::MethodCall>) {
     let mut cases = fill(service, tag).await.cases(tag);
     cases.retain(|case| {
         case.calls.iter().any(|(method, _)| method.starts_with("EarnService") || method.starts_with("WalletService"))
@@ -299,7 +299,7 @@ async fn of_the_writer(service: &Service, tag: &str) -> (String, Vec<routes::Cal
 }
 
 /// Earns for a while, many at once. Returns the number of earnings.
-async fn earns(caller: &Caller, tag: &str) -> u32 {
+async fn earns(caller: &TestCaller, tag: &str) -> u32 {
     let begun = Instant::now();
     let mut workers = JoinSet::new();
     for worker in 0..EARNERS {

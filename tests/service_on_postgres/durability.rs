@@ -58,7 +58,7 @@ async fn a_role_or_a_database_without_durable_commits_loses_nothing_that_was_ans
 }
 
 /// Waits until readiness has this status.
-async fn until_ready_is(caller: &Caller, expected: u16) {
+async fn until_ready_is(caller: &TestCaller, expected: u16) {
     let told = async {
         while caller.http().get(caller.url("/readyz")).send().await.unwrap().status() != expected {
             tokio::time::sleep(Duration::from_millis(50)).await;

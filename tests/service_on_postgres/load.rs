@@ -37,11 +37,11 @@ pub fn load_catalog() -> Value {
 }
 
 /// The name of an earning: customer, promotion, event.
-type Key = (i64, String, String);
+type EarningName = (i64, String, String);
 
 /// The requested count of an earning, and each answer: the earn ids, in order.
 #[derive(Debug, Default, Clone)]
-struct Told {
+struct EarningAnswers {
     answers: BTreeSet<Vec<String>>,
     most_asked: i64,
 }
@@ -49,19 +49,19 @@ struct Told {
 /// The answers to all workers.
 #[derive(Debug, Default)]
 pub struct Ledger {
-    told: Mutex<BTreeMap<Key, Told>>,
+    told: Mutex<BTreeMap<EarningName, EarningAnswers>>,
     /// The acknowledged changes of earned promotions: revoked, or redeemed by a transaction.
     became: Mutex<BTreeMap<String, Option<String>>>,
 }
 
 impl Ledger {
-    fn asks(&self, key: &Key, count: i64) {
+    fn asks(&self, key: &EarningName, count: i64) {
         let mut told = self.told.lock().unwrap();
         let told = told.entry(key.clone()).or_default();
         told.most_asked = told.most_asked.max(count);
     }
 
-    fn hears(&self, key: &Key, ids: Vec<String>) {
+    fn hears(&self, key: &EarningName, ids: Vec<String>) {
         self.told.lock().unwrap().entry(key.clone()).or_default().answers.insert(ids);
     }
 
@@ -88,7 +88,7 @@ impl Ledger {
              FROM earned_promotions WHERE promotion_id NOT LIKE '{OF_OTHERS}%' ORDER BY ordinal"
         );
         let rows = database.rows(&rows).await;
-        let mut held = BTreeMap::<Key, Vec<String>>::new();
+        let mut held = BTreeMap::<EarningName, Vec<String>>::new();
         let mut became = self.became.lock().unwrap().clone();
         for row in &rows {
             let text = |name: &str| row[name].as_str().unwrap_or_default().to_owned();
@@ -125,12 +125,12 @@ impl Ledger {
 }
 
 /// Calls servers at random until the default duration is over.
-pub async fn run(callers: Vec<Caller>) -> Arc<Ledger> {
+pub async fn run(callers: Vec<TestCaller>) -> Arc<Ledger> {
     run_for(callers, LOAD).await
 }
 
 /// Like [`run`], for this duration, and longer until there are enough acknowledged earnings.
-pub async fn run_for(callers: Vec<Caller>, duration: Duration) -> Arc<Ledger> {
+pub async fn run_for(callers: Vec<TestCaller>, duration: Duration) -> Arc<Ledger> {
     let ledger = Arc::new(Ledger::default());
     let begun = Instant::now();
     let mut workers = tokio::task::JoinSet::new();
@@ -161,7 +161,7 @@ pub fn pick(count: usize) -> usize {
 }
 
 /// Asks for an earning, and then for a change of it.
-async fn ask(callers: &[Caller], ledger: &Ledger, event: &str) {
+async fn ask(callers: &[TestCaller], ledger: &Ledger, event: &str) {
     let (customer, promotion) = (CUSTOMERS[pick(CUSTOMERS.len())], PROMOTIONS[pick(PROMOTIONS.len())]);
     let count = 1 + i64::try_from(random(4)).unwrap();
     let mut request = one_entry(event, promotion, count);
@@ -196,7 +196,7 @@ async fn ask(callers: &[Caller], ledger: &Ledger, event: &str) {
 }
 
 /// Sends a request of this method, or a bulk earning, again as long as it is refused with 503. Returns the answer.
-pub async fn until_answered(caller: &Caller, method: Option<&str>, request: &Value) -> Answer {
+pub async fn until_answered(caller: &TestCaller, method: Option<&str>, request: &Value) -> Answer {
     let answered = async {
         loop {
             let endpoint = ENDPOINTS[pick(2)];
@@ -215,7 +215,7 @@ pub async fn until_answered(caller: &Caller, method: Option<&str>, request: &Val
 }
 
 /// Sends a request of this method, or a bulk earning, to any server until one answers. Returns the answer.
-pub async fn answered(callers: &[Caller], method: Option<&str>, request: &Value) -> Answer {
+pub async fn answered(callers: &[TestCaller], method: Option<&str>, request: &Value) -> Answer {
     let answered = async {
         loop {
             match try_once(callers, method, request).await {
@@ -233,7 +233,7 @@ pub async fn answered(callers: &[Caller], method: Option<&str>, request: &Value)
 
 /// Returns the answer of one server, if it answers. A change of the catalog has no time-out: a late one could take
 /// effect after its successor.
-pub async fn try_once(callers: &[Caller], method: Option<&str>, request: &Value) -> Option<Answer> {
+pub async fn try_once(callers: &[TestCaller], method: Option<&str>, request: &Value) -> Option<Answer> {
     let (caller, endpoint) = (&callers[pick(callers.len())], ENDPOINTS[pick(2)]);
     let Some(method) = method else {
         return tokio::time::timeout(GIVEN_UP_AFTER, caller.try_earn(endpoint, request)).await.ok().flatten();

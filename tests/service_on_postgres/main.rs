@@ -98,4 +98,4 @@ mod verify;
 mod wallet;
 
 /// The engine of the databases of these tests.
-const ENGINE: database::Engine = database::Engine::Postgres;
+const ENGINE: database::DatabaseKind = database::DatabaseKind::Postgres;

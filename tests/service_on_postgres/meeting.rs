@@ -133,7 +133,7 @@ fn taking(number: u64, earned: &[String]) -> (&'static str, Value) {
 
 /// Makes random calls until `over` is set. Returns the number of calls that were answered, and of those refused as
 /// busy.
-async fn call_at_random(callers: [Caller; 2], first_kind: u32, over: Arc<AtomicBool>) -> (u64, u64) {
+async fn call_at_random(callers: [TestCaller; 2], first_kind: u32, over: Arc<AtomicBool>) -> (u64, u64) {
     let (mut answered, mut busy) = (0, 0);
     let mut earned = Vec::new();
     while !over.load(Ordering::Relaxed) {

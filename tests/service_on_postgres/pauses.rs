@@ -55,7 +55,7 @@ fn promotion(id: &str) -> Value {
 
 /// A call to earn both.
 #[derive(Debug, Clone)]
-struct Call {
+struct EarningCall {
     customer: i64,
     sent: Instant,
     /// Number granted of each, and their ids.
@@ -64,12 +64,12 @@ struct Call {
 
 /// Times at which the changes were answered.
 #[derive(Debug, Clone, Copy)]
-struct Changed {
+struct ChangeTimes {
     ended: Instant,
     capped: Instant,
 }
 
-struct World {
+struct PausedServer {
     database: Database,
     /// The server that is paused.
     a: Process,
@@ -77,7 +77,7 @@ struct World {
     customers: AtomicI64,
 }
 
-impl World {
+impl PausedServer {
     /// Starts two servers. The promotion that gets a cap begins with `cap_before`.
     async fn start(rounds: usize, cap_before: Option<i64>, options: &[&str]) -> Self {
         let database = Database::new().await;
@@ -113,14 +113,14 @@ impl World {
     }
 
     /// Deactivates one promotion and gives the other its cap, through the server that continues.
-    async fn change(&self, pair: &Pair) -> Changed {
+    async fn change(&self, pair: &Pair) -> ChangeTimes {
         let b = &self.b.caller;
         let named = json!({"promotionId": pair.ends});
         until_answered(b, Some("CatalogService/DeactivatePromotion"), &named).await;
         let ended = Instant::now();
         let request = json!({"promotionId": pair.kept, "promotion": pair.capped(CAP)});
         until_answered(b, Some("CatalogService/ReplacePromotion"), &request).await;
-        Changed { ended, capped: Instant::now() }
+        ChangeTimes { ended, capped: Instant::now() }
     }
 
     /// Earns under the cap through the server that continues. Returns the number granted.
@@ -140,7 +140,7 @@ impl World {
 
     /// Asserts that nothing was granted by the old rules to a call that was sent after the new ones were answered, and
     /// that every acknowledged grant exists.
-    async fn check_calls(&self, changed: Changed, calls: &[Call]) {
+    async fn check_calls(&self, changed: ChangeTimes, calls: &[EarningCall]) {
         let rows = self.earned().await;
         let cap = usize::try_from(CAP).unwrap();
         for call in calls {
@@ -169,12 +169,12 @@ impl World {
 }
 
 /// Sends a call to earn both, and records its time and its outcome. Returns the earn ids.
-async fn earn_both(caller: &Caller, pair: &Pair, customer: i64, calls: &Mutex<Vec<Call>>) -> Vec<String> {
+async fn earn_both(caller: &TestCaller, pair: &Pair, customer: i64, calls: &Mutex<Vec<EarningCall>>) -> Vec<String> {
     // The event is new, because a repeat returns the recorded grants.
     let (number, event) = {
         let mut calls = calls.lock().unwrap();
         let before = calls.iter().filter(|call| call.customer == customer).count();
-        calls.push(Call { customer, sent: Instant::now(), granted: None });
+        calls.push(EarningCall { customer, sent: Instant::now(), granted: None });
         (calls.len() - 1, format!("event {before}"))
     };
     let endpoint = ENDPOINTS[number % 2];
@@ -190,7 +190,7 @@ async fn earn_both(caller: &Caller, pair: &Pair, customer: i64, calls: &Mutex<Ve
 }
 
 /// Runs one round: load on a server that is paused at some moment, while the other one changes the catalog and grants.
-async fn pause_once(world: &Arc<World>, pair: &Pair) -> (usize, usize) {
+async fn pause_once(world: &Arc<PausedServer>, pair: &Pair) -> (usize, usize) {
     let (calls, over) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
     let mut workers = tokio::task::JoinSet::new();
     for worker in 0..WORKERS {
@@ -242,7 +242,7 @@ async fn pause_once(world: &Arc<World>, pair: &Pair) -> (usize, usize) {
 async fn a_server_paused_at_any_moment_grants_nothing_by_rules_that_have_changed() {
     // An open transaction of a paused server holds the catalog until the database ends the transaction.
     let options = ["--statement-timeout-ms", "1500"];
-    let world = Arc::new(World::start(ROUNDS, None, &options).await);
+    let world = Arc::new(PausedServer::start(ROUNDS, None, &options).await);
     let (mut acknowledged, mut flying) = (0, 0);
     for round in 0..ROUNDS {
         let counts = pause_once(&world, &Pair::of(round)).await;
@@ -255,13 +255,13 @@ async fn a_server_paused_at_any_moment_grants_nothing_by_rules_that_have_changed
 
 /// A lock that blocks a statement that writes.
 #[derive(Debug, Clone, Copy)]
-enum Held {
+enum BlockingLock {
     Table,
     EarningKey,
     Count,
 }
 
-impl Held {
+impl BlockingLock {
     fn sql(self, pair: &Pair, customer: i64) -> String {
         let ends = &pair.ends;
         match self {
@@ -281,7 +281,7 @@ impl Held {
 }
 
 /// Blocks a statement of a server by a lock while another one changes the catalog and grants.
-async fn hold_once(world: &Arc<World>, pair: &Pair, held: Held) -> usize {
+async fn hold_once(world: &Arc<PausedServer>, pair: &Pair, held: BlockingLock) -> usize {
     let calls = Arc::new(Mutex::new(Vec::new()));
     let customer = world.next_customer();
     let session = sea_orm::Database::connect(world.database.url()).await.unwrap();
@@ -327,10 +327,11 @@ async fn a_statement_that_waits_for_a_lock_writes_nothing_by_rules_that_have_cha
     let mut granted = 0;
     // Every round checks what was granted. Which server is first is chance, so a witness is looked for a few times.
     for _ in 0..MOST_LOOKS {
-        for (cap_before, kinds) in
-            [(None, &[Held::Table, Held::EarningKey][..]), (Some(ASKED), &[Held::Count, Held::Table])]
-        {
-            let world = Arc::new(World::start(2 * kinds.len(), cap_before, &options).await);
+        for (cap_before, kinds) in [
+            (None, &[BlockingLock::Table, BlockingLock::EarningKey][..]),
+            (Some(ASKED), &[BlockingLock::Count, BlockingLock::Table]),
+        ] {
+            let world = Arc::new(PausedServer::start(2 * kinds.len(), cap_before, &options).await);
             for (round, held) in kinds.iter().cycle().take(2 * kinds.len()).enumerate() {
                 granted += hold_once(&world, &Pair::of(round), *held).await;
             }
@@ -349,7 +350,7 @@ async fn a_statement_that_waits_for_a_lock_writes_nothing_by_rules_that_have_cha
 async fn clocks_that_differ_change_nothing() {
     let Some(library) = clock_library() else { return };
     for shift in ["+3h", "-3h"] {
-        let world = Arc::new(World::start(1, None, &[]).await);
+        let world = Arc::new(PausedServer::start(1, None, &[]).await);
         let options = ["--database-url", world.database.url(), "--listen", "127.0.0.1:0"];
         let shifted = Process::start_by_clock(Some(library), shift, &options);
         let (pair, calls) = (Pair::of(0), Mutex::new(Vec::new()));

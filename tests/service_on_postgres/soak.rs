@@ -15,8 +15,8 @@ use serde_json::Value;
 use tokio::sync::RwLock;
 
 use self::recapped::Recapped;
-use self::switched::{Kind, Switched};
-use self::target::Target;
+use self::switched::{SwitchKind, Switched};
+use self::target::LoadTarget;
 use crate::cluster::Cluster;
 use crate::load::{self, OF_OTHERS, load_catalog, random};
 use crate::server_process::{Process, clock_library, verify};
@@ -109,7 +109,7 @@ async fn crash(mut cluster: Cluster, database: Arc<RwLock<()>>, until: Instant) 
 
 fn catalog() -> Value {
     let mut catalog = load_catalog();
-    catalog["promotions"].as_array_mut().unwrap().extend(Kind::ALL.map(Kind::record));
+    catalog["promotions"].as_array_mut().unwrap().extend(SwitchKind::ALL.map(SwitchKind::record));
     catalog
 }
 
@@ -123,12 +123,12 @@ async fn four_processes_serve_exactly_while_everything_around_them_fails() {
     let library = clock_library();
     let members: Vec<_> = CLOCKS.map(|clock| Member::start(database.url(), clock, library)).into();
     let callers: Vec<_> = members.iter().map(|member| member.process.caller.clone()).collect();
-    let target = Target { callers: callers.clone(), url: database.url().to_owned() };
+    let target = LoadTarget { callers: callers.clone(), url: database.url().to_owned() };
 
     let until = Instant::now() + duration;
     let load = tokio::spawn(load::run_for(callers, duration));
     let switched: Vec<_> =
-        Kind::ALL.map(|kind| tokio::spawn(Switched::run(kind, target.clone(), until))).into_iter().collect();
+        SwitchKind::ALL.map(|kind| tokio::spawn(Switched::run(kind, target.clone(), until))).into_iter().collect();
     let recapped = tokio::spawn(Recapped::run(target, until));
     let left_alone = Arc::new(RwLock::new(()));
     let crashing = tokio::spawn(crash(cluster, Arc::clone(&left_alone), until));

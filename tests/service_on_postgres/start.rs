@@ -92,7 +92,7 @@ impl Drop for Killed {
 }
 
 /// Waits until a probe is answered with this status.
-async fn becomes(caller: &Caller, path: &str, status: u16) {
+async fn becomes(caller: &TestCaller, path: &str, status: u16) {
     let asked = async || caller.http().get(caller.url(path)).send().await.map(|answer| answer.status().as_u16());
     let so = async {
         while asked().await.ok() != Some(status) {
@@ -119,7 +119,7 @@ async fn while_the_database_is_waited_for_probes_are_answered_and_calls_are_refu
         .spawn()
         .unwrap();
     let _killed = Killed(child);
-    let (public, admin) = (Caller::of(public), Caller::of(admin));
+    let (public, admin) = (TestCaller::of(public), TestCaller::of(admin));
     for caller in [&public, &admin] {
         becomes(caller, "/healthz", 200).await;
         becomes(caller, "/readyz", 503).await;

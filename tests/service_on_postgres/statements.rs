@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use self::load::{call_every_route, fill, run_commands};
-use self::log::{Log, Ran, cluster, indexes};
+use self::log::{RanStatement, StatementLog, cluster, indexes};
 use crate::server_process::Process;
 use crate::support::*;
 
@@ -27,7 +27,7 @@ enum Believed {
 const WHOLE: [&str; 1] = ["SELECT \"orgs\".\"id\" FROM \"orgs\""];
 
 /// Requires that each statement searches by whole keys.
-async fn assert_searched_by_keys(database: &Database, believed: Believed, ran: &[Ran]) {
+async fn assert_searched_by_keys(database: &Database, believed: Believed, ran: &[RanStatement]) {
     let indexes = indexes(database).await;
     let mut breaches = BTreeMap::<String, usize>::new();
     for ran in ran.iter().filter(|ran| !WHOLE.iter().any(|whole| ran.text == *whole)) {
@@ -57,7 +57,7 @@ async fn no_plan_of_a_statement_depends_on_statistics() {
             database.execute("VACUUM ANALYZE").await;
         }
         processes.push(Process::start(Path::new("."), &options));
-        let mut log = Log::of(&database).await;
+        let mut log = StatementLog::of(&database).await;
         for (number, process) in (1..).zip(&processes) {
             call_every_route(&process.caller, 10 * number, 2).await;
             call_every_route(&process.caller, 10 * number + 1, 20).await;
@@ -94,7 +94,7 @@ async fn no_text_of_a_statement_depends_on_the_number_of_values() {
     let database = Database::at(cluster.create_database("texts"));
     import(&database, &endless(catalog())).await.unwrap();
     let process = Process::start(Path::new("."), &["--database-url", database.url(), "--listen", "127.0.0.1:0"]);
-    let mut log = Log::of(&database).await;
+    let mut log = StatementLog::of(&database).await;
     // The way in which calls meet decides which of the known texts are sent, so texts of different times are not
     // compared.
     call_every_route(&process.caller, 0, MANY).await;

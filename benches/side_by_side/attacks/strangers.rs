@@ -10,7 +10,7 @@ use tokio::net::TcpSocket;
 use tokio::time::sleep;
 
 use super::frames::{DATA, PREFACE, RST_STREAM, SETTINGS, WINDOW_UPDATE, frame, headers};
-use super::{Attack, Attacker, FEW, GRPC_PATH, PATH, Row, beside, each};
+use super::{Attack, Attacker, FEW, GRPC_PATH, PATH, ReportRow, beside, each};
 use crate::Bench;
 
 /// Connections a second whose window is zero, and calls of each.
@@ -33,7 +33,7 @@ const TOKEN_BODY_BYTES: usize = 8_000;
 const ANSWERED_WITHIN: Duration = Duration::from_secs(10);
 const TOKEN_PATH: &str = "/v3/oauth/token/generate";
 
-pub fn zero_window(bench: &Bench) -> Row {
+pub fn zero_window(bench: &Bench) -> ReportRow {
     let what = "beside 100 connections a second with 40 calls each whose answers are not taken ÷ alone";
     beside(bench, Attack { name: "attack-zero-window", what, per_second: ZERO_WINDOWS_PER_SECOND }, |attacker| {
         each(FEW * 100, move |_| take_nothing(Arc::clone(&attacker)))
@@ -50,7 +50,7 @@ async fn take_nothing(attacker: Arc<Attacker>) {
     hold_open(&attacker, &bytes).await;
 }
 
-pub fn half_sent(bench: &Bench) -> Row {
+pub fn half_sent(bench: &Bench) -> ReportRow {
     let what = "beside 2,000 requests of all routes that are sent by half, opened anew when they are ended ÷ alone";
     beside(bench, Attack { name: "attack-half-sent", what, per_second: HALF_SENT_PER_SECOND }, |attacker| {
         each(HALF_SENT, move |index| send_half(Arc::clone(&attacker), index))
@@ -88,7 +88,7 @@ async fn send_half(attacker: Arc<Attacker>, index: usize) {
     hold_open(&attacker, &bytes).await;
 }
 
-pub fn window_updates(bench: &Bench) -> Row {
+pub fn window_updates(bench: &Bench) -> ReportRow {
     let what = "beside 100,000 WINDOW_UPDATE and RST_STREAM frames a second of streams that are finished ÷ alone";
     beside(bench, Attack { name: "attack-frames", what, per_second: FLOODS_PER_SECOND }, |attacker| {
         each(FEW, move |index| flood(Arc::clone(&attacker), index.is_multiple_of(2)))
@@ -113,7 +113,7 @@ async fn flood(attacker: Arc<Attacker>, updates: bool) {
     }
 }
 
-pub fn token_bodies(bench: &Bench) -> Row {
+pub fn token_bodies(bench: &Bench) -> ReportRow {
     let what = "beside 200 requests a second for tokens, of 8 KB each, with unknown credentials ÷ alone";
     beside(bench, Attack { name: "attack-token-bodies", what, per_second: TOKENS_PER_SECOND }, |attacker| {
         each(FEW * 4, move |index| ask_for_tokens(Arc::clone(&attacker), index))
@@ -133,7 +133,7 @@ async fn ask_for_tokens(attacker: Arc<Attacker>, index: usize) {
     }
 }
 
-pub fn wrong_credentials(bench: &Bench) -> Row {
+pub fn wrong_credentials(bench: &Bench) -> ReportRow {
     let what = "beside 200 calls a second with wrong credentials from 1,000 addresses ÷ alone";
     beside(bench, Attack { name: "attack-wrong-credentials", what, per_second: WRONG_PER_SECOND }, |attacker| {
         each(FEW * 4, move |index| guess(Arc::clone(&attacker), index))

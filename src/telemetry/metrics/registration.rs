@@ -1,4 +1,4 @@
-//! What all metrics share: their registration, the form of a duration, and the error of both.
+//! The registration of metrics, the form of a duration, and the error of both.
 
 use prometheus::core::Collector;
 use prometheus::{HistogramOpts, IntGauge, Registry};

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use sea_orm::DbErr;
 use tokio::sync::oneshot;
 
-use super::super::batch::{Answer, Patience, Written};
+use super::super::batch::{CommandAnswer, Patience, Written};
 use super::*;
 use crate::earning::CustomerId;
 use crate::storage::StorageError;
@@ -67,7 +67,7 @@ impl Batches for Nothing {
 
 /// A caller that waits for its answer.
 struct WaitingCaller {
-    answered: oneshot::Receiver<Answer<Nothing>>,
+    answered: oneshot::Receiver<CommandAnswer<Nothing>>,
     settled: Arc<AtomicBool>,
 }
 

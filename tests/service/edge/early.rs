@@ -14,7 +14,7 @@ const SIZES: [usize; 6] = [1, 240, 70 * KIB, MIB + 1, 2 * MIB, 16 * MIB];
 const ANSWERED_WITHIN: Duration = Duration::from_secs(20);
 
 /// A request that is refused before its body is read.
-struct Refused {
+struct EarlyRefusal {
     status: u16,
     method: &'static str,
     path: &'static str,
@@ -26,20 +26,20 @@ struct Refused {
 
 const JSON: &str = "application/json";
 
-const fn refused(status: u16, method: &'static str, path: &'static str, credentials: &'static str) -> Refused {
-    Refused { status, method, path, credentials, content_type: JSON, from_bytes: 0 }
+const fn refused(status: u16, method: &'static str, path: &'static str, credentials: &'static str) -> EarlyRefusal {
+    EarlyRefusal { status, method, path, credentials, content_type: JSON, from_bytes: 0 }
 }
 
-const REFUSED: [Refused; 6] = [
+const REFUSED: [EarlyRefusal; 6] = [
     refused(404, "POST", "/nowhere", ""),
     refused(405, "PUT", PATH, "demo:demo"),
     refused(401, "POST", PATH, ""),
     refused(401, "POST", PATH, "demo:wrong"),
-    Refused { from_bytes: MIB + 1, ..refused(413, "POST", PATH, "demo:demo") },
-    Refused { content_type: "text/plain", from_bytes: 0, ..refused(415, "POST", BULK_EARN, "demo:demo") },
+    EarlyRefusal { from_bytes: MIB + 1, ..refused(413, "POST", PATH, "demo:demo") },
+    EarlyRefusal { content_type: "text/plain", from_bytes: 0, ..refused(415, "POST", BULK_EARN, "demo:demo") },
 ];
 
-impl Refused {
+impl EarlyRefusal {
     fn headers(&self) -> Vec<(&'static str, String)> {
         let mut headers = vec![("content-type", self.content_type.to_owned())];
         if !self.credentials.is_empty() {
@@ -63,7 +63,7 @@ fn is_documented(status: u16, body: &[u8]) -> bool {
 /// Sends everything, then reads. Returns the head and the body of the response.
 async fn over_http1(
     mut stream: impl AsyncRead + AsyncWrite + Unpin,
-    row: &Refused,
+    row: &EarlyRefusal,
     size: usize,
     chunked: bool,
 ) -> String {
@@ -108,7 +108,7 @@ fn complete(answer: &[u8]) -> bool {
 }
 
 /// Sends like [`over_http1`], over HTTP/2.
-async fn over_http2(client: &mut Http2, row: &Refused, size: usize) -> (u16, Vec<u8>) {
+async fn over_http2(client: &mut Http2, row: &EarlyRefusal, size: usize) -> (u16, Vec<u8>) {
     let headers = row.headers();
     let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
     let (response, mut body) = client.begin(&head(row.method, row.path, &headers)).await;
@@ -133,7 +133,7 @@ async fn timed<T>(what: String, future: impl Future<Output = T>) -> T {
     tokio::time::timeout(ANSWERED_WITHIN, future).await.unwrap_or_else(|_| panic!("{what}: no answer in time"))
 }
 
-fn check_http1(answer: &str, row: &Refused, what: &str) {
+fn check_http1(answer: &str, row: &EarlyRefusal, what: &str) {
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{what}: {answer:?}"));
     assert!(head.starts_with(&format!("HTTP/1.1 {} ", row.status)), "{what}: {answer}");
     assert!(is_documented(row.status, body.as_bytes()), "{what}: {answer}");
@@ -144,7 +144,7 @@ async fn an_answer_before_the_end_of_its_request_reaches_who_goes_on_sending() {
     let service = Service::start().await;
     let mut client = Http2::over(connect(&service).await).await;
     for size in SIZES {
-        for row in Refused::of_size(size) {
+        for row in EarlyRefusal::of_size(size) {
             for chunked in [false, true] {
                 let what = format!("{} {} {size}, chunked: {chunked}", row.method, row.path);
                 let answer = timed(what.clone(), over_http1(connect(&service).await, row, size, chunked)).await;
@@ -171,7 +171,7 @@ async fn so_does_one_behind_tls() {
     let stream = tls::shake_hands(service.address, authority.client("h2", None)).await.unwrap();
     let mut client = Http2::over(stream).await;
     for size in [240, 2 * MIB, 16 * MIB] {
-        for row in Refused::of_size(size).filter(|row| matches!(row.status, 404 | 413)) {
+        for row in EarlyRefusal::of_size(size).filter(|row| matches!(row.status, 404 | 413)) {
             for chunked in [false, true] {
                 let what = format!("{} {} {size}, chunked: {chunked}", row.method, row.path);
                 let stream = tls::shake_hands(service.address, authority.client("http/1.1", None)).await.unwrap();
@@ -187,7 +187,7 @@ async fn so_does_one_behind_tls() {
 #[tokio::test(flavor = "multi_thread")]
 async fn so_does_one_to_who_asks_for_too_much() {
     let service = Service::start_with(&catalog(), &["--requests-per-minute", "1"]).await;
-    let row = Refused { credentials: "demo:demo", ..refused(429, "POST", PATH, "") };
+    let row = EarlyRefusal { credentials: "demo:demo", ..refused(429, "POST", PATH, "") };
     let first = over_http1(connect(&service).await, &row, 1, false).await;
     assert!(first.starts_with("HTTP/1.1 400 "), "{first}");
     for size in [240, 16 * MIB] {

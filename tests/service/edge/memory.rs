@@ -24,12 +24,12 @@ const TOKEN: &str = "/v3/oauth/token/generate";
 
 /// Calls that are held open.
 #[derive(Default)]
-struct Held {
+struct HeldCalls {
     connections: Vec<Http2>,
     calls: Vec<(h2::client::ResponseFuture, h2::SendStream<Bytes>)>,
 }
 
-impl Held {
+impl HeldCalls {
     /// Begins this number of calls on a connection, each with these bytes of a body that continues.
     async fn begin(&mut self, stream: TcpStream, head: &http::Request<()>, bodies: Vec<Bytes>) {
         let mut connection = Http2::over(stream).await;
@@ -89,7 +89,7 @@ async fn demo_recovers(service: &Service) {
 async fn bodies_of_a_greedy_client_and_of_strangers_leave_room_for_a_modest_one() {
     let service = Service::start_with(&catalog(), &["--max-body-memory-mib", MEMORY_MIB]).await;
     serves_a_modest_client(&service, "before").await;
-    let mut greedy = Held::default();
+    let mut greedy = HeldCalls::default();
     // The bodies get smaller until none fits.
     for length in [900 * 1024, 200 * 1024, 60 * 1024, 1_000] {
         greedy.begin(connect(&service).await, &grpc_head(&[]), vec![Bytes::from(vec![0; length]); 20]).await;
@@ -98,7 +98,7 @@ async fn bodies_of_a_greedy_client_and_of_strangers_leave_room_for_a_modest_one(
     assert_eq!(demo_is_told(&service, "greedy").await, 503);
     serves_a_modest_client(&service, "beside a greedy client").await;
 
-    let mut strangers = Held::default();
+    let mut strangers = HeldCalls::default();
     let generate = head("POST", TOKEN, &[("content-type", "application/json")]);
     for address in 1..=ADDRESSES {
         // More than there is memory for, and fewer than the calls for which connections give way.
@@ -174,7 +174,7 @@ async fn half_sent_messages_of_every_route_stay_within_the_memory_of_bodies() {
     for route in all.into_iter().filter(|route| route.limit.is_some()) {
         let address = process.caller.address;
         attacks.spawn(async move {
-            let mut held = Held::default();
+            let mut held = HeldCalls::default();
             let body = route.beginning(route.limit.unwrap_or_default().min(HALF_SENT_BYTES));
             held.begin(TcpStream::connect(address).await.unwrap(), &route.head(), vec![body; STREAMS]).await;
             held

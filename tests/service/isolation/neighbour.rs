@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
-use super::places::{Kind, Place};
+use super::places::{Place, RecordKind};
 use crate::catalog::promotion;
 use crate::rpcs::{Rpc, call};
 use crate::support::*;
@@ -22,7 +22,7 @@ const NO_ORG: i64 = 730_034;
 
 /// The records for one place and no other, so that a value of this place is in no other place.
 #[derive(Debug)]
-pub struct Recorded {
+pub struct NeighborRecords {
     customer: i64,
     promotion: String,
     /// The earn ids.
@@ -32,20 +32,20 @@ pub struct Recorded {
     pages: BTreeMap<&'static str, String>,
 }
 
-async fn done(caller: &Caller, grpc: &str, request: Value) -> Value {
+async fn done(caller: &TestCaller, grpc: &str, request: Value) -> Value {
     let answer = call(caller, Endpoint::Grpc, Rpc { grpc, credentials: NEIGHBOUR }, request).await;
     assert_eq!(answer.code, 0, "{grpc}: {answer:?}");
     answer.body
 }
 
 /// The names of an earning, and its number of instances.
-struct Told<'a> {
+struct EarningNames<'a> {
     tag: &'a str,
     count: i64,
 }
 
-async fn earned(caller: &Caller, customer: i64, promotion: &str, told: Told<'_>) -> Vec<String> {
-    let Told { tag, count } = told;
+async fn earned(caller: &TestCaller, customer: i64, promotion: &str, told: EarningNames<'_>) -> Vec<String> {
+    let EarningNames { tag, count } = told;
     let request = json!({"customerId": customer, "eventTime": NOW_MS, "earnedFromType": "BULK_ISSUE",
         "eventDetails": {"id": format!("event {tag}"), "type": "BULK_ISSUE", "eventPayload": {"told": PRIVATE}},
         "earnedPromotions": [{"promotionId": promotion, "earnCount": count, "earnedFromId": format!("from {tag}")}]});
@@ -53,22 +53,23 @@ async fn earned(caller: &Caller, customer: i64, promotion: &str, told: Told<'_>)
 }
 
 /// Records something of each kind in the other organization. The name of the customer is `customer`.
-pub async fn record(caller: &Caller, customer: i64) -> Recorded {
+pub async fn record(caller: &TestCaller, customer: i64) -> NeighborRecords {
     let (tag, name) = (format!("neighbour {customer}"), format!("{PRIVATE} {customer}"));
     done(caller, "CustomerService/UpsertCustomers", json!({"customerIds": [customer]})).await;
     let created = done(caller, "CatalogService/CreatePromotion", json!({"promotion": promotion(&name)})).await;
     let promotion = created["data"]["id"].as_str().unwrap().to_owned();
-    let ids = earned(caller, customer, &promotion, Told { tag: &tag, count: 3 }).await;
+    let ids = earned(caller, customer, &promotion, EarningNames { tag: &tag, count: 3 }).await;
     let redeemed = transaction(&format!("transaction {tag}"), customer, &[(&promotion, &ids[2])]);
     done(caller, "WalletService/Redeem", redeemed).await;
-    Recorded { customer, promotion, earned: ids, tag, pages: BTreeMap::new() }
+    NeighborRecords { customer, promotion, earned: ids, tag, pages: BTreeMap::new() }
 }
 
-impl Recorded {
+impl NeighborRecords {
     /// Adds page tokens of this organization. The token of a wallet has to be of the customer in the request.
-    pub async fn with_pages(mut self, caller: &Caller) -> Self {
+    pub async fn with_pages(mut self, caller: &TestCaller) -> Self {
         self.earned.extend(
-            earned(caller, CUSTOMER, &self.promotion, Told { tag: &format!("pages {}", self.tag), count: 3 }).await,
+            earned(caller, CUSTOMER, &self.promotion, EarningNames { tag: &format!("pages {}", self.tag), count: 3 })
+                .await,
         );
         let mut page = async |grpc, request| {
             let body = done(caller, grpc, request).await;
@@ -86,21 +87,21 @@ impl Recorded {
         let text =
             |what: &str| (json!(format!("{what} {}", self.tag)), json!(format!("{what} nobody {}", self.customer)));
         match place.kind {
-            Kind::Org => (NEIGHBOUR_ORG.into(), NO_ORG.into()),
+            RecordKind::Org => (NEIGHBOUR_ORG.into(), NO_ORG.into()),
             // Both have the same number of digits.
-            Kind::Customer => (self.customer.into(), (self.customer + 100_000).into()),
-            Kind::Promotion => (json!(self.promotion), json!(other_digits(&self.promotion))),
-            Kind::EarnedPromotion => (json!(self.earned[0]), json!(other_digits(&self.earned[0]))),
-            Kind::Event => text("event"),
-            Kind::EarnedFrom => text("from"),
-            Kind::Transaction => text("transaction"),
-            Kind::WalletPage | Kind::PromotionsPage | Kind::ChangesPage => {
+            RecordKind::Customer => (self.customer.into(), (self.customer + 100_000).into()),
+            RecordKind::Promotion => (json!(self.promotion), json!(other_digits(&self.promotion))),
+            RecordKind::EarnedPromotion => (json!(self.earned[0]), json!(other_digits(&self.earned[0]))),
+            RecordKind::Event => text("event"),
+            RecordKind::EarnedFrom => text("from"),
+            RecordKind::Transaction => text("transaction"),
+            RecordKind::WalletPage | RecordKind::PromotionsPage | RecordKind::ChangesPage => {
                 let token = &self.pages[place.method.as_str()];
                 let mut bytes = URL_SAFE_NO_PAD.decode(token).unwrap();
                 *bytes.last_mut().unwrap() ^= 1;
                 (json!(token), json!(URL_SAFE_NO_PAD.encode(bytes)))
             }
-            Kind::Nothing => unreachable!("{place:?} names nothing"),
+            RecordKind::Nothing => unreachable!("{place:?} names nothing"),
         }
     }
 }

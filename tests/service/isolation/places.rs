@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 /// The kind of record that a value names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum RecordKind {
     Org,
     Customer,
     Promotion,
@@ -28,41 +28,41 @@ pub struct Place {
     pub method: String,
     /// The names of fields with a `.` between, a repeated one with `[]`: `lineItems[].promotionId`.
     pub path: String,
-    pub kind: Kind,
+    pub kind: RecordKind,
 }
 
 /// The kinds of text and 64-bit integer fields, by the end of their path. The first match counts.
-const KINDS: [(&str, Kind); 30] = [
-    ("WalletService/ListEarnedPromotions.pageToken", Kind::WalletPage),
-    ("CatalogService/ListPromotions.pageToken", Kind::PromotionsPage),
-    ("CatalogService/ListCatalogChanges.pageToken", Kind::ChangesPage),
-    ("eventDetails.id", Kind::Event),
-    ("promotion.id", Kind::Promotion),
-    (".promotionId", Kind::Promotion),
-    (".promotionId[]", Kind::Promotion),
-    (".promotionIds[]", Kind::Promotion),
-    (".earnedPromotionId", Kind::EarnedPromotion),
-    (".earnIds[]", Kind::EarnedPromotion),
-    (".earnedFromId", Kind::EarnedFrom),
-    (".customerId", Kind::Customer),
-    (".customerIds[]", Kind::Customer),
-    ("ChangeAudience.add[]", Kind::Customer),
-    ("ChangeAudience.remove[]", Kind::Customer),
-    (".transactionIdentifier", Kind::Transaction),
-    (".transactionNumber", Kind::Transaction),
-    (".orgId", Kind::Org),
-    ("eventDetails.type", Kind::Nothing),
-    ("supplementaryCriteria.loyaltyProgramId", Kind::Nothing),
-    ("supplementaryCriteria.partnerProgramId", Kind::Nothing),
-    (".sku", Kind::Nothing),
-    ("promotion.name", Kind::Nothing),
-    (".eventTime", Kind::Nothing),
-    (".eventTimeISO", Kind::Nothing),
-    (".transactionDate", Kind::Nothing),
-    (".transactionDateISO", Kind::Nothing),
-    (".startDate", Kind::Nothing),
-    (".endDate", Kind::Nothing),
-    ("DateISO", Kind::Nothing),
+const KINDS: [(&str, RecordKind); 30] = [
+    ("WalletService/ListEarnedPromotions.pageToken", RecordKind::WalletPage),
+    ("CatalogService/ListPromotions.pageToken", RecordKind::PromotionsPage),
+    ("CatalogService/ListCatalogChanges.pageToken", RecordKind::ChangesPage),
+    ("eventDetails.id", RecordKind::Event),
+    ("promotion.id", RecordKind::Promotion),
+    (".promotionId", RecordKind::Promotion),
+    (".promotionId[]", RecordKind::Promotion),
+    (".promotionIds[]", RecordKind::Promotion),
+    (".earnedPromotionId", RecordKind::EarnedPromotion),
+    (".earnIds[]", RecordKind::EarnedPromotion),
+    (".earnedFromId", RecordKind::EarnedFrom),
+    (".customerId", RecordKind::Customer),
+    (".customerIds[]", RecordKind::Customer),
+    ("ChangeAudience.add[]", RecordKind::Customer),
+    ("ChangeAudience.remove[]", RecordKind::Customer),
+    (".transactionIdentifier", RecordKind::Transaction),
+    (".transactionNumber", RecordKind::Transaction),
+    (".orgId", RecordKind::Org),
+    ("eventDetails.type", RecordKind::Nothing),
+    ("supplementaryCriteria.loyaltyProgramId", RecordKind::Nothing),
+    ("supplementaryCriteria.partnerProgramId", RecordKind::Nothing),
+    (".sku", RecordKind::Nothing),
+    ("promotion.name", RecordKind::Nothing),
+    (".eventTime", RecordKind::Nothing),
+    (".eventTimeISO", RecordKind::Nothing),
+    (".transactionDate", RecordKind::Nothing),
+    (".transactionDateISO", RecordKind::Nothing),
+    (".startDate", RecordKind::Nothing),
+    (".endDate", RecordKind::Nothing),
+    ("DateISO", RecordKind::Nothing),
 ];
 
 /// Returns every place of every request that can name a record.
@@ -77,7 +77,7 @@ pub fn all() -> Vec<Place> {
             assert!(places.len() > before, "{name} names nothing");
         }
     }
-    places.retain(|place| place.kind != Kind::Nothing);
+    places.retain(|place| place.kind != RecordKind::Nothing);
     places
 }
 
@@ -101,7 +101,7 @@ fn collect_texts(method: &str, before: &str, message: &MessageDescriptor, places
             FieldKind::Message(message) if message.package_name() == "cartpromotions.v1" => {
                 collect_texts(method, &format!("{path}."), &message, places);
             }
-            FieldKind::String => places.push(Place { method: method.to_owned(), path, kind: Kind::Nothing }),
+            FieldKind::String => places.push(Place { method: method.to_owned(), path, kind: RecordKind::Nothing }),
             _ => {}
         }
     }

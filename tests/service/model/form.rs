@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::oracle::{
-    CatalogChange, Change, Earn, Earned, Entry, Key, NewTerms, Outcome, PROMOTIONS, Reply, Request, Terms,
-    UNKNOWN_CUSTOMER, transaction_date,
+    Earn, EarnedFacts, NewTerms, Outcome, PROMOTIONS, Reply, Request, ScriptedCatalogChange, ScriptedChange,
+    ScriptedEntry, ScriptedKey, ScriptedTerms, UNKNOWN_CUSTOMER, transaction_date,
 };
 use crate::support::{Answer, ORG};
 use crate::terms;
@@ -13,7 +13,7 @@ use crate::terms;
 const NOBODY: i64 = 999_999_999;
 
 /// One instance of an earning: the earning, and the ordinal in it.
-pub type Slot = (Key, i64);
+pub type ScriptedInstance = (ScriptedKey, i64);
 
 /// Returns the id of a customer; each run of a script has customers of its own.
 pub fn customer_id(run: u32, customer: usize) -> i64 {
@@ -30,7 +30,7 @@ pub fn transaction_name(run: u32, transaction: u8) -> String {
 
 /// Returns the request to earn, in this run.
 pub fn earn_body(request: &Earn, run: u32) -> Value {
-    let entries = request.entries.iter().map(|Entry { promotion, earned_from, count }| {
+    let entries = request.entries.iter().map(|ScriptedEntry { promotion, earned_from, count }| {
         json!({"promotionId": PROMOTIONS[*promotion].id, "earnCount": count, "earnedFromId": earned_from.to_string()})
     });
     json!({
@@ -44,13 +44,13 @@ pub fn earn_body(request: &Earn, run: u32) -> Value {
 }
 
 /// Returns the earn ids that a change names.
-fn earn_ids(change: &Change) -> Vec<String> {
+fn earn_ids(change: &ScriptedChange) -> Vec<String> {
     let ids = change.known.iter().enumerate();
     ids.map(|(index, id)| id.clone().unwrap_or_else(|| format!("ffffffffffffffffffff{index:04x}"))).collect()
 }
 
 /// Returns the request to revoke, in this run, grouped by promotion because a request names each promotion once.
-pub fn revoke_body(change: &Change, run: u32) -> Value {
+pub fn revoke_body(change: &ScriptedChange, run: u32) -> Value {
     let mut details: Vec<Value> = Vec::new();
     for ((key, _), id) in change.slots.iter().zip(earn_ids(change)) {
         let promotion = PROMOTIONS[key.promotion].id;
@@ -63,7 +63,7 @@ pub fn revoke_body(change: &Change, run: u32) -> Value {
 }
 
 /// Returns the request to redeem, in this run.
-pub fn redeem_body(transaction: u8, change: &Change, run: u32) -> Value {
+pub fn redeem_body(transaction: u8, change: &ScriptedChange, run: u32) -> Value {
     let name = transaction_name(run, transaction);
     let lines = change.slots.iter().zip(earn_ids(change)).map(|((key, _), id)| {
         json!({"promotionId": PROMOTIONS[key.promotion].id, "earnedPromotionId": id,
@@ -74,7 +74,7 @@ pub fn redeem_body(transaction: u8, change: &Change, run: u32) -> Value {
 }
 
 /// Returns the method and the request of this change of the catalog, in this run.
-pub fn catalog_body(change: &CatalogChange, run: u32) -> (&'static str, Value) {
+pub fn catalog_body(change: &ScriptedCatalogChange, run: u32) -> (&'static str, Value) {
     let id = PROMOTIONS[change.promotion].id;
     let replaced = |term: Value| {
         let promotion = terms::with(PROMOTIONS[change.promotion].fixed(), &term);
@@ -94,7 +94,7 @@ pub fn catalog_body(change: &CatalogChange, run: u32) -> (&'static str, Value) {
 
 /// Returns the request that resets the promotion at this place to its first terms.
 pub fn restored(promotion: usize) -> Value {
-    let Terms { active, cap, limited, .. } = Terms::first(promotion);
+    let ScriptedTerms { active, cap, limited, .. } = ScriptedTerms::first(promotion);
     let mut record = PROMOTIONS[promotion].fixed();
     record["active"] = active.into();
     terms::set(&mut record, &terms::limited(limited));
@@ -112,7 +112,7 @@ fn event_details(request: &Earn, note: Option<u8>) -> Value {
 
 /// Returns the reply and each instance in the response, in order, with its earning and earn id. Returns an error if the
 /// response is malformed.
-pub fn read(request: &Request, run: u32, answer: &Answer) -> Result<(Reply, Vec<(Key, String)>), String> {
+pub fn read(request: &Request, run: u32, answer: &Answer) -> Result<(Reply, Vec<(ScriptedKey, String)>), String> {
     if answer.code != 0 {
         return Ok((Reply::Refused(answer.code), vec![]));
     }
@@ -127,7 +127,7 @@ pub fn read(request: &Request, run: u32, answer: &Answer) -> Result<(Reply, Vec<
     }
 }
 
-fn read_catalog(change: &CatalogChange, data: &Value) -> Result<Reply, String> {
+fn read_catalog(change: &ScriptedCatalogChange, data: &Value) -> Result<Reply, String> {
     if let NewTerms::Audience(..) = change.to {
         let number = |name: &str| data[name].as_i64().ok_or_else(|| format!("no {name}: {data}"));
         return Ok(Reply::Audience(number("added")?, number("removed")?));
@@ -138,10 +138,10 @@ fn read_catalog(change: &CatalogChange, data: &Value) -> Result<Reply, String> {
 }
 
 /// Returns the code of each instance.
-fn read_revoked(change: &Change, answer: &Answer) -> Result<Vec<i64>, String> {
+fn read_revoked(change: &ScriptedChange, answer: &Answer) -> Result<Vec<i64>, String> {
     let errors = answer.body["errors"].as_array().ok_or("no errors")?;
     let details = answer.body["data"]["revokedDetails"].as_array().ok_or("no details")?;
-    let code = |(slot, id): (&Slot, String)| {
+    let code = |(slot, id): (&ScriptedInstance, String)| {
         let promotion = PROMOTIONS[slot.0.promotion].id;
         let has = |list: &Value| list.as_array().is_some_and(|ids| ids.iter().any(|other| *other == id));
         let mut of_it = errors.iter().filter(|error| error["promotionId"] == promotion && has(&error["earnIds"]));
@@ -156,29 +156,33 @@ fn read_revoked(change: &Change, answer: &Answer) -> Result<Vec<i64>, String> {
     change.slots.iter().zip(earn_ids(change)).map(code).collect()
 }
 
-fn read_earned(request: &Earn, run: u32, answer: &Answer) -> Result<(Reply, Vec<(Key, String)>), String> {
+fn read_earned(request: &Earn, run: u32, answer: &Answer) -> Result<(Reply, Vec<(ScriptedKey, String)>), String> {
     let data = answer.body["data"].as_array().ok_or("no data")?;
     if data.len() != request.entries.len() || answer.body["errors"] != json!([]) {
         return Err("there is not one element for each entry, or there are errors".to_owned());
     }
     let (mut outcomes, mut ids) = (Vec::new(), Vec::new());
     for (entry, element) in request.entries.iter().zip(data) {
-        outcomes.push(read_element(&Asked { request, entry, run }, element, &mut ids)?);
+        outcomes.push(read_element(&AskedEntry { request, entry, run }, element, &mut ids)?);
     }
     Ok((Reply::Entries(outcomes), ids))
 }
 
 /// An entry as it was asked for.
-struct Asked<'a> {
+struct AskedEntry<'a> {
     request: &'a Earn,
-    entry: &'a Entry,
+    entry: &'a ScriptedEntry,
     run: u32,
 }
 
-fn read_element(asked: &Asked<'_>, element: &Value, ids: &mut Vec<(Key, String)>) -> Result<Outcome, String> {
-    let Asked { request, entry, run } = *asked;
+fn read_element(
+    asked: &AskedEntry<'_>,
+    element: &Value,
+    ids: &mut Vec<(ScriptedKey, String)>,
+) -> Result<Outcome, String> {
+    let AskedEntry { request, entry, run } = *asked;
     let (customer, event) = (request.customer, request.event);
-    let key = Key { customer, event, promotion: entry.promotion, earned_from: entry.earned_from };
+    let key = ScriptedKey { customer, event, promotion: entry.promotion, earned_from: entry.earned_from };
     let promotion_id = PROMOTIONS[entry.promotion].id;
     let earned_from_id = entry.earned_from.to_string();
     let mut earned = Vec::new();
@@ -191,7 +195,7 @@ fn read_element(asked: &Asked<'_>, element: &Value, ids: &mut Vec<(Key, String)>
             && one["earnedFromType"] == request.earned_from_type;
         let (Some(note), true) = (note, echoed) else { return Err(format!("this was not asked for: {one}")) };
         let time = |name: &str| one[name].as_i64().ok_or_else(|| format!("no {name}: {one}"));
-        earned.push(Earned { event_time: time("eventTime")?, valid_till: time("validTill")?, note });
+        earned.push(EarnedFacts { event_time: time("eventTime")?, valid_till: time("validTill")?, note });
         ids.push((key, one["id"].as_str().ok_or("no id")?.to_owned()));
     }
     let echoed = element["promotionId"] == promotion_id && element["earnedFromId"] == earned_from_id;

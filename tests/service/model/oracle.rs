@@ -36,7 +36,7 @@ pub fn transaction_date(transaction: u8) -> i64 {
 }
 
 /// A promotion that scripts ask for.
-pub struct Promotion {
+pub struct ScriptedPromotion {
     pub id: &'static str,
     pub name: &'static str,
     /// The type, or an empty text if the catalog does not have the promotion.
@@ -50,7 +50,7 @@ pub struct Promotion {
     limited: bool,
 }
 
-const PLAIN: Promotion = Promotion {
+const PLAIN: ScriptedPromotion = ScriptedPromotion {
     id: "00000000000000000000c001",
     name: "Plain",
     kind: "EARNING",
@@ -64,23 +64,23 @@ const PLAIN: Promotion = Promotion {
 
 /// Number of the first promotions that are earned in the usual way, so that scripts have long histories with them.
 pub const USUAL: usize = 6;
-pub const PROMOTIONS: [Promotion; 14] = [
+pub const PROMOTIONS: [ScriptedPromotion; 14] = [
     PLAIN,
-    Promotion { id: "00000000000000000000c002", name: "Two", cap: Some(2), ..PLAIN },
-    Promotion { id: "00000000000000000000c003", name: "Three", cap: Some(3), kind: "REWARD", ..PLAIN },
+    ScriptedPromotion { id: "00000000000000000000c002", name: "Two", cap: Some(2), ..PLAIN },
+    ScriptedPromotion { id: "00000000000000000000c003", name: "Three", cap: Some(3), kind: "REWARD", ..PLAIN },
     // An instance earned in June has expired by now, and midnight in India divides the other event times.
-    Promotion { id: "00000000000000000000c004", name: "Week", days: Some(7), kind: "REWARD", ..PLAIN },
-    Promotion { id: "00000000000000000000c005", name: "Friends", limited: true, ..PLAIN },
-    Promotion { id: "00000000000000000000c006", name: "Later", start: MIDNIGHT, ..PLAIN },
+    ScriptedPromotion { id: "00000000000000000000c004", name: "Week", days: Some(7), kind: "REWARD", ..PLAIN },
+    ScriptedPromotion { id: "00000000000000000000c005", name: "Friends", limited: true, ..PLAIN },
+    ScriptedPromotion { id: "00000000000000000000c006", name: "Later", start: MIDNIGHT, ..PLAIN },
     // The promotion has ended, but an instance earned in its last moment is still valid.
-    Promotion { id: "00000000000000000000c007", name: "Over", end: MID_JUNE, days: Some(200), ..PLAIN },
-    Promotion { id: "00000000000000000000c008", name: "Last moment", end: NOW_MS, ..PLAIN },
-    Promotion { id: "00000000000000000000c009", name: "Off", active: false, ..PLAIN },
-    Promotion { id: "00000000000000000000c00a", name: "At the till", kind: "POS", ..PLAIN },
-    Promotion { id: "00000000000000000000c00b", name: "With a code", kind: "CODE", ..PLAIN },
-    Promotion { id: "00000000000000000000c00c", name: "Issued", kind: "CUSTOMER", ..PLAIN },
-    Promotion { id: "00000000000000000000c00d", name: "Nowhere", kind: "", ..PLAIN },
-    Promotion { id: "no id at all", name: "No id", kind: "", ..PLAIN },
+    ScriptedPromotion { id: "00000000000000000000c007", name: "Over", end: MID_JUNE, days: Some(200), ..PLAIN },
+    ScriptedPromotion { id: "00000000000000000000c008", name: "Last moment", end: NOW_MS, ..PLAIN },
+    ScriptedPromotion { id: "00000000000000000000c009", name: "Off", active: false, ..PLAIN },
+    ScriptedPromotion { id: "00000000000000000000c00a", name: "At the till", kind: "POS", ..PLAIN },
+    ScriptedPromotion { id: "00000000000000000000c00b", name: "With a code", kind: "CODE", ..PLAIN },
+    ScriptedPromotion { id: "00000000000000000000c00c", name: "Issued", kind: "CUSTOMER", ..PLAIN },
+    ScriptedPromotion { id: "00000000000000000000c00d", name: "Nowhere", kind: "", ..PLAIN },
+    ScriptedPromotion { id: "no id at all", name: "No id", kind: "", ..PLAIN },
 ];
 
 /// Returns the promotions as a catalog with these customers; `audience` is that of the limited ones.
@@ -113,15 +113,15 @@ pub fn catalog(customers: &[i64], audience: &[i64]) -> Value {
 #[derive(Debug, Clone)]
 pub enum Request {
     Earn(Earn),
-    Revoke(Change),
+    Revoke(ScriptedChange),
     /// A redemption in the transaction of this name.
-    Redeem(u8, Change),
-    Catalog(CatalogChange),
+    Redeem(u8, ScriptedChange),
+    Catalog(ScriptedCatalogChange),
 }
 
 /// A change of a promotion, by its place in the list above.
 #[derive(Debug, Clone)]
-pub struct CatalogChange {
+pub struct ScriptedCatalogChange {
     pub promotion: usize,
     pub to: NewTerms,
 }
@@ -140,17 +140,17 @@ pub enum NewTerms {
 
 /// The terms of a promotion that change.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Terms {
+pub struct ScriptedTerms {
     pub active: bool,
     pub cap: Option<i64>,
     pub limited: bool,
     audience: BTreeSet<usize>,
 }
 
-impl Terms {
+impl ScriptedTerms {
     /// Returns the terms that the catalog above has of the promotion at this place.
     pub fn first(promotion: usize) -> Self {
-        let Promotion { active, cap, limited, .. } = PROMOTIONS[promotion];
+        let ScriptedPromotion { active, cap, limited, .. } = PROMOTIONS[promotion];
         let audience = if limited { BTreeSet::from([FRIEND]) } else { BTreeSet::new() };
         Self { active, cap, limited, audience }
     }
@@ -158,10 +158,10 @@ impl Terms {
 
 /// A revocation or redemption of instances, which may not exist.
 #[derive(Debug, Clone)]
-pub struct Change {
+pub struct ScriptedChange {
     pub customer: usize,
     /// The instances: the earning, and the ordinal in it.
-    pub slots: Vec<(Key, i64)>,
+    pub slots: Vec<(ScriptedKey, i64)>,
     /// Further instances by their index, modulo their number, among those that the customer holds when the call is
     /// sent.
     pub picks: Vec<usize>,
@@ -178,11 +178,11 @@ pub struct Earn {
     pub earned_from_type: &'static str,
     /// A note in the payload of the event, if it has a payload.
     pub note: Option<u8>,
-    pub entries: Vec<Entry>,
+    pub entries: Vec<ScriptedEntry>,
 }
 
 #[derive(Debug, Clone)]
-pub struct Entry {
+pub struct ScriptedEntry {
     /// The place in the list above.
     pub promotion: usize,
     pub earned_from: u8,
@@ -193,7 +193,7 @@ impl fmt::Debug for Earn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { customer, event, event_time, earned_from_type, note, entries } = self;
         write!(f, "customer {customer}, event {event} at {event_time}, {earned_from_type}, note {note:?}:")?;
-        for Entry { promotion, earned_from, count } in entries {
+        for ScriptedEntry { promotion, earned_from, count } in entries {
             write!(f, " {count} of {:?} from {earned_from};", PROMOTIONS[*promotion].name)?;
         }
         Ok(())
@@ -218,7 +218,7 @@ pub enum Reply {
 pub struct Outcome {
     pub failed: i64,
     pub code: Option<i64>,
-    pub earned: Vec<Earned>,
+    pub earned: Vec<EarnedFacts>,
 }
 
 impl fmt::Debug for Outcome {
@@ -232,7 +232,7 @@ impl fmt::Debug for Outcome {
 
 /// The facts of an earned promotion besides its id and the content of the request.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Earned {
+pub struct EarnedFacts {
     pub event_time: i64,
     pub valid_till: i64,
     pub note: Option<u8>,
@@ -240,7 +240,7 @@ pub struct Earned {
 
 /// The earning key of the contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Key {
+pub struct ScriptedKey {
     pub customer: usize,
     pub event: u8,
     pub promotion: usize,
@@ -267,25 +267,25 @@ pub enum Status {
 /// The wallets of the customers of one script, the transactions with their customers and redemptions, and the terms of
 /// the promotions.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Model {
-    terms: Vec<Terms>,
-    earnings: BTreeMap<Key, Earning>,
-    transactions: BTreeMap<u8, (usize, Vec<(Key, i64)>)>,
+pub struct WalletModel {
+    terms: Vec<ScriptedTerms>,
+    earnings: BTreeMap<ScriptedKey, Earning>,
+    transactions: BTreeMap<u8, (usize, Vec<(ScriptedKey, i64)>)>,
 }
 
-impl Default for Model {
+impl Default for WalletModel {
     fn default() -> Self {
-        let terms = (0..PROMOTIONS.len()).map(Terms::first).collect();
+        let terms = (0..PROMOTIONS.len()).map(ScriptedTerms::first).collect();
         Self { terms, earnings: BTreeMap::new(), transactions: BTreeMap::new() }
     }
 }
 
-impl Model {
+impl WalletModel {
     pub fn answer(&mut self, request: &Request) -> Reply {
         let customer = match request {
             Request::Earn(Earn { customer, .. })
-            | Request::Revoke(Change { customer, .. })
-            | Request::Redeem(_, Change { customer, .. }) => Some(*customer),
+            | Request::Revoke(ScriptedChange { customer, .. })
+            | Request::Redeem(_, ScriptedChange { customer, .. }) => Some(*customer),
             Request::Catalog(_) => None,
         };
         if customer == Some(UNKNOWN_CUSTOMER) {
@@ -302,7 +302,7 @@ impl Model {
         }
     }
 
-    fn change_catalog(&mut self, change: &CatalogChange) -> Reply {
+    fn change_catalog(&mut self, change: &ScriptedCatalogChange) -> Reply {
         let terms = &mut self.terms[change.promotion];
         match change.to {
             NewTerms::Cap(cap) => terms.cap = cap,
@@ -314,10 +314,10 @@ impl Model {
         Reply::Promotion(terms.active, terms.limited, terms.cap)
     }
 
-    fn earn(&mut self, request: &Earn, entry: &Entry) -> Outcome {
+    fn earn(&mut self, request: &Earn, entry: &ScriptedEntry) -> Outcome {
         let promotion = &PROMOTIONS[entry.promotion];
         let Earn { customer, event, event_time, earned_from_type, note, .. } = *request;
-        let key = Key { customer, event, promotion: entry.promotion, earned_from: entry.earned_from };
+        let key = ScriptedKey { customer, event, promotion: entry.promotion, earned_from: entry.earned_from };
         let recorded = self.earnings.get(&key).cloned();
         let whole = match promotion.kind {
             "" => Some(404),
@@ -344,7 +344,7 @@ impl Model {
             (None, Some(cap)) => missing.min((cap - self.held(customer, entry.promotion)).max(0)),
         };
         let failed = revoked + missing - granted;
-        let one = Earned { event_time: earning.event_time, valid_till, note: earning.note };
+        let one = EarnedFacts { event_time: earning.event_time, valid_till, note: earning.note };
         // A failure is not recorded.
         if granted > 0 {
             earning.instances.extend(vec![Status::Unlocked; usize::try_from(granted).unwrap()]);
@@ -361,7 +361,7 @@ impl Model {
     }
 
     /// Returns the status of an instance of a change, if it is the customer's and was known when the call was sent.
-    fn find(&mut self, change: &Change, index: usize) -> Option<&mut Status> {
+    fn find(&mut self, change: &ScriptedChange, index: usize) -> Option<&mut Status> {
         let (key, ordinal) = change.slots[index];
         if change.known[index].is_none() || key.customer != change.customer {
             return None;
@@ -370,7 +370,7 @@ impl Model {
         self.earnings.get_mut(&key).and_then(|earning| earning.instances.get_mut(ordinal))
     }
 
-    fn revoke(&mut self, change: &Change) -> Vec<i64> {
+    fn revoke(&mut self, change: &ScriptedChange) -> Vec<i64> {
         let revoke = |index: usize| match self.find(change, index) {
             _ if matches!(PROMOTIONS[change.slots[index].0.promotion].kind, "POS" | "CODE") => 730,
             None => 731,
@@ -383,7 +383,7 @@ impl Model {
         (0..change.slots.len()).map(revoke).collect()
     }
 
-    fn redeem(&mut self, transaction: u8, change: &Change) -> Result<(), i64> {
+    fn redeem(&mut self, transaction: u8, change: &ScriptedChange) -> Result<(), i64> {
         // An unknown instance makes other content when it becomes known. The order makes no difference.
         let mut slots = change.slots.clone();
         slots.sort_unstable();
@@ -415,8 +415,8 @@ impl Model {
     }
 
     /// Returns every instance of the wallets: the earning, the ordinal in it, and the status.
-    pub fn instances(&self) -> impl Iterator<Item = (Key, i64, Status)> {
-        let of = |(key, earning): (&Key, &Earning)| {
+    pub fn instances(&self) -> impl Iterator<Item = (ScriptedKey, i64, Status)> {
+        let of = |(key, earning): (&ScriptedKey, &Earning)| {
             let key = *key;
             (1..).zip(earning.instances.clone()).map(move |(ordinal, status)| (key, ordinal, status))
         };
@@ -424,7 +424,7 @@ impl Model {
     }
 }
 
-impl Promotion {
+impl ScriptedPromotion {
     /// Returns the fields that no script changes, as a record.
     pub fn fixed(&self) -> Value {
         json!({"id": self.id, "name": self.name, "type": self.kind, "startDate": self.start, "endDate": self.end})
@@ -437,7 +437,7 @@ impl Promotion {
     }
 
     /// Returns the code with which a new earning fails, the cap apart.
-    fn refusal(&self, terms: &Terms, customer: usize, event_time: i64) -> Option<i64> {
+    fn refusal(&self, terms: &ScriptedTerms, customer: usize, event_time: i64) -> Option<i64> {
         if !terms.active || event_time < self.start {
             Some(709)
         } else if event_time > self.end || self.valid_till(event_time) < NOW_MS {

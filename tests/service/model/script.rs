@@ -8,23 +8,23 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::oracle::{
-    CUSTOMERS, CatalogChange, Change, EVENT_TIMES, Earn, Entry, Key, NewTerms, PROMOTIONS, Request, UNKNOWN_CUSTOMER,
-    USUAL,
+    CUSTOMERS, EVENT_TIMES, Earn, NewTerms, PROMOTIONS, Request, ScriptedCatalogChange, ScriptedChange, ScriptedEntry,
+    ScriptedKey, UNKNOWN_CUSTOMER, USUAL,
 };
 use crate::support::{ENDPOINTS, Endpoint};
 
 /// Consecutive groups of calls; the calls of a group are sent at once.
-pub type Script = Vec<Vec<Call>>;
+pub type Script = Vec<Vec<ScriptedCall>>;
 
 /// A request, and the way to send it.
 #[derive(Clone)]
-pub struct Call {
+pub struct ScriptedCall {
     pub server: usize,
     pub endpoint: Endpoint,
     pub request: Request,
 }
 
-impl fmt::Debug for Call {
+impl fmt::Debug for ScriptedCall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "server {} by {:?}: {:?}", self.server, self.endpoint, self.request)
     }
@@ -34,13 +34,13 @@ pub fn script() -> impl Strategy<Value = Script> {
     vec(group(), 1..=15)
 }
 
-fn group() -> impl Strategy<Value = Vec<Call>> {
-    let call = (way(), request()).prop_map(|((server, endpoint), request)| Call { server, endpoint, request });
+fn group() -> impl Strategy<Value = Vec<ScriptedCall>> {
+    let call = (way(), request()).prop_map(|((server, endpoint), request)| ScriptedCall { server, endpoint, request });
     let meeting =
         prop_oneof![3 => Just(Meeting::ByChance), 5 => Just(Meeting::AboutOneEvent), 1 => Just(Meeting::Retried)];
     (vec(call, 1..=3), meeting).prop_map(|(mut calls, meeting)| {
         let first = calls[0].request.clone();
-        for Call { request, .. } in &mut calls {
+        for ScriptedCall { request, .. } in &mut calls {
             match (meeting, &first, request) {
                 (Meeting::Retried, _, request) => *request = first.clone(),
                 (Meeting::AboutOneEvent, Request::Earn(first), Request::Earn(request)) => {
@@ -80,14 +80,14 @@ fn request() -> impl Strategy<Value = Request> {
     ]
 }
 
-fn catalog_change() -> impl Strategy<Value = CatalogChange> {
+fn catalog_change() -> impl Strategy<Value = ScriptedCatalogChange> {
     let to = prop_oneof![
         4 => proptest::option::weighted(0.8, 1..=4_i64).prop_map(NewTerms::Cap),
         2 => any::<bool>().prop_map(NewTerms::Active),
         1 => any::<bool>().prop_map(NewTerms::Limited),
         1 => (0..CUSTOMERS, any::<bool>()).prop_map(|(customer, joins)| NewTerms::Audience(customer, joins)),
     ];
-    (0..USUAL, to).prop_map(|(promotion, to)| CatalogChange { promotion, to })
+    (0..USUAL, to).prop_map(|(promotion, to)| ScriptedCatalogChange { promotion, to })
 }
 
 fn customer() -> impl Strategy<Value = usize> {
@@ -108,14 +108,14 @@ prop_compose! {
         customer in customer(),
         mut slots in vec((customer(), event(), promotion(), 0..2_u8, 1..=3_i64, any::<bool>()), 0..=1),
         picks in vec(0..6_usize, 1..=2),
-    ) -> Change {
+    ) -> ScriptedChange {
         let slot = |(other, event, promotion, earned_from, ordinal, own): (usize, u8, usize, u8, i64, bool)| {
             let customer = if own { customer } else { other };
-            (Key { customer, event, promotion, earned_from }, ordinal)
+            (ScriptedKey { customer, event, promotion, earned_from }, ordinal)
         };
         let mut named = BTreeSet::new();
         let slots = slots.drain(..).map(slot).filter(|slot| named.insert(*slot)).collect();
-        Change { customer, slots, picks, known: vec![] }
+        ScriptedChange { customer, slots, picks, known: vec![] }
     }
 }
 
@@ -140,7 +140,7 @@ prop_compose! {
         promotion in promotion(),
         earned_from in 0..2_u8,
         count in 1..=4_i64,
-    ) -> Entry {
-        Entry { promotion, earned_from, count }
+    ) -> ScriptedEntry {
+        ScriptedEntry { promotion, earned_from, count }
     }
 }

@@ -14,7 +14,7 @@ pub struct Document(pub Value);
 
 /// An operation of the document.
 #[derive(Clone, Copy)]
-pub struct Operation<'a> {
+pub struct DocumentedOperation<'a> {
     pub verb: &'a str,
     pub path: &'a str,
     pub value: &'a Value,
@@ -30,18 +30,18 @@ impl Document {
         Self(serde_json::from_str(&response.text().await.unwrap()).unwrap())
     }
 
-    pub fn operations(&self) -> Vec<Operation<'_>> {
+    pub fn operations(&self) -> Vec<DocumentedOperation<'_>> {
         let mut operations = Vec::new();
         for (path, item) in self.0["paths"].as_object().unwrap() {
             for (verb, value) in item.as_object().unwrap() {
                 assert!(VERBS.contains(&verb.as_str()), "{path}: {verb}");
-                operations.push(Operation { verb, path, value });
+                operations.push(DocumentedOperation { verb, path, value });
             }
         }
         operations
     }
 
-    pub fn operation(&self, id: &str) -> Operation<'_> {
+    pub fn operation(&self, id: &str) -> DocumentedOperation<'_> {
         let named = self.operations().into_iter().find(|operation| operation.value["operationId"] == id);
         named.unwrap_or_else(|| panic!("no operation {id}"))
     }
@@ -61,7 +61,7 @@ impl Document {
     }
 
     /// Compares a response with the operation's documentation for its status.
-    pub fn check(&self, operation: Operation<'_>, response: &Response) {
+    pub fn check(&self, operation: DocumentedOperation<'_>, response: &Response) {
         let (status, headers, text) = response;
         let documented = &operation.value["responses"][status.to_string()];
         assert!(documented.is_object(), "{} does not say that it answers {status}: {text}", operation.path);
@@ -83,7 +83,7 @@ impl Document {
 /// Calls the operation with the parameters' examples and this body, with ids replaced by `ids`.
 pub async fn call(
     service: &Service,
-    operation: Operation<'_>,
+    operation: DocumentedOperation<'_>,
     body: Option<&Value>,
     ids: &HashMap<String, String>,
 ) -> (u16, http::HeaderMap, String) {
@@ -112,11 +112,11 @@ pub async fn call(
 }
 
 /// Returns the example of an operation's body.
-pub fn example(operation: Operation<'_>) -> Option<&Value> {
+pub fn example(operation: DocumentedOperation<'_>) -> Option<&Value> {
     operation.value["requestBody"]["content"][JSON].get("example")
 }
 
 /// Returns the schema of an operation's body.
-pub fn body_schema(operation: Operation<'_>) -> &Value {
+pub fn body_schema(operation: DocumentedOperation<'_>) -> &Value {
     &operation.value["requestBody"]["content"][JSON]["schema"]
 }

@@ -174,7 +174,7 @@ const BAD_CLAIMS: [Members<'_>; 55] = [
 ];
 
 /// Returns the status of the JSON API for this token; gRPC reads tokens in the same code.
-async fn status(caller: &Caller, token: &str) -> i64 {
+async fn status(caller: &TestCaller, token: &str) -> i64 {
     let answer = caller.earn_as(Endpoint::Json, Some(&format!("Bearer {token}")), &json!({"orgId": 1})).await;
     if answer.status == 401 {
         let bearer = answer.headers.get_all("www-authenticate").iter().any(|challenge| {

@@ -5,12 +5,12 @@ use cart_promotions::{app, server};
 
 use super::{filled, loose};
 use crate::ENGINE;
-use crate::database::{Database, Engine};
+use crate::database::{Database, DatabaseKind};
 use crate::support::*;
 
 /// A mutation of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Mutation {
+enum ValueMutation {
     /// A number one greater, or a text one character longer.
     More,
     /// A negative number.
@@ -24,20 +24,20 @@ enum Mutation {
     /// No value.
     Null,
 }
-use Mutation::{Empty, First, More, Negative, Not, Null};
+use ValueMutation::{Empty, First, More, Negative, Not, Null};
 
-impl Mutation {
-    fn of(kind: loose::Kind) -> &'static [Self] {
+impl ValueMutation {
+    fn of(kind: loose::ColumnKind) -> &'static [Self] {
         match kind {
-            loose::Kind::Integer => &[More, Negative, Null],
-            loose::Kind::Text => &[More, Empty, First, Null],
-            loose::Kind::Boolean => &[Not, Null],
+            loose::ColumnKind::Integer => &[More, Negative, Null],
+            loose::ColumnKind::Text => &[More, Empty, First, Null],
+            loose::ColumnKind::Boolean => &[Not, Null],
         }
     }
 
-    fn value(self, column: &str, kind: loose::Kind) -> String {
+    fn value(self, column: &str, kind: loose::ColumnKind) -> String {
         match (self, kind) {
-            (More, loose::Kind::Text) => format!("coalesce({column}, '') || 'x'"),
+            (More, loose::ColumnKind::Text) => format!("coalesce({column}, '') || 'x'"),
             (More, _) => format!("coalesce({column}, 0) + 1"),
             (Negative, _) => format!("-coalesce({column}, 0) - 1"),
             (Empty, _) => "''".to_owned(),
@@ -83,7 +83,7 @@ const ROWS: &[(&str, &str, &str)] = &[
 ];
 
 /// Mutations that break no invariant: row, column, mutations, reason.
-const FREE: &[(&str, &str, &[Mutation], &str)] = &[
+const FREE: &[(&str, &str, &[ValueMutation], &str)] = &[
     ("client", "secret_hash", &[More], "a hash is of whichever secret"),
     ("members", "changed_at_ms", &[More, Negative], "any time; the trigger keeps it"),
     ("mark", "changed_at_ms", &[More, Negative], "any time; the trigger keeps it"),
@@ -112,18 +112,18 @@ const FREE: &[(&str, &str, &[Mutation], &str)] = &[
     ("former", "end_ms", &[More, Negative], "what is valid for some days does not go by it"),
 ];
 
-fn is_free(row: &str, column: &str, mutation: Mutation) -> bool {
+fn is_free(row: &str, column: &str, mutation: ValueMutation) -> bool {
     FREE.iter().any(|(free, name, mutations, _)| *free == row && *name == column && mutations.contains(&mutation))
 }
 
 /// Returns true if the mutation does not change the value, or the engine cannot store the result.
-async fn is_none(database: &Database, column: &loose::Column, row: &str, mutation: Mutation) -> bool {
+async fn is_none(database: &Database, column: &loose::TableColumn, row: &str, mutation: ValueMutation) -> bool {
     if mutation != Null {
         return false;
     }
     let (table, name) = (&column.table, &column.name);
     let is_null = format!("SELECT count(*) FROM {table} WHERE {row} AND {name} IS NULL");
-    !column.nullable && ENGINE == Engine::Sqlite || database.count(&is_null).await > 0
+    !column.nullable && ENGINE == DatabaseKind::Sqlite || database.count(&is_null).await > 0
 }
 
 #[tokio::test]
@@ -147,7 +147,7 @@ async fn a_mutation_of_every_column_is_found_or_free() {
         assert!(!rows.is_empty(), "no row of {} is put wrong", column.table);
         for (table, label, row) in rows {
             assert_eq!(database.count(&format!("SELECT count(*) FROM {table} WHERE {row}")).await, 1, "{label}");
-            for mutation in Mutation::of(column.kind) {
+            for mutation in ValueMutation::of(column.kind) {
                 seen.push((*label, column.name.clone(), *mutation));
                 if is_none(database, &column, row, *mutation).await {
                     continue;
@@ -165,7 +165,7 @@ async fn a_mutation_of_every_column_is_found_or_free() {
     }
     store.close().await;
     for (row, column, mutations, _) in FREE {
-        let placed = |mutation: &&Mutation| seen.contains(&(*row, (*column).to_owned(), **mutation));
+        let placed = |mutation: &&ValueMutation| seen.contains(&(*row, (*column).to_owned(), **mutation));
         assert_eq!(mutations.iter().filter(placed).count(), mutations.len(), "{row}.{column} is not in the schema");
     }
     assert!(surprises.is_empty(), "\n{}", surprises.join("\n"));

@@ -3,19 +3,19 @@
 use serde_json::Value;
 
 use crate::ENGINE;
-use crate::database::{Database, Engine};
+use crate::database::{Database, DatabaseKind};
 
 /// A table and one of its columns, as in the schema.
 #[derive(Debug, Clone)]
-pub struct Column {
+pub struct TableColumn {
     pub table: String,
     pub name: String,
-    pub kind: Kind,
+    pub kind: ColumnKind,
     pub nullable: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum ColumnKind {
     Integer,
     Text,
     Boolean,
@@ -24,21 +24,21 @@ pub enum Kind {
 /// Returns the statement for a connection without constraints.
 pub fn statement(sql: &str) -> String {
     match ENGINE {
-        Engine::Sqlite => format!("PRAGMA foreign_keys = OFF; PRAGMA ignore_check_constraints = ON; {sql}"),
-        Engine::Postgres => sql.to_owned(),
+        DatabaseKind::Sqlite => format!("PRAGMA foreign_keys = OFF; PRAGMA ignore_check_constraints = ON; {sql}"),
+        DatabaseKind::Postgres => sql.to_owned(),
     }
 }
 
 /// Returns every column of every table of the schema.
-pub async fn columns(database: &Database) -> Vec<Column> {
+pub async fn columns(database: &Database) -> Vec<TableColumn> {
     let sql = match ENGINE {
-        Engine::Sqlite => {
+        DatabaseKind::Sqlite => {
             "SELECT tables.name AS of_table, columns.name AS name, lower(columns.type) AS kind, columns.\"notnull\" = 0 AS nullable
              FROM sqlite_schema AS tables, pragma_table_info(tables.name) AS columns
              WHERE tables.type = 'table' AND tables.name NOT LIKE 'kept_%' AND tables.name NOT IN ('seaql_migrations')
              ORDER BY 1, columns.cid"
         }
-        Engine::Postgres => {
+        DatabaseKind::Postgres => {
             "SELECT table_name::text AS of_table, column_name::text AS name, data_type::text AS kind,
                  (is_nullable = 'YES')::int AS nullable
              FROM information_schema.columns
@@ -48,13 +48,13 @@ pub async fn columns(database: &Database) -> Vec<Column> {
     };
     let text = |row: &Value, name: &str| row[name].as_str().unwrap().to_owned();
     let rows = database.rows(sql).await;
-    let columns = rows.iter().map(|row| Column {
+    let columns = rows.iter().map(|row| TableColumn {
         table: text(row, "of_table"),
         name: text(row, "name"),
         kind: match text(row, "kind").as_str() {
-            "bigint" | "integer" => Kind::Integer,
-            "text" => Kind::Text,
-            "boolean" => Kind::Boolean,
+            "bigint" | "integer" => ColumnKind::Integer,
+            "text" => ColumnKind::Text,
+            "boolean" => ColumnKind::Boolean,
             other => panic!("{row}: no mutation of a column of type {other}"),
         },
         nullable: row["nullable"] == 1,
@@ -76,8 +76,8 @@ pub async fn loosen(database: &Database) {
     database.let_changes_go().await;
     database
         .execute(match ENGINE {
-            Engine::Sqlite => "DROP INDEX promotions_active_name; DROP INDEX earned_promotions_earning_key",
-            Engine::Postgres => {
+            DatabaseKind::Sqlite => "DROP INDEX promotions_active_name; DROP INDEX earned_promotions_earning_key",
+            DatabaseKind::Postgres => {
                 "DO $$ DECLARE each record; BEGIN
                      FOR each IN SELECT conrelid::regclass AS of_table, conname FROM pg_constraint
                          WHERE connamespace = 'public'::regnamespace AND contype IN ('c', 'f', 'p', 'u')

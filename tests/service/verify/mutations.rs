@@ -2,14 +2,14 @@
 
 use super::{CHECKS, checks_of, filled, loose, text, verify};
 use crate::ENGINE;
-use crate::database::Engine;
+use crate::database::DatabaseKind;
 use crate::terms::{CAP_COLUMN, EXPIRY_COLUMN};
 
 /// Statements that break an invariant, the check that finds the breach, and its text.
-type Mutation = (&'static str, &'static str, &'static str);
+type InvariantMutation = (&'static str, &'static str, &'static str);
 
 /// Mutations that break one invariant each.
-const MUTATIONS: &[Mutation] = &[
+const MUTATIONS: &[InvariantMutation] = &[
     // Values.
     (
         "UPDATE earned_promotions SET earn_id = 'zzzzzzzzzzzzzzzzzzzzzzzz' WHERE event_id = 'two'",
@@ -329,7 +329,7 @@ const MUTATIONS: &[Mutation] = &[
 ];
 
 /// Duplicate keys: SQLite has no table without its primary key.
-const REPEATED_KEYS: &[Mutation] = &[
+const REPEATED_KEYS: &[InvariantMutation] = &[
     (
         "INSERT INTO customers SELECT * FROM customers WHERE customer_id = 7",
         "keys",
@@ -402,8 +402,8 @@ async fn each_invariant_broken_alone_is_found_by_its_check_and_every_other_check
     let service = filled().await;
     let database = service.database();
     loose::loosen(database).await;
-    let keys = if ENGINE == Engine::Postgres { REPEATED_KEYS } else { &[] };
-    let wrong_types = if ENGINE == Engine::Sqlite { WRONG_TYPES } else { &[] };
+    let keys = if ENGINE == DatabaseKind::Postgres { REPEATED_KEYS } else { &[] };
+    let wrong_types = if ENGINE == DatabaseKind::Sqlite { WRONG_TYPES } else { &[] };
     let alone = MUTATIONS.iter().chain(keys).map(|(sql, check, breach)| (*sql, vec![*check], *breach));
     let wrong_types = wrong_types.iter().map(|(sql, checks, breach)| (*sql, checks.to_vec(), *breach));
     for (sql, mut checks, breach) in alone.chain(wrong_types) {

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::routes::{BULK_EARN, Call, earning, earning_one, revoking};
+use super::routes::{BULK_EARN, MethodCall, earning, earning_one, revoking};
 use crate::catalog::inactive;
 use crate::support::*;
 use crate::terms;
@@ -20,13 +20,13 @@ const FRIENDS: &str = "0000000000000000000000a8";
 const NEW_MEMBER: i64 = 70;
 
 /// A lock, and calls that wait for it.
-pub struct Case {
+pub struct HeldLock {
     pub name: &'static str,
     /// A short name.
     pub tag: &'static str,
     /// The statements that take the lock.
     pub lock: String,
-    pub calls: Vec<Call>,
+    pub calls: Vec<MethodCall>,
 }
 
 /// Three earned promotions of each customer.
@@ -50,7 +50,7 @@ fn customers() -> impl Iterator<Item = i64> {
 }
 
 /// Grants the earned promotions that the calls name.
-pub async fn fill(caller: &Caller, tag: &str) -> Wallets {
+pub async fn fill(caller: &TestCaller, tag: &str) -> Wallets {
     let mut wallets = Vec::new();
     for customer in customers() {
         granted_to(caller, customer, one_entry(&format!("{tag} counted"), CAPPED, 1)).await;
@@ -60,7 +60,7 @@ pub async fn fill(caller: &Caller, tag: &str) -> Wallets {
 }
 
 /// Returns a call for each customer.
-fn each(method: &'static str, request: impl Fn(i64) -> serde_json::Value) -> Vec<Call> {
+fn each(method: &'static str, request: impl Fn(i64) -> serde_json::Value) -> Vec<MethodCall> {
     customers().map(|customer| (method, request(customer))).collect()
 }
 
@@ -70,14 +70,14 @@ impl Wallets {
     }
 
     /// Returns a lock for every way in which a write may wait for one.
-    pub fn cases(&self, tag: &str) -> Vec<Case> {
+    pub fn cases(&self, tag: &str) -> Vec<HeldLock> {
         let mut cases = self.of_rows(tag);
         cases.extend(of_catalog(tag));
         cases
     }
 
     /// Returns locks of rows of the wallet.
-    fn of_rows(&self, tag: &str) -> Vec<Case> {
+    fn of_rows(&self, tag: &str) -> Vec<HeldLock> {
         let last = FIRST + WAITING - 1;
         let counts = format!(
             "SELECT 1 FROM cap_usage WHERE org_id = {ORG} AND customer_id BETWEEN {FIRST} AND {last} FOR UPDATE"
@@ -112,11 +112,11 @@ impl Wallets {
             revoking(customer, TEN_OFF, &self.of(customer)[..1])
         });
         vec![
-            Case { tag: "cap", name: "earning under a cap whose count is held", lock: counts, calls: earnings },
-            Case { tag: "key", name: "earning what another transaction is writing", lock: keys, calls: same_keys },
-            Case { tag: "revoke", name: "revoking what is held", lock: rows(0), calls: revoking },
-            Case { tag: "redeem", name: "redeeming what is held", lock: rows(1), calls: redeeming("row", 1) },
-            Case {
+            HeldLock { tag: "cap", name: "earning under a cap whose count is held", lock: counts, calls: earnings },
+            HeldLock { tag: "key", name: "earning what another transaction is writing", lock: keys, calls: same_keys },
+            HeldLock { tag: "revoke", name: "revoking what is held", lock: rows(0), calls: revoking },
+            HeldLock { tag: "redeem", name: "redeeming what is held", lock: rows(1), calls: redeeming("row", 1) },
+            HeldLock {
                 tag: "transaction",
                 name: "redeeming by a name that another transaction is writing",
                 lock: transactions,
@@ -127,7 +127,7 @@ impl Wallets {
 }
 
 /// Returns locks that changes of the catalog, of audiences and of customers wait for.
-fn of_catalog(tag: &str) -> Vec<Case> {
+fn of_catalog(tag: &str) -> Vec<HeldLock> {
     let advisory = |name: i64| format!("SELECT pg_advisory_xact_lock({name})");
     let adding = |member: i64| {
         each(
@@ -149,9 +149,9 @@ fn of_catalog(tag: &str) -> Vec<Case> {
     let last = FIRST + WAITING - 1;
     let new = |customer: i64| customer + 10_000;
     vec![
-        Case { tag: "catalog", name: "a catalog that is held", lock: advisory(ORG), calls: of_catalog },
-        Case { tag: "audiences", name: "audiences that are held", lock: advisory(-ORG), calls: adding(7) },
-        Case {
+        HeldLock { tag: "catalog", name: "a catalog that is held", lock: advisory(ORG), calls: of_catalog },
+        HeldLock { tag: "audiences", name: "audiences that are held", lock: advisory(-ORG), calls: adding(7) },
+        HeldLock {
             tag: "member",
             name: "a member of an audience whom another transaction is writing",
             lock: format!(
@@ -159,7 +159,7 @@ fn of_catalog(tag: &str) -> Vec<Case> {
             ),
             calls: adding(NEW_MEMBER),
         },
-        Case {
+        HeldLock {
             tag: "customers",
             name: "customers whom another transaction is writing",
             lock: format!(

@@ -11,7 +11,7 @@ use crate::support::*;
 use crate::wallet::transaction;
 
 /// A method and a request of it.
-pub type Call = (&'static str, Value);
+pub type MethodCall = (&'static str, Value);
 
 pub const BULK_EARN: &str = "EarnService/BulkEarn";
 /// Credentials of the organization of which no lock is held.
@@ -20,7 +20,7 @@ pub const NEIGHBOUR: &str = "other:other";
 const AT_ONCE: Duration = Duration::from_secs(3);
 
 /// Sends a call.
-pub async fn send(caller: &Caller, endpoint: Endpoint, credentials: &str, call_of: &Call) -> Answer {
+pub async fn send(caller: &TestCaller, endpoint: Endpoint, credentials: &str, call_of: &MethodCall) -> Answer {
     let (method, request) = call_of;
     if *method == BULK_EARN {
         caller.earn_as(endpoint, Some(credentials), request).await
@@ -58,7 +58,7 @@ pub fn revoking(customer: i64, promotion: &str, ids: &[String]) -> Value {
 }
 
 /// Sends a call of the neighbor, which must be answered at once.
-pub async fn at_once(caller: &Caller, endpoint: Endpoint, call: &Call) -> Answer {
+pub async fn at_once(caller: &TestCaller, endpoint: Endpoint, call: &MethodCall) -> Answer {
     let begun = Instant::now();
     let answer = tokio::time::timeout(AT_ONCE, send(caller, endpoint, NEIGHBOUR, call)).await;
     let answer = answer.unwrap_or_else(|_| panic!("{} takes longer than {AT_ONCE:?} ({endpoint:?})", call.0));
@@ -78,7 +78,7 @@ pub struct Things {
 
 impl Things {
     /// Creates the records, by calls that must be answered at once.
-    pub async fn make(caller: &Caller, tag: &str, customer: i64) -> Self {
+    pub async fn make(caller: &TestCaller, tag: &str, customer: i64) -> Self {
         let endpoint = if customer % 2 == 0 { Endpoint::Json } else { Endpoint::Grpc };
         let earned = at_once(caller, endpoint, &(BULK_EARN, earning(customer, tag, OTHERS, 2))).await;
         at_once(caller, endpoint, &("CustomerService/UpsertCustomers", json!({"customerIds": [customer]}))).await;
@@ -89,7 +89,7 @@ impl Things {
     }
 
     /// Returns a call of every method.
-    pub fn calls(&self) -> Vec<Call> {
+    pub fn calls(&self) -> Vec<MethodCall> {
         let Self { tag, customer, earned, promotion } = self;
         let redeeming = transaction(tag, *customer, &[(OTHERS, &earned[1])]);
         let calls = vec![
@@ -120,7 +120,7 @@ impl Things {
 }
 
 /// Calls every route for the neighbor, one after the other; each must be answered at once.
-pub async fn every_route_at_once(caller: &Caller, tag: &str, round: usize) {
+pub async fn every_route_at_once(caller: &TestCaller, tag: &str, round: usize) {
     let customer = 50_000 + i64::try_from(round).unwrap();
     let things = Things::make(caller, &format!("{tag} {round}"), customer).await;
     for call in things.calls() {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::target::Target;
+use super::target::LoadTarget;
 use crate::catalog::promotion;
 use crate::load::{CUSTOMERS, OF_OTHERS, answered, pick, random};
 use crate::support::*;
@@ -29,7 +29,7 @@ struct Cap {
 
 /// An earning that was asked for.
 #[derive(Debug)]
-struct Asked {
+struct AskedEarning {
     promotion: String,
     event: String,
     first_sent: Instant,
@@ -39,14 +39,14 @@ struct Asked {
 #[derive(Debug, Default)]
 pub struct Recapped {
     caps: Mutex<BTreeMap<String, Vec<Cap>>>,
-    asked: Mutex<Vec<Asked>>,
+    asked: Mutex<Vec<AskedEarning>>,
     /// The promotion that is earned.
     current: Mutex<Option<String>>,
 }
 
 impl Recapped {
     /// Creates one promotion after the other and earns from them until `until`. Returns the requested earnings.
-    pub async fn run(target: Target, until: Instant) -> Arc<Self> {
+    pub async fn run(target: LoadTarget, until: Instant) -> Arc<Self> {
         let this = Arc::new(Self::default());
         let mut tasks = tokio::task::JoinSet::new();
         for worker in 0..EARNERS {
@@ -72,7 +72,7 @@ impl Recapped {
     }
 
     /// Creates a promotion, changes its cap repeatedly, and deactivates it.
-    async fn live(&self, target: &Target, id: &str) {
+    async fn live(&self, target: &LoadTarget, id: &str) {
         let change = async |method: &str, cap: Option<i64>| {
             let mut changed = promotion(id);
             changed["id"] = id.into();
@@ -100,13 +100,13 @@ impl Recapped {
         change("DeactivatePromotion", None).await;
     }
 
-    async fn earn(&self, target: &Target, event: &str) {
+    async fn earn(&self, target: &LoadTarget, event: &str) {
         let Some(promotion) = self.current.lock().unwrap().clone() else {
             return tokio::time::sleep(Duration::from_millis(10)).await;
         };
         let mut request = one_entry(event, &promotion, 1);
         request["customerId"] = CUSTOMERS[pick(EARNING)].into();
-        let asked = Asked { promotion, event: event.to_owned(), first_sent: Instant::now() };
+        let asked = AskedEarning { promotion, event: event.to_owned(), first_sent: Instant::now() };
         self.asked.lock().unwrap().push(asked);
         answered(&target.callers, None, &request).await;
     }

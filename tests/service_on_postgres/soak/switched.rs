@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::target::Target;
+use super::target::LoadTarget;
 use crate::load::{ANSWERED_WITHIN, CUSTOMERS, answered, pick, random, try_once};
 use crate::server_process::run;
 use crate::support::*;
@@ -19,7 +19,7 @@ const EARNERS: u64 = 3;
 
 /// The way in which a promotion is switched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum SwitchKind {
     /// Switching by `ActivatePromotion` and `DeactivatePromotion`.
     Calls,
     /// Switching by these calls, and by imports.
@@ -28,7 +28,7 @@ pub enum Kind {
     Audience,
 }
 
-impl Kind {
+impl SwitchKind {
     pub const ALL: [Self; 3] = [Self::Calls, Self::Imports, Self::Audience];
 
     fn promotion(self) -> &'static str {
@@ -56,7 +56,7 @@ impl Kind {
     }
 
     /// Switches the promotion. Returns when the change is answered.
-    async fn switch(self, target: &Target, on: bool) {
+    async fn switch(self, target: &LoadTarget, on: bool) {
         let id = self.promotion();
         if self == Self::Imports && random(2) == 0 {
             return self.import(target.url.clone(), on).await;
@@ -95,7 +95,7 @@ impl Kind {
 
 /// A change that takes effect at some moment between these two.
 #[derive(Debug, Clone, Copy)]
-struct Change {
+struct SwitchTime {
     on: bool,
     sent: Instant,
     answered: Instant,
@@ -103,7 +103,7 @@ struct Change {
 
 /// The outcome of an earning, with the attempt that was answered, and the time at which the first one was sent.
 #[derive(Debug)]
-struct Told {
+struct EarningOutcome {
     event: String,
     first_sent: Instant,
     sent: Instant,
@@ -114,16 +114,16 @@ struct Told {
 /// A promotion that is switched.
 #[derive(Debug)]
 pub struct Switched {
-    kind: Kind,
-    changes: Mutex<Vec<Change>>,
-    told: Mutex<Vec<Told>>,
+    kind: SwitchKind,
+    changes: Mutex<Vec<SwitchTime>>,
+    told: Mutex<Vec<EarningOutcome>>,
 }
 
 impl Switched {
     /// Switches one promotion and earns from it until `until`. Returns the outcomes.
-    pub async fn run(kind: Kind, target: Target, until: Instant) -> Arc<Self> {
+    pub async fn run(kind: SwitchKind, target: LoadTarget, until: Instant) -> Arc<Self> {
         let now = Instant::now();
-        let changes = Mutex::new(vec![Change { on: true, sent: now, answered: now }]);
+        let changes = Mutex::new(vec![SwitchTime { on: true, sent: now, answered: now }]);
         let this = Arc::new(Self { kind, changes, told: Mutex::default() });
         let mut tasks = tokio::task::JoinSet::new();
         for worker in 0..EARNERS {
@@ -145,7 +145,7 @@ impl Switched {
                 let sent = Instant::now();
                 kind.switch(&target, on).await;
                 let answered = Instant::now();
-                switching.changes.lock().unwrap().push(Change { on, sent, answered });
+                switching.changes.lock().unwrap().push(SwitchTime { on, sent, answered });
             }
         });
         tasks.join_all().await;
@@ -153,7 +153,7 @@ impl Switched {
     }
 
     /// Earns one, retrying until it is answered.
-    async fn earn(&self, target: &Target, event: &str) {
+    async fn earn(&self, target: &LoadTarget, event: &str) {
         let mut request = one_entry(event, self.kind.promotion(), 1);
         request["customerId"] = CUSTOMERS[pick(CUSTOMERS.len())].into();
         let first_sent = Instant::now();
@@ -167,7 +167,7 @@ impl Switched {
                     let entry = &answer.body["data"][0];
                     let refused = entry["errorDetails"]["errorCode"] == self.kind.refusal();
                     assert_eq!(granted.is_none(), refused, "{entry}");
-                    let told = Told { event: event.to_owned(), first_sent, sent, answered, granted };
+                    let told = EarningOutcome { event: event.to_owned(), first_sent, sent, answered, granted };
                     return self.told.lock().unwrap().push(told);
                 }
                 Some(answer) => assert!(matches!(answer.status, 503 | 14), "{answer:?}"),
@@ -179,7 +179,7 @@ impl Switched {
     }
 
     /// Returns the state of the promotion, if it was the same from one moment to the other.
-    fn state_during(changes: &[Change], from: Instant, until: Instant) -> Option<bool> {
+    fn state_during(changes: &[SwitchTime], from: Instant, until: Instant) -> Option<bool> {
         let last = changes.iter().rposition(|change| change.answered < from)?;
         let next = changes.get(last + 1);
         next.is_none_or(|next| until < next.sent).then_some(changes[last].on)

@@ -1,11 +1,11 @@
 //! The target of the load, which all of its parts share.
 
-use crate::support::Caller;
+use crate::support::TestCaller;
 
 /// The target of the load.
 #[derive(Clone)]
-pub struct Target {
-    pub callers: Vec<Caller>,
+pub struct LoadTarget {
+    pub callers: Vec<TestCaller>,
     /// The URL of the database.
     pub url: String,
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::bulkheads::routes::{BULK_EARN, Call, earning, earning_one, revoking, send};
+use crate::bulkheads::routes::{BULK_EARN, MethodCall, earning, earning_one, revoking, send};
 use crate::catalog::inactive;
 use crate::rpcs::METHODS;
 use crate::server_process::run;
@@ -71,7 +71,7 @@ pub async fn fill(database: &Database) {
 }
 
 /// Sends a call over gRPC or JSON, and requires that it succeeds.
-async fn done(caller: &Caller, credentials: &str, call: Call) -> Value {
+async fn done(caller: &TestCaller, credentials: &str, call: MethodCall) -> Value {
     let endpoint = if call.1.to_string().len().is_multiple_of(2) { Endpoint::Json } else { Endpoint::Grpc };
     let answer = send(caller, endpoint, credentials, &call).await;
     assert_eq!(answer.code, 0, "{call:?}: {answer:?}");
@@ -79,10 +79,10 @@ async fn done(caller: &Caller, credentials: &str, call: Call) -> Value {
 }
 
 /// Calls every route, with lists of this length; `number` counts the rounds.
-pub async fn call_every_route(caller: &Caller, number: i64, length: usize) {
+pub async fn call_every_route(caller: &TestCaller, number: i64, length: usize) {
     let tag = &format!("time {number}");
-    let recorded = Wallet { credentials: "demo:demo", promotion: TEN_OFF, customer: CUSTOMER, tag };
-    let any = Wallet { credentials: "other:other", promotion: OTHERS, customer: OWNER, tag };
+    let recorded = CalledWallet { credentials: "demo:demo", promotion: TEN_OFF, customer: CUSTOMER, tag };
+    let any = CalledWallet { credentials: "other:other", promotion: OTHERS, customer: OWNER, tag };
     for wallet in [recorded, any] {
         wallet.call(caller, length).await;
     }
@@ -91,16 +91,16 @@ pub async fn call_every_route(caller: &Caller, number: i64, length: usize) {
 }
 
 /// A wallet that is called for, and the promotions that are earned.
-struct Wallet<'a> {
+struct CalledWallet<'a> {
     credentials: &'static str,
     promotion: &'static str,
     customer: i64,
     tag: &'a str,
 }
 
-impl Wallet<'_> {
+impl CalledWallet<'_> {
     /// Earns, revokes, redeems and lists.
-    async fn call(&self, caller: &Caller, length: usize) {
+    async fn call(&self, caller: &TestCaller, length: usize) {
         let Self { credentials, promotion, customer, tag } = *self;
         let count = i64::try_from(length).unwrap();
         let several = |event: &str, promotions: &[&str]| {
@@ -156,12 +156,12 @@ impl Wallet<'_> {
     }
 }
 
-async fn earned(caller: &Caller, credentials: &str, request: Value) -> Vec<String> {
+async fn earned(caller: &TestCaller, credentials: &str, request: Value) -> Vec<String> {
     earn_ids(&done(caller, credentials, (BULK_EARN, request)).await)
 }
 
 /// Changes the catalog, an audience and the customer base, and reads them.
-async fn catalog(caller: &Caller, number: i64, length: usize) {
+async fn catalog(caller: &TestCaller, number: i64, length: usize) {
     let (tag, newcomer) = (&format!("time {number}"), NEWCOMERS + number);
     let demo = async |method: &'static str, request: Value| done(caller, "demo:demo", (method, request)).await;
     let new = inactive(tag);

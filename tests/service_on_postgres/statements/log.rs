@@ -36,7 +36,7 @@ pub fn cluster() -> Cluster {
 }
 
 /// Statements that the service sent to a database, read from the log.
-pub struct Log<'a> {
+pub struct StatementLog<'a> {
     database: &'a Database,
     /// Number of bytes that were read, or existed before.
     read: i64,
@@ -45,12 +45,12 @@ pub struct Log<'a> {
 
 /// A statement with its plan.
 #[derive(Debug, Clone)]
-pub struct Ran {
+pub struct RanStatement {
     pub text: String,
     pub plan: Value,
 }
 
-impl<'a> Log<'a> {
+impl<'a> StatementLog<'a> {
     /// Starts with the statements that are sent from now on.
     pub async fn of(database: &'a Database) -> Self {
         let read = database.count("SELECT size FROM pg_stat_file(pg_current_logfile('jsonlog'))").await;
@@ -60,7 +60,7 @@ impl<'a> Log<'a> {
     }
 
     /// Returns the statements that were sent since the last time.
-    pub async fn next(&mut self) -> Vec<Ran> {
+    pub async fn next(&mut self) -> Vec<RanStatement> {
         self.marks += 1;
         // Every earlier statement is in the log before this mark.
         let mark = format!("SELECT 'mark {} of {}'", self.marks, self.database.url());
@@ -86,14 +86,14 @@ impl<'a> Log<'a> {
 }
 
 /// Returns the statement of a line of the log, if the service sent it to this database.
-fn ran(line: &str, database: &str) -> Option<Ran> {
+fn ran(line: &str, database: &str) -> Option<RanStatement> {
     let line: Value = serde_json::from_str(line).ok()?;
     let plan = line["message"].as_str()?.split_once("plan:\n")?.1;
     if line["application_name"] != "cart-promotions" || line["dbname"] != database {
         return None;
     }
     let plan: Value = serde_json::from_str(plan).unwrap_or_else(|error| panic!("{error}: {plan}"));
-    Some(Ran { text: plan["Query Text"].as_str()?.to_owned(), plan: plan["Plan"].clone() })
+    Some(RanStatement { text: plan["Query Text"].as_str()?.to_owned(), plan: plan["Plan"].clone() })
 }
 
 /// The columns of each index of each table of the service, in order.
@@ -116,7 +116,7 @@ pub async fn indexes(database: &Database) -> Indexes {
     indexes
 }
 
-impl Ran {
+impl RanStatement {
     /// Describes each search of the plan that does not use a whole key.
     pub fn breaches(&self, indexes: &Indexes) -> Vec<String> {
         let mut breaches = Vec::new();
