@@ -101,7 +101,8 @@ async fn a_body_that_drips_is_refused_when_its_time_is_over() {
     });
     serves(&service).await;
     let mut answer = vec![0; 12];
-    read.read_exact(&mut answer).await.unwrap();
+    let answered = tokio::time::timeout(NOTICED_WITHIN, read.read_exact(&mut answer)).await;
+    answered.expect("its time is over").unwrap();
     assert_eq!(&answer, b"HTTP/1.1 408");
     dripping.abort();
 
@@ -113,7 +114,8 @@ async fn a_body_that_drips_is_refused_when_its_time_is_over() {
         }
     });
     serves(&service).await;
-    let status = Http2::status(response).await.unwrap();
+    let status = tokio::time::timeout(NOTICED_WITHIN, Http2::status(response)).await;
+    let status = status.expect("its time is over").unwrap();
     assert_eq!((status.code, status.reason.as_str()), (4, "TOO_SLOW"));
     dripping.abort();
 }

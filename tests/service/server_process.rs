@@ -265,9 +265,11 @@ fn printed_until(stdout: &mut BufReader<ChildStdout>, end: &str) -> String {
     text
 }
 
-/// Runs the program with these arguments to its end.
+/// Runs the program with these arguments to its end, which `timeout` enforces after a minute with code 124: a server that
+/// should not start must not run for ever.
 pub fn run(directory: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_cart-promotions"))
+    Command::new("timeout")
+        .args(["60", env!("CARGO_BIN_EXE_cart-promotions")])
         .args(arguments)
         .current_dir(directory)
         // The environment of the test run must not reach the program.

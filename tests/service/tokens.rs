@@ -123,6 +123,14 @@ async fn a_wrong_pair_is_told_so_as_documented_and_a_wrong_request_by_its_field(
         });
         assert!(expected && errors.len() == violations.len(), "{body}");
     }
+    for twice in
+        [r#"{"key": "demo", "key": "demo", "secret": "demo"}"#, r#"{"x": 1, "x": 1, "key": "demo", "secret": "demo"}"#]
+    {
+        let request = service.http().post(service.url(PATH)).header("content-type", "application/json");
+        let answer = request.body(twice).send().await.unwrap();
+        let (status, text) = (answer.status().as_u16(), answer.text().await.unwrap());
+        assert!(status == 400 && text.contains("the body is no JSON object"), "{status} {text}");
+    }
     // Ignored members must be UTF-8 too.
     let bytes = b"{\"key\":\"demo\",\"secret\":\"demo\",\"more\":\"\xff\"}";
     let request = service.http().post(service.url(PATH)).header("content-type", "application/json");

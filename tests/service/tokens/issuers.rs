@@ -33,7 +33,7 @@ async fn an_issuer_that_does_not_answer_delays_no_other_and_its_own_tokens_are_t
 #[tokio::test]
 async fn issuers_and_subjects_whose_names_run_together_are_two_callers() {
     let (folder, key) = (TempDir::new().unwrap(), key("a", ED25519));
-    let entries = ["https://a", "https://a:b"].map(|name| issuer_entry(&json!({"issuer": name})));
+    let entries = ["https://a", "https://a:b", "https://ab"].map(|name| issuer_entry(&json!({"issuer": name})));
     let file = write_issuers(folder.path(), &[&key], &entries);
     let options = ["--trusted-issuers", &file, "--requests-per-minute", "1000"];
     let service = Service::start_with(&catalog(), &options).await;
@@ -41,14 +41,22 @@ async fn issuers_and_subjects_whose_names_run_together_are_two_callers() {
         let claims = changed(&changed(&claims(), "iss", iss.into()), "sub", sub.into());
         format!("Bearer {}", key.sign(&claims).unwrap())
     };
-    let (one, two) = (token("https://a", "b:c"), token("https://a:b", "c"));
-    becomes(&service, one.trim_start_matches("Bearer "), true).await;
+    becomes(&service, token("https://a", "x").trim_start_matches("Bearer "), true).await;
     let left = async |presented: &str| {
         let answer = service.earn_as(Endpoint::Json, Some(presented), &documented_request()).await;
         answer.headers["ratelimit"].to_str().unwrap().to_owned()
     };
-    assert!(!left(&one).await.starts_with("\"requests\";r=999;"), "it called before");
-    assert!(left(&two).await.starts_with("\"requests\";r=999;"), "a limit of its own");
+    // With a colon between them, and with nothing.
+    for ((issuer, subject), (other_issuer, other_subject)) in
+        [(("https://a", "b:c"), ("https://a:b", "c")), (("https://a", "bc"), ("https://ab", "c"))]
+    {
+        left(&token(issuer, subject)).await;
+        let other = left(&token(other_issuer, other_subject)).await;
+        assert!(
+            other.starts_with("\"requests\";r=999;"),
+            "{other_issuer} {other_subject}: a limit of its own: {other}"
+        );
+    }
 }
 
 #[tokio::test]
