@@ -69,6 +69,8 @@ mod tests {
     fn only_options_with_another_value_than_their_default_are_listed() {
         assert_eq!(changed_by(&[]), "");
         assert_eq!(changed_by(&["--writers", "2", "--log=info", "--listen", "127.0.0.1:8080"]), "");
+        // The list has room for it here.
+        assert_eq!(changed_by(&["--database-url", "postgres://demo:5ecret@db/x", "--demo"]), "demo");
         assert_eq!(
             changed_by(&[
                 "--writers",
