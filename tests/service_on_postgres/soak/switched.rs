@@ -17,6 +17,11 @@ use crate::terms;
 /// Number of workers that earn from each.
 const EARNERS: u64 = 3;
 
+/// Least number of calls that are compared with the promotion on, and with it off.
+const ENOUGH: usize = 6;
+/// Maximum time after the soak, when nothing fails any more, until there are enough.
+const ENOUGH_WITHIN: Duration = Duration::from_mins(1);
+
 /// The way in which a promotion is switched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SwitchKind {
@@ -120,7 +125,7 @@ pub struct Switched {
 }
 
 impl Switched {
-    /// Switches one promotion and earns from it until `until`. Returns the outcomes.
+    /// Switches one promotion and earns from it until `until`, and until there is enough to compare. Returns the outcomes.
     pub async fn run(kind: SwitchKind, target: LoadTarget, until: Instant) -> Arc<Self> {
         let now = Instant::now();
         let changes = Mutex::new(vec![SwitchTime { on: true, sent: now, answered: now }]);
@@ -130,7 +135,7 @@ impl Switched {
             let (this, target) = (Arc::clone(&this), target.clone());
             tasks.spawn(async move {
                 let mut number = 0;
-                while Instant::now() < until {
+                while this.goes_on(until) {
                     this.earn(&target, &format!("{kind:?} {worker} {number}")).await;
                     number += 1;
                 }
@@ -139,7 +144,7 @@ impl Switched {
         let switching = Arc::clone(&this);
         tasks.spawn(async move {
             let mut on = true;
-            while Instant::now() < until {
+            while switching.goes_on(until) {
                 tokio::time::sleep(Duration::from_millis(50 + random(400))).await;
                 on = !on;
                 let sent = Instant::now();
@@ -185,21 +190,33 @@ impl Switched {
         next.is_none_or(|next| until < next.sent).then_some(changes[last].on)
     }
 
+    /// Returns true if a call had to be granted, and false if it had to fail, where the changes tell.
+    fn due(changes: &[SwitchTime], told: &EarningOutcome) -> Option<bool> {
+        // Any attempt may be the granted one, so a call must fail only if the promotion was off from its first attempt on.
+        let refused = Self::state_during(changes, told.first_sent, told.answered) == Some(false);
+        let granted = Self::state_during(changes, told.sent, told.answered) == Some(true);
+        (refused || granted).then_some(granted)
+    }
+
+    /// Returns the numbers of calls that had to be granted, and that had to fail.
+    fn compared(&self) -> [usize; 2] {
+        let (changes, told) = (self.changes.lock().unwrap(), self.told.lock().unwrap());
+        [true, false].map(|due| told.iter().filter(|told| Self::due(&changes, told) == Some(due)).count())
+    }
+
+    fn goes_on(&self, until: Instant) -> bool {
+        let now = Instant::now();
+        now < until || now < until + ENOUGH_WITHIN && self.compared().iter().any(|compared| *compared < ENOUGH)
+    }
+
     /// Compares the outcomes with the changes and with the rows of the wallet.
     pub fn compare(&self, rows: &[Value]) {
+        let [on, off] = self.compared();
         let changes = self.changes.lock().unwrap();
-        let (mut on, mut off, mut wrong) = (0, 0, Vec::new());
         let told = self.told.lock().unwrap();
-        for told in &*told {
-            // Any attempt may be the granted one, so a call must fail only if the promotion was off from its first attempt
-            // on.
-            let refused = Self::state_during(&changes, told.first_sent, told.answered) == Some(false);
-            let granted = Self::state_during(&changes, told.sent, told.answered) == Some(true);
-            (on, off) = (on + u32::from(granted), off + u32::from(refused));
-            if refused && told.granted.is_some() || granted && told.granted.is_none() {
-                wrong.push(told);
-            }
-        }
+        let is_wrong =
+            |told: &&EarningOutcome| Self::due(&changes, told).is_some_and(|granted| granted != told.granted.is_some());
+        let wrong: Vec<_> = told.iter().filter(is_wrong).collect();
         assert!(
             wrong.is_empty(),
             "{:?}: not by the changes that were answered before: {wrong:?}; {changes:?}",
@@ -213,6 +230,6 @@ impl Switched {
             assert!(held.contains(&(Some(&told.event), told.granted.as_deref())), "lost: {told:?}");
         }
         println!("{:?}: switched {} times; told {on} times while it was on, {off} while off", self.kind, changes.len());
-        assert!(on > 5 && off > 5, "{:?}: {on} while it was on, {off} while off", self.kind);
+        assert!(on >= ENOUGH && off >= ENOUGH, "{:?}: {on} while it was on, {off} while off", self.kind);
     }
 }
