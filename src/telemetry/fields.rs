@@ -63,6 +63,7 @@ fn write_fields(mut visitor: Visitor<'_>, fields: impl RecordFields) -> fmt::Res
 struct Visitor<'w> {
     writer: Writer<'w>,
     json: bool,
+    /// True before the first field of a text. Fields of a JSON line follow its time and level.
     is_first: bool,
     result: fmt::Result,
 }
@@ -70,14 +71,13 @@ struct Visitor<'w> {
 impl Visitor<'_> {
     fn field(&mut self, name: &str, write: impl FnOnce(&mut Writer<'_>, bool) -> fmt::Result) {
         self.result = self.result.and_then(|()| {
-            let is_first = std::mem::replace(&mut self.is_first, false);
             // Every call writes a line with many fields: pieces are written as they are, without formatting.
             if self.json {
-                self.writer.write_str(if is_first { "\"" } else { ",\"" })?;
+                self.writer.write_str(",\"")?;
                 self.writer.write_str(name)?;
                 self.writer.write_str("\":")?;
             } else {
-                self.writer.write_str(if is_first { "" } else { " " })?;
+                self.writer.write_str(if std::mem::replace(&mut self.is_first, false) { "" } else { " " })?;
                 if name != "message" {
                     self.writer.write_str(name)?;
                     self.writer.write_char('=')?;

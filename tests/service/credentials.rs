@@ -93,7 +93,7 @@ async fn wrong_pairs_from_a_thousand_addresses_refuse_no_client_that_was_right()
         }
     }
     newcomer.await.unwrap();
-    // Those that wait for a check are not waited for.
+    // The test does not wait for guesses whose secret is still to be checked.
     stop.store(true, Ordering::Relaxed);
     while let Some(stranger) = strangers.try_join_next() {
         stranger.unwrap();

@@ -46,7 +46,7 @@ async fn issuers_and_subjects_whose_names_run_together_are_two_callers() {
         let answer = service.earn_as(Endpoint::Json, Some(presented), &documented_request()).await;
         answer.headers["ratelimit"].to_str().unwrap().to_owned()
     };
-    // With a colon between them, and with nothing.
+    // The names run together with a colon between them, and with nothing.
     for ((issuer, subject), (other_issuer, other_subject)) in
         [(("https://a", "b:c"), ("https://a:b", "c")), (("https://a", "bc"), ("https://ab", "c"))]
     {
