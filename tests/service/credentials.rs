@@ -16,11 +16,14 @@ use crate::tokens::{PATH as TOKEN_PATH, ask, token_of};
 /// Number of addresses that send wrong credentials, and of simultaneous calls from them.
 const STRANGERS: usize = 1_000;
 const STRANGERS_AT_ONCE: usize = 100;
-/// Longest time of a known client's call meanwhile: shorter than the waiting hashes take.
+/// Number of wrong credentials that are hashed during one call of a known client at most: fewer than wait for a hash.
+const HASHED_MEANWHILE: usize = 20;
+/// Longest time of a call whose secret waits for few others.
 const SLOWEST: Duration = Duration::from_secs(3);
-
-/// Longest time of the first call of a new client, among callers that are new too.
-const NEWCOMER: Duration = Duration::from_mins(1);
+/// Longest time of calls that wait for no hash: shorter than the delays of so many failed logins.
+const WITHOUT_WAITING: Duration = Duration::from_secs(10);
+/// Time after which a new client among callers that are new too is given up.
+const NEWCOMER: Duration = Duration::from_mins(5);
 
 /// Returns the catalog with this number of further clients of the first organization.
 pub fn with_clients(count: usize) -> Value {
@@ -37,20 +40,35 @@ async fn let_in(caller: &TestCaller, endpoint: Endpoint, presented: &str) -> (i6
     (answer.status, begun.elapsed())
 }
 
-/// Sends wrong credentials of unknown usernames, each from another address, until `stop` is set.
-fn strangers(service: &Service, stop: &Arc<AtomicBool>) -> JoinSet<()> {
+/// Callers with wrong credentials.
+#[derive(Default, Clone)]
+struct Strangers {
+    stop: Arc<AtomicBool>,
+    /// Number of credentials that were hashed and found wrong.
+    hashed: Arc<AtomicUsize>,
+}
+
+impl Strangers {
+    fn hashed(&self) -> usize {
+        self.hashed.load(Ordering::Relaxed)
+    }
+}
+
+/// Sends wrong credentials of unknown usernames, each from another address, until they are to stop.
+fn strangers(service: &Service, strangers: &Strangers) -> JoinSet<()> {
     let next = Arc::new(AtomicUsize::new(0));
     (0..STRANGERS_AT_ONCE)
         .map(|_| {
-            let (caller, stop, next) = (service.caller(), Arc::clone(stop), Arc::clone(&next));
+            let (caller, strangers, next) = (service.caller(), strangers.clone(), Arc::clone(&next));
             async move {
-                while !stop.load(Ordering::Relaxed) {
+                while !strangers.stop.load(Ordering::Relaxed) {
                     let number = next.fetch_add(1, Ordering::Relaxed);
                     let from = number % STRANGERS;
                     let stranger = caller.on_behalf_of(&format!("198.51.{}.{}", from / 250, from % 250));
                     let pair = format!("stranger {number}:x");
                     let answer = stranger.earn_as(Endpoint::Json, Some(&pair), &json!({})).await;
                     assert!([401, 429, 503].contains(&answer.status), "{answer:?}");
+                    strangers.hashed.fetch_add(usize::from(answer.status == 401), Ordering::Relaxed);
                     // This limits the processor time of callers that are refused at once.
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
@@ -65,40 +83,43 @@ async fn wrong_pairs_from_a_thousand_addresses_refuse_no_client_that_was_right()
     let known = service.on_behalf_of("192.0.2.1");
     assert_eq!(let_in(&known, Endpoint::Json, "demo:demo").await.0, 403);
     let first = token_of(&known, "demo", "demo").await;
-    let stop = Arc::new(AtomicBool::new(false));
-    let mut strangers = strangers(&service, &stop);
+    let wrong = Strangers::default();
+    let mut strangers = strangers(&service, &wrong);
     // By now the wrong credentials wait for each other.
     tokio::time::sleep(Duration::from_millis(500)).await;
-    // A new client from an address of its own is admitted as well, although it is one of many at first.
-    let elsewhere = service.on_behalf_of("192.0.2.2");
+    // A new client from an address of its own is admitted as well, although it is one of many until a login failed from each
+    // of their addresses.
+    let (elsewhere, hashed) = (service.on_behalf_of("192.0.2.2"), wrong.clone());
     let newcomer = tokio::spawn(async move {
         let seen = async { while let_in(&elsewhere, Endpoint::Json, "other:other").await.0 != 403 {} };
         tokio::time::timeout(NEWCOMER, seen).await.expect("let in at last");
+        assert!(hashed.hashed() <= STRANGERS + STRANGERS_AT_ONCE, "{}", hashed.hashed());
     });
-    let mut slowest = Duration::ZERO;
+    let mut most = 0;
     for round in 0..12 {
         // Some rounds take longer than credentials are used without a comparison with their record.
         tokio::time::sleep(Duration::from_millis(if round % 4 == 0 { 1_500 } else { 100 })).await;
-        let begun = Instant::now();
+        let before = wrong.hashed();
         let (status, _, body) = ask(&known, &json!({"key": "demo", "secret": "demo"})).await;
         assert_eq!(status, 200, "{body}");
-        slowest = slowest.max(begun.elapsed());
+        most = most.max(wrong.hashed() - before);
         let new = body["data"]["accessToken"].as_str().unwrap().to_owned();
         for endpoint in ENDPOINTS {
             for presented in ["demo:demo".to_owned(), format!("Bearer {new}"), format!("Token {first}")] {
-                let (status, took) = let_in(&known, endpoint, &presented).await;
+                let before = wrong.hashed();
+                let (status, _) = let_in(&known, endpoint, &presented).await;
                 assert_eq!(status, if endpoint == Endpoint::Json { 403 } else { 7 }, "{presented}");
-                slowest = slowest.max(took);
+                most = most.max(wrong.hashed() - before);
             }
         }
     }
     newcomer.await.unwrap();
     // The test does not wait for guesses whose secret is still to be checked.
-    stop.store(true, Ordering::Relaxed);
+    wrong.stop.store(true, Ordering::Relaxed);
     while let Some(stranger) = strangers.try_join_next() {
         stranger.unwrap();
     }
-    assert!(slowest < SLOWEST, "{slowest:?}");
+    assert!(most <= HASHED_MEANWHILE, "{most}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -116,8 +137,9 @@ async fn of_many_guesses_at_once_from_one_address_for_one_name_only_the_free_one
     while let Some(status) = under_way.join_next().await {
         statuses.push(status.unwrap());
     }
-    assert!(statuses.iter().all(|status| [401, 429].contains(status)), "{statuses:?}");
-    let checked: Vec<_> = (0..64).filter(|index| statuses[*index] == 401).collect();
+    // On a busy machine a check may wait for too long for its hash.
+    assert!(statuses.iter().all(|status| [401, 429, 503].contains(status)), "{statuses:?}");
+    let checked: Vec<_> = (0..64).filter(|index| statuses[*index] != 429).collect();
     let most = most_guesses_checked(begun.elapsed());
     assert!((10..=most).contains(&checked.len()), "ten are free, and {most} at most: {statuses:?}");
     // The others did not wait for a hash: most were refused before ten were hashed.
@@ -207,7 +229,7 @@ async fn a_name_that_no_client_can_have_is_unknown_without_a_look_up_and_counts_
         }
         statuses
     };
-    let statuses = tokio::time::timeout(SLOWEST, statuses).await.expect("no waiting");
+    let statuses = tokio::time::timeout(WITHOUT_WAITING, statuses).await.expect("no waiting");
     assert_eq!(statuses, [[401; 30].as_slice(), &[429; 10]].concat());
     let file = json!({"apiClients": [{"username": "a\tb", "password": "x", "orgId": ORG}]});
     let refused = import(service.database(), &file).await.unwrap_err();

@@ -215,7 +215,7 @@ async fn when_every_connection_is_busy_a_new_one_is_closed_and_those_go_on() {
 
 #[tokio::test]
 async fn a_call_ends_at_its_callers_deadline_or_at_ours_and_says_so() {
-    let service = Service::start_with(&catalog(), &["--call-timeout-ms", "700"]).await;
+    let service = Service::start_with(&catalog(), &["--call-timeout-ms", "2000"]).await;
     serves(&service).await;
     let mut connection = Http2::over(connect(&service).await).await;
     for none in ["0H", "0S", "0m", "0n"] {
@@ -230,7 +230,7 @@ async fn a_call_ends_at_its_callers_deadline_or_at_ours_and_says_so() {
     body.send_data(grpc_message("late"), true).unwrap();
     let status = Http2::status(response).await.unwrap();
     assert_eq!((status.code, status.reason.as_str()), (4, "DEADLINE_EXCEEDED"));
-    assert!(begun.elapsed() < Duration::from_millis(650), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_millis(1_950), "{:?}", begun.elapsed());
     // A longer time-out has no effect.
     let (response, mut body) = connection.begin(&grpc_head(&[("grpc-timeout", "1H")])).await;
     body.send_data(grpc_message("late"), true).unwrap();
