@@ -19,7 +19,7 @@ const WORKERS: usize = 8;
 /// Longest time of one call, of the end of the service, or of a line of the log on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// A time that no call takes, in milliseconds: all lines of calls are alike.
-const NEVER_SLOW: &str = "3600000";
+pub const NEVER_SLOW: &str = "3600000";
 /// Drain time, in milliseconds, that a stop must not use up.
 const DRAIN_MS: &str = "15000";
 

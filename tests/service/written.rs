@@ -6,6 +6,7 @@ use std::path::Path;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::log::NEVER_SLOW;
 use crate::server_process::{Process, run};
 use crate::support::*;
 use crate::tokens::ED25519;
@@ -24,7 +25,7 @@ async fn the_files_that_it_makes_are_its_own_users_alone_whatever_the_umask() {
         let file = directory.path().join("own.db");
         let url = format!("sqlite://{}", file.display());
         let program = ["bash", "-c", &format!("umask {umask}; exec \"$@\""), "bash"];
-        let options = ["--demo", "--listen", "127.0.0.1:0", "--database-url", &url];
+        let options = ["--demo", "--listen", "127.0.0.1:0", "--database-url", &url, "--slow-request-ms", NEVER_SLOW];
         let process = Process::start_under(directory.path(), &program, &options);
         assert_eq!(process.caller.earn(Endpoint::Json, &documented_request()).await.code, 0);
         let mut made = 0;
