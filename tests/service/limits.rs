@@ -180,7 +180,7 @@ async fn guesses_over(endpoint: Endpoint) {
     // A right secret that is new here, from the same address, is checked later, but in time.
     let begun = Instant::now();
     assert_eq!(service.earn(endpoint, &documented_request()).await.code, 0);
-    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
     // From now on it is known, and nothing delays it, though the guesses continue.
     let guesses = tokio::spawn({
         let caller = service.caller();
@@ -194,8 +194,7 @@ async fn guesses_over(endpoint: Endpoint) {
     for _ in 0..20 {
         let begun = Instant::now();
         assert_eq!(service.earn(endpoint, &documented_request()).await.code, 0);
-        // The delay of a secret that is new would be five seconds by now.
-        assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+        assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
     }
     guesses.abort();
 }
@@ -217,5 +216,5 @@ async fn a_flood_of_guesses_from_one_address_is_refused_at_once_and_slows_nobody
     assert!(refused > 50, "{statuses:?}");
     let (status, took) = from("192.0.2.2", "other:other".to_owned()).await;
     assert_eq!(status, 403, "let in, and told that the request is for another organization");
-    assert!(took < Duration::from_secs(6), "{took:?}");
+    assert!(took < Duration::from_secs(2), "{took:?}");
 }

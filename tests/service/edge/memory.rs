@@ -199,7 +199,7 @@ async fn half_sent_messages_of_every_route_stay_within_the_memory_of_bodies() {
         }
     };
     tokio::time::timeout(Duration::from_mins(1), begun).await.expect("the server reads");
-    println!("{rest} MiB at rest, at most {highest}, {} routes", held.len());
+    println!("{rest} MiB at rest, at most {highest}");
     drop(held);
     process.caller.earn_once_recovered(Endpoint::Json, &one_entry("recovered", TEN_OFF, 1)).await;
     // The allocator returns what is free while a process works, so calls are counted, and no time.
